@@ -1,0 +1,76 @@
+package kernel
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// tailSize is how much of a console is kept for error texts, bytes.
+const tailSize = 8 << 10
+
+// tail keeps the last bytes written to it and passes all of them on.
+type tail struct {
+	next io.Writer // may be nil
+
+	mu   sync.Mutex
+	text []byte // guarded by mu
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - tailSize; over > 0 {
+		t.text = append(t.text[:0], t.text[over:]...)
+	}
+	if t.next != nil {
+		return t.next.Write(p)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
+}
+
+// connect gives the kernel a pipe for each stream of cfg. All three file
+// descriptors are always there, so that their numbers are constant.
+func (m *Machine) connect(cfg Config) error {
+	in, inW, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("making the console's pipes: %w", err)
+	}
+	m.cmd.ExtraFiles = append(m.cmd.ExtraFiles, in)
+	m.closers = append(m.closers, inW)
+	if cfg.Stdin != nil {
+		go func() { // ends with the stream, or with the first write after the kernel's end
+			_ = WriteFrames(inW, cfg.Stdin)
+		}()
+	}
+	for _, w := range []io.Writer{cfg.Stdout, cfg.Stderr} {
+		if err := m.connectOutput(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Machine) connectOutput(w io.Writer) error {
+	r, out, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("making the console's pipes: %w", err)
+	}
+	m.cmd.ExtraFiles = append(m.cmd.ExtraFiles, out)
+	if w == nil {
+		w = io.Discard
+	}
+	m.copies.Go(func() {
+		defer r.Close()
+		_, _ = io.Copy(w, r) // a full disk or a closed pipe of the caller: the command sees none of it
+	})
+	return nil
+}
