@@ -1,0 +1,80 @@
+package testbin
+
+import (
+	"fmt"
+	"time"
+)
+
+// The modules that hold the programs, by the folder that pins them.
+const (
+	k8sModule        = "k8s.io/kubernetes"
+	etcdModule       = "go.etcd.io/etcd/server/v3"
+	containerdModule = "github.com/containerd/containerd/v2"
+	runcModule       = "github.com/opencontainers/runc"
+	cniModule        = "github.com/containernetworking/plugins"
+	corednsModule    = "github.com/coredns/coredns"
+)
+
+// moduleOf names, for each folder with a go.mod, the module whose version is
+// the version of the programs built from it.
+var moduleOf = map[string]string{
+	"kubernetes": k8sModule,
+	"etcd":       etcdModule,
+	"containerd": containerdModule,
+	"runc":       runcModule,
+	"cni":        cniModule,
+	"coredns":    corednsModule,
+}
+
+// goProgram is one line of the table of programs built by the Go toolchain.
+type goProgram struct {
+	name   string
+	folder string // a key of moduleOf
+	pkg    string // import path of its main package
+	usual  time.Duration
+}
+
+// goPrograms lists the small ones first, so that a broken toolchain or network
+// shows within seconds; within Kubernetes the largest first, since the others
+// share most of what it compiles.
+func goPrograms() []goProgram {
+	return []goProgram{
+		{"runc", "runc", runcModule, 10 * time.Second},
+		{"cni-host-local", "cni", cniModule + "/plugins/ipam/host-local", 8 * time.Second},
+		{"cni-loopback", "cni", cniModule + "/plugins/main/loopback", 2 * time.Second},
+		{"cni-portmap", "cni", cniModule + "/plugins/meta/portmap", 2 * time.Second},
+		{"cni-ptp", "cni", cniModule + "/plugins/main/ptp", 2 * time.Second},
+		{"etcd", "etcd", etcdModule, 30 * time.Second},
+		{"containerd", "containerd", containerdModule + "/cmd/containerd", 30 * time.Second},
+		{"containerd-shim-runc-v2", "containerd", containerdModule + "/cmd/containerd-shim-runc-v2", 5 * time.Second},
+		{"ctr", "containerd", containerdModule + "/cmd/ctr", 5 * time.Second},
+		{"coredns", "coredns", corednsModule, 2 * time.Minute},
+		{"kube-apiserver", "kubernetes", k8sModule + "/cmd/kube-apiserver", 4 * time.Minute},
+		{"kube-controller-manager", "kubernetes", k8sModule + "/cmd/kube-controller-manager", time.Minute},
+		{"kube-scheduler", "kubernetes", k8sModule + "/cmd/kube-scheduler", 5 * time.Second},
+		{"kube-proxy", "kubernetes", k8sModule + "/cmd/kube-proxy", 10 * time.Second},
+		{"kubelet", "kubernetes", k8sModule + "/cmd/kubelet", 20 * time.Second},
+		{"kubectl", "kubernetes", k8sModule + "/cmd/kubectl", 25 * time.Second},
+	}
+}
+
+// pinnedRecipes returns the recipes of all programs, in the order in which
+// they are best built. The error means that SOURCES is damaged.
+func pinnedRecipes() ([]recipe, error) {
+	sources, err := parseSources(pinnedSources)
+	if err != nil {
+		return nil, fmt.Errorf("reading SOURCES: %w", err)
+	}
+	var recipes []recipe
+	for _, p := range goPrograms() {
+		src, ok := sources[p.folder]
+		if !ok {
+			return nil, fmt.Errorf("reading SOURCES: no line for %s", p.folder)
+		}
+		recipes = append(recipes, recipe{
+			name: p.name, version: src.version, usual: p.usual,
+			builder: newGoBuild(p, src),
+		})
+	}
+	return append(recipes, kernelRecipe()), nil
+}
