@@ -1,0 +1,223 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ClusterSetName is the name of the one ClusterSet object of a cluster.
+const ClusterSetName = "default"
+
+// DataplaneBackend is how a node serves clusterset IPs.
+//
+// +kubebuilder:validation:Enum=auto;ipvs;nftables
+type DataplaneBackend string
+
+// The backends. Auto takes IPVS where it is safe beside the node's kube-proxy, else nftables.
+const (
+	BackendAuto     DataplaneBackend = "auto"
+	BackendIPVS     DataplaneBackend = "ipvs"
+	BackendNFTables DataplaneBackend = "nftables"
+)
+
+// Locality says where flows go when a Service has no trafficDistribution.
+//
+// +kubebuilder:validation:Enum=None;LocalFirst
+type Locality string
+
+// The localities. None treats all endpoints of the clusterset alike, as KEP-1645 says.
+const (
+	LocalityNone       Locality = "None"
+	LocalityLocalFirst Locality = "LocalFirst"
+)
+
+// DNSMode says who configures CoreDNS.
+//
+// +kubebuilder:validation:Enum=Manual;Managed
+type DNSMode string
+
+// The DNS modes. Manual leaves the Corefile to the cluster's admin.
+const (
+	DNSManual  DNSMode = "Manual"
+	DNSManaged DNSMode = "Managed"
+)
+
+// ClusterSetSpec says which clusterset this cluster belongs to and how its agents behave.
+//
+// +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID",message="clusterID is immutable: to rename a cluster, delete the ClusterSet (it leaves the clusterset) and create it again",optionalOldSelf=false
+type ClusterSetSpec struct {
+	// clusterSetID names the clusterset: one RFC 1123 label. The hub's namespace carries the same ID in its label
+	// clusterset.tombolo.dev/clusterset; a hub with another ID is not read and not written.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a clusterset ID is one RFC 1123 label: lower-case letters, digits and '-', 63 characters at most"
+	ClusterSetID string `json:"clusterSetID"`
+
+	// clusterID names this cluster; the hub holds a Member of that name.
+	ClusterID ClusterID `json:"clusterID"`
+
+	// hub says how this cluster reaches the hub.
+	Hub HubAccess `json:"hub"`
+
+	// vipCIDRs are the blocks that clusterset IPs come from, at most one per IP family. They must not overlap
+	// pods, services, nodes or any member's CIDRs.
+	//
+	// +kubebuilder:default={"244.0.0.0/16"}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:XValidation:rule="self.all(c, self.exists_one(d, isCIDR(c) && isCIDR(d) && cidr(c).ip().family() == cidr(d).ip().family()))",message="at most one VIP CIDR per IP family"
+	// +listType=atomic
+	// +optional
+	VIPCIDRs []CIDR `json:"vipCIDRs,omitempty"`
+
+	// transitCIDR is the IPv4 block that tunnel addresses come from, the same in every member: a /20 of it belongs
+	// to each Member, by its index.
+	//
+	// +kubebuilder:default="245.0.0.0/8"
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).ip().family() == 4 && cidr(self).prefixLength() <= 8",message="must be an IPv4 CIDR of /8 or larger, so that every Member index (1-4095) has a /20"
+	// +optional
+	TransitCIDR CIDR `json:"transitCIDR,omitempty"`
+
+	// gateway holds the options of this cluster's gateways.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Gateway GatewayOptions `json:"gateway,omitzero"`
+
+	// dataplane holds the options of the dataplane on every node.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Dataplane DataplaneOptions `json:"dataplane,omitzero"`
+
+	// dns says who configures CoreDNS for clusterset.local.
+	//
+	// +kubebuilder:default=Manual
+	// +optional
+	DNS DNSMode `json:"dns,omitempty"`
+}
+
+// HubAccess says how a member reaches the hub.
+type HubAccess struct {
+	// server is the URL of the hub's Kubernetes API server.
+	//
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() == 'https'",message="must be an https URL, such as https://hub.example.com:6443"
+	Server string `json:"server"`
+
+	// secretRef names the Secret, in the operator's namespace, that holds the keys of a service account token
+	// Secret of the hub, as they are: token, ca.crt and namespace (the hub's namespace).
+	SecretRef SecretReference `json:"secretRef"`
+}
+
+// SecretReference names a Secret in the operator's own namespace.
+type SecretReference struct {
+	// name of the Secret.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// GatewayOptions are the options of a cluster's gateways.
+type GatewayOptions struct {
+	// port is the base UDP port of the tunnels: device tombolo<j> listens on port+j.
+	//
+	// +kubebuilder:default=51820
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65472
+	// +optional
+	Port Port `json:"port,omitempty"`
+}
+
+// DataplaneOptions are the options of the dataplane on every node.
+type DataplaneOptions struct {
+	// backend says how nodes serve clusterset IPs.
+	//
+	// +kubebuilder:default=auto
+	// +optional
+	Backend DataplaneBackend `json:"backend,omitempty"`
+
+	// locality says where flows go when a Service has no trafficDistribution.
+	//
+	// +kubebuilder:default=None
+	// +optional
+	Locality Locality `json:"locality,omitempty"`
+
+	// vxlanPort is the UDP port of the VXLAN that joins a cluster's nodes with its gateways.
+	//
+	// +kubebuilder:default=7473
+	// +optional
+	VXLANPort Port `json:"vxlanPort,omitempty"`
+
+	// vxlanID is the network identifier (VNI) of that VXLAN.
+	//
+	// +kubebuilder:default=7473
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16777215
+	// +optional
+	VXLANID int32 `json:"vxlanID,omitempty"`
+}
+
+// ClusterSetStatus is what the operator knows of the clusterset.
+type ClusterSetStatus struct {
+	// members is how many approved members the hub lists, this cluster among them.
+	//
+	// +optional
+	Members int32 `json:"members,omitempty"`
+
+	// index is this cluster's own Member.spec.index; zero until the hub has told it.
+	//
+	// +optional
+	Index int32 `json:"index,omitempty"`
+
+	// cidrs are this cluster's own approved CIDRs (Member.spec.cidrs).
+	//
+	// +listType=atomic
+	// +optional
+	CIDRs []CIDR `json:"cidrs,omitempty"`
+
+	// region and zoneDomain are this cluster's own (Member.spec): they tell whether zones of equal name are the same
+	// zone.
+	//
+	// +optional
+	Region string `json:"region,omitempty"`
+	// +optional
+	ZoneDomain string `json:"zoneDomain,omitempty"`
+
+	// conditions: Accepted, HubConnected.
+	//
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ClusterSet joins this cluster to a clusterset. There is one, named "default"; the cluster's admin writes it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=cset
+// +kubebuilder:printcolumn:name="ClusterSet",type=string,JSONPath=`.spec.clusterSetID`
+// +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.spec.clusterID`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Hub",type=string,JSONPath=`.status.conditions[?(@.type=="HubConnected")].reason`
+// +kubebuilder:printcolumn:name="Members",type=integer,JSONPath=`.status.members`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == 'default'",message="a cluster belongs to one clusterset: the ClusterSet must be named 'default'"
+type ClusterSet struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   ClusterSetSpec   `json:"spec"`
+	Status ClusterSetStatus `json:"status,omitzero"`
+}
+
+// ClusterSetList is a list of ClusterSets.
+//
+// +kubebuilder:object:root=true
+type ClusterSetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ClusterSet `json:"items"`
+}

@@ -1,0 +1,62 @@
+package v1alpha1
+
+// Condition types of tombolo's kinds. Their messages name the object, the value and the remedy.
+const (
+	// ConditionAccepted (ClusterSet, RemoteCluster): the object makes sense beside what is already in use.
+	ConditionAccepted = "Accepted"
+	// ConditionHubConnected (ClusterSet): the operator is in step with the hub.
+	ConditionHubConnected = "HubConnected"
+	// ConditionReachable (RemoteCluster): at least one link is up.
+	ConditionReachable = "Reachable"
+	// ConditionReady (GatewayNode): the gateway does its work.
+	ConditionReady = "Ready"
+	// NodeConditionDataplane is the type of the condition that the dataplane keeps on its own Node.
+	NodeConditionDataplane = "clusterset.tombolo.dev/Dataplane"
+)
+
+// Reasons of the conditions above.
+const (
+	ReasonAccepted = "Accepted"
+	// ReasonInvalidCIDR: a CIDR cannot be parsed or has host bits.
+	ReasonInvalidCIDR = "InvalidCIDR"
+	// ReasonCIDROverlap: a CIDR overlaps one that is in use; the message names both.
+	ReasonCIDROverlap = "CIDROverlap"
+	// ReasonIndexInUse: two Members have one index.
+	ReasonIndexInUse = "IndexInUse"
+	// ReasonNotSupported: the value is valid, but this build cannot do it yet.
+	ReasonNotSupported = "NotSupported"
+	// ReasonInvalidTunnelAddress: a gateway published a tunnel address outside its Member's block.
+	ReasonInvalidTunnelAddress = "InvalidTunnelAddress"
+
+	ReasonConnected = "Connected"
+	// ReasonPending: nothing is known yet.
+	ReasonPending = "Pending"
+	// ReasonSecretNotFound: the Secret with the hub's access is missing or lacks a key.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonUnreachable: the hub, or the remote cluster, does not answer.
+	ReasonUnreachable = "Unreachable"
+	// ReasonUnauthorized: the hub refuses the token, or the token may not do what a member does.
+	ReasonUnauthorized = "Unauthorized"
+	// ReasonCRDsMissing: the hub does not serve tombolo's kinds.
+	ReasonCRDsMissing = "CRDsMissing"
+	// ReasonNotAuthoritative: the hub's namespace does not carry this clusterset's ID.
+	ReasonNotAuthoritative = "NotAuthoritative"
+	// ReasonNotAMember: the hub has no Member for this cluster.
+	ReasonNotAMember = "NotAMember"
+	// ReasonRemoved: the admin has removed this cluster from the clusterset.
+	ReasonRemoved = "Removed"
+
+	ReasonLinkUp = "LinkUp"
+	// ReasonNoLink: there is no link that is up.
+	ReasonNoLink = "NoLink"
+	// ReasonNoGateways: the cluster has no gateway.
+	ReasonNoGateways = "NoGateways"
+
+	ReasonReady = "Ready"
+	// ReasonKernelModuleMissing: the kernel lacks wireguard or ip_vs; the message names which and how to load it.
+	ReasonKernelModuleMissing = "KernelModuleMissing"
+	// ReasonNotPermitted: the agent lacks CAP_NET_ADMIN.
+	ReasonNotPermitted = "NotPermitted"
+	// ReasonKernelError: the kernel refused something else.
+	ReasonKernelError = "KernelError"
+)

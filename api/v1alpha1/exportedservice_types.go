@@ -1,0 +1,90 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+)
+
+// ExportedServiceSpec is one cluster's export of one Service, as far as the merge of KEP-1645 needs it. The source
+// cluster is in the label multicluster.kubernetes.io/source-cluster, which the hub's admission policy checks.
+type ExportedServiceSpec struct {
+	// namespace and name of the Service.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// exportedAt is the ServiceExport's own creationTimestamp in the exporting cluster; the oldest export wins a
+	// conflict.
+	ExportedAt metav1.Time `json:"exportedAt"`
+
+	// type of the import that this export asks for.
+	//
+	// +kubebuilder:validation:Enum=ClusterSetIP;Headless
+	Type mcsv1beta1.ServiceImportType `json:"type"`
+
+	// ports of the Service; target ports travel in the EndpointSlices.
+	//
+	// +kubebuilder:validation:MaxItems=256
+	// +listType=atomic
+	// +optional
+	Ports []mcsv1beta1.ServicePort `json:"ports,omitempty"`
+
+	// ipFamilies of the Service, in its order.
+	//
+	// +kubebuilder:validation:MaxItems=2
+	// +listType=atomic
+	// +optional
+	IPFamilies []corev1.IPFamily `json:"ipFamilies,omitempty"`
+
+	// sessionAffinity: None or ClientIP. Empty means None.
+	//
+	// +optional
+	SessionAffinity corev1.ServiceAffinity `json:"sessionAffinity,omitempty"`
+	// +optional
+	SessionAffinityConfig *corev1.SessionAffinityConfig `json:"sessionAffinityConfig,omitempty"`
+
+	// internalTrafficPolicy and trafficDistribution of the Service. Absent means Cluster, and no preference.
+	//
+	// +optional
+	InternalTrafficPolicy *corev1.ServiceInternalTrafficPolicy `json:"internalTrafficPolicy,omitempty"`
+	// +optional
+	TrafficDistribution *string `json:"trafficDistribution,omitempty"`
+
+	// exportedLabels and exportedAnnotations are the ServiceExport's, for the ServiceImport.
+	//
+	// +optional
+	ExportedLabels map[string]string `json:"exportedLabels,omitempty"`
+	// +optional
+	ExportedAnnotations map[string]string `json:"exportedAnnotations,omitempty"`
+}
+
+// ExportedService is one cluster's export of one Service. The exporting member writes it on the hub, under the name
+// HubName(clusterID, namespace, name).
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:shortName=exsvc
+// +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.metadata.labels.multicluster\.kubernetes\.io/source-cluster`
+// +kubebuilder:printcolumn:name="Service-Namespace",type=string,JSONPath=`.spec.namespace`
+// +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.name`
+// +kubebuilder:printcolumn:name="Type",type=string,JSONPath=`.spec.type`
+// +kubebuilder:printcolumn:name="Exported",type=date,JSONPath=`.spec.exportedAt`
+type ExportedService struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec ExportedServiceSpec `json:"spec"`
+}
+
+// ExportedServiceList is a list of ExportedServices.
+//
+// +kubebuilder:object:root=true
+type ExportedServiceList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ExportedService `json:"items"`
+}

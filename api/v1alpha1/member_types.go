@@ -1,0 +1,91 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MemberSpec is what the clusterset's admin approves of one cluster.
+//
+// +kubebuilder:validation:XValidation:rule="self.index == oldSelf.index",message="index is immutable: tunnel addresses derive from it; delete the Member and create another to change it",optionalOldSelf=false
+type MemberSpec struct {
+	// index is a small integer, unique in the clusterset and immutable: the member's tunnel addresses are block number
+	// index of the transit CIDR.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4095
+	Index int32 `json:"index"`
+
+	// cidrs are the only addresses that the cluster may publish and send from: its pods, and whatever else it may
+	// export (nodes, for backends with hostNetwork; external addresses, for Services without selector).
+	//
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	CIDRs []CIDR `json:"cidrs"`
+
+	// globalCIDRs are what cidrs are translated to, one for one and of the same sizes, where clusters' pod CIDRs
+	// overlap. Empty: addresses travel as they are.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	GlobalCIDRs []CIDR `json:"globalCIDRs,omitempty"`
+
+	// region of the cluster, as in the node label topology.kubernetes.io/region.
+	//
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	Region string `json:"region,omitempty"`
+
+	// zoneDomain says whose zone names these are: zones of two clusters are the same only if zone domain, region and
+	// zone are all equal. Empty: the cluster's zones are its own.
+	//
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	ZoneDomain string `json:"zoneDomain,omitempty"`
+
+	// removed takes the cluster out of the clusterset: every member drops what it imported from it. A Member that is
+	// merely absent removes nothing.
+	//
+	// +optional
+	Removed bool `json:"removed,omitempty"`
+}
+
+// MemberStatus is empty for now: members may not write Members.
+type MemberStatus struct {
+	// conditions are reserved for the clusterset's admin tooling.
+	//
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Member is one cluster of the clusterset, approved by the clusterset's admin. It lives in the hub's namespace and
+// is named after the cluster's ID.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=mbr
+// +kubebuilder:printcolumn:name="Index",type=integer,JSONPath=`.spec.index`
+// +kubebuilder:printcolumn:name="CIDRs",type=string,JSONPath=`.spec.cidrs`
+// +kubebuilder:printcolumn:name="Region",type=string,JSONPath=`.spec.region`
+// +kubebuilder:printcolumn:name="Removed",type=boolean,JSONPath=`.spec.removed`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 63",message="a Member is named after its cluster ID: one RFC 1123 label, 63 characters at most"
+type Member struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   MemberSpec   `json:"spec"`
+	Status MemberStatus `json:"status,omitzero"`
+}
+
+// MemberList is a list of Members.
+//
+// +kubebuilder:object:root=true
+type MemberList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Member `json:"items"`
+}

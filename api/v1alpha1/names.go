@@ -1,0 +1,68 @@
+package v1alpha1
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+)
+
+// Label and annotation keys.
+const (
+	// LabelClusterSet on the hub's namespace holds the clusterset's ID: a hub without it is not authoritative.
+	LabelClusterSet = "clusterset.tombolo.dev/clusterset"
+	// LabelGateway on a Node, with value "true", makes it a gateway. The cluster's admin sets it.
+	LabelGateway = "clusterset.tombolo.dev/gateway"
+	// LabelNamespace on an EndpointSlice on the hub holds the namespace of the Service.
+	LabelNamespace = "clusterset.tombolo.dev/namespace"
+	// LabelSourceCluster holds the cluster ID that an object on the hub, or an imported slice, comes from.
+	LabelSourceCluster = mcsv1beta1.LabelSourceCluster
+	// LabelServiceName on an EndpointSlice holds the name of the Service that it belongs to.
+	LabelServiceName = mcsv1beta1.LabelServiceName
+	// ManagedBy is the value of endpointslice.kubernetes.io/managed-by on every slice that tombolo writes.
+	ManagedBy = "tombolo.dev"
+	// LabelManagedBy, with value ManagedBy, is on every ServiceImport that tombolo writes: one without it belongs to
+	// somebody else and is never touched.
+	LabelManagedBy = "clusterset.tombolo.dev/managed-by"
+	// AnnotationExportsCount and AnnotationExportsDigest on a member's Lease say how many ExportedServices it has on
+	// the hub, and a digest of their names.
+	AnnotationExportsCount  = "clusterset.tombolo.dev/exports-count"
+	AnnotationExportsDigest = "clusterset.tombolo.dev/exports-digest"
+)
+
+// Names that every installation shares.
+const (
+	// DefaultNamespace is where operator and agents run.
+	DefaultNamespace = "tombolo-system"
+	// DefaultHubNamespace is the hub's namespace in the samples.
+	DefaultHubNamespace = "tombolo-hub"
+	// MemberServiceAccountPrefix and a cluster ID make the ServiceAccount of a member on the hub.
+	MemberServiceAccountPrefix = "member-"
+)
+
+// Hash is the SHA-256 of "namespace/name": as a number it places the clusterset IP of a Service, and its first 16 hex
+// digits name the Service's objects on the hub.
+func Hash(namespace, name string) [sha256.Size]byte {
+	return sha256.Sum256([]byte(namespace + "/" + name))
+}
+
+// HubName is the name on the hub of the object that cluster publishes for namespace/name: "<cluster>.<16 hex digits>".
+// Who reads takes namespace and name from the object's spec or labels, never from its name.
+func HubName(cluster ClusterID, namespace, name string) string {
+	sum := Hash(namespace, name)
+	return string(cluster) + "." + hex.EncodeToString(sum[:8])
+}
+
+// HubSliceName is the name of the n-th EndpointSlice of an exported Service, on the hub and where it is imported.
+func HubSliceName(cluster ClusterID, namespace, name string, n int) string {
+	return fmt.Sprintf("%s.%d", HubName(cluster, namespace, name), n)
+}
+
+// LeaseName is the name of a member's heartbeat Lease on the hub.
+func LeaseName(cluster ClusterID) string { return string(cluster) + ".heartbeat" }
+
+// MemberServiceAccount is the name of a member's ServiceAccount on the hub.
+func MemberServiceAccount(cluster ClusterID) string {
+	return MemberServiceAccountPrefix + string(cluster)
+}

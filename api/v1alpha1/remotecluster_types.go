@@ -1,0 +1,146 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// RemoteClusterSpec is what this cluster may believe of another member: the admin's Member and the gateways that
+// the member published.
+type RemoteClusterSpec struct {
+	// index is the Member's.
+	//
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4095
+	Index int32 `json:"index"`
+
+	// cidrs are the addresses under which the cluster is seen from here: the Member's globalCIDRs if it has any, else
+	// its cidrs.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	CIDRs []CIDR `json:"cidrs,omitempty"`
+
+	// region and zoneDomain are the Member's.
+	//
+	// +optional
+	Region string `json:"region,omitempty"`
+	// +optional
+	ZoneDomain string `json:"zoneDomain,omitempty"`
+
+	// gateways of the cluster that have a lane, by lane.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Gateways []RemoteGateway `json:"gateways,omitempty"`
+}
+
+// RemoteGateway is one gateway of a remote cluster.
+type RemoteGateway struct {
+	// name of the GatewayNode in its own cluster.
+	Name string `json:"name"`
+	// lane of the gateway.
+	Lane Lane `json:"lane"`
+	// publicKey is its WireGuard public key, in base64.
+	PublicKey string `json:"publicKey"`
+	// endpoints as published, best first.
+	//
+	// +listType=atomic
+	Endpoints []Endpoint `json:"endpoints"`
+	// tunnelAddresses as published, and inside the block that the Member's index gives.
+	//
+	// +listType=atomic
+	// +optional
+	TunnelAddresses []IPAddress `json:"tunnelAddresses,omitempty"`
+}
+
+// LinkState tells whether a link carries traffic.
+//
+// +kubebuilder:validation:Enum=Up;Down;Connecting
+type LinkState string
+
+// The link states. Connecting: no probe has been answered since the link was made.
+const (
+	LinkUp         LinkState = "Up"
+	LinkDown       LinkState = "Down"
+	LinkConnecting LinkState = "Connecting"
+)
+
+// GatewayLinks are the links of one local gateway to the remote cluster; the gateway owns its entry.
+type GatewayLinks struct {
+	// gateway is the local GatewayNode's name.
+	Gateway string `json:"gateway"`
+	// links to the remote cluster's gateways, by their name.
+	//
+	// +listType=map
+	// +listMapKey=remoteGateway
+	// +optional
+	Links []Link `json:"links,omitempty"`
+}
+
+// Link is one local gateway's tunnel to one remote gateway.
+type Link struct {
+	// remoteGateway is the remote GatewayNode's name.
+	RemoteGateway string `json:"remoteGateway"`
+	// state of the link, by probes through the tunnel.
+	State LinkState `json:"state"`
+	// rttMilliseconds is the probes' round trip, rounded so that an unchanged link is no write. Zero: not measured.
+	//
+	// +optional
+	RTTMilliseconds int32 `json:"rttMilliseconds,omitempty"`
+	// since is when the link came into this state.
+	//
+	// +optional
+	Since metav1.Time `json:"since,omitzero"`
+	// message says why a link is not up; empty for one that is.
+	//
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// RemoteClusterStatus is how this cluster sees the other one.
+type RemoteClusterStatus struct {
+	// links, one entry per local gateway, each written by that gateway with server-side apply.
+	//
+	// +listType=map
+	// +listMapKey=gateway
+	// +optional
+	Links []GatewayLinks `json:"links,omitempty"`
+
+	// conditions: Accepted, Reachable.
+	//
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RemoteCluster is another member, as this cluster sees it, named after its cluster ID. The operator writes the spec,
+// the gateways their links.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=rc
+// +kubebuilder:printcolumn:name="Reachable",type=string,JSONPath=`.status.conditions[?(@.type=="Reachable")].status`
+// +kubebuilder:printcolumn:name="RTT-ms",type=integer,JSONPath=`.status.links[0].links[0].rttMilliseconds`
+// +kubebuilder:printcolumn:name="CIDRs",type=string,JSONPath=`.spec.cidrs`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type RemoteCluster struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec   RemoteClusterSpec   `json:"spec"`
+	Status RemoteClusterStatus `json:"status,omitzero"`
+}
+
+// RemoteClusterList is a list of RemoteClusters.
+//
+// +kubebuilder:object:root=true
+type RemoteClusterList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []RemoteCluster `json:"items"`
+}
