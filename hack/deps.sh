@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Makes sure that the Debian packages are there that tombolo's lab, tests and
+# builds need. As root it installs what is missing; else it says in one
+# sentence what is missing and how to install it, and fails.
+#
+# usage: hack/deps.sh [--list] [run|build]...     (default: both groups)
+set -euo pipefail
+
+# run: what the lab, the tests and the demo run. The nodes of the lab see the
+# host's files, so kube-proxy's and tombolo's own tools are among them.
+run=(
+	bind9-dnsutils   # dig
+	busybox-static   # the user-mode kernels' first steps; pods of the tests
+	ca-certificates
+	conntrack        # asserts on connection tracking
+	curl
+	ethtool          # offloads of virtual devices
+	iperf3           # make bench
+	iproute2         # ip, tc, ss
+	ipset            # kube-proxy in ipvs mode
+	iptables         # kube-proxy
+	ipvsadm          # asserts on IPVS
+	kmod             # modprobe, called by kube-proxy
+	make
+	netcat-openbsd   # nc
+	nftables         # nft, which tombolo itself runs
+	procps           # sysctl, ps
+	socat
+	tcpdump          # reads captures of the underlay
+	wireguard-tools  # wg
+	xz-utils         # unpacks ready-made copies of test binaries
+)
+
+# build: what hack/testbin needs to build from source.
+build=(
+	bc
+	bison
+	flex
+	gcc
+	libc6-dev
+	libelf-dev
+	libseccomp-dev   # runc
+	libssl-dev
+	make
+	pkg-config       # runc
+	xz-utils
+)
+
+# want prints the packages of the groups named, one a line.
+want() {
+	local group
+	for group in "$@"; do
+		case $group in
+		run) printf '%s\n' "${run[@]}" ;;
+		build) printf '%s\n' "${build[@]}" ;;
+		*)
+			echo "deps.sh: no group is called \"$group\"; there are run and build" >&2
+			return 2
+			;;
+		esac
+	done
+}
+
+# missing prints those of the packages given that are not installed.
+missing() {
+	local name status pkg
+	local -A have=()
+	# It fails if one of them is unknown, which is an answer, not an error.
+	while read -r status name; do
+		[[ $status == ii ]] && have[${name%%:*}]=1
+	done < <(dpkg-query --show --showformat='${db:Status-Abbrev} ${binary:Package}\n' "$@" 2>/dev/null)
+	for pkg in "$@"; do
+		[[ -n ${have[$pkg]-} ]] || echo "$pkg"
+	done
+}
+
+# install installs packages, as root. Without --no-install-recommends apt
+# would bring in a distribution kernel.
+install() {
+	export DEBIAN_FRONTEND=noninteractive
+	echo "deps.sh: installing $* (usually under a minute)" >&2
+	apt-get -o DPkg::Lock::Timeout=300 -qq update
+	apt-get -o DPkg::Lock::Timeout=300 -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >&2
+}
+
+main() {
+	local list=false all lacking
+	if [[ ${1-} == --list ]]; then
+		list=true
+		shift
+	fi
+	(($# > 0)) || set -- run build
+	all=$(want "$@") || exit 2
+	mapfile -t all < <(sort -u <<<"$all")
+	if $list; then
+		printf '%s\n' "${all[@]}"
+		return
+	fi
+	if ! command -v dpkg-query >/dev/null; then
+		echo "deps.sh: this is no Debian; what these packages hold must be there already: ${all[*]}" >&2
+		return
+	fi
+	mapfile -t lacking < <(missing "${all[@]}")
+	((${#lacking[@]} > 0)) || return 0
+	if ((EUID == 0)); then
+		install "${lacking[@]}"
+		return
+	fi
+	echo "deps.sh: missing Debian packages: ${lacking[*]}; install them with: sudo apt-get install -y --no-install-recommends ${lacking[*]}" >&2
+	return 1
+}
+
+main "$@"
