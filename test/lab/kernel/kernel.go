@@ -88,6 +88,13 @@ func (m *Machine) prepare(cfg Config) error {
 	cmd := exec.Command(cfg.Kernel, cmdline(cfg)...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"HOME=" + cfg.Dir, "TMPDIR=" + memoryDir(cfg.Dir)}
+	xstate, err := xstateLibrary()
+	if err != nil {
+		return err
+	}
+	if xstate != "" {
+		cmd.Env = append(cmd.Env, "LD_PRELOAD="+xstate)
+	}
 	cmd.Stdout, cmd.Stderr = m.console, m.console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	m.cmd = cmd

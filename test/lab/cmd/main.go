@@ -1,0 +1,57 @@
+// Command lab runs whole Kubernetes clusters, or a command in a kernel of its
+// own, on one Linux machine, without Docker and without root. This package
+// holds the command line and nothing else.
+//
+// The same binary is PID 1 of the user-mode kernels that it boots.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	if os.Getpid() == 1 {
+		bootGuest()
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err := newRootCommand().ExecuteContext(ctx)
+	stop()
+	os.Exit(exitCode(err))
+}
+
+// newRootCommand returns lab with all of its subcommands.
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "lab",
+		Short:         "Kubernetes clusters on one machine, made of user-mode kernels",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(kernelCommand())
+	return root
+}
+
+// exitError is the exit code of a command that lab ran for the user.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// exitCode prints what the user has not seen yet and returns lab's exit code.
+func exitCode(err error) int {
+	var code exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintln(os.Stderr, "lab:", err)
+	return 1
+}
