@@ -1,0 +1,88 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// configureDNS does what the README tells: the zone clusterset.local on the Corefile's kubernetes line, `multicluster
+// clusterset.local` in its block, the right to read ServiceImports, and a restart.
+func (e *Env) configureDNS(ctx context.Context) (string, error) {
+	root, err := repositoryRoot()
+	if err != nil {
+		return "", err
+	}
+	var evidence []string
+	for _, cluster := range []string{e.server, e.client} {
+		if _, err := e.kubectl(ctx, cluster, "apply", "--kustomize", filepath.Join(root, "config", "coredns")); err != nil {
+			return "", err
+		}
+		corefile, err := e.kubectl(ctx, cluster, "--namespace", "kube-system", "get", "configmap/coredns", "--output", "jsonpath={.data.Corefile}")
+		if err != nil {
+			return "", err
+		}
+		edited, err := withClusterSetZone(corefile)
+		if err != nil {
+			return "", fmt.Errorf("cluster %s: %w", cluster, err)
+		}
+		patch, err := json.Marshal(map[string]any{"data": map[string]string{"Corefile": edited}})
+		if err != nil {
+			return "", err
+		}
+		for _, args := range [][]string{
+			{"patch", "configmap/coredns", "--patch", string(patch)},
+			{"rollout", "restart", "deployment/coredns"},
+			{"rollout", "status", "deployment/coredns", "--timeout=60s"},
+		} {
+			if _, err := run(ctx, "", "kubectl", append([]string{"--context", cluster, "--namespace", "kube-system"}, args...)...); err != nil {
+				return "", err
+			}
+		}
+		for line := range strings.Lines(edited) {
+			if strings.Contains(line, "clusterset.local") {
+				evidence = append(evidence, cluster+": "+strings.TrimSpace(line))
+			}
+		}
+	}
+	return strings.Join(evidence, "\n"), nil
+}
+
+// withClusterSetZone adds clusterset.local to the first kubernetes block of a Corefile; one that has it stays as it is.
+func withClusterSetZone(corefile string) (string, error) {
+	if strings.Contains(corefile, "multicluster clusterset.local") {
+		return corefile, nil
+	}
+	lines := strings.Split(corefile, "\n")
+	for i, line := range lines {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "kubernetes" || fields[len(fields)-1] != "{" {
+			continue
+		}
+		indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+		lines[i] = strings.TrimSuffix(line, "{") + "clusterset.local {\n" + indent + "    multicluster clusterset.local"
+		return strings.Join(lines, "\n"), nil
+	}
+	return "", fmt.Errorf("the Corefile has no line `kubernetes ... {`:\n%s", corefile)
+}
+
+// repositoryRoot is the nearest folder above the working directory that holds go.mod.
+func repositoryRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("no go.mod above the working directory: run this inside tombolo's repository")
+		}
+		dir = filepath.Dir(dir)
+	}
+}

@@ -1,0 +1,288 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Step is one claim about tombolo.
+type Step struct {
+	// Name is the claim, in words for a reader who sees tombolo for the first time.
+	Name string
+	// Run makes the claim true and returns the evidence (one or more lines), or says why it is not true.
+	Run func(context.Context) (evidence string, err error)
+}
+
+// Steps are the demo's steps, in their order: each builds on the ones before it.
+func (e *Env) Steps() []Step {
+	return []Step{
+		{"east: a web server with 3 replicas, a StatefulSet with 2; west: a client pod on a worker node", e.deploy},
+		{"CoreDNS serves clusterset.local in both clusters", e.configureDNS},
+		{"east: the ServiceExports are Valid and Ready", e.export},
+		{"west: a ServiceImport with a clusterset IP", e.imported},
+		{"west: " + webName + " resolves to it in a pod", e.resolves},
+		{"west: HTTP through the name reaches all 3 replicas from a worker node", e.reachesAll},
+		{"the server sees the client pod's own IP", e.keepsSource},
+		{"the worker's kernel holds the clusterset IP (ipvsadm -Ln)", e.inIPVS},
+		{"the request went through WireGuard: its counters moved (wg show)", e.inWireGuard},
+		{"between the clusters' nodes there is WireGuard and not one byte of the request in clear (tcpdump)", e.encrypted},
+		{"a replica that is removed is gone from the answers", e.scalesDown},
+		{"headless: " + dbName + " resolves to pod IPs, db-0.east.db... to one", e.headless},
+		{"unexport removes the name and the clusterset IP", e.unexport},
+	}
+}
+
+func (e *Env) deploy(ctx context.Context) (string, error) {
+	workers, err := e.nodes(ctx, e.client, "!clusterset.tombolo.dev/gateway")
+	if err != nil {
+		return "", err
+	}
+	e.clientNode = workers[0]
+	for cluster, manifest := range map[string]string{e.server: serverManifest, e.client: clientManifest(e.clientNode)} {
+		if err := e.apply(ctx, cluster, namespaceManifest+"---"+manifest); err != nil {
+			return "", err
+		}
+	}
+	waits := [][]string{
+		{e.server, "rollout", "status", "deployment/web"},
+		{e.server, "rollout", "status", "statefulset/db"},
+		{e.client, "wait", "--for=condition=Ready", "pod/" + clientPod},
+	}
+	for _, w := range waits {
+		args := append([]string{"--context", w[0], "--namespace", namespace, "--timeout=120s"}, w[1:]...)
+		if _, err := run(ctx, "", "kubectl", args...); err != nil {
+			return "", err
+		}
+	}
+	pods, err := e.kubectl(ctx, e.server, "--namespace", namespace, "get", "pods", "--output", "wide", "--no-headers")
+	return columns(pods, 0, 2, 5, 6) + "\n" + clientPod + " on " + e.clientNode, err
+}
+
+func (e *Env) export(ctx context.Context) (string, error) {
+	for _, service := range []string{"web", "db"} {
+		if err := e.apply(ctx, e.server, exportManifest(service)); err != nil {
+			return "", err
+		}
+	}
+	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+		var lines []string
+		for _, service := range []string{"web", "db"} {
+			out, err := e.get(ctx, e.server, "serviceexport/"+service, `{range .status.conditions[*]}{.type}={.status}({.reason}) {end}`)
+			if err != nil {
+				return "", err
+			}
+			if !strings.Contains(out, "Valid=True") || !strings.Contains(out, "Ready=True") {
+				return "", fmt.Errorf("serviceexport %s: %s", service, out)
+			}
+			lines = append(lines, service+": "+out)
+		}
+		return strings.Join(lines, "\n"), nil
+	})
+}
+
+func (e *Env) imported(ctx context.Context) (string, error) {
+	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+		vip, err := e.get(ctx, e.client, "serviceimport/web", "{.spec.ips[0]}")
+		if err != nil {
+			return "", err
+		}
+		if _, err := netip.ParseAddr(vip); err != nil {
+			return "", fmt.Errorf("serviceimport web has no clusterset IP yet: %w", err)
+		}
+		e.vip = vip
+		out, err := e.kubectl(ctx, e.client, "--namespace", namespace, "get", "serviceimports")
+		return strings.TrimSpace(out), err
+	})
+}
+
+func (e *Env) resolves(ctx context.Context) (string, error) {
+	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+		answers, err := e.dig(ctx, webName)
+		if err != nil {
+			return "", err
+		}
+		if !slices.Equal(answers, []string{e.vip}) {
+			return "", fmt.Errorf("dig %s: %q, want %s", webName, answers, e.vip)
+		}
+		return webName + " -> " + e.vip, nil
+	})
+}
+
+func (e *Env) reachesAll(ctx context.Context) (string, error) {
+	pods, err := e.readyPods(ctx)
+	if err != nil {
+		return "", err
+	}
+	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+		seen, err := e.requests(ctx, 12)
+		if err != nil {
+			return "", err
+		}
+		if got := sortedKeys(seen); !slices.Equal(got, pods) {
+			return "", fmt.Errorf("answers came from %q, want all of %q", got, pods)
+		}
+		return fmt.Sprintf("12 requests from %s on %s: %v", clientPod, e.clientNode, seen), nil
+	})
+}
+
+func (e *Env) keepsSource(ctx context.Context) (string, error) {
+	own, err := e.get(ctx, e.client, "pod/"+clientPod, "{.status.podIP}")
+	if err != nil {
+		return "", err
+	}
+	answer, err := e.request(ctx, "/")
+	if err != nil {
+		return "", err
+	}
+	seen, err := netip.ParseAddrPort(answer.Client)
+	if err != nil {
+		return "", fmt.Errorf("parsing the client address that the server saw: %w", err)
+	}
+	if seen.Addr().Unmap().String() != own {
+		return "", fmt.Errorf("the server saw %s, the client pod has %s", seen.Addr(), own)
+	}
+	return fmt.Sprintf("pod %s saw %s; the client pod's IP is %s", answer.Pod, answer.Client, own), nil
+}
+
+func (e *Env) inIPVS(ctx context.Context) (string, error) {
+	out, err := e.onNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+	if err != nil {
+		return "", err
+	}
+	service := virtualService(out, e.vip+":80")
+	if got := strings.Count(service, "->"); got != 3 {
+		return "", fmt.Errorf("%s:80 has %d destinations on %s, want 3:\n%s", e.vip, got, e.clientNode, out)
+	}
+	return service, nil
+}
+
+func (e *Env) scalesDown(ctx context.Context) (string, error) {
+	if _, err := e.kubectl(ctx, e.server, "--namespace", namespace, "scale", "deployment/web", "--replicas=2"); err != nil {
+		return "", err
+	}
+	return eventually(ctx, 30*time.Second, func(ctx context.Context) (string, error) {
+		pods, err := e.readyPods(ctx)
+		if err != nil {
+			return "", err
+		}
+		seen, err := e.requests(ctx, 12)
+		if err != nil {
+			return "", err
+		}
+		if got := sortedKeys(seen); len(pods) != 2 || !slices.Equal(got, pods) {
+			return "", fmt.Errorf("answers came from %q, ready pods are %q, want the same two", got, pods)
+		}
+		return fmt.Sprintf("12 requests: %v", seen), nil
+	})
+}
+
+func (e *Env) headless(ctx context.Context) (string, error) {
+	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+		ips := make([]string, 2)
+		for i := range ips {
+			ip, err := e.get(ctx, e.server, fmt.Sprintf("pod/db-%d", i), "{.status.podIP}")
+			if err != nil {
+				return "", err
+			}
+			ips[i] = ip
+		}
+		all, err := e.dig(ctx, dbName)
+		if err != nil {
+			return "", err
+		}
+		one := "db-0." + e.server + "." + dbName
+		first, err := e.dig(ctx, one)
+		if err != nil {
+			return "", err
+		}
+		if !slices.Equal(all, sorted(ips)) || !slices.Equal(first, ips[:1]) {
+			return "", fmt.Errorf("%s: %q, want %q; %s: %q, want %q", dbName, all, sorted(ips), one, first, ips[:1])
+		}
+		return fmt.Sprintf("%s -> %s\n%s -> %s", dbName, strings.Join(all, " "), one, first[0]), nil
+	})
+}
+
+func (e *Env) unexport(ctx context.Context) (string, error) {
+	if _, err := e.kubectl(ctx, e.server, "--namespace", namespace, "delete", "serviceexport/web"); err != nil {
+		return "", err
+	}
+	return eventually(ctx, 30*time.Second, func(ctx context.Context) (string, error) {
+		imports, err := e.kubectl(ctx, e.client, "--namespace", namespace, "get", "serviceimports", "--output", "name")
+		if err != nil {
+			return "", err
+		}
+		if strings.Contains(imports, "/web") {
+			return "", fmt.Errorf("west still has %s", imports)
+		}
+		ipvs, err := e.onNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+		if err != nil {
+			return "", err
+		}
+		if strings.Contains(ipvs, e.vip+":") {
+			return "", fmt.Errorf("%s still holds the clusterset IP:\n%s", e.clientNode, ipvs)
+		}
+		answer, err := e.inClient(ctx, "dig", "+tries=2", "+time=2", webName)
+		if err != nil {
+			return "", err
+		}
+		if !strings.Contains(answer, "status: NXDOMAIN") {
+			return "", fmt.Errorf("dig %s: want NXDOMAIN: %s", webName, answer)
+		}
+		return webName + ": NXDOMAIN; no ServiceImport web; " + e.vip + " is not in the kernel of " + e.clientNode, nil
+	})
+}
+
+// answer is what the echo server says of a request.
+type answer struct {
+	Pod    string `json:"pod"`
+	Client string `json:"client"`
+}
+
+// request asks the exported Service through its name, from the client pod.
+func (e *Env) request(ctx context.Context, path string) (answer, error) {
+	var a answer
+	out, err := e.inClient(ctx, "curl", "--silent", "--show-error", "--fail", "--max-time", "5", "http://"+webName+path)
+	if err != nil {
+		return a, err
+	}
+	if err := json.Unmarshal([]byte(out), &a); err != nil {
+		return a, fmt.Errorf("parsing the answer %q: %w", out, err)
+	}
+	return a, nil
+}
+
+// requests asks n times, each over a connection of its own, and counts the answers by pod.
+func (e *Env) requests(ctx context.Context, n int) (map[string]int, error) {
+	script := fmt.Sprintf("for i in $(seq %d); do curl --silent --show-error --fail --max-time 5 http://%s/ || exit 1; echo; done", n, webName)
+	out, err := e.inClient(ctx, "sh", "-c", script)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[string]int{}
+	for decoder := json.NewDecoder(strings.NewReader(out)); decoder.More(); {
+		var a answer
+		if err := decoder.Decode(&a); err != nil {
+			return nil, fmt.Errorf("parsing the answers %q: %w", out, err)
+		}
+		seen[a.Pod]++
+	}
+	return seen, nil
+}
+
+// readyPods are the names of the web server's pods that are Ready and not about to end, sorted.
+func (e *Env) readyPods(ctx context.Context) ([]string, error) {
+	out, err := e.kubectl(ctx, e.server, "--namespace", namespace, "get", "endpointslices", "--selector", "kubernetes.io/service-name=web",
+		"--output", `jsonpath={range .items[*].endpoints[?(@.conditions.ready==true)]}{.targetRef.name} {end}`)
+	return sorted(strings.Fields(out)), err
+}
+
+// dig is the A records of a name as the client pod gets them, sorted; empty if there are none.
+func (e *Env) dig(ctx context.Context, name string) ([]string, error) {
+	out, err := e.inClient(ctx, "dig", "+short", "+tries=2", "+time=2", name)
+	return sorted(strings.Fields(out)), err
+}

@@ -1,0 +1,145 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// inWireGuard sends requests and sees the counters of the importing cluster's gateway move, both ways.
+func (e *Env) inWireGuard(ctx context.Context) (string, error) {
+	gateways, err := e.nodes(ctx, e.client, "clusterset.tombolo.dev/gateway=true")
+	if err != nil {
+		return "", err
+	}
+	beforeReceived, beforeSent, _, err := e.wireguardCounters(ctx, gateways[0])
+	if err != nil {
+		return "", err
+	}
+	// Larger than probes and keepalives in the meantime by far.
+	const size, count = 1000, 20
+	for range count {
+		if _, err := e.request(ctx, "/"+strings.Repeat("x", size)); err != nil {
+			return "", err
+		}
+	}
+	received, sent, shown, err := e.wireguardCounters(ctx, gateways[0])
+	if err != nil {
+		return "", err
+	}
+	if received-beforeReceived < count*100 || sent-beforeSent < count*size {
+		return "", fmt.Errorf("counters of %s moved by %d received, %d sent: less than the requests", gateways[0], received-beforeReceived, sent-beforeSent)
+	}
+	return fmt.Sprintf("%s: %d B more received, %d B more sent\n%s", gateways[0], received-beforeReceived, sent-beforeSent, shown), nil
+}
+
+// wireguardCounters are the bytes received and sent by all peers of a node, as wg tells, and `wg show` itself.
+func (e *Env) wireguardCounters(ctx context.Context, node string) (received, sent int, shown string, err error) {
+	transfer, err := e.onNode(ctx, node, "wg", "show", "all", "transfer")
+	if err != nil {
+		return 0, 0, "", err
+	}
+	for line := range strings.Lines(transfer) {
+		f := strings.Fields(line)
+		if len(f) != 4 {
+			continue
+		}
+		r, errR := strconv.Atoi(f[2])
+		s, errS := strconv.Atoi(f[3])
+		if err := errors.Join(errR, errS); err != nil {
+			return 0, 0, "", fmt.Errorf("parsing `wg show all transfer` of %s: %w", node, err)
+		}
+		received, sent = received+r, sent+s
+	}
+	shown, err = e.onNode(ctx, node, "wg", "show")
+	return received, sent, strings.TrimSpace(shown), err
+}
+
+// encrypted captures every frame between the nodes of both clusters while a request with a known text is answered. A
+// second text is sent in clear, from node to node: the capture must hold that one, or it would prove nothing.
+func (e *Env) encrypted(ctx context.Context) (string, error) {
+	const secret, control = "tombolo-secret-7473", "tombolo-control-7473"
+	dir, err := os.MkdirTemp("", "tombolo-demo-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	file := filepath.Join(dir, "frames.pcap")
+	stop, err := e.capture(ctx, file)
+	if err != nil {
+		return "", err
+	}
+	errRequest := e.sendBoth(ctx, secret, control)
+	if err := errors.Join(errRequest, stop()); err != nil {
+		return "", err
+	}
+	frames, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	// Type 4 (transport data) in the first byte of the payload, three reserved zero bytes after it.
+	out, err := run(ctx, "", "tcpdump", "-nn", "-r", file, "udp portrange 51820-51883 and udp[8:4] = 0x04000000")
+	if err != nil {
+		return "", err
+	}
+	packets := strings.Count(out, "\n")
+	switch {
+	case packets < 10:
+		return "", fmt.Errorf("the capture holds %d WireGuard data packets, want at least 10", packets)
+	case !bytes.Contains(frames, []byte(control)):
+		return "", errors.New("the capture does not hold the text that was sent in clear: it proves nothing")
+	case bytes.Contains(frames, []byte(secret)):
+		return "", fmt.Errorf("the capture holds the request in clear: %q", secret)
+	}
+	return fmt.Sprintf("%d bytes captured: %d WireGuard data packets; %q (through the tunnel) is not in them, %q (sent beside it) is",
+		len(frames), packets, secret, control), nil
+}
+
+// sendBoth sends the secret through the exported Service and the control text straight from node to node.
+func (e *Env) sendBoth(ctx context.Context, secret, control string) error {
+	for range 5 {
+		if _, err := e.request(ctx, "/"+secret); err != nil {
+			return err
+		}
+	}
+	servers, err := e.kubectl(ctx, e.server, "get", "nodes", "--output", `jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}`)
+	if err != nil {
+		return err
+	}
+	address := strings.Fields(servers)[0]
+	_, err = e.onNode(ctx, e.clientNode, "sh", "-c", fmt.Sprintf("echo %s >/dev/udp/%s/9 2>/dev/null || echo %s | socat - UDP-SENDTO:%s:9", control, address, control, address))
+	return err
+}
+
+// capture begins to write every frame between nodes to file; stop ends it and returns when the file is whole.
+func (e *Env) capture(ctx context.Context, file string) (stop func() error, err error) {
+	cmd := exec.CommandContext(ctx, e.lab, "net", "capture", "--output", file)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting the capture: %w", err)
+	}
+	// The pcap header is there as soon as the switch writes to the file.
+	_, err = eventually(ctx, 10*time.Second, func(context.Context) (string, error) {
+		info, err := os.Stat(file)
+		if err == nil && info.Size() < 24 {
+			err = errors.New("the capture has not begun")
+		}
+		return "", err
+	})
+	return func() error {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		if err := cmd.Wait(); err != nil {
+			return fmt.Errorf("capturing: %w: %s", err, errs.String())
+		}
+		return nil
+	}, err
+}
