@@ -173,6 +173,7 @@ type ClusterSetStatus struct {
 
 	// cidrs are this cluster's own approved CIDRs (Member.spec.cidrs).
 	//
+	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
 	// +optional
 	CIDRs []CIDR `json:"cidrs,omitempty"`

@@ -47,10 +47,12 @@ type RemoteGateway struct {
 	PublicKey string `json:"publicKey"`
 	// endpoints as published, best first.
 	//
+	// +kubebuilder:validation:MaxItems=8
 	// +listType=atomic
 	Endpoints []Endpoint `json:"endpoints"`
 	// tunnelAddresses as published, and inside the block that the Member's index gives.
 	//
+	// +kubebuilder:validation:MaxItems=2
 	// +listType=atomic
 	// +optional
 	TunnelAddresses []IPAddress `json:"tunnelAddresses,omitempty"`

@@ -1,0 +1,75 @@
+//go:build integration
+
+package policy
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/hack/testbin"
+)
+
+// The API server that every test of the package shares, and an admin's way to it. Set once by TestMain.
+var (
+	adminConfig *rest.Config
+	admin       client.Client
+	binaries    string
+)
+
+// config/ as seen from this package's folder.
+const configDir = "../../config"
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "policy:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	if binaries, err = testbin.Dir(); err != nil {
+		return 1, err
+	}
+	server := &envtest.Environment{
+		BinaryAssetsDirectory: binaries,
+		CRDDirectoryPaths:     []string{filepath.Join(configDir, "crd")},
+		ErrorIfCRDPathMissing: true,
+	}
+	if adminConfig, err = server.Start(); err != nil {
+		return 1, fmt.Errorf("starting an API server: %w", err)
+	}
+	defer func() {
+		if stopErr := server.Stop(); stopErr != nil && err == nil {
+			code, err = 1, fmt.Errorf("stopping the API server: %w", stopErr)
+		}
+	}()
+	adminConfig.QPS = -1
+	if admin, err = client.New(adminConfig, client.Options{Scheme: newScheme()}); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// newScheme returns a scheme with every kind that tombolo reads or writes.
+func newScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	utilruntime.Must(mcsv1alpha1.AddToScheme(scheme))
+	utilruntime.Must(mcsv1beta1.AddToScheme(scheme))
+	return scheme
+}
