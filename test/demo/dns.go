@@ -19,10 +19,10 @@ func (e *Env) configureDNS(ctx context.Context) (string, error) {
 	}
 	var evidence []string
 	for _, cluster := range []string{e.server, e.client} {
-		if _, err := e.kubectl(ctx, cluster, "apply", "--kustomize", filepath.Join(root, "config", "coredns")); err != nil {
+		if _, err := e.Kubectl(ctx, cluster, "apply", "--kustomize", filepath.Join(root, "config", "coredns")); err != nil {
 			return "", err
 		}
-		corefile, err := e.kubectl(ctx, cluster, "--namespace", "kube-system", "get", "configmap/coredns", "--output", "jsonpath={.data.Corefile}")
+		corefile, err := e.Kubectl(ctx, cluster, "--namespace", "kube-system", "get", "configmap/coredns", "--output", "jsonpath={.data.Corefile}")
 		if err != nil {
 			return "", err
 		}
@@ -39,7 +39,7 @@ func (e *Env) configureDNS(ctx context.Context) (string, error) {
 			{"rollout", "restart", "deployment/coredns"},
 			{"rollout", "status", "deployment/coredns", "--timeout=60s"},
 		} {
-			if _, err := run(ctx, "", "kubectl", append([]string{"--context", cluster, "--namespace", "kube-system"}, args...)...); err != nil {
+			if _, err := e.Kubectl(ctx, cluster, append([]string{"--namespace", "kube-system"}, args...)...); err != nil {
 				return "", err
 			}
 		}

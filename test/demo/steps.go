@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tombolo-net/tombolo/test/shell"
 )
 
 // Step is one claim about tombolo.
@@ -38,13 +40,13 @@ func (e *Env) Steps() []Step {
 }
 
 func (e *Env) deploy(ctx context.Context) (string, error) {
-	workers, err := e.nodes(ctx, e.client, "!clusterset.tombolo.dev/gateway")
+	workers, err := e.Nodes(ctx, e.client, "!clusterset.tombolo.dev/gateway")
 	if err != nil {
 		return "", err
 	}
 	e.clientNode = workers[0]
 	for cluster, manifest := range map[string]string{e.server: serverManifest, e.client: clientManifest(e.clientNode)} {
-		if err := e.apply(ctx, cluster, namespaceManifest+"---"+manifest); err != nil {
+		if err := e.Apply(ctx, cluster, namespaceManifest+"---"+manifest); err != nil {
 			return "", err
 		}
 	}
@@ -54,22 +56,21 @@ func (e *Env) deploy(ctx context.Context) (string, error) {
 		{e.client, "wait", "--for=condition=Ready", "pod/" + clientPod},
 	}
 	for _, w := range waits {
-		args := append([]string{"--context", w[0], "--namespace", namespace, "--timeout=120s"}, w[1:]...)
-		if _, err := run(ctx, "", "kubectl", args...); err != nil {
+		if _, err := e.Kubectl(ctx, w[0], append([]string{"--namespace", namespace, "--timeout=120s"}, w[1:]...)...); err != nil {
 			return "", err
 		}
 	}
-	pods, err := e.kubectl(ctx, e.server, "--namespace", namespace, "get", "pods", "--output", "wide", "--no-headers")
+	pods, err := e.inNamespace(ctx, e.server, "get", "pods", "--output", "wide", "--no-headers")
 	return columns(pods, 0, 2, 5, 6) + "\n" + clientPod + " on " + e.clientNode, err
 }
 
 func (e *Env) export(ctx context.Context) (string, error) {
 	for _, service := range []string{"web", "db"} {
-		if err := e.apply(ctx, e.server, exportManifest(service)); err != nil {
+		if err := e.Apply(ctx, e.server, exportManifest(service)); err != nil {
 			return "", err
 		}
 	}
-	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
 		var lines []string
 		for _, service := range []string{"web", "db"} {
 			out, err := e.get(ctx, e.server, "serviceexport/"+service, `{range .status.conditions[*]}{.type}={.status}({.reason}) {end}`)
@@ -86,7 +87,7 @@ func (e *Env) export(ctx context.Context) (string, error) {
 }
 
 func (e *Env) imported(ctx context.Context) (string, error) {
-	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
 		vip, err := e.get(ctx, e.client, "serviceimport/web", "{.spec.ips[0]}")
 		if err != nil {
 			return "", err
@@ -95,13 +96,13 @@ func (e *Env) imported(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("serviceimport web has no clusterset IP yet: %w", err)
 		}
 		e.vip = vip
-		out, err := e.kubectl(ctx, e.client, "--namespace", namespace, "get", "serviceimports")
+		out, err := e.inNamespace(ctx, e.client, "get", "serviceimports")
 		return strings.TrimSpace(out), err
 	})
 }
 
 func (e *Env) resolves(ctx context.Context) (string, error) {
-	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
 		answers, err := e.dig(ctx, webName)
 		if err != nil {
 			return "", err
@@ -118,7 +119,7 @@ func (e *Env) reachesAll(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
 		seen, err := e.requests(ctx, 12)
 		if err != nil {
 			return "", err
@@ -150,7 +151,7 @@ func (e *Env) keepsSource(ctx context.Context) (string, error) {
 }
 
 func (e *Env) inIPVS(ctx context.Context) (string, error) {
-	out, err := e.onNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+	out, err := e.OnNode(ctx, e.clientNode, "ipvsadm", "-Ln")
 	if err != nil {
 		return "", err
 	}
@@ -162,10 +163,10 @@ func (e *Env) inIPVS(ctx context.Context) (string, error) {
 }
 
 func (e *Env) scalesDown(ctx context.Context) (string, error) {
-	if _, err := e.kubectl(ctx, e.server, "--namespace", namespace, "scale", "deployment/web", "--replicas=2"); err != nil {
+	if _, err := e.inNamespace(ctx, e.server, "scale", "deployment/web", "--replicas=2"); err != nil {
 		return "", err
 	}
-	return eventually(ctx, 30*time.Second, func(ctx context.Context) (string, error) {
+	return shell.Eventually(ctx, 30*time.Second, func(ctx context.Context) (string, error) {
 		pods, err := e.readyPods(ctx)
 		if err != nil {
 			return "", err
@@ -182,7 +183,7 @@ func (e *Env) scalesDown(ctx context.Context) (string, error) {
 }
 
 func (e *Env) headless(ctx context.Context) (string, error) {
-	return eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
 		ips := make([]string, 2)
 		for i := range ips {
 			ip, err := e.get(ctx, e.server, fmt.Sprintf("pod/db-%d", i), "{.status.podIP}")
@@ -208,18 +209,18 @@ func (e *Env) headless(ctx context.Context) (string, error) {
 }
 
 func (e *Env) unexport(ctx context.Context) (string, error) {
-	if _, err := e.kubectl(ctx, e.server, "--namespace", namespace, "delete", "serviceexport/web"); err != nil {
+	if _, err := e.inNamespace(ctx, e.server, "delete", "serviceexport/web"); err != nil {
 		return "", err
 	}
-	return eventually(ctx, 30*time.Second, func(ctx context.Context) (string, error) {
-		imports, err := e.kubectl(ctx, e.client, "--namespace", namespace, "get", "serviceimports", "--output", "name")
+	return shell.Eventually(ctx, 30*time.Second, func(ctx context.Context) (string, error) {
+		imports, err := e.inNamespace(ctx, e.client, "get", "serviceimports", "--output", "name")
 		if err != nil {
 			return "", err
 		}
 		if strings.Contains(imports, "/web") {
 			return "", fmt.Errorf("west still has %s", imports)
 		}
-		ipvs, err := e.onNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+		ipvs, err := e.OnNode(ctx, e.clientNode, "ipvsadm", "-Ln")
 		if err != nil {
 			return "", err
 		}
@@ -276,7 +277,7 @@ func (e *Env) requests(ctx context.Context, n int) (map[string]int, error) {
 
 // readyPods are the names of the web server's pods that are Ready and not about to end, sorted.
 func (e *Env) readyPods(ctx context.Context) ([]string, error) {
-	out, err := e.kubectl(ctx, e.server, "--namespace", namespace, "get", "endpointslices", "--selector", "kubernetes.io/service-name=web",
+	out, err := e.inNamespace(ctx, e.server, "get", "endpointslices", "--selector", "kubernetes.io/service-name=web",
 		"--output", `jsonpath={range .items[*].endpoints[?(@.conditions.ready==true)]}{.targetRef.name} {end}`)
 	return sorted(strings.Fields(out)), err
 }

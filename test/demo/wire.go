@@ -6,17 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tombolo-net/tombolo/test/shell"
 )
 
 // inWireGuard sends requests and sees the counters of the importing cluster's gateway move, both ways.
 func (e *Env) inWireGuard(ctx context.Context) (string, error) {
-	gateways, err := e.nodes(ctx, e.client, "clusterset.tombolo.dev/gateway=true")
+	gateways, err := e.Nodes(ctx, e.client, "clusterset.tombolo.dev/gateway=true")
 	if err != nil {
 		return "", err
 	}
@@ -43,7 +44,7 @@ func (e *Env) inWireGuard(ctx context.Context) (string, error) {
 
 // wireguardCounters are the bytes received and sent by all peers of a node, as wg tells, and `wg show` itself.
 func (e *Env) wireguardCounters(ctx context.Context, node string) (received, sent int, shown string, err error) {
-	transfer, err := e.onNode(ctx, node, "wg", "show", "all", "transfer")
+	transfer, err := e.OnNode(ctx, node, "wg", "show", "all", "transfer")
 	if err != nil {
 		return 0, 0, "", err
 	}
@@ -59,7 +60,7 @@ func (e *Env) wireguardCounters(ctx context.Context, node string) (received, sen
 		}
 		received, sent = received+r, sent+s
 	}
-	shown, err = e.onNode(ctx, node, "wg", "show")
+	shown, err = e.OnNode(ctx, node, "wg", "show")
 	return received, sent, strings.TrimSpace(shown), err
 }
 
@@ -86,7 +87,7 @@ func (e *Env) encrypted(ctx context.Context) (string, error) {
 		return "", err
 	}
 	// Type 4 (transport data) in the first byte of the payload, three reserved zero bytes after it.
-	out, err := run(ctx, "", "tcpdump", "-nn", "-r", file, "udp portrange 51820-51883 and udp[8:4] = 0x04000000")
+	out, err := shell.Run(ctx, "", "tcpdump", "-nn", "-r", file, "udp portrange 51820-51883 and udp[8:4] = 0x04000000")
 	if err != nil {
 		return "", err
 	}
@@ -110,25 +111,25 @@ func (e *Env) sendBoth(ctx context.Context, secret, control string) error {
 			return err
 		}
 	}
-	servers, err := e.kubectl(ctx, e.server, "get", "nodes", "--output", `jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}`)
+	servers, err := e.Kubectl(ctx, e.server, "get", "nodes", "--output", `jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}`)
 	if err != nil {
 		return err
 	}
 	address := strings.Fields(servers)[0]
-	_, err = e.onNode(ctx, e.clientNode, "sh", "-c", fmt.Sprintf("echo %s >/dev/udp/%s/9 2>/dev/null || echo %s | socat - UDP-SENDTO:%s:9", control, address, control, address))
+	_, err = e.OnNode(ctx, e.clientNode, "sh", "-c", fmt.Sprintf("echo %s >/dev/udp/%s/9 2>/dev/null || echo %s | socat - UDP-SENDTO:%s:9", control, address, control, address))
 	return err
 }
 
 // capture begins to write every frame between nodes to file; stop ends it and returns when the file is whole.
 func (e *Env) capture(ctx context.Context, file string) (stop func() error, err error) {
-	cmd := exec.CommandContext(ctx, e.lab, "net", "capture", "--output", file)
+	cmd := e.Lab(ctx, "net", "capture", "--output", file)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the capture: %w", err)
 	}
 	// The pcap header is there as soon as the switch writes to the file.
-	_, err = eventually(ctx, 10*time.Second, func(context.Context) (string, error) {
+	_, err = shell.Eventually(ctx, 10*time.Second, func(context.Context) (string, error) {
 		info, err := os.Stat(file)
 		if err == nil && info.Size() < 24 {
 			err = errors.New("the capture has not begun")

@@ -1,0 +1,112 @@
+// Package shell runs what a user of a lab would type: kubectl in a cluster, any command in a pod or on a node. Demo,
+// end-to-end tests and benchmarks share it. It knows nothing of tombolo.
+package shell
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// Shell is the way into one running lab. It is safe for concurrent use.
+type Shell struct {
+	lab string // path of the lab's command
+}
+
+// New is the way into the lab that the environment names, as the lab sets it for the command that it runs: LAB_RUN,
+// LAB_BIN and KUBECONFIG. The error says what is missing.
+func New() (Shell, error) {
+	for _, name := range []string{"LAB_RUN", "LAB_BIN", "KUBECONFIG"} {
+		if os.Getenv(name) == "" {
+			return Shell{}, errors.New(name + " is not set: run this inside a lab, as in `bin/lab run --install -- CMD`")
+		}
+	}
+	return Shell{lab: os.Getenv("LAB_BIN")}, nil
+}
+
+// Run executes a program, with stdin as its standard input, and returns what it printed; an error holds the end of its
+// output too.
+func Run(ctx context.Context, stdin, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.WaitDelay = 5 * time.Second
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("running %s %s: %w: %s", name, strings.Join(args, " "), err, tail(errs.String()+out.String(), 600))
+	}
+	return out.String(), nil
+}
+
+// Kubectl runs kubectl in a cluster.
+func (s Shell) Kubectl(ctx context.Context, cluster string, args ...string) (string, error) {
+	return Run(ctx, "", "kubectl", append([]string{"--context", cluster}, args...)...)
+}
+
+// Apply creates or changes the objects of a manifest (YAML).
+func (s Shell) Apply(ctx context.Context, cluster, manifest string) error {
+	_, err := Run(ctx, manifest, "kubectl", "--context", cluster, "apply", "-f", "-")
+	return err
+}
+
+// InPod runs a command in a pod.
+func (s Shell) InPod(ctx context.Context, cluster, namespace, pod string, argv ...string) (string, error) {
+	return s.Kubectl(ctx, cluster, append([]string{"--namespace", namespace, "exec", pod, "--"}, argv...)...)
+}
+
+// OnNode runs a command in a node's own namespaces.
+func (s Shell) OnNode(ctx context.Context, node string, argv ...string) (string, error) {
+	return Run(ctx, "", s.lab, append([]string{"node", "exec", node, "--"}, argv...)...)
+}
+
+// Lab is the lab's own command with these arguments, not started.
+func (s Shell) Lab(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, s.lab, args...)
+}
+
+// Nodes are the names of a cluster's nodes that match a label selector, at least one.
+func (s Shell) Nodes(ctx context.Context, cluster, selector string) ([]string, error) {
+	out, err := s.Kubectl(ctx, cluster, "get", "nodes", "--selector", selector, "--output", "jsonpath={.items[*].metadata.name}")
+	if err != nil {
+		return nil, err
+	}
+	names := strings.Fields(out)
+	if len(names) == 0 {
+		return nil, fmt.Errorf("cluster %s has no node with %q", cluster, selector)
+	}
+	return names, nil
+}
+
+// Eventually repeats check until it succeeds and returns its evidence; after the timeout, its last error.
+func Eventually(ctx context.Context, timeout time.Duration, check func(context.Context) (string, error)) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var last error
+	for {
+		evidence, err := check(ctx)
+		if err == nil {
+			return evidence, nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("not within %s: %w", timeout, last)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func tail(s string, n int) string {
+	s = strings.TrimSpace(s)
+	if len(s) > n {
+		return "..." + s[len(s)-n:]
+	}
+	return s
+}
