@@ -12,6 +12,7 @@ import (
 // goBuild builds one main package of a pinned module with the Go toolchain.
 type goBuild struct {
 	folder  string // below the tree, with the go.mod
+	module  string // whose version is the program's
 	digest  string // of the files in folder
 	pkg     string
 	tags    string   // comma-separated
@@ -21,7 +22,7 @@ type goBuild struct {
 
 // newGoBuild returns how p is built from src, with the flags of its folder.
 func newGoBuild(p goProgram, src source) goBuild {
-	b := goBuild{folder: p.folder, digest: src.digest, pkg: p.pkg}
+	b := goBuild{folder: p.folder, module: modules()[p.folder], digest: src.digest, pkg: p.pkg}
 	switch p.folder {
 	case "kubernetes":
 		b.ldflags = kubernetesVersionFlags(src.version)
@@ -60,22 +61,28 @@ func (b goBuild) identity() string {
 
 func (b goBuild) build(ctx context.Context, j job) (string, error) {
 	dir := filepath.Join(j.tree, b.folder)
-	src, err := readSource(dir, moduleOf[b.folder])
+	src, err := readSource(dir, b.module)
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", dir, err)
 	}
 	if src.digest != b.digest {
 		return "", fmt.Errorf("%s is not what SOURCES says; run: go generate ./hack/testbin", dir)
 	}
-	c := command{dir: dir, env: b.env(), log: j.log}
-	j.phase("downloading modules")
-	if err := c.run(ctx, "go", "mod", "download"); err != nil {
+	if err := needTools(b.tools()...); err != nil {
 		return "", err
 	}
-	j.phase("building from source")
+	c := command{dir: dir, env: b.env(), log: j.log}
 	args := []string{"build", "-p", strconv.Itoa(j.parallel), "-o", j.out, "-tags", b.tags,
 		"-ldflags", strings.Join(append([]string{"-s", "-w"}, b.ldflags...), " "), b.pkg}
 	return src.version, c.run(ctx, "go", args...)
+}
+
+// tools are the programs that the build runs.
+func (b goBuild) tools() []string {
+	if b.cgo {
+		return []string{"go", "gcc", "pkg-config"}
+	}
+	return []string{"go"}
 }
 
 // env is the caller's environment with everything set that would change the

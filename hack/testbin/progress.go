@@ -88,13 +88,14 @@ func (s *step) show() {
 	}
 }
 
-// setPhase changes what the step is said to be doing.
+// setPhase changes what the step is said to be doing. Without a terminal it
+// shows with the next line.
 func (s *step) setPhase(phase string) {
 	s.mu.Lock()
 	changed := s.phase != phase
 	s.phase = phase
 	s.mu.Unlock()
-	if changed {
+	if changed && s.p.tty {
 		s.p.status(s.line())
 	}
 }
@@ -121,8 +122,12 @@ func (s *step) line() string {
 	return line
 }
 
-// short prints a duration without zero units at its end: 4m, 1m20s, 8s.
+// short prints a duration without zero units at its end: 4m, 1m20s, 8s; below
+// a second 0.4s.
 func short(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
 	d = d.Round(time.Second)
 	switch min, sec := int(d/time.Minute), int(d%time.Minute/time.Second); {
 	case min == 0:

@@ -15,21 +15,23 @@ const (
 	corednsModule    = "github.com/coredns/coredns"
 )
 
-// moduleOf names, for each folder with a go.mod, the module whose version is
+// modules returns, for each folder with a go.mod, the module whose version is
 // the version of the programs built from it.
-var moduleOf = map[string]string{
-	"kubernetes": k8sModule,
-	"etcd":       etcdModule,
-	"containerd": containerdModule,
-	"runc":       runcModule,
-	"cni":        cniModule,
-	"coredns":    corednsModule,
+func modules() map[string]string {
+	return map[string]string{
+		"kubernetes": k8sModule,
+		"etcd":       etcdModule,
+		"containerd": containerdModule,
+		"runc":       runcModule,
+		"cni":        cniModule,
+		"coredns":    corednsModule,
+	}
 }
 
 // goProgram is one line of the table of programs built by the Go toolchain.
 type goProgram struct {
 	name   string
-	folder string // a key of moduleOf
+	folder string // a key of modules
 	pkg    string // import path of its main package
 	usual  time.Duration
 }

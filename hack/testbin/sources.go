@@ -49,8 +49,9 @@ func parseSources(data []byte) (map[string]source, error) {
 // readSources derives the content of SOURCES from the folders below tree.
 func readSources(tree string) ([]byte, error) {
 	out := bytes.NewBufferString(sourcesHeader)
-	for _, folder := range slices.Sorted(maps.Keys(moduleOf)) {
-		src, err := readSource(filepath.Join(tree, folder), moduleOf[folder])
+	pinned := modules()
+	for _, folder := range slices.Sorted(maps.Keys(pinned)) {
+		src, err := readSource(filepath.Join(tree, folder), pinned[folder])
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", folder, err)
 		}

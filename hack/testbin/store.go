@@ -120,8 +120,9 @@ func (s *store) readRecord(r recipe) (record, error) {
 	return rec, nil
 }
 
-// put makes the file at path, which must be in tmpDir, the entry of r. It
-// replaces what is there; whoever reads meanwhile sees the old or the new one.
+// put makes the file at path, which must be below tmpDir, the entry of r. It
+// replaces what is there. The entry comes into being by a rename, so it is
+// whole or not there.
 func (s *store) put(r recipe, path string, rec record) error {
 	sum, size, err := hashFile(path)
 	if err != nil {

@@ -30,12 +30,23 @@ type options struct {
 }
 
 func main() {
+	os.Exit(exitCode())
+}
+
+// exitCode runs the command line and says on stderr what went wrong.
+func exitCode() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, parseFlags()); err != nil {
+	err := run(ctx, parseFlags())
+	switch {
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "testbin: interrupted; what is built already is kept")
+		return 130 // as a shell reports SIGINT
+	case err != nil:
 		fmt.Fprintf(os.Stderr, "testbin: %v\n", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 func parseFlags() options {
