@@ -1,0 +1,164 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// build makes r's image with programs from tree and writes its archive to path, which appears when it is whole.
+func (s *store) build(ctx context.Context, r recipe, tree *tree, path string) error {
+	work, err := os.MkdirTemp(s.dir, "build-")
+	if err != nil {
+		return fmt.Errorf("making a folder to build in: %w", err)
+	}
+	defer os.RemoveAll(work)
+	img, err := s.image(ctx, work, r, tree)
+	if err != nil {
+		return err
+	}
+	tag, err := name.NewTag(r.Ref)
+	if err != nil {
+		return fmt.Errorf("reading the image's name: %w", err)
+	}
+	whole := filepath.Join(work, "archive")
+	if err := tarball.WriteToFile(whole, tag, img); err != nil {
+		return fmt.Errorf("writing the archive: %w", err)
+	}
+	if err := os.Rename(whole, path); err != nil {
+		return fmt.Errorf("writing the archive: %w", err)
+	}
+	return nil
+}
+
+// image returns r's image, whose layers are files in work.
+func (s *store) image(ctx context.Context, work string, r recipe, tree *tree) (v1.Image, error) {
+	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{Architecture: "amd64", OS: "linux", Config: r.Config, RootFS: v1.RootFS{Type: "layers"}})
+	if err != nil {
+		return nil, fmt.Errorf("setting the image's configuration: %w", err)
+	}
+	for _, recipe := range r.Layers {
+		entries, err := s.entries(ctx, work, recipe, tree)
+		if err != nil {
+			return nil, err
+		}
+		l, err := newLayer(work, entries)
+		if err != nil {
+			return nil, err
+		}
+		if img, err = mutate.AppendLayers(img, l); err != nil {
+			return nil, fmt.Errorf("adding a layer: %w", err)
+		}
+	}
+	return img, nil
+}
+
+// entries returns what the recipe puts into a layer.
+func (s *store) entries(ctx context.Context, work string, l layerRecipe, tree *tree) ([]entry, error) {
+	var entries []entry
+	for _, name := range l.Programs {
+		more, err := tree.program(name)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, more...)
+	}
+	for _, at := range l.Trees {
+		more, err := tree.all(at)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, more...)
+	}
+	if l.Applets {
+		more, err := s.applets(ctx, tree)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, more...)
+	}
+	for _, f := range l.Files {
+		entries = append(entries, entry{path: f.Path, mode: f.Mode, content: f.Content, link: f.Link})
+	}
+	binary, err := program(ctx, work, l)
+	if err != nil || binary == "" {
+		return entries, err
+	}
+	own, err := binaryEntry(binary, l.To)
+	return append(entries, own), err
+}
+
+// program returns the path of the layer's own program, which is built if there is source for it; "" if it has none.
+func program(ctx context.Context, work string, l layerRecipe) (string, error) {
+	if l.Source == "" {
+		return l.Binary, nil
+	}
+	return goBuild(ctx, work, l.Source)
+}
+
+// binaryEntry returns the entry of a static program.
+func binaryEntry(source, to string) (entry, error) {
+	static, err := isStatic(source)
+	if err != nil {
+		return entry{}, err
+	}
+	if !static {
+		return entry{}, fmt.Errorf("%s is linked dynamically, the image has no libraries for it: build it with CGO_ENABLED=0", source)
+	}
+	info, err := os.Stat(source)
+	if err != nil {
+		return entry{}, err
+	}
+	return entry{path: to, mode: 0o755, source: source, size: info.Size()}, nil
+}
+
+// applets returns a link to busybox for each program that it can be.
+func (s *store) applets(ctx context.Context, tree *tree) ([]entry, error) {
+	at, err := tree.find("busybox", binDirs)
+	if err != nil {
+		return nil, err
+	}
+	busybox, _, err := tree.resolve(at)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.loaded(ctx, tree, busybox, "--list")
+	if err != nil {
+		return nil, fmt.Errorf("listing busybox's programs: %w", err)
+	}
+	var links []entry
+	for _, name := range strings.Fields(string(out)) {
+		if name != "busybox" {
+			links = append(links, entry{path: "/usr/bin/" + name, link: "busybox"})
+		}
+	}
+	if len(links) == 0 {
+		return nil, errors.New("listing busybox's programs: there are none")
+	}
+	return links, nil
+}
+
+// loaded runs a program of the tree with the tree's own libraries.
+func (s *store) loaded(ctx context.Context, tree *tree, program string, args ...string) ([]byte, error) {
+	static, err := isStatic(program)
+	if err != nil {
+		return nil, err
+	}
+	if static {
+		return s.run(ctx, program, args...)
+	}
+	loader, _, err := tree.resolve("/lib64/ld-linux-x86-64.so.2")
+	if err != nil {
+		return nil, err
+	}
+	return s.run(ctx, loader, append([]string{"--library-path", filepath.Dir(loader), program}, args...)...)
+}

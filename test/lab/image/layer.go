@@ -1,0 +1,124 @@
+package image
+
+import (
+	"archive/tar"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// entry is one file of a layer: a link, content, a file on the host, or, with none of these, a folder.
+type entry struct {
+	path    string
+	mode    int64
+	link    string
+	content string
+	source  string // where on the host
+	size    int64  // of source
+}
+
+// header returns the entry's header. Owner and time are the same for all: a layer depends on its content alone.
+func (e entry) header() *tar.Header {
+	h := &tar.Header{Name: strings.TrimPrefix(e.path, "/"), Mode: e.mode, ModTime: time.Unix(0, 0), Format: tar.FormatPAX}
+	switch {
+	case e.link != "":
+		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.link, 0o777
+	case e.source != "":
+		h.Typeflag, h.Size = tar.TypeReg, e.size
+	case e.content != "":
+		h.Typeflag, h.Size = tar.TypeReg, int64(len(e.content))
+	default:
+		h.Typeflag, h.Name = tar.TypeDir, h.Name+"/"
+	}
+	return h
+}
+
+// complete returns entries sorted by path, one for each (the last wins), with the folders that they are in.
+func complete(entries []entry) []entry {
+	byPath := map[string]entry{}
+	for _, e := range entries {
+		for dir := path.Dir(e.path); dir != "/"; dir = path.Dir(dir) {
+			if _, ok := byPath[dir]; !ok {
+				byPath[dir] = entry{path: dir, mode: 0o755}
+			}
+		}
+		byPath[e.path] = e
+	}
+	list := make([]entry, 0, len(byPath))
+	for _, e := range byPath {
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b entry) int { return cmp.Compare(a.path, b.path) })
+	return list
+}
+
+// writeTar writes the entries to w.
+func writeTar(w io.Writer, entries []entry) error {
+	tw := tar.NewWriter(w)
+	for _, e := range entries {
+		if err := tw.WriteHeader(e.header()); err != nil {
+			return fmt.Errorf("writing %s: %w", e.path, err)
+		}
+		if err := e.write(tw); err != nil {
+			return fmt.Errorf("writing %s: %w", e.path, err)
+		}
+	}
+	return tw.Close()
+}
+
+func (e entry) write(w io.Writer) error {
+	if e.source == "" {
+		_, err := io.WriteString(w, e.content)
+		return err
+	}
+	f, err := os.Open(e.source)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(w, f)
+	return err
+}
+
+// layer is an uncompressed layer in a file: nodes import it faster than a compressed one.
+type layer struct {
+	path string
+	hash v1.Hash
+	size int64
+}
+
+// newLayer writes a layer of entries to a file in dir.
+func newLayer(dir string, entries []entry) (*layer, error) {
+	f, err := os.CreateTemp(dir, "layer-")
+	if err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if err := writeTar(io.MultiWriter(f, h), complete(entries)); err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	size, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	return &layer{path: f.Name(), hash: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}, size: size}, nil
+}
+
+// The methods of v1.Layer.
+func (l *layer) Digest() (v1.Hash, error)             { return l.hash, nil }
+func (l *layer) DiffID() (v1.Hash, error)             { return l.hash, nil }
+func (l *layer) Compressed() (io.ReadCloser, error)   { return os.Open(l.path) }
+func (l *layer) Uncompressed() (io.ReadCloser, error) { return os.Open(l.path) }
+func (l *layer) Size() (int64, error)                 { return l.size, nil }
+func (l *layer) MediaType() (types.MediaType, error)  { return types.DockerUncompressedLayer, nil }
