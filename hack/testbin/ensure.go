@@ -40,7 +40,10 @@ func Ensure(ctx context.Context, cfg Config) (string, error) {
 		}
 	}
 	s := newStore(cfg.Cache, recipes)
-	return s.setDir, newRun(s, cfg).ensure(ctx)
+	if err := newRun(s, cfg).ensure(ctx); err != nil {
+		return "", err
+	}
+	return s.setDir, nil
 }
 
 // run is one pass over a store.
