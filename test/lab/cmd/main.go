@@ -34,7 +34,10 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(kernelCommand())
+	root.AddCommand(
+		runCommand(), upCommand(), downCommand(), serveCommand(), shellCommand(), statusCommand(),
+		netCommand(), nodeCommand(), kernelCommand(),
+	)
 	return root
 }
 

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tombolo-net/tombolo/test/lab"
+)
+
+// nodeCommand returns `lab node`, which works on nodes.
+func nodeCommand() *cobra.Command {
+	var name string
+	c := &cobra.Command{
+		Use:   "node",
+		Short: "List, kill, freeze or reboot nodes, or run a command on one",
+		Example: `  lab node list
+  lab node exec west-2 -- ipvsadm -Ln
+  lab node kill east-1 && lab node start east-1`,
+	}
+	nameFlag(c, &name)
+	c.AddCommand(
+		listCommand(&name),
+		operationCommand(&name, "kill", "End a node as if its plug had been pulled", (*lab.Client).Kill),
+		operationCommand(&name, "start", "Boot a node that was killed, afresh", (*lab.Client).Start),
+		operationCommand(&name, "pause", "Freeze a node, its clock too", (*lab.Client).Pause),
+		operationCommand(&name, "resume", "Let a frozen node go on", (*lab.Client).Resume),
+	)
+	return c
+}
+
+// operationCommand returns a command that does something to nodes.
+func operationCommand(name *string, verb, short string, do func(*lab.Client, context.Context, string) error) *cobra.Command {
+	return &cobra.Command{
+		Use:   verb + " NODE...",
+		Short: short,
+		Args:  cobra.MinimumNArgs(1),
+		RunE: withLab(name, func(cmd *cobra.Command, l *lab.Client, args []string) error {
+			for _, node := range args {
+				if err := do(l, cmd.Context(), node); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+}
+
+func listCommand(name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the nodes",
+		Args:  cobra.NoArgs,
+		RunE: withLab(name, func(cmd *cobra.Command, l *lab.Client, _ []string) error {
+			s, err := l.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printNodes(cmd, s)
+		}),
+	}
+}
+
+func printNodes(cmd *cobra.Command, s lab.Status) error {
+	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "NODE\tCLUSTER\tZONE\tROLE\tADDRESS\tMACHINE")
+	for _, n := range s.Topology.Nodes() {
+		role := "worker"
+		if n.Gateway {
+			role = "gateway"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Cluster, n.Zone, role, n.Address, s.Nodes[n.Name])
+	}
+	return w.Flush()
+}

@@ -1,0 +1,276 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tombolo-net/tombolo/test/lab/controlplane"
+	"github.com/tombolo-net/tombolo/test/lab/image"
+	"github.com/tombolo-net/tombolo/test/lab/underlay"
+)
+
+// Lab is a lab that runs in this process. It is safe for concurrent use once Up has returned.
+type Lab struct {
+	options  Options
+	dir      string
+	lock     *os.File // of dir
+	topology Topology
+	token    string // of the nodes' control API
+	progress *progress
+
+	ctx    context.Context // of everything that runs until Down
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup // goroutines that Down waits for
+
+	underlay     *underlay.Switch
+	host         *underlay.Host
+	controlPlane *controlplane.ControlPlane
+	nodeImages   []string // archives that a node cannot do without
+	machines     []*machine
+	control      *control
+	ready        atomic.Bool
+
+	downOnce sync.Once
+	downErr  error
+}
+
+// Up starts a lab and returns when it is ready: every node is, and CoreDNS answers. The caller calls Down. When it ends
+// with an error, nothing runs any longer, and the error names the folder with the logs.
+func Up(ctx context.Context, o Options) (*Lab, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("configuring lab: %w", err)
+	}
+	l := &Lab{options: o, topology: topologyOf(o), progress: newProgress(o.Progress), token: rand.Text()}
+	l.control = &control{lab: l}
+	// Values of ctx only: what Up starts outlives it.
+	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := l.makeDir(); err != nil {
+		return nil, err
+	}
+	if err := l.up(ctx); err != nil {
+		err = fmt.Errorf("starting lab, logs are in %s: %w", l.dir, err)
+		return nil, errors.Join(err, l.Down(true))
+	}
+	l.ready.Store(true)
+	l.progress.say("ready: %s", l.dir)
+	return l, nil
+}
+
+// Status returns how the lab is.
+func (l *Lab) Status() Status {
+	s := Status{Dir: l.dir, Bin: l.options.Bin, Pid: os.Getpid(), Ready: l.ready.Load(), Topology: l.topology, Nodes: map[string]State{}}
+	for _, m := range l.machines {
+		s.Nodes[m.node.Name] = m.State()
+	}
+	return s
+}
+
+// Dir returns the run folder.
+func (l *Lab) Dir() string { return l.dir }
+
+// Bin returns the folder of the test binaries.
+func (l *Lab) Bin() string { return l.options.Bin }
+
+// Topology returns what the lab consists of.
+func (l *Lab) Topology() Topology { return l.topology }
+
+// Kubeconfig returns the path of the administrator's kubeconfig, with a context for each cluster and the hub.
+func (l *Lab) Kubeconfig() string { return l.controlPlane.Kubeconfig() }
+
+// Files of the run folder.
+const (
+	topologyFile  = "lab.json"
+	controlSocket = "control"
+)
+
+func (l *Lab) makeDir() (err error) {
+	if l.options.Dir == "" {
+		if l.dir, err = os.MkdirTemp("", "tombolo-lab-"); err != nil {
+			return fmt.Errorf("making run folder: %w", err)
+		}
+	} else if l.dir, err = filepath.Abs(l.options.Dir); err != nil {
+		return fmt.Errorf("making run folder: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(l.dir, "net"), 0o755); err != nil {
+		return fmt.Errorf("making run folder: %w", err)
+	}
+	if l.lock, err = lock(l.dir); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(l.topology, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding topology: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(l.dir, topologyFile), data, 0o644); err != nil {
+		return fmt.Errorf("writing topology: %w", err)
+	}
+	return nil
+}
+
+// up starts the parts in the order in which they need each other.
+func (l *Lab) up(ctx context.Context) error {
+	if err := l.startUnderlay(); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.makeNodeImages(gctx) })
+	g.Go(func() error { return l.startControlPlanes(gctx) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := l.prepareNodes(); err != nil {
+		return err
+	}
+	if err := l.startControl(); err != nil {
+		return err
+	}
+	for _, m := range l.machines {
+		if err := m.start(l.ctx); err != nil {
+			return err
+		}
+	}
+	return l.waitReady(ctx)
+}
+
+// startUnderlay starts the switch, the way to the host, and a port for each node.
+func (l *Lab) startUnderlay() (err error) {
+	l.underlay = underlay.New()
+	if l.host, err = underlay.NewHost(underlay.HostConfig{}); err != nil {
+		return err
+	}
+	port, err := l.host.Attach(l.underlay)
+	if err != nil {
+		return err
+	}
+	l.serve(port)
+	for _, n := range l.topology.Nodes() {
+		port, err := l.underlay.Listen(n.Name, l.socket(n))
+		if err != nil {
+			return err
+		}
+		l.serve(port)
+	}
+	return nil
+}
+
+// serve passes the port's frames until Down.
+func (l *Lab) serve(port *underlay.Port) {
+	l.tasks.Go(func() {
+		if err := port.Serve(l.ctx); err != nil {
+			l.progress.say("%v", err)
+		}
+	})
+}
+
+func (l *Lab) startControlPlanes(ctx context.Context) (err error) {
+	done := l.progress.step("starting control planes", 5*time.Second, nil)
+	defer func() { done(err) }()
+	config := controlplane.Config{
+		Dir:         l.dir,
+		Bin:         l.options.Bin,
+		HostAddress: l.host.Loopback(),
+		DialNode:    l.host.DialContext,
+	}
+	for _, c := range l.topology.Clusters {
+		config.Clusters = append(config.Clusters, controlplane.ClusterConfig{
+			Name: c.Name, PodCIDRs: c.PodCIDRs, ServiceCIDRs: c.ServiceCIDRs,
+			Controllers: controlplane.AllControllers(), Scheduler: true,
+		})
+	}
+	config.Clusters = append(config.Clusters, controlplane.ClusterConfig{Name: Hub, Controllers: controlplane.HubControllers()})
+	l.controlPlane, err = controlplane.Start(ctx, config)
+	return err
+}
+
+// sandboxImage is what holds a pod's namespaces.
+const sandboxImage = image.Pause
+
+// makeNodeImages makes what nodes import before their kubelet starts.
+func (l *Lab) makeNodeImages(ctx context.Context) error {
+	cache := filepath.Join(l.options.Cache, "images")
+	archives, err := image.Ensure(ctx, cache, l.options.Progress, image.Pause)
+	if err != nil {
+		return err
+	}
+	coredns, err := image.CoreDNS(ctx, cache, filepath.Join(l.options.Bin, "coredns"))
+	if err != nil {
+		return err
+	}
+	for _, a := range append(archives, coredns) {
+		l.nodeImages = append(l.nodeImages, a.Path)
+	}
+	return nil
+}
+
+// prepareNodes writes every node's files.
+func (l *Lab) prepareNodes() error {
+	for _, c := range l.topology.Clusters {
+		for _, n := range c.Nodes {
+			m, err := l.machineOf(c, n)
+			if err != nil {
+				return err
+			}
+			if err := l.issue(m); err != nil {
+				return err
+			}
+			l.machines = append(l.machines, m)
+		}
+	}
+	return nil
+}
+
+// machine returns the machine of the node of this name, or ErrUnknownNode.
+func (l *Lab) machine(name string) (*machine, error) {
+	for _, m := range l.machines {
+		if m.node.Name == name {
+			return m, nil
+		}
+	}
+	return nil, fmt.Errorf("node %q: %w", name, ErrUnknownNode)
+}
+
+// ErrUnknownNode is what an operation on a node ends with that the lab does not have.
+var ErrUnknownNode = errors.New("no such node in this lab")
+
+// Down ends everything that Up has started and returns when it is gone. The run folder goes too, unless keep: then its logs,
+// certificates and configuration stay. It may be called more than once.
+func (l *Lab) Down(keep bool) error {
+	l.downOnce.Do(func() {
+		l.control.close()
+		var nodes sync.WaitGroup
+		for _, m := range l.machines {
+			nodes.Go(m.kill)
+		}
+		nodes.Wait()
+		if l.controlPlane != nil {
+			l.downErr = l.controlPlane.Stop()
+		}
+		l.cancel()
+		l.tasks.Wait()
+		l.downErr = errors.Join(l.downErr, l.clear(keep), l.lock.Close())
+	})
+	return l.downErr
+}
+
+// clear removes the run folder, or, if it is to be kept, what nobody reads in it.
+func (l *Lab) clear(keep bool) error {
+	if !keep {
+		return os.RemoveAll(l.dir)
+	}
+	var errs []error
+	for _, name := range []string{"etcd-data", "net"} {
+		errs = append(errs, os.RemoveAll(filepath.Join(l.dir, name)))
+	}
+	return errors.Join(errs...)
+}

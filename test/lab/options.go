@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/test/lab/node"
+)
+
+// Options say what a lab consists of. The zero value is the default lab.
+type Options struct {
+	Clusters  int    // optional, default 2: east, west; 1 to 9
+	Nodes     int    // optional, of each cluster, default 2; 1 to 9
+	Gateways  int    // optional, how many of a cluster's nodes are gateways, the first ones, default 1
+	Zones     int    // optional, of each cluster, default one for each node; nodes take turns
+	ProxyMode string // optional, default iptables: as kube-proxy names them, or none
+
+	// NodeMemory is what a node believes to have; the host gives what is used of it.
+	NodeMemory string // optional, default 2G
+
+	// Images are imported on every node, by their names, beside those that a node cannot do without.
+	Images []string // optional
+
+	// Dir is the run folder. It must not exist or be empty.
+	Dir string // optional, default a new folder in os.TempDir
+	// Bin holds the test binaries, Cache what may be kept from one lab to the next.
+	Bin   string // optional, default testbin.Dir
+	Cache string // optional, default testbin.CacheDir
+	// Init is the program lab itself, which is PID 1 of every node.
+	Init string // optional, default os.Executable
+
+	// Progress is told what happens.
+	Progress io.Writer // optional
+}
+
+// binEnv names the folder of the test binaries, when it is not the cache's.
+const binEnv = "TOMBOLO_TESTBIN"
+
+// defaultMemory is what a node believes to have: its root is in memory too, and so are its images.
+const defaultMemory = "2G"
+
+// ProxyModes are the values of Options.ProxyMode.
+func ProxyModes() []string {
+	return []string{node.ProxyIPTables, node.ProxyNFTables, node.ProxyIPVS, node.ProxyNone}
+}
+
+// withDefaults returns o complete, or all that is wrong with it.
+func (o Options) withDefaults() (Options, error) {
+	o.Clusters = cmp.Or(o.Clusters, 2)
+	o.Nodes = cmp.Or(o.Nodes, 2)
+	o.Gateways = cmp.Or(o.Gateways, 1)
+	o.Zones = cmp.Or(o.Zones, o.Nodes)
+	o.ProxyMode = cmp.Or(o.ProxyMode, node.ProxyIPTables)
+	o.NodeMemory = cmp.Or(o.NodeMemory, defaultMemory)
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	if err := o.validate(); err != nil {
+		return o, err
+	}
+	return o, o.findFolders()
+}
+
+func (o Options) validate() error {
+	var errs []error
+	if o.Clusters < 1 || o.Clusters > maxClusters {
+		errs = append(errs, fmt.Errorf("%d clusters: allowed are 1 to %d", o.Clusters, maxClusters))
+	}
+	if o.Nodes < 1 || o.Nodes > maxNodes {
+		errs = append(errs, fmt.Errorf("%d nodes in a cluster: allowed are 1 to %d", o.Nodes, maxNodes))
+	}
+	if o.Gateways < 1 || o.Gateways > o.Nodes {
+		errs = append(errs, fmt.Errorf("%d gateways in a cluster of %d nodes: allowed are 1 to %d", o.Gateways, o.Nodes, o.Nodes))
+	}
+	if o.Zones < 1 || o.Zones > o.Nodes {
+		errs = append(errs, fmt.Errorf("%d zones in a cluster of %d nodes: allowed are 1 to %d", o.Zones, o.Nodes, o.Nodes))
+	}
+	if modes := ProxyModes(); !slices.Contains(modes, o.ProxyMode) {
+		errs = append(errs, fmt.Errorf("proxy mode %q: allowed are %s", o.ProxyMode, strings.Join(modes, ", ")))
+	}
+	return errors.Join(errs...)
+}
+
+// findFolders fills in what depends on the machine.
+func (o *Options) findFolders() (err error) {
+	if o.Bin == "" {
+		o.Bin = os.Getenv(binEnv)
+	}
+	if o.Bin == "" {
+		if o.Bin, err = testbin.Dir(); err != nil {
+			return err
+		}
+	}
+	if o.Cache == "" {
+		if o.Cache, err = testbin.CacheDir(); err != nil {
+			return err
+		}
+	}
+	if o.Init == "" {
+		if o.Init, err = os.Executable(); err != nil {
+			return fmt.Errorf("finding lab's own program: %w", err)
+		}
+	}
+	for _, path := range []*string{&o.Bin, &o.Cache, &o.Init} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return fmt.Errorf("finding folder: %w", err)
+		}
+	}
+	return nil
+}

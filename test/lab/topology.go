@@ -1,0 +1,123 @@
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// What the plan of addresses has room for.
+const (
+	maxClusters = 9
+	maxNodes    = 9
+)
+
+// Hub is the name of the cluster without nodes, and of its context.
+const Hub = "hub"
+
+// GatewayLabel marks the nodes that join their cluster to the others. Its value is "true".
+const GatewayLabel = "clusterset.tombolo.dev/gateway"
+
+// underlayBits is the length of the nodes' network, 192.168.127.0/24.
+const underlayBits = 24
+
+// Topology is what a lab consists of.
+type Topology struct {
+	Clusters  []Cluster `json:"clusters"`
+	ProxyMode string    `json:"proxyMode"`
+}
+
+// Cluster is a cluster with nodes.
+type Cluster struct {
+	Name         string         `json:"name"`
+	PodCIDRs     []netip.Prefix `json:"podCIDRs"`
+	ServiceCIDRs []netip.Prefix `json:"serviceCIDRs"`
+	DNS          netip.Addr     `json:"dns"` // where pods ask for names
+	Nodes        []Node         `json:"nodes"`
+}
+
+// Node is a node of a cluster. Its name is unique in the lab.
+type Node struct {
+	Name    string     `json:"name"`
+	Cluster string     `json:"cluster"`
+	Region  string     `json:"region"`
+	Zone    string     `json:"zone"`
+	Gateway bool       `json:"gateway"`
+	Address netip.Addr `json:"address"` // in the nodes' network
+	MAC     string     `json:"mac"`
+}
+
+// topologyOf returns what complete options ask for.
+func topologyOf(o Options) Topology {
+	t := Topology{ProxyMode: o.ProxyMode}
+	for i := 1; i <= o.Clusters; i++ {
+		t.Clusters = append(t.Clusters, clusterOf(o, i))
+	}
+	return t
+}
+
+// clusterOf returns the i-th cluster, i from 1. Services' addresses are next to its pods', except in number: west's pods
+// have a smaller range than the others', because equal ones hide mistakes in translating addresses.
+func clusterOf(o Options, i int) Cluster {
+	podBits := 16
+	if i == 2 {
+		podBits = 18
+	}
+	c := Cluster{
+		Name:         clusterName(i),
+		PodCIDRs:     []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), podBits)},
+		ServiceCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i)}), 16)},
+	}
+	for n := 1; n <= o.Nodes; n++ {
+		c.Nodes = append(c.Nodes, nodeOf(o, c.Name, i, n))
+	}
+	c.DNS = c.dnsService()
+	if !o.servesClusterIPs() {
+		c.DNS = c.Nodes[0].Address // CoreDNS runs in that node's own network
+	}
+	return c
+}
+
+// dnsService returns the address of the Service kube-dns: the tenth of the Services', as kubeadm has it.
+func (c Cluster) dnsService() netip.Addr {
+	a := c.ServiceCIDRs[0].Addr()
+	for range 10 {
+		a = a.Next()
+	}
+	return a
+}
+
+// servesClusterIPs says whether a Service's address leads anywhere.
+func (o Options) servesClusterIPs() bool { return o.ProxyMode != "none" }
+
+func nodeOf(o Options, cluster string, i, n int) Node {
+	return Node{
+		Name:    fmt.Sprintf("%s-%d", cluster, n),
+		Cluster: cluster,
+		Region:  cluster,
+		Zone:    fmt.Sprintf("%s-%c", cluster, 'a'+(n-1)%o.Zones),
+		Gateway: n <= o.Gateways,
+		Address: netip.AddrFrom4([4]byte{192, 168, 127, byte(10*i + n)}),
+		MAC:     net.HardwareAddr{0x02, 0x74, 0x6f, 0x6d, byte(i), byte(n)}.String(), // locally administered
+	}
+}
+
+// clusterName returns the i-th cluster's name, i from 1.
+func clusterName(i int) string {
+	names := []string{"east", "west", "north", "south", "north-east", "south-east", "south-west", "north-west", "centre"}
+	return names[i-1]
+}
+
+// Nodes returns all clusters' nodes. The slice is the caller's.
+func (t Topology) Nodes() []Node {
+	var nodes []Node
+	for _, c := range t.Clusters {
+		nodes = append(nodes, c.Nodes...)
+	}
+	return nodes
+}
+
+// labels are those that the kubelet gives its own Node. That a node is a gateway is for the administrator to say.
+func (n Node) labels() map[string]string {
+	return map[string]string{"topology.kubernetes.io/region": n.Region, "topology.kubernetes.io/zone": n.Zone}
+}

@@ -1,0 +1,105 @@
+package lab
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// describe returns a line for each cluster and node.
+func describe(t Topology) []string {
+	var lines []string
+	for _, c := range t.Clusters {
+		lines = append(lines, strings.Join([]string{c.Name, c.PodCIDRs[0].String(), c.ServiceCIDRs[0].String(), c.DNS.String()}, " "))
+		for _, n := range c.Nodes {
+			line := strings.Join([]string{n.Name, n.Address.String(), n.Zone, n.MAC}, " ")
+			if n.Gateway {
+				line += " gateway"
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func TestTopologyOf(t *testing.T) {
+	tests := []struct {
+		name string
+		in   Options
+		want []string
+	}{{
+		name: "default",
+		want: []string{
+			"east 10.1.0.0/16 10.101.0.0/16 10.101.0.10",
+			"east-1 192.168.127.11 east-a 02:74:6f:6d:01:01 gateway",
+			"east-2 192.168.127.12 east-b 02:74:6f:6d:01:02",
+			"west 10.2.0.0/18 10.102.0.0/16 10.102.0.10",
+			"west-1 192.168.127.21 west-a 02:74:6f:6d:02:01 gateway",
+			"west-2 192.168.127.22 west-b 02:74:6f:6d:02:02",
+		},
+	}, {
+		name: "nobody serves cluster IPs",
+		in:   Options{Clusters: 1, Nodes: 1, ProxyMode: "none"},
+		want: []string{
+			"east 10.1.0.0/16 10.101.0.0/16 192.168.127.11",
+			"east-1 192.168.127.11 east-a 02:74:6f:6d:01:01 gateway",
+		},
+	}, {
+		name: "two zones, two gateways",
+		in:   Options{Clusters: 1, Nodes: 3, Zones: 2, Gateways: 2},
+		want: []string{
+			"east 10.1.0.0/16 10.101.0.0/16 10.101.0.10",
+			"east-1 192.168.127.11 east-a 02:74:6f:6d:01:01 gateway",
+			"east-2 192.168.127.12 east-b 02:74:6f:6d:01:02 gateway",
+			"east-3 192.168.127.13 east-a 02:74:6f:6d:01:03",
+		},
+	}}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.in.Bin, tt.in.Cache, tt.in.Init = "/bin", "/cache", "/init"
+			o, err := tt.in.withDefaults()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, describe(topologyOf(o))); diff != "" {
+				t.Errorf("topology (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTopologyIsUnique(t *testing.T) {
+	seen := map[string]bool{}
+	o := Options{Clusters: maxClusters, Nodes: maxNodes, Gateways: 1, Zones: maxNodes}
+	for _, n := range topologyOf(o).Nodes() {
+		for _, key := range []string{n.Name, n.Address.String(), n.MAC} {
+			if seen[key] {
+				t.Errorf("%s is there twice", key)
+			}
+			seen[key] = true
+		}
+	}
+}
+
+func TestOptionsValidate(t *testing.T) {
+	tests := []struct {
+		name string
+		in   Options
+		want string
+	}{
+		{"clusters", Options{Clusters: 10}, "10 clusters: allowed are 1 to 9"},
+		{"nodes", Options{Nodes: -1, Zones: 1}, "-1 nodes in a cluster: allowed are 1 to 9"},
+		{"gateways", Options{Gateways: 3}, "3 gateways in a cluster of 2 nodes: allowed are 1 to 2"},
+		{"zones", Options{Zones: 3}, "3 zones in a cluster of 2 nodes: allowed are 1 to 2"},
+		{"proxy mode", Options{ProxyMode: "ebpf"}, `proxy mode "ebpf": allowed are iptables, nftables, ipvs, none`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := tt.in.withDefaults()
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
