@@ -4,6 +4,7 @@ package policy
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -61,7 +62,30 @@ func run(m *testing.M) (code int, err error) {
 	if admin, err = client.New(adminConfig, client.Options{Scheme: newScheme()}); err != nil {
 		return 1, err
 	}
+	if err := applyConfig(server); err != nil {
+		return 1, err
+	}
 	return m.Run(), nil
+}
+
+// applyConfig applies what a user does, and as a user does: a hub and a member cluster in one API server.
+func applyConfig(server *envtest.Environment) error {
+	user, err := server.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
+	if err != nil {
+		return fmt.Errorf("adding a user: %w", err)
+	}
+	kubectl, err := user.Kubectl()
+	if err != nil {
+		return fmt.Errorf("preparing kubectl: %w", err)
+	}
+	for _, folder := range []string{"hub", "default"} {
+		_, stderr, err := kubectl.Run("apply", "-k", filepath.Join(configDir, folder))
+		if err != nil {
+			text, _ := io.ReadAll(stderr)
+			return fmt.Errorf("applying %s: %w: %s", folder, err, text)
+		}
+	}
+	return nil
 }
 
 // newScheme returns a scheme with every kind that tombolo reads or writes.
