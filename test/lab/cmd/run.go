@@ -31,6 +31,7 @@ func runCommand() *cobra.Command {
 COMMAND finds in its environment:
   KUBECONFIG  a file with the contexts east, west, ... and hub
   LAB_RUN     the lab's run folder; lab net and lab node work on the lab of that folder
+  LAB_BIN     the path of this program
   PATH        with kubectl and lab first
 
 Nothing is left when it is over, also when it is interrupted. If COMMAND fails the folder with every component's
@@ -50,10 +51,11 @@ logs stays, and its path is printed.`,
 	return c
 }
 
-func runInLab(ctx context.Context, o lab.Options, keep bool, args []string) error {
+func runInLab(ctx context.Context, o lab.Options, keep bool, args []string) (err error) {
 	if err := adoptOrphans(); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, endOrphans()) }()
 	l, err := lab.Up(ctx, o)
 	if err != nil {
 		return err
@@ -63,11 +65,10 @@ func runInLab(ctx context.Context, o lab.Options, keep bool, args []string) erro
 	if failed || keep {
 		fmt.Fprintf(os.Stderr, "lab: logs are in %s\n", l.Dir())
 	}
-	err = errors.Join(err, l.Down(failed || keep), endOrphans())
-	if err == nil && code != 0 {
-		return exitError(code)
+	if err := errors.Join(err, l.Down(failed || keep)); err != nil || code == 0 {
+		return err
 	}
-	return err
+	return exitError(code)
 }
 
 // grace is how long a command may take to end when it is asked to.
@@ -123,7 +124,7 @@ func labEnv(dir, kubeconfig, bin string) ([]string, error) {
 	if old := os.Getenv("PATH"); old != "" {
 		path += string(os.PathListSeparator) + old
 	}
-	return append(os.Environ(), "KUBECONFIG="+kubeconfig, lab.RunEnv+"="+dir, "PATH="+path), nil
+	return append(os.Environ(), "KUBECONFIG="+kubeconfig, lab.RunEnv+"="+dir, lab.ProgramEnv+"="+self, "PATH="+path), nil
 }
 
 // lookPath finds a program as a shell with env would.

@@ -195,6 +195,10 @@ func serveCommand() *cobra.Command {
 }
 
 func serve(ctx context.Context, o lab.Options, link string) (err error) {
+	if err := adoptOrphans(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, endOrphans()) }()
 	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return fmt.Errorf("making folder of running labs: %w", err)
 	}

@@ -9,8 +9,9 @@ import (
 // File descriptors that the kernel inherits for the guest's terminals.
 const (
 	fdStdin  = 3 // /dev/tty1
-	fdStdout = 4 // /dev/tty2
-	fdStderr = 5 // /dev/tty3
+	fdDemand = 4 // /dev/tty1, what the guest writes there
+	fdStdout = 5 // /dev/tty2
+	fdStderr = 6 // /dev/tty3
 )
 
 // cmdline returns the kernel's arguments for cfg.
@@ -24,7 +25,7 @@ func cmdline(cfg Config) []string {
 		"con=null", "con0=null,fd:1",
 	}
 	if cfg.Stdin != nil {
-		args = append(args, fmt.Sprintf("con1=fd:%d,null", fdStdin))
+		args = append(args, fmt.Sprintf("con1=fd:%d,fd:%d", fdStdin, fdDemand))
 	}
 	if cfg.Stdout != nil {
 		args = append(args, fmt.Sprintf("con2=null,fd:%d", fdStdout))

@@ -37,32 +37,47 @@ func (t *tail) String() string {
 	return string(t.text)
 }
 
-// connect gives the kernel a pipe for each stream of cfg. All three file
-// descriptors are always there, so that their numbers are constant.
+// connect gives the kernel its pipes, those of streams that cfg lacks, too, so
+// that the file descriptors' numbers are constant.
 func (m *Machine) connect(cfg Config) error {
-	in, inW, err := os.Pipe()
-	if err != nil {
-		return fmt.Errorf("making the console's pipes: %w", err)
-	}
-	m.cmd.ExtraFiles = append(m.cmd.ExtraFiles, in)
-	m.closers = append(m.closers, inW)
-	if cfg.Stdin != nil {
-		go func() { // ends with the stream, or with the first write after the kernel's end
-			_ = WriteFrames(inW, cfg.Stdin)
-		}()
+	if err := m.connectInput(cfg.Stdin); err != nil {
+		return fmt.Errorf("making the standard input: %w", err)
 	}
 	for _, w := range []io.Writer{cfg.Stdout, cfg.Stderr} {
 		if err := m.connectOutput(w); err != nil {
-			return err
+			return fmt.Errorf("making the standard output: %w", err)
 		}
 	}
+	return nil
+}
+
+func (m *Machine) connectInput(stdin io.Reader) error {
+	in, send, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	demand, ask, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	m.cmd.ExtraFiles = append(m.cmd.ExtraFiles, in, ask)
+	m.closers = append(m.closers, send, demand)
+	if stdin == nil {
+		return nil
+	}
+	go func() { // ends with the stream, or with the kernel
+		_ = WriteFrames(struct {
+			io.Reader
+			io.Writer
+		}{demand, send}, stdin)
+	}()
 	return nil
 }
 
 func (m *Machine) connectOutput(w io.Writer) error {
 	r, out, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("making the console's pipes: %w", err)
+		return err
 	}
 	m.cmd.ExtraFiles = append(m.cmd.ExtraFiles, out)
 	if w == nil {
