@@ -16,8 +16,10 @@ import (
 
 // Variables that commands in a lab find in their environment, beside KUBECONFIG.
 const (
-	// RunEnv holds the run folder.
+	// RunEnv holds the run folder, for Connect.
 	RunEnv = "LAB_RUN"
+	// ProgramEnv holds the path of the program lab.
+	ProgramEnv = "LAB_BIN"
 )
 
 // Client works on a lab that another process runs. It is safe for concurrent use.

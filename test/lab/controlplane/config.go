@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+
+	"github.com/tombolo-net/tombolo/hack/testbin"
 )
 
 // Dialer opens a connection to a node. The address is one of the node's InternalIPs with a port.
@@ -21,7 +23,7 @@ type Config struct {
 	Dir string // optional, default a new folder in os.TempDir that Stop removes
 
 	// Bin holds etcd, kube-apiserver and what else the clusters need.
-	Bin string // optional, default the folder of the test binaries
+	Bin string // optional, default testbin.Dir
 
 	// HostAddress is the address at which nodes see the host's loopback. The API servers advertise it, so that it is
 	// the endpoint of the Service kubernetes.
@@ -63,7 +65,7 @@ func HubControllers() []string {
 	}
 }
 
-// binEnv names the folder of the test binaries, when they are not to be looked for.
+// binEnv names the folder of the test binaries, when it is not the cache's.
 const binEnv = "TOMBOLO_TESTBIN"
 
 func (c Config) withDefaults() (Config, error) {
@@ -74,7 +76,11 @@ func (c Config) withDefaults() (Config, error) {
 		c.Bin = os.Getenv(binEnv)
 	}
 	if c.Bin == "" {
-		return c, fmt.Errorf("no folder of test binaries given: set %s", binEnv)
+		dir, err := testbin.Dir()
+		if err != nil {
+			return c, err
+		}
+		c.Bin = dir
 	}
 	seen := map[string]bool{}
 	clusters := make([]ClusterConfig, 0, len(c.Clusters))
