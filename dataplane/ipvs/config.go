@@ -1,0 +1,103 @@
+package ipvs
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Protocol is an IP protocol number that IPVS can balance.
+type Protocol uint8
+
+// The protocols of a Service, by their IANA numbers.
+const (
+	TCP  Protocol = 6
+	UDP  Protocol = 17
+	SCTP Protocol = 132
+)
+
+// String is the protocol's name as ipvsadm prints it.
+func (p Protocol) String() string {
+	switch p {
+	case TCP:
+		return "TCP"
+	case UDP:
+		return "UDP"
+	case SCTP:
+		return "SCTP"
+	}
+	return fmt.Sprintf("IP protocol %d", uint8(p))
+}
+
+// Key is what makes a virtual service distinct in the kernel's table.
+type Key struct {
+	Address  netip.Addr
+	Port     uint16
+	Protocol Protocol
+}
+
+// String is, for example, "TCP 244.0.0.1:80".
+func (k Key) String() string {
+	return k.Protocol.String() + " " + netip.AddrPortFrom(k.Address, k.Port).String()
+}
+
+// Compare orders keys by address, port and protocol.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Port, other.Port), cmp.Compare(k.Protocol, other.Protocol))
+}
+
+// Service is what a virtual service does with the flows that it gets.
+type Service struct {
+	// Scheduler by its kernel name, "wrr" for example.
+	Scheduler string
+	// Affinity is how long a client stays with its destination, in whole seconds; zero: every flow is on its own.
+	Affinity time.Duration
+	// Unmarked is true of a service in the kernel that lacks our mark; nobody asks for it.
+	Unmarked bool
+	// Destinations sorted by Compare, without duplicates of address and port. None: flows are refused.
+	Destinations []Destination
+}
+
+// Destination is one real server.
+type Destination struct {
+	Address netip.Addr
+	Port    uint16
+	// Weight is the destination's share; zero keeps its flows and gives it no new ones.
+	Weight uint32
+}
+
+// String is, for example, "10.1.0.5:8080".
+func (d Destination) String() string { return netip.AddrPortFrom(d.Address, d.Port).String() }
+
+// Compare orders destinations by address and port.
+func (d Destination) Compare(other Destination) int {
+	return cmp.Or(d.Address.Compare(other.Address), cmp.Compare(d.Port, other.Port))
+}
+
+// Config is a set of virtual services: those that the kernel should have, or those of ours that it has.
+type Config struct {
+	Services map[Key]Service
+}
+
+// Only is the part of the Config that has those keys.
+func (c Config) Only(keys []Key) Config {
+	part := Config{Services: make(map[Key]Service, len(keys))}
+	for _, key := range keys {
+		if service, ok := c.Services[key]; ok {
+			part.Services[key] = service
+		}
+	}
+	return part
+}
+
+// Keys of the Config, sorted.
+func (c Config) Keys() []Key {
+	keys := make([]Key, 0, len(c.Services))
+	for key := range c.Services {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, Key.Compare)
+	return keys
+}

@@ -1,0 +1,276 @@
+//go:build kernel
+
+package ipvs
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+)
+
+func prefixes(ps ...string) []netip.Prefix {
+	var parsed []netip.Prefix
+	for _, p := range ps {
+		parsed = append(parsed, netip.MustParsePrefix(p))
+	}
+	return parsed
+}
+
+func scopeOf(services map[Key]Service) Scope {
+	return Scope{VIPs: prefixes("244.0.0.0/16", "fd77::/112"), Wanted: Config{Services: services}}
+}
+
+// sync brings the namespace's table to the scope, checks that a second pass writes nothing, and returns what
+// ipvsadm says, without its header.
+func sync(t *testing.T, node *testnet.Namespace, scope Scope) (Result, []string) {
+	t.Helper()
+	var result Result
+	node.Do(func() {
+		var table Table
+		defer table.Close()
+		var err error
+		if result, err = table.Sync(t.Context(), scope); err != nil {
+			t.Fatalf("Sync: %v", err)
+		}
+		again, err := table.Sync(t.Context(), scope)
+		if err != nil || !again.Change.Empty() {
+			t.Fatalf("second Sync: %v, %v", again.Change, err)
+		}
+		have, _, err := table.Read(t.Context(), scope)
+		if diff := cmp.Diff(scope.Wanted, have, compareAddresses, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Fatalf("Read: %v, (-want +got)\n%s", err, diff)
+		}
+	})
+	return result, list(node)
+}
+
+// list is `ipvsadm -Ln`: one line for each service with its destinations, sorted, spaces squeezed, counters left out.
+func list(node *testnet.Namespace) []string {
+	var services []string
+	for _, line := range strings.Split(strings.TrimSpace(node.Run("ipvsadm", "-Ln")), "\n")[3:] {
+		fields := strings.Fields(line)
+		if fields[0] != "->" {
+			services = append(services, strings.Join(fields, " "))
+			continue
+		}
+		services[len(services)-1] += " " + strings.Join(fields[:4], " ")
+	}
+	slices.Sort(services)
+	return services
+}
+
+func TestSyncProgramsTheKernel(t *testing.T) {
+	node := testnet.New(t)
+	services := map[Key]Service{
+		key("244.0.0.1:80", TCP):    service("10.1.0.5:8080", "10.1.0.6:8080"),
+		key("244.0.0.1:53", UDP):    service("10.1.0.5:5353"),
+		key("244.0.0.2:9", SCTP):    service(),
+		key("[fd77::1]:80", TCP):    service("[fd00:1::5]:8080"),
+		key("[fd77::1]:7000", SCTP): service("[fd00:1::5]:7000"),
+	}
+	_, got := sync(t, node, scopeOf(services))
+	want := []string{
+		"SCTP 244.0.0.2:9 wrr (flag-3)",
+		"SCTP [fd77::1]:7000 wrr (flag-3) -> [fd00:1::5]:7000 Masq 1",
+		"TCP 244.0.0.1:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 -> 10.1.0.6:8080 Masq 1",
+		"TCP [fd77::1]:80 wrr (flag-3) -> [fd00:1::5]:8080 Masq 1",
+		"UDP 244.0.0.1:53 wrr (flag-3) -> 10.1.0.5:5353 Masq 1",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("ipvsadm (-want +got)\n%s", diff)
+	}
+
+	changed := service("10.1.0.6:8080", "10.1.0.7:8081")
+	changed.Destinations[0].Weight = 0
+	changed.Affinity = 90 * time.Second
+	_, got = sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): changed}))
+	want = []string{"TCP 244.0.0.1:80 wrr (flag-3) persistent 90 -> 10.1.0.6:8080 Masq 0 -> 10.1.0.7:8081 Masq 1"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("ipvsadm after the change (-want +got)\n%s", diff)
+	}
+
+	if _, got = sync(t, node, scopeOf(nil)); len(got) > 0 {
+		t.Fatalf("ipvsadm after the clean-up: %s", got)
+	}
+}
+
+func TestForeignServicesAreLeftAlone(t *testing.T) {
+	node := testnet.New(t)
+	node.Run("ipvsadm", "-A", "-t", "10.96.0.1:443", "-s", "rr", "-b", "flag-3")
+	node.Run("ipvsadm", "-A", "-t", "244.0.9.9:443", "-s", "rr")
+	node.Run("ipvsadm", "-a", "-t", "244.0.9.9:443", "-r", "10.3.0.1:443", "-m")
+	node.Run("ipvsadm", "-A", "-f", "7", "-s", "rr")
+	node.Run("ipvsadm", "-A", "-t", "244.0.0.1:80", "-s", "rr") // the same key as one of ours
+
+	foreign := []string{
+		"FWM 7 rr",
+		"TCP 10.96.0.1:443 rr (flag-3)",
+		"TCP 244.0.9.9:443 rr -> 10.3.0.1:443 Masq 1",
+	}
+	ours := "TCP 244.0.0.1:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1"
+
+	services := map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.0.5:8080")}
+	result, got := sync(t, node, scopeOf(services))
+	if diff := cmp.Diff([]Key{key("244.0.9.9:443", TCP)}, result.Foreign, compareAddresses); diff != "" {
+		t.Errorf("foreign (-want +got)\n%s", diff)
+	}
+	want := slices.Sorted(slices.Values(append(slices.Clone(foreign), ours)))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("beside others (-want +got)\n%s", diff)
+	}
+	_, got = sync(t, node, scopeOf(nil))
+	if diff := cmp.Diff(foreign, got); diff != "" {
+		t.Errorf("after our clean-up (-want +got)\n%s", diff)
+	}
+}
+
+func TestRepair(t *testing.T) {
+	services := map[Key]Service{
+		key("244.0.0.1:80", TCP): service("10.1.0.5:8080", "10.1.0.6:8080"),
+		key("244.0.0.2:80", TCP): service("10.1.0.7:8080"),
+	}
+	tests := []struct {
+		name   string
+		damage [][]string
+		audit  int
+	}{
+		{"nothing", nil, 2},
+		{"table wiped", [][]string{{"-C"}}, 0},
+		{"service deleted", [][]string{{"-D", "-t", "244.0.0.2:80"}}, 0},
+		{"scheduler changed", [][]string{{"-E", "-t", "244.0.0.2:80", "-s", "rr", "-b", "flag-3"}}, 0},
+		{"mark lost", [][]string{{"-E", "-t", "244.0.0.2:80", "-s", "wrr"}}, 0},
+		{"destination deleted", [][]string{{"-d", "-t", "244.0.0.1:80", "-r", "10.1.0.6:8080"}}, 2},
+		{"destination added", [][]string{{"-a", "-t", "244.0.0.1:80", "-r", "10.9.0.6:8080", "-m"}}, 2},
+		{"ours of an earlier life", [][]string{{"-A", "-t", "244.0.0.3:80", "-s", "wrr", "-b", "flag-3"}}, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			node := testnet.New(t)
+			_, want := sync(t, node, scopeOf(services))
+			for _, args := range tt.damage {
+				node.Run("ipvsadm", args...)
+			}
+			node.Do(func() {
+				var table Table
+				defer table.Close()
+				result, err := table.Repair(t.Context(), scopeOf(services), tt.audit)
+				if err != nil || result.Change.Empty() != (tt.damage == nil) || len(result.Foreign) > 0 {
+					t.Errorf("Repair: %v, %v", result, err)
+				}
+				again, err := table.Repair(t.Context(), scopeOf(services), tt.audit)
+				if err != nil || !again.Change.Empty() {
+					t.Errorf("second Repair: %v, %v", again, err)
+				}
+			})
+			if diff := cmp.Diff(want, list(node)); diff != "" {
+				t.Errorf("ipvsadm (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestApplySettlesWhatOthersDidMeanwhile(t *testing.T) {
+	node := testnet.New(t)
+	services := map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.0.5:8080")}
+	_, want := sync(t, node, scopeOf(services))
+	node.Do(func() {
+		var table Table
+		defer table.Close()
+		change := Diff(Config{}, Config{Services: services}) // all of it is there
+		applied, err := table.Apply(t.Context(), change)
+		if diff := cmp.Diff(change, applied, compareAddresses); err != nil || diff != "" {
+			t.Errorf("adding again: %v\n%s", err, diff)
+		}
+		gone := map[Key]Service{key("244.0.0.8:80", TCP): service("10.1.0.5:8080")}
+		if _, err := table.Apply(t.Context(), Diff(Config{Services: gone}, Config{})); err != nil {
+			t.Errorf("deleting what is gone: %v", err)
+		}
+		bad := map[Key]Service{key("244.0.0.9:80", TCP): {Scheduler: "nonesuch"}}
+		if _, err := table.Apply(t.Context(), Diff(Config{}, Config{Services: bad})); !errors.Is(err, ErrNoScheduler) {
+			t.Errorf("a scheduler that is not there: %v", err)
+		}
+	})
+	if diff := cmp.Diff(want, list(node)); diff != "" {
+		t.Errorf("ipvsadm (-want +got)\n%s", diff)
+	}
+}
+
+// TestTraffic: pod -> clusterset IP on its node -> IPVS -> pod, with the client's address kept and the reply coming
+// back through the node, while the node filters by strict reverse path.
+func TestTraffic(t *testing.T) {
+	node, client := testnet.New(t), testnet.New(t)
+	backends := []*testnet.Namespace{testnet.New(t), testnet.New(t)}
+	for _, rp := range []string{"all", "default"} {
+		node.Sysctl("net/ipv4/conf/"+rp+"/rp_filter", "1")
+	}
+	node.Join("pod0", "10.2.0.1/24", client, "eth0", "10.2.0.5/24")
+	node.Join("pod1", "10.1.1.1/24", backends[0], "eth0", "10.1.1.5/24")
+	node.Join("pod2", "10.1.2.1/24", backends[1], "eth0", "10.1.2.5/24")
+	client.Route("0.0.0.0/0", "10.2.0.1")
+	backends[0].Route("0.0.0.0/0", "10.1.1.1")
+	backends[1].Route("0.0.0.0/0", "10.1.2.1")
+	backends[0].Serve("one", 8080)
+	backends[1].Serve("two", 8081)
+	node.Do(func() { anyIP(t, "244.0.0.0/16", "10.2.0.1") })
+	var reports []string
+	node.Do(func() { reports, _ = SetSysctls() })
+	if len(reports) > 0 {
+		t.Fatalf("sysctls: %v", reports)
+	}
+
+	all := service("10.1.1.5:8080", "10.1.2.5:8081")
+	sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): all, key("244.0.0.1:80", UDP): all, key("244.0.0.2:80", TCP): service()}))
+	for _, network := range []string{"tcp", "udp"} {
+		for _, from := range []*testnet.Namespace{client, node} {
+			wantFrom := map[*testnet.Namespace]string{client: "10.2.0.5", node: "10.2.0.1"}[from]
+			seen := map[string]int{}
+			for range 10 {
+				answer, err := from.Ask(network, "244.0.0.1:80")
+				if err != nil {
+					t.Fatalf("%s to the clusterset IP: %v", network, err)
+				}
+				seen[answer]++
+			}
+			if diff := cmp.Diff(map[string]int{"one " + wantFrom: 5, "two " + wantFrom: 5}, seen); diff != "" {
+				t.Errorf("%s answers (-want +got)\n%s", network, diff)
+			}
+		}
+	}
+	if _, err := client.Ask("tcp", "244.0.0.2:80"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a service without endpoints: %v, want a refusal", err)
+	}
+
+	sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.2.5:8081")}))
+	for range 4 {
+		if answer, err := client.Ask("tcp", "244.0.0.1:80"); err != nil || answer != "two 10.2.0.5" {
+			t.Errorf("after one endpoint went: %q, %v", answer, err)
+		}
+	}
+}
+
+// anyIP makes every address of the block local.
+func anyIP(t *testing.T, block, source string) {
+	t.Helper()
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, dst, _ := net.ParseCIDR(block)
+	route := &netlink.Route{Dst: dst, LinkIndex: lo.Attrs().Index, Src: net.ParseIP(source), Table: unix.RT_TABLE_LOCAL,
+		Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST}
+	if err := netlink.RouteAdd(route); err != nil {
+		t.Fatal(err)
+	}
+}

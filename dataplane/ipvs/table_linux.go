@@ -1,0 +1,326 @@
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	mobyipvs "github.com/moby/ipvs"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoModule says that this kernel has no IPVS.
+var ErrNoModule = errors.New("the kernel module ip_vs is missing: load it on the host with `modprobe ip_vs`, and name it in /etc/modules-load.d so that it is there after a reboot")
+
+// ErrNoScheduler says that this kernel has IPVS, but not the scheduler that was asked for.
+var ErrNoScheduler = errors.New("the kernel module of the scheduler is missing: load it on the host with `modprobe ip_vs_wrr`")
+
+// fewKeys is how many services are read one by one; for more of them one dump of all is quicker.
+const fewKeys = 16
+
+// Table is the IPVS table of the network namespace of whoever calls. The zero Table is ready to use; it is not safe
+// for concurrent use.
+type Table struct {
+	reader *mobyipvs.Handle
+	writer *socket
+	audit  int // where the next round of Repair begins
+}
+
+// Close gives back the sockets. The Table opens new ones when it is used again.
+func (t *Table) Close() {
+	if t.reader != nil {
+		t.reader.Close()
+		t.writer.close()
+		t.reader, t.writer = nil, nil
+	}
+}
+
+// open resolves the family anew on every failure, so that a module that is loaded later is found.
+func (t *Table) open() error {
+	if t.reader != nil {
+		return nil
+	}
+	family, err := netlink.GenlFamilyGet("IPVS")
+	if errors.Is(err, unix.ENOENT) {
+		return ErrNoModule
+	}
+	if err != nil {
+		return fmt.Errorf("asking for the netlink family IPVS: %w", err)
+	}
+	writer, err := dial(family.ID)
+	if err != nil {
+		return err
+	}
+	// Only now: moby/ipvs looks the family up once in the life of the process.
+	reader, err := mobyipvs.New("")
+	if err != nil {
+		writer.close()
+		return fmt.Errorf("opening the IPVS table: %w", err)
+	}
+	t.reader, t.writer = reader, writer
+	return nil
+}
+
+// Scope says which virtual services of the kernel are ours.
+type Scope struct {
+	// VIPs are the blocks inside which marked services are ours.
+	VIPs []netip.Prefix
+	// Wanted services are ours, marked or not.
+	Wanted Config
+}
+
+func (s Scope) contains(a netip.Addr) bool {
+	return slices.ContainsFunc(s.VIPs, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// ReadServices dumps the table once: our services in it, without their destinations, and the keys of others' services
+// inside our VIP CIDRs, sorted. Errors are ErrNoModule, EPERM and what else netlink says.
+func (t *Table) ReadServices(ctx context.Context, scope Scope) (ours Config, foreign []Key, err error) {
+	if err := errors.Join(ctx.Err(), t.open()); err != nil {
+		return Config{}, nil, err
+	}
+	dump, err := t.reader.GetServices()
+	if err != nil {
+		t.Close()
+		return Config{}, nil, fmt.Errorf("listing virtual services: %w", err)
+	}
+	ours.Services = make(map[Key]Service, len(dump))
+	for _, s := range dump {
+		key, service, ok := fromKernel(s)
+		if !ok {
+			continue
+		}
+		_, wanted := scope.Wanted.Services[key]
+		inside := scope.contains(key.Address)
+		switch {
+		case wanted, inside && !service.Unmarked:
+			ours.Services[key] = service
+		case inside:
+			foreign = append(foreign, key)
+		}
+	}
+	slices.SortFunc(foreign, Key.Compare)
+	return ours, foreign, nil
+}
+
+// Read returns our services in the kernel with their destinations, and the keys of others' services inside our VIP
+// CIDRs.
+func (t *Table) Read(ctx context.Context, scope Scope) (ours Config, foreign []Key, err error) {
+	ours, foreign, err = t.ReadServices(ctx, scope)
+	if err != nil {
+		return Config{}, nil, err
+	}
+	err = t.readDestinations(ctx, ours, ours.Keys())
+	return ours, foreign, err
+}
+
+// readKeys returns those of the keys that the kernel has, with their destinations.
+func (t *Table) readKeys(ctx context.Context, scope Scope, keys []Key) (Config, error) {
+	if len(keys) > fewKeys {
+		ours, _, err := t.ReadServices(ctx, scope)
+		if err != nil {
+			return Config{}, err
+		}
+		part := ours.Only(keys)
+		return part, t.readDestinations(ctx, part, part.Keys())
+	}
+	if err := errors.Join(ctx.Err(), t.open()); err != nil {
+		return Config{}, err
+	}
+	part := Config{Services: make(map[Key]Service, len(keys))}
+	for _, key := range keys {
+		service, err := t.reader.GetService(toKernel(key))
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err != nil {
+			t.Close()
+			return Config{}, fmt.Errorf("reading virtual service %s: %w", key, err)
+		}
+		_, attributes, _ := fromKernel(service)
+		part.Services[key] = attributes
+	}
+	return part, t.readDestinations(ctx, part, part.Keys())
+}
+
+// readDestinations fills in the destinations of those services.
+func (t *Table) readDestinations(ctx context.Context, config Config, keys []Key) error {
+	for _, key := range keys {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		dump, err := t.reader.GetDestinations(toKernel(key))
+		if err != nil {
+			t.Close()
+			return fmt.Errorf("listing destinations of virtual service %s: %w", key, err)
+		}
+		service := config.Services[key]
+		service.Destinations = make([]Destination, 0, len(dump))
+		for _, d := range dump {
+			address, _ := netip.AddrFromSlice(d.Address)
+			service.Destinations = append(service.Destinations,
+				Destination{Address: address.Unmap(), Port: d.Port, Weight: uint32(d.Weight)})
+		}
+		slices.SortFunc(service.Destinations, Destination.Compare)
+		config.Services[key] = service
+	}
+	return nil
+}
+
+// Apply does what the Change says, in its order and in as few system calls as the socket's buffer allows. Every
+// operation is tried; what is there already is changed instead of added, what is gone already counts as deleted.
+// It returns what was applied, and the joined errors of what was not.
+func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
+	var applied Change
+	var errs []error
+	for ops := range slices.Chunk(change.Operations, batchSize) {
+		if err := errors.Join(ctx.Err(), t.open()); err != nil {
+			return applied, errors.Join(append(errs, err)...)
+		}
+		answers, err := t.writer.execute(ops)
+		if err != nil {
+			t.Close()
+			return applied, errors.Join(append(errs, fmt.Errorf("writing to the IPVS table: %w", err))...)
+		}
+		for i, errno := range answers {
+			if err := t.settle(ops[i], errno); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", ops[i], err))
+				continue
+			}
+			applied.Operations = append(applied.Operations, ops[i])
+		}
+	}
+	return applied, summary(errs)
+}
+
+// settle judges the kernel's answer to an operation: nil if its aim is reached.
+func (t *Table) settle(op Operation, errno unix.Errno) error {
+	switch {
+	case errno == 0:
+		return nil
+	case errno == unix.EEXIST && (op.Verb == AddService || op.Verb == AddDestination):
+		op.Verb++ // to Set, of the same thing
+		answers, err := t.writer.execute([]Operation{op})
+		if err != nil {
+			return err
+		}
+		return t.settle(op, answers[0])
+	case (errno == unix.ESRCH || errno == unix.ENOENT) && (op.Verb == DeleteService || op.Verb == DeleteDestination):
+		return nil
+	case errno == unix.ENOENT && (op.Verb == AddService || op.Verb == SetService):
+		return fmt.Errorf("scheduler %s: %w", op.Service.Scheduler, ErrNoScheduler)
+	}
+	return errno
+}
+
+// maxErrors is how many errors of one Apply are spelt out.
+const maxErrors = 5
+
+func summary(errs []error) error {
+	if len(errs) > maxErrors {
+		errs = append(errs[:maxErrors:maxErrors], fmt.Errorf("and %d more errors", len(errs)-maxErrors))
+	}
+	return errors.Join(errs...)
+}
+
+// Result is what a pass found and did.
+type Result struct {
+	// Change is what was applied.
+	Change Change
+	// Foreign are the keys of others' services inside our VIP CIDRs, sorted.
+	Foreign []Key
+}
+
+// Sync makes our part of the table match scope.Wanted, reading all of it. It is safe to repeat.
+func (t *Table) Sync(ctx context.Context, scope Scope) (Result, error) {
+	have, foreign, err := t.Read(ctx, scope)
+	if err != nil {
+		return Result{}, err
+	}
+	change, err := t.Apply(ctx, Diff(have, scope.Wanted))
+	return Result{Change: change, Foreign: foreign}, err
+}
+
+// SyncKeys makes those services match scope.Wanted and looks at no other: a key that is not wanted is deleted.
+func (t *Table) SyncKeys(ctx context.Context, scope Scope, keys []Key) (Change, error) {
+	have, err := t.readKeys(ctx, scope, keys)
+	if err != nil {
+		return Change{}, err
+	}
+	return t.Apply(ctx, Diff(have, scope.Wanted.Only(keys)))
+}
+
+// Repair finds what others did to the table and mends it. It dumps the services once, since what wipes the table
+// takes whole services, and reads the destinations of those that are wrong and, in turn, of n more.
+func (t *Table) Repair(ctx context.Context, scope Scope, n int) (Result, error) {
+	have, foreign, err := t.ReadServices(ctx, scope)
+	if err != nil {
+		return Result{}, err
+	}
+	keys := slices.Concat(wrongServices(have, scope.Wanted), t.nextKeys(scope.Wanted, n))
+	slices.SortFunc(keys, Key.Compare)
+	keys = slices.Compact(keys)
+	have = have.Only(keys)
+	if err := t.readDestinations(ctx, have, have.Keys()); err != nil {
+		return Result{Foreign: foreign}, err
+	}
+	change, err := t.Apply(ctx, Diff(have, scope.Wanted.Only(keys)))
+	return Result{Change: change, Foreign: foreign}, err
+}
+
+// nextKeys are the next n keys in turn.
+func (t *Table) nextKeys(want Config, n int) []Key {
+	keys := want.Keys()
+	if len(keys) <= n {
+		return keys
+	}
+	if t.audit >= len(keys) {
+		t.audit = 0
+	}
+	end := min(t.audit+n, len(keys))
+	next := keys[t.audit:end]
+	t.audit = end
+	return next
+}
+
+// wrongServices are the keys whose services differ without a look at their destinations.
+func wrongServices(have, want Config) []Key {
+	var wrong []Key
+	for key, service := range want.Services {
+		old, ok := have.Services[key]
+		service.Destinations, old.Destinations = nil, nil
+		if !ok || len(appendService(nil, key, old, true, service)) > 0 {
+			wrong = append(wrong, key)
+		}
+	}
+	for key := range have.Services {
+		if _, wanted := want.Services[key]; !wanted {
+			wrong = append(wrong, key)
+		}
+	}
+	return wrong
+}
+
+func toKernel(key Key) *mobyipvs.Service {
+	return &mobyipvs.Service{
+		AddressFamily: addressFamily(key.Address), Protocol: uint16(key.Protocol),
+		Address: key.Address.AsSlice(), Port: key.Port,
+	}
+}
+
+// fromKernel leaves out services by firewall mark: they have no address.
+func fromKernel(s *mobyipvs.Service) (Key, Service, bool) {
+	address, ok := netip.AddrFromSlice(s.Address)
+	if !ok || s.FWMark != 0 {
+		return Key{}, Service{}, false
+	}
+	service := Service{Scheduler: s.SchedName, Unmarked: s.Flags&Mark == 0}
+	if s.Flags&flagPersistent != 0 {
+		service.Affinity = time.Duration(s.Timeout) * time.Second
+	}
+	return Key{Address: address, Port: s.Port, Protocol: Protocol(s.Protocol)}, service, true
+}
