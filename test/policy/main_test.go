@@ -93,7 +93,7 @@ func newScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	utilruntime.Must(mcsv1alpha1.AddToScheme(scheme))
-	utilruntime.Must(mcsv1beta1.AddToScheme(scheme))
+	utilruntime.Must(mcsv1alpha1.Install(scheme))
+	utilruntime.Must(mcsv1beta1.Install(scheme))
 	return scheme
 }

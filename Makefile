@@ -1,0 +1,95 @@
+# tombolo. `make help` lists the targets; CONTRIBUTING.md says more.
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory --no-builtin-rules
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+MODULE  := github.com/tombolo-net/tombolo
+LDFLAGS := -s -w -X $(MODULE)/cmd/version.Version=$(VERSION)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+# More flags for go test, such as TESTFLAGS="-run TestStart -v".
+TESTFLAGS ?=
+STEP    := hack/step.sh
+
+##@ A newcomer's two
+
+.PHONY: demo
+demo: build testbin ## two real clusters, a real tunnel, a real answer: boot, install, show each step
+	bin/lab run --install -- bin/demo
+
+.PHONY: test
+test: test-unit test-integration test-kernel test-e2e ## every test: unit, integration, kernel, e2e
+
+##@ Build
+
+.PHONY: build
+build: deps ## bin/tombolo, bin/kubectl-tombolo, bin/lab (and the demo's and benchmark's programs)
+	@mkdir -p bin
+	@$(STEP) "building bin/" "usually 3 to 6 minutes on a fresh machine, then seconds" $(MAKE) binaries
+
+.PHONY: binaries
+binaries:
+	@$(GOBUILD) -o bin/ ./cmd/tombolo ./cmd/kubectl-tombolo
+	@$(GOBUILD) -o bin/lab ./test/lab/cmd
+	@$(GOBUILD) -o bin/demo ./test/demo/cmd
+	@$(GOBUILD) -o bin/bench ./test/bench
+
+.PHONY: deps
+deps: ## the Debian packages that the rest needs (installs them as root, else names them)
+	@hack/deps.sh
+
+.PHONY: testbin
+testbin: deps ## the programs of the lab and the tests: Kubernetes, etcd, containerd, a Linux kernel, ...
+	@go run ./hack/testbin/cmd
+
+.PHONY: generate
+generate: ## deepcopy functions, CRDs and roles from the Go code
+	@hack/generate.sh
+
+##@ Test
+
+.PHONY: test-unit
+test-unit: ## the pure parts: no root, no network, under a minute once compiled
+	@$(STEP) "unit tests" "usually under a minute, 5 on a fresh machine" go test $(TESTFLAGS) ./...
+
+.PHONY: test-integration
+test-integration: testbin ## controllers, kinds and policies, each against a real kube-apiserver
+	@$(STEP) "integration tests" "usually 2 minutes" \
+		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $$(hack/tagged.sh integration)
+
+.PHONY: test-kernel
+test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kernel of its own
+	@$(STEP) "kernel tests" "usually a minute" \
+		go test -tags kernel -count=1 -p 2 -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
+
+.PHONY: test-e2e
+test-e2e: build testbin ## the demo's steps on two clusters, asserted
+	@$(STEP) "e2e tests" "usually 3 minutes" \
+		bin/lab run --install -- go test -tags e2e -count=1 -v $(TESTFLAGS) $$(hack/tagged.sh e2e)
+
+.PHONY: lint
+lint: ## golangci-lint, pinned in hack/tools (its first build takes minutes)
+	@lint=$$(hack/tool.sh golangci-lint); \
+		$(STEP) "linting" "usually under a minute, 5 on a fresh machine" "$$lint" run ./...
+
+.PHONY: verify
+verify: ## that what is generated fits the code
+	@hack/generate.sh --check
+
+.PHONY: bench
+bench: build testbin ## measure on two clusters; prints a table and writes dist/bench.json
+	@mkdir -p dist
+	bin/lab run --install -- bin/bench
+
+##@ Other
+
+.PHONY: clean
+clean: ## remove what was built in the tree (the cache outside it stays)
+	rm -rf bin dist
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", "make " $$1, $$2 }' $(MAKEFILE_LIST)
