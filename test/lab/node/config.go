@@ -66,9 +66,11 @@ type Config struct {
 	ProxyMode     string         `json:"proxyMode"`     // optional, default iptables
 	// ExcludeCIDRs are the IPVS addresses that kube-proxy in mode ipvs leaves alone.
 	ExcludeCIDRs []netip.Prefix    `json:"excludeCIDRs,omitempty"`
-	Labels       map[string]string `json:"labels"`       // optional; kubelet --node-labels
-	Images       []string          `json:"images"`       // optional; archives on the host to import at start
-	SandboxImage string            `json:"sandboxImage"` // required; the pause image's name, one of Images
+	Labels       map[string]string `json:"labels"` // optional; kubelet --node-labels
+	Images       []string          `json:"images"` // optional; archives on the host to import at start
+	// Mirror is the URL of the registry from which all images are pulled, whatever registry they name.
+	Mirror       string `json:"mirror,omitempty"` // optional
+	SandboxImage string `json:"sandboxImage"`     // required; the pause image's name, one of Images or in the Mirror
 }
 
 // Read returns the Config of the JSON file at path, with defaults filled in.

@@ -114,3 +114,14 @@ func (m mount) mount(root string) error {
 	}
 	return nil
 }
+
+// MountHost shows the host's files as they are at dir, read-only: unlike the
+// overlay's, this view shows what the host writes after the boot.
+func MountHost(dir string) error {
+	return mount{"none", dir, "hostfs", unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV, "/"}.mount("/")
+}
+
+// MountMemory puts an empty folder in memory over dir.
+func MountMemory(dir string) error {
+	return mount{"tmpfs", dir, "tmpfs", 0, "mode=0755"}.mount("/")
+}

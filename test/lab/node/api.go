@@ -1,0 +1,131 @@
+package node
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// serveControl serves the control API until shutdown was asked for, or ctx ends.
+//
+//	GET  /status                    a Status
+//	POST /exec?arg=A&arg=B&env=K=V  runs a command; body: its standard input; answer: frames (stream.go)
+//	POST /images?path=P             gives containerd the archive at P on the host
+//	POST /shutdown                  powers the node off
+func (n *node) serveControl(ctx context.Context, cancel context.CancelFunc) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", n.handleStatus)
+	mux.HandleFunc("POST /exec", n.handleExec)
+	mux.HandleFunc("POST /images", n.handleImages)
+	mux.HandleFunc("POST /shutdown", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+		cancel()
+	})
+	server := &http.Server{Handler: n.authenticated(mux), ReadHeaderTimeout: 10 * time.Second}
+	listener, err := net.Listen("tcp", net.JoinHostPort(n.cfg.Addresses[0].Addr().String(), strconv.Itoa(ControlPort)))
+	if err != nil {
+		return fmt.Errorf("opening the control API: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+		defer cancel()
+		_ = server.Shutdown(grace) // the node ends anyway
+	})
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the control API: %w", err)
+	}
+	return nil
+}
+
+// authenticated lets requests through that carry the node's token.
+func (n *node) authenticated(next http.Handler) http.Handler {
+	want := []byte("Bearer " + n.cfg.Token)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), want) != 1 {
+			http.Error(w, "a bearer token is needed", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (n *node) handleStatus(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(n.status.get(n.cfg.Name)) // the client is gone otherwise
+}
+
+func (n *node) handleImages(w http.ResponseWriter, r *http.Request) {
+	path := r.FormValue("path")
+	if !filepath.IsAbs(path) {
+		http.Error(w, fmt.Sprintf("path %q: an absolute path is needed", path), http.StatusBadRequest)
+		return
+	}
+	if err := importImage(r.Context(), n.cfg, path); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// handleExec runs a command. It ends with the client's request, whose body is
+// the standard input.
+func (n *node) handleExec(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	args := query["arg"]
+	if len(args) == 0 {
+		http.Error(w, "arg: a command is needed", http.StatusBadRequest)
+		return
+	}
+	// Output flows while input still comes in.
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+	out := newStreamWriter(w)
+	code, err := n.exec(r, args, query["env"], out)
+	_ = out.exit(code, err) // the client is gone otherwise
+}
+
+// exec runs args with what the request has as input, and returns the exit code.
+func (n *node) exec(r *http.Request, args, env []string, out *streamWriter) (int, error) {
+	cmd := exec.CommandContext(r.Context(), args[0], args[1:]...)
+	cmd.Env = append(componentEnv(n.cfg), env...)
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = out.channel(channelStdout), out.channel(channelStderr)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return 0, fmt.Errorf("running %s: %w", args[0], err)
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, fmt.Errorf("running %s: %w", args[0], err)
+	}
+	go func() { // ends with the request
+		defer stdin.Close()
+		_, _ = copyInput(stdin, r.Body)
+	}()
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return 0, err
+	}
+	status := exit.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		return 128 + int(status.Signal()), nil
+	}
+	return status.ExitStatus(), nil
+}
