@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tombolo-net/tombolo/test/lab/node"
 )
 
 // Variables that commands in a lab find in their environment, beside KUBECONFIG.
@@ -38,7 +40,7 @@ func Connect(dir string) (*Client, error) {
 		return nil, fmt.Errorf("connecting to a lab: %w", err)
 	}
 	c := &Client{dir: dir}
-	c.http = &http.Client{Transport: &http.Transport{DialContext: c.dial, DisableCompression: true}}
+	c.http = &http.Client{Transport: &http.Transport{DialContext: c.dial, DisableCompression: true, DisableKeepAlives: true}}
 	return c, nil
 }
 
@@ -111,22 +113,33 @@ func (c *Client) Capture(ctx context.Context, a, b string) (io.ReadCloser, error
 }
 
 // Kill ends a node as if its plug had been pulled, and returns when it is gone.
-func (c *Client) Kill(ctx context.Context, node string) error { return c.operate(ctx, node, "kill") }
+func (c *Client) Kill(ctx context.Context, name string) error { return c.operate(ctx, name, "kill") }
 
 // Start boots a node that is off, afresh: what was on it is lost, but for its logs. It does not wait until the node is Ready.
-func (c *Client) Start(ctx context.Context, node string) error { return c.operate(ctx, node, "start") }
+func (c *Client) Start(ctx context.Context, name string) error { return c.operate(ctx, name, "start") }
 
 // Pause freezes a node, its clock too.
-func (c *Client) Pause(ctx context.Context, node string) error { return c.operate(ctx, node, "pause") }
+func (c *Client) Pause(ctx context.Context, name string) error { return c.operate(ctx, name, "pause") }
 
 // Resume lets a paused node go on.
-func (c *Client) Resume(ctx context.Context, node string) error {
-	return c.operate(ctx, node, "resume")
+func (c *Client) Resume(ctx context.Context, name string) error {
+	return c.operate(ctx, name, "resume")
 }
 
-func (c *Client) operate(ctx context.Context, node, operation string) error {
-	if err := c.post(ctx, "/nodes/"+url.PathEscape(node)+"/"+operation, nil); err != nil {
-		return fmt.Errorf("node %s: %s: %w", node, operation, err)
+// Exec runs a command on a node, as root in the node's own namespaces, and returns its exit code; an error says that it could not be run. It
+// ends with ctx.
+func (c *Client) Exec(ctx context.Context, name string, command node.Command) (int, error) {
+	api := node.Client{URL: "http://lab/nodes/" + url.PathEscape(name) + "/api", HTTP: c.http}
+	code, err := api.Exec(ctx, command)
+	if err != nil {
+		return 0, fmt.Errorf("node %s: %w", name, err)
+	}
+	return code, nil
+}
+
+func (c *Client) operate(ctx context.Context, name, operation string) error {
+	if err := c.post(ctx, "/nodes/"+url.PathEscape(name)+"/"+operation, nil); err != nil {
+		return fmt.Errorf("node %s: %s: %w", name, operation, err)
 	}
 	return nil
 }

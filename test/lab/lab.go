@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
-	"github.com/tombolo-net/tombolo/test/lab/image"
 	"github.com/tombolo-net/tombolo/test/lab/underlay"
 )
 
@@ -35,7 +34,7 @@ type Lab struct {
 	underlay     *underlay.Switch
 	host         *underlay.Host
 	controlPlane *controlplane.ControlPlane
-	nodeImages   []string // archives that a node cannot do without
+	mirror       string // URL of the registry, for nodes
 	machines     []*machine
 	control      *control
 	ready        atomic.Bool
@@ -123,8 +122,11 @@ func (l *Lab) up(ctx context.Context) error {
 	if err := l.startUnderlay(); err != nil {
 		return err
 	}
+	if err := l.startRegistry(); err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return l.makeNodeImages(gctx) })
+	g.Go(func() error { return l.warmImages(gctx) })
 	g.Go(func() error { return l.startControlPlanes(gctx) })
 	if err := g.Wait(); err != nil {
 		return err
@@ -191,26 +193,6 @@ func (l *Lab) startControlPlanes(ctx context.Context) (err error) {
 	config.Clusters = append(config.Clusters, controlplane.ClusterConfig{Name: Hub, Controllers: controlplane.HubControllers()})
 	l.controlPlane, err = controlplane.Start(ctx, config)
 	return err
-}
-
-// sandboxImage is what holds a pod's namespaces.
-const sandboxImage = image.Pause
-
-// makeNodeImages makes what nodes import before their kubelet starts.
-func (l *Lab) makeNodeImages(ctx context.Context) error {
-	cache := filepath.Join(l.options.Cache, "images")
-	archives, err := image.Ensure(ctx, cache, l.options.Progress, image.Pause)
-	if err != nil {
-		return err
-	}
-	coredns, err := image.CoreDNS(ctx, cache, filepath.Join(l.options.Bin, "coredns"))
-	if err != nil {
-		return err
-	}
-	for _, a := range append(archives, coredns) {
-		l.nodeImages = append(l.nodeImages, a.Path)
-	}
-	return nil
 }
 
 // prepareNodes writes every node's files.

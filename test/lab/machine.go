@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/tombolo-net/tombolo/test/lab/kernel"
@@ -196,10 +198,19 @@ func (l *Lab) machineOf(c Cluster, n Node) (*machine, error) {
 		PodCIDRs:     c.PodCIDRs,
 		ProxyMode:    l.options.ProxyMode,
 		Labels:       n.labels(),
-		Images:       l.nodeImages,
+		Mirror:       l.mirror,
 		SandboxImage: sandboxImage,
 	}
 	return m, nil
+}
+
+// api returns a client of the node's control API.
+func (l *Lab) api(n Node) node.Client {
+	return node.Client{
+		URL:   "http://" + net.JoinHostPort(n.Address.String(), strconv.Itoa(node.ControlPort)),
+		HTTP:  &http.Client{Transport: &http.Transport{DialContext: l.host.DialContext, DisableKeepAlives: true}},
+		Token: l.token,
+	}
 }
 
 // socket is where the node's kernel finds the switch.

@@ -25,7 +25,7 @@ type Options struct {
 	// NodeMemory is what a node believes to have; the host gives what is used of it.
 	NodeMemory string // optional, default 2G
 
-	// Images are imported on every node, by their names, beside those that a node cannot do without.
+	// Images are made before Up returns, where the cache lacks them. Others are made when a pod wants them.
 	Images []string // optional
 
 	// Dir is the run folder. It must not exist or be empty.

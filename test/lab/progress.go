@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 )
@@ -67,4 +68,14 @@ func missing(waiting func() string) string {
 		return ", waiting for " + what
 	}
 	return ""
+}
+
+// progressWriter passes on what others have to say, line by line.
+type progressWriter struct{ p *progress }
+
+func (w progressWriter) Write(text []byte) (int, error) {
+	for line := range strings.Lines(string(text)) {
+		w.p.say("%s", strings.TrimSuffix(line, "\n"))
+	}
+	return len(text), nil
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/test/lab/addons"
 	"github.com/tombolo-net/tombolo/test/lab/image"
+	"github.com/tombolo-net/tombolo/test/lab/node"
 )
 
 const (
@@ -59,7 +60,7 @@ func (l *Lab) waitCluster(ctx context.Context, c Cluster, w *waiting) error {
 			return err
 		}
 	}
-	return l.waitDNS(ctx, client, c, w)
+	return l.waitDNS(ctx, c, w)
 }
 
 // coreDNS says how the cluster's DNS runs.
@@ -126,23 +127,32 @@ func nodeReady(n *corev1.Node) error {
 	return errors.New("it has no condition Ready")
 }
 
-// waitDNS returns when pods get answers from CoreDNS.
-func (l *Lab) waitDNS(ctx context.Context, client kubernetes.Interface, c Cluster, w *waiting) error {
-	defer w.add("CoreDNS in " + c.Name)()
-	err := poll(ctx, func() error {
-		d, err := client.AppsV1().Deployments("kube-system").Get(ctx, "coredns", metav1.GetOptions{})
+// waitDNS returns when every node of the cluster gets answers from CoreDNS, at the address that pods ask.
+func (l *Lab) waitDNS(ctx context.Context, c Cluster, w *waiting) error {
+	for _, n := range c.Nodes {
+		done := w.add("CoreDNS to answer on " + n.Name)
+		err := poll(ctx, func() error { return l.askDNS(ctx, c, n) })
+		done()
 		if err != nil {
-			return err
+			return fmt.Errorf("waiting for CoreDNS to answer on node %s: %w", n.Name, err)
 		}
-		if d.Status.AvailableReplicas < 1 {
-			return errors.New("no replica is available")
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("waiting for CoreDNS in cluster %s: %w", c.Name, err)
 	}
 	return nil
+}
+
+// askDNS asks CoreDNS, from a node, for a name that every cluster has.
+func (l *Lab) askDNS(ctx context.Context, c Cluster, n Node) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var out strings.Builder
+	code, err := l.api(n).Exec(ctx, node.Command{
+		Args:   []string{"busybox", "nslookup", "-type=a", "kubernetes.default.svc.cluster.local", c.DNS.String()},
+		Stdout: &out, Stderr: &out,
+	})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("nslookup: exit code %d: %s", code, out.String())
+	}
+	return err
 }
 
 // fatal is an error that waiting does not mend.

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tombolo-net/tombolo/test/lab"
+	"github.com/tombolo-net/tombolo/test/lab/node"
 )
 
 // nodeCommand returns `lab node`, which works on nodes.
@@ -23,6 +26,7 @@ func nodeCommand() *cobra.Command {
 	nameFlag(c, &name)
 	c.AddCommand(
 		listCommand(&name),
+		execCommand(&name),
 		operationCommand(&name, "kill", "End a node as if its plug had been pulled", (*lab.Client).Kill),
 		operationCommand(&name, "start", "Boot a node that was killed, afresh", (*lab.Client).Start),
 		operationCommand(&name, "pause", "Freeze a node, its clock too", (*lab.Client).Pause),
@@ -38,14 +42,42 @@ func operationCommand(name *string, verb, short string, do func(*lab.Client, con
 		Short: short,
 		Args:  cobra.MinimumNArgs(1),
 		RunE: withLab(name, func(cmd *cobra.Command, l *lab.Client, args []string) error {
-			for _, node := range args {
-				if err := do(l, cmd.Context(), node); err != nil {
+			for _, n := range args {
+				if err := do(l, cmd.Context(), n); err != nil {
 					return err
 				}
 			}
 			return nil
 		}),
 	}
+}
+
+func execCommand(name *string) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "exec NODE -- COMMAND [ARGS...]",
+		Short: "Run a command on a node, as root in its own namespaces",
+		Long: `Runs COMMAND on a node with this standard input and output, and ends with its exit code. A node has the host's
+own programs, and ctr for its containers.`,
+		Example: `  lab node exec west-2 -- ipvsadm -Ln
+  lab node exec east-1 -- ctr -n k8s.io containers list`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: withLab(name, func(cmd *cobra.Command, l *lab.Client, args []string) error {
+			if args[1] == "--" {
+				args = append(args[:1:1], args[2:]...)
+			}
+			if len(args) < 2 {
+				return errors.New("no command given")
+			}
+			command := node.Command{Args: args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+			code, err := l.Exec(cmd.Context(), args[0], command)
+			if err == nil && code != 0 {
+				return exitError(code)
+			}
+			return err
+		}),
+	}
+	c.Flags().SetInterspersed(false)
+	return c
 }
 
 func listCommand(name *string) *cobra.Command {

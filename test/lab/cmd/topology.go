@@ -16,5 +16,5 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.IntVar(&o.Zones, "zones", 0, "zones of each cluster, which its nodes take turns in (default: one for each node)")
 	f.StringVar(&o.ProxyMode, "proxy-mode", "iptables", "what serves ClusterIPs: "+strings.Join(lab.ProxyModes(), ", "))
 	f.StringVar(&o.NodeMemory, "node-memory", "", "what a node has of memory, its files and images included (default 2G)")
-	f.StringSliceVar(&o.Images, "images", nil, "more images to have on every node, for example nginx,busybox")
+	f.StringSliceVar(&o.Images, "images", nil, "images to make before the lab is ready, for example nginx,busybox; others are made when a pod wants them")
 }

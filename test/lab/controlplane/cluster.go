@@ -113,15 +113,13 @@ func (c *Cluster) write(name string, data []byte) error {
 	return nil
 }
 
-// stop ends what runs, the API server last: the others give up their work through it.
+// stop ends what runs, at once: none of it holds anything that is needed later, and an API server that is asked to end
+// waits for the watches of nodes that are gone.
 func (c *Cluster) stop() {
-	c.controllers.stop(0) // they hold nothing that has to be put away
+	c.controllers.stop(0)
 	c.scheduler.stop(0)
-	c.apiserver.stop(apiserverGrace)
+	c.apiserver.stop(0)
 }
-
-// apiserverGrace is how long an API server may take to answer its open requests.
-const apiserverGrace = 3 * time.Second
 
 // ready asks the API server whether it serves, its own start-up work (RBAC's default roles) included.
 func (c *Cluster) ready(client *http.Client) func(context.Context) error {

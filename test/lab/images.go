@@ -1,0 +1,70 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/tombolo-net/tombolo/test/lab/image"
+	"github.com/tombolo-net/tombolo/test/lab/registry"
+)
+
+// startRegistry serves images to the nodes, on the host's loopback.
+func (l *Lab) startRegistry() error {
+	listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return fmt.Errorf("opening registry: %w", err)
+	}
+	port := listener.Addr().(*net.TCPAddr).AddrPort().Port()
+	l.mirror = "http://" + netip.AddrPortFrom(l.host.Loopback(), port).String()
+	server := &http.Server{Handler: registry.New(l.archive), ReadHeaderTimeout: 10 * time.Second}
+	l.tasks.Go(func() { _ = server.Serve(listener) }) // ends with ErrServerClosed
+	context.AfterFunc(l.ctx, func() { _ = server.Close() })
+	return nil
+}
+
+// archive returns the archive of the image of this name, which it makes if the cache lacks it.
+func (l *Lab) archive(ctx context.Context, ref string) (string, error) {
+	cache := filepath.Join(l.options.Cache, "images")
+	a, err := l.makeImage(ctx, cache, ref)
+	if errors.Is(err, image.ErrUnknown) {
+		return "", fmt.Errorf("%w: %w", registry.ErrUnknown, err)
+	}
+	if err != nil {
+		l.progress.say("%v", err)
+		return "", err
+	}
+	return a.Path, nil
+}
+
+func (l *Lab) makeImage(ctx context.Context, cache, ref string) (image.Archive, error) {
+	switch ref {
+	case image.TomboloRef:
+		return image.Tombolo(ctx, cache, filepath.Join(filepath.Dir(l.options.Init), "tombolo"))
+	case image.CoreDNSRef:
+		return image.CoreDNS(ctx, cache, filepath.Join(l.options.Bin, "coredns"))
+	}
+	archives, err := image.Ensure(ctx, cache, progressWriter{l.progress}, ref)
+	if err != nil {
+		return image.Archive{}, err
+	}
+	return archives[0], nil
+}
+
+// warmImages makes what every node pulls, so that it does not wait for it.
+func (l *Lab) warmImages(ctx context.Context) error {
+	for _, ref := range append([]string{sandboxImage, image.CoreDNSRef}, l.options.Images...) {
+		if _, err := l.archive(ctx, ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sandboxImage is what holds a pod's namespaces.
+const sandboxImage = image.Pause
