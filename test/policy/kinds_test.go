@@ -3,7 +3,6 @@
 package policy
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -192,16 +191,7 @@ func checkInvalid(t *testing.T, err error, want string) {
 func TestImmutable(t *testing.T) {
 	set := clusterSet(func(*v1alpha1.ClusterSet) {}).(*v1alpha1.ClusterSet)
 	mem := member(func(*v1alpha1.Member) {}).(*v1alpha1.Member)
-	for _, object := range []client.Object{set, mem} {
-		if err := admin.Create(t.Context(), object); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := admin.Delete(context.WithoutCancel(t.Context()), object); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	create(t, set, mem)
 	set.Spec.ClusterID = "west"
 	checkInvalid(t, admin.Update(t.Context(), set, client.DryRunAll), "clusterID is immutable: to rename a cluster")
 	mem.Spec.Index = 2

@@ -3,6 +3,8 @@
 package policy
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +28,7 @@ import (
 var (
 	adminConfig *rest.Config
 	admin       client.Client
-	binaries    string
+	kubectl     func(args ...string) (stdout, stderr io.Reader, err error)
 )
 
 // config/ as seen from this package's folder.
@@ -42,7 +44,8 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	if binaries, err = testbin.Dir(); err != nil {
+	binaries, err := testbin.Dir()
+	if err != nil {
 		return 1, err
 	}
 	server := &envtest.Environment{
@@ -62,28 +65,36 @@ func run(m *testing.M) (code int, err error) {
 	if admin, err = client.New(adminConfig, client.Options{Scheme: newScheme()}); err != nil {
 		return 1, err
 	}
-	if err := applyConfig(server); err != nil {
+	// A hub and a member cluster in one API server.
+	if err := errors.Join(prepareKubectl(server), apply("hub"), apply("default")); err != nil {
+		return 1, err
+	}
+	if err := waitForPolicies(context.Background()); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
 }
 
-// applyConfig applies what a user does, and as a user does: a hub and a member cluster in one API server.
-func applyConfig(server *envtest.Environment) error {
+// prepareKubectl makes kubectl an admin's.
+func prepareKubectl(server *envtest.Environment) error {
 	user, err := server.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
 	if err != nil {
 		return fmt.Errorf("adding a user: %w", err)
 	}
-	kubectl, err := user.Kubectl()
+	k, err := user.Kubectl()
 	if err != nil {
 		return fmt.Errorf("preparing kubectl: %w", err)
 	}
-	for _, folder := range []string{"hub", "default"} {
-		_, stderr, err := kubectl.Run("apply", "-k", filepath.Join(configDir, folder))
-		if err != nil {
-			text, _ := io.ReadAll(stderr)
-			return fmt.Errorf("applying %s: %w: %s", folder, err, text)
-		}
+	kubectl = k.Run
+	return nil
+}
+
+// apply applies a folder of config/, as a user does.
+func apply(folder string) error {
+	_, stderr, err := kubectl("apply", "-k", filepath.Join(configDir, folder))
+	if err != nil {
+		text, _ := io.ReadAll(stderr)
+		return fmt.Errorf("applying %s: %w: %s", folder, err, text)
 	}
 	return nil
 }

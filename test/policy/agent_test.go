@@ -1,0 +1,191 @@
+//go:build integration
+
+package policy
+
+import (
+	"encoding/base64"
+	"fmt"
+	"testing"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+const system = v1alpha1.DefaultNamespace
+
+// addNode creates a Node with a condition and a label that others own.
+func addNode(t *testing.T, name string) *corev1.Node {
+	t.Helper()
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"zone": "a"}}}
+	create(t, node)
+	node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.1"}}
+	if err := admin.Status().Update(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	return node
+}
+
+// asAgent returns a client with the token that a pod of the agent has on the node.
+func asAgent(t *testing.T, account, node string) client.Client {
+	t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: system, GenerateName: account + "-"},
+		Spec: corev1.PodSpec{
+			NodeName: node, ServiceAccountName: account,
+			Containers: []corev1.Container{{Name: "agent", Image: "tombolo-net/tombolo:dev"}},
+		},
+	}
+	create(t, pod)
+	return asAccount(t, system, account, pod)
+}
+
+func TestDataplaneWritesItsCondition(t *testing.T) {
+	mine, others := addNode(t, "dataplane-1.example"), addNode(t, "dataplane-2.example")
+	agent := asAgent(t, "tombolo-dataplane", mine.Name)
+	anywhere := asAccount(t, system, "tombolo-dataplane", nil)
+	condition := func(kind, status string) string {
+		return fmt.Sprintf(`{"status":{"conditions":[{"type":%q,"status":%q,"reason":"Ready","message":""}]}}`, kind, status)
+	}
+	own := condition(v1alpha1.NodeConditionDataplane, "True")
+	const (
+		notItsNode = "a dataplane writes the condition of its own node only"
+		nothing    = "a dataplane may write the condition clusterset.tombolo.dev/Dataplane and nothing else"
+		noOther    = "a dataplane may write the condition clusterset.tombolo.dev/Dataplane and no other condition"
+	)
+	for _, tc := range []struct {
+		name  string
+		agent client.Client
+		node  *corev1.Node
+		patch string
+		want  string
+	}{
+		{"its condition", agent, mine, own, ""},
+		{"its condition again", agent, mine, condition(v1alpha1.NodeConditionDataplane, "False"), ""},
+		{"of another node", agent, others, own, notItsNode},
+		{"with a token of no node", anywhere, mine, own, notItsNode},
+		{"the kubelet's condition", agent, mine, condition("Ready", "False"), noOther},
+		{"a condition of its own making", agent, mine, condition("Pressure", "True"), noOther},
+		{"addresses", agent, mine, `{"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.9"}]}}`, nothing},
+		{"capacity", agent, mine, `{"status":{"capacity":{"example.com/gpu":"8"}}}`, nothing},
+		{"labels", agent, mine, `{"metadata":{"labels":{"zone":"b"}}}`, nothing},
+		{"annotations", agent, mine, `{"metadata":{"annotations":{"a":"b"}}}`, nothing},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			patch := client.RawPatch(types.StrategicMergePatchType, []byte(tc.patch))
+			checkForbidden(t, tc.agent.Status().Patch(t.Context(), tc.node.DeepCopy(), patch), tc.want)
+		})
+	}
+	taint := merge(`{"spec":{"unschedulable":true}}`)
+	checkForbidden(t, agent.Patch(t.Context(), mine.DeepCopy(), taint), noRight)
+}
+
+// Server-side apply is the other way to own one condition.
+func TestDataplaneAppliesItsCondition(t *testing.T) {
+	node := addNode(t, "dataplane-3.example")
+	agent := asAgent(t, "tombolo-dataplane", node.Name)
+	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Node","metadata":{"name":%q},"status":{"conditions":[
+		{"type":%q,"status":"True","reason":"Ready","message":""}]}}`, node.Name, v1alpha1.NodeConditionDataplane)
+	patch := client.RawPatch(types.ApplyPatchType, []byte(text))
+	checkForbidden(t, agent.Status().Patch(t.Context(), node, patch, client.FieldOwner("test")), "")
+}
+
+func TestGatewayWritesItsOwn(t *testing.T) {
+	mine, others := addNode(t, "gateway-1.example"), addNode(t, "gateway-2.example")
+	agent := asAgent(t, "tombolo-gateway", mine.Name)
+	const notIts = "a gateway writes its own objects only"
+	gateway := func(name string) client.Object {
+		return gatewayNode(func(g *v1alpha1.GatewayNode) { g.Namespace, g.Name = system, name })
+	}
+	lease := func(name string) client.Object {
+		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: name}}
+	}
+	for _, make := range []func(string) client.Object{gateway, lease} {
+		object, foreign := make(mine.Name), make(others.Name)
+		create(t, foreign)
+		t.Cleanup(func() { remove(t, object) })
+		checkForbidden(t, agent.Create(t.Context(), object), "")
+		checkForbidden(t, agent.Create(t.Context(), make("gateway-3.example")), notIts)
+		annotate := merge(`{"metadata":{"annotations":{"a":"b"}}}`)
+		checkForbidden(t, agent.Patch(t.Context(), object, annotate), "")
+		checkForbidden(t, agent.Patch(t.Context(), foreign, annotate), notIts)
+	}
+	status := merge(`{"status":{"conditions":[]}}`)
+	checkForbidden(t, agent.Status().Patch(t.Context(), gateway(mine.Name), status), "")
+	checkForbidden(t, agent.Status().Patch(t.Context(), gateway(others.Name), status), notIts)
+}
+
+func TestGatewayWritesItsLinks(t *testing.T) {
+	node := addNode(t, "gateway-4.example")
+	agent := asAgent(t, "tombolo-gateway", node.Name)
+	remote := remoteCluster(func(r *v1alpha1.RemoteCluster) { r.Name = "links" }).(*v1alpha1.RemoteCluster)
+	create(t, remote)
+	remote.Status.Links = []v1alpha1.GatewayLinks{{
+		Gateway: "gateway-5.example",
+		Links:   []v1alpha1.Link{{RemoteGateway: "west-1", State: v1alpha1.LinkUp, Since: metav1.Unix(1, 0)}},
+	}}
+	remote.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionReachable, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonLinkUp,
+		LastTransitionTime: metav1.Unix(1, 0),
+	}}
+	if err := admin.Status().Update(t.Context(), remote); err != nil {
+		t.Fatal(err)
+	}
+	apply := func(gateway string) error {
+		text := fmt.Sprintf(`{"apiVersion":"clusterset.tombolo.dev/v1alpha1","kind":"RemoteCluster","metadata":{"name":"links"},
+			"status":{"links":[{"gateway":%q,"links":[{"remoteGateway":"west-1","state":"Down"}]}]}}`, gateway)
+		object := &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "links"}}
+		return agent.Status().Patch(t.Context(), object, client.RawPatch(types.ApplyPatchType, []byte(text)),
+			client.FieldOwner(gateway), client.ForceOwnership)
+	}
+	const ownEntry = "may write its own entry of status.links and nothing else"
+	checkForbidden(t, apply(node.Name), "")
+	checkForbidden(t, apply("gateway-5.example"), ownEntry)
+	checkForbidden(t, apply("gateway-6.example"), ownEntry)
+	condition := `{"status":{"conditions":[]}}`
+	checkForbidden(t, agent.Status().Patch(t.Context(), remote, merge(condition)), ownEntry)
+	spec := merge(`{"spec":{"cidrs":["0.0.0.0/0"]}}`)
+	checkForbidden(t, agent.Patch(t.Context(), remote, spec), noRight)
+}
+
+func TestGatewayWritesItsKey(t *testing.T) {
+	node := addNode(t, "gateway-7.example")
+	agent := asAgent(t, "tombolo-gateway", node.Name)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "tombolo-gateway-keys"}}
+	put := func(c client.Client, name, value string) error {
+		text := fmt.Sprintf(`{"data":{%q:%q}}`, name, base64.StdEncoding.EncodeToString([]byte(value)))
+		return c.Patch(t.Context(), secret.DeepCopy(), merge(text))
+	}
+	const noOther = "may write the key of that name and no other"
+	checkForbidden(t, put(admin, "gateway-8.example", "a"), "")
+	checkForbidden(t, put(agent, node.Name, "b"), "")
+	checkForbidden(t, put(agent, node.Name, "c"), "")
+	checkForbidden(t, put(agent, "gateway-8.example", "d"), noOther)
+	checkForbidden(t, put(agent, "gateway-9.example", "d"), noOther)
+	drop := merge(`{"data":{"gateway-8.example":null}}`)
+	checkForbidden(t, agent.Patch(t.Context(), secret.DeepCopy(), drop), noOther)
+	checkForbidden(t, agent.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "x"}}), noRight)
+	checkForbidden(t, agent.List(t.Context(), &corev1.SecretList{}, client.InNamespace(system)), noRight)
+}
+
+// The manifest has the Secret without data; to apply it again must not cost the gateways their keys.
+func TestKeysSurviveApply(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "tombolo-gateway-keys"}}
+	if err := admin.Patch(t.Context(), secret, merge(`{"data":{"gateway-10.example":"YQ=="}}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := apply("default"); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(secret.Data["gateway-10.example"]); got != "a" {
+		t.Errorf("the key is %q after applying again", got)
+	}
+}

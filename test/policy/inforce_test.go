@@ -1,0 +1,98 @@
+//go:build integration
+
+package policy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// probe is a write that a policy refuses of user, although RBAC lets that user do anything.
+type probe struct {
+	policy, user string
+	write        func(context.Context, client.Client) error
+}
+
+func probes() []probe {
+	const (
+		agents    = "system:serviceaccount:" + v1alpha1.DefaultNamespace + ":"
+		gateway   = agents + "tombolo-gateway"
+		dataplane = agents + "tombolo-dataplane"
+	)
+	lease := func(namespace string) func(context.Context, client.Client) error {
+		return func(ctx context.Context, c client.Client) error {
+			object := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"}}
+			return c.Create(ctx, object, client.DryRunAll)
+		}
+	}
+	return []probe{
+		{"tombolo-members", "system:serviceaccount:" + hub + ":member-probe", lease(hub)},
+		{"tombolo-gateway", gateway, lease(v1alpha1.DefaultNamespace)},
+		{"tombolo-gateway-keys", gateway, func(ctx context.Context, c client.Client) error {
+			meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-gateway-keys"}
+			return c.Patch(ctx, &corev1.Secret{ObjectMeta: meta}, merge(`{"data":{"probe":""}}`), client.DryRunAll)
+		}},
+		{"tombolo-gateway-links", gateway, func(ctx context.Context, c client.Client) error {
+			remote := &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
+			return c.Status().Patch(ctx, remote, merge(`{"status":{"links":[{"gateway":"probe"}]}}`), client.DryRunAll)
+		}},
+		{"tombolo-dataplane", dataplane, func(ctx context.Context, c client.Client) error {
+			node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
+			return c.Patch(ctx, node, merge(`{"metadata":{"labels":{"a":"b"}}}`), client.DryRunAll)
+		}},
+	}
+}
+
+// waitForPolicies waits until every admission policy in config/ is in force, for which the API server takes its time.
+func waitForPolicies(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for _, object := range []client.Object{
+		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe"}},
+		&v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: v1alpha1.RemoteClusterSpec{Index: 9}},
+	} {
+		if err := admin.Create(ctx, object); err != nil {
+			return fmt.Errorf("creating %T to probe with: %w", object, err)
+		}
+	}
+	for _, p := range probes() {
+		if err := p.wait(ctx); err != nil {
+			return fmt.Errorf("waiting for policy %s: %w", p.policy, err)
+		}
+	}
+	return nil
+}
+
+// wait returns when the probe is refused. The error holds what the last write said.
+func (p probe) wait(ctx context.Context) error {
+	config := rest.CopyConfig(adminConfig)
+	config.Impersonate = rest.ImpersonationConfig{UserName: p.user, Groups: []string{"system:masters"}}
+	c, err := client.New(config, client.Options{Scheme: newScheme()})
+	if err != nil {
+		return err
+	}
+	var last error
+	err = wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		last = p.write(ctx, c)
+		return apierrors.IsForbidden(last), nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w; last write: %v", err, last)
+	}
+	return nil
+}
+
+// merge is a JSON merge patch (RFC 7386).
+func merge(text string) client.Patch { return client.RawPatch(types.MergePatchType, []byte(text)) }
