@@ -18,16 +18,16 @@ const Protocol = 148
 const (
 	// TableLocal is the kernel's own table of local addresses (RT_TABLE_LOCAL), consulted before all others.
 	TableLocal = 255
-	// TableFallback refuses remote clusters' addresses, so that nothing leaves in clear while there is no gateway.
-	TableFallback = 7473
 	// TableRemote leads from a node to a gateway.
 	TableRemote = 7474
 	// TableNodes leads from a gateway to the other nodes.
 	TableNodes = 7475
+	// TableFallback refuses remote clusters' addresses, so that nothing leaves in clear while there is no gateway.
+	TableFallback = 7476
 )
 
 // PriorityFallback is the priority of the rules for TableFallback: after every other table of tombolo, also the
-// gateway's, and before the table `main` (32766).
+// gateway's (7473), and before the table `main` (32766).
 const PriorityFallback = 32000
 
 // Metric of every route; the same in both families, though IPv4 would default to 0.
@@ -142,7 +142,7 @@ type Route struct {
 // id is what makes a route distinct in the kernel: a second one with the same id replaces the first.
 func (r Route) id() Route { return Route{Table: r.Table, Prefix: r.Prefix, Metric: r.Metric} }
 
-// Compare orders routes by what makes them distinct; those of TableFallback come first among our own tables.
+// Compare orders routes by what makes them distinct.
 func (r Route) Compare(other Route) int {
 	return cmp.Or(cmp.Compare(r.Table, other.Table), r.Prefix.Addr().Compare(other.Prefix.Addr()),
 		cmp.Compare(r.Prefix.Bits(), other.Prefix.Bits()), cmp.Compare(r.Metric, other.Metric))

@@ -156,10 +156,10 @@ func TestKernelHoldsWhatIsWanted(t *testing.T) {
 	got := everything(c.worker)
 	for _, line := range []string{
 		"7474:\tfrom all lookup 7474 proto 148",
-		"32000:\tfrom all lookup 7473 proto 148",
+		"32000:\tfrom all lookup 7476 proto 148",
 		"local 244.0.0.0/16 dev lo table local proto 148 scope host src 192.0.2.1 metric 1024",
 		"10.1.0.0/16 via 192.0.2.2 dev tombolo-vx table 7474 proto 148 metric 1024 onlink mtu 1420",
-		"unreachable 10.1.0.0/16 table 7473 proto 148 metric 1024",
+		"unreachable 10.1.0.0/16 table 7476 proto 148 metric 1024",
 		"fd01::/64 via " + NodeMAC("gateway").LinkLocal().String() + " dev tombolo-vx table 7474 proto 148 metric 1024 onlink mtu 1420",
 		"192.0.2.2 dev tombolo-vx lladdr " + NodeMAC("gateway").String() + " PERMANENT",
 	} {
@@ -211,7 +211,7 @@ func TestRepair(t *testing.T) {
 		"route changed":      "route replace 10.1.0.0/16 via 192.0.2.9 dev tombolo-vx onlink table 7474 proto 148 metric 1024",
 		"other device":       "route replace 10.1.0.0/16 via 192.0.2.2 dev eth0 table 7474 proto 148 metric 1024",
 		"route added":        "route add 10.9.0.0/16 via 192.0.2.2 dev tombolo-vx onlink table 7474 proto 148",
-		"fallback deleted":   "route del unreachable 10.1.0.0/16 table 7473",
+		"fallback deleted":   "route del unreachable 10.1.0.0/16 table 7476",
 		"local deleted":      "route del local 244.0.0.0/16 table local",
 		"rule deleted":       "rule del pref 7474",
 		"rule added":         "rule add pref 7400 lookup 7474 protocol 148",

@@ -58,17 +58,29 @@ func (n *Namespace) Do(f func()) {
 	})
 }
 
-// onThread runs f on a thread that ends with it, so that its namespace leaks into no other test. A panic or a Fatal in
-// f is one of the test's own goroutine.
+// onThread runs f on a thread that ends with it, so that its namespace leaks into no other test. A panic or a FailNow in
+// f is one of the caller.
 func onThread(f func()) {
-	done := make(chan any)
+	type end struct {
+		panicked any
+		returned bool
+	}
+	done := make(chan end)
 	go func() {
+		var e end
+		defer func() {
+			e.panicked = recover()
+			done <- e
+		}()
 		runtime.LockOSThread()
-		defer func() { done <- recover() }()
 		f()
+		e.returned = true
 	}()
-	if p := <-done; p != nil {
-		panic(p)
+	switch e := <-done; {
+	case e.panicked != nil:
+		panic(e.panicked)
+	case !e.returned:
+		runtime.Goexit()
 	}
 }
 

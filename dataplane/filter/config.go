@@ -1,0 +1,204 @@
+package filter
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Port is one port of a clusterset IP that a Service has.
+type Port struct {
+	Address netip.Addr
+	// Protocol by its nftables name: tcp, udp, sctp.
+	Protocol string
+	Port     uint16
+}
+
+// Compare orders ports by address, protocol and number.
+func (p Port) Compare(other Port) int {
+	return cmp.Or(p.Address.Compare(other.Address), cmp.Compare(p.Protocol, other.Protocol), cmp.Compare(p.Port, other.Port))
+}
+
+// Config is what the table should do. The lists are in any order; duplicates do no harm.
+type Config struct {
+	// VIPs are the VIP CIDRs.
+	VIPs []netip.Prefix
+	// Own are the addresses of this cluster that other clusters see as they are.
+	Own []netip.Prefix
+	// Remote are the addresses of the other clusters.
+	Remote []netip.Prefix
+	// Served ports of clusterset IPs; all others are refused.
+	Served []Port
+	// Hairpin are the addresses of endpoints on this node.
+	Hairpin []netip.Addr
+}
+
+// empty tells whether no table is needed.
+func (c Config) empty() bool { return len(c.VIPs)+len(c.Own)+len(c.Remote) == 0 }
+
+// State is what the kernel has.
+type State struct {
+	// Digest of the chains and rules, as digest makes it; empty if there is no table, or one that is damaged.
+	Digest  string
+	Served  []Port
+	Hairpin []netip.Addr
+}
+
+// chain is a base chain, or one that others jump to if it has no hook.
+type chain struct {
+	name, kind, hook, priority string
+	rules                      []string
+}
+
+// chains are the chains for the Config, those first that others jump to. Their names, hooks and priorities are the same
+// for every Config.
+func (c Config) chains() []chain {
+	vips, own, remote := byFamily(c.VIPs), byFamily(c.Own), byFamily(c.Remote)
+	toVIP := func(verdict string) (rules []string) {
+		for _, f := range families {
+			if len(vips[f]) > 0 {
+				rules = append(rules, f.name+" daddr "+set(vips[f])+" "+verdict)
+			}
+		}
+		return rules
+	}
+	var keep, clamp []string
+	for _, f := range families {
+		keep = append(keep, keepRules(f, vips[f], own[f], remote[f])...)
+		if len(remote[f]) > 0 {
+			for _, field := range []string{"saddr", "daddr"} {
+				clamp = append(clamp, "tcp flags syn / syn,rst "+f.name+" "+field+" "+set(remote[f])+" tcp option maxseg size set rt mtu")
+			}
+		}
+	}
+	return []chain{
+		{name: "unserved", rules: []string{
+			// Errors about served flows must arrive, and an echo tells no more than that the node has the route.
+			"meta l4proto { icmp, ipv6-icmp } return",
+			"ip daddr . meta l4proto . th dport @served4 return",
+			"ip6 daddr . meta l4proto . th dport @served6 return",
+			"jump no-service",
+		}},
+		{name: "no-service", rules: []string{
+			"meta l4proto { icmp, ipv6-icmp } return",
+			"meta l4proto tcp reject with tcp reset",
+			"reject with icmpx type port-unreachable",
+		}},
+		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
+		{name: "prerouting", kind: "filter", hook: "prerouting", priority: "-105", rules: toVIP("jump unserved")},
+		{name: "output", kind: "filter", hook: "output", priority: "-105", rules: toVIP("jump unserved")},
+		// After IPVS, which takes its packets out of this hook at 98 and 99: what is left here has no virtual service.
+		{name: "input", kind: "filter", hook: "input", priority: "105", rules: toVIP("jump no-service")},
+		{name: "clamp", kind: "filter", hook: "postrouting", priority: "-150", rules: clamp},
+		// Before the CNI's masquerade: a connection's source is translated once, here to itself.
+		{name: "keep", kind: "nat", hook: "postrouting", priority: "95", rules: keep},
+	}
+}
+
+// keepRules translate the sources of one family to themselves: between clusters, and of all flows that go through a
+// clusterset IP, whichever endpoint they got.
+func keepRules(f family, vips, own, remote []netip.Prefix) []string {
+	rules := []string{f.name + " saddr . " + f.name + " daddr @hairpin" + f.suffix + " masquerade"}
+	if len(own) == 0 {
+		return rules
+	}
+	all := minimal(slices.Concat(own, remote))
+	pairs := make([]string, 0, len(all))
+	for _, p := range all {
+		pairs = append(pairs, p.String()+" : "+p.String())
+	}
+	same := "snat " + f.name + " prefix to " + f.name + " saddr map { " + strings.Join(pairs, ", ") + " }"
+	if len(remote) > 0 {
+		rules = append(rules,
+			f.name+" saddr "+set(own)+" "+f.name+" daddr "+set(remote)+" "+same,
+			f.name+" saddr "+set(remote)+" "+f.name+" daddr "+set(own)+" "+same)
+	}
+	if len(vips) > 0 {
+		rules = append(rules, "ct original "+f.name+" daddr "+set(vips)+" "+f.name+" saddr "+set(all)+" "+same)
+	}
+	return rules
+}
+
+type family struct {
+	name, suffix, addressType string
+	is4                       bool
+}
+
+var families = [...]family{
+	{name: "ip", suffix: "4", addressType: "ipv4_addr", is4: true},
+	{name: "ip6", suffix: "6", addressType: "ipv6_addr"},
+}
+
+func familyOf(a netip.Addr) family {
+	if a.Is4() {
+		return families[0]
+	}
+	return families[1]
+}
+
+func byFamily(prefixes []netip.Prefix) map[family][]netip.Prefix {
+	split := map[family][]netip.Prefix{}
+	for _, p := range minimal(prefixes) {
+		split[familyOf(p.Addr())] = append(split[familyOf(p.Addr())], p)
+	}
+	return split
+}
+
+// minimal is the prefixes sorted, without those that another one holds: nftables refuses intervals that overlap.
+func minimal(prefixes []netip.Prefix) []netip.Prefix {
+	sorted := slices.Clone(prefixes)
+	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
+		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+	})
+	var kept []netip.Prefix
+	for _, p := range sorted {
+		if n := len(kept); n == 0 || !kept[n-1].Overlaps(p) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+func set(prefixes []netip.Prefix) string {
+	names := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		names = append(names, p.String())
+	}
+	return "{ " + strings.Join(names, ", ") + " }"
+}
+
+// comment is what a rule carries, so that it can be told whether it is still the same: nft prints rules in its own
+// words, which differ between versions.
+func comment(rule string) string {
+	sum := sha256.Sum256([]byte(rule))
+	return hex.EncodeToString(sum[:6])
+}
+
+// digest of the chains, given the rules' comments by the chains' names.
+func digest(chains []chain, comments map[string][]string) string {
+	h := sha256.New()
+	for _, c := range chains {
+		for _, part := range append([]string{c.name, c.kind, c.hook, c.priority}, comments[c.name]...) {
+			h.Write([]byte(part + "\n"))
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// wantedDigest is the digest that a table for the Config has.
+func (c Config) wantedDigest() string {
+	if c.empty() {
+		return ""
+	}
+	chains := c.chains()
+	comments := map[string][]string{}
+	for _, c := range chains {
+		for _, rule := range c.rules {
+			comments[c.name] = append(comments[c.name], comment(rule))
+		}
+	}
+	return digest(chains, comments)
+}

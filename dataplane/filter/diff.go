@@ -1,0 +1,68 @@
+package filter
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Change is what turns a State into what a Config asks for.
+type Change struct {
+	// Replace takes the table away and makes it anew, with all of its elements, in one transaction.
+	Replace bool
+	// Want is what Replace makes.
+	Want Config
+
+	AddServed, DeleteServed   []Port
+	AddHairpin, DeleteHairpin []netip.Addr
+}
+
+// Size is how many objects are written.
+func (c Change) Size() int {
+	n := len(c.AddServed) + len(c.DeleteServed) + len(c.AddHairpin) + len(c.DeleteHairpin)
+	if c.Replace {
+		n += 1 + len(c.Want.Served) + len(c.Want.Hairpin)
+	}
+	return n
+}
+
+// Empty tells whether there is nothing to do.
+func (c Change) Empty() bool { return c.Size() == 0 }
+
+// Diff is what turns have into want: elements alone where only they differ. It reads its arguments only.
+func Diff(have State, want Config) Change {
+	if have.Digest != want.wantedDigest() {
+		return Change{Replace: true, Want: want}
+	}
+	if want.empty() {
+		return Change{}
+	}
+	var change Change
+	change.AddServed, change.DeleteServed = difference(have.Served, want.Served, Port.Compare)
+	change.AddHairpin, change.DeleteHairpin = difference(have.Hairpin, want.Hairpin, netip.Addr.Compare)
+	return change
+}
+
+// difference is sorted and without duplicates.
+func difference[T comparable](have, want []T, compare func(T, T) int) (add, gone []T) {
+	return without(want, have, compare), without(have, want, compare)
+}
+
+func without[T comparable](items, others []T, compare func(T, T) int) []T {
+	drop := make(map[T]bool, len(others))
+	for _, item := range others {
+		drop[item] = true
+	}
+	var rest []T
+	for _, item := range items {
+		if !drop[item] {
+			rest = append(rest, item)
+		}
+	}
+	return unique(rest, compare)
+}
+
+func unique[T comparable](items []T, compare func(T, T) int) []T {
+	items = slices.Clone(items)
+	slices.SortFunc(items, compare)
+	return slices.Compact(items)
+}

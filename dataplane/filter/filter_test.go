@@ -1,0 +1,211 @@
+package filter
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/knftables"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+var compareAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+
+func prefixes(ps ...string) (parsed []netip.Prefix) {
+	for _, p := range ps {
+		parsed = append(parsed, netip.MustParsePrefix(p))
+	}
+	return parsed
+}
+
+func port(address, protocol string) Port {
+	ap := netip.MustParseAddrPort(address)
+	return Port{Address: ap.Addr(), Protocol: protocol, Port: ap.Port()}
+}
+
+func base() Config {
+	return Config{
+		VIPs:    prefixes("244.0.0.0/16", "fd77::/112"),
+		Own:     prefixes("10.2.0.0/18", "10.2.1.0/24", "fd02::/48"),
+		Remote:  prefixes("10.3.0.0/16", "10.1.0.0/16", "fd01::/48"),
+		Served:  []Port{port("244.0.0.2:53", "udp"), port("244.0.0.1:80", "tcp"), port("[fd77::1]:80", "sctp")},
+		Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5"), netip.MustParseAddr("fd02::5")},
+	}
+}
+
+func TestTableGolden(t *testing.T) {
+	fake := knftables.NewFake(knftables.InetFamily, TableName)
+	table := Table{nft: fake}
+	if _, err := table.Sync(t.Context(), base()); err != nil {
+		t.Fatal(err)
+	}
+	got := fake.Dump()
+	const golden = "testdata/table.nft"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got)\n%s", golden, diff)
+	}
+}
+
+func TestSync(t *testing.T) {
+	fake := knftables.NewFake(knftables.InetFamily, TableName)
+	table := Table{nft: fake}
+	sync := func(want Config, size int, replace bool) {
+		t.Helper()
+		change, err := table.Sync(t.Context(), want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change.Size() != size || change.Replace != replace {
+			t.Errorf("changed %d objects (replace %t), want %d (%t): %+v", change.Size(), change.Replace, size, replace, change)
+		}
+		before := fake.Dump()
+		if again, err := table.Sync(t.Context(), want); err != nil || !again.Empty() || fake.Dump() != before {
+			t.Errorf("second Sync: %+v, %v", again, err)
+		}
+	}
+	sync(Config{}, 0, false)
+	sync(base(), 6, true)
+
+	other := base()
+	other.Served = append(other.Served[1:], port("244.0.0.1:443", "tcp"), port("244.0.0.1:80", "tcp"))
+	other.Hairpin = other.Hairpin[1:]
+	sync(other, 3, false)
+
+	other.Remote = prefixes("10.1.0.0/16")
+	sync(other, 6, true)
+	other.Remote = nil
+	sync(other, 6, true)
+	sync(Config{}, 1, true)
+	if dump := fake.Dump(); dump != "" {
+		t.Errorf("left after the clean-up:\n%s", dump)
+	}
+}
+
+func TestDamageIsRepaired(t *testing.T) {
+	for name, damage := range map[string]func(*knftables.Transaction){
+		"table deleted":   func(tx *knftables.Transaction) { tx.Delete(&knftables.Table{}) },
+		"chain flushed":   func(tx *knftables.Transaction) { tx.Flush(&knftables.Chain{Name: "keep"}) },
+		"rule added":      func(tx *knftables.Transaction) { tx.Add(&knftables.Rule{Chain: "unserved", Rule: "accept"}) },
+		"set flushed":     func(tx *knftables.Transaction) { tx.Flush(&knftables.Set{Name: "served4"}) },
+		"element deleted": func(tx *knftables.Transaction) { tx.Delete(port("244.0.0.1:80", "tcp").element()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake := knftables.NewFake(knftables.InetFamily, TableName)
+			table := Table{nft: fake}
+			if _, err := table.Sync(t.Context(), base()); err != nil {
+				t.Fatal(err)
+			}
+			want := fake.Dump()
+			tx := fake.NewTransaction()
+			damage(tx)
+			if err := fake.Run(t.Context(), tx); err != nil {
+				t.Fatal(err)
+			}
+			if change, err := table.Sync(t.Context(), base()); err != nil || change.Empty() {
+				t.Fatalf("Sync: %+v, %v", change, err)
+			}
+			if diff := cmp.Diff(lines(want), lines(fake.Dump())); diff != "" {
+				t.Errorf("after the repair (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// lines are sorted, since elements have no order.
+func lines(dump string) []string { return slices.Sorted(strings.SplitSeq(dump, "\n")) }
+
+func TestEveryFieldShowsInDiff(t *testing.T) {
+	for name, edit := range map[string]func(*Config){
+		"VIPs":            func(c *Config) { c.VIPs = c.VIPs[:1] },
+		"own":             func(c *Config) { c.Own = c.Own[:1] },
+		"remote":          func(c *Config) { c.Remote = c.Remote[1:] },
+		"served":          func(c *Config) { c.Served = c.Served[1:] },
+		"served address":  func(c *Config) { c.Served[0].Address = c.Served[0].Address.Next() },
+		"served protocol": func(c *Config) { c.Served[0].Protocol = "tcp" },
+		"served port":     func(c *Config) { c.Served[0].Port++ },
+		"hairpin":         func(c *Config) { c.Hairpin = nil },
+		"nothing at all":  func(c *Config) { *c = Config{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			other := base()
+			edit(&other)
+			if Diff(stateOf(base()), other).Empty() || Diff(stateOf(other), base()).Empty() {
+				t.Error("the difference does not show")
+			}
+		})
+	}
+}
+
+// stateOf is the State of a kernel that has what the Config asks for.
+func stateOf(c Config) State {
+	return State{Digest: c.wantedDigest(), Served: unique(c.Served, Port.Compare), Hairpin: unique(c.Hairpin, netip.Addr.Compare)}
+}
+
+func TestDiffProperties(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 3))
+	for range 500 {
+		have, want := randomConfig(random), randomConfig(random)
+		if change := Diff(stateOf(want), want); !change.Empty() {
+			t.Fatalf("Diff(x, x) is %+v", change)
+		}
+		before := fmt.Sprint(have, want)
+		got := applied(stateOf(have), Diff(stateOf(have), want))
+		if fmt.Sprint(have, want) != before {
+			t.Fatal("Diff changed its arguments")
+		}
+		if diff := cmp.Diff(stateOf(want), got, compareAddresses); diff != "" {
+			t.Fatalf("have, changed by Diff(have, want), is not want (-want +got)\n%s", diff)
+		}
+	}
+}
+
+func randomConfig(random *rand.Rand) Config {
+	var c Config
+	if random.IntN(4) == 0 {
+		return c
+	}
+	c.VIPs = prefixes("244.0.0.0/16")
+	if random.IntN(3) == 0 {
+		c.Remote = prefixes("10.1.0.0/16")
+	}
+	for i := range byte(5) {
+		if random.IntN(2) == 0 {
+			c.Served = append(c.Served, Port{Address: netip.AddrFrom4([4]byte{244, 0, 0, i}), Protocol: "tcp", Port: 80})
+			c.Hairpin = append(c.Hairpin, netip.AddrFrom4([4]byte{10, 2, 0, i}))
+		}
+	}
+	return c
+}
+
+func applied(have State, change Change) State {
+	if change.Replace {
+		have = stateOf(change.Want)
+	}
+	have.Served = slices.Concat(without(have.Served, change.DeleteServed, Port.Compare), change.AddServed)
+	have.Hairpin = slices.Concat(without(have.Hairpin, change.DeleteHairpin, netip.Addr.Compare), change.AddHairpin)
+	return State{Digest: have.Digest, Served: unique(have.Served, Port.Compare), Hairpin: unique(have.Hairpin, netip.Addr.Compare)}
+}
+
+func TestMinimal(t *testing.T) {
+	got := minimal(prefixes("10.2.0.0/18", "10.2.1.0/24", "fd00::/8", "10.1.0.0/16", "10.1.0.0/16", "fd01::/48"))
+	want := fmt.Sprint(prefixes("10.1.0.0/16", "10.2.0.0/18", "fd00::/8"))
+	if fmt.Sprint(got) != want {
+		t.Errorf("minimal: %v, want %s", got, want)
+	}
+}

@@ -1,0 +1,204 @@
+package filter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"sigs.k8s.io/knftables"
+)
+
+// TableName is the name of the table, of the family inet.
+const TableName = "tombolo"
+
+// Table is the nftables table of the network namespace of whoever calls. The zero Table is ready to use; it is not
+// safe for concurrent use.
+type Table struct {
+	nft knftables.Interface
+}
+
+// open looks for nft when it is first needed, and again after a failure.
+func (t *Table) open() error {
+	if t.nft != nil {
+		return nil
+	}
+	nft, err := knftables.New(knftables.InetFamily, TableName)
+	if err != nil {
+		return fmt.Errorf("starting nftables (the program nft and the kernel module nf_tables are needed): %w", err)
+	}
+	t.nft = nft
+	return nil
+}
+
+// Read returns what the kernel has; the zero State if there is no table.
+func (t *Table) Read(ctx context.Context) (State, error) {
+	if err := t.open(); err != nil {
+		return State{}, err
+	}
+	chains, err := t.nft.List(ctx, "chains")
+	if knftables.IsNotFound(err) {
+		return State{}, nil
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("listing chains of table %s: %w", TableName, err)
+	}
+	// The hooks cannot be read back; they are fixed, and the names tell which chain is which.
+	layout := Config{}.chains()
+	comments := map[string][]string{}
+	for _, c := range layout {
+		if !slices.Contains(chains, c.name) {
+			return State{Digest: "incomplete"}, nil
+		}
+		rules, err := t.nft.ListRules(ctx, c.name)
+		if err != nil {
+			return State{}, fmt.Errorf("listing rules of chain %s: %w", c.name, err)
+		}
+		for _, rule := range rules {
+			text := ""
+			if rule.Comment != nil {
+				text = *rule.Comment
+			}
+			comments[c.name] = append(comments[c.name], text)
+		}
+	}
+	state := State{Digest: digest(layout, comments)}
+	return t.readElements(ctx, state)
+}
+
+func (t *Table) readElements(ctx context.Context, state State) (State, error) {
+	for _, f := range families {
+		served, err := t.nft.ListElements(ctx, "set", "served"+f.suffix)
+		if err != nil {
+			return incomplete(err, "listing served ports")
+		}
+		for _, e := range served {
+			port, err := parsePort(e.Key)
+			if err != nil {
+				return State{}, err
+			}
+			state.Served = append(state.Served, port)
+		}
+		hairpin, err := t.nft.ListElements(ctx, "set", "hairpin"+f.suffix)
+		if err != nil {
+			return incomplete(err, "listing endpoints on this node")
+		}
+		for _, e := range hairpin {
+			address, err := netip.ParseAddr(e.Key[0])
+			if err != nil {
+				return State{}, fmt.Errorf("reading an endpoint on this node: %w", err)
+			}
+			state.Hairpin = append(state.Hairpin, address)
+		}
+	}
+	return state, nil
+}
+
+// incomplete is the State of a table that lacks a set.
+func incomplete(err error, doing string) (State, error) {
+	if knftables.IsNotFound(err) {
+		return State{Digest: "incomplete"}, nil
+	}
+	return State{}, fmt.Errorf("%s: %w", doing, err)
+}
+
+func parsePort(key []string) (Port, error) {
+	if len(key) != 3 {
+		return Port{}, fmt.Errorf("reading a served port: %v has %d parts, want 3", key, len(key))
+	}
+	address, err := netip.ParseAddr(key[0])
+	number, err2 := strconv.ParseUint(key[2], 10, 16)
+	if err := errors.Join(err, err2); err != nil {
+		return Port{}, fmt.Errorf("reading a served port: %w", err)
+	}
+	return Port{Address: address, Protocol: key[1], Port: uint16(number)}, nil
+}
+
+// Apply does what the Change says in one transaction: all of it or nothing.
+func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
+	if change.Empty() {
+		return change, nil
+	}
+	if err := t.open(); err != nil {
+		return Change{}, err
+	}
+	tx := t.nft.NewTransaction()
+	if change.Replace {
+		replace(tx, change.Want)
+	}
+	for _, p := range change.AddServed {
+		tx.Add(p.element())
+	}
+	for _, a := range change.AddHairpin {
+		tx.Add(hairpinElement(a))
+	}
+	for _, p := range change.DeleteServed {
+		tx.Delete(p.element())
+	}
+	for _, a := range change.DeleteHairpin {
+		tx.Delete(hairpinElement(a))
+	}
+	if err := t.nft.Run(ctx, tx); err != nil {
+		return Change{}, fmt.Errorf("changing table %s: %w", TableName, err)
+	}
+	return change, nil
+}
+
+// Sync makes the table do what want says and returns what it changed. It is safe to repeat.
+func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
+	have, err := t.Read(ctx)
+	if err != nil {
+		return Change{}, err
+	}
+	return t.Apply(ctx, Diff(have, want))
+}
+
+func replace(tx *knftables.Transaction, want Config) {
+	table := &knftables.Table{}
+	tx.Add(table) // so that there is one to delete
+	tx.Delete(table)
+	if want.empty() {
+		return
+	}
+	tx.Add(table)
+	for _, f := range families {
+		tx.Add(&knftables.Set{Name: "served" + f.suffix, Type: f.addressType + " . inet_proto . inet_service"})
+		tx.Add(&knftables.Set{Name: "hairpin" + f.suffix, Type: f.addressType + " . " + f.addressType})
+	}
+	chains := want.chains()
+	for _, c := range chains {
+		tx.Add(c.object())
+	}
+	for _, c := range chains {
+		for _, rule := range c.rules {
+			tx.Add(&knftables.Rule{Chain: c.name, Rule: rule, Comment: knftables.PtrTo(comment(rule))})
+		}
+	}
+	for _, p := range unique(want.Served, Port.Compare) {
+		tx.Add(p.element())
+	}
+	for _, a := range unique(want.Hairpin, netip.Addr.Compare) {
+		tx.Add(hairpinElement(a))
+	}
+}
+
+func (c chain) object() *knftables.Chain {
+	object := &knftables.Chain{Name: c.name}
+	if c.hook != "" {
+		object.Type = knftables.PtrTo(knftables.BaseChainType(c.kind))
+		object.Hook = knftables.PtrTo(knftables.BaseChainHook(c.hook))
+		object.Priority = knftables.PtrTo(knftables.BaseChainPriority(c.priority))
+	}
+	return object
+}
+
+func (p Port) element() *knftables.Element {
+	return &knftables.Element{Set: "served" + familyOf(p.Address).suffix,
+		Key: []string{p.Address.String(), p.Protocol, strconv.Itoa(int(p.Port))}}
+}
+
+func hairpinElement(a netip.Addr) *knftables.Element {
+	return &knftables.Element{Set: "hairpin" + familyOf(a).suffix, Key: []string{a.String(), a.String()}}
+}
