@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"testing"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -98,26 +97,23 @@ func TestDataplaneAppliesItsCondition(t *testing.T) {
 func TestGatewayWritesItsOwn(t *testing.T) {
 	mine, others := addNode(t, "gateway-1.example"), addNode(t, "gateway-2.example")
 	agent := asAgent(t, "tombolo-gateway", mine.Name)
-	const notIts = "a gateway writes its own objects only"
+	const notIts = "a gateway writes its own GatewayNode only"
 	gateway := func(name string) client.Object {
-		return gatewayNode(func(g *v1alpha1.GatewayNode) { g.Namespace, g.Name = system, name })
+		return gatewayNode(func(g *v1alpha1.GatewayNode) { g.Namespace, g.Name, g.Spec.NodeName = system, name, name })
 	}
-	lease := func(name string) client.Object {
-		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: name}}
-	}
-	for _, make := range []func(string) client.Object{gateway, lease} {
-		object, foreign := make(mine.Name), make(others.Name)
-		create(t, foreign)
-		t.Cleanup(func() { remove(t, object) })
-		checkForbidden(t, agent.Create(t.Context(), object), "")
-		checkForbidden(t, agent.Create(t.Context(), make("gateway-3.example")), notIts)
-		annotate := merge(`{"metadata":{"annotations":{"a":"b"}}}`)
-		checkForbidden(t, agent.Patch(t.Context(), object, annotate), "")
-		checkForbidden(t, agent.Patch(t.Context(), foreign, annotate), notIts)
-	}
-	status := merge(`{"status":{"conditions":[]}}`)
-	checkForbidden(t, agent.Status().Patch(t.Context(), gateway(mine.Name), status), "")
-	checkForbidden(t, agent.Status().Patch(t.Context(), gateway(others.Name), status), notIts)
+	object, foreign := gateway(mine.Name), gateway(others.Name)
+	create(t, foreign)
+	t.Cleanup(func() { remove(t, object) })
+	ctx := t.Context()
+	checkForbidden(t, agent.Create(ctx, object), "")
+	checkForbidden(t, agent.Create(ctx, gateway("gateway-3.example")), notIts)
+	annotate := merge(`{"metadata":{"annotations":{"a":"b"}}}`)
+	checkForbidden(t, agent.Patch(ctx, object, annotate), "")
+	checkForbidden(t, agent.Patch(ctx, foreign, annotate), notIts)
+	checkForbidden(t, agent.Patch(ctx, object, merge(`{"spec":{"nodeName":"gateway-2.example"}}`)), notIts)
+	checkForbidden(t, agent.Status().Patch(ctx, object, merge(`{"status":{"conditions":[]}}`)), "")
+	checkForbidden(t, agent.Status().Patch(ctx, foreign, merge(`{"status":{"conditions":[]}}`)), notIts)
+	checkForbidden(t, agent.Status().Patch(ctx, object, merge(`{"status":{"lane":7}}`)), "its lane is given by the operator")
 }
 
 func TestGatewayWritesItsLinks(t *testing.T) {

@@ -31,15 +31,13 @@ func probes() []probe {
 		gateway   = agents + "tombolo-gateway"
 		dataplane = agents + "tombolo-dataplane"
 	)
-	lease := func(namespace string) func(context.Context, client.Client) error {
-		return func(ctx context.Context, c client.Client) error {
-			object := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"}}
-			return c.Create(ctx, object, client.DryRunAll)
-		}
-	}
 	return []probe{
-		{"tombolo-members", "system:serviceaccount:" + hub + ":member-probe", lease(hub)},
-		{"tombolo-gateway", gateway, lease(v1alpha1.DefaultNamespace)},
+		{"tombolo-members", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, &coordinationv1.Lease{ObjectMeta: hubMeta(hub, "probe", "")}, client.DryRunAll)
+		}},
+		{"tombolo-gateway", gateway, func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, gatewayNode(func(g *v1alpha1.GatewayNode) { g.Name = "probe" }), client.DryRunAll)
+		}},
 		{"tombolo-gateway-keys", gateway, func(ctx context.Context, c client.Client) error {
 			meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-gateway-keys"}
 			return c.Patch(ctx, &corev1.Secret{ObjectMeta: meta}, merge(`{"data":{"probe":""}}`), client.DryRunAll)
