@@ -43,7 +43,8 @@ type Lab struct {
 	downErr  error
 }
 
-// Up starts a lab and returns when it is ready: every node is, and CoreDNS answers. The caller calls Down. When it ends
+// Up starts a lab and returns when it is ready: every node is, CoreDNS answers, and, if it is to be installed,
+// tombolo's links are up. The caller calls Down. When it ends
 // with an error, nothing runs any longer, and the error names the folder with the logs.
 func Up(ctx context.Context, o Options) (*Lab, error) {
 	o, err := o.withDefaults()
@@ -142,7 +143,10 @@ func (l *Lab) up(ctx context.Context) error {
 			return err
 		}
 	}
-	return l.waitReady(ctx)
+	if err := l.waitReady(ctx); err != nil || l.options.Install == "" {
+		return err
+	}
+	return l.install(ctx, l.options.Install)
 }
 
 // startUnderlay starts the switch, the way to the host, and a port for each node.

@@ -106,7 +106,7 @@ func (b bench) faults(t *testing.T) {
 // pings says whether the node gets an answer from address.
 func (b bench) pings(t *testing.T, from, address string) bool {
 	t.Helper()
-	code, err := b.lab.Exec(t.Context(), from, node.Command{Args: []string{"ping", "-c", "1", "-W", "2", address}})
+	code, err := b.lab.Exec(t.Context(), from, node.Command{Args: []string{"busybox", "ping", "-c", "1", "-W", "2", address}})
 	if err != nil {
 		t.Fatal(err)
 	}

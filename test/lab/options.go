@@ -28,6 +28,9 @@ type Options struct {
 	// Images are made before Up returns, where the cache lacks them. Others are made when a pod wants them.
 	Images []string // optional
 
+	// Install is the folder config of tombolo's tree, from which it is installed before Up returns.
+	Install string // optional, default none: clusters without tombolo
+
 	// Dir is the run folder. It must not exist or be empty.
 	Dir string // optional, default a new folder in os.TempDir
 	// Bin holds the test binaries, Cache what may be kept from one lab to the next.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -10,6 +13,8 @@ import (
 
 // topologyFlags adds the flags that say what a lab consists of.
 func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
+	f.VarP(&installFlag{folder: &o.Install}, "install", "", "install tombolo, from `FOLDER` (default the tree's folder config), and wait until its links are up")
+	f.Lookup("install").NoOptDefVal = defaultConfig
 	f.IntVar(&o.Clusters, "clusters", 2, "number of clusters: east, west, north, ...")
 	f.IntVar(&o.Nodes, "nodes", 2, "nodes in each cluster, the first of which is its gateway")
 	f.IntVar(&o.Gateways, "gateways", 1, "gateways in each cluster, the first of its nodes")
@@ -17,4 +22,33 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.StringVar(&o.ProxyMode, "proxy-mode", "iptables", "what serves ClusterIPs: "+strings.Join(lab.ProxyModes(), ", "))
 	f.StringVar(&o.NodeMemory, "node-memory", "", "what a node has of memory, its files and images included (default 2G)")
 	f.StringSliceVar(&o.Images, "images", nil, "images to make before the lab is ready, for example nginx,busybox; others are made when a pod wants them")
+}
+
+// defaultConfig stands for the folder config of the tree that lab was built in, or of the working directory.
+const defaultConfig = "config"
+
+// installFlag is a flag that may have a folder as its value, --install=FOLDER.
+type installFlag struct{ folder *string }
+
+func (f *installFlag) String() string {
+	if f.folder == nil {
+		return ""
+	}
+	return *f.folder
+}
+func (f *installFlag) Type() string { return "folder" }
+
+// Set finds the folder.
+func (f *installFlag) Set(value string) error {
+	folders := []string{value}
+	if self, err := os.Executable(); err == nil && value == defaultConfig {
+		folders = append(folders, filepath.Join(filepath.Dir(self), "..", defaultConfig))
+	}
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(folder, "default", "kustomization.yaml")); err == nil {
+			*f.folder, err = filepath.Abs(folder)
+			return err
+		}
+	}
+	return fmt.Errorf("no manifests of tombolo in %s; name the folder: --install=FOLDER", strings.Join(folders, " or "))
 }
