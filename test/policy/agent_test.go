@@ -5,6 +5,7 @@ package policy
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -169,14 +170,23 @@ func TestGatewayWritesItsKey(t *testing.T) {
 	checkForbidden(t, agent.List(t.Context(), &corev1.SecretList{}, client.InNamespace(system)), noRight)
 }
 
-// The manifest has the Secret without data; to apply it again must not cost the gateways their keys.
-func TestKeysSurviveApply(t *testing.T) {
+// The manifest has the Secret without data; to apply it again must not cost the gateways their keys, nor change anything
+// else.
+func TestApplyAgain(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "tombolo-gateway-keys"}}
 	if err := admin.Patch(t.Context(), secret, merge(`{"data":{"gateway-10.example":"YQ=="}}`)); err != nil {
 		t.Fatal(err)
 	}
-	if err := apply("default"); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{"hub", "default"} {
+		output, err := apply(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(output) {
+			if !strings.HasSuffix(line, " unchanged\n") {
+				t.Errorf("applying %s again: %s", folder, line)
+			}
+		}
 	}
 	if err := admin.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
 		t.Fatal(err)

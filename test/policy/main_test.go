@@ -4,7 +4,6 @@ package policy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -66,8 +65,13 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	// A hub and a member cluster in one API server.
-	if err := errors.Join(prepareKubectl(server), apply("hub"), apply("default")); err != nil {
+	if err := prepareKubectl(server); err != nil {
 		return 1, err
+	}
+	for _, folder := range []string{"hub", "default"} {
+		if _, err := apply(folder); err != nil {
+			return 1, err
+		}
 	}
 	if err := waitForPolicies(context.Background()); err != nil {
 		return 1, err
@@ -89,14 +93,15 @@ func prepareKubectl(server *envtest.Environment) error {
 	return nil
 }
 
-// apply applies a folder of config/, as a user does.
-func apply(folder string) error {
-	_, stderr, err := kubectl("apply", "-k", filepath.Join(configDir, folder))
+// apply applies a folder of config/, as a user does, and returns what kubectl says: a line for each object.
+func apply(folder string) (string, error) {
+	stdout, stderr, err := kubectl("apply", "-k", filepath.Join(configDir, folder))
 	if err != nil {
 		text, _ := io.ReadAll(stderr)
-		return fmt.Errorf("applying %s: %w: %s", folder, err, text)
+		return "", fmt.Errorf("applying %s: %w: %s", folder, err, text)
 	}
-	return nil
+	text, err := io.ReadAll(stdout)
+	return string(text), err
 }
 
 // newScheme returns a scheme with every kind that tombolo reads or writes.
