@@ -87,7 +87,7 @@ func (p probe) wait(ctx context.Context) error {
 		return apierrors.IsForbidden(last), nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w; last write: %v", err, last)
+		return fmt.Errorf("%w; last write: %w", err, last)
 	}
 	return nil
 }
