@@ -6,8 +6,8 @@ import (
 )
 
 func TestWithClusterSetZone(t *testing.T) {
-	in := ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa {\n        pods insecure\n    }\n}\n"
-	want := ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa clusterset.local {\n        multicluster clusterset.local\n        pods insecure\n    }\n}\n"
+	in := ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa {\n        pods insecure\n    }\n    cache 30 {\n        disable success cluster.local\n    }\n}\n"
+	want := ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa clusterset.local {\n        multicluster clusterset.local\n        pods insecure\n    }\n    cache 30 {\n        disable success cluster.local clusterset.local\n    }\n}\n"
 	got, err := withClusterSetZone(in)
 	if err != nil || got != want {
 		t.Errorf("got %q (%v), want %q", got, err, want)

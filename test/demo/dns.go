@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
-// configureDNS does what the README tells: the zone clusterset.local on the Corefile's kubernetes line, `multicluster
-// clusterset.local` in its block, the right to read ServiceImports, and a restart.
+// configureDNS does what the README tells: the right to read ServiceImports, the zone clusterset.local on the Corefile's
+// kubernetes line, `multicluster clusterset.local` in its block, no caching of the zone, and a restart.
 func (e *Env) configureDNS(ctx context.Context) (string, error) {
 	root, err := repositoryRoot()
 	if err != nil {
@@ -52,22 +53,31 @@ func (e *Env) configureDNS(ctx context.Context) (string, error) {
 	return strings.Join(evidence, "\n"), nil
 }
 
-// withClusterSetZone adds clusterset.local to the first kubernetes block of a Corefile; one that has it stays as it is.
+// withClusterSetZone adds clusterset.local to the kubernetes block of a Corefile, and to the zones that its cache leaves
+// out, if cluster.local is one; a Corefile that has it stays as it is.
 func withClusterSetZone(corefile string) (string, error) {
 	if strings.Contains(corefile, "multicluster clusterset.local") {
 		return corefile, nil
 	}
-	lines := strings.Split(corefile, "\n")
-	for i, line := range lines {
+	var out []string
+	found := false
+	for line := range strings.Lines(corefile) {
 		fields := strings.Fields(line)
-		if len(fields) < 2 || fields[0] != "kubernetes" || fields[len(fields)-1] != "{" {
-			continue
-		}
 		indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
-		lines[i] = strings.TrimSuffix(line, "{") + "clusterset.local {\n" + indent + "    multicluster clusterset.local"
-		return strings.Join(lines, "\n"), nil
+		switch {
+		case !found && len(fields) > 1 && fields[0] == "kubernetes" && fields[len(fields)-1] == "{":
+			found = true
+			out = append(out, strings.TrimRight(line, " {\n")+" clusterset.local {\n", indent+"    multicluster clusterset.local\n")
+		case len(fields) > 2 && fields[0] == "disable" && slices.Contains(fields, "cluster.local"):
+			out = append(out, strings.TrimRight(line, " \n")+" clusterset.local\n")
+		default:
+			out = append(out, line)
+		}
 	}
-	return "", fmt.Errorf("the Corefile has no line `kubernetes ... {`:\n%s", corefile)
+	if !found {
+		return "", fmt.Errorf("the Corefile has no line `kubernetes ... {`:\n%s", corefile)
+	}
+	return strings.Join(out, ""), nil
 }
 
 // repositoryRoot is the nearest folder above the working directory that holds go.mod.
