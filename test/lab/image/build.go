@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// build makes r's image with programs from tree and writes its archive to path, which appears when it is whole.
-func (s *store) build(ctx context.Context, r recipe, tree *tree, path string) error {
+// build makes r's image and writes its archive to path, which appears when it is whole.
+func (s *store) build(ctx context.Context, r recipe, path string) error {
 	work, err := os.MkdirTemp(s.dir, "build-")
 	if err != nil {
 		return fmt.Errorf("making a folder to build in: %w", err)
 	}
 	defer os.RemoveAll(work)
-	img, err := s.image(ctx, work, r, tree)
+	img, err := s.image(ctx, work, r)
 	if err != nil {
 		return err
 	}
@@ -40,18 +40,14 @@ func (s *store) build(ctx context.Context, r recipe, tree *tree, path string) er
 	return nil
 }
 
-// image returns r's image, whose layers are files in work.
-func (s *store) image(ctx context.Context, work string, r recipe, tree *tree) (v1.Image, error) {
+// image returns r's image, whose layers are files of the cache.
+func (s *store) image(ctx context.Context, work string, r recipe) (v1.Image, error) {
 	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{Architecture: "amd64", OS: "linux", Config: r.Config, RootFS: v1.RootFS{Type: "layers"}})
 	if err != nil {
 		return nil, fmt.Errorf("setting the image's configuration: %w", err)
 	}
 	for _, recipe := range r.Layers {
-		entries, err := s.entries(ctx, work, recipe, tree)
-		if err != nil {
-			return nil, err
-		}
-		l, err := newLayer(work, entries)
+		l, err := s.layer(ctx, work, recipe)
 		if err != nil {
 			return nil, err
 		}
@@ -62,8 +58,35 @@ func (s *store) image(ctx context.Context, work string, r recipe, tree *tree) (v
 	return img, nil
 }
 
+// layer returns the layer of the recipe, which it makes in work if the cache lacks it.
+func (s *store) layer(ctx context.Context, work string, r layerRecipe) (*layer, error) {
+	key, err := s.layerKey(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(s.layerDir(), key+".tar.zst")
+	if l, err := openLayer(path); err == nil {
+		return l, nil
+	}
+	entries, err := s.entries(ctx, work, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.layerDir(), 0o755); err != nil {
+		return nil, fmt.Errorf("making the layers' cache: %w", err)
+	}
+	return newLayer(work, path, entries)
+}
+
+// layerDir holds layers: most images share some.
+func (s *store) layerDir() string { return filepath.Join(s.dir, "layers") }
+
 // entries returns what the recipe puts into a layer.
-func (s *store) entries(ctx context.Context, work string, l layerRecipe, tree *tree) ([]entry, error) {
+func (s *store) entries(ctx context.Context, work string, l layerRecipe) ([]entry, error) {
+	tree, err := s.source(ctx, l)
+	if err != nil {
+		return nil, err
+	}
 	var entries []entry
 	for _, name := range l.Programs {
 		more, err := tree.program(name)

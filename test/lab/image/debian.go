@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,11 +12,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // errNoPackages means that Debian's packages cannot be found out about or fetched.
 var errNoPackages = errors.New("Debian's packages are out of reach")
+
+// hostLists is where apt keeps the host's package lists.
+const hostLists = "/var/lib/apt/lists"
 
 // leftOut are packages whose scripts would install others; the files of those that are wanted need none of them.
 var leftOut = []string{
@@ -23,47 +26,103 @@ var leftOut = []string{
 	"sysvinit-utils", "usrmerge",
 }
 
-// selection is the set of packages that all recipes need, with what they depend on.
-type selection struct {
-	debs []deb
-}
-
 // deb is one package's file, as apt-get --print-uris shows it. Its name holds the version; an archive with
 // signatures of a newer kind has no hash there.
-type deb struct{ file, hash string }
+type deb struct{ File, Hash string }
 
-// names returns the packages with their versions and digests, sorted.
-func (s *selection) names() []string {
-	var names []string
-	for _, d := range s.debs {
-		names = append(names, d.file+" "+d.hash)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// selection finds out which packages are needed.
-func (s *store) selection(ctx context.Context) (*selection, error) {
-	if s.deb != nil {
-		return s.deb, nil
+// selection returns the packages that all recipes need, with what these depend on. As long as the package lists are
+// the same it does not ask again.
+func (s *store) selection(ctx context.Context) ([]deb, error) {
+	if s.debs != nil {
+		return s.debs, nil
 	}
 	if err := s.prepareApt(); err != nil {
 		return nil, err
 	}
-	// In a folder without packages, or those that are there already would be left out.
-	list := []string{"--print-uris", "-oDir::Cache::archives=none/"}
-	out, err := s.apt(ctx, list...)
-	if err != nil { // perhaps there are no package lists yet
-		if _, err := s.run(ctx, "apt-get", append(s.aptOptions(true), "-qq", "update")...); err != nil {
-			return nil, fmt.Errorf("%w: %w", errNoPackages, err)
-		}
-		out, err = s.apt(ctx, list...)
+	if debs := s.remembered(); debs != nil {
+		s.debs = debs
+		return debs, nil
 	}
+	debs, err := s.resolve(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoPackages, err)
 	}
-	s.deb = &selection{debs: parseURIs(out)}
-	return s.deb, nil
+	s.debs = debs
+	return debs, s.remember(debs)
+}
+
+// resolve asks apt. It does so in a folder without packages, or those that are there already would be left out.
+func (s *store) resolve(ctx context.Context) ([]deb, error) {
+	out, err := s.apt(ctx, "--print-uris", "-oDir::Cache::archives=none/")
+	if err != nil {
+		return nil, err
+	}
+	debs := parseURIs(out)
+	if len(debs) == 0 {
+		return nil, errors.New("apt-get names no packages")
+	}
+	return debs, nil
+}
+
+// update fetches package lists into the cache, once. It says whether there are new ones.
+func (s *store) update(ctx context.Context) bool {
+	if s.updated {
+		return false
+	}
+	s.updated = true
+	fmt.Fprintln(s.progress, "fetching Debian's package lists (usually 5 s)")
+	if _, err := s.run(ctx, "apt-get", append(s.aptOptions(true), "-qq", "update")...); err != nil {
+		fmt.Fprintln(s.progress, err)
+		return false
+	}
+	s.debs = nil
+	return true
+}
+
+// memory is what the cache remembers of a selection, and of what it depends on.
+type memory struct {
+	Stamp string
+	Debs  []deb
+}
+
+// remembered returns the last selection, or nil if there is none or its lists have changed.
+func (s *store) remembered() []deb {
+	text, err := os.ReadFile(s.memoryPath())
+	if err != nil {
+		return nil
+	}
+	var m memory
+	if json.Unmarshal(text, &m) != nil || m.Stamp != s.stamp() {
+		return nil
+	}
+	return m.Debs
+}
+
+func (s *store) remember(debs []deb) error {
+	text, err := json.Marshal(memory{Stamp: s.stamp(), Debs: debs})
+	if err != nil {
+		return fmt.Errorf("remembering the packages: %w", err)
+	}
+	if err := os.WriteFile(s.memoryPath(), text, 0o644); err != nil {
+		return fmt.Errorf("remembering the packages: %w", err)
+	}
+	return nil
+}
+
+func (s *store) memoryPath() string { return filepath.Join(s.aptDir(), "selection.json") }
+
+// stamp changes with the package lists and with what is wanted of them.
+func (s *store) stamp() string {
+	text := fmt.Sprintln(allPackages(), leftOut)
+	for _, dir := range []string{hostLists, filepath.Join(s.aptDir(), "lists")} {
+		paths, _ := filepath.Glob(filepath.Join(dir, "*Packages*")) // the pattern is well-formed
+		for _, path := range paths {
+			if info, err := os.Stat(path); err == nil {
+				text += fmt.Sprintln(path, info.Size(), info.ModTime().UnixNano())
+			}
+		}
+	}
+	return text
 }
 
 // parseURIs reads lines of the form 'URI' FILE SIZE [HASH].
@@ -75,37 +134,47 @@ func parseURIs(out []byte) []deb {
 		if len(fields) < 3 || !strings.HasPrefix(fields[0], "'") {
 			continue
 		}
-		debs = append(debs, deb{file: fields[1], hash: strings.Join(fields[3:], " ")})
+		debs = append(debs, deb{File: fields[1], Hash: strings.Join(fields[3:], " ")})
 	}
 	return debs
 }
 
-// unpacked returns a tree of the packages' files, or nil if r has no packages.
-func (s *store) unpacked(ctx context.Context, r recipe) (*tree, error) {
-	if s.tree != nil || !slices.ContainsFunc(r.Layers, func(l layerRecipe) bool { return len(l.Packages) > 0 }) {
-		return s.tree, nil
+// source returns the tree that the layer's programs come from: nil if it has none.
+func (s *store) source(ctx context.Context, l layerRecipe) (*tree, error) {
+	switch {
+	case len(l.Packages) == 0:
+		return nil, nil
+	case s.host:
+		return &tree{root: "/"}, nil
+	case s.tree == nil:
+		if err := s.unpack(ctx); err != nil {
+			return nil, err
+		}
 	}
-	deb, err := s.selection(ctx)
+	return s.tree, nil
+}
+
+// unpack fetches the packages and unpacks them.
+func (s *store) unpack(ctx context.Context) error {
+	debs, err := s.selection(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	start := time.Now()
-	fmt.Fprintf(s.progress, "fetching %d Debian packages (35 MB, usually 5 to 20 s)\n", len(deb.debs))
+	fmt.Fprintf(s.progress, "fetching and unpacking %d Debian packages (35 MB, usually 5 to 20 s)\n", len(debs))
 	if _, err := s.apt(ctx, "--download-only"); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoPackages, err)
+		return fmt.Errorf("%w: %w", errNoPackages, err)
 	}
 	root, err := os.MkdirTemp(s.dir, "root-")
 	if err != nil {
-		return nil, fmt.Errorf("making a folder for the packages: %w", err)
+		return fmt.Errorf("making a folder for the packages: %w", err)
 	}
 	s.tree = &tree{root: root}
-	for _, d := range deb.debs {
-		if _, err := s.run(ctx, "dpkg-deb", "-x", filepath.Join(s.aptDir(), "archives", d.file), root); err != nil {
-			return nil, fmt.Errorf("unpacking %s: %w", d.file, err)
+	for _, d := range debs {
+		if _, err := s.run(ctx, "dpkg-deb", "-x", filepath.Join(s.aptDir(), "archives", d.File), root); err != nil {
+			return fmt.Errorf("unpacking %s: %w", d.File, err)
 		}
 	}
-	fmt.Fprintf(s.progress, "unpacked them after %.0f s\n", time.Since(start).Seconds())
-	return s.tree, nil
+	return nil
 }
 
 // clean removes the unpacked packages.

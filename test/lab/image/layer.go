@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path"
@@ -15,6 +17,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
 )
 
 // entry is one file of a layer: a link, content, a file on the host, or, with none of these, a folder.
@@ -90,35 +93,96 @@ func (e entry) write(w io.Writer) error {
 	return err
 }
 
-// layer is an uncompressed layer in a file: nodes import it faster than a compressed one.
+// layer is a layer in a file, compressed with zstd at its fastest: a node imports 75 MB in 2 s then, where gzip takes 3 s
+// and no compression 4 s, because what it takes is the way through containerd's API.
 type layer struct {
-	path string
-	hash v1.Hash
-	size int64
+	path           string
+	digest, diffID v1.Hash
+	size           int64
 }
 
-// newLayer writes a layer of entries to a file in dir.
-func newLayer(dir string, entries []entry) (*layer, error) {
-	f, err := os.CreateTemp(dir, "layer-")
+// newLayer writes a layer of entries to path, where it appears when it is whole. It is made in the folder work.
+func newLayer(work, path string, entries []entry) (*layer, error) {
+	f, err := os.CreateTemp(work, "layer-")
 	if err != nil {
 		return nil, fmt.Errorf("making a layer: %w", err)
 	}
 	defer f.Close()
-	h := sha256.New()
-	if err := writeTar(io.MultiWriter(f, h), complete(entries)); err != nil {
+	if err := writeCompressed(f, entries); err != nil {
 		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return nil, fmt.Errorf("making a layer: %w", err)
+	}
+	return openLayer(path)
+}
+
+func writeCompressed(w io.Writer, entries []entry) error {
+	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeTar(z, complete(entries)), z.Close())
+}
+
+// openLayer reads the layer at path, and marks it as used now.
+func openLayer(path string) (*layer, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	compressed, plain := sha256.New(), sha256.New()
+	z, err := zstd.NewReader(io.TeeReader(f, compressed), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	if _, err := io.Copy(plain, z); err != nil {
+		return nil, fmt.Errorf("reading layer %s: %w", path, err)
 	}
 	size, err := f.Seek(0, io.SeekCurrent)
 	if err != nil {
-		return nil, fmt.Errorf("making a layer: %w", err)
+		return nil, err
 	}
-	return &layer{path: f.Name(), hash: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}, size: size}, nil
+	now := time.Now()
+	if err := os.Chtimes(path, now, now); err != nil {
+		return nil, err
+	}
+	return &layer{path: path, digest: hashOf(compressed), diffID: hashOf(plain), size: size}, nil
+}
+
+func hashOf(h hash.Hash) v1.Hash {
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}
 }
 
 // The methods of v1.Layer.
-func (l *layer) Digest() (v1.Hash, error)             { return l.hash, nil }
-func (l *layer) DiffID() (v1.Hash, error)             { return l.hash, nil }
-func (l *layer) Compressed() (io.ReadCloser, error)   { return os.Open(l.path) }
-func (l *layer) Uncompressed() (io.ReadCloser, error) { return os.Open(l.path) }
-func (l *layer) Size() (int64, error)                 { return l.size, nil }
-func (l *layer) MediaType() (types.MediaType, error)  { return types.DockerUncompressedLayer, nil }
+
+func (l *layer) Digest() (v1.Hash, error)            { return l.digest, nil }
+func (l *layer) DiffID() (v1.Hash, error)            { return l.diffID, nil }
+func (l *layer) Compressed() (io.ReadCloser, error)  { return os.Open(l.path) }
+func (l *layer) Size() (int64, error)                { return l.size, nil }
+func (l *layer) MediaType() (types.MediaType, error) { return types.OCILayerZStd, nil }
+
+func (l *layer) Uncompressed() (io.ReadCloser, error) {
+	f, err := os.Open(l.path)
+	if err != nil {
+		return nil, err
+	}
+	z, err := zstd.NewReader(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &unpacker{ReadCloser: z.IOReadCloser(), file: f}, nil
+}
+
+// unpacker closes the file behind a decompressor, too.
+type unpacker struct {
+	io.ReadCloser
+	file *os.File
+}
+
+func (u *unpacker) Close() error {
+	return errors.Join(u.ReadCloser.Close(), u.file.Close())
+}

@@ -9,20 +9,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
 	// format counts for every key: a change of how layers are written changes it.
-	format = "1"
+	format = "2"
 	// keyDigits is how many hex digits of a key are in an archive's name.
 	keyDigits = 16
 	// keptArchives is how many archives of one image stay in the cache: somebody may be importing an older one.
 	keptArchives = 3
+	// keptLayers is how many layers stay in the cache, those that were used last.
+	keptLayers = 32
 )
 
 // store is a cache of archives and of what they are made from. Its user holds the lock.
@@ -30,16 +32,26 @@ type store struct {
 	dir      string
 	progress io.Writer
 
-	tree *tree // the packages, unpacked; nil until they are needed
-	deb  *selection
+	updated bool  // package lists were fetched, or cannot be
+	host    bool  // take the host's programs, for want of packages
+	debs    []deb // the packages that the recipes need; nil until they are known
+	tree    *tree // the packages, unpacked; nil until they are needed
 }
 
 // ensure returns the archive of r, which it makes if it is not there.
 func (s *store) ensure(ctx context.Context, r recipe) (Archive, error) {
-	key, err := s.key(ctx, r)
-	if errors.Is(err, errNoPackages) {
+	archive, err := s.attempt(ctx, r)
+	if errors.Is(err, errNoPackages) && s.update(ctx) { // package lists were missing, or too old for the mirror
+		archive, err = s.attempt(ctx, r)
+	}
+	if errors.Is(err, errNoPackages) && ctx.Err() == nil {
 		return s.fallBack(ctx, r, err)
 	}
+	return archive, err
+}
+
+func (s *store) attempt(ctx context.Context, r recipe) (Archive, error) {
+	key, err := s.key(ctx, r)
 	if err != nil {
 		return Archive{}, err
 	}
@@ -48,11 +60,7 @@ func (s *store) ensure(ctx context.Context, r recipe) (Archive, error) {
 		return archive, nil
 	}
 	fmt.Fprintf(s.progress, "making image %s\n", r.Ref)
-	tree, err := s.unpacked(ctx, r)
-	if err != nil {
-		return Archive{}, err
-	}
-	if err := s.build(ctx, r, tree, archive.Path); err != nil {
+	if err := s.build(ctx, r, archive.Path); err != nil {
 		return Archive{}, err
 	}
 	return archive, s.prune(r)
@@ -64,37 +72,56 @@ func (s *store) fallBack(ctx context.Context, r recipe, why error) (Archive, err
 		fmt.Fprintf(s.progress, "taking an older image %s: %v\n", r.Ref, why)
 		return Archive{Ref: r.Ref, Path: old[0]}, nil
 	}
-	fmt.Fprintf(s.progress, "making image %s from the host's programs: %v\n", r.Ref, why)
-	path := s.path(r, "host")
-	if err := s.build(ctx, r, &tree{root: "/"}, path); err != nil {
+	fmt.Fprintf(s.progress, "taking the host's programs for image %s: %v\n", r.Ref, why)
+	s.host = true
+	archive, err := s.attempt(ctx, r)
+	if err != nil {
 		return Archive{}, errors.Join(err, why)
 	}
-	return Archive{Ref: r.Ref, Path: path}, nil
+	return archive, nil
 }
 
 // key is a digest of everything that the image depends on.
 func (s *store) key(ctx context.Context, r recipe) (string, error) {
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(r); err != nil {
-		return "", fmt.Errorf("writing the recipe: %w", err)
-	}
-	io.WriteString(h, format)
+	layers := make([]string, 0, len(r.Layers))
 	for _, l := range r.Layers {
-		if err := s.addInputs(ctx, h, l); err != nil {
+		key, err := s.layerKey(ctx, l)
+		if err != nil {
 			return "", err
 		}
+		layers = append(layers, key)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:keyDigits], nil
+	return digest(r.Ref, r.Config, layers)
+}
+
+// layerKey is a digest of everything that a layer depends on.
+func (s *store) layerKey(ctx context.Context, l layerRecipe) (string, error) {
+	h := sha256.New()
+	if err := s.addInputs(ctx, h, l); err != nil {
+		return "", err
+	}
+	l.Binary = "" // what it holds counts, not where it is
+	return digest(format, l, h.Sum(nil))
+}
+
+// digest returns the first digits of a digest of values.
+func digest(values ...any) (string, error) {
+	text, err := json.Marshal(values)
+	if err != nil {
+		return "", fmt.Errorf("writing the recipe: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])[:keyDigits], nil
 }
 
 // addInputs writes to h what a layer takes from elsewhere.
 func (s *store) addInputs(ctx context.Context, h io.Writer, l layerRecipe) error {
-	if len(l.Packages) > 0 {
-		deb, err := s.selection(ctx)
+	if len(l.Packages) > 0 && !s.host {
+		debs, err := s.selection(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(h, deb.names())
+		fmt.Fprintln(h, debs)
 	}
 	if l.Source != "" {
 		version, err := goVersion(ctx)
@@ -102,6 +129,9 @@ func (s *store) addInputs(ctx context.Context, h io.Writer, l layerRecipe) error
 			return err
 		}
 		fmt.Fprintln(h, version)
+	}
+	if s.host {
+		fmt.Fprintln(h, "host")
 	}
 	if l.Binary != "" {
 		f, err := os.Open(l.Binary)
@@ -126,36 +156,36 @@ func fileName(ref string) string { return strings.NewReplacer("/", "_", ":", "_"
 
 // archives returns the paths of r's archives, newest first.
 func (s *store) archives(r recipe) []string {
-	type aged struct {
-		path string
-		info fs.FileInfo
-	}
-	var found []aged
-	paths, _ := filepath.Glob(filepath.Join(s.dir, fileName(r.Ref)+"-*.tar")) // the pattern is well-formed
-	for _, path := range paths {
-		if info, err := os.Stat(path); err == nil {
-			found = append(found, aged{path, info})
-		}
-	}
-	slices.SortFunc(found, func(a, b aged) int {
-		return cmp.Or(b.info.ModTime().Compare(a.info.ModTime()), cmp.Compare(a.path, b.path))
-	})
-	newest := make([]string, 0, len(found))
-	for _, f := range found {
-		newest = append(newest, f.path)
-	}
-	return newest
+	return newest(filepath.Join(s.dir, fileName(r.Ref)+"-"+strings.Repeat("?", keyDigits)+".tar"))
 }
 
-// prune removes the archives of r that are long replaced.
-func (s *store) prune(r recipe) error {
-	old := s.archives(r)
-	if len(old) <= keptArchives {
-		return nil
+// newest returns the paths that match the pattern, newest first.
+func newest(pattern string) []string {
+	paths, _ := filepath.Glob(pattern) // the pattern is well-formed
+	changed := map[string]time.Time{}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			changed[path] = info.ModTime()
+		}
 	}
+	slices.SortFunc(paths, func(a, b string) int {
+		return cmp.Or(changed[b].Compare(changed[a]), cmp.Compare(a, b))
+	})
+	return paths
+}
+
+// prune removes the archives of r that are long replaced, and layers that no recent archive has used.
+func (s *store) prune(r recipe) error {
 	var errs []error
-	for _, path := range old[keptArchives:] {
-		errs = append(errs, os.Remove(path))
+	for i, path := range s.archives(r) {
+		if i >= keptArchives {
+			errs = append(errs, os.Remove(path))
+		}
+	}
+	for i, path := range newest(filepath.Join(s.layerDir(), "*")) {
+		if i >= keptLayers {
+			errs = append(errs, os.Remove(path))
+		}
 	}
 	return errors.Join(errs...)
 }

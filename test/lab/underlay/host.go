@@ -64,13 +64,18 @@ func last(p netip.Prefix) netip.Addr {
 // Host is the host in the nodes' network: a user-space network stack through which nodes reach servers on the host's
 // loopback, and the host reaches the nodes. It speaks IPv4 only. Its methods are safe for concurrent use.
 type Host struct {
-	config HostConfig
-	net    *virtualnetwork.VirtualNetwork
+	config  HostConfig
+	address mac
+	net     *virtualnetwork.VirtualNetwork
 }
 
 // NewHost makes the network stack, which lives as long as the process.
 func NewHost(config HostConfig) (*Host, error) {
 	config = config.defaults()
+	address, err := net.ParseMAC(gatewayMAC)
+	if err != nil {
+		return nil, fmt.Errorf("making the host's network: %w", err)
+	}
 	if !config.Subnet.Addr().Is4() || !config.Subnet.Contains(config.Gateway) || !config.Subnet.Contains(config.Loopback) {
 		return nil, fmt.Errorf("making the host's network: the gateway %s and the loopback %s must be in the IPv4 subnet %s", config.Gateway, config.Loopback, config.Subnet)
 	}
@@ -85,7 +90,7 @@ func NewHost(config HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the host's network %s: %w", config.Subnet, err)
 	}
-	return &Host{config: config, net: network}, nil
+	return &Host{config: config, address: mac(address), net: network}, nil
 }
 
 // Loopback returns the address at which nodes find the host's 127.0.0.1.
@@ -114,12 +119,13 @@ func (h *Host) Attach(sw *Switch) (*Port, error) {
 		return nil, err
 	}
 	p.serve = func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
 		ours, theirs := newPipe(&sw.frames)
 		accepted := make(chan error, 1)
 		go func() { accepted <- h.net.AcceptBess(ctx, stackConn{theirs}) }()
-		err := p.attend(ctx, newPlainWire(hostWire{ours}))
-		ours.Close()
-		<-accepted
+		err := p.attend(ctx, newPlainWire(hostWire{ours, h.address}))
+		cancel()
+		<-accepted // attend has closed the pipe
 		return err
 	}
 	return p, nil
@@ -127,11 +133,14 @@ func (h *Host) Attach(sw *Switch) (*Port, error) {
 
 // hostWire keeps from the host what is not for it: its stack has a switch of its own in front, which would send frames
 // for other stations back.
-type hostWire struct{ *pipe }
+type hostWire struct {
+	*pipe
+	address mac
+}
 
 func (w hostWire) Write(frame []byte) (int, error) {
 	destination := mac(frame[:6])
-	if destination != hostMAC() && destination != (mac{255, 255, 255, 255, 255, 255}) {
+	if destination != w.address && destination != (mac{255, 255, 255, 255, 255, 255}) {
 		return len(frame), nil
 	}
 	return w.pipe.Write(frame)
@@ -162,12 +171,3 @@ type stackAddr struct{}
 
 func (stackAddr) Network() string { return "pipe" }
 func (stackAddr) String() string  { return HostPort }
-
-// hostMAC returns gatewayMAC as bytes.
-func hostMAC() mac {
-	hw, err := net.ParseMAC(gatewayMAC)
-	if err != nil {
-		return mac{}
-	}
-	return mac(hw)
-}
