@@ -38,3 +38,15 @@ func TestVirtualService(t *testing.T) {
 		t.Errorf("got %q for an unknown service", got)
 	}
 }
+
+func TestParseAnswer(t *testing.T) {
+	got, err := parseAnswer("web-1 [::ffff:10.2.1.4]:41234 /\n")
+	if err != nil || got.pod != "web-1" || got.client.String() != "10.2.1.4:41234" {
+		t.Errorf("got %v (%v)", got, err)
+	}
+	for _, bad := range []string{"", "web-1", "web-1 nowhere /"} {
+		if _, err := parseAnswer(bad); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}

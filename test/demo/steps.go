@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -140,14 +139,10 @@ func (e *Env) keepsSource(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	seen, err := netip.ParseAddrPort(answer.Client)
-	if err != nil {
-		return "", fmt.Errorf("parsing the client address that the server saw: %w", err)
+	if answer.client.Addr().String() != own {
+		return "", fmt.Errorf("the server saw %s, the client pod has %s", answer.client, own)
 	}
-	if seen.Addr().Unmap().String() != own {
-		return "", fmt.Errorf("the server saw %s, the client pod has %s", seen.Addr(), own)
-	}
-	return fmt.Sprintf("pod %s saw %s; the client pod's IP is %s", answer.Pod, answer.Client, own), nil
+	return fmt.Sprintf("pod %s saw %s; the client pod's IP is %s", answer.pod, answer.client, own), nil
 }
 
 func (e *Env) inIPVS(ctx context.Context) (string, error) {
@@ -238,41 +233,50 @@ func (e *Env) unexport(ctx context.Context) (string, error) {
 	})
 }
 
-// answer is what the echo server says of a request.
+// answer is what the server says of a request: its pod's name, and the client's address and port as it saw them.
 type answer struct {
-	Pod    string `json:"pod"`
-	Client string `json:"client"`
+	pod    string
+	client netip.AddrPort
 }
 
 // request asks the exported Service through its name, from the client pod.
 func (e *Env) request(ctx context.Context, path string) (answer, error) {
-	var a answer
 	out, err := e.inClient(ctx, "curl", "--silent", "--show-error", "--fail", "--max-time", "5", "http://"+webName+path)
 	if err != nil {
-		return a, err
+		return answer{}, err
 	}
-	if err := json.Unmarshal([]byte(out), &a); err != nil {
-		return a, fmt.Errorf("parsing the answer %q: %w", out, err)
-	}
-	return a, nil
+	return parseAnswer(out)
 }
 
 // requests asks n times, each over a connection of its own, and counts the answers by pod.
 func (e *Env) requests(ctx context.Context, n int) (map[string]int, error) {
-	script := fmt.Sprintf("for i in $(seq %d); do curl --silent --show-error --fail --max-time 5 http://%s/ || exit 1; echo; done", n, webName)
+	script := fmt.Sprintf("for i in $(seq %d); do curl --silent --show-error --fail --max-time 5 http://%s/ || exit 1; done", n, webName)
 	out, err := e.inClient(ctx, "sh", "-c", script)
 	if err != nil {
 		return nil, err
 	}
 	seen := map[string]int{}
-	for decoder := json.NewDecoder(strings.NewReader(out)); decoder.More(); {
-		var a answer
-		if err := decoder.Decode(&a); err != nil {
-			return nil, fmt.Errorf("parsing the answers %q: %w", out, err)
+	for line := range strings.Lines(out) {
+		a, err := parseAnswer(line)
+		if err != nil {
+			return nil, err
 		}
-		seen[a.Pod]++
+		seen[a.pod]++
 	}
 	return seen, nil
+}
+
+// parseAnswer reads "pod address:port path".
+func parseAnswer(line string) (answer, error) {
+	fields := strings.Fields(line)
+	if len(fields) != 3 {
+		return answer{}, fmt.Errorf("the server answered %q, want its name, the client's address and the path", line)
+	}
+	client, err := netip.ParseAddrPort(fields[1])
+	if err != nil {
+		return answer{}, fmt.Errorf("parsing the client address that the server saw: %w", err)
+	}
+	return answer{pod: fields[0], client: netip.AddrPortFrom(client.Addr().Unmap(), client.Port())}, nil
 }
 
 // readyPods are the names of the web server's pods that are Ready and not about to end, sorted.

@@ -116,13 +116,13 @@ func (e *Env) sendBoth(ctx context.Context, secret, control string) error {
 		return err
 	}
 	address := strings.Fields(servers)[0]
-	_, err = e.OnNode(ctx, e.clientNode, "sh", "-c", fmt.Sprintf("echo %s >/dev/udp/%s/9 2>/dev/null || echo %s | socat - UDP-SENDTO:%s:9", control, address, control, address))
+	_, err = e.OnNode(ctx, e.clientNode, "sh", "-c", fmt.Sprintf("echo %s | socat - UDP-SENDTO:%s:9", control, address))
 	return err
 }
 
-// capture begins to write every frame between nodes to file; stop ends it and returns when the file is whole.
+// capture begins to write every frame between the clusters' nodes to file; stop ends it and returns when the file is whole.
 func (e *Env) capture(ctx context.Context, file string) (stop func() error, err error) {
-	cmd := e.Lab(ctx, "net", "capture", "--output", file)
+	cmd := e.Lab(ctx, "net", "capture", "--write", file, e.server, e.client)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if err := cmd.Start(); err != nil {
