@@ -3,11 +3,12 @@ SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS   += --no-print-directory --no-builtin-rules
+.NOTPARALLEL:
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 MODULE  := github.com/tombolo-net/tombolo
 LDFLAGS := -s -w -X $(MODULE)/cmd/version.Version=$(VERSION)
-GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)"
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)"
 # More flags for go test, such as TESTFLAGS="-run TestStart -v".
 TESTFLAGS ?=
 STEP    := hack/step.sh

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,7 +35,7 @@ var (
 const configDir = "../../config"
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
+	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "policy:", err)
 		code = 1
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (code int, err error) {
+func runTests(m *testing.M) (code int, err error) {
 	binaries, err := testbin.Dir()
 	if err != nil {
 		return 1, err
@@ -95,10 +96,15 @@ func prepareKubectl(server *envtest.Environment) error {
 
 // apply applies a folder of config/, as a user does, and returns what kubectl says: a line for each object.
 func apply(folder string) (string, error) {
-	stdout, stderr, err := kubectl("apply", "-k", filepath.Join(configDir, folder))
+	return run("apply", "--kustomize", filepath.Join(configDir, folder))
+}
+
+// run runs kubectl and returns its output. The error holds what it says.
+func run(args ...string) (string, error) {
+	stdout, stderr, err := kubectl(args...)
 	if err != nil {
 		text, _ := io.ReadAll(stderr)
-		return "", fmt.Errorf("applying %s: %w: %s", folder, err, text)
+		return "", fmt.Errorf("running kubectl %s: %w: %s", strings.Join(args, " "), err, text)
 	}
 	text, err := io.ReadAll(stdout)
 	return string(text), err

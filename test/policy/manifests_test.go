@@ -1,0 +1,94 @@
+//go:build integration
+
+package policy
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// The API server takes every sample as it is.
+func TestSamples(t *testing.T) {
+	samples, err := filepath.Glob(filepath.Join(configDir, "samples", "*.yaml"))
+	if err != nil || len(samples) == 0 {
+		t.Fatalf("found %d samples: %v", len(samples), err)
+	}
+	for _, sample := range samples {
+		if _, err := run("apply", "--dry-run=server", "--filename", sample); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The component for the Prometheus operator fits onto the manifests.
+func TestPrometheusComponent(t *testing.T) {
+	overlay := writeOverlay(t, "resources: [CONFIG/default]\ncomponents: [CONFIG/prometheus]\n")
+	output, err := run("kustomize", overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(output, "\nkind: PodMonitor\n"); n != 1 {
+		t.Errorf("%d PodMonitors, want 1", n)
+	}
+}
+
+// The overlay in docs/install.md makes a hub of another name, and the policy is in force there.
+func TestHubOverlay(t *testing.T) {
+	const namespace = "my-hub"
+	page, err := os.ReadFile("../../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```yaml\n# kustomization.yaml\n")
+	text, _, found := strings.Cut(text, "```")
+	if !found {
+		t.Fatal("docs/install.md has no kustomization.yaml")
+	}
+	overlay := writeOverlay(t, strings.ReplaceAll(text, "github.com/tombolo-net/tombolo/config", "CONFIG"))
+	if _, err := run("apply", "--kustomize", overlay); err != nil {
+		t.Fatal(err)
+	}
+	made := &corev1.Namespace{}
+	if err := admin.Get(t.Context(), types.NamespacedName{Name: namespace}, made); err != nil {
+		t.Fatal(err)
+	}
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: "tombolo-member"}
+	t.Cleanup(func() { remove(t, &rbacv1.Role{ObjectMeta: meta}); remove(t, made) })
+	if got := made.Labels[v1alpha1.LabelClusterSet]; got != "my-clusterset" {
+		t.Errorf("the hub's label is %q", got)
+	}
+	east := addMember(t, namespace, "east")
+	for kind, object := range published(namespace, "east.a", "east") {
+		checkForbidden(t, east.Create(t.Context(), object, client.DryRunAll), "")
+		checkForbidden(t, east.Create(t.Context(), published(namespace, "west.a", "west")[kind], client.DryRunAll), wrongLabel)
+	}
+}
+
+// writeOverlay writes a kustomization.yaml, in which CONFIG stands for config/, into a folder and returns that.
+func writeOverlay(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	config, err := filepath.Abs(configDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(dir, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = strings.ReplaceAll(text, "CONFIG", relative)
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
