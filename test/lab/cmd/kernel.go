@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,8 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tombolo-net/tombolo/hack/testbin"
 	"github.com/tombolo-net/tombolo/test/lab/kernel"
 )
+
+// binEnv names the folder of the test binaries, when it is not the cache's.
+const binEnv = "TOMBOLO_TESTBIN"
 
 // kernelCommand returns `lab kernel`, which runs one command in a fresh kernel.
 func kernelCommand() *cobra.Command {
@@ -78,9 +81,11 @@ func kernelConfig() (kernel.Config, error) {
 	if err != nil {
 		return kernel.Config{}, fmt.Errorf("finding lab's own binary: %w", err)
 	}
-	bin := os.Getenv("TOMBOLO_TESTBIN")
+	bin := os.Getenv(binEnv)
 	if bin == "" {
-		return kernel.Config{}, errors.New("TOMBOLO_TESTBIN does not name the folder of the test binaries")
+		if bin, err = testbin.Dir(); err != nil {
+			return kernel.Config{}, err
+		}
 	}
 	return kernel.Config{Kernel: filepath.Join(bin, "linux-uml"), Init: self}, nil
 }

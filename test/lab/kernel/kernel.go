@@ -148,11 +148,12 @@ func (m *Machine) Done() <-chan struct{} { return m.done }
 // Kill ends the kernel at once, as if its plug had been pulled. Wait for it.
 func (m *Machine) Kill() { m.signal(syscall.SIGKILL) }
 
-// Pause freezes the kernel: its clock, too, stands still until Resume.
-func (m *Machine) Pause() { m.signal(syscall.SIGSTOP) }
+// Pause freezes the kernel, and with it all that runs in it. Its clock goes on:
+// after Resume it has jumped, as that of a machine whose hypervisor was busy.
+func (m *Machine) Pause() { m.signalKernel(syscall.SIGSTOP) }
 
 // Resume lets a paused kernel go on.
-func (m *Machine) Resume() { m.signal(syscall.SIGCONT) }
+func (m *Machine) Resume() { m.signalKernel(syscall.SIGCONT) }
 
 // Pid returns the kernel's process ID, which is also its process group's.
 func (m *Machine) Pid() int { return m.cmd.Process.Pid }
@@ -160,6 +161,12 @@ func (m *Machine) Pid() int { return m.cmd.Process.Pid }
 // signal reaches every process of the kernel: they share a group of their own.
 func (m *Machine) signal(s syscall.Signal) {
 	_ = syscall.Kill(-m.cmd.Process.Pid, s) // the group may be gone already
+}
+
+// signalKernel reaches the kernel's own process only: its guests' processes are
+// traced by it, do nothing without it, and would hand a stop signal to it.
+func (m *Machine) signalKernel(s syscall.Signal) {
+	_ = syscall.Kill(m.cmd.Process.Pid, s) // it may be gone already
 }
 
 // PanicError says that a kernel ended by anything but a power-off.

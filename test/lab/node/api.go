@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os/exec"
@@ -20,7 +21,7 @@ import (
 // serveControl serves the control API until shutdown was asked for, or ctx ends.
 //
 //	GET  /status                    a Status
-//	POST /exec?arg=A&arg=B&env=K=V  runs a command; body: its standard input; answer: frames (stream.go)
+//	POST /exec?arg=A&arg=B&env=K=V  runs a command; the connection is upgraded to frames both ways (stream.go)
 //	POST /images?path=P             gives containerd the archive at P on the host
 //	POST /shutdown                  powers the node off
 func (n *node) serveControl(ctx context.Context, cancel context.CancelFunc) error {
@@ -79,8 +80,7 @@ func (n *node) handleImages(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// handleExec runs a command. It ends with the client's request, whose body is
-// the standard input.
+// handleExec runs a command, on a connection that is its own from then on.
 func (n *node) handleExec(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	args := query["arg"]
@@ -88,25 +88,43 @@ func (n *node) handleExec(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "arg: a command is needed", http.StatusBadRequest)
 		return
 	}
-	// Output flows while input still comes in.
-	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+	if r.Header.Get("Upgrade") != upgradeName {
+		http.Error(w, "an upgrade to "+upgradeName+" is needed", http.StatusUpgradeRequired)
 		return
 	}
-	w.WriteHeader(http.StatusOK)
-	out := newStreamWriter(w)
-	code, err := n.exec(r, args, query["env"], out)
-	_ = out.exit(code, err) // the client is gone otherwise
+	w.Header().Set("Connection", "Upgrade")
+	w.Header().Set("Upgrade", upgradeName)
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		n.log.Error("taking over a connection", "error", err)
+		return
+	}
+	defer conn.Close()
+	if err := buffered.Flush(); err != nil {
+		return // the client is gone
+	}
+	out := &frameWriter{w: conn}
+	code, err := n.exec(args, query["env"], buffered, out)
+	_ = out.writeExit(code, err) // the client is gone otherwise
 }
 
-// exec runs args with what the request has as input, and returns the exit code.
-func (n *node) exec(r *http.Request, args, env []string, out *streamWriter) (int, error) {
-	cmd := exec.CommandContext(r.Context(), args[0], args[1:]...)
+// backgroundGrace is how long what a command leaves behind in the background may
+// still write to the command's output.
+const backgroundGrace = 5 * time.Second
+
+// exec runs args with the frames of in as input, and returns the exit code. The
+// command is killed when in ends before it does.
+func (n *node) exec(args, env []string, in io.Reader, out *frameWriter) (int, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(componentEnv(n.cfg), env...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = out.channel(channelStdout), out.channel(channelStderr)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+	cmd.WaitDelay = backgroundGrace
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return 0, fmt.Errorf("running %s: %w", args[0], err)
@@ -114,13 +132,16 @@ func (n *node) exec(r *http.Request, args, env []string, out *streamWriter) (int
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("running %s: %w", args[0], err)
 	}
-	go func() { // ends with the request
-		defer stdin.Close()
-		_, _ = copyInput(stdin, r.Body)
+	go func() { // ends with the connection
+		defer cancel()
+		readStdin(in, stdin)
 	}()
 	err = cmd.Wait()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
+	switch {
+	case errors.Is(err, exec.ErrWaitDelay):
+		return 0, nil
+	case !errors.As(err, &exit):
 		return 0, err
 	}
 	status := exit.Sys().(syscall.WaitStatus)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -30,23 +31,24 @@ type Command struct {
 	Stderr io.Writer // optional
 }
 
-// Exec runs c and returns its exit code; the error says that the node could not
-// be asked, or could not run it. The command ends with ctx.
+// Exec runs cmd and returns its exit code; the error says that the node could
+// not be asked, or could not run it. The command ends with ctx.
 func (c Client) Exec(ctx context.Context, cmd Command) (int, error) {
 	query := url.Values{"arg": cmd.Args, "env": cmd.Env}
-	resp, err := c.do(ctx, http.MethodPost, "/exec?"+query.Encode(), cmd.Stdin)
+	resp, err := c.do(ctx, http.MethodPost, "/exec?"+query.Encode(), http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {upgradeName},
+	})
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	stdout, stderr := cmd.Stdout, cmd.Stderr
-	if stdout == nil {
-		stdout = io.Discard
+	conn, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		return 0, fmt.Errorf("executing %s: the node answers %s", cmd.Args[0], resp.Status)
 	}
-	if stderr == nil {
-		stderr = io.Discard
-	}
-	code, err := readStream(resp.Body, stdout, stderr)
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	go writeStdin(&frameWriter{w: conn}, cmd.Stdin) // ends with the input or the connection
+	code, err := readOutput(conn, orDiscard(cmd.Stdout), orDiscard(cmd.Stderr))
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -54,6 +56,13 @@ func (c Client) Exec(ctx context.Context, cmd Command) (int, error) {
 		return 0, fmt.Errorf("executing %s: %w", strings.Join(cmd.Args, " "), err)
 	}
 	return code, nil
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
 }
 
 // Status returns how the node is.
@@ -89,11 +98,12 @@ func (c Client) post(ctx context.Context, path string) error {
 }
 
 // do sends a request and returns the answer if it is a good one.
-func (c Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, body)
+func (c Client) do(ctx context.Context, method, path string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.URL+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking the node: %w", err)
 	}
+	maps.Copy(req.Header, header)
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}

@@ -7,19 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"sync"
 )
 
-// The answer of POST /exec is a series of frames: 1 byte that names the channel,
-// 4 bytes of length, big endian, and that many bytes. The last one is on
-// channelExit: an exitMessage as JSON.
+// upgradeName is the protocol that POST /exec switches to: frames both ways, 1
+// byte that names the channel, 4 bytes of length, big endian, and that many
+// bytes. An empty frame on channelStdin is the end of the input. The last frame
+// from the node is on channelExit, an exitMessage as JSON.
+const upgradeName = "lab-exec"
+
 const (
+	channelStdin  = 0
 	channelStdout = 1
 	channelStderr = 2
 	channelExit   = 3
 
 	headerSize = 5
+	// bufferSize is how much of the input goes into one frame at most, bytes.
+	bufferSize = 32 << 10
 )
 
 // exitMessage is how a command ended.
@@ -28,30 +33,24 @@ type exitMessage struct {
 	Error string `json:"error,omitempty"` // why it did not run
 }
 
-// streamWriter writes frames, each at once. It is safe for concurrent use.
-type streamWriter struct {
-	mu      sync.Mutex
-	w       http.ResponseWriter // guarded by mu
-	control *http.ResponseController
+// frameWriter writes frames, each at once. It is safe for concurrent use.
+type frameWriter struct {
+	mu sync.Mutex
+	w  io.Writer // guarded by mu
 }
 
-func newStreamWriter(w http.ResponseWriter) *streamWriter {
-	return &streamWriter{w: w, control: http.NewResponseController(w)}
+func (f *frameWriter) write(channel byte, p []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	frame := make([]byte, 0, headerSize+len(p))
+	frame = append(frame, channel)
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(p)))
+	_, err := f.w.Write(append(frame, p...))
+	return err
 }
 
-func (s *streamWriter) write(channel byte, p []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	head := append(make([]byte, 0, headerSize), channel)
-	head = binary.BigEndian.AppendUint32(head, uint32(len(p)))
-	if _, err := s.w.Write(append(head, p...)); err != nil {
-		return err
-	}
-	return s.control.Flush()
-}
-
-// exit writes the last frame.
-func (s *streamWriter) exit(code int, err error) error {
+// writeExit writes the last frame.
+func (f *frameWriter) writeExit(code int, err error) error {
 	m := exitMessage{Code: code}
 	if err != nil {
 		m.Error = err.Error()
@@ -60,49 +59,87 @@ func (s *streamWriter) exit(code int, err error) error {
 	if err != nil {
 		return err
 	}
-	return s.write(channelExit, text)
+	return f.write(channelExit, text)
 }
 
 // channel returns a writer of frames for a channel.
-func (s *streamWriter) channel(c byte) io.Writer { return channelWriter{s, c} }
+func (f *frameWriter) channel(c byte) io.Writer { return channelWriter{f, c} }
 
 type channelWriter struct {
-	stream  *streamWriter
+	frames  *frameWriter
 	channel byte
 }
 
 func (w channelWriter) Write(p []byte) (int, error) {
-	if err := w.stream.write(w.channel, p); err != nil {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := w.frames.write(w.channel, p); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
+// writeStdin sends r as a command's input, and its end.
+func writeStdin(f *frameWriter, r io.Reader) {
+	if r != nil {
+		// Without the short cuts of io.Copy: each read is passed on at once.
+		w := struct{ io.Writer }{f.channel(channelStdin)}
+		_, _ = io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, bufferSize))
+	}
+	_ = f.write(channelStdin, nil) // a connection that is gone shows where the answer is read
+}
+
+// readStdin copies a command's input to w, closes w, and returns when the
+// connection behind r has ended. Input that nobody reads any more is dropped.
+func readStdin(r io.Reader, w io.WriteCloser) {
+	defer w.Close()
+	for {
+		_, frame, err := readFrame(r)
+		if err != nil {
+			return
+		}
+		if n, _ := io.Copy(w, frame); n == 0 {
+			w.Close()
+		}
+		if _, err := io.Copy(io.Discard, frame); err != nil {
+			return
+		}
+	}
+}
+
+// readFrame returns a frame's channel and content, to be read before the next.
+func readFrame(r io.Reader) (byte, io.Reader, error) {
+	var head [headerSize]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	return head[0], io.LimitReader(r, int64(binary.BigEndian.Uint32(head[1:]))), nil
+}
+
 // errCut is how a stream ends that its sender did not finish.
 var errCut = errors.New("the node ended the answer before the command's exit code")
 
-// readStream copies frames to stdout and stderr, and returns the exit code.
-func readStream(r io.Reader, stdout, stderr io.Writer) (int, error) {
+// readOutput copies frames to stdout and stderr, and returns the exit code.
+func readOutput(r io.Reader, stdout, stderr io.Writer) (int, error) {
 	in := bufio.NewReader(r)
-	var head [headerSize]byte
 	for {
-		if _, err := io.ReadFull(in, head[:]); err != nil {
+		channel, frame, err := readFrame(in)
+		if err != nil {
 			return 0, errCut
 		}
-		frame := io.LimitReader(in, int64(binary.BigEndian.Uint32(head[1:])))
-		switch head[0] {
+		switch channel {
 		case channelStdout:
-			if _, err := io.Copy(stdout, frame); err != nil {
-				return 0, fmt.Errorf("passing on the command's output: %w", err)
-			}
+			_, err = io.Copy(stdout, frame)
 		case channelStderr:
-			if _, err := io.Copy(stderr, frame); err != nil {
-				return 0, fmt.Errorf("passing on the command's output: %w", err)
-			}
+			_, err = io.Copy(stderr, frame)
 		case channelExit:
 			return readExit(frame)
 		default:
-			return 0, fmt.Errorf("unknown channel %d in the node's answer", head[0])
+			err = fmt.Errorf("unknown channel %d", channel)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("passing on the command's output: %w", err)
 		}
 	}
 }
@@ -116,9 +153,4 @@ func readExit(r io.Reader) (int, error) {
 		return 0, errors.New(m.Error)
 	}
 	return m.Code, nil
-}
-
-// copyInput is io.Copy without its short cuts: each read is passed on at once.
-func copyInput(w io.Writer, r io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, 16<<10))
 }
