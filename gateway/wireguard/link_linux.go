@@ -1,0 +1,206 @@
+package wireguard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// dumpTries is how often a dump that other changes interrupted is taken again.
+const dumpTries = 5
+
+// Attributes and indexes of a link's IPv4 settings: linux/if_link.h (IFLA_INET_CONF) and linux/ip.h
+// (IPV4_DEVCONF_RP_FILTER, counted from 1).
+const (
+	iflaInetConf = 1
+	confRPFilter = 8
+	confSize     = 4
+)
+
+// dump calls f until its dump was not interrupted by a change: an interrupted one may lack entries.
+func dump[T any](f func() ([]T, error)) ([]T, error) {
+	var err error
+	for range dumpTries {
+		var list []T
+		if list, err = f(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return list, err
+		}
+	}
+	return nil, err
+}
+
+// ourLinks are the links that belong to this package, by name.
+func ourLinks() ([]netlink.Link, error) {
+	links, err := dump(netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("listing links: %w", err)
+	}
+	links = slices.DeleteFunc(links, func(l netlink.Link) bool {
+		return l.Type() != "wireguard" || !isOurs(l.Attrs().Name)
+	})
+	slices.SortFunc(links, func(a, b netlink.Link) int { return strings.Compare(a.Attrs().Name, b.Attrs().Name) })
+	return links, nil
+}
+
+// linkAddresses are the link's addresses but the link-local ones, which the kernel gives.
+func linkAddresses(link netlink.Link) ([]netip.Addr, error) {
+	list, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("listing addresses of %s: %w", link.Attrs().Name, err)
+	}
+	var addrs []netip.Addr
+	for _, a := range list {
+		addr, ok := netip.AddrFromSlice(a.IP)
+		if addr = addr.Unmap(); ok && !addr.IsLinkLocalUnicast() {
+			addrs = append(addrs, addr)
+		}
+	}
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	return addrs, nil
+}
+
+// addLink creates the link, down.
+func addLink(name string) (netlink.Link, error) {
+	link := &netlink.Wireguard{LinkAttrs: netlink.NewLinkAttrs()}
+	link.Name = name
+	if err := netlink.LinkAdd(link); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, fmt.Errorf("creating %s: %w", name, kernelError(err))
+	}
+	return findLink(name)
+}
+
+func findLink(name string) (netlink.Link, error) {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", name, err)
+	}
+	if link.Type() != "wireguard" {
+		return nil, fmt.Errorf("link %s is of type %s and not ours: rename or remove it", name, link.Type())
+	}
+	return link, nil
+}
+
+// removeLink deletes the link; one that is gone already is no error.
+func removeLink(name string) error {
+	link, err := findLink(name)
+	var absent netlink.LinkNotFoundError
+	if errors.As(err, &absent) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("removing %s: %w", name, kernelError(err))
+	}
+	return nil
+}
+
+// changeLink applies what concerns the link, in the order that packets need: addresses and MTU, then up.
+func changeLink(link netlink.Link, c DeviceChange) error {
+	var errs []error
+	for _, addr := range c.AddAddresses {
+		errs = append(errs, ignoring(netlink.AddrAdd(link, hostAddress(addr)), unix.EEXIST))
+	}
+	for _, addr := range c.RemoveAddresses {
+		errs = append(errs, ignoring(netlink.AddrDel(link, hostAddress(addr)), unix.EADDRNOTAVAIL))
+	}
+	if c.MTU != 0 {
+		errs = append(errs, netlink.LinkSetMTU(link, c.MTU))
+	}
+	if c.LooseRPFilter {
+		errs = append(errs, setRPFilter(link, rpFilterLoose))
+	}
+	if c.SetUp {
+		errs = append(errs, netlink.LinkSetUp(link))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("changing link %s: %w", c.Name, kernelError(err))
+	}
+	return nil
+}
+
+func ignoring(err, absent error) error {
+	if errors.Is(err, absent) {
+		return nil
+	}
+	return err
+}
+
+// hostAddress is the address alone: no prefix of it is on the link, so the kernel adds no route to the main table, and
+// nobody else can hold it, so there is nothing to detect.
+func hostAddress(addr netip.Addr) *netlink.Addr {
+	a := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(addr, addr.BitLen()))}
+	if addr.Is6() {
+		a.Flags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
+	}
+	return a
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// setRPFilter sets the link's rp_filter by netlink, where /proc/sys is read-only (inet_set_link_af in
+// net/ipv4/devinet.c).
+func setRPFilter(link netlink.Link, value uint32) error {
+	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(link.Attrs().Index)
+	req.AddData(msg)
+	spec := nl.NewRtAttr(unix.IFLA_AF_SPEC|unix.NLA_F_NESTED, nil)
+	inet := spec.AddRtAttr(unix.AF_INET|unix.NLA_F_NESTED, nil)
+	inet.AddRtAttr(iflaInetConf|unix.NLA_F_NESTED, nil).AddRtAttr(confRPFilter, nl.Uint32Attr(value))
+	req.AddData(spec)
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return fmt.Errorf("setting rp_filter of %s: %w", link.Attrs().Name, err)
+	}
+	return nil
+}
+
+// readRPFilter reads the link's own rp_filter by netlink: the settings come as one array of 32-bit values.
+func readRPFilter(link netlink.Link) (int, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(link.Attrs().Index)
+	req.AddData(msg)
+	answers, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	if err != nil {
+		return 0, fmt.Errorf("reading settings of %s: %w", link.Attrs().Name, err)
+	}
+	for _, m := range answers {
+		conf, err := attribute(m[unix.SizeofIfInfomsg:], unix.IFLA_AF_SPEC, unix.AF_INET, iflaInetConf)
+		if err != nil {
+			return 0, fmt.Errorf("parsing settings of %s: %w", link.Attrs().Name, err)
+		}
+		if len(conf) >= confRPFilter*confSize {
+			return int(binary.NativeEndian.Uint32(conf[(confRPFilter-1)*confSize:])), nil
+		}
+	}
+	return 0, nil
+}
+
+// attribute is the value at the end of the path of nested attributes; nil if there is none.
+func attribute(b []byte, path ...uint16) ([]byte, error) {
+	for _, want := range path {
+		attrs, err := nl.ParseRouteAttr(b)
+		if err != nil {
+			return nil, err
+		}
+		b = nil
+		for _, a := range attrs {
+			if a.Attr.Type&^unix.NLA_F_NESTED == want {
+				b = a.Value
+			}
+		}
+	}
+	return b, nil
+}
