@@ -1,0 +1,146 @@
+package probe
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+const (
+	// Interval between two probes of a link.
+	Interval = 300 * time.Millisecond
+	// lostForDown is how many probes in a row go unanswered before a link is down.
+	lostForDown = 3
+	// answersForUp is how many in a row are answered before a link that was down is up again, at first.
+	answersForUp = 3
+	// maxAnswersForUp is the most that flapping makes of it: 19 s.
+	maxAnswersForUp = 64
+	// calm is how long a link has to stay up for its flapping to be forgotten.
+	calm = time.Minute
+	// outstanding is how many probes may still be answered: later answers count for nothing.
+	outstanding = 16
+	// rttWeight is the weight of one sample in the mean, 1/8 as in TCP (RFC 6298).
+	rttWeight = 8
+)
+
+// Peer is the other end of a link.
+type Peer struct {
+	// Name is the caller's; unique.
+	Name string
+	// Address is the remote gateway's tunnel address; unique.
+	Address netip.Addr
+	// PublicKey is the remote gateway's WireGuard key.
+	PublicKey [32]byte
+	// InUse: the link already carries traffic, so it is up until probes tell otherwise.
+	InUse bool
+}
+
+// Status is how a link is.
+type Status struct {
+	State v1alpha1.LinkState
+	// Since is when the link came into that state.
+	Since time.Time
+	// RTT is the mean round trip; zero if none was measured.
+	RTT time.Duration
+	// Sent and Answered count probes since the link was made.
+	Sent, Answered uint64
+}
+
+// link is the state of one link. It has no clock: the caller says what time it is.
+type link struct {
+	peer   Peer
+	key    []byte
+	status Status
+	next   uint64
+	sent   [outstanding]sentProbe
+	// silent is how many probes were sent since the last answer.
+	silent int
+	// answers is how many probes in a row were answered while down.
+	answers int
+	// needed is how many have to be, for the link to be up again.
+	needed int
+}
+
+type sentProbe struct {
+	sequence uint64
+	at       time.Time
+	pending  bool
+}
+
+func newLink(peer Peer, key []byte, now time.Time) *link {
+	l := &link{peer: peer, key: key, needed: answersForUp}
+	l.status = Status{State: v1alpha1.LinkConnecting, Since: now}
+	if peer.InUse {
+		l.status.State = v1alpha1.LinkUp
+	}
+	return l
+}
+
+// tick is the moment of the next probe: it returns the probe's sequence, and whether the state changed because too
+// many went unanswered.
+func (l *link) tick(now time.Time) (sequence uint64, changed bool) {
+	if l.silent >= lostForDown {
+		l.answers = 0
+		changed = l.goDown(now)
+	} else if l.silent > 1 {
+		l.answers = 0
+	}
+	sequence = l.next
+	l.next++
+	l.sent[sequence%outstanding] = sentProbe{sequence: sequence, at: now, pending: true}
+	l.silent++
+	l.status.Sent++
+	return sequence, changed
+}
+
+// answered takes the answer to a probe and returns whether the state changed. An answer that nobody waits for, or
+// that comes twice, counts for nothing.
+func (l *link) answered(sequence uint64, now time.Time) (changed bool) {
+	p := &l.sent[sequence%outstanding]
+	if !p.pending || p.sequence != sequence {
+		return false
+	}
+	p.pending = false
+	l.silent = 0
+	l.status.Answered++
+	l.measure(now.Sub(p.at))
+	switch l.status.State {
+	case v1alpha1.LinkUp:
+		if now.Sub(l.status.Since) >= calm {
+			l.needed = answersForUp
+		}
+		return false
+	case v1alpha1.LinkConnecting:
+		return l.set(v1alpha1.LinkUp, now)
+	}
+	if l.answers++; l.answers < l.needed {
+		return false
+	}
+	return l.set(v1alpha1.LinkUp, now)
+}
+
+// goDown makes a link that was up go down. One that goes down soon after it came up has to answer twice as long before
+// it is up again.
+func (l *link) goDown(now time.Time) (changed bool) {
+	if l.status.State != v1alpha1.LinkUp {
+		return false
+	}
+	if now.Sub(l.status.Since) < calm {
+		l.needed = min(2*l.needed, maxAnswersForUp)
+	}
+	return l.set(v1alpha1.LinkDown, now)
+}
+
+func (l *link) set(state v1alpha1.LinkState, now time.Time) (changed bool) {
+	l.status.State, l.status.Since, l.answers = state, now, 0
+	return true
+}
+
+func (l *link) measure(rtt time.Duration) {
+	if l.status.RTT == 0 {
+		l.status.RTT = rtt
+		return
+	}
+	l.status.RTT += (rtt - l.status.RTT) / rttWeight
+}

@@ -1,0 +1,187 @@
+package probe
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Conn is a UDP socket that is bound to this gateway's tunnel address and Port. *net.UDPConn is one.
+type Conn interface {
+	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
+	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
+	Close() error
+}
+
+// Config is what a Prober is made of.
+type Config struct {
+	// PrivateKey is this gateway's WireGuard key.
+	PrivateKey [32]byte // required
+	// Conn belongs to the Prober once Run has begun: Run closes it.
+	Conn Conn // required
+	// OnChange is called when a link's state has changed, from Run's goroutines. It must not block.
+	OnChange func() // optional
+}
+
+// Prober probes links and answers the probes of others. It is safe for concurrent use.
+type Prober struct {
+	cfg     Config
+	session uint64
+
+	mu sync.Mutex
+	// byAddress and byName hold the same links. Guarded by mu, and so are the links.
+	byAddress map[netip.Addr]*link
+	byName    map[string]*link
+}
+
+// New returns a Prober without peers. It does nothing before Run.
+func New(cfg Config) *Prober {
+	var session [8]byte
+	_, _ = rand.Read(session[:]) // it never fails: crypto/rand ends the process first
+	return &Prober{
+		cfg: cfg, session: binary.BigEndian.Uint64(session[:]),
+		byAddress: map[netip.Addr]*link{}, byName: map[string]*link{},
+	}
+}
+
+// SetPeers makes the peers the ones to probe. A peer with the name, address and key of one that is there keeps its
+// state; InUse counts for new ones only. The error names the peers that cannot be probed; the others are.
+func (p *Prober) SetPeers(peers []Peer) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.byName
+	p.byName, p.byAddress = make(map[string]*link, len(peers)), make(map[netip.Addr]*link, len(peers))
+	var errs []error
+	for _, peer := range peers {
+		l, err := p.linkFor(peer, old[peer.Name])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("probing %s: %w", peer.Name, err))
+			continue
+		}
+		p.byName[peer.Name], p.byAddress[peer.Address] = l, l
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Prober) linkFor(peer Peer, old *link) (*link, error) {
+	if old != nil && old.peer.Address == peer.Address && old.peer.PublicKey == peer.PublicKey {
+		return old, nil
+	}
+	key, err := linkKey(p.cfg.PrivateKey, peer.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	return newLink(peer, key, time.Now()), nil
+}
+
+// Statuses is how the links are, by the peers' names.
+func (p *Prober) Statuses() map[string]Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	statuses := make(map[string]Status, len(p.byName))
+	for name, l := range p.byName {
+		statuses[name] = l.status
+	}
+	return statuses
+}
+
+// Run probes and answers until ctx ends; then it returns nil. It closes the Conn.
+func (p *Prober) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		<-ctx.Done()
+		return p.cfg.Conn.Close()
+	})
+	group.Go(func() error { return p.receive(ctx) })
+	group.Go(func() error { return p.send(ctx) })
+	return group.Wait()
+}
+
+func (p *Prober) send(ctx context.Context) error {
+	ticker := time.NewTicker(Interval)
+	defer ticker.Stop()
+	for {
+		p.sendAll()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// sendAll sends one probe on each link. A probe that cannot be sent is a lost one.
+func (p *Prober) sendAll() {
+	type outgoing struct {
+		to   netip.AddrPort
+		data []byte
+	}
+	var probes []outgoing
+	anyChanged := false
+	p.mu.Lock()
+	for _, l := range p.byName {
+		sequence, changed := l.tick(time.Now())
+		anyChanged = anyChanged || changed
+		data := packet{kind: request, session: p.session, sequence: sequence}.encode(l.key)
+		probes = append(probes, outgoing{netip.AddrPortFrom(l.peer.Address, Port), data})
+	}
+	p.mu.Unlock()
+	for _, o := range probes {
+		_, _ = p.cfg.Conn.WriteToUDPAddrPort(o.data, o.to)
+	}
+	if anyChanged {
+		p.changed()
+	}
+}
+
+// receive answers requests and takes replies until the Conn is closed. An error of one packet, such as an ICMP error
+// that the socket reports, is no reason to stop.
+func (p *Prober) receive(ctx context.Context) error {
+	b := make([]byte, packetSize+1)
+	for {
+		n, from, err := p.cfg.Conn.ReadFromUDPAddrPort(b)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("reading probes: %w", err)
+		}
+		if err == nil {
+			p.handle(b[:n], from)
+		}
+	}
+}
+
+func (p *Prober) handle(b []byte, from netip.AddrPort) {
+	p.mu.Lock()
+	l, ok := p.byAddress[from.Addr().Unmap()]
+	if !ok {
+		p.mu.Unlock()
+		return
+	}
+	got, err := decode(b, l.key)
+	changed := err == nil && got.kind == reply && got.session == p.session && l.answered(got.sequence, time.Now())
+	key := l.key
+	p.mu.Unlock()
+	if err == nil && got.kind == request {
+		got.kind = reply
+		_, _ = p.cfg.Conn.WriteToUDPAddrPort(got.encode(key), from)
+	}
+	if changed {
+		p.changed()
+	}
+}
+
+func (p *Prober) changed() {
+	if p.cfg.OnChange != nil {
+		p.cfg.OnChange()
+	}
+}
