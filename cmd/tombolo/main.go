@@ -31,5 +31,6 @@ dataplane as DaemonSets.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.AddCommand(newGatewayCommand())
 	return root
 }

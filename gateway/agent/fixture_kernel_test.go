@@ -1,0 +1,245 @@
+//go:build kernel
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/go-logr/logr"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/kerneltest"
+	"github.com/tombolo-net/tombolo/gateway/probe"
+	"github.com/tombolo-net/tombolo/gateway/route"
+	"github.com/tombolo-net/tombolo/gateway/wireguard"
+)
+
+const namespace = v1alpha1.DefaultNamespace
+
+// nsKernel is the Node of a namespace.
+type nsKernel struct {
+	ns   *kerneltest.Namespace
+	node *Node
+}
+
+func (k nsKernel) Check() (err error) {
+	k.ns.Do(func() { err = k.node.Check() })
+	return err
+}
+
+func (k nsKernel) ReadTunnels(ctx context.Context) (s wireguard.State, err error) {
+	k.ns.Do(func() { s, err = k.node.ReadTunnels(ctx) })
+	return s, err
+}
+
+func (k nsKernel) SyncTunnels(ctx context.Context, want wireguard.Config) (c wireguard.Change, err error) {
+	k.ns.Do(func() { c, err = k.node.SyncTunnels(ctx, want) })
+	return c, err
+}
+
+func (k nsKernel) ReadRoutes(ctx context.Context) (s route.State, err error) {
+	k.ns.Do(func() { s, err = k.node.ReadRoutes(ctx) })
+	return s, err
+}
+
+func (k nsKernel) SyncRoutes(ctx context.Context, want route.Config) (c route.Change, err error) {
+	k.ns.Do(func() { c, err = k.node.SyncRoutes(ctx, want) })
+	return c, err
+}
+
+func (k nsKernel) UnderlayMTU(addrs []netip.Addr) (mtu int, err error) {
+	k.ns.Do(func() { mtu, err = k.node.UnderlayMTU(addrs) })
+	return mtu, err
+}
+
+func (k nsKernel) Listen(addr netip.Addr) (c probe.Conn, err error) {
+	k.ns.Do(func() { c, err = k.node.Listen(addr) })
+	return c, err
+}
+
+// testCluster is a cluster of a test.
+type testCluster struct {
+	id       v1alpha1.ClusterID
+	index    int32
+	cidrs    []v1alpha1.CIDR
+	gateways []*testGateway
+}
+
+// testGateway is a gateway in a namespace of its own. It has its own copy of the cluster's API objects: the fake client
+// does not merge lists of two field owners.
+type testGateway struct {
+	name    string
+	client  client.Client
+	lane    v1alpha1.Lane
+	address netip.Addr
+	ns      *kerneltest.Namespace
+	cluster *testCluster
+	port    int
+	agent   *Agent
+	stop    func()
+}
+
+func newTestCluster(id v1alpha1.ClusterID, index int32, cidrs ...v1alpha1.CIDR) *testCluster {
+	return &testCluster{id: id, index: index, cidrs: cidrs}
+}
+
+// newClient returns a client of an API server that holds the cluster's ClusterSet, the empty Secret for keys, and the
+// node.
+func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clusterSet := &v1alpha1.ClusterSet{
+		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},
+		Spec: v1alpha1.ClusterSetSpec{
+			ClusterSetID: "demo", ClusterID: c.id, TransitCIDR: "245.0.0.0/8", Gateway: v1alpha1.GatewayOptions{Port: 51820},
+		},
+		Status: v1alpha1.ClusterSetStatus{Index: c.index, CIDRs: c.cidrs},
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: KeysSecret, Namespace: namespace}}
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(clusterSet, secret, node).
+		WithStatusSubresource(&v1alpha1.ClusterSet{}, &v1alpha1.GatewayNode{}, &v1alpha1.RemoteCluster{}).Build()
+}
+
+// addGateway adds a node with that lane on the wire. Its loopback has the address of a pod.
+func (c *testCluster) addGateway(t *testing.T, wire *kerneltest.Wire, lane v1alpha1.Lane, address string) *testGateway {
+	t.Helper()
+	g := &testGateway{name: fmt.Sprintf("%s-%d", c.id, lane), lane: lane, address: netip.MustParseAddr(address), cluster: c}
+	g.ns = kerneltest.New(t, g.name)
+	g.port = wire.Connect(t, g.ns, netip.PrefixFrom(g.address, 24))
+	g.ns.Run(t, "ip", "address", "add", g.pod()+"/32", "dev", "lo")
+	g.ns.Run(t, "ip", "address", "add", g.pod6()+"/128", "dev", "lo", "nodad")
+	g.client = c.newClient(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: g.name}, Status: corev1.NodeStatus{
+		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}},
+	}})
+	c.gateways = append(c.gateways, g)
+	return g
+}
+
+func (g *testGateway) pod() string  { return fmt.Sprintf("10.%d.%d.1", g.cluster.index, g.lane) }
+func (g *testGateway) pod6() string { return fmt.Sprintf("fd00:10:%d:%d::1", g.cluster.index, g.lane) }
+
+// start starts the gateway's agent, until it is stopped or the test ends.
+func (g *testGateway) start(t *testing.T) {
+	t.Helper()
+	g.agent = New(Config{
+		Client: g.client, Secrets: g.client, Kernel: nsKernel{g.ns, NewNode()},
+		Metrics: NewMetrics(prometheus.NewRegistry()), NodeName: g.name, Namespace: namespace,
+	})
+	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t).WithName(g.name)))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = g.agent.Run(ctx)
+	}()
+	g.stop = func() { cancel(); <-done }
+	t.Cleanup(g.stop)
+}
+
+// giveLane does what the operator does: it gives the gateway its lane.
+func (g *testGateway) giveLane(t *testing.T) {
+	t.Helper()
+	node := &v1alpha1.GatewayNode{}
+	key := client.ObjectKey{Namespace: namespace, Name: g.name}
+	waitFor(t, "GatewayNode "+g.name, func() error { return g.client.Get(t.Context(), key, node) })
+	node.Status.Lane = &g.lane
+	if err := g.client.Status().Update(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	g.agent.Changed()
+}
+
+// learn does what hub and operator do: it tells this cluster of the other's gateways.
+func (c *testCluster) learn(t *testing.T, other *testCluster) {
+	t.Helper()
+	rc := &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: string(other.id)}}
+	rc.Spec = v1alpha1.RemoteClusterSpec{Index: other.index, CIDRs: other.cidrs}
+	for _, g := range other.gateways {
+		node := &v1alpha1.GatewayNode{}
+		if err := g.client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: g.name}, node); err != nil {
+			t.Fatal(err)
+		}
+		rc.Spec.Gateways = append(rc.Spec.Gateways, v1alpha1.RemoteGateway{
+			Name: g.name, Lane: g.lane, PublicKey: node.Spec.PublicKey, Endpoints: node.Spec.Endpoints,
+			TunnelAddresses: node.Spec.TunnelAddresses,
+		})
+	}
+	for _, g := range c.gateways {
+		if err := g.client.Create(t.Context(), rc.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
+		g.agent.Changed()
+	}
+}
+
+// link is how the gateway says its link to the other one is.
+func (g *testGateway) link(t *testing.T, to *testGateway) v1alpha1.Link {
+	t.Helper()
+	rc := &v1alpha1.RemoteCluster{}
+	if err := g.client.Get(t.Context(), client.ObjectKey{Name: string(to.cluster.id)}, rc); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range rc.Status.Links {
+		for _, l := range e.Links {
+			if e.Gateway == g.name && l.RemoteGateway == to.name {
+				return l
+			}
+		}
+	}
+	return v1alpha1.Link{}
+}
+
+func (g *testGateway) waitLink(t *testing.T, to *testGateway, want v1alpha1.LinkState) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("link %s -> %s %s", g.name, to.name, want), func() error {
+		if got := g.link(t, to); got.State != want {
+			return fmt.Errorf("it is %q: %s", got.State, got.Message)
+		}
+		return nil
+	})
+}
+
+// waitFor returns when check finds nothing wrong, and fails the test if that takes too long.
+func waitFor(t *testing.T, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// ipJSON is what `ip -j` prints.
+func (g *testGateway) ipJSON(t *testing.T, into any, args ...string) {
+	t.Helper()
+	output := g.ns.Run(t, append([]string{"ip", "-j"}, args...)...)
+	if output == "" {
+		return
+	}
+	if err := json.Unmarshal([]byte(output), into); err != nil {
+		t.Fatalf("parsing %q: %v", output, err)
+	}
+}

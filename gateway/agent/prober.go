@@ -1,0 +1,77 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/go-logr/logr"
+
+	"github.com/tombolo-net/tombolo/gateway/plan"
+	"github.com/tombolo-net/tombolo/gateway/probe"
+	"github.com/tombolo-net/tombolo/gateway/wireguard"
+)
+
+// proberSlot holds the prober that runs for one key and tunnel address. The zero value holds none. It is not safe for
+// concurrent use.
+type proberSlot struct {
+	prober  *probe.Prober
+	key     wireguard.PrivateKey
+	address netip.Addr
+	cancel  context.CancelFunc
+	done    chan struct{}
+}
+
+// isFor tells whether a prober runs for that key and address. One that has ended by itself does not run.
+func (s *proberSlot) isFor(key wireguard.PrivateKey, address netip.Addr) bool {
+	if s.prober == nil || s.key != key || s.address != address {
+		return false
+	}
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// start runs p in place of the prober before, until ctx ends or it is stopped.
+func (s *proberSlot) start(ctx context.Context, p *probe.Prober, key wireguard.PrivateKey, address netip.Addr) {
+	s.stop()
+	s.prober, s.key, s.address, s.done = p, key, address, make(chan struct{})
+	ctx, s.cancel = context.WithCancel(ctx)
+	go func(done chan struct{}) {
+		defer close(done)
+		if err := p.Run(ctx); err != nil {
+			logr.FromContextOrDiscard(ctx).Error(err, "prober ended, will be started again")
+		}
+	}(s.done)
+}
+
+// stop ends the prober and waits for it.
+func (s *proberSlot) stop() {
+	if s.prober == nil {
+		return
+	}
+	s.cancel()
+	<-s.done
+	*s = proberSlot{}
+}
+
+// setLinks makes the links the ones to probe; those in use count as up at first.
+func (s *proberSlot) setLinks(links []plan.Link, inUse map[plan.LinkID]bool) error {
+	peers := make([]probe.Peer, 0, len(links))
+	for _, l := range links {
+		peers = append(peers, probe.Peer{
+			Name: linkName(l.LinkID), Address: l.TunnelAddress, PublicKey: l.PublicKey, InUse: inUse[l.LinkID],
+		})
+	}
+	return s.prober.SetPeers(peers)
+}
+
+// statuses are the links' statuses by linkName; nil without a prober.
+func (s *proberSlot) statuses() map[string]probe.Status {
+	if s.prober == nil {
+		return nil
+	}
+	return s.prober.Statuses()
+}
