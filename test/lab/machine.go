@@ -197,6 +197,7 @@ func (l *Lab) machineOf(c Cluster, n Node) (*machine, error) {
 		ClusterDNS:   []netip.Addr{c.DNS},
 		PodCIDRs:     c.PodCIDRs,
 		ProxyMode:    l.options.ProxyMode,
+		ExcludeCIDRs: l.options.ExcludeCIDRs,
 		Labels:       n.labels(),
 		Mirror:       l.mirror,
 		SandboxImage: sandboxImage,

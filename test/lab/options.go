@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,9 @@ type Options struct {
 	Gateways  int    // optional, how many of a cluster's nodes are gateways, the first ones, default 1
 	Zones     int    // optional, of each cluster, default one for each node; nodes take turns
 	ProxyMode string // optional, default iptables: as kube-proxy names them, or none
+
+	// ExcludeCIDRs are the IPVS addresses that kube-proxy in mode ipvs leaves alone.
+	ExcludeCIDRs []netip.Prefix // optional, default 244.0.0.0/16: the clusterset IPs
 
 	// NodeMemory is what a node believes to have; the host gives what is used of it.
 	NodeMemory string // optional, default 2G
@@ -40,7 +44,7 @@ type Options struct {
 	Init string // optional, default os.Executable
 
 	// Progress is told what happens.
-	Progress io.Writer // optional
+	Progress io.Writer `json:"-"` // optional
 }
 
 // binEnv names the folder of the test binaries, when it is not the cache's.
@@ -61,6 +65,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Gateways = cmp.Or(o.Gateways, 1)
 	o.Zones = cmp.Or(o.Zones, o.Nodes)
 	o.ProxyMode = cmp.Or(o.ProxyMode, node.ProxyIPTables)
+	if o.ExcludeCIDRs == nil {
+		o.ExcludeCIDRs = []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
+	}
 	o.NodeMemory = cmp.Or(o.NodeMemory, defaultMemory)
 	if o.Progress == nil {
 		o.Progress = io.Discard

@@ -29,8 +29,21 @@ func main() {
 // newRootCommand returns lab with all of its subcommands.
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "lab",
-		Short:         "Kubernetes clusters on one machine, made of user-mode kernels",
+		Use:   "lab",
+		Short: "Kubernetes clusters on one machine, made of user-mode kernels",
+		Long: `Whole Kubernetes clusters on one Linux machine, without Docker and without root. Every part of them is real:
+a node is a user-mode Linux kernel that runs containerd, kubelet and kube-proxy; control planes run beside it.
+
+The clusters are east, west, north, ..., each with a gateway node and workers (east-1, east-2, ...). A further API
+server, hub, has no nodes. kubectl's contexts have the clusters' names.`,
+		Example: `  lab run -- kubectl --context east get nodes     # a lab for one command
+
+  lab up --install                                # a lab that stays, with tombolo in it
+  lab shell                                       # kubectl --context west ...
+  lab node exec west-2 -- ipvsadm -Ln
+  lab net capture east west | tcpdump -n -r -
+  lab net cut east-1 west-1
+  lab down`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,11 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.IntVar(&o.Gateways, "gateways", 1, "gateways in each cluster, the first of its nodes")
 	f.IntVar(&o.Zones, "zones", 0, "zones of each cluster, which its nodes take turns in (default: one for each node)")
 	f.StringVar(&o.ProxyMode, "proxy-mode", "iptables", "what serves ClusterIPs: "+strings.Join(lab.ProxyModes(), ", "))
+	f.Func("exclude-cidrs", "IPVS addresses that kube-proxy in mode ipvs leaves alone, none for none (default 244.0.0.0/16, the clusterset IPs)",
+		func(value string) (err error) {
+			o.ExcludeCIDRs, err = parsePrefixes(value)
+			return err
+		})
 	f.StringVar(&o.NodeMemory, "node-memory", "", "what a node has of memory, its files and images included (default 2G)")
 	f.StringSliceVar(&o.Images, "images", nil, "images to make before the lab is ready, for example nginx,busybox; others are made when a pod wants them")
 }
@@ -51,4 +57,20 @@ func (f *installFlag) Set(value string) error {
 		}
 	}
 	return fmt.Errorf("no manifests of tombolo in %s; name the folder: --install=FOLDER", strings.Join(folders, " or "))
+}
+
+// parsePrefixes returns a list of prefixes that is not nil.
+func parsePrefixes(text string) ([]netip.Prefix, error) {
+	prefixes := []netip.Prefix{}
+	if text == "none" {
+		return prefixes, nil
+	}
+	for _, field := range strings.Split(text, ",") {
+		p, err := netip.ParsePrefix(field)
+		if err != nil {
+			return nil, err
+		}
+		prefixes = append(prefixes, p)
+	}
+	return prefixes, nil
 }

@@ -1,19 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/tombolo-net/tombolo/test/lab"
 )
@@ -35,7 +35,7 @@ their own.`,
   lab up --name big --clusters 3 --nodes 3 --proxy-mode nftables`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return up(cmd, name)
+			return up(cmd, name, o)
 		},
 	}
 	c.Flags().StringVar(&name, "name", defaultName, "the lab's name")
@@ -43,8 +43,8 @@ their own.`,
 	return c
 }
 
-// up starts `lab serve` with the same flags and waits until its lab is ready.
-func up(cmd *cobra.Command, name string) error {
+// up starts `lab serve` and waits until its lab is ready.
+func up(cmd *cobra.Command, name string, o lab.Options) error {
 	link, err := linkOf(name)
 	if err != nil {
 		return err
@@ -52,18 +52,17 @@ func up(cmd *cobra.Command, name string) error {
 	if err := claim(link, name); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "tombolo-lab-")
-	if err != nil {
+	if o.Dir, err = os.MkdirTemp("", "tombolo-lab-"); err != nil {
 		return fmt.Errorf("making run folder: %w", err)
 	}
-	server, err := startServer(dir, link, cmd.Flags())
+	server, err := startServer(o, link)
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(dir))
+		return errors.Join(err, os.RemoveAll(o.Dir))
 	}
 	if err := server.waitReady(cmd.Context(), cmd.ErrOrStderr()); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), upText, name, dir)
+	fmt.Fprintf(cmd.OutOrStdout(), upText, name, o.Dir)
 	return nil
 }
 
@@ -97,25 +96,24 @@ type server struct {
 	err    error         // to be read after exited is closed
 }
 
-// startServer starts `lab serve` in a session of its own, with the flags that the user has set.
-func startServer(dir, link string, flags *pflag.FlagSet) (*server, error) {
+// startServer starts `lab serve` in a session of its own.
+func startServer(o lab.Options, link string) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding lab's own program: %w", err)
 	}
-	args := []string{"serve", "--dir", dir, "--link", link}
-	flags.Visit(func(f *pflag.Flag) {
-		if f.Name != "name" {
-			args = append(args, "--"+f.Name+"="+flagText(f))
-		}
-	})
-	s := &server{dir: dir, log: filepath.Join(dir, "lab.log"), exited: make(chan struct{})}
+	options, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("encoding options: %w", err)
+	}
+	s := &server{dir: o.Dir, log: filepath.Join(o.Dir, "lab.log"), exited: make(chan struct{})}
 	log, err := os.Create(s.log)
 	if err != nil {
 		return nil, fmt.Errorf("making log: %w", err)
 	}
 	defer log.Close() //nolint:errcheck // the child has its own descriptor
-	s.cmd = exec.Command(self, args...)
+	s.cmd = exec.Command(self, "serve", "--link", link)
+	s.cmd.Stdin = bytes.NewReader(options)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := s.cmd.Start(); err != nil {
@@ -126,14 +124,6 @@ func startServer(dir, link string, flags *pflag.FlagSet) (*server, error) {
 		close(s.exited)
 	}()
 	return s, nil
-}
-
-// flagText returns the flag's value as the flag is given it.
-func flagText(f *pflag.Flag) string {
-	if list, ok := f.Value.(pflag.SliceValue); ok {
-		return strings.Join(list.GetSlice(), ",")
-	}
-	return f.Value.String()
 }
 
 // waitReady returns when the lab is ready, copying its log to out. When ctx ends it ends the lab.
@@ -176,21 +166,22 @@ func ready(ctx context.Context, dir string) bool {
 
 // serveCommand returns `lab serve`, which is the lab that `lab up` starts.
 func serveCommand() *cobra.Command {
-	var o lab.Options
 	var link string
 	c := &cobra.Command{
 		Use:    "serve",
-		Short:  "Run a lab until lab down; lab up starts this",
+		Short:  "Run the lab whose options are on the standard input, as JSON; lab up starts this",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var o lab.Options
+			if err := json.NewDecoder(cmd.InOrStdin()).Decode(&o); err != nil {
+				return fmt.Errorf("reading options: %w", err)
+			}
 			o.Progress = cmd.ErrOrStderr()
 			return serve(cmd.Context(), o, link)
 		},
 	}
-	c.Flags().StringVar(&o.Dir, "dir", "", "the run folder")
 	c.Flags().StringVar(&link, "link", "", "where to make a symbolic link to the run folder")
-	topologyFlags(c.Flags(), &o)
 	return c
 }
 
