@@ -1,0 +1,115 @@
+package image
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMerged(t *testing.T) {
+	for in, want := range map[string]string{
+		"/bin/sh":         "/usr/bin/sh",
+		"/lib64/ld.so":    "/usr/lib64/ld.so",
+		"/usr/bin/sh":     "/usr/bin/sh",
+		"/binary":         "/binary",
+		"/etc/lib/x":      "/etc/lib/x",
+		"/sbin/ip":        "/usr/sbin/ip",
+		"/lib/x86/libc.6": "/usr/lib/x86/libc.6",
+	} {
+		if got := merged(in); got != want {
+			t.Errorf("merged(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Links are followed inside of the tree: an absolute one does not lead out of it.
+func TestResolve(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"lib/x", "lib64", "etc"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(root, "lib/x/ld-2.so"), []byte("ours"), 0o755),
+		os.Symlink("ld-2.so", filepath.Join(root, "lib/x/ld.so")),
+		os.Symlink("/lib/x/ld.so", filepath.Join(root, "lib64/ld.so")),
+		os.Symlink("/etc/passwd", filepath.Join(root, "etc/out")),
+		os.Symlink("loop", filepath.Join(root, "etc/loop")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	tr := &tree{root: root}
+	got, _, err := tr.resolve("/lib64/ld.so")
+	if err != nil || got != filepath.Join(root, "lib/x/ld-2.so") {
+		t.Errorf("resolve: %s, %v", got, err)
+	}
+	if _, _, err := tr.resolve("/etc/out"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a link to a file that only the host has: %v, want %v", err, fs.ErrNotExist)
+	}
+	if _, _, err := tr.resolve("/etc/loop"); err == nil {
+		t.Error("a link to itself: no error")
+	}
+}
+
+// A program comes with its interpreter and its libraries, also those that only libraries need.
+func TestProgram(t *testing.T) {
+	entries, err := (&tree{root: "/"}).program("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, filepath.Base(e.path))
+	}
+	slices.Sort(names)
+	for _, want := range []string{"sh", "libc.so.6", "ld-linux-x86-64.so.2"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("sh without %s: %v", want, names)
+		}
+	}
+}
+
+func TestProgramErrors(t *testing.T) {
+	if _, err := (&tree{root: t.TempDir()}).program("sh"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a program that is not there: %v, want %v", err, fs.ErrNotExist)
+	}
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := binaryEntry(text, "/x"); err == nil {
+		t.Error("a script as a static program: no error")
+	}
+	if _, err := binaryEntry("/bin/sh", "/x"); err == nil {
+		t.Error("a dynamic program as a static one: no error")
+	}
+}
+
+func TestAll(t *testing.T) {
+	root := t.TempDir()
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(root, "lib/d"), 0o755),
+		os.WriteFile(filepath.Join(root, "lib/d/f"), []byte("xyz"), 0o640),
+		os.Symlink("f", filepath.Join(root, "lib/d/l")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	got, err := (&tree{root: root}).all("/lib/d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []entry{
+		{path: "/usr/lib/d", mode: 0o755},
+		{path: "/usr/lib/d/f", mode: 0o640, source: filepath.Join(root, "lib/d/f"), size: 3},
+		{path: "/usr/lib/d/l", mode: 0o777, link: "f"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(entry{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
