@@ -196,11 +196,6 @@ func (c *control) proxy(w http.ResponseWriter, r *http.Request) {
 		reply(w, err)
 		return
 	}
-	// A command's output flows while input still comes in.
-	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
-		reply(w, err)
-		return
-	}
 	prefix := "/nodes/" + m.node.Name + "/api"
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) {
