@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/tombolo-net/tombolo/hack/testbin"
 )
 
 // xstateSource is the library that lets user-mode kernels before 6.13 run on
@@ -17,7 +19,7 @@ import (
 var xstateSource []byte
 
 // xstateLibrary returns the path of the library to preload into a kernel, ""
-// where this CPU needs none. It is built once, with gcc, and kept in the user's
+// where this CPU needs none. It is built once, with gcc, and kept in the
 // cache.
 func xstateLibrary() (string, error) {
 	info, err := os.ReadFile("/proc/cpuinfo")
@@ -27,12 +29,12 @@ func xstateLibrary() (string, error) {
 	if !bytes.Contains(info, []byte(" amx_tile")) {
 		return "", nil
 	}
-	cache, err := os.UserCacheDir()
+	cache, err := testbin.CacheDir()
 	if err != nil {
-		return "", fmt.Errorf("finding the cache: %w", err)
+		return "", err
 	}
 	sum := sha256.Sum256(xstateSource)
-	path := filepath.Join(cache, "tombolo", fmt.Sprintf("uml-xstate-%x.so", sum[:6]))
+	path := filepath.Join(cache, fmt.Sprintf("uml-xstate-%x.so", sum[:6]))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
