@@ -31,6 +31,6 @@ dataplane as DaemonSets.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newGatewayCommand())
+	root.AddCommand(newGatewayCommand(), newDataplaneCommand())
 	return root
 }

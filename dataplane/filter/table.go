@@ -18,6 +18,10 @@ const TableName = "tombolo"
 // safe for concurrent use.
 type Table struct {
 	nft knftables.Interface
+
+	// known is what Update last gave the kernel, nil if that is not sure, and generation the number of nftables then.
+	known      *State
+	generation uint32
 }
 
 // open looks for nft when it is first needed, and again after a failure.

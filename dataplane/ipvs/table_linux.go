@@ -39,19 +39,33 @@ func (t *Table) Close() {
 	}
 }
 
+// Available tells whether the kernel has IPVS; the error is ErrNoModule if it has not.
+func Available() error {
+	_, err := family()
+	return err
+}
+
+func family() (uint16, error) {
+	f, err := netlink.GenlFamilyGet("IPVS")
+	if errors.Is(err, unix.ENOENT) {
+		return 0, ErrNoModule
+	}
+	if err != nil {
+		return 0, fmt.Errorf("asking for the netlink family IPVS: %w", err)
+	}
+	return f.ID, nil
+}
+
 // open resolves the family anew on every failure, so that a module that is loaded later is found.
 func (t *Table) open() error {
 	if t.reader != nil {
 		return nil
 	}
-	family, err := netlink.GenlFamilyGet("IPVS")
-	if errors.Is(err, unix.ENOENT) {
-		return ErrNoModule
-	}
+	id, err := family()
 	if err != nil {
-		return fmt.Errorf("asking for the netlink family IPVS: %w", err)
+		return err
 	}
-	writer, err := dial(family.ID)
+	writer, err := dial(id)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -173,4 +174,28 @@ func prefixOf(n *net.IPNet, family int) netip.Prefix {
 	}
 	bits, _ := n.Mask.Size()
 	return netip.PrefixFrom(addrOf(n.IP), bits)
+}
+
+// UnderlayMTU is the smallest MTU of the devices that have these addresses, in bytes. The error names an address that no
+// device has.
+func UnderlayMTU(addresses []netip.Addr) (int, error) {
+	smallest := 0
+	for _, address := range addresses {
+		list, err := netlink.AddrList(nil, family(address))
+		if err != nil {
+			return 0, fmt.Errorf("listing addresses: %w", err)
+		}
+		i := slices.IndexFunc(list, func(a netlink.Addr) bool { return addrOf(a.IP) == address })
+		if i < 0 {
+			return 0, fmt.Errorf("no device of this node has its InternalIP %s", address)
+		}
+		link, err := netlink.LinkByIndex(list[i].LinkIndex)
+		if err != nil {
+			return 0, fmt.Errorf("reading the device of %s: %w", address, err)
+		}
+		if mtu := link.Attrs().MTU; smallest == 0 || mtu < smallest {
+			smallest = mtu
+		}
+	}
+	return smallest, nil
 }

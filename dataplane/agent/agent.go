@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// coalesce is how long the loop waits after an event for those that come with it: a ServiceImport and its slices.
+	// It adds to every propagation.
+	coalesce = 2 * time.Millisecond
+	// repairInterval is how often the virtual services are compared with the kernel: kube-proxy may wipe the table.
+	repairInterval = time.Second
+	// auditInterval is how often everything else is.
+	auditInterval = 10 * time.Second
+	// stuckAfter is how long a pass may take before the agent counts as dead.
+	stuckAfter = time.Minute
+)
+
+// Config is what an Agent is made of.
+type Config struct {
+	// Client reads from the caches of NewCluster and writes to the API server.
+	Client client.Client // required
+	// NodeName is the name of this node.
+	NodeName string // required
+	// Namespace is the operator's, which holds the GatewayNodes.
+	Namespace string // required
+	// Metrics of this agent.
+	Metrics *Metrics // required
+	// KubeProxy is where this node's kube-proxy tells its mode.
+	KubeProxy KubeProxy // optional, default DefaultKubeProxy
+}
+
+// Agent is the dataplane on one node.
+type Agent struct {
+	cfg   Config
+	dirty *dirty
+	proxy *proxyWatch
+
+	// indexed and watching are used by Watch only: what was set up before an attempt failed.
+	indexed  bool
+	watching map[string]bool
+	// waiting says what Watch waits for; nil if for nothing.
+	waiting atomic.Pointer[string]
+
+	// node is used by the loop only.
+	node *node
+	// alive is when the loop last finished a round, in nanoseconds since 1970.
+	alive atomic.Int64
+	// problem is why the node is not ready; nil if it is.
+	problem atomic.Pointer[string]
+}
+
+// New returns an Agent that does nothing yet.
+func New(cfg Config) *Agent {
+	if cfg.KubeProxy.Address == "" {
+		cfg.KubeProxy.Address = DefaultKubeProxy
+	}
+	a := &Agent{cfg: cfg, dirty: newDirty(), watching: map[string]bool{}, node: &node{}}
+	a.proxy = &proxyWatch{source: cfg.KubeProxy, changed: a.dirty.network}
+	pending := "no pass yet"
+	a.problem.Store(&pending)
+	a.alive.Store(time.Now().UnixNano())
+	return a
+}
+
+// Run works until ctx ends and leaves the kernel as it is. Nothing is done before Watch has returned.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.node.close()
+	a.proxy.look(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.proxy.run(ctx)
+	}()
+	defer func() { <-done }()
+	tick := time.NewTicker(repairInterval)
+	defer tick.Stop()
+	audited := time.Now()
+	for {
+		repair := none
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.dirty.wake:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(coalesce):
+			}
+		case <-tick.C:
+			repair = services
+			if time.Since(audited) >= auditInterval {
+				repair, audited = everything, time.Now()
+			}
+		}
+		a.pass(ctx, repair)
+		a.alive.Store(time.Now().UnixNano())
+	}
+}
+
+// Healthy is nil while the loop goes round.
+func (a *Agent) Healthy() error {
+	if since := time.Since(time.Unix(0, a.alive.Load())); since > stuckAfter {
+		return fmt.Errorf("the loop has been in one pass for %s", since.Round(time.Second))
+	}
+	return nil
+}
+
+// Ready is nil if the last pass made the kernel what it should be.
+func (a *Agent) Ready() error {
+	if why := a.waiting.Load(); why != nil {
+		return fmt.Errorf("waiting: %s", *why)
+	}
+	if why := a.problem.Load(); why != nil {
+		return fmt.Errorf("%s", *why)
+	}
+	return nil
+}
+
+func (a *Agent) log(ctx context.Context) logr.Logger { return logr.FromContextOrDiscard(ctx) }

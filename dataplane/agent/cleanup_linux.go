@@ -1,0 +1,53 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/tombolo-net/tombolo/dataplane/filter"
+	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/route"
+)
+
+// Cleanup removes from this node all that the dataplane has made, and nothing else. It needs no API server: the kernel
+// knows which VIP CIDRs were served. Every part is tried.
+func Cleanup(ctx context.Context) error {
+	var errs []error
+	vips, err := servedVIPs(ctx)
+	errs = append(errs, err)
+	var services ipvs.Table
+	defer services.Close()
+	if _, err := services.Sync(ctx, ipvs.Scope{VIPs: vips}); err != nil && !errors.Is(err, ipvs.ErrNoModule) {
+		errs = append(errs, fmt.Errorf("removing virtual services: %w", err))
+	}
+	if _, err := route.Sync(ctx, route.Config{}); err != nil {
+		errs = append(errs, fmt.Errorf("removing routes: %w", err))
+	}
+	var rules filter.Table
+	if _, err := rules.Sync(ctx, filter.Config{}); err != nil {
+		errs = append(errs, fmt.Errorf("removing the filter: %w", err))
+	}
+	return permission(errors.Join(errs...))
+}
+
+// servedVIPs are the blocks of the local routes, and the addresses that the filter lets through, should a route be
+// missing.
+func servedVIPs(ctx context.Context) ([]netip.Prefix, error) {
+	routes, err := route.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var vips []netip.Prefix
+	for _, r := range routes.Routes {
+		if r.Kind == route.Local {
+			vips = append(vips, r.Prefix)
+		}
+	}
+	state, err := new(filter.Table).Read(ctx)
+	for _, p := range state.Served {
+		vips = append(vips, netip.PrefixFrom(p.Address, p.Address.BitLen()))
+	}
+	return vips, err
+}

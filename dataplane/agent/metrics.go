@@ -1,0 +1,60 @@
+package agent
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics of the dataplane.
+type Metrics struct {
+	passDuration prometheus.Observer
+	syncDuration *prometheus.HistogramVec
+	kernelWrites *prometheus.CounterVec
+	repairs      *prometheus.CounterVec
+	syncErrors   *prometheus.CounterVec
+	services     prometheus.Gauge
+	destinations prometheus.Gauge
+	foreign      prometheus.Gauge
+	ready        prometheus.Gauge
+}
+
+// NewMetrics registers the dataplane's metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: name, Help: help})
+	}
+	counter := func(name, help string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: name, Help: help}, []string{"part"})
+	}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: name, Help: help,
+			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16)}, labels) // 0.25 ms to 8 s
+	}
+	pass := histogram("pass_duration_seconds", "Time from the start of a pass that had changes to its end.")
+	m := &Metrics{
+		passDuration: pass.WithLabelValues(),
+		syncDuration: histogram("sync_duration_seconds", "Time to compare a part of the kernel and bring it in step.", "part"),
+		kernelWrites: counter("kernel_writes_total", "Objects written to the kernel. It stands still while nothing changes."),
+		repairs:      counter("repairs_total", "Passes that mended what others had changed, or what had failed before."),
+		syncErrors:   counter("sync_errors_total", "Attempts to bring a part in step that failed."),
+		services:     gauge("virtual_services", "Ports of clusterset IPs that this node serves."),
+		destinations: gauge("destinations", "Ready endpoints of these ports."),
+		foreign:      gauge("foreign_virtual_services", "Virtual services of others inside the VIP CIDR."),
+		ready:        gauge("ready", "1 if the kernel is as planned."),
+	}
+	registry.MustRegister(pass, m.syncDuration, m.kernelWrites, m.repairs, m.syncErrors, m.services,
+		m.destinations, m.foreign, m.ready)
+	return m
+}
+
+func (m *Metrics) observe(n *node) {
+	destinations := 0
+	for _, service := range n.wanted.Services {
+		destinations += len(service.Destinations)
+	}
+	m.services.Set(float64(len(n.wanted.Services)))
+	m.destinations.Set(float64(destinations))
+	m.foreign.Set(float64(len(n.foreign)))
+	ready := 0.0
+	if n.problems.first() == nil {
+		ready = 1
+	}
+	m.ready.Set(ready)
+}

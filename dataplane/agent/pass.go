@@ -1,0 +1,269 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/dataplane/route"
+)
+
+// scope says what a pass compares with the kernel though nothing has changed.
+type scope int
+
+const (
+	none scope = iota
+	services
+	everything
+)
+
+// pass brings the kernel in step with what has changed, repairs what the scope says, and reports.
+func (a *Agent) pass(ctx context.Context, repair scope) {
+	work, started := a.dirty.take()
+	if !started {
+		return
+	}
+	a.waiting.Store(nil)
+	begin := time.Now()
+	if work.network {
+		if err := a.planNetwork(ctx, &work); err != nil {
+			a.dirty.putBack(work)
+			a.node.problems.set("network", err)
+		}
+	}
+	if err := a.planServices(ctx, work); err != nil {
+		a.dirty.putBack(work)
+		a.node.problems.set("cache", err)
+	} else {
+		a.node.problems.set("cache", nil)
+	}
+	if a.node.planned {
+		a.syncKernel(ctx, repair)
+	}
+	a.report(ctx)
+	if !work.empty() {
+		a.cfg.Metrics.passDuration.Observe(time.Since(begin).Seconds())
+	}
+}
+
+// planNetwork plans the routes and this node's place anew. An input that must not be acted on leaves them as they were.
+func (a *Agent) planNetwork(ctx context.Context, work *work) error {
+	n := a.node
+	n.problems.set("network", nil)
+	n.problems.set("clusterset", nil)
+	var set v1alpha1.ClusterSet
+	err := a.cfg.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, &set)
+	if apierrors.IsNotFound(err) {
+		// The cluster has left the clusterset, or has not joined yet.
+		n.problems.set("clusterset", errNoClusterSet)
+		return a.adopt(ctx, plan.Network{}, plan.Place{}, work)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the ClusterSet: %w", err)
+	}
+	n.backend = set.Spec.Dataplane.Backend
+	if c := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted); c != nil && c.Status == "False" {
+		n.problems.set("clusterset", notAccepted{reason: c.Reason, message: c.Message})
+		return nil
+	}
+	in, err := a.networkInput(ctx, &set)
+	if err != nil {
+		return err
+	}
+	network, err := plan.NewNetwork(in)
+	if err != nil {
+		n.problems.set("clusterset", err)
+		return nil
+	}
+	return a.adopt(ctx, network, plan.Place{
+		Cluster: set.Spec.ClusterID, Node: a.cfg.NodeName, VIPs: network.VIPs, Unreachable: plan.Unreachable(in.Remotes),
+	}, work)
+}
+
+// adopt makes the plan the one to follow; all services are planned again if their place changed.
+func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Place, work *work) error {
+	n := a.node
+	if !n.planned {
+		// What an earlier life of this agent served is ours, also if the VIP CIDR has changed since.
+		have, err := route.Read(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range have.Routes {
+			if r.Kind == route.Local {
+				n.ownVIPs(r.Prefix)
+			}
+		}
+	}
+	if !n.planned || !samePlace(n.place, place) {
+		names, err := a.allServices(ctx)
+		if err != nil {
+			return err
+		}
+		work.services = names
+	}
+	n.setNetwork(network)
+	n.place, n.planned = place, true
+	return nil
+}
+
+func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (plan.NetworkInput, error) {
+	in := plan.NetworkInput{Node: a.cfg.NodeName, ClusterSet: set}
+	var nodes corev1.NodeList
+	var gateways v1alpha1.GatewayNodeList
+	var remotes v1alpha1.RemoteClusterList
+	if err := errors.Join(
+		a.cfg.Client.List(ctx, &nodes),
+		a.cfg.Client.List(ctx, &gateways, client.InNamespace(a.cfg.Namespace)),
+		a.cfg.Client.List(ctx, &remotes),
+	); err != nil {
+		return plan.NetworkInput{}, fmt.Errorf("reading nodes, gateways and remote clusters: %w", err)
+	}
+	in.Nodes, in.Gateways, in.Remotes = pointers(nodes.Items), pointers(gateways.Items), pointers(remotes.Items)
+	for _, node := range in.Nodes {
+		if node.Name != a.cfg.NodeName {
+			continue
+		}
+		mtu, err := route.UnderlayMTU(plan.InternalIPs(node))
+		if err != nil {
+			return plan.NetworkInput{}, err
+		}
+		in.UnderlayMTU = mtu
+	}
+	return in, nil
+}
+
+func pointers[T any](items []T) []*T {
+	all := make([]*T, len(items))
+	for i := range items {
+		all[i] = &items[i]
+	}
+	return all
+}
+
+// allServices are the ServiceImports that exist, and those that are still served.
+func (a *Agent) allServices(ctx context.Context) (map[types.NamespacedName]bool, error) {
+	var list mcsv1beta1.ServiceImportList
+	if err := a.cfg.Client.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("reading ServiceImports: %w", err)
+	}
+	names := make(map[types.NamespacedName]bool, len(list.Items))
+	for i := range list.Items {
+		names[client.ObjectKeyFromObject(&list.Items[i])] = true
+	}
+	for _, name := range a.node.table.Names() {
+		names[name] = true
+	}
+	return names, nil
+}
+
+// planServices plans the ServiceImports that may have changed.
+func (a *Agent) planServices(ctx context.Context, work work) error {
+	if !a.node.planned {
+		return nil // their place is not known; when it is, all of them will be planned
+	}
+	for name := range work.services {
+		planned, err := a.planService(ctx, name)
+		if err != nil {
+			return err
+		}
+		a.node.setServices(a.node.table.Put(name, planned))
+		delete(work.services, name)
+	}
+	return nil
+}
+
+func (a *Agent) planService(ctx context.Context, name types.NamespacedName) ([]plan.VirtualService, error) {
+	var si mcsv1beta1.ServiceImport
+	err := a.cfg.Client.Get(ctx, name, &si)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading ServiceImport %s: %w", name, err)
+	}
+	if !plan.Imported(&si) {
+		return nil, nil
+	}
+	var slices discoveryv1.EndpointSliceList
+	err = a.cfg.Client.List(ctx, &slices, client.InNamespace(name.Namespace), client.MatchingFields{byService: name.Name})
+	if err != nil {
+		return nil, fmt.Errorf("reading EndpointSlices of ServiceImport %s: %w", name, err)
+	}
+	return plan.Services(&si, pointers(slices.Items), a.node.place), nil
+}
+
+// syncKernel brings the parts of the kernel in step, services first: until they are there the filter refuses their
+// ports, and until the routes are there nothing comes.
+func (a *Agent) syncKernel(ctx context.Context, repair scope) {
+	n := a.node
+	verdict := a.proxy.verdict(n.backend, n.place.VIPs)
+	n.verdict = verdict
+	n.problems.set("backend", verdict.refusal)
+	if verdict.refusal == nil {
+		a.part(ctx, "services", repair > none, n.servicesDue(repair), n.syncServices)
+	} else {
+		n.problems.set("services", nil)
+	}
+	a.part(ctx, "filter", repair > none, n.filterDue(repair), n.syncFilter)
+	a.part(ctx, "routes", repair > none, n.routesDue(repair), n.syncRoutes)
+	if repair == everything || n.drift == nil {
+		n.checkSysctls()
+	}
+}
+
+// part runs one part of the pass: do returns how many objects it wrote.
+func (a *Agent) part(ctx context.Context, name string, repair, due bool, do func(context.Context) (int, error)) {
+	if !due {
+		return
+	}
+	m := a.cfg.Metrics
+	begin := time.Now()
+	written, err := do(ctx)
+	m.syncDuration.WithLabelValues(name).Observe(time.Since(begin).Seconds())
+	if written > 0 {
+		m.kernelWrites.WithLabelValues(name).Add(float64(written))
+		a.log(ctx).Info("kernel changed", "part", name, "objects", written, "repair", repair, "elapsed", time.Since(begin).String())
+	}
+	if written > 0 && repair {
+		m.repairs.WithLabelValues(name).Inc()
+	}
+	if err != nil {
+		m.syncErrors.WithLabelValues(name).Inc()
+	}
+	if fresh := a.node.problems.set(name, err); err != nil && fresh {
+		a.log(ctx).Error(err, "kernel not in step", "part", name)
+	}
+}
+
+var (
+	errNoClusterSet = fmt.Errorf("there is no ClusterSet named %q: this cluster is in no clusterset", v1alpha1.ClusterSetName)
+	errNotPermitted = errors.New("the dataplane may not change the network: it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet)")
+)
+
+// notAccepted is a ClusterSet that the operator refused.
+type notAccepted struct{ reason, message string }
+
+func (e notAccepted) Error() string {
+	return fmt.Sprintf("the ClusterSet is not accepted (%s): %s", e.reason, e.message)
+}
+
+// permission turns the many ways in which the kernel says "no" into one sentence.
+func permission(err error) error {
+	if err != nil && !mayChangeNetwork() || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return fmt.Errorf("%w: %w", errNotPermitted, err)
+	}
+	return err
+}

@@ -1,0 +1,46 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-logr/logr"
+
+	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/kmod"
+)
+
+// modules that the dataplane needs and that the kernel does not load by itself; the scheduler would be, were there a
+// modprobe in the host's usual place.
+var modules = []string{"ip_vs", "ip_vs_wrr"}
+
+// Prepare is the privileged step before the agent starts: it loads kernel modules from the host's /lib/modules and sets
+// sysctls. What it cannot do it logs, and the agent will say on the Node: a node with a problem is to show it there, not
+// in a container that restarts.
+func Prepare(ctx context.Context) error {
+	log := logr.FromContextOrDiscard(ctx)
+	if err := ipvs.Available(); err != nil {
+		if err := loadModules(); err != nil {
+			log.Error(err, "kernel modules not loaded")
+		}
+	}
+	if err := ipvs.Available(); err != nil {
+		log.Error(err, "this node cannot serve clusterset IPs with IPVS")
+		return nil
+	}
+	drift, written := ipvs.SetSysctls()
+	log.Info("node prepared", "sysctls", written, "drift", drift)
+	return nil
+}
+
+func loadModules() error {
+	dir, err := kmod.Dir()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range modules {
+		errs = append(errs, kmod.Load(dir, name))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,187 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// Key is what makes a virtual service distinct: an address, a protocol and a port.
+type Key struct {
+	Address  netip.Addr
+	Protocol corev1.Protocol
+	Port     uint16
+}
+
+// Compare orders keys by address, protocol and port.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Protocol, other.Protocol), cmp.Compare(k.Port, other.Port))
+}
+
+// Scheduler is how flows are shared among a virtual service's destinations.
+type Scheduler string
+
+// WeightedRoundRobin gives each destination flows in proportion to its weight.
+const WeightedRoundRobin Scheduler = "wrr"
+
+// VirtualService is one port of one clusterset IP.
+type VirtualService struct {
+	Key
+	Scheduler Scheduler
+	// Affinity is how long a client stays with its endpoint; zero: every flow is on its own.
+	Affinity time.Duration
+	// Destinations sorted by address and port. None: the port is served and refuses, as no endpoint is ready.
+	Destinations []Destination
+}
+
+// Destination is one endpoint.
+type Destination struct {
+	Address netip.Addr
+	Port    uint16
+	Weight  uint32
+	// OnThisNode is true of a pod of this node: it may reach itself by way of the clusterset IP.
+	OnThisNode bool
+}
+
+// Compare orders destinations by address and port.
+func (d Destination) Compare(other Destination) int {
+	return cmp.Or(d.Address.Compare(other.Address), cmp.Compare(d.Port, other.Port))
+}
+
+// Place is where the plan is for.
+type Place struct {
+	// Cluster is this cluster's ID.
+	Cluster v1alpha1.ClusterID
+	// Node is this node's name.
+	Node string
+	// VIPs are the VIP CIDRs that are valid. A clusterset IP outside is not served: nothing would lead to it.
+	VIPs []netip.Prefix
+	// Unreachable clusters' endpoints count as not ready.
+	Unreachable map[v1alpha1.ClusterID]bool
+}
+
+// Imported tells whether the ServiceImport is one that tombolo serves: made by tombolo, with clusterset IPs.
+func Imported(si *mcsv1beta1.ServiceImport) bool {
+	return si.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy && si.Spec.Type == mcsv1beta1.ClusterSetIP
+}
+
+// Services are the virtual services of a ServiceImport, sorted: one for each of its addresses and ports. The slices are
+// those labelled with its name; others' are left out. Ports are matched by name and protocol, and the slice has the real
+// number (KEP-1645 "EndpointSlice"). Only ready endpoints get traffic; an endpoint that does not say counts as ready, as
+// in discovery/v1.
+func Services(si *mcsv1beta1.ServiceImport, all []*discoveryv1.EndpointSlice, place Place) []VirtualService {
+	if !Imported(si) || si.DeletionTimestamp != nil {
+		return nil
+	}
+	services := make([]VirtualService, 0, len(si.Spec.IPs)*len(si.Spec.Ports))
+	for _, ip := range si.Spec.IPs {
+		address, err := netip.ParseAddr(ip)
+		if err != nil || !contains(place.VIPs, address) {
+			continue
+		}
+		for _, port := range si.Spec.Ports {
+			if port.Port < 1 || port.Port > 65535 {
+				continue
+			}
+			services = append(services, VirtualService{
+				Key:          Key{Address: address, Protocol: protocolOf(&port.Protocol), Port: uint16(port.Port)},
+				Scheduler:    WeightedRoundRobin,
+				Affinity:     affinityOf(&si.Spec),
+				Destinations: destinations(port, address.Is4(), all, place),
+			})
+		}
+	}
+	return sortUnique(services)
+}
+
+func contains(prefixes []netip.Prefix, address netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
+}
+
+// sortUnique keeps the first of two with one key.
+func sortUnique(services []VirtualService) []VirtualService {
+	slices.SortStableFunc(services, func(a, b VirtualService) int { return a.Key.Compare(b.Key) })
+	return slices.CompactFunc(services, func(a, b VirtualService) bool { return a.Key == b.Key })
+}
+
+// defaultAffinity is what Kubernetes takes when the timeout is absent: three hours (core/v1
+// DefaultClientIPServiceAffinitySeconds).
+const defaultAffinity = 3 * time.Hour
+
+func affinityOf(spec *mcsv1beta1.ServiceImportSpec) time.Duration {
+	if spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+		return 0
+	}
+	if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		return time.Duration(*c.ClientIP.TimeoutSeconds) * time.Second
+	}
+	return defaultAffinity
+}
+
+func protocolOf(p *corev1.Protocol) corev1.Protocol {
+	if p == nil || *p == "" {
+		return corev1.ProtocolTCP
+	}
+	return *p
+}
+
+// weight of every destination. Preferences for zones and nodes will choose among the endpoints in destinations.
+const weight = 1
+
+func destinations(port mcsv1beta1.ServicePort, is4 bool, all []*discoveryv1.EndpointSlice, place Place) []Destination {
+	var found []Destination
+	for _, slice := range all {
+		number, ok := targetPort(slice, port)
+		if !ok || !usable(slice, is4, place) {
+			continue
+		}
+		local := slice.Labels[v1alpha1.LabelSourceCluster] == string(place.Cluster)
+		for i := range slice.Endpoints {
+			endpoint := &slice.Endpoints[i]
+			if ready := endpoint.Conditions.Ready; len(endpoint.Addresses) == 0 || ready != nil && !*ready {
+				continue
+			}
+			// Further addresses of an endpoint are no further endpoints (discovery/v1 Endpoint.Addresses).
+			address, err := netip.ParseAddr(endpoint.Addresses[0])
+			if err != nil || address.Is4() != is4 {
+				continue
+			}
+			found = append(found, Destination{Address: address, Port: number, Weight: weight,
+				OnThisNode: local && endpoint.NodeName != nil && *endpoint.NodeName == place.Node})
+		}
+	}
+	slices.SortStableFunc(found, Destination.Compare)
+	return slices.CompactFunc(found, func(a, b Destination) bool { return a.Compare(b) == 0 })
+}
+
+// usable tells whether the slice is of tombolo's, of that family, and from a cluster that can be reached.
+func usable(slice *discoveryv1.EndpointSlice, is4 bool, place Place) bool {
+	family := discoveryv1.AddressTypeIPv6
+	if is4 {
+		family = discoveryv1.AddressTypeIPv4
+	}
+	cluster := v1alpha1.ClusterID(slice.Labels[v1alpha1.LabelSourceCluster])
+	return slice.Labels[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy && slice.AddressType == family &&
+		slice.DeletionTimestamp == nil && !place.Unreachable[cluster]
+}
+
+// targetPort is the slice's port of the same name and protocol.
+func targetPort(slice *discoveryv1.EndpointSlice, port mcsv1beta1.ServicePort) (uint16, bool) {
+	for _, p := range slice.Ports {
+		name := ""
+		if p.Name != nil {
+			name = *p.Name
+		}
+		if name == port.Name && protocolOf(p.Protocol) == protocolOf(&port.Protocol) && p.Port != nil && *p.Port > 0 && *p.Port < 1<<16 {
+			return uint16(*p.Port), true
+		}
+	}
+	return 0, false
+}

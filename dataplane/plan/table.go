@@ -1,0 +1,112 @@
+package plan
+
+import (
+	"cmp"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Table holds the virtual services of all ServiceImports and settles which one wins if two claim one key: the lower
+// namespace, then the lower name. Its answer depends on what was put in last for each ServiceImport and not on the
+// order. The zero Table is ready to use; it is not safe for concurrent use.
+type Table struct {
+	byImport map[types.NamespacedName][]VirtualService
+	// claims are the ServiceImports that claim a key, sorted.
+	claims map[Key][]types.NamespacedName
+}
+
+// Put replaces the virtual services of a ServiceImport, none of them if it is gone, and returns the keys whose virtual
+// service may have changed, sorted. The services are kept and must not be changed afterwards.
+func (t *Table) Put(name types.NamespacedName, services []VirtualService) []Key {
+	if t.byImport == nil {
+		t.byImport = map[types.NamespacedName][]VirtualService{}
+		t.claims = map[Key][]types.NamespacedName{}
+	}
+	old := t.byImport[name]
+	changed := changedKeys(old, services)
+	for _, service := range old {
+		claims := slices.DeleteFunc(t.claims[service.Key], func(n types.NamespacedName) bool { return n == name })
+		if len(claims) == 0 {
+			delete(t.claims, service.Key)
+			continue
+		}
+		t.claims[service.Key] = claims
+	}
+	for _, service := range services {
+		claims := append(t.claims[service.Key], name)
+		slices.SortFunc(claims, compareNames)
+		t.claims[service.Key] = claims
+	}
+	if len(services) == 0 {
+		delete(t.byImport, name)
+		return changed
+	}
+	t.byImport[name] = services
+	return changed
+}
+
+// Get returns the virtual service of the key; false if there is none.
+func (t *Table) Get(key Key) (VirtualService, bool) {
+	claims := t.claims[key]
+	if len(claims) == 0 {
+		return VirtualService{}, false
+	}
+	for _, service := range t.byImport[claims[0]] {
+		if service.Key == key {
+			return service, true
+		}
+	}
+	return VirtualService{}, false
+}
+
+// Names of the ServiceImports that have virtual services, sorted.
+func (t *Table) Names() []types.NamespacedName {
+	names := make([]types.NamespacedName, 0, len(t.byImport))
+	for name := range t.byImport {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, compareNames)
+	return names
+}
+
+// Keys of all virtual services, sorted.
+func (t *Table) Keys() []Key {
+	keys := make([]Key, 0, len(t.claims))
+	for key := range t.claims {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, Key.Compare)
+	return keys
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// changedKeys are those of the virtual services that are in one list only or differ; both are sorted.
+func changedKeys(old, services []VirtualService) []Key {
+	var changed []Key
+	for len(old) > 0 || len(services) > 0 {
+		switch {
+		case len(services) == 0 || len(old) > 0 && old[0].Key.Compare(services[0].Key) < 0:
+			changed = append(changed, old[0].Key)
+			old = old[1:]
+		case len(old) == 0 || old[0].Key.Compare(services[0].Key) > 0:
+			changed = append(changed, services[0].Key)
+			services = services[1:]
+		default:
+			if !old[0].Equal(services[0]) {
+				changed = append(changed, old[0].Key)
+			}
+			old, services = old[1:], services[1:]
+		}
+	}
+	return changed
+}
+
+// Equal tells whether two virtual services are the same in all.
+func (v VirtualService) Equal(other VirtualService) bool {
+	return v.Key == other.Key && v.Scheduler == other.Scheduler && v.Affinity == other.Affinity &&
+		slices.Equal(v.Destinations, other.Destinations)
+}
