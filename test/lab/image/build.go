@@ -15,9 +15,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
+// buildPattern is that of the folders in which images are built.
+const buildPattern = "build-*"
+
 // build makes r's image and writes its archive to path, which appears when it is whole.
 func (s *store) build(ctx context.Context, r recipe, path string) error {
-	work, err := os.MkdirTemp(s.dir, "build-")
+	work, err := os.MkdirTemp(s.dir, buildPattern)
 	if err != nil {
 		return fmt.Errorf("making a folder to build in: %w", err)
 	}
@@ -83,7 +86,7 @@ func (s *store) layerDir() string { return filepath.Join(s.dir, "layers") }
 
 // entries returns what the recipe puts into a layer.
 func (s *store) entries(ctx context.Context, work string, l layerRecipe) ([]entry, error) {
-	tree, err := s.source(ctx, l)
+	tree, err := s.source(ctx, work, l)
 	if err != nil {
 		return nil, err
 	}

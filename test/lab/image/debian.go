@@ -30,30 +30,25 @@ var leftOut = []string{
 // signatures of a newer kind has no hash there.
 type deb struct{ File, Hash string }
 
-// selection returns the packages that all recipes need, with what these depend on. As long as the package lists are
-// the same it does not ask again.
-func (s *store) selection(ctx context.Context) ([]deb, error) {
-	if s.debs != nil {
-		return s.debs, nil
+// selection returns the packages, with what these depend on. As long as the package lists are the same it does not
+// ask again.
+func (s *store) selection(ctx context.Context, packages []string) ([]deb, error) {
+	if debs := s.remembered(packages); debs != nil {
+		return debs, nil
 	}
 	if err := s.prepareApt(); err != nil {
 		return nil, err
 	}
-	if debs := s.remembered(); debs != nil {
-		s.debs = debs
-		return debs, nil
-	}
-	debs, err := s.resolve(ctx)
+	debs, err := s.resolve(ctx, packages)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoPackages, err)
 	}
-	s.debs = debs
-	return debs, s.remember(debs)
+	return debs, s.remember(packages, debs)
 }
 
 // resolve asks apt. It does so in a folder without packages, or those that are there already would be left out.
-func (s *store) resolve(ctx context.Context) ([]deb, error) {
-	out, err := s.apt(ctx, "--print-uris", "-oDir::Cache::archives=none/")
+func (s *store) resolve(ctx context.Context, packages []string) ([]deb, error) {
+	out, err := s.apt(ctx, packages, "--print-uris", "-oDir::Cache::archives=none/")
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +70,6 @@ func (s *store) update(ctx context.Context) bool {
 		fmt.Fprintln(s.progress, err)
 		return false
 	}
-	s.debs = nil
 	return true
 }
 
@@ -85,9 +79,9 @@ type memory struct {
 	Debs  []deb
 }
 
-// remembered returns the last selection, or nil if there is none or its lists have changed.
-func (s *store) remembered() []deb {
-	text, err := os.ReadFile(s.memoryPath())
+// remembered returns the last selection for the packages, or nil if there is none or its lists have changed.
+func (s *store) remembered(packages []string) []deb {
+	text, err := os.ReadFile(s.memoryPath(packages))
 	if err != nil {
 		return nil
 	}
@@ -98,22 +92,24 @@ func (s *store) remembered() []deb {
 	return m.Debs
 }
 
-func (s *store) remember(debs []deb) error {
+func (s *store) remember(packages []string, debs []deb) error {
 	text, err := json.Marshal(memory{Stamp: s.stamp(), Debs: debs})
 	if err != nil {
 		return fmt.Errorf("remembering the packages: %w", err)
 	}
-	if err := os.WriteFile(s.memoryPath(), text, 0o644); err != nil {
+	if err := os.WriteFile(s.memoryPath(packages), text, 0o644); err != nil {
 		return fmt.Errorf("remembering the packages: %w", err)
 	}
 	return nil
 }
 
-func (s *store) memoryPath() string { return filepath.Join(s.aptDir(), "selection.json") }
+func (s *store) memoryPath(packages []string) string {
+	return filepath.Join(s.aptDir(), "selection-"+strings.Join(packages, "-")+".json")
+}
 
-// stamp changes with the package lists and with what is wanted of them.
+// stamp changes with the package lists and with what is left out.
 func (s *store) stamp() string {
-	text := fmt.Sprintln(allPackages(), leftOut)
+	text := fmt.Sprintln(leftOut)
 	for _, dir := range []string{hostLists, filepath.Join(s.aptDir(), "lists")} {
 		paths, _ := filepath.Glob(filepath.Join(dir, "*Packages*")) // the pattern is well-formed
 		for _, path := range paths {
@@ -139,49 +135,37 @@ func parseURIs(out []byte) []deb {
 	return debs
 }
 
-// source returns the tree that the layer's programs come from: nil if it has none.
-func (s *store) source(ctx context.Context, l layerRecipe) (*tree, error) {
+// source returns the tree that the layer's programs come from, nil if it has none.
+func (s *store) source(ctx context.Context, work string, l layerRecipe) (*tree, error) {
 	switch {
 	case len(l.Packages) == 0:
 		return nil, nil
 	case s.host:
 		return &tree{root: "/"}, nil
-	case s.tree == nil:
-		if err := s.unpack(ctx); err != nil {
-			return nil, err
-		}
 	}
-	return s.tree, nil
+	return s.unpack(ctx, work, l.Packages)
 }
 
-// unpack fetches the packages and unpacks them.
-func (s *store) unpack(ctx context.Context) error {
-	debs, err := s.selection(ctx)
+// unpack fetches packages and unpacks them in work.
+func (s *store) unpack(ctx context.Context, work string, packages []string) (*tree, error) {
+	debs, err := s.selection(ctx, packages)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Fprintf(s.progress, "fetching and unpacking %d Debian packages (35 MB, usually 5 to 20 s)\n", len(debs))
-	if _, err := s.apt(ctx, "--download-only"); err != nil {
-		return fmt.Errorf("%w: %w", errNoPackages, err)
+	fmt.Fprintf(s.progress, "fetching and unpacking %d Debian packages (usually 1 to 10 s)\n", len(debs))
+	if _, err := s.apt(ctx, packages, "--download-only"); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoPackages, err)
 	}
-	root, err := os.MkdirTemp(s.dir, "root-")
+	root, err := os.MkdirTemp(work, "root-")
 	if err != nil {
-		return fmt.Errorf("making a folder for the packages: %w", err)
+		return nil, fmt.Errorf("making a folder for the packages: %w", err)
 	}
-	s.tree = &tree{root: root}
 	for _, d := range debs {
 		if _, err := s.run(ctx, "dpkg-deb", "-x", filepath.Join(s.aptDir(), "archives", d.File), root); err != nil {
-			return fmt.Errorf("unpacking %s: %w", d.File, err)
+			return nil, fmt.Errorf("unpacking %s: %w", d.File, err)
 		}
 	}
-	return nil
-}
-
-// clean removes the unpacked packages.
-func (s *store) clean() {
-	if s.tree != nil {
-		os.RemoveAll(s.tree.root)
-	}
+	return &tree{root: root}, nil
 }
 
 func (s *store) aptDir() string { return filepath.Join(s.dir, "apt") }
@@ -204,10 +188,10 @@ func (s *store) prepareApt() error {
 	return nil
 }
 
-// apt runs apt-get install for all packages in the way that how says, which is none that installs.
-func (s *store) apt(ctx context.Context, how ...string) ([]byte, error) {
+// apt runs apt-get install for packages in the way that how says, which is none that installs.
+func (s *store) apt(ctx context.Context, packages []string, how ...string) ([]byte, error) {
 	options := append(s.aptOptions(s.ownLists()), "-qq", "-y")
-	return s.run(ctx, "apt-get", slices.Concat(options, how, []string{"install"}, allPackages())...)
+	return s.run(ctx, "apt-get", slices.Concat(options, how, []string{"install"}, packages)...)
 }
 
 // ownLists says whether the cache has package lists of its own: the host had none that would do.
@@ -243,16 +227,4 @@ func (s *store) run(ctx context.Context, name string, args ...string) ([]byte, e
 		return nil, fmt.Errorf("running %s: %w: %s", name, err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return out, nil
-}
-
-// allPackages returns the packages that any recipe names, sorted.
-func allPackages() []string {
-	var packages []string
-	for _, r := range append(recipes(), tomboloRecipe("")) {
-		for _, l := range r.Layers {
-			packages = append(packages, l.Packages...)
-		}
-	}
-	slices.Sort(packages)
-	return slices.Compact(packages)
 }

@@ -25,14 +25,18 @@ func TestRemember(t *testing.T) {
 	if err := s.prepareApt(); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.remembered(); got != nil {
+	packages := []string{"a", "b"}
+	if got := s.remembered(packages); got != nil {
 		t.Errorf("an empty cache remembers %v", got)
 	}
 	want := []deb{{File: "a.deb", Hash: "h"}, {File: "b.deb"}}
-	if err := s.remember(want); err != nil {
+	if err := s.remember(packages, want); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, s.remembered()); diff != "" {
+	if diff := cmp.Diff(want, s.remembered(packages)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := s.remembered([]string{"a"}); got != nil {
+		t.Errorf("of other packages it remembers %v", got)
 	}
 }

@@ -37,6 +37,14 @@ func (s *store) locked(ctx context.Context, f func() error) error {
 		case <-time.After(lockRetry):
 		}
 	}
-	defer s.clean()
+	s.removeStale()
 	return f()
+}
+
+// removeStale removes what a process has left behind that was killed while it built.
+func (s *store) removeStale() {
+	stale, _ := filepath.Glob(filepath.Join(s.dir, buildPattern)) // the pattern is well-formed
+	for _, dir := range stale {
+		os.RemoveAll(dir)
+	}
 }

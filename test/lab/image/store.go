@@ -32,10 +32,8 @@ type store struct {
 	dir      string
 	progress io.Writer
 
-	updated bool  // package lists were fetched, or cannot be
-	host    bool  // take the host's programs, for want of packages
-	debs    []deb // the packages that the recipes need; nil until they are known
-	tree    *tree // the packages, unpacked; nil until they are needed
+	updated bool // package lists were fetched, or cannot be
+	host    bool // take the host's programs, for want of packages
 }
 
 // ensure returns the archive of r, which it makes if it is not there.
@@ -117,7 +115,7 @@ func digest(values ...any) (string, error) {
 // addInputs writes to h what a layer takes from elsewhere.
 func (s *store) addInputs(ctx context.Context, h io.Writer, l layerRecipe) error {
 	if len(l.Packages) > 0 && !s.host {
-		debs, err := s.selection(ctx)
+		debs, err := s.selection(ctx, l.Packages)
 		if err != nil {
 			return err
 		}
