@@ -19,21 +19,8 @@ import (
 )
 
 // serveControl serves the control API until shutdown was asked for, or ctx ends.
-//
-//	GET  /status                    a Status
-//	POST /exec?arg=A&arg=B&env=K=V  runs a command; the connection is upgraded to frames both ways (stream.go)
-//	POST /images?path=P             gives containerd the archive at P on the host
-//	POST /shutdown                  powers the node off
 func (n *node) serveControl(ctx context.Context, cancel context.CancelFunc) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", n.handleStatus)
-	mux.HandleFunc("POST /exec", n.handleExec)
-	mux.HandleFunc("POST /images", n.handleImages)
-	mux.HandleFunc("POST /shutdown", func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusNoContent)
-		cancel()
-	})
-	server := &http.Server{Handler: n.authenticated(mux), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: n.handler(cancel), ReadHeaderTimeout: 10 * time.Second}
 	listener, err := net.Listen("tcp", net.JoinHostPort(n.cfg.Addresses[0].Addr().String(), strconv.Itoa(ControlPort)))
 	if err != nil {
 		return fmt.Errorf("opening the control API: %w", err)
@@ -48,6 +35,24 @@ func (n *node) serveControl(ctx context.Context, cancel context.CancelFunc) erro
 		return fmt.Errorf("serving the control API: %w", err)
 	}
 	return nil
+}
+
+// handler returns the control API; shutdown ends the node.
+//
+//	GET  /status                    a Status
+//	POST /exec?arg=A&arg=B&env=K=V  runs a command; the connection is upgraded to frames both ways (stream.go)
+//	POST /images?path=P             gives containerd the archive at P on the host
+//	POST /shutdown                  powers the node off
+func (n *node) handler(shutdown func()) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", n.handleStatus)
+	mux.HandleFunc("POST /exec", n.handleExec)
+	mux.HandleFunc("POST /images", n.handleImages)
+	mux.HandleFunc("POST /shutdown", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+		shutdown()
+	})
+	return n.authenticated(mux)
 }
 
 // authenticated lets requests through that carry the node's token.
