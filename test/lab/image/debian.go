@@ -15,7 +15,7 @@ import (
 )
 
 // errNoPackages means that Debian's packages cannot be found out about or fetched.
-var errNoPackages = errors.New("Debian's packages are out of reach")
+var errNoPackages = errors.New("packages of Debian are out of reach")
 
 // hostLists is where apt keeps the host's package lists.
 const hostLists = "/var/lib/apt/lists"

@@ -2,11 +2,13 @@ package underlay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/containers/gvisor-tap-vsock/pkg/types"
@@ -121,11 +123,12 @@ func (h *Host) Attach(sw *Switch) (*Port, error) {
 	p.serve = func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		ours, theirs := newPipe(&sw.frames)
-		accepted := make(chan error, 1)
-		go func() { accepted <- h.net.AcceptBess(ctx, stackConn{theirs}) }()
+		var stack sync.WaitGroup
+		// What it returns is that the pipe was closed.
+		stack.Go(func() { _ = h.net.AcceptBess(ctx, stackConn{theirs}) })
 		err := p.attend(ctx, newPlainWire(hostWire{ours, h.address}))
 		cancel()
-		<-accepted // attend has closed the pipe
+		stack.Wait()
 		return err
 	}
 	return p, nil
@@ -153,7 +156,7 @@ type stackConn struct{ *pipe }
 // that its context has ended and leaves; an error it would write to the standard error.
 func (c stackConn) Read(b []byte) (int, error) {
 	n, err := c.pipe.Read(b)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		clear(b[:headerSize])
 		b[0] = 2
 		return headerSize, nil
