@@ -116,8 +116,9 @@ func (m *Machine) run(started chan<- error) {
 		started <- err
 		return
 	}
-	// A panicking kernel aborts: nobody wants its memory as a core file.
-	unix.Prlimit(m.cmd.Process.Pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
+	// A panicking kernel aborts: nobody wants its memory as a core file. One that
+	// has ended already leaves none.
+	_ = unix.Prlimit(m.cmd.Process.Pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
 	started <- nil
 	m.err = m.cmd.Wait()
 	m.signal(syscall.SIGKILL)
