@@ -1,0 +1,473 @@
+//go:build kernel
+
+package agent
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+)
+
+// fixture is an agent on a node whose kernel is real, though its API server is not.
+type fixture struct {
+	t      *testing.T
+	node   *testnet.Namespace
+	client client.Client
+	agent  *Agent
+}
+
+const namespace = "tombolo-system"
+
+func newFixture(t *testing.T, node *testnet.Namespace, objects ...client.Object) *fixture {
+	t.Helper()
+	scheme := kruntime.NewScheme()
+	for _, add := range []func(*kruntime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, mcsv1beta1.Install} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	objects = append(objects, clusterSet(), nodeObject("worker", "192.0.2.1", "10.2.1.0/24"))
+	f := &fixture{t: t, node: node}
+	f.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+		WithStatusSubresource(&corev1.Node{}, &v1alpha1.ClusterSet{}).
+		WithIndex(&discoveryv1.EndpointSlice{}, byService, serviceOf).Build()
+	f.restart()
+	return f
+}
+
+// restart makes a new agent, as a new process would be.
+func (f *fixture) restart() {
+	f.agent = New(Config{Client: f.client, NodeName: "worker", Namespace: namespace,
+		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: "127.0.0.1:1"}})
+	f.agent.dirty.start()
+}
+
+// pass is one pass in the node's namespace.
+func (f *fixture) pass(repair scope) {
+	f.t.Helper()
+	f.node.Do(func() { f.agent.pass(f.t.Context(), repair) })
+}
+
+// quiet fails the test if another pass, with repair, writes to the kernel.
+func (f *fixture) quiet() {
+	f.t.Helper()
+	before := f.writes()
+	f.pass(everything)
+	f.agent.dirty.network()
+	f.pass(everything)
+	if after := f.writes(); after != before {
+		f.t.Errorf("passes without a change wrote %v objects", after-before)
+	}
+}
+
+func (f *fixture) writes() (total float64) {
+	f.t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(f.agent.cfg.Metrics.kernelWrites)
+	families, err := registry.Gather()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			total += m.GetCounter().GetValue()
+		}
+	}
+	return total
+}
+
+func (f *fixture) apply(o client.Object) {
+	f.t.Helper()
+	existing := o.DeepCopyObject().(client.Object)
+	err := f.client.Get(f.t.Context(), client.ObjectKeyFromObject(o), existing)
+	if err == nil {
+		o.SetResourceVersion(existing.GetResourceVersion())
+		err = f.client.Update(f.t.Context(), o)
+	} else {
+		err = f.client.Create(f.t.Context(), o)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.mark(o)
+}
+
+func (f *fixture) mark(o client.Object) {
+	switch o.(type) {
+	case *mcsv1beta1.ServiceImport, *discoveryv1.EndpointSlice:
+		name := client.ObjectKeyFromObject(o)
+		if service, ok := o.GetLabels()[v1alpha1.LabelServiceName]; ok {
+			name.Name = service
+		}
+		f.agent.dirty.service(name)
+	default:
+		f.agent.dirty.network()
+	}
+}
+
+func (f *fixture) delete(o client.Object) {
+	f.t.Helper()
+	if err := f.client.Delete(f.t.Context(), o); err != nil {
+		f.t.Fatal(err)
+	}
+	f.mark(o)
+}
+
+// condition of the node, as "status reason message".
+func (f *fixture) condition() string {
+	f.t.Helper()
+	var node corev1.Node
+	if err := f.client.Get(f.t.Context(), client.ObjectKey{Name: "worker"}, &node); err != nil {
+		f.t.Fatal(err)
+	}
+	for _, c := range node.Status.Conditions {
+		if c.Type == v1alpha1.NodeConditionDataplane {
+			return fmt.Sprintf("%s %s %s", c.Status, c.Reason, c.Message)
+		}
+	}
+	return "none"
+}
+
+func clusterSet() *v1alpha1.ClusterSet {
+	return &v1alpha1.ClusterSet{
+		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},
+		Spec: v1alpha1.ClusterSetSpec{ClusterSetID: "demo", ClusterID: "west", VIPCIDRs: []v1alpha1.CIDR{"244.0.0.0/16"},
+			TransitCIDR: "245.0.0.0/8"},
+		Status: v1alpha1.ClusterSetStatus{CIDRs: []v1alpha1.CIDR{"10.2.0.0/18"}},
+	}
+}
+
+func nodeObject(name, address, pods string) *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{PodCIDRs: []string{pods}},
+		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}}}
+}
+
+func gatewayNode(node, address string, lane v1alpha1.Lane) *v1alpha1.GatewayNode {
+	return &v1alpha1.GatewayNode{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: node},
+		Spec:   v1alpha1.GatewayNodeSpec{NodeName: node, UnderlayAddresses: []v1alpha1.IPAddress{v1alpha1.IPAddress(address)}},
+		Status: v1alpha1.GatewayNodeStatus{Lane: &lane}}
+}
+
+func remote(cluster string, cidrs ...v1alpha1.CIDR) *v1alpha1.RemoteCluster {
+	return &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: cluster}, Spec: v1alpha1.RemoteClusterSpec{Index: 1, CIDRs: cidrs}}
+}
+
+func imported(name, ip string, ports ...mcsv1beta1.ServicePort) *mcsv1beta1.ServiceImport {
+	return &mcsv1beta1.ServiceImport{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
+		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, IPs: []string{ip}, Ports: ports},
+	}
+}
+
+func slice(service, cluster string, port int32, addresses ...string) *discoveryv1.EndpointSlice {
+	s := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: cluster + "." + service, Labels: map[string]string{
+			v1alpha1.LabelServiceName: service, v1alpha1.LabelSourceCluster: cluster, discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: &port}},
+	}
+	for _, a := range addresses {
+		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{Addresses: []string{a}})
+	}
+	return s
+}
+
+var web80 = mcsv1beta1.ServicePort{Name: "http", Port: 80}
+
+// newWorker is a node with a pod, beside a gateway that leads to a remote pod.
+func newWorker(t *testing.T) (worker, pod, gateway, away *testnet.Namespace) {
+	worker, pod, gateway, away = testnet.New(t), testnet.New(t), testnet.New(t), testnet.New(t)
+	worker.Sysctl("net/ipv4/conf/all/rp_filter", "1")
+	worker.Join("eth0", "192.0.2.1/24", gateway, "eth0", "192.0.2.2/24")
+	worker.Join("pod0", "10.2.1.1/24", pod, "eth0", "10.2.1.5/24")
+	pod.Route("0.0.0.0/0", "10.2.1.1")
+	gateway.Join("link0", "10.1.0.1/16", away, "eth0", "10.1.0.5/16")
+	away.Route("0.0.0.0/0", "10.1.0.1")
+	// As the gateway agent does.
+	gateway.Run("ip", "route", "add", "10.1.0.0/16", "dev", "link0", "table", "7473")
+	gateway.Run("ip", "rule", "add", "pref", "7473", "lookup", "7473")
+	away.Serve("away", 8080)
+	pod.Serve("pod", 8080)
+	return worker, pod, gateway, away
+}
+
+func list(node *testnet.Namespace) string {
+	return strings.Join(strings.Fields(strings.SplitN(node.Run("ipvsadm", "-Ln"), "InActConn", 2)[1]), " ")
+}
+
+// TestLife: from nothing to traffic through clusterset IP and VXLAN, with both nodes driven by agents; then every
+// change in turn, a restart, and the clean-up.
+func TestLife(t *testing.T) {
+	worker, pod, gatewayNet, _ := newWorker(t)
+	before := snapshot(worker)
+	f := newFixture(t, worker)
+	gw := nodeObject("gateway", "192.0.2.2", "10.2.0.0/24")
+	for _, o := range []client.Object{gw, gatewayNode("gateway", "192.0.2.2", 3), remote("east", "10.1.0.0/16"),
+		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5")} {
+		f.apply(o)
+	}
+	g := &fixture{t: t, node: gatewayNet, client: f.client}
+	g.agent = New(Config{Client: f.client, NodeName: "gateway", Namespace: namespace,
+		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: "127.0.0.1:1"}})
+	g.agent.dirty.start()
+	f.pass(none)
+	g.pass(none)
+	if got, want := list(worker), "TCP 244.0.0.7:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 0 0"; got != want {
+		t.Errorf("ipvsadm: %q, want %q", got, want)
+	}
+	if got := f.condition(); !strings.HasPrefix(got, "True Ready IPVS serves clusterset IPs (backend auto, no kube-proxy answers)") {
+		t.Errorf("condition %q", got)
+	}
+	if err := f.agent.Ready(); err != nil {
+		t.Errorf("Ready: %v", err)
+	}
+	f.quiet()
+	g.quiet()
+	if answer, err := pod.Ask("tcp", "244.0.0.7:80"); err != nil || answer != "away 10.2.1.5" {
+		t.Errorf("pod to the clusterset IP: %q, %v", answer, err)
+	}
+
+	unready := slice("web", "east", 8080, "10.1.0.5", "10.1.0.6")
+	unready.Endpoints[0].Conditions.Ready = ptr.To(false)
+	f.apply(unready)
+	f.apply(slice("web", "west", 8080, "10.2.1.5"))
+	f.pass(none)
+	if got := list(worker); !strings.Contains(got, "-> 10.1.0.6:8080 Masq 1 0 0 -> 10.2.1.5:8080 Masq 1 0 0") || strings.Contains(got, "10.1.0.5") {
+		t.Errorf("ipvsadm: %q", got)
+	}
+	lost := remote("east", "10.1.0.0/16")
+	lost.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNoLink}}
+	f.apply(lost)
+	f.pass(none)
+	if got := list(worker); strings.Contains(got, "10.1.0.6") || !strings.Contains(got, "10.2.1.5") {
+		t.Errorf("with east unreachable: %q", got)
+	}
+	f.apply(remote("east", "10.1.0.0/16"))
+	f.pass(none)
+	if got := list(worker); !strings.Contains(got, "10.1.0.6") {
+		t.Errorf("with east back: %q", got)
+	}
+	f.quiet()
+
+	f.restart()
+	f.pass(none)
+	if n := f.writes(); n != 0 {
+		t.Errorf("a restarted agent wrote %v objects", n)
+	}
+	f.delete(imported("web", "244.0.0.7"))
+	f.restart() // it was deleted while nobody looked
+	f.pass(none)
+	if got := list(worker); got != "" {
+		t.Errorf("after the import went: %q", got)
+	}
+	if _, err := pod.Ask("tcp", "244.0.0.7:80"); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("after the import went: %v, want a refusal", err)
+	}
+	f.delete(clusterSet())
+	f.pass(none)
+	if got := f.condition(); !strings.HasPrefix(got, "False Pending there is no ClusterSet") {
+		t.Errorf("condition %q", got)
+	}
+	if diff := cmp.Diff(before, snapshot(worker)); diff != "" {
+		t.Errorf("after the cluster left (-before +after)\n%s", diff)
+	}
+}
+
+// snapshot is what the dataplane may change, by line. IPv6 addresses of the test's own links come when they like.
+func snapshot(node *testnet.Namespace) []string {
+	var all string
+	for _, command := range []string{
+		"ip rule", "ip -6 rule", "ip -4 route show table all", "ip -6 route show table all proto 148", "ip -br link",
+		"ip neigh show nud permanent", "nft list ruleset", "ipvsadm -Ln",
+	} {
+		args := strings.Fields(command)
+		all += node.Run(args[0], args[1:]...)
+	}
+	return strings.Split(all, "\n")
+}
+
+func TestCleanup(t *testing.T) {
+	worker, _, _, _ := newWorker(t)
+	worker.Run("ipvsadm", "-A", "-t", "10.96.0.1:443", "-s", "rr")
+	worker.Run("nft", "add table inet other; add chain inet other c")
+	worker.Run("ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.2", "table", "7474")
+	before := snapshot(worker)
+	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
+		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	f.pass(none)
+	if slices.Equal(snapshot(worker), before) {
+		t.Fatal("nothing was programmed")
+	}
+	for range 2 {
+		worker.Do(func() {
+			if err := Cleanup(t.Context()); err != nil {
+				t.Errorf("Cleanup: %v", err)
+			}
+		})
+		if diff := cmp.Diff(before, snapshot(worker)); diff != "" {
+			t.Errorf("after the clean-up (-before +after)\n%s", diff)
+		}
+	}
+}
+
+func TestRepair(t *testing.T) {
+	worker, _, _, _ := newWorker(t)
+	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
+		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	f.pass(none)
+	f.quiet()
+	want := snapshot(worker)
+	for _, tt := range []struct {
+		damage string
+		repair scope
+	}{
+		{"ipvsadm -C", services},
+		{"ip rule del pref 7474", everything},
+		{"nft delete table inet tombolo", everything},
+		{"nft flush set inet tombolo served4", everything},
+		{"ip link del tombolo-vx", everything},
+	} {
+		args := strings.Fields(tt.damage)
+		worker.Run(args[0], args[1:]...)
+		f.pass(tt.repair)
+		if diff := cmp.Diff(want, snapshot(worker)); diff != "" {
+			t.Errorf("after %s (-want +got)\n%s", tt.damage, diff)
+		}
+	}
+	f.quiet()
+	worker.Run("ipvsadm", "-A", "-t", "244.0.3.3:80", "-s", "rr")
+	f.pass(services)
+	if got := f.condition(); !strings.Contains(got, "True Ready") || !strings.Contains(got, "left alone: TCP 244.0.3.3:80") {
+		t.Errorf("with a foreign virtual service: condition %q", got)
+	}
+}
+
+func TestBadInputChangesNothing(t *testing.T) {
+	worker, _, _, _ := newWorker(t)
+	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
+		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	f.pass(none)
+	good := snapshot(worker)
+	for name, tt := range map[string]struct {
+		edit func(*v1alpha1.ClusterSet)
+		want string
+	}{
+		"VIP CIDR holds the pods": {func(c *v1alpha1.ClusterSet) { c.Spec.VIPCIDRs = []v1alpha1.CIDR{"10.2.0.0/16"} },
+			"False CIDROverlap the VIP CIDR 10.2.0.0/16 overlaps 10.2."},
+		"VIP CIDR holds a remote cluster": {func(c *v1alpha1.ClusterSet) { c.Spec.VIPCIDRs = []v1alpha1.CIDR{"10.1.8.0/24"} },
+			"False CIDROverlap the VIP CIDR 10.1.8.0/24 overlaps 10.1.0.0/16"},
+		"not accepted": {func(c *v1alpha1.ClusterSet) {
+			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
+			c.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonCIDROverlap, Message: "services"}}
+		}, "False CIDROverlap the ClusterSet is not accepted (CIDROverlap): services"},
+		"backend nftables": {func(c *v1alpha1.ClusterSet) { c.Spec.Dataplane.Backend = v1alpha1.BackendNFTables },
+			`False NotSupported backend "nftables" is not in this build: set backend to "auto" or "ipvs"`},
+	} {
+		bad := clusterSet()
+		tt.edit(bad)
+		f.applyStatus(bad)
+		f.pass(everything)
+		if got := f.condition(); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s: condition %q, want %q", name, got, tt.want)
+		}
+		if diff := cmp.Diff(good, snapshot(worker)); diff != "" {
+			t.Errorf("%s: the kernel changed (-before +after)\n%s", name, diff)
+		}
+		if f.agent.Ready() == nil {
+			t.Errorf("%s: the agent is ready", name)
+		}
+		f.applyStatus(clusterSet())
+		f.pass(none)
+		if got := f.condition(); !strings.HasPrefix(got, "True") {
+			t.Errorf("%s, mended: condition %q", name, got)
+		}
+	}
+}
+
+// applyStatus writes spec and status.
+func (f *fixture) applyStatus(set *v1alpha1.ClusterSet) {
+	f.t.Helper()
+	status := set.Status
+	f.apply(set)
+	set.Status = status
+	if err := f.client.Status().Update(f.t.Context(), set); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// TestWithoutNetAdmin: an agent whose thread has lost the capability says so, and heals when it has it.
+func TestWithoutNetAdmin(t *testing.T) {
+	worker, _, _, _ := newWorker(t)
+	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	worker.Do(func() {
+		dropNetAdmin(t)
+		f.agent.pass(t.Context(), none)
+	})
+	if got := f.condition(); !strings.HasPrefix(got, "False NotPermitted the dataplane may not change the network: it needs the capability NET_ADMIN") {
+		t.Errorf("condition %q", got)
+	}
+	f.agent.node.close()
+	f.pass(everything)
+	if got := f.condition(); !strings.HasPrefix(got, "True Ready") {
+		t.Errorf("with the capability: condition %q", got)
+	}
+	if got := list(worker); !strings.Contains(got, "244.0.0.7:80") {
+		t.Errorf("ipvsadm: %q", got)
+	}
+}
+
+// TestChangeOfVIPCIDR: what was served in the old block goes, also after a restart.
+func TestChangeOfVIPCIDR(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		worker, _, _, _ := newWorker(t)
+		f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+		f.pass(none)
+		moved := clusterSet()
+		moved.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.7.0.0/16"}
+		f.applyStatus(moved)
+		f.apply(imported("web", "243.7.0.7", web80))
+		if restart {
+			f.restart()
+		}
+		f.pass(none)
+		f.pass(services)
+		if got, want := list(worker), "TCP 243.7.0.7:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 0 0"; got != want {
+			t.Errorf("restart %t: ipvsadm %q, want %q", restart, got, want)
+		}
+		if got := worker.Run("ip", "route", "show", "table", "local", "proto", "148"); strings.Contains(got, "244.0.0.0") || !strings.Contains(got, "243.7.0.0/16") {
+			t.Errorf("restart %t: local routes %s", restart, got)
+		}
+		f.quiet()
+	}
+}
+
+// dropNetAdmin takes CAP_NET_ADMIN from this thread's effective set.
+func dropNetAdmin(t *testing.T) {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		t.Fatal(err)
+	}
+	data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		t.Fatal(err)
+	}
+}
