@@ -31,6 +31,6 @@ dataplane as DaemonSets.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newGatewayCommand(), newDataplaneCommand())
+	root.AddCommand(newOperatorCommand(), newGatewayCommand(), newDataplaneCommand())
 	return root
 }

@@ -1,0 +1,155 @@
+// Package clusterset owns the status of the ClusterSet: whether what it says makes sense here, how things stand with
+// the hub, and what the hub says of this cluster. It does not connect (package hub does) and acts on nothing.
+package clusterset
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/retry"
+)
+
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
+
+// recheck is how often addresses are compared again: Services and ServiceCIDRs are not waited for.
+const recheck = 30 * time.Second
+
+// Reconciler keeps the status of the one ClusterSet.
+type Reconciler struct {
+	Client client.Client // required, of this cluster, cached
+	Hub    *hub.Hub      // required
+	InUse  inuse.Reader  // required
+}
+
+// SetUp adds the controller to the manager.
+func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
+	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("clusterset").
+		WithOptions(retry.Options(1)).
+		For(&v1alpha1.ClusterSet{}).
+		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(theOne), changed).
+		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(theOne), builder.WithPredicates(inuse.NodeChanged())).
+		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return theOne(ctx, nil) })).
+		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, theOne, predicate.GenerationChangedPredicate{})).
+		Complete(r)
+}
+
+func theOne(context.Context, client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: v1alpha1.ClusterSetName}}}
+}
+
+// Reconcile writes the status if it differs.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	have := &v1alpha1.ClusterSet{}
+	if err := r.Client.Get(ctx, request.NamespacedName, have); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	want := have.DeepCopy()
+	if err := r.fromHub(ctx, &want.Status); err != nil {
+		return reconcile.Result{}, err
+	}
+	refusal, err := r.refusal(ctx, want)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	for _, c := range []metav1.Condition{accepted(refusal), hubConnected(r.Hub.Status())} {
+		c.ObservedGeneration = have.Generation
+		meta.SetStatusCondition(&want.Status.Conditions, c)
+	}
+	if !equality.Semantic.DeepEqual(have.Status, want.Status) {
+		if err := r.Client.Status().Patch(ctx, want, client.MergeFrom(have)); err != nil {
+			return reconcile.Result{}, fmt.Errorf("writing the status of ClusterSet %s: %w", have.Name, err)
+		}
+	}
+	return reconcile.Result{RequeueAfter: recheck}, nil
+}
+
+// fromHub fills in what the hub says of this cluster. Without a hub, what was known stays.
+func (r *Reconciler) fromHub(ctx context.Context, status *v1alpha1.ClusterSetStatus) error {
+	view, err := r.Hub.View()
+	if err != nil {
+		return nil //nolint:nilerr // the condition HubConnected says so
+	}
+	members, err := view.Members(ctx)
+	if err != nil {
+		return err
+	}
+	status.Members = 0
+	for _, m := range members {
+		if m.Spec.Removed {
+			continue
+		}
+		status.Members++
+		if m.Name == string(view.Cluster) {
+			status.Index, status.CIDRs = m.Spec.Index, m.Spec.CIDRs
+			status.Region, status.ZoneDomain = m.Spec.Region, m.Spec.ZoneDomain
+		}
+	}
+	return nil
+}
+
+// refusal says what is wrong with the ClusterSet, the worst first; nil: nothing.
+func (r *Reconciler) refusal(ctx context.Context, set *v1alpha1.ClusterSet) (*mcs.Refusal, error) {
+	blocks, err := r.InUse.Blocks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range mcs.Prefixes(set.Status.CIDRs) {
+		blocks = append(blocks, mcs.Block{Prefix: p, Owner: fmt.Sprintf("Member %s, this cluster", set.Spec.ClusterID)})
+	}
+	remotes := &v1alpha1.RemoteClusterList{}
+	if err := r.Client.List(ctx, remotes); err != nil {
+		return nil, fmt.Errorf("listing RemoteClusters: %w", err)
+	}
+	for _, remote := range remotes.Items {
+		for _, p := range mcs.Prefixes(remote.Spec.CIDRs) {
+			blocks = append(blocks, mcs.Block{Prefix: p, Owner: "Member " + remote.Name})
+		}
+	}
+	if refusal := mcs.RefuseClusterSet(&set.Spec, blocks); refusal != nil {
+		return refusal, nil
+	}
+	return mcs.Unsupported(&set.Spec), nil
+}
+
+func accepted(refusal *mcs.Refusal) metav1.Condition {
+	if refusal == nil {
+		return metav1.Condition{
+			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,
+			Message: "the ClusterSet fits beside what is in use",
+		}
+	}
+	return metav1.Condition{
+		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: refusal.Reason, Message: refusal.Message,
+	}
+}
+
+func hubConnected(s hub.Status) metav1.Condition {
+	status := metav1.ConditionFalse
+	switch {
+	case s.Connected():
+		status = metav1.ConditionTrue
+	case s.Reason == v1alpha1.ReasonPending:
+		status = metav1.ConditionUnknown
+	}
+	return metav1.Condition{Type: v1alpha1.ConditionHubConnected, Status: status, Reason: s.Reason, Message: s.Message}
+}

@@ -1,0 +1,167 @@
+// Package endpointslice owns the imported EndpointSlices: one for each slice on the hub of a cluster that the
+// ServiceImport counts as exporter (package serviceimport decides that), with one write for each change. It does not
+// touch slices that tombolo did not write, and publishes none (package export does).
+package endpointslice
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/retry"
+)
+
+// Reconciler keeps one imported slice; its name is that of the slice on the hub.
+type Reconciler struct {
+	Client client.Client // required, of this cluster, cached
+	Hub    *hub.Hub      // required
+}
+
+// Reconcile makes the imported slice what the hub's is, and deletes it when its cluster no longer exports the Service,
+// or has other slices in its place.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	view, err := r.Hub.View()
+	if err != nil {
+		return reconcile.Result{}, nil //nolint:nilerr // what is imported stays; a change of the connection brings us back
+	}
+	have, err := r.slice(ctx, request)
+	if err != nil || (have != nil && !ours(have)) {
+		return reconcile.Result{}, err
+	}
+	published, err := view.Slice(ctx, request.Name)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if published != nil && published.Labels[v1alpha1.LabelNamespace] == request.Namespace {
+		return retry.Result(r.bring(ctx, view, have, published))
+	}
+	if have == nil {
+		return reconcile.Result{}, nil
+	}
+	return retry.Result(r.drop(ctx, view, have))
+}
+
+// bring makes the imported slice what the published one is, or deletes it where nothing is imported from there.
+func (r *Reconciler) bring(ctx context.Context, view hub.View, have, published *discoveryv1.EndpointSlice) error {
+	cluster := mcs.SourceCluster(published.Labels)
+	owner, err := r.owner(ctx, published.Labels[v1alpha1.LabelNamespace], published.Labels[v1alpha1.LabelServiceName])
+	if err != nil {
+		return err
+	}
+	if owner == nil || !mcs.ImportsFrom(owner, cluster) {
+		return r.delete(ctx, have)
+	}
+	cidrs, known, err := r.approved(ctx, view, cluster)
+	if err != nil || !known {
+		return err
+	}
+	want := mcs.ImportedSlice(published, owner, cidrs, cluster == view.Cluster)
+	switch {
+	case have == nil:
+		return r.Client.Create(ctx, want)
+	case have.AddressType != want.AddressType: // immutable: a new one comes in the next round
+		return r.delete(ctx, have)
+	case mcs.SameSlice(have, want):
+		return nil
+	}
+	want.ResourceVersion = have.ResourceVersion
+	return r.Client.Update(ctx, want)
+}
+
+// drop deletes a slice that the hub no longer has, if that can be believed: its cluster no longer exports the Service,
+// or still publishes another slice of the same family. A cluster never withdraws the last one of a Service that it
+// exports, so that is the hub's loss.
+func (r *Reconciler) drop(ctx context.Context, view hub.View, have *discoveryv1.EndpointSlice) error {
+	cluster, name := mcs.SourceCluster(have.Labels), have.Labels[v1alpha1.LabelServiceName]
+	owner, err := r.owner(ctx, have.Namespace, name)
+	if err != nil {
+		return err
+	}
+	if owner == nil || !mcs.ImportsFrom(owner, cluster) {
+		return r.delete(ctx, have)
+	}
+	member, err := view.Member(ctx, cluster)
+	if err != nil || member == nil || !view.Authoritative {
+		return err
+	}
+	export, err := view.Export(ctx, cluster, have.Namespace, name)
+	if err != nil || export == nil {
+		return err
+	}
+	others, err := view.Slices(ctx, cluster, have.Namespace, name)
+	if err != nil || !hasFamily(others, have.AddressType) {
+		return err
+	}
+	return r.delete(ctx, have)
+}
+
+func hasFamily(all []discoveryv1.EndpointSlice, family discoveryv1.AddressType) bool {
+	return slices.ContainsFunc(all, func(s discoveryv1.EndpointSlice) bool { return s.AddressType == family })
+}
+
+// approved returns the CIDRs under which the cluster is seen from here. Not known: nothing may be changed.
+func (r *Reconciler) approved(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) ([]netip.Prefix, bool, error) {
+	member, err := view.Member(ctx, cluster)
+	if err != nil || member == nil {
+		return nil, false, err
+	}
+	if cluster == view.Cluster {
+		return mcs.Prefixes(member.Spec.CIDRs), true, nil
+	}
+	remote := &v1alpha1.RemoteCluster{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: string(cluster)}, remote); err != nil {
+		return nil, false, client.IgnoreNotFound(err)
+	}
+	return mcs.Prefixes(remote.Spec.CIDRs), true, nil
+}
+
+// owner returns the ServiceImport, nil if there is none, or none of ours, or it is going.
+func (r *Reconciler) owner(ctx context.Context, namespace, name string) (*mcsv1beta1.ServiceImport, error) {
+	owner := &mcsv1beta1.ServiceImport{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, owner); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("reading ServiceImport %s/%s: %w", namespace, name, err)
+	}
+	if !mcs.Ours(owner) || owner.DeletionTimestamp != nil {
+		return nil, nil
+	}
+	return owner, nil
+}
+
+func (r *Reconciler) slice(ctx context.Context, request reconcile.Request) (*discoveryv1.EndpointSlice, error) {
+	slice := &discoveryv1.EndpointSlice{}
+	if err := r.Client.Get(ctx, request.NamespacedName, slice); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("reading EndpointSlice %s: %w", request, err)
+	}
+	return slice, nil
+}
+
+// delete removes the slice; none is fine.
+func (r *Reconciler) delete(ctx context.Context, have *discoveryv1.EndpointSlice) error {
+	if have == nil {
+		return nil
+	}
+	if err := r.Client.Delete(ctx, have, client.Preconditions{UID: &have.UID}); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting EndpointSlice %s/%s: %w", have.Namespace, have.Name, err)
+	}
+	return nil
+}
+
+func ours(obj client.Object) bool {
+	return obj.GetLabels()[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy
+}

@@ -1,0 +1,185 @@
+// Package heartbeat owns this member's Lease on the hub: it renews it, and says in it what the member exports, so that
+// others can tell an unexport from a hub that lost something. It does not export (package export does), and does not
+// judge the Leases of others (package serviceimport does).
+package heartbeat
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/retry"
+)
+
+const (
+	// renewal is how often the Lease is renewed at least.
+	renewal = 10 * time.Second
+	// leaseSeconds is after how many seconds without renewal the member counts as stale.
+	leaseSeconds = 40
+	// additions is how long new exports may wait to be in the Lease: they arrive in numbers, and nothing waits for them.
+	additions = time.Second
+)
+
+// Reconciler renews the Lease. There is one request, so never two reconciles at a time.
+type Reconciler struct {
+	Client client.Client // required, of this cluster, cached
+	Hub    *hub.Hub      // required
+	Now    func() time.Time
+}
+
+// SetUp adds the controller to the manager.
+func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("heartbeat").
+		WithOptions(retry.Options(1)).
+		WatchesRawSource(r.Hub.OnChange(func(context.Context) []reconcile.Request { return theRequest() })).
+		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ifOurs)).
+		WatchesRawSource(r.Hub.Watch(&coordinationv1.Lease{}, r.ifOurs)).
+		Complete(r)
+}
+
+func theRequest() []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: "heartbeat"}}}
+}
+
+func (r *Reconciler) ifOurs(_ context.Context, obj client.Object) []reconcile.Request {
+	view, err := r.Hub.View()
+	if err != nil || mcs.SourceCluster(obj.GetLabels()) != view.Cluster {
+		return nil
+	}
+	return theRequest()
+}
+
+// Reconcile renews the Lease if it is time, or at once if there is less to be confirmed than it says.
+func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	view, err := r.Hub.View()
+	if err != nil || !view.Authoritative || view.Removed {
+		return reconcile.Result{}, nil //nolint:nilerr // a change of the connection brings us back
+	}
+	have, err := view.Heartbeat(ctx, view.Cluster)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	annotations, err := r.annotations(ctx, view, have)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	now := r.Now()
+	if wait := due(have, annotations, now); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	if err := write(ctx, view, have, annotations, now); err != nil {
+		return retry.Result(err)
+	}
+	return reconcile.Result{RequeueAfter: renewal}, nil
+}
+
+// annotations are those of what this cluster means to export, once the hub has just that; until then, what the Lease
+// said before: a hub that lost our exports must not find that confirmed.
+func (r *Reconciler) annotations(ctx context.Context, view hub.View, have *coordinationv1.Lease) (map[string]string, error) {
+	meant, err := r.meant(ctx, view.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	there, err := view.ExportNames(ctx, view.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(meant)
+	slices.Sort(there)
+	if have == nil || slices.Equal(meant, there) {
+		return mcs.HeartbeatAnnotations(meant), nil
+	}
+	return ours(have.Annotations), nil
+}
+
+// meant are the names on the hub of all that this cluster means to export.
+func (r *Reconciler) meant(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
+	exports := &mcsv1beta1.ServiceExportList{}
+	if err := r.Client.List(ctx, exports); err != nil {
+		return nil, fmt.Errorf("listing ServiceExports: %w", err)
+	}
+	var names []string
+	for _, e := range exports.Items {
+		service := &corev1.Service{}
+		if err := r.Client.Get(ctx, client.ObjectKeyFromObject(&e), service); apierrors.IsNotFound(err) {
+			service = nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading Service %s/%s: %w", e.Namespace, e.Name, err)
+		}
+		if _, _, valid := mcs.ValidateExport(e.Namespace, e.Name, service); valid && e.DeletionTimestamp == nil {
+			names = append(names, v1alpha1.HubName(cluster, e.Namespace, e.Name))
+		}
+	}
+	return names, nil
+}
+
+// due is how long the renewal can wait; zero or less: it cannot.
+func due(have *coordinationv1.Lease, annotations map[string]string, now time.Time) time.Duration {
+	if have == nil || have.Spec.RenewTime == nil {
+		return 0
+	}
+	after := renewal
+	if !maps.Equal(ours(have.Annotations), annotations) {
+		after = 0
+		if count(annotations) > count(have.Annotations) {
+			after = additions
+		}
+	}
+	return have.Spec.RenewTime.Add(after).Sub(now)
+}
+
+func count(annotations map[string]string) int {
+	n, err := strconv.Atoi(annotations[v1alpha1.AnnotationExportsCount])
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func ours(annotations map[string]string) map[string]string {
+	picked := map[string]string{}
+	for _, key := range []string{v1alpha1.AnnotationExportsCount, v1alpha1.AnnotationExportsDigest} {
+		if value, ok := annotations[key]; ok {
+			picked[key] = value
+		}
+	}
+	return picked
+}
+
+func write(ctx context.Context, view hub.View, have *coordinationv1.Lease, annotations map[string]string, now time.Time) error {
+	want := &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:   view.Namespace,
+			Name:        v1alpha1.LeaseName(view.Cluster),
+			Labels:      map[string]string{v1alpha1.LabelSourceCluster: string(view.Cluster)},
+			Annotations: annotations,
+		},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity:       ptr.To(string(view.Cluster)),
+			LeaseDurationSeconds: ptr.To[int32](leaseSeconds),
+			RenewTime:            &metav1.MicroTime{Time: now},
+		},
+	}
+	if have == nil {
+		return view.Writer.Create(ctx, want)
+	}
+	want.ResourceVersion = have.ResourceVersion
+	return view.Writer.Update(ctx, want)
+}

@@ -1,0 +1,120 @@
+package hub
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// checkTimeout is how long one question to the hub may take.
+const checkTimeout = 5 * time.Second
+
+// cachedKinds are the kinds that we read on the hub.
+func cachedKinds() []client.Object {
+	return []client.Object{
+		&v1alpha1.Member{}, &v1alpha1.GatewayNode{}, &v1alpha1.ExportedService{},
+		&discoveryv1.EndpointSlice{}, &coordinationv1.Lease{},
+	}
+}
+
+func cachedLists() []client.ObjectList {
+	return []client.ObjectList{
+		&v1alpha1.MemberList{}, &v1alpha1.GatewayNodeList{}, &v1alpha1.ExportedServiceList{},
+		&discoveryv1.EndpointSliceList{}, &coordinationv1.LeaseList{},
+	}
+}
+
+// probe asks whether the hub is there, lets us in and is the one of our clusterset: one read of its namespace. A Status
+// without reason says yes.
+func (a access) probe(ctx context.Context, reader client.Reader) Status {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	namespace := &corev1.Namespace{}
+	if err := reader.Get(ctx, client.ObjectKey{Name: a.namespace}, namespace); err != nil {
+		if apierrors.IsNotFound(err) {
+			return Status{v1alpha1.ReasonNotAuthoritative, fmt.Sprintf(
+				"hub %s has no namespace %s: check ClusterSet.spec.hub.server, and the key namespace of the hub's Secret; what is imported stays",
+				a.server, a.namespace)}
+		}
+		return a.explain(fmt.Sprintf("namespace %s", a.namespace), err)
+	}
+	id, labelled := namespace.Labels[v1alpha1.LabelClusterSet]
+	switch {
+	case namespace.DeletionTimestamp != nil:
+		return Status{v1alpha1.ReasonNotAuthoritative, fmt.Sprintf(
+			"namespace %s of hub %s is being deleted: what is imported stays", a.namespace, a.server)}
+	case !labelled:
+		return Status{v1alpha1.ReasonNotAuthoritative, fmt.Sprintf(
+			"namespace %s of hub %s lacks the label %s, so it is no hub's: set the label to %s if it is; what is imported stays",
+			a.namespace, a.server, v1alpha1.LabelClusterSet, a.clusterSetID)}
+	case id != a.clusterSetID:
+		return Status{v1alpha1.ReasonNotAuthoritative, fmt.Sprintf(
+			"namespace %s of hub %s belongs to clusterset %s, but ClusterSet.spec.clusterSetID is %s: correct one of them; what is imported stays",
+			a.namespace, a.server, id, a.clusterSetID)}
+	}
+	return Status{}
+}
+
+// check asks what probe asks, and whether the hub serves the kinds that we need and lets us read them.
+func (a access) check(ctx context.Context, reader client.Reader) Status {
+	if status := a.probe(ctx, reader); status.Reason != "" {
+		return status
+	}
+	for _, list := range cachedLists() {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		err := reader.List(ctx, list, client.InNamespace(a.namespace), client.Limit(1))
+		cancel()
+		if err != nil {
+			return a.explain(fmt.Sprintf("%T", list), err)
+		}
+	}
+	return Status{}
+}
+
+// explain makes a status of what the hub, or the network, said about reading what.
+func (a access) explain(what string, err error) Status {
+	what = strings.TrimSuffix(what[strings.LastIndexByte(what, '.')+1:], "List")
+	var unknownAuthority x509.UnknownAuthorityError
+	switch {
+	case apierrors.IsUnauthorized(err):
+		return Status{v1alpha1.ReasonUnauthorized, fmt.Sprintf(
+			"hub %s refuses the token: put a valid token of ServiceAccount %s into the hub's Secret; what is imported stays",
+			a.server, v1alpha1.MemberServiceAccount(a.cluster))}
+	case apierrors.IsForbidden(err):
+		return Status{v1alpha1.ReasonUnauthorized, fmt.Sprintf(
+			"hub %s does not let us read %s in namespace %s: bind ServiceAccount %s to the Role tombolo-member there, and check that the token is its own",
+			a.server, what, a.namespace, v1alpha1.MemberServiceAccount(a.cluster))}
+	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+		return Status{v1alpha1.ReasonCRDsMissing, fmt.Sprintf(
+			"hub %s does not serve the kind %s: install tombolo's kinds there with `kubectl apply -k config/hub`", a.server, what)}
+	case errors.As(err, &unknownAuthority):
+		return Status{v1alpha1.ReasonUnreachable, fmt.Sprintf(
+			"hub %s has a certificate that the key ca.crt of the hub's Secret does not vouch for: put the hub's own ca.crt there; what is imported stays",
+			a.server)}
+	}
+	return Status{v1alpha1.ReasonUnreachable, fmt.Sprintf(
+		"hub %s cannot be reached (%v): check ClusterSet.spec.hub.server and the network; what is imported stays", a.server, rootCause(err))}
+}
+
+// rootCause is the innermost error: what went wrong, without the ports and times that would make each message new.
+func rootCause(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,128 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// syncTimeout is how long the first listing of the hub may take.
+const syncTimeout = 30 * time.Second
+
+// Indexes of the hub's cache.
+const (
+	indexCluster = "cluster" // objects by source cluster
+	indexService = "service" // EndpointSlices by serviceKey
+)
+
+// session is one connection with the hub and a synced cache of its namespace.
+type session struct {
+	access access
+	reader client.Reader // of the cache
+	direct client.Client // of the hub itself
+	cache  cache.Cache
+	cancel context.CancelFunc
+	done   chan struct{} // closed when the cache has stopped
+}
+
+// openSession returns once the cache has synced; the cache then runs until close or the end of ctx.
+func openSession(ctx context.Context, a access, w *way, direct client.Client, scheme *runtime.Scheme) (*session, error) {
+	c, err := cache.New(w.config, cache.Options{
+		HTTPClient:                  w.http,
+		Scheme:                      scheme,
+		Mapper:                      direct.RESTMapper(),
+		DefaultNamespaces:           map[string]cache.Config{a.namespace: {}},
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ReaderFailOnMissingInformer: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the cache of hub %s: %w", a.server, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &session{access: a, reader: c, direct: direct, cache: c, cancel: cancel, done: make(chan struct{})}
+	if err := s.index(ctx); err != nil {
+		cancel()
+		return nil, err
+	}
+	go func() {
+		defer close(s.done)
+		_ = c.Start(ctx) // its only error is that it was started twice
+	}()
+	syncCtx, cancelSync := context.WithTimeout(ctx, syncTimeout)
+	defer cancelSync()
+	if !c.WaitForCacheSync(syncCtx) {
+		s.close()
+		return nil, fmt.Errorf("listing namespace %s of hub %s: not done after %v", a.namespace, a.server, syncTimeout)
+	}
+	return s, nil
+}
+
+func (s *session) close() {
+	s.cancel()
+	<-s.done
+}
+
+// index makes the informers of every kind that we read, with the indexes that views use.
+func (s *session) index(ctx context.Context) error {
+	for _, kind := range cachedKinds() {
+		if _, err := s.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false)); err != nil {
+			return fmt.Errorf("watching %T on hub %s: %w", kind, s.access.server, err)
+		}
+		if err := s.cache.IndexField(ctx, kind, indexCluster, bySourceCluster); err != nil {
+			return fmt.Errorf("indexing %T: %w", kind, err)
+		}
+	}
+	return s.cache.IndexField(ctx, &discoveryv1.EndpointSlice{}, indexService, byService)
+}
+
+func bySourceCluster(obj client.Object) []string {
+	return []string{obj.GetLabels()[v1alpha1.LabelSourceCluster]}
+}
+
+func byService(obj client.Object) []string {
+	l := obj.GetLabels()
+	return []string{serviceKey(l[v1alpha1.LabelSourceCluster], l[v1alpha1.LabelNamespace], l[v1alpha1.LabelServiceName])}
+}
+
+func serviceKey(cluster, namespace, name string) string {
+	return cluster + "/" + namespace + "/" + name
+}
+
+// membership says what the hub's Member for this cluster makes of the connection.
+func (s *session) membership(ctx context.Context) (Status, error) {
+	member := &v1alpha1.Member{}
+	key := client.ObjectKey{Namespace: s.access.namespace, Name: string(s.access.cluster)}
+	if err := s.reader.Get(ctx, key, member); err != nil {
+		if apierrors.IsNotFound(err) {
+			return Status{v1alpha1.ReasonNotAMember, fmt.Sprintf(
+				"hub %s has no Member %s: the clusterset's admin creates it; until then nothing is exported, and what is imported stays",
+				s.access.server, key)}, nil
+		}
+		return Status{}, fmt.Errorf("reading Member %s: %w", key, err)
+	}
+	if member.Spec.Removed {
+		return Status{v1alpha1.ReasonRemoved, fmt.Sprintf(
+			"the clusterset's admin has removed this cluster: Member %s on hub %s has spec.removed", key, s.access.server)}, nil
+	}
+	return Status{v1alpha1.ReasonConnected, fmt.Sprintf(
+		"in step with namespace %s of hub %s", s.access.namespace, s.access.server)}, nil
+}
+
+// attach delivers the cache's objects, present and future, to the subscription.
+func (s *session) attach(sub *subscription) error {
+	informer, err := s.cache.GetInformer(sub.ctx, sub.kind)
+	if err != nil {
+		return fmt.Errorf("watching %T on hub %s: %w", sub.kind, s.access.server, err)
+	}
+	events := &source.Informer{Informer: informer, Handler: sub.handler, Predicates: sub.predicates}
+	return events.Start(sub.ctx, sub.queue)
+}

@@ -1,0 +1,121 @@
+// Package inuse owns what is known of the addresses that this cluster itself uses: pods, Services and nodes. It judges
+// nothing (package mcs does).
+package inuse
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+)
+
+// +kubebuilder:rbac:groups="",resources=nodes;services,verbs=get;list;watch
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=servicecidrs,verbs=list
+
+// Reader reads what is in use.
+type Reader struct {
+	Cached client.Reader // required: Nodes and Services
+	// Direct reads ServiceCIDRs, which Kubernetes before 1.33 does not serve: a cache would wait for them in vain.
+	Direct client.Reader // required
+}
+
+// Blocks returns the ranges that are in use, with what uses each.
+func (r Reader) Blocks(ctx context.Context) ([]mcs.Block, error) {
+	nodes, err := r.nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ranges, err := r.serviceCIDRs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	services, err := r.clusterIPs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(nodes, ranges...), services...), nil
+}
+
+func (r Reader) nodes(ctx context.Context) ([]mcs.Block, error) {
+	list := &corev1.NodeList{}
+	if err := r.Cached.List(ctx, list); err != nil {
+		return nil, fmt.Errorf("listing Nodes: %w", err)
+	}
+	var blocks []mcs.Block
+	for _, node := range list.Items {
+		for _, cidr := range node.Spec.PodCIDRs {
+			blocks = appendPrefix(blocks, cidr, fmt.Sprintf("the pods of node %s (Node.spec.podCIDRs)", node.Name))
+		}
+		for _, address := range node.Status.Addresses {
+			if address.Type == corev1.NodeInternalIP {
+				blocks = appendAddr(blocks, address.Address, "node "+node.Name)
+			}
+		}
+	}
+	return blocks, nil
+}
+
+func (r Reader) serviceCIDRs(ctx context.Context) ([]mcs.Block, error) {
+	list := &networkingv1.ServiceCIDRList{}
+	if err := r.Direct.List(ctx, list); err != nil {
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("listing ServiceCIDRs: %w", err)
+	}
+	var blocks []mcs.Block
+	for _, item := range list.Items {
+		for _, cidr := range item.Spec.CIDRs {
+			blocks = appendPrefix(blocks, cidr, "the Services (ServiceCIDR "+item.Name+")")
+		}
+	}
+	return blocks, nil
+}
+
+// clusterIPs tell where Services are, also where there are no ServiceCIDRs.
+func (r Reader) clusterIPs(ctx context.Context) ([]mcs.Block, error) {
+	list := &corev1.ServiceList{}
+	if err := r.Cached.List(ctx, list); err != nil {
+		return nil, fmt.Errorf("listing Services: %w", err)
+	}
+	var blocks []mcs.Block
+	for i := range list.Items {
+		for _, ip := range list.Items[i].Spec.ClusterIPs {
+			blocks = appendAddr(blocks, ip, "Service "+client.ObjectKeyFromObject(&list.Items[i]).String())
+		}
+	}
+	return blocks, nil
+}
+
+func appendPrefix(blocks []mcs.Block, text, owner string) []mcs.Block {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return append(blocks, mcs.Block{Prefix: p.Masked(), Owner: owner})
+	}
+	return blocks
+}
+
+func appendAddr(blocks []mcs.Block, text, owner string) []mcs.Block {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return append(blocks, mcs.Block{Prefix: netip.PrefixFrom(a, a.BitLen()), Owner: owner})
+	}
+	return blocks // "None", of a headless Service
+}
+
+// NodeChanged lets through what changes which addresses a node and its pods have.
+func NodeChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld.(*corev1.Node), e.ObjectNew.(*corev1.Node)
+		return !equality.Semantic.DeepEqual(before.Spec.PodCIDRs, after.Spec.PodCIDRs) ||
+			!equality.Semantic.DeepEqual(before.Status.Addresses, after.Status.Addresses)
+	}}
+}

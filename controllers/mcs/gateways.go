@@ -1,0 +1,79 @@
+package mcs
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// FreeLane is the smallest lane that none of the GatewayNodes holds; false if all are held.
+func FreeLane(nodes []v1alpha1.GatewayNode) (v1alpha1.Lane, bool) {
+	held := map[v1alpha1.Lane]bool{}
+	for _, n := range nodes {
+		if n.Status.Lane != nil {
+			held[*n.Status.Lane] = true
+		}
+	}
+	for lane := range v1alpha1.Lane(v1alpha1.MaxLanes) {
+		if !held[lane] {
+			return lane, true
+		}
+	}
+	return 0, false
+}
+
+// RemoteGateways are the gateways that a cluster published, those with a lane, by lane. One whose tunnel addresses lie
+// outside blocks, its Member's, is left out, and the refusal names it. Of two that claim one lane the lower name stays.
+func RemoteGateways(nodes []v1alpha1.GatewayNode, blocks []netip.Prefix) ([]v1alpha1.RemoteGateway, *Refusal) {
+	var gateways []v1alpha1.RemoteGateway
+	var wrong []string
+	for _, n := range nodes {
+		if n.Status.Lane == nil {
+			continue
+		}
+		if addr, outside := outsideOf(blocks, n.Spec.TunnelAddresses); outside {
+			wrong = append(wrong, fmt.Sprintf("%s (%s)", n.Spec.NodeName, addr))
+			continue
+		}
+		gateways = append(gateways, v1alpha1.RemoteGateway{
+			Name:            n.Spec.NodeName,
+			Lane:            *n.Status.Lane,
+			PublicKey:       n.Spec.PublicKey,
+			Endpoints:       n.Spec.Endpoints,
+			TunnelAddresses: n.Spec.TunnelAddresses,
+		})
+	}
+	slices.SortFunc(gateways, func(a, b v1alpha1.RemoteGateway) int {
+		return cmp.Or(cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Name, b.Name))
+	})
+	gateways = slices.CompactFunc(gateways, func(a, b v1alpha1.RemoteGateway) bool { return a.Lane == b.Lane })
+	if len(wrong) == 0 {
+		return gateways, nil
+	}
+	slices.Sort(wrong)
+	return gateways, &Refusal{v1alpha1.ReasonInvalidTunnelAddress, fmt.Sprintf(
+		"tunnel addresses of gateways %s lie outside the cluster's block %s: set the same ClusterSet.spec.transitCIDR "+
+			"and clusterSetID in every member; until then these gateways are not used", strings.Join(wrong, ", "), join(blocks))}
+}
+
+func outsideOf(blocks []netip.Prefix, addresses []v1alpha1.IPAddress) (v1alpha1.IPAddress, bool) {
+	for _, a := range addresses {
+		addr, err := netip.ParseAddr(string(a))
+		if err != nil || !Contains(blocks, addr) {
+			return a, true
+		}
+	}
+	return "", false
+}
+
+func join(prefixes []netip.Prefix) string {
+	texts := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		texts = append(texts, p.String())
+	}
+	return strings.Join(texts, ", ")
+}

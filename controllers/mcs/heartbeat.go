@@ -1,0 +1,36 @@
+package mcs
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// HeartbeatAnnotations are what a member's Lease says of its exports: how many ExportedServices it has on the hub, and
+// a digest of their names, whose order does not matter.
+func HeartbeatAnnotations(names []string) map[string]string {
+	sorted := slices.Sorted(slices.Values(names))
+	sum := sha256.Sum256([]byte(strings.Join(sorted, "\n")))
+	return map[string]string{
+		v1alpha1.AnnotationExportsCount:  strconv.Itoa(len(sorted)),
+		v1alpha1.AnnotationExportsDigest: hex.EncodeToString(sum[:8]),
+	}
+}
+
+// HeartbeatConfirms tells whether the annotations of a member's Lease say that it exports just these.
+func HeartbeatConfirms(annotations map[string]string, names []string) bool {
+	for key, value := range HeartbeatAnnotations(names) {
+		if annotations[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// MassDeletion tells whether so much of what was imported from a cluster has gone from the hub that it may be the hub
+// that was lost: more than half. Then the member itself has to confirm it. imported and seen are numbers of Services.
+func MassDeletion(imported, seen int) bool { return 2*seen < imported }

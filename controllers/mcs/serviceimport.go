@@ -1,0 +1,64 @@
+package mcs
+
+import (
+	"maps"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// ServiceImportFor is the ServiceImport namespace/name of a merged import. vips are its clusterset IPs in the order of
+// families, which are the import's as far as this cluster serves them; a headless import has its own families and no IPs.
+func ServiceImportFor(namespace, name string, merged Import, vips []netip.Addr, families []corev1.IPFamily) *mcsv1beta1.ServiceImport {
+	labels := maps.Clone(merged.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[v1alpha1.LabelManagedBy] = v1alpha1.ManagedBy
+	wanted := &mcsv1beta1.ServiceImport{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:   namespace,
+			Name:        name,
+			Labels:      labels,
+			Annotations: maps.Clone(merged.Annotations),
+		},
+		Spec: *merged.Spec.DeepCopy(),
+	}
+	if merged.Spec.Type == mcsv1beta1.Headless {
+		return wanted
+	}
+	wanted.Spec.IPFamilies = families
+	for _, vip := range vips {
+		wanted.Spec.IPs = append(wanted.Spec.IPs, vip.String())
+	}
+	return wanted
+}
+
+// ClusterStatuses is status.clusters for these clusters.
+func ClusterStatuses(clusters []v1alpha1.ClusterID) []mcsv1beta1.ClusterStatus {
+	statuses := make([]mcsv1beta1.ClusterStatus, 0, len(clusters))
+	for _, c := range clusters {
+		statuses = append(statuses, mcsv1beta1.ClusterStatus{Cluster: string(c)})
+	}
+	return statuses
+}
+
+// ImportsFrom tells whether the ServiceImport counts the cluster among its exporters: only then is anything imported
+// for it from there.
+func ImportsFrom(serviceImport *mcsv1beta1.ServiceImport, cluster v1alpha1.ClusterID) bool {
+	for _, s := range serviceImport.Status.Clusters {
+		if s.Cluster == string(cluster) {
+			return true
+		}
+	}
+	return false
+}
+
+// Ours tells whether tombolo wrote the object: one without the label belongs to somebody else.
+func Ours(serviceImport *mcsv1beta1.ServiceImport) bool {
+	return serviceImport.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy
+}

@@ -1,0 +1,151 @@
+// Package operator owns how the operator is put together: one manager with every controller, leader election, health
+// and metrics. It decides nothing itself.
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/clusterset"
+	"github.com/tombolo-net/tombolo/controllers/endpointslice"
+	"github.com/tombolo-net/tombolo/controllers/export"
+	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
+	"github.com/tombolo-net/tombolo/controllers/heartbeat"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/remotecluster"
+	"github.com/tombolo-net/tombolo/controllers/serviceimport"
+)
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=tombolo-system,resources=leases,verbs=get;create;update;patch
+// +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,verbs=get;list;watch
+
+// leaseName is the Lease of the leader election.
+const leaseName = "tombolo-operator"
+
+// Config is what an operator needs.
+type Config struct {
+	REST      *rest.Config // required, of this cluster
+	Namespace string       // required, where the operator runs: ClusterSet's Secret, GatewayNodes, the leader's Lease
+	// ListenAddress is where /healthz, /readyz and /metrics are served.
+	ListenAddress string      // optional, default none
+	Logger        logr.Logger // required
+}
+
+// NewScheme returns a scheme with every kind that the operator reads or writes.
+func NewScheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	utilruntime.Must(mcsv1beta1.AddToScheme(scheme))
+	return scheme
+}
+
+// New returns an operator that Start runs. The only I/O that it does is to ask the API server which kinds it serves.
+func New(ctx context.Context, c Config) (manager.Manager, error) {
+	mgr, err := ctrl.NewManager(restConfig(c.REST), options(c))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the manager: %w", err)
+	}
+	h := hub.New(hub.Config{Local: mgr.GetCache(), Namespace: c.Namespace, Scheme: mgr.GetScheme()})
+	if err := mgr.Add(h); err != nil {
+		return nil, fmt.Errorf("adding the hub's connection: %w", err)
+	}
+	if err := addControllers(ctx, mgr, h, c.Namespace); err != nil {
+		return nil, fmt.Errorf("adding controllers: %w", err)
+	}
+	return mgr, addHealth(mgr)
+}
+
+// restConfig lets the API server's own priority and fairness limit us: a limit here would delay changes.
+func restConfig(given *rest.Config) *rest.Config {
+	config := rest.CopyConfig(given)
+	config.QPS = -1
+	config.UserAgent = "tombolo-operator"
+	return config
+}
+
+func options(c Config) ctrl.Options {
+	own := map[string]cache.Config{c.Namespace: {}}
+	address := c.ListenAddress
+	if address == "" {
+		address = "0" // none, to controller-runtime
+	}
+	return ctrl.Options{
+		Scheme: NewScheme(),
+		Logger: c.Logger,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Secret{}:        {Namespaces: own},
+				&v1alpha1.GatewayNode{}: {Namespaces: own},
+			},
+		},
+		Metrics:                       metricsserver.Options{BindAddress: address},
+		LeaderElection:                true,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       c.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       ptr.To(5 * time.Second),
+		BaseContext:                   func() context.Context { return logr.NewContext(context.Background(), c.Logger) },
+		// Names are constants, and two operators in one process, as in tests, share them.
+		Controller: config.Controller{SkipNameValidation: ptr.To(true), Logger: c.Logger},
+	}
+}
+
+func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, namespace string) error {
+	local := mgr.GetClient()
+	used := inuse.Reader{Cached: local, Direct: mgr.GetAPIReader()}
+	imports := &serviceimport.Reconciler{Client: local, Hub: h, Events: mgr.GetEventRecorder("tombolo-operator")}
+	return errors.Join(
+		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
+		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
+		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: namespace}).SetUp(mgr),
+		(&export.Reconciler{Client: local, Hub: h}).SetUp(mgr),
+		(&heartbeat.Reconciler{Client: local, Hub: h, Now: time.Now}).SetUp(mgr),
+		imports.SetUp(ctx, mgr),
+		(&endpointslice.Reconciler{Client: local, Hub: h}).SetUp(mgr),
+	)
+}
+
+// addHealth serves health beside the metrics. The operator is alive and ready while it runs, also as a stand-by and
+// without a hub: restarting it would mend neither.
+func addHealth(mgr manager.Manager) error {
+	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("ok\n")) // who asked has gone
+	})
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if err := mgr.AddMetricsServerExtraHandler(path, ok); err != nil {
+			return fmt.Errorf("serving %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// ValidateAddress says what is wrong with a listen address, host:port with the host optional.
+func ValidateAddress(address string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("listen address %q: want host:port or :port: %w", address, err)
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+// Package remotecluster owns this cluster's RemoteClusters: what it may believe of every other member, from the
+// admin's Members and the GatewayNodes that members publish, and the conditions Accepted and Reachable. Links are the
+// gateways' own to write.
+package remotecluster
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/retry"
+)
+
+// Reconciler keeps one RemoteCluster; its name is the cluster's ID.
+type Reconciler struct {
+	Client client.Client // required, of this cluster, cached
+	Hub    *hub.Hub      // required
+	InUse  inuse.Reader  // required
+}
+
+// Reconcile makes the RemoteCluster what its Member and gateways say, unless that is refused: then what is in use stays.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	have, err := r.remote(ctx, request.Name)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	view, err := r.Hub.View()
+	if err != nil { // nothing is learnt, but links come and go
+		return retry.Result(r.writeStatus(ctx, have, nil))
+	}
+	cluster := v1alpha1.ClusterID(request.Name)
+	member, err := view.Member(ctx, cluster)
+	switch {
+	case err != nil:
+		return reconcile.Result{}, err
+	case view.Removed, cluster == view.Cluster, member != nil && member.Spec.Removed:
+		return retry.Result(r.remove(ctx, have))
+	case member == nil:
+		return retry.Result(r.writeStatus(ctx, have, absent(view, request.Name)))
+	}
+	set, err := r.clusterSet(ctx)
+	if err != nil || set == nil {
+		return reconcile.Result{}, err
+	}
+	refusal, err := r.refusal(ctx, view, set, cluster)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	want, err := wanted(ctx, view, set, have, member, refusal)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	current, err := r.write(ctx, have, want.spec, request.Name)
+	if err != nil {
+		return retry.Result(err)
+	}
+	return retry.Result(r.writeStatus(ctx, current, want.accepted))
+}
+
+// refusal says why the member cannot be accepted, nil if it can.
+func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, cluster v1alpha1.ClusterID) (*mcs.Refusal, error) {
+	members, err := view.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := &v1alpha1.RemoteClusterList{}
+	if err := r.Client.List(ctx, list); err != nil {
+		return nil, fmt.Errorf("listing RemoteClusters: %w", err)
+	}
+	in := mcs.MembersInput{Own: view.Cluster, Members: members, InUse: map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{}}
+	for _, rc := range list.Items {
+		if len(rc.Spec.CIDRs) > 0 {
+			in.InUse[v1alpha1.ClusterID(rc.Name)] = rc.Spec
+		}
+	}
+	if in.Blocks, err = r.InUse.Blocks(ctx); err != nil {
+		return nil, err
+	}
+	in.Blocks = append(in.Blocks, mcs.OwnBlocks(&set.Spec)...)
+	if refusal, refused := mcs.RefuseMembers(in)[cluster]; refused {
+		return &refusal, nil
+	}
+	return nil, nil
+}
+
+// clusterSet returns the ClusterSet, nil if there is none.
+func (r *Reconciler) clusterSet(ctx context.Context) (*v1alpha1.ClusterSet, error) {
+	set := &v1alpha1.ClusterSet{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return set, nil
+}
+
+// wish is what a RemoteCluster should be.
+type wish struct {
+	spec     v1alpha1.RemoteClusterSpec
+	accepted *metav1.Condition
+}
+
+func wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *v1alpha1.RemoteCluster, member *v1alpha1.Member,
+	refusal *mcs.Refusal) (wish, error) {
+	spec := v1alpha1.RemoteClusterSpec{
+		Index:      member.Spec.Index,
+		CIDRs:      member.Spec.CIDRs,
+		Region:     member.Spec.Region,
+		ZoneDomain: member.Spec.ZoneDomain,
+	}
+	if refusal != nil { // what is in use stays; a newcomer gets nothing
+		if have == nil || len(have.Spec.CIDRs) == 0 {
+			return wish{v1alpha1.RemoteClusterSpec{Index: member.Spec.Index}, condition(refusal)}, nil
+		}
+		spec = have.Spec
+	}
+	nodes, err := view.Gateways(ctx, v1alpha1.ClusterID(member.Name))
+	if err != nil {
+		return wish{}, err
+	}
+	gateways, wrong := mcs.RemoteGateways(nodes, tunnelBlocks(set, spec.Index))
+	spec.Gateways = gateways
+	if refusal == nil {
+		refusal = wrong
+	}
+	return wish{spec, condition(refusal)}, nil
+}
+
+// tunnelBlocks are where the tunnel addresses of the member with that index lie.
+func tunnelBlocks(set *v1alpha1.ClusterSet, index int32) []netip.Prefix {
+	blocks := []netip.Prefix{v1alpha1.TransitBlock6(set.Spec.ClusterSetID, index)}
+	for _, transit := range mcs.Prefixes([]v1alpha1.CIDR{set.Spec.TransitCIDR}) {
+		if block, err := v1alpha1.TransitBlock(transit, index); err == nil {
+			blocks = append(blocks, block)
+		}
+	}
+	return blocks
+}
+
+func (r *Reconciler) remote(ctx context.Context, name string) (*v1alpha1.RemoteCluster, error) {
+	have := &v1alpha1.RemoteCluster{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, have); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("reading RemoteCluster %s: %w", name, err)
+	}
+	return have, nil
+}
+
+func (r *Reconciler) write(ctx context.Context, have *v1alpha1.RemoteCluster, spec v1alpha1.RemoteClusterSpec, name string) (*v1alpha1.RemoteCluster, error) {
+	if have == nil {
+		want := &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}
+		logf.FromContext(ctx).Info("member appeared", "index", spec.Index, "prefix", spec.CIDRs)
+		return want, r.Client.Create(ctx, want)
+	}
+	if equality.Semantic.DeepEqual(have.Spec, spec) {
+		return have, nil
+	}
+	want := have.DeepCopy()
+	want.Spec = spec
+	return want, r.Client.Update(ctx, want)
+}
+
+func (r *Reconciler) remove(ctx context.Context, have *v1alpha1.RemoteCluster) error {
+	if have == nil {
+		return nil
+	}
+	logf.FromContext(ctx).Info("member removed")
+	return client.IgnoreNotFound(r.Client.Delete(ctx, have))
+}

@@ -1,0 +1,87 @@
+package remotecluster
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+)
+
+// condition is Accepted for a refusal, nil meaning none.
+func condition(refusal *mcs.Refusal) *metav1.Condition {
+	if refusal == nil {
+		return &metav1.Condition{
+			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,
+			Message: "the member's index and CIDRs fit beside those in use",
+		}
+	}
+	return &metav1.Condition{
+		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: refusal.Reason, Message: refusal.Message,
+	}
+}
+
+// absent is Accepted for a cluster whose Member the hub does not have.
+func absent(view hub.View, name string) *metav1.Condition {
+	return &metav1.Condition{
+		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonNotAMember,
+		Message: fmt.Sprintf("the hub has no Member %s/%s: what is imported from it stays; create the Member again, "+
+			"or with spec.removed to take the cluster out", view.Namespace, name),
+	}
+}
+
+// reachable is the condition that the gateways' links amount to.
+func reachable(rc *v1alpha1.RemoteCluster) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}
+	up, total := 0, 0
+	for _, gateway := range rc.Status.Links {
+		for _, link := range gateway.Links {
+			total++
+			if link.State == v1alpha1.LinkUp {
+				up++
+			}
+		}
+	}
+	switch {
+	case up > 0:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonLinkUp, fmt.Sprintf("%d of %d links are up", up, total)
+	case len(rc.Spec.Gateways) == 0:
+		c.Reason = v1alpha1.ReasonNoGateways
+		c.Message = fmt.Sprintf("cluster %s publishes no gateway: label a node there %s=true", rc.Name, v1alpha1.LabelGateway)
+	case total == 0:
+		c.Reason = v1alpha1.ReasonNoLink
+		c.Message = fmt.Sprintf("no gateway of this cluster has a link: label a node %s=true, and see that the gateway runs there", v1alpha1.LabelGateway)
+	default:
+		c.Reason = v1alpha1.ReasonNoLink
+		c.Message = fmt.Sprintf("none of %d links is up: see status.links, and that UDP passes between the gateways", total)
+	}
+	return c
+}
+
+// writeStatus writes Accepted, unless it is nil, and Reachable, if they differ. The patch holds conditions only: links
+// are the gateways'.
+func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCluster, accepted *metav1.Condition) error {
+	if current == nil {
+		return nil
+	}
+	want := current.DeepCopy()
+	for _, c := range []*metav1.Condition{accepted, new(reachable(current))} {
+		if c != nil {
+			c.ObservedGeneration = current.Generation
+			meta.SetStatusCondition(&want.Status.Conditions, *c)
+		}
+	}
+	if equality.Semantic.DeepEqual(current.Status, want.Status) {
+		return nil
+	}
+	if err := r.Client.Status().Patch(ctx, want, client.MergeFrom(current)); err != nil {
+		return fmt.Errorf("writing the status of RemoteCluster %s: %w", current.Name, err)
+	}
+	return nil
+}

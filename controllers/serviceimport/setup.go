@@ -1,0 +1,147 @@
+package serviceimport
+
+import (
+	"context"
+	"fmt"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/retry"
+)
+
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
+
+const concurrent = 4
+
+// SetUp adds the controller, and the index that it needs, to the manager.
+func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &mcsv1beta1.ServiceImport{}, indexIP, byIP); err != nil {
+		return fmt.Errorf("indexing ServiceImports: %w", err)
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("serviceimport").
+		WithOptions(retry.Options(concurrent)).
+		For(&mcsv1beta1.ServiceImport{}).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.inNamespace), builder.WithPredicates(predicate.Funcs{
+			UpdateFunc: func(event.UpdateEvent) bool { return false },
+		})).
+		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.exportedBy), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.everything), builder.WithPredicates(acceptanceChanged())).
+		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return r.everything(ctx, nil) })).
+		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, service)).
+		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.exportedBy, predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(r.Hub.Watch(&coordinationv1.Lease{}, r.heldOf, predicate.AnnotationChangedPredicate{})).
+		Complete(r)
+}
+
+// acceptanceChanged lets through what may change which clusterset IPs are given out.
+func acceptanceChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld.(*v1alpha1.ClusterSet), e.ObjectNew.(*v1alpha1.ClusterSet)
+		return refusedAddresses(before) != refusedAddresses(after) ||
+			!equality.Semantic.DeepEqual(before.Spec.VIPCIDRs, after.Spec.VIPCIDRs)
+	}}
+}
+
+// service maps an ExportedService to its Service.
+func service(_ context.Context, obj client.Object) []reconcile.Request {
+	spec := obj.(*v1alpha1.ExportedService).Spec
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: spec.Namespace, Name: spec.Name}}}
+}
+
+// inNamespace maps a namespace to all that is exported from namespaces of that name.
+func (r *Reconciler) inNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
+	view, err := r.Hub.View()
+	if err != nil {
+		return nil
+	}
+	found, err := view.ExportsIn(ctx, obj.GetName())
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "cannot list exports")
+	}
+	return services(ctx, found)
+}
+
+// exportedBy maps a Member or RemoteCluster to all that the cluster exports, and all that is imported from it.
+func (r *Reconciler) exportedBy(ctx context.Context, obj client.Object) []reconcile.Request {
+	cluster := v1alpha1.ClusterID(obj.GetName())
+	var requests []reconcile.Request
+	if view, err := r.Hub.View(); err == nil {
+		found, err := view.Exports(ctx, cluster)
+		if err != nil {
+			logf.FromContext(ctx).Error(err, "cannot list exports", "cluster", cluster)
+		}
+		requests = services(ctx, found)
+	}
+	return append(requests, r.imports(ctx, func(i *mcsv1beta1.ServiceImport) bool { return mcs.ImportsFrom(i, cluster) })...)
+}
+
+// heldOf maps a Lease to what is imported from its cluster and no longer exported: the Lease may confirm it.
+func (r *Reconciler) heldOf(ctx context.Context, obj client.Object) []reconcile.Request {
+	view, err := r.Hub.View()
+	if err != nil {
+		return nil
+	}
+	cluster := mcs.SourceCluster(obj.GetLabels())
+	return r.imports(ctx, func(i *mcsv1beta1.ServiceImport) bool {
+		if !mcs.ImportsFrom(i, cluster) {
+			return false
+		}
+		export, err := view.Export(ctx, cluster, i.Namespace, i.Name)
+		return err != nil || export == nil
+	})
+}
+
+// everything is all that is imported and all that is exported.
+func (r *Reconciler) everything(ctx context.Context, _ client.Object) []reconcile.Request {
+	requests := r.imports(ctx, func(*mcsv1beta1.ServiceImport) bool { return true })
+	view, err := r.Hub.View()
+	if err != nil {
+		return requests
+	}
+	found, err := view.AllExports(ctx)
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "cannot list exports")
+	}
+	return append(requests, services(ctx, found)...)
+}
+
+func (r *Reconciler) imports(ctx context.Context, pick func(*mcsv1beta1.ServiceImport) bool) []reconcile.Request {
+	list := &mcsv1beta1.ServiceImportList{}
+	if err := r.Client.List(ctx, list); err != nil {
+		logf.FromContext(ctx).Error(err, "cannot list ServiceImports")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range list.Items {
+		if pick(&list.Items[i]) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+		}
+	}
+	return requests
+}
+
+func services(ctx context.Context, found []v1alpha1.ExportedService) []reconcile.Request {
+	var requests []reconcile.Request
+	for i := range found {
+		requests = append(requests, service(ctx, &found[i])...)
+	}
+	return requests
+}
