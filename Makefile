@@ -65,9 +65,11 @@ test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kerne
 		go test -tags kernel -count=1 -p 2 -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
 
 .PHONY: test-e2e
-test-e2e: build testbin ## the demo's steps on two clusters, asserted
+test-e2e: build testbin ## the lab itself, and the demo's steps on two clusters, asserted
+	@$(STEP) "the lab's own tests" "usually 3 minutes" \
+		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
 	@$(STEP) "e2e tests" "usually 3 minutes" \
-		bin/lab run --install -- go test -tags e2e -count=1 -v $(TESTFLAGS) $$(hack/tagged.sh e2e)
+		bin/lab run --install -- go test -tags e2e -count=1 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab)
 
 .PHONY: lint
 lint: ## golangci-lint, pinned in hack/tools (its first build takes minutes)
