@@ -77,13 +77,13 @@ func (c Config) chains() []chain {
 	return []chain{
 		{name: "unserved", rules: []string{
 			// Errors about served flows must arrive, and an echo tells no more than that the node has the route.
-			"meta l4proto { icmp, ipv6-icmp } return",
+			"meta l4proto { 1, 58 } return",
 			"ip daddr . meta l4proto . th dport @served4 return",
 			"ip6 daddr . meta l4proto . th dport @served6 return",
 			"jump no-service",
 		}},
 		{name: "no-service", rules: []string{
-			"meta l4proto { icmp, ipv6-icmp } return",
+			"meta l4proto { 1, 58 } return",
 			"meta l4proto tcp reject with tcp reset",
 			"reject with icmpx type port-unreachable",
 		}},

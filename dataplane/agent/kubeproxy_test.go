@@ -1,0 +1,128 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+)
+
+// kubeProxy is a server that answers as kube-proxy does.
+func kubeProxy(t *testing.T, mode, configz string) KubeProxy {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/proxyMode", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, mode) })
+	if configz != "" {
+		mux.HandleFunc("/configz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, configz) })
+	}
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return KubeProxy{Address: strings.TrimPrefix(server.URL, "http://")}
+}
+
+func TestJudge(t *testing.T) {
+	vips := []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
+	const versioned = `{"kubeproxy.config.k8s.io":{"kind":"KubeProxyConfiguration","ipvs":{"excludeCIDRs":["10.0.0.0/8","%s"]}}}`
+	const internal = `{"kubeproxy.config.k8s.io":{"IPVS":{"ExcludeCIDRs":["%s"]}}}`
+	tests := []struct {
+		name          string
+		proxy         KubeProxy
+		backend       v1alpha1.DataplaneBackend
+		refusal       error
+		text, warning string
+	}{
+		{"no kube-proxy", KubeProxy{Address: "127.0.0.1:1"}, "", nil, "no kube-proxy answers", ""},
+		{"iptables", kubeProxy(t, "iptables", ""), v1alpha1.BackendAuto, nil, "backend auto, kube-proxy mode iptables", ""},
+		{"nftables", kubeProxy(t, "nftables", ""), v1alpha1.BackendIPVS, nil, "backend ipvs, kube-proxy mode nftables", "wipes the IPVS table"},
+		{"ipvs, excluded", kubeProxy(t, "ipvs\n", fmt.Sprintf(versioned, "244.0.0.0/8")), v1alpha1.BackendAuto, nil, "excludes the VIP CIDR", ""},
+		{"ipvs, excluded, an older one", kubeProxy(t, "ipvs", fmt.Sprintf(internal, "244.0.0.0/16")), v1alpha1.BackendAuto, nil, "excludes the VIP CIDR", ""},
+		{"ipvs, a part excluded", kubeProxy(t, "ipvs", fmt.Sprintf(versioned, "244.0.0.0/24")), v1alpha1.BackendAuto, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"ipvs, silent", kubeProxy(t, "ipvs", ""), v1alpha1.BackendIPVS, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"ipvs, nonsense", kubeProxy(t, "ipvs", "<html>"), v1alpha1.BackendIPVS, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"backend nftables", kubeProxy(t, "iptables", ""), v1alpha1.BackendNFTables, errBackend, "not in this build", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			changes := 0
+			watch := proxyWatch{source: tt.proxy, changed: func() { changes++ }}
+			watch.look(t.Context())
+			watch.look(t.Context())
+			got := watch.verdict(tt.backend, vips)
+			if !errors.Is(got.refusal, tt.refusal) || changes != 0 {
+				t.Errorf("refusal %v, want %v; %d changes", got.refusal, tt.refusal, changes)
+			}
+			text := got.why
+			if got.refusal != nil {
+				text = got.refusal.Error()
+			}
+			if !strings.Contains(text, tt.text) || !strings.Contains(got.warning, tt.warning) || tt.warning == "" && got.warning != "" {
+				t.Errorf("says %q and %q, want %q and %q", text, got.warning, tt.text, tt.warning)
+			}
+		})
+	}
+}
+
+func TestProxyWatchTellsChanges(t *testing.T) {
+	changes := 0
+	watch := proxyWatch{source: KubeProxy{Address: "127.0.0.1:1"}, changed: func() { changes++ }}
+	watch.look(t.Context())
+	watch.source = kubeProxy(t, "iptables", "")
+	watch.look(t.Context())
+	watch.look(t.Context())
+	if changes != 1 {
+		t.Errorf("%d changes were told, want 1", changes)
+	}
+}
+
+func TestReasons(t *testing.T) {
+	for want, err := range map[string]error{
+		v1alpha1.ReasonKernelModuleMissing: fmt.Errorf("listing: %w", ipvs.ErrNoModule),
+		v1alpha1.ReasonNotPermitted:        permission(fmt.Errorf("listing: %w", unix.EPERM)),
+		v1alpha1.ReasonCIDROverlap:         plan.ConflictError{},
+		v1alpha1.ReasonPending:             plan.ErrNoNode,
+		v1alpha1.ReasonNotSupported:        errBackend,
+		v1alpha1.ReasonInvalidCIDR:         notAccepted{reason: v1alpha1.ReasonInvalidCIDR},
+		v1alpha1.ReasonKernelError:         unix.ENOBUFS,
+		reasonKubeProxy:                    fmt.Errorf("%w: x", errKubeProxy),
+	} {
+		if got := reasonOf(err); got != want {
+			t.Errorf("%v: reason %s, want %s", err, got, want)
+		}
+	}
+}
+
+func TestProblems(t *testing.T) {
+	var p problems
+	first, second := errors.New("first"), errors.New("second")
+	steps := []struct {
+		part  string
+		err   error
+		fresh bool
+		want  error
+	}{
+		{"routes", nil, false, nil},
+		{"routes", second, true, second},
+		{"routes", errors.New("second"), false, second},
+		{"services", first, true, first},
+		{"condition", errors.New("not the kernel's"), true, first},
+		{"services", nil, true, second},
+		{"routes", nil, true, nil},
+	}
+	for i, s := range steps {
+		if fresh := p.set(s.part, s.err); fresh != s.fresh {
+			t.Errorf("step %d: fresh %t", i, fresh)
+		}
+		if got := p.first(); fmt.Sprint(got) != fmt.Sprint(s.want) {
+			t.Errorf("step %d: first is %v, want %v", i, got, s.want)
+		}
+	}
+}
