@@ -76,7 +76,8 @@ func (c Config) chains() []chain {
 	}
 	return []chain{
 		{name: "unserved", rules: []string{
-			// Errors about served flows must arrive, and an echo tells no more than that the node has the route.
+			// Errors about served flows must arrive, and an echo tells no more than that the node has the route. ICMP and ICMPv6
+			// are given by number: their names are in /etc/protocols, which an image need not have.
 			"meta l4proto { 1, 58 } return",
 			"ip daddr . meta l4proto . th dport @served4 return",
 			"ip6 daddr . meta l4proto . th dport @served6 return",
