@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -247,8 +248,38 @@ func (l *Lab) waitLinks(ctx context.Context, c Cluster) error {
 				return err
 			}
 		}
-		return nil
+		return l.agentsReady(ctx, c)
 	})
+}
+
+// agentsReady returns nil once every node of the cluster has a dataplane and all of tombolo's pods are ready.
+func (l *Lab) agentsReady(ctx context.Context, c Cluster) error {
+	client, err := kubernetes.NewForConfig(l.controlPlane.Cluster(c.Name).RESTConfig())
+	if err != nil {
+		return fmt.Errorf("preparing client: %w", err)
+	}
+	pods, err := client.CoreV1().Pods(memberNamespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	if len(pods.Items) < len(c.Nodes)+2 {
+		return fmt.Errorf("tombolo has %d pods: an operator, a gateway and %d dataplanes are expected", len(pods.Items), len(c.Nodes))
+	}
+	for _, pod := range pods.Items {
+		if !podReady(&pod) {
+			return fmt.Errorf("pod %s is not ready; its log may say why", pod.Name)
+		}
+	}
+	return nil
+}
+
+func podReady(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
 }
 
 // isTrue returns what an object's condition says unless it is True.

@@ -249,14 +249,27 @@ func (l *Lab) Down(keep bool) error {
 	return l.downErr
 }
 
-// clear removes the run folder, or, if it is to be kept, what nobody reads in it.
+// clear removes the run folder, or, if it is to be kept, what nobody reads in it. The lock goes last: who waits for it finds nothing else.
 func (l *Lab) clear(keep bool) error {
+	names := []string{"etcd-data", "net"}
 	if !keep {
-		return os.RemoveAll(l.dir)
+		entries, err := os.ReadDir(l.dir)
+		if err != nil {
+			return fmt.Errorf("removing run folder: %w", err)
+		}
+		names = nil
+		for _, e := range entries {
+			if e.Name() != lockFile {
+				names = append(names, e.Name())
+			}
+		}
 	}
 	var errs []error
-	for _, name := range []string{"etcd-data", "net"} {
+	for _, name := range names {
 		errs = append(errs, os.RemoveAll(filepath.Join(l.dir, name)))
+	}
+	if !keep {
+		errs = append(errs, os.RemoveAll(l.dir))
 	}
 	return errors.Join(errs...)
 }
