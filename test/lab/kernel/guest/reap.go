@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,22 +13,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapInterval is how often PID 1 looks for orphans that have ended.
+// reapInterval is how long a child that has ended is left to whoever may wait
+// for it.
 const reapInterval = time.Second
 
 // Reap collects the orphans that end up with PID 1, until ctx ends. Children
 // that PID 1 has started itself belong to whoever waits for them: only what is
 // still a zombie an interval after it was first seen is an orphan.
 func Reap(ctx context.Context) {
-	ticker := time.NewTicker(reapInterval)
-	defer ticker.Stop()
-	before := map[int]bool{}
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, unix.SIGCHLD)
+	defer signal.Stop(ended)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			before = reapOnce(before)
+		case <-ended: // and whatever else ends during the passes
+		}
+		seen := map[int]bool{}
+		for first := true; first || len(seen) > 0; first = false {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(reapInterval):
+				seen = reapOnce(seen)
+			}
 		}
 	}
 }

@@ -117,8 +117,11 @@ func (m mount) mount(root string) error {
 
 // MountHost shows the host's files as they are at dir, read-only: unlike the
 // overlay's, this view shows what the host writes after the boot.
-func MountHost(dir string) error {
-	return mount{"none", dir, "hostfs", unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV, "/"}.mount("/")
+func MountHost(dir string) error { return mountHost("/", dir) }
+
+// mountHost shows the host's folder source at dir, read-only.
+func mountHost(source, dir string) error {
+	return mount{"none", dir, "hostfs", unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV, source}.mount("/")
 }
 
 // MountMemory puts an empty folder in memory over dir.

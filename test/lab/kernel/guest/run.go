@@ -43,13 +43,31 @@ func run(path string) (kernel.Result, error) {
 	if err := EnterRoot(append(c.Writable, filepath.Dir(path))...); err != nil {
 		return kernel.Result{}, err
 	}
-	if err := errors.Join(Prepare("lab"), WriteBuiltinModules()); err != nil {
+	if err := errors.Join(showHidden(c), Prepare("lab"), WriteBuiltinModules()); err != nil {
 		return kernel.Result{}, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go Reap(ctx)
 	return execute(c)
+}
+
+// showHidden shows the host's folders that c needs and that the kernel's own file
+// systems cover: go test may build in /dev/shm. They are read-only.
+func showHidden(c kernel.Command) error {
+	dirs := []string{c.Dir}
+	if filepath.IsAbs(c.Args[0]) {
+		dirs = append(dirs, filepath.Dir(c.Args[0]))
+	}
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := mountHost(dir, dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // execute runs c on the terminals that the kernel command line has tied to the

@@ -107,6 +107,24 @@ func TestRunLeavesTheHostAlone(t *testing.T) {
 	}
 }
 
+// TestRunFindsWhatTheKernelCovers runs a program from a folder that has a file
+// system of the kernel's own over it.
+func TestRunFindsWhatTheKernelCovers(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "guest-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	script := filepath.Join(dir, "script")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\npwd\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got := runCommand(t.Context(), t, kernel.Command{Args: []string{script}, Dir: dir})
+	if want := (outcome{stdout: dir + "\n"}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
 func TestRunErrors(t *testing.T) {
 	t.Run("no such program", func(t *testing.T) {
 		got := runCommand(t.Context(), t, kernel.Command{Args: []string{"no-such-program"}})
