@@ -8,8 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -66,7 +64,8 @@ func get[T client.Object](ctx context.Context, c client.Reader, key client.Objec
 	return into, nil
 }
 
-// input is what the plan needs from the view.
+// input is what the plan needs from the view. The specs of RemoteClusters that the operator does not accept are in it:
+// they hold what was in use before, or nothing.
 func (v view) input(key wireguard.PrivateKey) plan.Input {
 	in := plan.Input{
 		Name: v.gateway.Name, Lane: *v.gateway.Status.Lane,
@@ -76,24 +75,12 @@ func (v view) input(key wireguard.PrivateKey) plan.Input {
 		PrivateKey: key, Underlay: underlayAddresses(v.node),
 	}
 	for _, r := range v.remotes {
-		if refused(r) {
-			continue
-		}
 		in.Remotes = append(in.Remotes, plan.Remote{
 			ClusterID: v1alpha1.ClusterID(r.Name), Created: r.CreationTimestamp.Time,
 			Index: r.Spec.Index, CIDRs: r.Spec.CIDRs, Gateways: r.Spec.Gateways,
 		})
 	}
 	return in
-}
-
-// refused tells whether the operator found that the cluster collides with another.
-func refused(r v1alpha1.RemoteCluster) bool {
-	c := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionAccepted)
-	if c == nil || c.Status != metav1.ConditionFalse {
-		return false
-	}
-	return slices.Contains([]string{v1alpha1.ReasonCIDROverlap, v1alpha1.ReasonIndexInUse, v1alpha1.ReasonInvalidCIDR}, c.Reason)
 }
 
 // pending says what the view lacks for a plan; empty if nothing.

@@ -137,6 +137,9 @@ func (b *builder) warn(cluster v1alpha1.ClusterID, gateway, format string, args 
 
 // addRemote adds a cluster's peers and routes, or a warning if it collides with one that is there.
 func (b *builder) addRemote(r Remote) {
+	if len(r.CIDRs) == 0 && len(r.Gateways) == 0 {
+		return // a newcomer that the operator does not accept
+	}
 	blocks, err := transitBlocks(b.in.Transit, b.in.ClusterSetID, r.Index)
 	if err != nil {
 		b.warn(r.ClusterID, "", "left out: %s", err)

@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tombolo-net/tombolo/gateway/probe"
+	"github.com/tombolo-net/tombolo/gateway/route"
+	"github.com/tombolo-net/tombolo/gateway/wireguard"
+)
+
+// memoryKernel is a Kernel in memory. Its probes are never answered. It is safe for concurrent use.
+type memoryKernel struct {
+	mu      sync.Mutex
+	tunnels wireguard.Config
+	routes  route.Config
+	// writes counts changes.
+	writes int
+	// err is what every call that needs WireGuard ends with.
+	err error
+}
+
+func (k *memoryKernel) fail(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = err
+}
+
+func (k *memoryKernel) Check() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}
+
+func (k *memoryKernel) ReadTunnels(context.Context) (wireguard.State, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state(), k.err
+}
+
+// state is the kernel's that the last Config made.
+func (k *memoryKernel) state() wireguard.State {
+	var state wireguard.State
+	for _, d := range k.tunnels.Devices {
+		s := wireguard.DeviceState{
+			Name: d.Name, PrivateKey: d.PrivateKey, ListenPort: d.ListenPort, MTU: d.MTU, Up: true, RPFilter: 2, Addresses: d.Addresses,
+		}
+		for _, p := range d.Peers {
+			s.Peers = append(s.Peers, wireguard.PeerState{Peer: p, Published: p.Endpoint})
+		}
+		state.Devices = append(state.Devices, s)
+	}
+	return state
+}
+
+func (k *memoryKernel) SyncTunnels(_ context.Context, want wireguard.Config) (wireguard.Change, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change := wireguard.Diff(k.state(), want)
+	if k.err != nil || change.Empty() {
+		return wireguard.Change{}, k.err
+	}
+	k.tunnels, k.writes = want, k.writes+1
+	return change, nil
+}
+
+func (k *memoryKernel) ReadRoutes(context.Context) (route.State, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return route.State{Routes: k.routes.Routes}, nil
+}
+
+func (k *memoryKernel) SyncRoutes(_ context.Context, want route.Config) (route.Change, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	have := route.State{Routes: k.routes.Routes}
+	if len(have.Routes) > 0 {
+		have.Rules = []route.Family{route.IPv4, route.IPv6}
+	}
+	change := route.Diff(have, want)
+	if !change.Empty() {
+		k.routes, k.writes = want, k.writes+1
+	}
+	return change, nil
+}
+
+func (k *memoryKernel) UnderlayMTU([]netip.Addr) (int, error) { return 1500, nil }
+
+func (k *memoryKernel) Listen(netip.Addr) (probe.Conn, error) {
+	return &silentConn{closed: make(chan struct{})}, nil
+}
+
+// silentConn is a socket to which nobody ever sends.
+type silentConn struct{ closed chan struct{} }
+
+func (c *silentConn) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
+	<-c.closed
+	return 0, netip.AddrPort{}, os.ErrClosed
+}
+
+func (c *silentConn) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) { return len(b), nil }
+
+func (c *silentConn) Close() error {
+	close(c.closed)
+	return nil
+}
+
+// eventually repeats check until it returns nil, or 20 s have passed: then it returns its error.
+func eventually(ctx context.Context, check func() error) error {
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := check()
+		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
