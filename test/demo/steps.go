@@ -119,7 +119,7 @@ func (e *Env) reachesAll(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
-		seen, err := e.requests(ctx, 12)
+		seen, err := e.requests(ctx, 12, "/")
 		if err != nil {
 			return "", err
 		}
@@ -135,7 +135,7 @@ func (e *Env) keepsSource(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	answer, err := e.request(ctx, "/")
+	answer, err := e.request(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -166,7 +166,7 @@ func (e *Env) scalesDown(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		seen, err := e.requests(ctx, 12)
+		seen, err := e.requests(ctx, 12, "/")
 		if err != nil {
 			return "", err
 		}
@@ -239,18 +239,18 @@ type answer struct {
 	client netip.AddrPort
 }
 
-// request asks the exported Service through its name, from the client pod.
-func (e *Env) request(ctx context.Context, path string) (answer, error) {
-	out, err := e.inClient(ctx, "curl", "--silent", "--show-error", "--fail", "--max-time", "5", "http://"+webName+path)
+// request asks the exported Service once through its name, from the client pod.
+func (e *Env) request(ctx context.Context) (answer, error) {
+	out, err := e.inClient(ctx, "curl", "--silent", "--show-error", "--fail", "--max-time", "5", "http://"+webName+"/")
 	if err != nil {
 		return answer{}, err
 	}
 	return parseAnswer(out)
 }
 
-// requests asks n times, each over a connection of its own, and counts the answers by pod.
-func (e *Env) requests(ctx context.Context, n int) (map[string]int, error) {
-	script := fmt.Sprintf("for i in $(seq %d); do curl --silent --show-error --fail --max-time 5 http://%s/ || exit 1; done", n, webName)
+// requests asks n times for the path, each over a connection of its own, and counts the answers by pod.
+func (e *Env) requests(ctx context.Context, n int, path string) (map[string]int, error) {
+	script := fmt.Sprintf("for i in $(seq %d); do curl --silent --show-error --fail --max-time 5 http://%s%s || exit 1; done", n, webName, path)
 	out, err := e.inClient(ctx, "sh", "-c", script)
 	if err != nil {
 		return nil, err

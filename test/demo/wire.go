@@ -27,10 +27,8 @@ func (e *Env) inWireGuard(ctx context.Context) (string, error) {
 	}
 	// Larger than probes and keepalives in the meantime by far.
 	const size, count = 1000, 20
-	for range count {
-		if _, err := e.request(ctx, "/"+strings.Repeat("x", size)); err != nil {
-			return "", err
-		}
+	if _, err := e.requests(ctx, count, "/"+strings.Repeat("x", size)); err != nil {
+		return "", err
 	}
 	received, sent, shown, err := e.wireguardCounters(ctx, gateways[0])
 	if err != nil {
@@ -106,10 +104,8 @@ func (e *Env) encrypted(ctx context.Context) (string, error) {
 
 // sendBoth sends the secret through the exported Service and the control text straight from node to node.
 func (e *Env) sendBoth(ctx context.Context, secret, control string) error {
-	for range 5 {
-		if _, err := e.request(ctx, "/"+secret); err != nil {
-			return err
-		}
+	if _, err := e.requests(ctx, 5, "/"+secret); err != nil {
+		return err
 	}
 	servers, err := e.Kubectl(ctx, e.server, "get", "nodes", "--output", `jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}`)
 	if err != nil {
