@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/test/shell"
+)
+
+const (
+	namespace = "bench"
+	exporter  = "east"
+	importer  = "west"
+)
+
+// bench is the lab that is measured, and the figures so far.
+type bench struct {
+	shell.Shell
+	figures figures
+
+	self       string // path of this program: nodes see the host's files
+	api        map[string]client.Client
+	clientNode string // a worker of the importing cluster
+	serverNode string // a worker of the exporting cluster
+	gateways   map[string]string
+}
+
+func newBench(ctx context.Context) (*bench, error) {
+	sh, err := shell.New()
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{Shell: sh, self: self, api: map[string]client.Client{}, gateways: map[string]string{}}
+	for _, cluster := range []string{exporter, importer} {
+		if b.api[cluster], err = newClient(cluster); err != nil {
+			return nil, err
+		}
+		gateways, err := b.Nodes(ctx, cluster, "clusterset.tombolo.dev/gateway=true")
+		if err != nil {
+			return nil, err
+		}
+		b.gateways[cluster] = gateways[0]
+	}
+	for cluster, node := range map[string]*string{exporter: &b.serverNode, importer: &b.clientNode} {
+		workers, err := b.Nodes(ctx, cluster, "!clusterset.tombolo.dev/gateway")
+		if err != nil {
+			return nil, err
+		}
+		*node = workers[0]
+	}
+	return b, nil
+}
+
+// newClient reads and writes a cluster as the lab's admin, without a limit of its own.
+func newClient(cluster string) (client.Client, error) {
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		clientcmd.NewDefaultClientConfigLoadingRules(),
+		&clientcmd.ConfigOverrides{CurrentContext: cluster}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig for %s: %w", cluster, err)
+	}
+	config.QPS = -1
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), mcsv1beta1.AddToScheme(scheme), discoveryv1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	return client.New(config, client.Options{Scheme: scheme})
+}
+
+// run measures everything; what one measurement cannot tell does not keep the others from it.
+func (b *bench) run(ctx context.Context) error {
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	var errs error
+	for _, m := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{
+		{"propagation of 100 endpoint changes", b.propagation},
+		{"first answers of 20 exports", b.firstAnswers},
+		{"throughput and request rate, beside a tunnel made by hand", b.ratios},
+		{"1,000 virtual services of 10 endpoints in a kernel of their own", b.program},
+	} {
+		start := time.Now()
+		fmt.Fprintf(os.Stderr, "measuring %s\n", m.name)
+		if err := m.measure(ctx); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("measuring %s: %w", m.name, err))
+			fmt.Fprintf(os.Stderr, "  failed after %s: %v\n", time.Since(start).Round(time.Second), err)
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "  done in %s\n", time.Since(start).Round(time.Second))
+	}
+	return errs
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
+)
+
+const propagationSamples = 100
+
+// propagation measures from the write that turns an endpoint ready in the exporting cluster's EndpointSlice to the
+// importing worker's kernel holding it: a program on that node polls the kernel every 2 ms and its line comes back
+// over the lab's own way to nodes, so the figure is an upper bound.
+func (b *bench) propagation(ctx context.Context) error {
+	const name, port = "propagation", 80
+	prefix, err := b.podPrefix(ctx)
+	if err != nil {
+		return err
+	}
+	// The last addresses of the node's pod CIDR: nothing is sent to them.
+	steady, moving := lastAddress(prefix, 2), lastAddress(prefix, 3)
+	s := slice(name, port, steady, moving)
+	if err := b.createAll(ctx, service(name, nil, port), s, serviceExport(name)); err != nil {
+		return err
+	}
+	vip, err := b.clusterSetIP(ctx, name)
+	if err != nil {
+		return err
+	}
+	lines, stop, err := b.watchKernel(ctx, netip.AddrPortFrom(vip, port))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	// The lines repeat the kernel's state: the first wait is for both addresses.
+	if _, err := b.waitKernel(ctx, lines, moving, true); err != nil {
+		return err
+	}
+	var added []time.Duration
+	for range propagationSamples {
+		if _, err := b.setReady(ctx, s, false, lines, moving); err != nil {
+			return err
+		}
+		took, err := b.setReady(ctx, s, true, lines, moving)
+		if err != nil {
+			return err
+		}
+		added = append(added, took)
+	}
+	b.figures.add("propagation_p50_ms", milliseconds(quantile(added, 0.5)), "ms")
+	b.figures.add("propagation_p99_ms", milliseconds(quantile(added, 0.99)), "ms")
+	return nil
+}
+
+// setReady writes the readiness of the slice's second endpoint and returns how long the kernel took to follow.
+func (b *bench) setReady(ctx context.Context, s *discoveryv1.EndpointSlice, ready bool, lines <-chan string, address string) (time.Duration, error) {
+	s.Endpoints[1].Conditions.Ready = ptr.To(ready)
+	start := time.Now()
+	if err := b.api[exporter].Update(ctx, s); err != nil {
+		return 0, fmt.Errorf("writing endpointslice %s: %w", s.Name, err)
+	}
+	seen, err := b.waitKernel(ctx, lines, address, ready)
+	return seen.Sub(start), err
+}
+
+// waitKernel returns when a line says that the address is there, or is not.
+func (b *bench) waitKernel(ctx context.Context, lines <-chan string, address string, want bool) (time.Time, error) {
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case line, ok := <-lines:
+			if !ok {
+				return time.Time{}, fmt.Errorf("the watch on %s has ended", b.clientNode)
+			}
+			if slices.Contains(strings.Fields(line), address) == want {
+				return time.Now(), nil
+			}
+		case <-timeout:
+			return time.Time{}, fmt.Errorf("the kernel of %s did not follow within 20 s: want %s present=%v", b.clientNode, address, want)
+		case <-ctx.Done():
+			return time.Time{}, ctx.Err()
+		}
+	}
+}
+
+// watchKernel runs the watch command on the importing worker; stop ends it.
+func (b *bench) watchKernel(ctx context.Context, service netip.AddrPort) (<-chan string, func(), error) {
+	cmd := b.Lab(ctx, "node", "exec", b.clientNode, "--", b.self, "watch", service.String())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, fmt.Errorf("starting the watch on %s: %w", b.clientNode, err)
+	}
+	lines := make(chan string, 64)
+	go readLines(out, lines)
+	return lines, func() { interrupt(cmd) }, nil
+}
+
+func readLines(r io.Reader, lines chan<- string) {
+	defer close(lines)
+	for scanner := bufio.NewScanner(r); scanner.Scan(); {
+		lines <- scanner.Text()
+	}
+}
+
+func interrupt(cmd *exec.Cmd) {
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	_ = cmd.Wait()
+}
+
+// podPrefix is the pod CIDR of the exporting cluster's worker.
+func (b *bench) podPrefix(ctx context.Context) (netip.Prefix, error) {
+	var node corev1.Node
+	if err := b.api[exporter].Get(ctx, clientKey(b.serverNode), &node); err != nil {
+		return netip.Prefix{}, err
+	}
+	return netip.ParsePrefix(node.Spec.PodCIDR)
+}
+
+// lastAddress is the n-th address from the end of an IPv4 prefix; 1 is the last.
+func lastAddress(prefix netip.Prefix, n int) string {
+	b := prefix.Masked().Addr().As4()
+	for i, free := 3, 32-prefix.Bits(); free > 0; i, free = i-1, free-8 {
+		b[i] |= byte(1<<min(free, 8) - 1)
+	}
+	addr := netip.AddrFrom4(b)
+	for range n - 1 {
+		addr = addr.Prev()
+	}
+	return addr.String()
+}
