@@ -150,8 +150,13 @@ func clusterSet() *v1alpha1.ClusterSet {
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},
 		Spec: v1alpha1.ClusterSetSpec{ClusterSetID: "demo", ClusterID: "west", VIPCIDRs: []v1alpha1.CIDR{"244.0.0.0/16"},
 			TransitCIDR: "245.0.0.0/8"},
-		Status: v1alpha1.ClusterSetStatus{CIDRs: []v1alpha1.CIDR{"10.2.0.0/18"}},
+		Status: v1alpha1.ClusterSetStatus{CIDRs: []v1alpha1.CIDR{"10.2.0.0/18"}, Conditions: verdictOn(metav1.ConditionTrue, v1alpha1.ReasonAccepted)},
 	}
+}
+
+// verdictOn is the operator's, on the generation 0 that the test's objects stay at.
+func verdictOn(status metav1.ConditionStatus, reason string) []metav1.Condition {
+	return []metav1.Condition{{Type: v1alpha1.ConditionAccepted, Status: status, Reason: reason, Message: "the operator's words"}}
 }
 
 func nodeObject(name, address, pods string) *corev1.Node {
@@ -375,9 +380,20 @@ func TestBadInputChangesNothing(t *testing.T) {
 			"False CIDROverlap the VIP CIDR 10.1.8.0/24 overlaps 10.1.0.0/16"},
 		"not accepted": {func(c *v1alpha1.ClusterSet) {
 			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
-			c.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonCIDROverlap, Message: "services"}}
-		}, "False CIDROverlap the ClusterSet is not accepted (CIDROverlap): services"},
-		"backend nftables": {func(c *v1alpha1.ClusterSet) { c.Spec.Dataplane.Backend = v1alpha1.BackendNFTables },
+			c.Status.Conditions = verdictOn(metav1.ConditionFalse, v1alpha1.ReasonCIDROverlap)
+		}, "False CIDROverlap the ClusterSet is not accepted (CIDROverlap): the operator's words"},
+		"no verdict yet": {func(c *v1alpha1.ClusterSet) {
+			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
+			c.Status.Conditions = nil
+		}, "False Pending the operator has not said yet"},
+		"a verdict on an older generation": {func(c *v1alpha1.ClusterSet) {
+			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
+			c.Status.Conditions[0].ObservedGeneration = -1
+		}, "False Pending the operator has not said yet"},
+		"backend nftables": {func(c *v1alpha1.ClusterSet) {
+			c.Spec.Dataplane.Backend = v1alpha1.BackendNFTables
+			c.Status.Conditions = verdictOn(metav1.ConditionFalse, v1alpha1.ReasonNotSupported)
+		},
 			`False NotSupported backend "nftables" is not in this build: set backend to "auto" or "ipvs"`},
 	} {
 		bad := clusterSet()

@@ -11,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -74,8 +75,8 @@ func (a *Agent) planNetwork(ctx context.Context, work *work) error {
 		return fmt.Errorf("reading the ClusterSet: %w", err)
 	}
 	n.backend = set.Spec.Dataplane.Backend
-	if c := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted); c != nil && c.Status == "False" {
-		n.problems.set("clusterset", notAccepted{reason: c.Reason, message: c.Message})
+	if err := accepted(&set); err != nil {
+		n.problems.set("clusterset", err)
 		return nil
 	}
 	in, err := a.networkInput(ctx, &set)
@@ -250,14 +251,29 @@ func (a *Agent) part(ctx context.Context, name string, repair, due bool, do func
 
 var (
 	errNoClusterSet = fmt.Errorf("there is no ClusterSet named %q: this cluster is in no clusterset", v1alpha1.ClusterSetName)
+	errNoVerdict    = errors.New("the operator has not said yet whether the ClusterSet is accepted: is it running?")
 	errNotPermitted = errors.New("the dataplane may not change the network: it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet)")
 )
 
 // notAccepted is a ClusterSet that the operator refused.
 type notAccepted struct{ reason, message string }
 
+// Error is the operator's own reason and message.
 func (e notAccepted) Error() string {
 	return fmt.Sprintf("the ClusterSet is not accepted (%s): %s", e.reason, e.message)
+}
+
+// accepted is nil if the ClusterSet may be acted on. Only the operator can see what a VIP CIDR might take away, so its
+// verdict on just this generation is waited for. What is merely not supported leaves the rest in effect.
+func accepted(set *v1alpha1.ClusterSet) error {
+	c := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted)
+	switch {
+	case c == nil || c.ObservedGeneration < set.Generation:
+		return errNoVerdict
+	case c.Status != metav1.ConditionTrue && c.Reason != v1alpha1.ReasonNotSupported:
+		return notAccepted{reason: c.Reason, message: c.Message}
+	}
+	return nil
 }
 
 // permission turns the many ways in which the kernel says "no" into one sentence.

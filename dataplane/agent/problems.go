@@ -50,7 +50,7 @@ func reasonOf(err error) string {
 		return v1alpha1.ReasonNotPermitted
 	case errors.Is(err, ipvs.ErrNoModule), errors.Is(err, ipvs.ErrNoScheduler):
 		return v1alpha1.ReasonKernelModuleMissing
-	case errors.Is(err, errNoClusterSet), errors.Is(err, plan.ErrNoNode):
+	case errors.Is(err, errNoClusterSet), errors.Is(err, errNoVerdict), errors.Is(err, plan.ErrNoNode):
 		return v1alpha1.ReasonPending
 	case errors.Is(err, errBackend):
 		return v1alpha1.ReasonNotSupported

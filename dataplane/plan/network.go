@@ -354,26 +354,24 @@ func usableGateways(all []*v1alpha1.GatewayNode) []*v1alpha1.GatewayNode {
 	return usable
 }
 
-// remoteCIDRs of the members that are accepted, sorted.
+// remoteCIDRs of all members, sorted. The operator gives a RemoteCluster only what may be used: one that it refuses has
+// no CIDRs, or keeps those that were in use before.
 func remoteCIDRs(remotes []*v1alpha1.RemoteCluster) []netip.Prefix {
 	var all []v1alpha1.CIDR
 	for _, r := range remotes {
-		if !meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionAccepted) && r.DeletionTimestamp == nil {
+		if r.DeletionTimestamp == nil {
 			all = append(all, r.Spec.CIDRs...)
 		}
 	}
 	return prefixes(all)
 }
 
-// Unreachable are the clusters whose endpoints cannot be reached: those that say so, and those that are refused. One of
-// which nothing is known counts as reachable.
+// Unreachable are the clusters that say that they are. One of which nothing is known counts as reachable.
 func Unreachable(remotes []*v1alpha1.RemoteCluster) map[v1alpha1.ClusterID]bool {
 	found := map[v1alpha1.ClusterID]bool{}
 	for _, r := range remotes {
-		for _, condition := range []string{v1alpha1.ConditionReachable, v1alpha1.ConditionAccepted} {
-			if meta.IsStatusConditionFalse(r.Status.Conditions, condition) {
-				found[v1alpha1.ClusterID(r.Name)] = true
-			}
+		if meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionReachable) {
+			found[v1alpha1.ClusterID(r.Name)] = true
 		}
 	}
 	return found

@@ -151,9 +151,10 @@ func TestNetwork(t *testing.T) {
 			want: locals,
 		},
 		{
-			name: "a refused cluster has no routes",
+			name: "a refused cluster keeps what the operator leaves it",
 			edit: func(in *NetworkInput) {
-				in.Remotes[1].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
+				in.Remotes[0].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
+				in.Remotes[1] = remote("east")
 				in.Gateways = nil
 			},
 			want: slices.Concat(locals, []string{"7476: 10.3.0.0/16 unreachable", "rule 32000 from all ipv6 false table 7476"}),
@@ -270,11 +271,11 @@ func TestNetworkConflicts(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	remotes := []*v1alpha1.RemoteCluster{remote("unknown"), remote("up"), remote("down"), remote("refused")}
+	remotes := []*v1alpha1.RemoteCluster{remote("unknown"), remote("up"), remote("down"), remote("refused, but in use")}
 	remotes[1].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionTrue)
 	remotes[2].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionFalse)
 	remotes[3].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
-	want := map[v1alpha1.ClusterID]bool{"down": true, "refused": true}
+	want := map[v1alpha1.ClusterID]bool{"down": true}
 	if diff := cmp.Diff(want, Unreachable(remotes)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
