@@ -101,7 +101,7 @@ func (o dataplaneOptions) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return cluster.Start(ctx) })
 	group.Go(func() error { return a.Serve(ctx, o.address, registry) })
-	group.Go(func() error { return a.Watch(ctx, cluster.GetCache()) })
+	group.Go(func() error { return a.Watch(ctx, cluster) })
 	group.Go(func() error { return a.Run(ctx) })
 	return group.Wait()
 }

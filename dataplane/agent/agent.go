@@ -42,9 +42,6 @@ type Agent struct {
 	dirty *dirty
 	proxy *proxyWatch
 
-	// indexed and watching are used by Watch only: what was set up before an attempt failed.
-	indexed  bool
-	watching map[string]bool
 	// waiting says what Watch waits for; nil if for nothing.
 	waiting atomic.Pointer[string]
 
@@ -61,7 +58,7 @@ func New(cfg Config) *Agent {
 	if cfg.KubeProxy.Address == "" {
 		cfg.KubeProxy.Address = DefaultKubeProxy
 	}
-	a := &Agent{cfg: cfg, dirty: newDirty(), watching: map[string]bool{}, node: &node{}}
+	a := &Agent{cfg: cfg, dirty: newDirty(), node: &node{}}
 	a.proxy = &proxyWatch{source: cfg.KubeProxy, changed: a.dirty.network}
 	pending := "no pass yet"
 	a.problem.Store(&pending)

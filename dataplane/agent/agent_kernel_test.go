@@ -106,20 +106,7 @@ func (f *fixture) apply(o client.Object) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.mark(o)
-}
-
-func (f *fixture) mark(o client.Object) {
-	switch o.(type) {
-	case *mcsv1beta1.ServiceImport, *discoveryv1.EndpointSlice:
-		name := client.ObjectKeyFromObject(o)
-		if service, ok := o.GetLabels()[v1alpha1.LabelServiceName]; ok {
-			name.Name = service
-		}
-		f.agent.dirty.service(name)
-	default:
-		f.agent.dirty.network()
-	}
+	f.agent.mark(o)
 }
 
 func (f *fixture) delete(o client.Object) {
@@ -127,7 +114,7 @@ func (f *fixture) delete(o client.Object) {
 	if err := f.client.Delete(f.t.Context(), o); err != nil {
 		f.t.Fatal(err)
 	}
-	f.mark(o)
+	f.agent.mark(o)
 }
 
 // condition of the node, as "status reason message".

@@ -1,12 +1,17 @@
 package agent
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -18,6 +23,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -27,13 +33,20 @@ import (
 // byService is the index of EndpointSlices by the Service that they belong to.
 const byService = "service"
 
-// NewCluster returns this cluster's API server with a cache of what the dataplane reads; it is to be started by the
-// caller. The cache gives out its objects without copying: nobody may change them.
-func NewCluster(config *rest.Config, namespace string) (cluster.Cluster, error) {
+// Cluster is this cluster's API server, with a cache of what the dataplane reads.
+type Cluster struct {
+	cluster.Cluster
+	// served asks the API server which kinds it has.
+	served meta.RESTMapper
+}
+
+// NewCluster returns this cluster's API server; it is to be started by the caller. It does not ask the server anything
+// yet, so that an agent starts without it. The cache gives out its objects without copying: nobody may change them.
+func NewCluster(config *rest.Config, namespace string) (Cluster, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, mcsv1beta1.Install} {
 		if err := add(scheme); err != nil {
-			return nil, fmt.Errorf("registering kinds: %w", err)
+			return Cluster{}, fmt.Errorf("registering kinds: %w", err)
 		}
 	}
 	config = rest.CopyConfig(config)
@@ -41,11 +54,39 @@ func NewCluster(config *rest.Config, namespace string) (cluster.Cluster, error) 
 	c, err := cluster.New(config, func(o *cluster.Options) {
 		o.Scheme = scheme
 		o.Cache = cacheOptions(namespace)
+		o.MapperProvider = func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return knownKinds(scheme) }
 	})
 	if err != nil {
-		return nil, fmt.Errorf("connecting to this cluster's API server: %w", err)
+		return Cluster{}, fmt.Errorf("preparing for this cluster's API server: %w", err)
 	}
-	return c, nil
+	served, err := apiutil.NewDynamicRESTMapper(c.GetConfig(), c.GetHTTPClient())
+	if err != nil {
+		return Cluster{}, fmt.Errorf("preparing for this cluster's API server: %w", err)
+	}
+	return Cluster{Cluster: c, served: served}, nil
+}
+
+// knownKinds maps the kinds that the dataplane uses to resources, without asking.
+func knownKinds(scheme *runtime.Scheme) (meta.RESTMapper, error) {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for object, scope := range kinds() {
+		gvk, err := apiutil.GVKForObject(object, scheme)
+		if err != nil {
+			return nil, err
+		}
+		mapper.Add(gvk, scope)
+		mapper.Add(gvk.GroupVersion().WithKind(gvk.Kind+"List"), scope) // a cache of some namespaces asks for it
+	}
+	return mapper, nil
+}
+
+// kinds are those that the dataplane watches.
+func kinds() map[client.Object]meta.RESTScope {
+	return map[client.Object]meta.RESTScope{
+		&v1alpha1.ClusterSet{}: meta.RESTScopeRoot, &v1alpha1.RemoteCluster{}: meta.RESTScopeRoot,
+		&v1alpha1.GatewayNode{}: meta.RESTScopeNamespace, &corev1.Node{}: meta.RESTScopeRoot,
+		&mcsv1beta1.ServiceImport{}: meta.RESTScopeNamespace, &discoveryv1.EndpointSlice{}: meta.RESTScopeNamespace,
+	}
 }
 
 func cacheOptions(namespace string) cache.Options {
@@ -83,67 +124,80 @@ func stripNode(object any) (any, error) {
 	return slim, nil
 }
 
-// watched are the kinds whose objects make the network, beside ServiceImports and EndpointSlices.
-func watched() []client.Object {
-	return []client.Object{&v1alpha1.ClusterSet{}, &v1alpha1.RemoteCluster{}, &v1alpha1.GatewayNode{}, &corev1.Node{}}
-}
-
 // watchRetry is how long to wait for kinds that the API server does not serve yet.
 const watchRetry = 3 * time.Second
 
 // Watch marks what events are about, and returns when all that is watched has been read once, or ctx ends. While the
-// API server is away or lacks the CRDs it keeps trying and says why.
-func (a *Agent) Watch(ctx context.Context, c cache.Cache) error {
+// API server is away or lacks the CRDs it keeps trying, and Ready says what it waits for.
+func (a *Agent) Watch(ctx context.Context, c Cluster) error {
 	for {
-		err := a.watchAll(ctx, c)
-		if err == nil || ctx.Err() != nil {
-			return nil
+		err := a.checkServed(c)
+		if err == nil {
+			break
 		}
-		a.waiting.Store(ptr.To(err.Error()))
-		a.log(ctx).Error(err, "waiting for what the dataplane watches")
+		if why := err.Error(); ptr.Deref(a.waiting.Swap(&why), "") != why {
+			a.log(ctx).Error(err, "waiting for what the dataplane watches")
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(watchRetry):
 		}
 	}
+	a.waiting.Store(ptr.To("reading what the dataplane watches"))
+	if err := a.watchAll(ctx, c.GetCache()); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// checkServed tells whether the API server answers and has all the kinds.
+func (a *Agent) checkServed(c Cluster) error {
+	var missing []error
+	for object := range kinds() {
+		gvk, err := apiutil.GVKForObject(object, c.GetScheme())
+		if err != nil {
+			return err
+		}
+		if _, err := c.served.RESTMapping(gvk.GroupKind(), gvk.Version); meta.IsNoMatchError(err) {
+			missing = append(missing, fmt.Errorf("%s is not served: install the CRDs", gvk.GroupKind()))
+		} else if err != nil {
+			return fmt.Errorf("asking this cluster's API server for its kinds: %w", err)
+		}
+	}
+	slices.SortFunc(missing, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
+	return errors.Join(missing...)
 }
 
 func (a *Agent) watchAll(ctx context.Context, c cache.Cache) error {
-	if !a.indexed {
-		if err := c.IndexField(ctx, &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
-			return fmt.Errorf("watching EndpointSlices: %w", err)
-		}
-		a.indexed = true
+	if err := c.IndexField(ctx, &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
+		return fmt.Errorf("indexing EndpointSlices: %w", err)
 	}
-	handlers := map[client.Object]func(client.Object){
-		&mcsv1beta1.ServiceImport{}: func(o client.Object) { a.dirty.service(client.ObjectKeyFromObject(o)) },
-		&discoveryv1.EndpointSlice{}: func(o client.Object) {
-			a.dirty.service(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[v1alpha1.LabelServiceName]})
-		},
-	}
-	for _, object := range watched() {
-		handlers[object] = func(client.Object) { a.dirty.network() }
-	}
-	for object, mark := range handlers {
-		kind := fmt.Sprintf("%T", object)
-		if a.watching[kind] {
-			continue
-		}
-		informer, err := c.GetInformer(ctx, object)
+	for object := range kinds() {
+		informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {
-			return fmt.Errorf("watching %s: %w", kind, err)
+			return fmt.Errorf("watching %T: %w", object, err)
 		}
-		if _, err := informer.AddEventHandler(onEvent(mark)); err != nil {
-			return fmt.Errorf("watching %s: %w", kind, err)
+		if _, err := informer.AddEventHandler(onEvent(a.mark)); err != nil {
+			return fmt.Errorf("watching %T: %w", object, err)
 		}
-		a.watching[kind] = true
 	}
-	if !c.WaitForCacheSync(ctx) {
-		return fmt.Errorf("reading what the dataplane watches: %w", context.Cause(ctx))
+	if c.WaitForCacheSync(ctx) {
+		a.dirty.start()
 	}
-	a.dirty.start()
 	return nil
+}
+
+// mark remembers what an event is about.
+func (a *Agent) mark(o client.Object) {
+	switch o.(type) {
+	case *mcsv1beta1.ServiceImport:
+		a.dirty.service(client.ObjectKeyFromObject(o))
+	case *discoveryv1.EndpointSlice:
+		a.dirty.service(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[v1alpha1.LabelServiceName]})
+	default:
+		a.dirty.network()
+	}
 }
 
 func onEvent(mark func(client.Object)) toolscache.ResourceEventHandler {
