@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
@@ -102,8 +104,10 @@ func (l *Lab) makeDir() (err error) {
 	} else if l.dir, err = filepath.Abs(l.options.Dir); err != nil {
 		return fmt.Errorf("making run folder: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Join(l.dir, "net"), 0o755); err != nil {
-		return fmt.Errorf("making run folder: %w", err)
+	for _, name := range []string{"net", "logs"} {
+		if err := os.MkdirAll(filepath.Join(l.dir, name), 0o755); err != nil {
+			return fmt.Errorf("making run folder: %w", err)
+		}
 	}
 	if l.lock, err = lock(l.dir); err != nil {
 		return err
@@ -151,6 +155,9 @@ func (l *Lab) up(ctx context.Context) error {
 
 // startUnderlay starts the switch, the way to the host, and a port for each node.
 func (l *Lab) startUnderlay() (err error) {
+	if err := l.logNetwork(); err != nil {
+		return err
+	}
 	l.underlay = underlay.New()
 	if l.host, err = underlay.NewHost(underlay.HostConfig{}); err != nil {
 		return err
@@ -167,6 +174,21 @@ func (l *Lab) startUnderlay() (err error) {
 		}
 		l.serve(port)
 	}
+	return nil
+}
+
+// logNetwork gives the library under the way to the host a log of its own. It has one logger for the process, which
+// complains of each connection that a node refuses while it boots.
+func (l *Lab) logNetwork() error {
+	f, err := os.Create(filepath.Join(l.dir, "logs", "network.log"))
+	if err != nil {
+		return fmt.Errorf("making log of the host's network: %w", err)
+	}
+	logrus.SetOutput(f)
+	context.AfterFunc(l.ctx, func() {
+		logrus.SetOutput(io.Discard)
+		_ = f.Close() // nothing in it is needed
+	})
 	return nil
 }
 
