@@ -162,6 +162,10 @@ func (r *Reconciler) delete(ctx context.Context, have *discoveryv1.EndpointSlice
 	return nil
 }
 
+// ours tells whether tombolo imported the slice. A cluster may hold the hub's namespace, too: slices there are
+// published, not imported, and say which namespace they are of.
 func ours(obj client.Object) bool {
-	return obj.GetLabels()[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy
+	labels := obj.GetLabels()
+	_, published := labels[v1alpha1.LabelNamespace]
+	return labels[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy && !published
 }

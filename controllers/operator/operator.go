@@ -86,21 +86,14 @@ func restConfig(given *rest.Config) *rest.Config {
 }
 
 func options(c Config) ctrl.Options {
-	own := map[string]cache.Config{c.Namespace: {}}
 	address := c.ListenAddress
 	if address == "" {
 		address = "0" // none, to controller-runtime
 	}
 	return ctrl.Options{
-		Scheme: NewScheme(),
-		Logger: c.Logger,
-		Cache: cache.Options{
-			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}:        {Namespaces: own},
-				&v1alpha1.GatewayNode{}: {Namespaces: own},
-			},
-		},
+		Scheme:                        NewScheme(),
+		Logger:                        c.Logger,
+		Cache:                         CacheOptions(c.Namespace),
 		Metrics:                       metricsserver.Options{BindAddress: address},
 		LeaderElection:                true,
 		LeaderElectionID:              leaseName,
@@ -110,6 +103,19 @@ func options(c Config) ctrl.Options {
 		BaseContext:                   func() context.Context { return logr.NewContext(context.Background(), c.Logger) },
 		// Names are constants, and two operators in one process, as in tests, share them.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true), Logger: c.Logger},
+	}
+}
+
+// CacheOptions are those of the operator's cache of its own cluster: of Secrets and GatewayNodes only those in its own
+// namespace, which is all that it may read.
+func CacheOptions(namespace string) cache.Options {
+	own := map[string]cache.Config{namespace: {}}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}:        {Namespaces: own},
+			&v1alpha1.GatewayNode{}: {Namespaces: own},
+		},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -13,6 +14,11 @@ import (
 
 // reasonNamespaceMissing is the reason of the event that says why something is not imported.
 const reasonNamespaceMissing = "NamespaceMissing"
+
+// reporter makes events of regarding (controller-runtime's recorder.EventRecorder).
+type reporter interface {
+	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
+}
 
 // reports remembers which namespaces were reported missing, so that each is once. It is safe for concurrent use.
 type reports struct {

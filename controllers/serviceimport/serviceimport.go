@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/recorder"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -27,9 +26,9 @@ import (
 
 // Reconciler keeps the ServiceImport of one namespace/name.
 type Reconciler struct {
-	Client client.Client          // required, of this cluster, cached, with the index that SetUp makes
-	Hub    *hub.Hub               // required
-	Events recorder.EventRecorder // required
+	Client client.Client // required, of this cluster, cached, with the index that Index makes
+	Hub    *hub.Hub      // required
+	Events reporter      // required
 
 	vips     ledger
 	reported reports

@@ -30,10 +30,18 @@ import (
 
 const concurrent = 4
 
+// Index makes the index that the Reconciler needs.
+func Index(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &mcsv1beta1.ServiceImport{}, indexIP, byIP); err != nil {
+		return fmt.Errorf("indexing ServiceImports: %w", err)
+	}
+	return nil
+}
+
 // SetUp adds the controller, and the index that it needs, to the manager.
 func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &mcsv1beta1.ServiceImport{}, indexIP, byIP); err != nil {
-		return fmt.Errorf("indexing ServiceImports: %w", err)
+	if err := Index(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("serviceimport").

@@ -47,8 +47,8 @@ type Cluster struct {
 // Clusters are those that Main started, by name.
 type Clusters map[string]*Cluster
 
-// Main starts the hub's API server and one for each member, runs the tests with them in all, and ends them. all is
-// filled before the tests run; the result is for os.Exit.
+// Main starts the hub's API server and one for each member, runs the tests with them in all, and ends them. Without
+// members the hub's API server is a member's, too. all is filled before the tests run; the result is for os.Exit.
 func Main(m *testing.M, all Clusters, members ...string) int {
 	code, err := run(m, all, members)
 	if err != nil {
@@ -77,16 +77,25 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 		if err != nil {
 			return 1, err
 		}
-		folder := "default"
-		if c.Name() == HubName {
-			folder = "hub"
-		}
-		if err := apply(ctx, c, folder); err != nil {
+		if err := applyAll(ctx, c, c.Name() == HubName, c.Name() != HubName || len(members) == 0); err != nil {
 			return 1, err
 		}
 		all[c.Name()] = &Cluster{c, admin}
 	}
 	return m.Run(), nil
+}
+
+// applyAll applies the manifests of a hub, of a member, or of both. Those of a hub leave out kinds that a member has.
+func applyAll(ctx context.Context, c *controlplane.Cluster, hub, member bool) error {
+	if hub {
+		if err := apply(ctx, c, "hub"); err != nil {
+			return err
+		}
+	}
+	if member {
+		return apply(ctx, c, "default")
+	}
+	return nil
 }
 
 // apply does what a user does: kubectl apply -k config/<folder>.

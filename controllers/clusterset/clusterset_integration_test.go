@@ -1,0 +1,129 @@
+//go:build integration
+
+package clusterset_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/clusterset"
+	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/testcluster"
+)
+
+var clusters = testcluster.Clusters{}
+
+func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+
+func newEnv(t *testing.T) (*testcluster.Env, *clusterset.Reconciler) {
+	t.Helper()
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	return e, &clusterset.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
+		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}}
+}
+
+func get(t *testing.T, e *testcluster.Env) *v1alpha1.ClusterSet {
+	t.Helper()
+	set := &v1alpha1.ClusterSet{}
+	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// change updates the ClusterSet, reconciles once and checks Accepted. It returns the message.
+func change(t *testing.T, e *testcluster.Env, r *clusterset.Reconciler, edit func(*v1alpha1.ClusterSetSpec), status, reason string) string {
+	t.Helper()
+	set := get(t, e)
+	edit(&set.Spec)
+	if err := e.Update(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", v1alpha1.ClusterSetName)
+	c := meta.FindStatusCondition(get(t, e).Status.Conditions, v1alpha1.ConditionAccepted)
+	if c == nil || string(c.Status) != status || c.Reason != reason {
+		t.Fatalf("Accepted is %+v, want %s %s", c, status, reason)
+	}
+	return c.Message
+}
+
+func TestStatus(t *testing.T) {
+	e, r := newEnv(t)
+	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
+	removed := e.Hub.Member(t, "north", 3, "10.3.0.0/16")
+	removed.Spec.Removed = true
+	if err := e.Hub.Update(t.Context(), removed); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", v1alpha1.ClusterSetName)
+	got := get(t, e)
+	if s := got.Status; s.Members != 2 || s.Index != 1 || len(s.CIDRs) != 1 {
+		t.Errorf("status is %+v", s)
+	}
+	for _, kind := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionHubConnected} {
+		if !meta.IsStatusConditionTrue(got.Status.Conditions, kind) {
+			t.Errorf("%s is not true: %+v", kind, got.Status.Conditions)
+		}
+	}
+	e.Step(t, r, "", v1alpha1.ClusterSetName)
+	if again := get(t, e); again.ResourceVersion != got.ResourceVersion {
+		t.Error("written though nothing changed")
+	}
+}
+
+func TestMalformedCIDR(t *testing.T) {
+	e, _ := newEnv(t)
+	for _, cidr := range []v1alpha1.CIDR{"nonsense", "10.1.2.3/16", "300.0.0.0/8"} {
+		set := get(t, e)
+		set.Spec.VIPCIDRs = []v1alpha1.CIDR{cidr}
+		err := e.Update(t.Context(), set)
+		if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "such as 10.1.0.0/16") {
+			t.Errorf("%s: %v, want a refusal that says what is allowed", cidr, err)
+		}
+	}
+}
+
+func TestVIPsOverlap(t *testing.T) {
+	e, r := newEnv(t)
+	e.Make(t, &corev1.Node{ObjectMeta: testcluster.Meta("", "node-1"), Spec: corev1.NodeSpec{PodCIDR: "10.40.1.0/24", PodCIDRs: []string{"10.40.1.0/24"}}})
+	e.Remote(t, "west", 2, "10.2.0.0/16")
+	for _, test := range []struct {
+		what string
+		cidr v1alpha1.CIDR
+		want []string
+	}{
+		{"pods", "10.40.0.0/16", []string{"spec.vipCIDRs", "10.40.1.0/24", "node-1"}},
+		{"services", "10.96.0.0/12", []string{"spec.vipCIDRs", "10.96.0.0/16", "ServiceCIDR"}},
+		{"this cluster's Member", "10.1.128.0/17", []string{"10.1.0.0/16", "Member east"}},
+		{"another's Member", "10.2.0.0/24", []string{"10.2.0.0/16", "Member west"}},
+		{"tunnels", "245.1.0.0/16", []string{"spec.transitCIDR"}},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			message := change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.VIPCIDRs = []v1alpha1.CIDR{test.cidr} }, "False", "CIDROverlap")
+			for _, want := range append(test.want, "244.0.0.0/16") {
+				if !strings.Contains(message, want) {
+					t.Errorf("the message lacks %s: %s", want, message)
+				}
+			}
+			change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.VIPCIDRs = []v1alpha1.CIDR{"244.0.0.0/16"} }, "True", "Accepted")
+		})
+	}
+}
+
+func TestNotSupported(t *testing.T) {
+	e, r := newEnv(t)
+	message := change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.DNS = v1alpha1.DNSManaged }, "False", "NotSupported")
+	if !strings.Contains(message, "spec.dns") || !strings.Contains(message, "Manual") {
+		t.Errorf("the message names no field or no remedy: %s", message)
+	}
+	change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.DNS = v1alpha1.DNSManual }, "True", "Accepted")
+	change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.Dataplane.Backend = v1alpha1.BackendNFTables }, "False", "NotSupported")
+}

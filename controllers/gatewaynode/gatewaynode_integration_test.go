@@ -1,0 +1,95 @@
+//go:build integration
+
+package gatewaynode_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
+	"github.com/tombolo-net/tombolo/controllers/testcluster"
+)
+
+var clusters = testcluster.Clusters{}
+
+func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+
+func makeGateway(t *testing.T, e *testcluster.Env, name string) *v1alpha1.GatewayNode {
+	t.Helper()
+	g := &v1alpha1.GatewayNode{
+		ObjectMeta: testcluster.Meta(v1alpha1.DefaultNamespace, name),
+		Spec: v1alpha1.GatewayNodeSpec{
+			NodeName:  name,
+			PublicKey: strings.Repeat("A", 43) + "=",
+			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
+		},
+	}
+	e.Make(t, g)
+	return g
+}
+
+// copyOf returns the copy on the hub, nil if there is none.
+func copyOf(t *testing.T, e *testcluster.Env, name string) *v1alpha1.GatewayNode {
+	t.Helper()
+	found := &v1alpha1.GatewayNode{}
+	key := client.ObjectKey{
+		Namespace: v1alpha1.DefaultHubNamespace,
+		Name:      v1alpha1.HubName(testcluster.Own, v1alpha1.DefaultNamespace, name),
+	}
+	if err := e.Hub.Get(t.Context(), key, found); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestLanesAndCopies(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	r := &gatewaynode.Reconciler{Client: e.Own.GetClient(), Direct: e.Own.GetAPIReader(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace}
+	first, second := makeGateway(t, e, "first"), makeGateway(t, e, "second")
+	for want, name := range []string{"first", "second"} {
+		e.Step(t, r, v1alpha1.DefaultNamespace, name)
+		got := copyOf(t, e, name)
+		if got == nil || got.Status.Lane == nil || *got.Status.Lane != v1alpha1.Lane(want) || got.Spec.NodeName != name {
+			t.Fatalf("the copy of %s is %+v, want lane %d", name, got, want)
+		}
+	}
+	before := copyOf(t, e, "second")
+	e.Step(t, r, v1alpha1.DefaultNamespace, "second")
+	if after := copyOf(t, e, "second"); after.ResourceVersion != before.ResourceVersion {
+		t.Error("written though nothing changed")
+	}
+
+	if err := e.Get(t.Context(), client.ObjectKeyFromObject(second), second); err != nil {
+		t.Fatal(err)
+	}
+	second.Spec.Endpoints[0].Address = "192.0.2.2"
+	if err := e.Update(t.Context(), second); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, v1alpha1.DefaultNamespace, "second")
+	if got := copyOf(t, e, "second"); got.Spec.Endpoints[0].Address != "192.0.2.2" || *got.Status.Lane != 1 {
+		t.Errorf("the copy is %+v", got)
+	}
+
+	if err := e.Delete(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, v1alpha1.DefaultNamespace, "first")
+	if got := copyOf(t, e, "first"); got != nil {
+		t.Errorf("the copy of a deleted gateway is still there: %+v", got)
+	}
+	makeGateway(t, e, "third")
+	e.Step(t, r, v1alpha1.DefaultNamespace, "third")
+	if got := copyOf(t, e, "third"); *got.Status.Lane != 0 {
+		t.Errorf("the new gateway has lane %d, want the free one, 0", *got.Status.Lane)
+	}
+}

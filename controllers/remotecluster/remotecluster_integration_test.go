@@ -1,0 +1,185 @@
+//go:build integration
+
+package remotecluster_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/remotecluster"
+	"github.com/tombolo-net/tombolo/controllers/testcluster"
+)
+
+var clusters = testcluster.Clusters{}
+
+func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+
+func newEnv(t *testing.T) (*testcluster.Env, *remotecluster.Reconciler) {
+	t.Helper()
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	t.Cleanup(func() {
+		if err := c.DeleteAllOf(context.Background(), &v1alpha1.RemoteCluster{}); err != nil {
+			t.Log(err)
+		}
+	})
+	return e, &remotecluster.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
+		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}}
+}
+
+func get(t *testing.T, e *testcluster.Env, name string) *v1alpha1.RemoteCluster {
+	t.Helper()
+	found := &v1alpha1.RemoteCluster{}
+	if err := e.Get(t.Context(), client.ObjectKey{Name: name}, found); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		t.Fatal(err)
+	}
+	return found
+}
+
+func wantCondition(t *testing.T, rc *v1alpha1.RemoteCluster, kind, status, reason string) string {
+	t.Helper()
+	if rc == nil {
+		t.Fatal("there is no RemoteCluster")
+	}
+	c := meta.FindStatusCondition(rc.Status.Conditions, kind)
+	if c == nil || string(c.Status) != status || c.Reason != reason {
+		t.Fatalf("RemoteCluster %s: condition %s is %+v, want %s %s", rc.Name, kind, c, status, reason)
+	}
+	return c.Message
+}
+
+func TestOverlappingMembers(t *testing.T) {
+	e, r := newEnv(t)
+	e.Hub.Member(t, "north", 3, "10.3.0.0/16")
+	e.Step(t, r, "", "north")
+	wantCondition(t, get(t, e, "north"), "Accepted", "True", "Accepted")
+
+	a := e.Hub.Member(t, "a-newcomer", 4, "10.3.128.0/17") // the lower name, but north is in use
+	e.Step(t, r, "", "a-newcomer")
+	refused := get(t, e, "a-newcomer")
+	message := wantCondition(t, refused, "Accepted", "False", "CIDROverlap")
+	for _, want := range []string{"a-newcomer", "north", "10.3.128.0/17", "10.3.0.0/16", "Member.spec.cidrs"} {
+		if !strings.Contains(message, want) {
+			t.Errorf("the message lacks %s: %s", want, message)
+		}
+	}
+	if len(refused.Spec.CIDRs) != 0 || len(refused.Spec.Gateways) != 0 {
+		t.Errorf("a refused member is in use: %+v", refused.Spec)
+	}
+	e.Step(t, r, "", "north")
+	if north := get(t, e, "north"); len(north.Spec.CIDRs) != 1 || !meta.IsStatusConditionTrue(north.Status.Conditions, "Accepted") {
+		t.Errorf("what was in use changed: %+v", north)
+	}
+
+	a.Spec.CIDRs = []v1alpha1.CIDR{"10.4.0.0/16"}
+	if err := e.Hub.Update(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", "a-newcomer")
+	healed := get(t, e, "a-newcomer")
+	wantCondition(t, healed, "Accepted", "True", "Accepted")
+	if len(healed.Spec.CIDRs) != 1 {
+		t.Errorf("it did not heal: %+v", healed.Spec)
+	}
+}
+
+func TestMemberOverlapsThisCluster(t *testing.T) {
+	e, r := newEnv(t)
+	e.Hub.Member(t, "same-pods", 5, "10.1.0.0/24")
+	e.Hub.Member(t, "same-vips", 6, "244.0.0.0/24")
+	e.Hub.Member(t, "same-index", 1, "10.7.0.0/24")
+	for name, reason := range map[string]string{"same-pods": "CIDROverlap", "same-vips": "CIDROverlap", "same-index": "IndexInUse"} {
+		e.Step(t, r, "", name)
+		wantCondition(t, get(t, e, name), "Accepted", "False", reason)
+	}
+}
+
+func TestMemberAbsentAndRemoved(t *testing.T) {
+	e, r := newEnv(t)
+	west := e.Hub.Member(t, "west", 2, "10.2.0.0/16")
+	e.Step(t, r, "", "west")
+	if err := e.Hub.Delete(t.Context(), west); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", "west")
+	kept := get(t, e, "west")
+	wantCondition(t, kept, "Accepted", "Unknown", "NotAMember")
+	if len(kept.Spec.CIDRs) != 1 {
+		t.Errorf("an absent Member took the CIDRs away: %+v", kept.Spec)
+	}
+	west.ResourceVersion = ""
+	west.Spec.Removed = true
+	e.Hub.Make(t, west)
+	e.Step(t, r, "", "west")
+	if got := get(t, e, "west"); got != nil {
+		t.Errorf("a removed member is still there: %+v", got)
+	}
+}
+
+// gateway makes a GatewayNode on the hub.
+func gateway(t *testing.T, e *testcluster.Env, cluster, node string, lane v1alpha1.Lane, tunnel v1alpha1.IPAddress) {
+	t.Helper()
+	g := &v1alpha1.GatewayNode{
+		ObjectMeta: testcluster.Meta(v1alpha1.DefaultHubNamespace, v1alpha1.HubName(v1alpha1.ClusterID(cluster), "tombolo-system", node)),
+		Spec: v1alpha1.GatewayNodeSpec{
+			NodeName:        node,
+			PublicKey:       strings.Repeat("A", 43) + "=",
+			Endpoints:       []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
+			TunnelAddresses: []v1alpha1.IPAddress{tunnel},
+		},
+	}
+	g.Labels = map[string]string{v1alpha1.LabelSourceCluster: cluster}
+	e.Hub.Make(t, g)
+	g.Status.Lane = ptr.To(lane)
+	if err := e.Hub.Status().Update(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGatewaysAndLinks(t *testing.T) {
+	e, r := newEnv(t)
+	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
+	e.Step(t, r, "", "west")
+	wantCondition(t, get(t, e, "west"), "Reachable", "False", "NoGateways")
+
+	gateway(t, e, "west", "good", 1, "245.0.32.1") // block 2 of 245.0.0.0/8 is 245.0.32.0/20
+	gateway(t, e, "west", "bad", 0, "245.0.16.0")
+	gateway(t, e, "north", "other", 0, "245.0.32.2")
+	e.Step(t, r, "", "west")
+	got := get(t, e, "west")
+	if len(got.Spec.Gateways) != 1 || got.Spec.Gateways[0].Name != "good" || got.Spec.Gateways[0].Lane != 1 {
+		t.Fatalf("gateways are %+v", got.Spec.Gateways)
+	}
+	message := wantCondition(t, got, "Accepted", "False", "InvalidTunnelAddress")
+	if !strings.Contains(message, "bad") || !strings.Contains(message, "245.0.16.0") {
+		t.Errorf("the message does not name the gateway: %s", message)
+	}
+	wantCondition(t, got, "Reachable", "False", "NoLink")
+
+	got.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1", Links: []v1alpha1.Link{{RemoteGateway: "good", State: v1alpha1.LinkUp}}}}
+	if err := e.Status().Update(t.Context(), got); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", "west")
+	got = get(t, e, "west")
+	wantCondition(t, got, "Reachable", "True", "LinkUp")
+	if len(got.Status.Links) != 1 {
+		t.Errorf("the gateways' links were lost: %+v", got.Status)
+	}
+	e.Step(t, r, "", "west")
+	if again := get(t, e, "west"); again.ResourceVersion != got.ResourceVersion {
+		t.Error("written though nothing changed")
+	}
+}
