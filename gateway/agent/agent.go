@@ -29,7 +29,7 @@ type Kernel interface {
 	// UnderlayMTU is the smallest MTU of the links that have these addresses.
 	UnderlayMTU([]netip.Addr) (int, error)
 	// Listen opens the socket for probes at this node's tunnel address.
-	Listen(netip.Addr) (probe.Conn, error)
+	Listen(context.Context, netip.Addr) (probe.Conn, error)
 }
 
 // Config is what an Agent is made of.

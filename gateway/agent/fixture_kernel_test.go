@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,8 +66,8 @@ func (k nsKernel) UnderlayMTU(addrs []netip.Addr) (mtu int, err error) {
 	return mtu, err
 }
 
-func (k nsKernel) Listen(addr netip.Addr) (c probe.Conn, err error) {
-	k.ns.Do(func() { c, err = k.node.Listen(addr) })
+func (k nsKernel) Listen(ctx context.Context, addr netip.Addr) (c probe.Conn, err error) {
+	k.ns.Do(func() { c, err = k.node.Listen(ctx, addr) })
 	return c, err
 }
 
@@ -144,12 +145,19 @@ func (g *testGateway) start(t *testing.T) {
 		Metrics: NewMetrics(prometheus.NewRegistry()), NodeName: g.name, Namespace: namespace,
 	})
 	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t).WithName(g.name)))
-	done := make(chan struct{})
+	var running sync.WaitGroup
+	running.Add(2)
 	go func() {
-		defer close(done)
+		defer running.Done()
 		_ = g.agent.Run(ctx)
 	}()
-	g.stop = func() { cancel(); <-done }
+	g.ns.Go(t, func() {
+		defer running.Done()
+		if err := WatchKernel(ctx, g.agent.Changed); err != nil {
+			t.Error(err)
+		}
+	})
+	g.stop = func() { cancel(); running.Wait() }
 	t.Cleanup(g.stop)
 }
 

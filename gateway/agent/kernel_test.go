@@ -89,7 +89,7 @@ func (k *memoryKernel) SyncRoutes(_ context.Context, want route.Config) (route.C
 
 func (k *memoryKernel) UnderlayMTU([]netip.Addr) (int, error) { return 1500, nil }
 
-func (k *memoryKernel) Listen(netip.Addr) (probe.Conn, error) {
+func (k *memoryKernel) Listen(context.Context, netip.Addr) (probe.Conn, error) {
 	return &silentConn{closed: make(chan struct{})}, nil
 }
 
@@ -102,6 +102,8 @@ func (c *silentConn) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) {
 }
 
 func (c *silentConn) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) { return len(b), nil }
+
+func (c *silentConn) Refused() []netip.Addr { return nil }
 
 func (c *silentConn) Close() error {
 	close(c.closed)

@@ -3,13 +3,10 @@ package agent
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"syscall"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/route"
@@ -75,22 +72,7 @@ func isOneOf(a netlink.Addr, addrs []netip.Addr) bool {
 	return slices.Contains(addrs, addr.Unmap())
 }
 
-// Listen implements Kernel. The address need not be on a device yet, and may come and go with them.
-func (*Node) Listen(addr netip.Addr) (probe.Conn, error) {
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var sockErr error
-		err := c.Control(func(fd uintptr) {
-			sockErr = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
-		})
-		if err != nil {
-			return err
-		}
-		return sockErr
-	}}
-	local := netip.AddrPortFrom(addr, probe.Port)
-	conn, err := lc.ListenPacket(context.Background(), "udp", local.String())
-	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w", local, err)
-	}
-	return conn.(*net.UDPConn), nil
+// Listen implements Kernel.
+func (*Node) Listen(ctx context.Context, addr netip.Addr) (probe.Conn, error) {
+	return probe.Listen(ctx, addr)
 }

@@ -121,7 +121,7 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Confi
 		a.prober.stop()
 		return nil
 	}
-	conn, err := a.cfg.Kernel.Listen(wanted.TunnelAddresses[0])
+	conn, err := a.cfg.Kernel.Listen(ctx, wanted.TunnelAddresses[0])
 	if err != nil {
 		return fmt.Errorf("opening the socket for probes: %w", err)
 	}

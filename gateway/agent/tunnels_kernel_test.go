@@ -4,6 +4,8 @@ package agent
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +60,7 @@ func (g *testGateway) peers(t *testing.T) []string {
 		}
 		lines = append(lines, fmt.Sprintf("%s %s %s", fields[0], fields[3], fields[4]))
 	}
+	slices.Sort(lines)
 	return lines
 }
 
@@ -168,4 +171,207 @@ func TestCut(t *testing.T) {
 	c.west1.waitLink(t, c.east0, v1alpha1.LinkUp)
 	c.east0.waitLink(t, c.west1, v1alpha1.LinkUp)
 	c.west1.ping(t, c.east0.pod())
+}
+
+// A restart of an agent interrupts no flow, writes nothing to the kernel, and keeps an endpoint that was learned.
+func TestRestart(t *testing.T) {
+	c := startClusters(t)
+	roam := c.roam(t)
+	before, since := c.west1.peers(t), c.west1.link(t, c.east0).Since
+	if !slices.ContainsFunc(before, func(p string) bool { return strings.HasPrefix(p, "tombolo0 "+roam) }) {
+		t.Fatalf("west has not learned %s: %q", roam, before)
+	}
+	lost := c.pingDuring(t, func() {
+		events := c.west1.watchKernel(t)
+		c.west1.stop()
+		time.Sleep(5 * time.Second) // a pod takes its time to start
+		c.west1.start(t)
+		waitFor(t, "a pass", c.west1.agent.Ready)
+		time.Sleep(2 * time.Second) // probes decide within 1.2 s
+		if got := events(); len(got) > 0 {
+			t.Errorf("the kernel changed: %q", got)
+		}
+	})
+	if lost != 0 {
+		t.Errorf("%d packets were lost while the agent restarted", lost)
+	}
+	if diff := cmp.Diff(before, c.west1.peers(t)); diff != "" {
+		t.Errorf("peers (-before +after):\n%s", diff)
+	}
+	for _, east := range []*testGateway{c.east0, c.east2} {
+		if got := east.link(t, c.west1); got.State != v1alpha1.LinkUp || time.Since(got.Since.Time) < 5*time.Second {
+			t.Errorf("link of %s is %+v, want up all the time", east.name, got)
+		}
+	}
+	if got := c.west1.link(t, c.east0); got.State != v1alpha1.LinkUp || !got.Since.Equal(&since) {
+		t.Errorf("link is %+v, want up since %s as before", got, since)
+	}
+}
+
+// roam makes east's first gateway send from another address, as one behind a NAT may, until west has learned it.
+func (c clusters) roam(t *testing.T) (address string) {
+	t.Helper()
+	address = "192.0.2.99"
+	c.east0.ns.Run(t, "ip", "address", "delete", "192.0.2.10/24", "dev", "eth0")
+	c.east0.ns.Run(t, "ip", "address", "add", address+"/24", "dev", "eth0")
+	c.east2.ns.Run(t, "ip", "route", "replace", c.east0.pod(), "via", address)
+	c.east0.ns.Run(t, "ip", "route", "replace", c.east2.pod(), "via", "192.0.2.12")
+	waitFor(t, "west learns east's new address", func() error {
+		if got := c.west1.peers(t); !strings.Contains(strings.Join(got, "\n"), address) {
+			return fmt.Errorf("peers are %q", got)
+		}
+		return nil
+	})
+	c.waitCalm(t)
+	return address
+}
+
+// waitCalm waits until every link has been up for some seconds: what roams may lose a few probes.
+func (c clusters) waitCalm(t *testing.T) {
+	t.Helper()
+	pairs := [][2]*testGateway{{c.east0, c.west1}, {c.west1, c.east0}, {c.east2, c.west1}, {c.west1, c.east2}}
+	waitFor(t, "links that stay up", func() error {
+		for _, p := range pairs {
+			if l := p[0].link(t, p[1]); l.State != v1alpha1.LinkUp || time.Since(l.Since.Time) < 4*time.Second {
+				return fmt.Errorf("link %s -> %s is %s since %s", p[0].name, p[1].name, l.State, l.Since)
+			}
+		}
+		return nil
+	})
+}
+
+// pingDuring pings a pod of east from west every 100 ms while f runs, and returns how many answers are missing.
+func (c clusters) pingDuring(t *testing.T, f func()) (lost int) {
+	t.Helper()
+	stop := make(chan struct{})
+	done := make(chan int)
+	go func() {
+		lost := 0
+		for {
+			select {
+			case <-stop:
+				done <- lost
+				return
+			default:
+			}
+			if _, err := c.west1.ns.Try("busybox", "ping", "-c1", "-W1", "-I", c.west1.pod(), c.east0.pod()); err != nil {
+				lost++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	f()
+	close(stop)
+	return <-done
+}
+
+// watchKernel records, with `ip monitor`, what changes in the gateway's namespace until the returned function is called.
+func (g *testGateway) watchKernel(t *testing.T) (changes func() []string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "monitor")
+	monitor := g.ns.Start(t, "sh", "-c", "exec ip monitor link address route rule > "+file)
+	time.Sleep(200 * time.Millisecond)
+	return func() []string {
+		_ = monitor.Process.Kill()
+		output, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(strings.Split(string(output), "\n"), func(line string) bool { return line == "" })
+	}
+}
+
+// Passes in which nothing changed change nothing in the kernel, and what others change is put right.
+func TestDrift(t *testing.T) {
+	c := startClusters(t)
+	events := c.west1.watchKernel(t)
+	passes := func() {
+		for range 5 {
+			c.west1.agent.Changed()
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	passes()
+	if got := events(); len(got) > 0 {
+		t.Errorf("the kernel changed: %q", got)
+	}
+	peers, routes := c.west1.peers(t), c.west1.routes(t)
+	for _, damage := range [][]string{
+		{"ip", "route", "flush", "table", "7473"},
+		{"ip", "-6", "route", "flush", "table", "7473"},
+		{"ip", "rule", "delete", "priority", "7473"},
+		{"ip", "link", "set", "tombolo2", "down"},
+		{"ip", "address", "flush", "dev", "tombolo0"},
+		{"ip", "link", "delete", "tombolo0"},
+		{"wg", "set", "tombolo2", "listen-port", "4500"},
+		{"ip", "link", "add", "tombolo7", "type", "wireguard"},
+	} {
+		c.west1.ns.Run(t, damage...)
+		if damage[0] == "wg" { // of which the kernel tells nobody: the next pass finds it
+			c.west1.agent.Changed()
+		}
+		waitFor(t, "repair after "+strings.Join(damage, " "), func() error {
+			for _, east := range []*testGateway{c.east0, c.east2} {
+				if l := c.west1.link(t, east); l.State != v1alpha1.LinkUp {
+					return fmt.Errorf("link to %s is %s: %s", east.name, l.State, l.Message)
+				}
+			}
+			for what, diff := range map[string]string{
+				"peers": cmp.Diff(peers, c.west1.peers(t)), "routes": cmp.Diff(routes, c.west1.routes(t)),
+			} {
+				if diff != "" {
+					return fmt.Errorf("%s (-want +got):\n%s", what, diff)
+				}
+			}
+			_, err := c.west1.ns.Try("sh", "-c", "! ip link show tombolo7 && ip rule | grep -q 'lookup 7473' && wg show tombolo2 listen-port | grep -q 51822")
+			return err
+		})
+	}
+	c.west1.ping(t, c.east0.pod())
+}
+
+// Cleanup removes what gateways make and nothing that looks like it.
+func TestCleanup(t *testing.T) {
+	c := startClusters(t)
+	g := c.west1
+	foreign := [][]string{
+		{"ip", "link", "add", "tombolo-x", "type", "wireguard"},
+		{"ip", "link", "add", "tombolo3", "type", "dummy"},
+		{"ip", "link", "add", "wg0", "type", "wireguard"},
+		{"ip", "route", "add", "198.51.100.0/24", "dev", "eth0", "table", "7473"},
+		{"ip", "route", "add", "203.0.113.0/24", "dev", "eth0", "proto", "147"},
+		{"ip", "rule", "add", "priority", "7473", "to", "198.51.100.0/24", "lookup", "7473"},
+		{"ip", "rule", "add", "priority", "7472", "lookup", "7473", "proto", "147"},
+	}
+	for _, args := range foreign {
+		g.ns.Run(t, args...)
+	}
+	g.stop()
+	if err := Cleanup(t.Context(), nsKernel{g.ns, NewNode()}); err != nil {
+		t.Fatal(err)
+	}
+	var links []struct{ Ifname string }
+	g.ipJSON(t, &links, "link")
+	var names []string
+	for _, l := range links {
+		if strings.HasPrefix(l.Ifname, "tombolo") || l.Ifname == "wg0" {
+			names = append(names, l.Ifname)
+		}
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff([]string{"tombolo-x", "tombolo3", "wg0"}, names); diff != "" {
+		t.Errorf("links (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"unicast 198.51.100.0/24 0 eth0"}, g.routes(t)); diff != "" {
+		t.Errorf("routes (-want +got):\n%s", diff)
+	}
+	if got := g.ns.Run(t, "ip", "route", "show", "proto", "147"); !strings.Contains(got, "203.0.113.0/24") {
+		t.Errorf("a route of another table is gone: %q", got)
+	}
+	if got := strings.Count(g.ns.Run(t, "ip", "rule"), "7473"); got != 3 {
+		t.Errorf("rules are\n%s", g.ns.Run(t, "ip", "rule"))
+	}
+	if err := Cleanup(t.Context(), nsKernel{g.ns, NewNode()}); err != nil {
+		t.Errorf("cleaning up twice: %v", err)
+	}
 }

@@ -70,6 +70,25 @@ func (ns *Namespace) Do(f func()) {
 	<-done
 }
 
+// Go runs f on a thread of its own in the namespace. The caller waits for it.
+func (ns *Namespace) Go(t *testing.T, f func()) {
+	t.Helper()
+	var handle netns.NsHandle
+	var err error
+	ns.Do(func() { handle, err = netns.Get() })
+	if err != nil {
+		t.Fatalf("finding namespace %s: %v", ns.Name, err)
+	}
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with f
+		defer handle.Close()
+		if err := netns.Set(handle); err != nil {
+			t.Errorf("entering namespace %s: %v", ns.Name, err)
+		}
+		f()
+	}()
+}
+
 // Try runs the command in the namespace and returns all it printed.
 func (ns *Namespace) Try(args ...string) (output string, err error) {
 	ns.Do(func() {
@@ -135,6 +154,7 @@ func (w *Wire) Connect(t *testing.T, ns *Namespace, addrs ...netip.Prefix) (port
 	if err != nil {
 		t.Fatalf("connecting %s: %v", ns.Name, err)
 	}
+	ns.Run(t, "ip", "link", "set", "eth0", "addrgenmode", "none")
 	for _, a := range addrs {
 		args := []string{"ip", "address", "add", a.String(), "dev", "eth0"}
 		if a.Addr().Is6() {

@@ -20,6 +20,10 @@ const (
 	calm = time.Minute
 	// outstanding is how many probes may still be answered: later answers count for nothing.
 	outstanding = 16
+	// refusedFresh is how long a refusal counts. A kernel sends one a second at most (net.ipv4.icmp_ratelimit).
+	refusedFresh = 5 * Interval
+	// awayMost is how long an agent may be away while its kernel refuses its probes: time to start a pod anew.
+	awayMost = 2 * time.Minute
 	// rttWeight is the weight of one sample in the mean, 1/8 as in TCP (RFC 6298).
 	rttWeight = 8
 )
@@ -60,6 +64,10 @@ type link struct {
 	answers int
 	// needed is how many have to be, for the link to be up again.
 	needed int
+	// answeredAt is when the peer last answered, or was taken to be up.
+	answeredAt time.Time
+	// refusedAt is when the peer's kernel last told, through the tunnel, that nobody listens there.
+	refusedAt time.Time
 }
 
 type sentProbe struct {
@@ -72,7 +80,7 @@ func newLink(peer Peer, key []byte, now time.Time) *link {
 	l := &link{peer: peer, key: key, needed: answersForUp}
 	l.status = Status{State: v1alpha1.LinkConnecting, Since: now}
 	if peer.InUse {
-		l.status.State = v1alpha1.LinkUp
+		l.status.State, l.answeredAt = v1alpha1.LinkUp, now
 	}
 	return l
 }
@@ -80,7 +88,7 @@ func newLink(peer Peer, key []byte, now time.Time) *link {
 // tick is the moment of the next probe: it returns the probe's sequence, and whether the state changed because too
 // many went unanswered.
 func (l *link) tick(now time.Time) (sequence uint64, changed bool) {
-	if l.silent >= lostForDown {
+	if l.silent >= lostForDown && !l.agentAway(now) {
 		l.answers = 0
 		changed = l.goDown(now)
 	} else if l.silent > 1 {
@@ -102,7 +110,7 @@ func (l *link) answered(sequence uint64, now time.Time) (changed bool) {
 		return false
 	}
 	p.pending = false
-	l.silent = 0
+	l.silent, l.answeredAt = 0, now
 	l.status.Answered++
 	l.measure(now.Sub(p.at))
 	switch l.status.State {
@@ -118,6 +126,12 @@ func (l *link) answered(sequence uint64, now time.Time) (changed bool) {
 		return false
 	}
 	return l.set(v1alpha1.LinkUp, now)
+}
+
+// agentAway tells whether the link carries packets, to a gateway whose agent starts anew: its kernel answers in its
+// place, that nobody listens, and forwards as before.
+func (l *link) agentAway(now time.Time) bool {
+	return now.Sub(l.refusedAt) <= refusedFresh && now.Sub(l.answeredAt) <= awayMost
 }
 
 // goDown makes a link that was up go down. One that goes down soon after it came up has to answer twice as long before

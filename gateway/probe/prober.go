@@ -14,10 +14,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Conn is a UDP socket that is bound to this gateway's tunnel address and Port. *net.UDPConn is one.
+// Conn is a UDP socket that is bound to this gateway's tunnel address and Port. Listen opens one.
 type Conn interface {
 	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
 	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
+	// Refused returns the addresses whose kernel has told since the last call that nobody listens there.
+	Refused() []netip.Addr
 	Close() error
 }
 
@@ -126,7 +128,13 @@ func (p *Prober) sendAll() {
 	}
 	var probes []outgoing
 	anyChanged := false
+	refused := p.cfg.Conn.Refused()
 	p.mu.Lock()
+	for _, addr := range refused {
+		if l, ok := p.byAddress[addr]; ok {
+			l.refusedAt = time.Now()
+		}
+	}
 	for _, l := range p.byName {
 		sequence, changed := l.tick(time.Now())
 		anyChanged = anyChanged || changed
@@ -142,8 +150,8 @@ func (p *Prober) sendAll() {
 	}
 }
 
-// receive answers requests and takes replies until the Conn is closed. An error of one packet, such as an ICMP error
-// that the socket reports, is no reason to stop.
+// receive answers requests and takes replies until the Conn is closed. An ICMP error that the socket reports is no
+// reason to stop.
 func (p *Prober) receive(ctx context.Context) error {
 	b := make([]byte, packetSize+1)
 	for {
