@@ -41,7 +41,7 @@ type goProgram struct {
 // share most of what it compiles.
 func goPrograms() []goProgram {
 	return []goProgram{
-		{"runc", "runc", runcModule, 10 * time.Second},
+		{"runc", "runc", runcModule, 25 * time.Second}, // and the standard library with it
 		{"cni-host-local", "cni", cniModule + "/plugins/ipam/host-local", 8 * time.Second},
 		{"cni-loopback", "cni", cniModule + "/plugins/main/loopback", 2 * time.Second},
 		{"cni-portmap", "cni", cniModule + "/plugins/meta/portmap", 2 * time.Second},
