@@ -53,7 +53,7 @@ func section(t *testing.T, heading string) string {
 
 // What docs/install.md tells to paste works as it stands, and hands the member a token with which it reads the hub.
 func TestInstallationPage(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	planes, err := controlplane.Start(ctx, controlplane.Config{Clusters: []controlplane.ClusterConfig{
 		{Name: "hub", Controllers: controlplane.HubControllers()}, {Name: "east"},
@@ -81,6 +81,7 @@ func TestInstallationPage(t *testing.T) {
 	for _, heading := range []string{
 		"1. The hub", "2. On the hub", "3. In each member",
 		"2. On the hub", "3. In each member", // again
+		"5. DNS",
 	} {
 		paste(ctx, t, planes.Kubeconfig(), settings, section(t, heading))
 	}
