@@ -251,11 +251,16 @@ func (l *Lab) machine(name string) (*machine, error) {
 // ErrUnknownNode is what an operation on a node ends with that the lab does not have.
 var ErrUnknownNode = errors.New("no such node in this lab")
 
-// Down ends everything that Up has started and returns when it is gone. The run folder goes too, unless keep: then its logs,
-// certificates and configuration stay. It may be called more than once.
+// Down ends everything that Up has started and returns when it is gone. The run folder goes too, unless keep: then its
+// components' logs, the pods' too, and configuration stay. It may be called more than once.
 func (l *Lab) Down(keep bool) error {
 	l.downOnce.Do(func() {
 		l.control.close()
+		if keep && l.controlPlane != nil {
+			if err := l.collect(l.ctx); err != nil {
+				l.progress.say("%v", err) // what there is of logs has to do
+			}
+		}
 		var nodes sync.WaitGroup
 		for _, m := range l.machines {
 			nodes.Go(m.kill)

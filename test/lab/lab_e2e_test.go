@@ -220,9 +220,9 @@ func TestRunPassesExitCode(t *testing.T) {
 	dir := strings.TrimSpace(string(out))
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	assertNothingLeft(t, dir)
-	for _, log := range []string{"logs/etcd.log", "logs/east-kube-apiserver.log", "nodes/east-1/logs/kubelet.log"} {
-		if _, err := os.Stat(filepath.Join(dir, log)); err != nil {
-			t.Error(err)
+	for _, log := range []string{"logs/etcd.log", "logs/east-kube-apiserver.log", "nodes/east-1/logs/kubelet.log", "logs/pods/east/*_coredns.log"} {
+		if found, err := filepath.Glob(filepath.Join(dir, log)); err != nil || len(found) == 0 {
+			t.Errorf("no %s was kept (%v)", log, err)
 		}
 	}
 }
@@ -230,7 +230,7 @@ func TestRunPassesExitCode(t *testing.T) {
 // runUntil starts lab run, sends it the signal once its command runs, and returns its run folder.
 func runUntil(t *testing.T, program string, signal syscall.Signal) string {
 	t.Helper()
-	cmd := exec.Command(program, "run", "--clusters=1", "--", "sh", "-c", "echo $LAB_RUN; exec sleep 600")
+	cmd := exec.Command(program, "run", "--clusters=1", "--nodes=1", "--", "sh", "-c", "echo $LAB_RUN; exec sleep 600")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
