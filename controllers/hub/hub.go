@@ -162,7 +162,7 @@ func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 		h.way.dialer.CloseAll()
 		return status, nil
 	}
-	opened, err := openSession(ctx, want, h.way, direct, h.config.Scheme)
+	opened, err := openSession(ctx, want, h.way, direct, h.config.Scheme, h.again)
 	if err != nil {
 		return Status{v1alpha1.ReasonUnreachable, err.Error()}, nil //nolint:nilerr // it is the status
 	}

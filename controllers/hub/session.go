@@ -8,6 +8,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -35,7 +36,8 @@ type session struct {
 }
 
 // openSession returns once the cache has synced; the cache then runs until close or the end of ctx.
-func openSession(ctx context.Context, a access, w *way, direct client.Client, scheme *runtime.Scheme) (*session, error) {
+// broken is called whenever one of its watches ends with an error.
+func openSession(ctx context.Context, a access, w *way, direct client.Client, scheme *runtime.Scheme, broken func()) (*session, error) {
 	c, err := cache.New(w.config, cache.Options{
 		HTTPClient:                  w.http,
 		Scheme:                      scheme,
@@ -43,6 +45,9 @@ func openSession(ctx context.Context, a access, w *way, direct client.Client, sc
 		DefaultNamespaces:           map[string]cache.Config{a.namespace: {}},
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ReaderFailOnMissingInformer: true,
+		DefaultWatchErrorHandler: func(context.Context, *toolscache.Reflector, error) {
+			broken() // the probe that follows says what is wrong, once
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing the cache of hub %s: %w", a.server, err)

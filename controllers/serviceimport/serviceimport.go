@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -74,7 +75,7 @@ func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, have *
 	if len(found.present) == 0 { // only such as may have been lost by the hub: everything stays
 		return r.writeStatus(ctx, have, set, found)
 	}
-	if have == nil && !judged(set) {
+	if have == nil && verdict(set) == nil {
 		return nil // whether there are clusterset IPs to give out shows in a moment, and brings us back
 	}
 	merged := mcs.Merge(found.present)
@@ -166,15 +167,19 @@ func (r *Reconciler) namespaceExists(ctx context.Context, name string) (bool, er
 	return namespace.DeletionTimestamp == nil, nil
 }
 
-// judged tells whether the ClusterSet has been looked at.
-func judged(set *v1alpha1.ClusterSet) bool {
-	return meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted) != nil
+// verdict is the condition Accepted on the ClusterSet as it is now; nil: nobody has looked yet.
+func verdict(set *v1alpha1.ClusterSet) *metav1.Condition {
+	accepted := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted)
+	if accepted == nil || accepted.ObservedGeneration < set.Generation {
+		return nil
+	}
+	return accepted
 }
 
 // refusedAddresses tells whether no new clusterset IPs may be given out.
 func refusedAddresses(set *v1alpha1.ClusterSet) bool {
-	accepted := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted)
-	return accepted == nil || accepted.Reason == v1alpha1.ReasonInvalidCIDR || accepted.Reason == v1alpha1.ReasonCIDROverlap
+	v := verdict(set)
+	return v == nil || v.Reason == v1alpha1.ReasonInvalidCIDR || v.Reason == v1alpha1.ReasonCIDROverlap
 }
 
 func addresses(have *mcsv1beta1.ServiceImport) []netip.Addr {

@@ -57,7 +57,7 @@ func accept(t *testing.T, e *testcluster.Env, status metav1.ConditionStatus, rea
 	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
 		t.Fatal(err)
 	}
-	meta.SetStatusCondition(&set.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: status, Reason: reason})
+	meta.SetStatusCondition(&set.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: status, Reason: reason, ObservedGeneration: set.Generation})
 	if err := e.Status().Update(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}

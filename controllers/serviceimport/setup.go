@@ -63,7 +63,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 func acceptanceChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*v1alpha1.ClusterSet), e.ObjectNew.(*v1alpha1.ClusterSet)
-		return refusedAddresses(before) != refusedAddresses(after) ||
+		return (verdict(before) == nil) != (verdict(after) == nil) || refusedAddresses(before) != refusedAddresses(after) ||
 			!equality.Semantic.DeepEqual(before.Spec.VIPCIDRs, after.Spec.VIPCIDRs)
 	}}
 }

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,8 @@ import (
 const (
 	// HubName is the name of the API server with the hubs.
 	HubName = "hub"
+	// BareName is the name, among Main's members, of an API server without tombolo's manifests, and no member's.
+	BareName = "bare"
 	// SetID is the clusterset's.
 	SetID = "demo"
 	// startTimeout is how long the API servers may take to start.
@@ -65,7 +68,7 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 		{Name: HubName, Controllers: controlplane.HubControllers()},
 	}}
 	for _, name := range members {
-		config.Clusters = append(config.Clusters, controlplane.ClusterConfig{Name: name})
+		config.Clusters = append(config.Clusters, controlplane.ClusterConfig{Name: name, Controllers: extraControllers(name)})
 	}
 	cp, err := controlplane.Start(ctx, config)
 	if err != nil {
@@ -77,7 +80,7 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 		if err != nil {
 			return 1, err
 		}
-		if err := applyAll(ctx, c, c.Name() == HubName, c.Name() != HubName || len(members) == 0); err != nil {
+		if err := applyAll(ctx, c, members); err != nil {
 			return 1, err
 		}
 		all[c.Name()] = &Cluster{c, admin}
@@ -85,14 +88,26 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 	return m.Run(), nil
 }
 
-// applyAll applies the manifests of a hub, of a member, or of both. Those of a hub leave out kinds that a member has.
-func applyAll(ctx context.Context, c *controlplane.Cluster, hub, member bool) error {
-	if hub {
-		if err := apply(ctx, c, "hub"); err != nil {
-			return err
-		}
+// extraControllers are those that an API server needs that makes tokens.
+func extraControllers(name string) []string {
+	if name == BareName {
+		return controlplane.HubControllers()
 	}
-	if member {
+	return nil
+}
+
+// applyAll applies the manifests of a hub, of a member, or of both. Those of a hub leave out kinds that a member has.
+func applyAll(ctx context.Context, c *controlplane.Cluster, members []string) error {
+	switch {
+	case c.Name() == BareName:
+		return nil
+	case c.Name() != HubName:
+		return apply(ctx, c, "default")
+	}
+	if err := apply(ctx, c, "hub"); err != nil {
+		return err
+	}
+	if len(members) == 0 || slices.Equal(members, []string{BareName}) {
 		return apply(ctx, c, "default")
 	}
 	return nil
@@ -129,6 +144,14 @@ func (c *Cluster) OperatorConfig() *rest.Config {
 // Approve makes the Member on the hub, with its identity, and returns the data of its token Secret.
 func (c *Cluster) Approve(t *testing.T, namespace, cluster string, spec v1alpha1.MemberSpec) map[string][]byte {
 	t.Helper()
+	c.Make(t, &v1alpha1.Member{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: cluster}, Spec: spec})
+	return c.Identity(t, namespace, cluster)
+}
+
+// Identity makes the member's ServiceAccount on the hub, bound to the Role tombolo-member, and returns the data of its
+// token Secret.
+func (c *Cluster) Identity(t *testing.T, namespace, cluster string) map[string][]byte {
+	t.Helper()
 	account := v1alpha1.MemberServiceAccount(v1alpha1.ClusterID(cluster))
 	c.Make(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account}})
 	c.Make(t, &rbacv1.RoleBinding{
@@ -142,7 +165,6 @@ func (c *Cluster) Approve(t *testing.T, namespace, cluster string, spec v1alpha1
 		Type: corev1.SecretTypeServiceAccountToken,
 	}
 	c.Make(t, secret)
-	c.Make(t, &v1alpha1.Member{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: cluster}, Spec: spec})
 	Eventually(t, func() error {
 		if err := c.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
 			return err
@@ -158,6 +180,12 @@ func (c *Cluster) Approve(t *testing.T, namespace, cluster string, spec v1alpha1
 // Join makes the cluster a member with that access to the hub.
 func (c *Cluster) Join(t *testing.T, cluster string, hub *Cluster, access map[string][]byte) {
 	t.Helper()
+	c.JoinAt(t, cluster, hub.RESTConfig().Host, access)
+}
+
+// JoinAt is Join with the URL of the hub.
+func (c *Cluster) JoinAt(t *testing.T, cluster, server string, access map[string][]byte) {
+	t.Helper()
 	c.Make(t, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-hub"},
 		Data:       access,
@@ -168,7 +196,7 @@ func (c *Cluster) Join(t *testing.T, cluster string, hub *Cluster, access map[st
 			ClusterSetID: SetID,
 			ClusterID:    v1alpha1.ClusterID(cluster),
 			Hub: v1alpha1.HubAccess{
-				Server:    hub.RESTConfig().Host,
+				Server:    server,
 				SecretRef: v1alpha1.SecretReference{Name: "tombolo-hub"},
 			},
 		},

@@ -1,0 +1,215 @@
+//go:build integration
+
+package hub_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/testcluster"
+)
+
+var clusters = testcluster.Clusters{}
+
+func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters, testcluster.BareName)) }
+
+// wantNot fails if the hub tells anything.
+func wantNotConnected(t *testing.T, e *testcluster.Env) {
+	t.Helper()
+	var notConnected *hub.NotConnectedError
+	if _, err := e.Conn.View(); !errors.As(err, &notConnected) {
+		t.Errorf("View returned %v, want a NotConnectedError", err)
+	}
+}
+
+func contains(t *testing.T, message string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(message, part) {
+			t.Errorf("the message lacks %q: %s", part, message)
+		}
+	}
+}
+
+// secret changes the Secret with the hub's access.
+func secret(t *testing.T, e *testcluster.Env, edit func(*corev1.Secret)) {
+	t.Helper()
+	s := &corev1.Secret{}
+	if err := e.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-hub"}, s); err != nil {
+		t.Fatal(err)
+	}
+	edit(s)
+	if err := e.Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func server(t *testing.T, e *testcluster.Env, url string) {
+	t.Helper()
+	set := &v1alpha1.ClusterSet{}
+	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
+		t.Fatal(err)
+	}
+	set.Spec.Hub.Server = url
+	if err := e.Update(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHubUnreachable(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	access := c.Approve(t, v1alpha1.DefaultHubNamespace, "east", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}})
+	c.JoinAt(t, "east", "https://127.0.0.1:1", access)
+	e := testcluster.NewUnconnected(t, c, nil)
+	message := e.WaitStatus(t, v1alpha1.ReasonUnreachable)
+	contains(t, message, "https://127.0.0.1:1", "ClusterSet.spec.hub.server", "what is imported stays")
+	wantNotConnected(t, e)
+	server(t, e, c.RESTConfig().Host)
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+}
+
+func TestNoClusterSet(t *testing.T) {
+	e := testcluster.NewUnconnected(t, clusters[testcluster.HubName], nil)
+	e.WaitStatus(t, v1alpha1.ReasonPending)
+	wantNotConnected(t, e)
+}
+
+func TestWrongToken(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	var token []byte
+	secret(t, e, func(s *corev1.Secret) { token, s.Data["token"] = s.Data["token"], []byte("wrong") })
+	message := e.WaitStatus(t, v1alpha1.ReasonUnauthorized)
+	contains(t, message, "member-east", "token", "what is imported stays")
+	if strings.Contains(message, string(token)) {
+		t.Error("the message holds the token")
+	}
+	if view, err := e.Conn.View(); err != nil || view.Authoritative {
+		t.Errorf("view %+v, %v: want what was last seen, without authority", view, err)
+	}
+	secret(t, e, func(s *corev1.Secret) { s.Data["token"] = token })
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+}
+
+func TestMissingSecretKey(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	var ca []byte
+	secret(t, e, func(s *corev1.Secret) { ca = s.Data["ca.crt"]; delete(s.Data, "ca.crt") })
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonSecretNotFound), "tombolo-system/tombolo-hub", "ca.crt", "member-east")
+	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = []byte("no PEM") })
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonSecretNotFound), "ca.crt")
+	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = clusters[testcluster.BareName].CA() })
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonUnreachable), "ca.crt", "vouch")
+	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = ca })
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+}
+
+func TestHubWithoutCRDs(t *testing.T) {
+	c, bare := clusters[testcluster.HubName], clusters[testcluster.BareName]
+	bare.MakeNamespace(t, v1alpha1.DefaultHubNamespace, map[string]string{v1alpha1.LabelClusterSet: testcluster.SetID})
+	bare.Make(t, &rbacv1.Role{
+		ObjectMeta: testcluster.Meta(v1alpha1.DefaultHubNamespace, "tombolo-member"),
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get"}}},
+	})
+	c.Join(t, "east", bare, bare.Identity(t, v1alpha1.DefaultHubNamespace, "east"))
+	e := testcluster.NewUnconnected(t, c, nil)
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonCRDsMissing), "Member", "kubectl apply -k config/hub")
+	wantNotConnected(t, e)
+}
+
+func TestWithoutRole(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	binding := &rbacv1.RoleBinding{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "member-east"}, binding); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonUnauthorized), "member-east", "tombolo-member")
+	binding.ResourceVersion = ""
+	c.Make(t, binding)
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+}
+
+func TestOtherClusterSetsHub(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	for id, part := range map[string]string{"other": "belongs to clusterset other", "": "lacks the label"} {
+		c.LabelHub(t, id)
+		contains(t, e.WaitStatus(t, v1alpha1.ReasonNotAuthoritative), part, "what is imported stays")
+		if view, err := e.Conn.View(); err != nil || view.Authoritative {
+			t.Errorf("view %+v, %v: want what was last seen, without authority", view, err)
+		}
+		c.LabelHub(t, testcluster.SetID)
+		e.WaitStatus(t, v1alpha1.ReasonConnected)
+	}
+}
+
+func TestMembership(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	member := &v1alpha1.Member{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "east"}, member); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(t.Context(), member); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonNotAMember), "tombolo-hub/east")
+	wantNotConnected(t, e)
+	member.ResourceVersion = ""
+	member.Spec.Removed = true
+	c.Make(t, member)
+	e.WaitStatus(t, v1alpha1.ReasonRemoved)
+	if view, err := e.Conn.View(); err != nil || !view.Removed || !view.Authoritative {
+		t.Errorf("view %+v, %v: want Removed", view, err)
+	}
+}
+
+func TestOutage(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	proxy := testcluster.NewProxy(t, c)
+	server(t, e, proxy.URL())
+	testcluster.Eventually(t, func() error {
+		if message := e.Conn.Status().Message; !strings.Contains(message, proxy.URL()) {
+			return errors.New(message)
+		}
+		return nil
+	})
+	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
+	e.Settle(t)
+
+	proxy.Cut()
+	e.WaitStatus(t, v1alpha1.ReasonUnreachable)
+	e.Hub.Member(t, "north", 3, "10.3.0.0/16")
+	view, err := e.Conn.View()
+	if err != nil || view.Authoritative {
+		t.Fatalf("view %+v, %v: want what was last seen, without authority", view, err)
+	}
+	if west, err := view.Member(t.Context(), "west"); err != nil || west == nil {
+		t.Errorf("what was seen before is lost: %v", err)
+	}
+
+	proxy.Heal()
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+	e.Settle(t)
+	view, err = e.Conn.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if north, err := view.Member(t.Context(), "north"); err != nil || north == nil {
+		t.Errorf("what came meanwhile is not seen: %v", err)
+	}
+}
