@@ -150,6 +150,14 @@ func ComparePrefixes(a, b netip.Prefix) int {
 // compareKeys orders keys by their text, as wg prints them.
 func compareKeys(a, b PublicKey) int { return strings.Compare(a.String(), b.String()) }
 
+// clamped is the key as X25519 uses it (RFC 7748, section 5), and as the kernel stores and shows it: an other form of it
+// would look like another key in every pass, and each time end all sessions.
+func clamped(k PrivateKey) PrivateKey {
+	k[0] &= 248
+	k[31] = k[31]&127 | 64
+	return k
+}
+
 // ParsePrivateKey reads what `wg genkey` prints. The error does not hold the text.
 func ParsePrivateKey(text string) (PrivateKey, error) {
 	key, err := wgtypes.ParseKey(strings.TrimSpace(text))
@@ -159,7 +167,7 @@ func ParsePrivateKey(text string) (PrivateKey, error) {
 	if key == (wgtypes.Key{}) {
 		return PrivateKey{}, fmt.Errorf("parsing private key: it is all zeros")
 	}
-	return PrivateKey(key), nil
+	return clamped(PrivateKey(key)), nil
 }
 
 // ParsePublicKey reads what `wg pubkey` prints.

@@ -17,6 +17,8 @@ var netipValues = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip
 
 func testKey(name string) PublicKey { return sha256.Sum256([]byte(name)) }
 
+func testPrivateKey(name string) PrivateKey { return clamped(PrivateKey(testKey(name))) }
+
 func prefixes(texts ...string) []netip.Prefix {
 	var list []netip.Prefix
 	for _, t := range texts {
@@ -34,7 +36,7 @@ func testPeer(name string, allowed ...string) Peer {
 
 func testDevice(lane int, peers ...Peer) Device {
 	return Device{
-		Name: DeviceName(lane), PrivateKey: PrivateKey(testKey("private")), ListenPort: 51820 + lane, MTU: 1420,
+		Name: DeviceName(lane), PrivateKey: testPrivateKey("private"), ListenPort: 51820 + lane, MTU: 1420,
 		Addresses: []netip.Addr{netip.MustParseAddr("245.0.16.0"), netip.MustParseAddr("fd00::1")},
 		Peers:     peers,
 	}
@@ -66,7 +68,7 @@ func configs() map[string]Config {
 		"allowed ip moved": func(d *Device) {
 			d.Peers[0].AllowedIPs, d.Peers[1].AllowedIPs = prefixes("10.2.0.0/18", "10.3.0.0/16"), prefixes("fd00:3::/48")
 		},
-		"name": func(d *Device) { d.Name = DeviceName(5) },
+		"name": func(d *Device) { d.Name, d.ListenPort = DeviceName(5), 51825 },
 	} {
 		c := base()
 		edit(&c.Devices[0])
@@ -281,6 +283,18 @@ func TestPrivateKeyIsHidden(t *testing.T) {
 	parsed, err := ParsePrivateKey(key.Text() + "\n")
 	if err != nil || parsed != key {
 		t.Errorf("the text of a key parses to another: %v", err)
+	}
+}
+
+// Whatever form of a key somebody put into the Secret, the kernel shows the clamped one.
+func TestParsePrivateKeyClamps(t *testing.T) {
+	unclamped := testKey("private")
+	key, err := ParsePrivateKey(unclamped.String())
+	if err != nil || key != testPrivateKey("private") || key == PrivateKey(unclamped) {
+		t.Errorf("key is not clamped, error %v", err)
+	}
+	if key.Public() != PrivateKey(unclamped).Public() {
+		t.Error("clamping makes another public key of it")
 	}
 }
 
