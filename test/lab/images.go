@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tombolo-net/tombolo/test/lab/image"
@@ -28,7 +29,8 @@ func (l *Lab) startRegistry() error {
 	return nil
 }
 
-// archive returns the archive of the image of this name, which it makes if the cache lacks it.
+// archive returns the archive of the image of this name, which it makes if the cache lacks it. Under any tag tombolo's is made of
+// the program as it is now, so that a new tag is all it takes to try a change.
 func (l *Lab) archive(ctx context.Context, ref string) (string, error) {
 	cache := filepath.Join(l.options.Cache, "images")
 	a, err := l.makeImage(ctx, cache, ref)
@@ -43,10 +45,10 @@ func (l *Lab) archive(ctx context.Context, ref string) (string, error) {
 }
 
 func (l *Lab) makeImage(ctx context.Context, cache, ref string) (image.Archive, error) {
-	switch ref {
-	case image.TomboloRef:
+	if repository(ref) == repository(image.TomboloRef) {
 		return image.Tombolo(ctx, cache, filepath.Join(filepath.Dir(l.options.Init), "tombolo"))
-	case image.CoreDNSRef:
+	}
+	if ref == image.CoreDNSRef {
 		return image.CoreDNS(ctx, cache, filepath.Join(l.options.Bin, "coredns"))
 	}
 	archives, err := image.Ensure(ctx, cache, progressWriter{l.progress}, ref)
@@ -54,6 +56,12 @@ func (l *Lab) makeImage(ctx context.Context, cache, ref string) (image.Archive, 
 		return image.Archive{}, err
 	}
 	return archives[0], nil
+}
+
+// repository returns an image's name without its tag.
+func repository(ref string) string {
+	name, _, _ := strings.Cut(ref, ":")
+	return name
 }
 
 // warmImages makes what every node pulls, so that it does not wait for it.
