@@ -34,7 +34,7 @@ func configs() map[string]Config {
 	for name, edit := range map[string]func(*Config){
 		"destination": func(c *Config) { c.Routes[0].Destination = netip.MustParsePrefix("10.2.0.0/17") },
 		"metric":      func(c *Config) { c.Routes[0].Metric = 7 },
-		"type":        func(c *Config) { c.Routes[0].Type = Unreachable },
+		"type":        func(c *Config) { c.Routes[0] = Route{Key: c.Routes[0].Key, Type: Unreachable} },
 		"source":      func(c *Config) { c.Routes[0].Source = netip.MustParseAddr("245.0.16.2") },
 		"links":       func(c *Config) { c.Routes[0].Links = []string{"tombolo2"} },
 		"route gone":  func(c *Config) { c.Routes = c.Routes[1:] },
