@@ -30,7 +30,3 @@ func HeartbeatConfirms(annotations map[string]string, names []string) bool {
 	}
 	return true
 }
-
-// MassDeletion tells whether so much of what was imported from a cluster has gone from the hub that it may be the hub
-// that was lost: more than half. Then the member itself has to confirm it. imported and seen are numbers of Services.
-func MassDeletion(imported, seen int) bool { return 2*seen < imported }

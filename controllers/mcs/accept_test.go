@@ -1,0 +1,138 @@
+package mcs
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+func member(name string, index int32, age int, cidrs ...v1alpha1.CIDR) v1alpha1.Member {
+	return v1alpha1.Member{
+		ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(time.Unix(int64(age), 0))},
+		Spec:       v1alpha1.MemberSpec{Index: index, CIDRs: cidrs},
+	}
+}
+
+func removed(m v1alpha1.Member) v1alpha1.Member {
+	m.Spec.Removed = true
+	return m
+}
+
+func TestRefuseMembers(t *testing.T) {
+	inUse := func(index int32, cidrs ...v1alpha1.CIDR) v1alpha1.RemoteClusterSpec {
+		return v1alpha1.RemoteClusterSpec{Index: index, CIDRs: cidrs}
+	}
+	own := member("east", 1, 1, "10.1.0.0/16")
+	tests := []struct {
+		name    string
+		members []v1alpha1.Member
+		inUse   map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec
+		blocks  []Block
+		want    map[v1alpha1.ClusterID]string // reasons
+	}{
+		{"none", nil, nil, nil, map[v1alpha1.ClusterID]string{}},
+		{"all fit", []v1alpha1.Member{own, member("west", 2, 2, "10.2.0.0/18"), member("north", 3, 3, "10.3.0.0/16", "fd00:3::/64")}, nil, nil,
+			map[v1alpha1.ClusterID]string{}},
+		{"the older stays", []v1alpha1.Member{own, member("a", 2, 3, "10.2.0.0/16"), member("b", 3, 2, "10.2.128.0/17")}, nil, nil,
+			map[v1alpha1.ClusterID]string{"a": v1alpha1.ReasonCIDROverlap}},
+		{"equally old, the lower name stays", []v1alpha1.Member{own, member("b", 3, 2, "10.2.0.0/16"), member("a", 2, 2, "10.2.0.0/24")}, nil, nil,
+			map[v1alpha1.ClusterID]string{"b": v1alpha1.ReasonCIDROverlap}},
+		{"what is in use stays, though younger", []v1alpha1.Member{own, member("a", 2, 3, "10.2.0.0/16"), member("b", 3, 2, "10.2.0.0/16")},
+			map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{"a": inUse(2, "10.2.0.0/16")}, nil,
+			map[v1alpha1.ClusterID]string{"b": v1alpha1.ReasonCIDROverlap}},
+		{"in use, its Member absent", []v1alpha1.Member{own, member("b", 3, 2, "10.2.0.0/16")},
+			map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{"a": inUse(2, "10.2.0.0/16")}, nil,
+			map[v1alpha1.ClusterID]string{"b": v1alpha1.ReasonCIDROverlap}},
+		{"in use, but removed", []v1alpha1.Member{own, removed(member("a", 2, 1, "10.2.0.0/16")), member("b", 2, 2, "10.2.0.0/16")},
+			map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{"a": inUse(2, "10.2.0.0/16")}, nil, map[v1alpha1.ClusterID]string{}},
+		{"in use, changed to overlap another in use", []v1alpha1.Member{own, member("a", 2, 1, "10.3.0.0/16"), member("b", 3, 2, "10.3.0.0/16")},
+			map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{"a": inUse(2, "10.2.0.0/16"), "b": inUse(3, "10.3.0.0/16")}, nil,
+			map[v1alpha1.ClusterID]string{"a": v1alpha1.ReasonCIDROverlap}},
+		{"one index", []v1alpha1.Member{own, member("a", 2, 1, "10.2.0.0/16"), member("b", 2, 2, "10.3.0.0/16")}, nil, nil,
+			map[v1alpha1.ClusterID]string{"b": v1alpha1.ReasonIndexInUse}},
+		{"this cluster comes first", []v1alpha1.Member{own, member("a", 1, 0, "10.2.0.0/16"), member("b", 2, 0, "10.1.0.0/24")}, nil, nil,
+			map[v1alpha1.ClusterID]string{"a": v1alpha1.ReasonIndexInUse, "b": v1alpha1.ReasonCIDROverlap}},
+		{"what this cluster uses", []v1alpha1.Member{own, member("a", 2, 1, "244.0.0.0/24")}, nil,
+			[]Block{{prefixes("244.0.0.0/16")[0], "ClusterSet.spec.vipCIDRs"}}, map[v1alpha1.ClusterID]string{"a": v1alpha1.ReasonCIDROverlap}},
+		{"IPv6", []v1alpha1.Member{own, member("a", 2, 1, "fd00:2::/48"), member("b", 3, 2, "fd00:2:0:5::/64")}, nil, nil,
+			map[v1alpha1.ClusterID]string{"b": v1alpha1.ReasonCIDROverlap}},
+		{"malformed", []v1alpha1.Member{own, member("a", 2, 1, "10.2.0.0/33")}, nil, nil,
+			map[v1alpha1.ClusterID]string{"a": v1alpha1.ReasonInvalidCIDR}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			in := MembersInput{Own: "east", Members: test.members, InUse: test.inUse, Blocks: test.blocks}
+			got := map[v1alpha1.ClusterID]string{}
+			for id, refusal := range RefuseMembers(in) {
+				got[id] = refusal.Reason
+				if !strings.Contains(refusal.Message, string(id)) {
+					t.Errorf("the message does not name %s: %s", id, refusal.Message)
+				}
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("reasons (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRefuseTranslation(t *testing.T) {
+	m := member("west", 2, 1, "10.1.0.0/16")
+	m.Spec.GlobalCIDRs = []v1alpha1.CIDR{"10.9.0.0/16"}
+	got := RefuseMembers(MembersInput{Own: "east", Members: []v1alpha1.Member{m}})["west"]
+	if got.Reason != v1alpha1.ReasonNotSupported || !strings.Contains(got.Message, "globalCIDRs") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestRefuseClusterSet(t *testing.T) {
+	pods := Block{prefixes("10.40.0.0/16")[0], "the pods"}
+	spec := func(transit v1alpha1.CIDR, vips ...v1alpha1.CIDR) *v1alpha1.ClusterSetSpec {
+		return &v1alpha1.ClusterSetSpec{TransitCIDR: transit, VIPCIDRs: vips}
+	}
+	tests := []struct {
+		name   string
+		spec   *v1alpha1.ClusterSetSpec
+		reason string // empty: accepted
+		names  string
+	}{
+		{"fits", spec("245.0.0.0/8", "244.0.0.0/16", "fd00:244::/112"), "", ""},
+		{"malformed", spec("245.0.0.0/8", "nonsense"), v1alpha1.ReasonInvalidCIDR, "nonsense"},
+		{"host bits", spec("245.0.0.0/8", "244.0.0.1/16"), v1alpha1.ReasonInvalidCIDR, "244.0.0.1/16"},
+		{"malformed transit", spec("nonsense", "244.0.0.0/16"), v1alpha1.ReasonInvalidCIDR, "spec.transitCIDR"},
+		{"VIPs among pods", spec("245.0.0.0/8", "10.40.5.0/24"), v1alpha1.ReasonCIDROverlap, "the pods"},
+		{"VIPs around pods", spec("245.0.0.0/8", "10.0.0.0/8"), v1alpha1.ReasonCIDROverlap, "10.40.0.0/16"},
+		{"transit around pods", spec("10.0.0.0/8", "244.0.0.0/16"), v1alpha1.ReasonCIDROverlap, "spec.transitCIDR"},
+		{"VIPs in transit", spec("245.0.0.0/8", "245.1.0.0/16"), v1alpha1.ReasonCIDROverlap, "spec.transitCIDR"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := RefuseClusterSet(test.spec, []Block{pods})
+			switch {
+			case test.reason == "" && got != nil:
+				t.Errorf("refused: %+v", got)
+			case test.reason != "" && (got == nil || got.Reason != test.reason || !strings.Contains(got.Message, test.names)):
+				t.Errorf("got %+v, want %s with %s", got, test.reason, test.names)
+			}
+		})
+	}
+}
+
+func TestUnsupported(t *testing.T) {
+	for field, spec := range map[string]v1alpha1.ClusterSetSpec{
+		"":                        {DNS: v1alpha1.DNSManual, Dataplane: v1alpha1.DataplaneOptions{Backend: v1alpha1.BackendAuto, Locality: v1alpha1.LocalityNone}},
+		"spec.dns":                {DNS: v1alpha1.DNSManaged},
+		"spec.dataplane.backend":  {Dataplane: v1alpha1.DataplaneOptions{Backend: v1alpha1.BackendNFTables}},
+		"spec.dataplane.locality": {Dataplane: v1alpha1.DataplaneOptions{Locality: v1alpha1.LocalityLocalFirst}},
+	} {
+		got := Unsupported(&spec)
+		if (got == nil) != (field == "") || got != nil && !strings.HasPrefix(got.Message, field+":") {
+			t.Errorf("%q: got %+v", field, got)
+		}
+	}
+}

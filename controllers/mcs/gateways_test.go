@@ -1,0 +1,67 @@
+package mcs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+func gatewayNode(node string, lane *v1alpha1.Lane, tunnel ...v1alpha1.IPAddress) v1alpha1.GatewayNode {
+	return v1alpha1.GatewayNode{
+		ObjectMeta: metav1.ObjectMeta{Name: node},
+		Spec:       v1alpha1.GatewayNodeSpec{NodeName: node, TunnelAddresses: tunnel},
+		Status:     v1alpha1.GatewayNodeStatus{Lane: lane},
+	}
+}
+
+func lane(n v1alpha1.Lane) *v1alpha1.Lane { return ptr.To(n) }
+
+func TestFreeLane(t *testing.T) {
+	var all []v1alpha1.GatewayNode
+	for n := range v1alpha1.Lane(v1alpha1.MaxLanes) {
+		all = append(all, gatewayNode("g", lane(n)))
+	}
+	tests := []struct {
+		name string
+		in   []v1alpha1.GatewayNode
+		want v1alpha1.Lane
+		free bool
+	}{
+		{"the first", []v1alpha1.GatewayNode{gatewayNode("a", nil)}, 0, true},
+		{"the next", []v1alpha1.GatewayNode{gatewayNode("a", lane(0)), gatewayNode("b", nil)}, 1, true},
+		{"a gap", []v1alpha1.GatewayNode{gatewayNode("a", lane(0)), gatewayNode("b", lane(2))}, 1, true},
+		{"the last", all[:63], 63, true},
+		{"none", all, 0, false},
+	}
+	for _, test := range tests {
+		if got, free := FreeLane(test.in); got != test.want || free != test.free {
+			t.Errorf("%s: got %d, %v", test.name, got, free)
+		}
+	}
+}
+
+func TestRemoteGateways(t *testing.T) {
+	blocks := prefixes("245.0.32.0/20", "fd00::/64")
+	got, refusal := RemoteGateways([]v1alpha1.GatewayNode{
+		gatewayNode("third", lane(5), "245.0.32.5", "fd00::5"), gatewayNode("first", lane(0)), gatewayNode("none", nil),
+		gatewayNode("wrong", lane(1), "245.0.16.1"), gatewayNode("zz-same-lane", lane(5)),
+	}, blocks)
+	want := []v1alpha1.RemoteGateway{
+		{Name: "first", Lane: 0},
+		{Name: "third", Lane: 5, TunnelAddresses: []v1alpha1.IPAddress{"245.0.32.5", "fd00::5"}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if refusal == nil || refusal.Reason != v1alpha1.ReasonInvalidTunnelAddress || !strings.Contains(refusal.Message, "wrong (245.0.16.1)") {
+		t.Errorf("refusal is %+v", refusal)
+	}
+	if _, refusal := RemoteGateways(nil, blocks); refusal != nil {
+		t.Errorf("no gateways are refused: %+v", refusal)
+	}
+}
