@@ -16,6 +16,9 @@ const (
 	coalesce = 2 * time.Millisecond
 	// repairInterval is how often the virtual services are compared with the kernel: kube-proxy may wipe the table.
 	repairInterval = time.Second
+	// repairShare is how much of its time the loop may spend on that, one part in so many: a large table is compared less
+	// often.
+	repairShare = 20
 	// auditInterval is how often everything else is.
 	auditInterval = 10 * time.Second
 	// stuckAfter is how long a pass may take before the agent counts as dead.
@@ -79,6 +82,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	tick := time.NewTicker(repairInterval)
 	defer tick.Stop()
 	audited := time.Now()
+	var next time.Time // of a repair
 	for {
 		repair := none
 		select {
@@ -91,12 +95,17 @@ func (a *Agent) Run(ctx context.Context) error {
 			case <-time.After(coalesce):
 			}
 		case <-tick.C:
-			repair = services
+			if time.Now().After(next) {
+				repair = services
+			}
 			if time.Since(audited) >= auditInterval {
 				repair, audited = everything, time.Now()
 			}
 		}
 		a.pass(ctx, repair)
+		if repair > none {
+			next = time.Now().Add(repairShare * a.node.repairTook)
+		}
 		a.alive.Store(time.Now().UnixNano())
 	}
 }

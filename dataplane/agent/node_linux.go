@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -35,7 +36,9 @@ type node struct {
 	pending  map[ipvs.Key]bool
 	compared bool
 	audit    bool
-	foreign  []ipvs.Key
+	// repairTook is how long the last comparison with all of the kernel's table took.
+	repairTook time.Duration
+	foreign    []ipvs.Key
 
 	filter      filter.Table
 	filterDirty bool
@@ -134,7 +137,9 @@ func (n *node) syncServices(ctx context.Context) (int, error) {
 	if !n.audit {
 		return written, nil
 	}
+	begin := time.Now()
 	result, err := n.ipvs.Repair(ctx, scope, len(n.wanted.Services)/auditRounds+1)
+	n.repairTook = time.Since(begin)
 	if err == nil {
 		n.foreign = result.Foreign
 	}

@@ -252,12 +252,47 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("a service without endpoints: %v, want a refusal", err)
 	}
 
-	sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.2.5:8081")}))
+	// A UDP client that goes on sending from one port moves on when its endpoint goes.
+	var socket net.Conn
+	client.Do(func() {
+		var err error
+		if socket, err = net.Dial("udp", "244.0.0.1:80"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	defer socket.Close()
+	only := func(destination, want string) {
+		t.Helper()
+		sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", UDP): service(destination), key("244.0.0.1:80", TCP): service("10.1.2.5:8081")}))
+		if got := exchange(t, socket); got != want {
+			t.Errorf("the UDP client got %q, want %q", got, want)
+		}
+	}
+	only("10.1.1.5:8080", "one 10.2.0.5")
+	only("10.1.2.5:8081", "two 10.2.0.5")
 	for range 4 {
 		if answer, err := client.Ask("tcp", "244.0.0.1:80"); err != nil || answer != "two 10.2.0.5" {
 			t.Errorf("after one endpoint went: %q, %v", answer, err)
 		}
 	}
+}
+
+// exchange sends a packet until there is an answer: one may be lost when an endpoint goes.
+func exchange(t *testing.T, socket net.Conn) string {
+	t.Helper()
+	b := make([]byte, 64)
+	for range 5 {
+		if _, err := socket.Write([]byte("?")); err != nil {
+			t.Fatal(err)
+		}
+		if err := socket.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := socket.Read(b); err == nil {
+			return string(b[:n])
+		}
+	}
+	return "nothing"
 }
 
 // anyIP makes every address of the block local.

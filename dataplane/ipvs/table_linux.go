@@ -9,6 +9,7 @@ import (
 	"time"
 
 	mobyipvs "github.com/moby/ipvs"
+	"github.com/sirupsen/logrus"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -69,7 +70,9 @@ func (t *Table) open() error {
 	if err != nil {
 		return err
 	}
-	// Only now: moby/ipvs looks the family up once in the life of the process.
+	// Only now: moby/ipvs looks the family up once in the life of the process. Before that it runs modprobe, and warns
+	// that there is none: the module is there by now.
+	logrus.SetLevel(logrus.ErrorLevel)
 	reader, err := mobyipvs.New("")
 	if err != nil {
 		writer.close()
