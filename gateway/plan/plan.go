@@ -285,17 +285,15 @@ func (b *builder) device(lane v1alpha1.Lane) *wireguard.Device {
 	return d
 }
 
-// addRoutes routes the cluster's prefixes over the links that are usable, and refuses them as a last resort: what is
-// for a remote cluster never leaves by another way, in clear. The remote gateways' own addresses are routed by their
-// links alone, usable or not, for the probes.
+// addRoutes routes the cluster's prefixes over the links that are usable. If none is, over all of them: probes may be
+// lost where packets are not, as on a gateway that is short of CPU, and to withdraw the last way would make an outage of
+// a slow moment. Without any link they are refused: what is for a remote cluster never leaves by another way, in clear.
+// The remote gateways' own addresses are routed by their links alone, usable or not, for the probes.
 func (b *builder) addRoutes(prefixes, blocks []netip.Prefix, links []Link) {
-	var devices []string
-	for _, l := range links {
-		if b.in.Usable[l.LinkID] {
-			devices = append(devices, l.Device)
-		}
+	devices := devicesOf(links, func(l Link) bool { return b.in.Usable[l.LinkID] })
+	if len(devices) == 0 {
+		devices = devicesOf(links, func(Link) bool { return true })
 	}
-	slices.Sort(devices)
 	for _, p := range prefixes {
 		b.addRoute(p, route.Unreachable, nil)
 		if len(devices) > 0 {
@@ -308,6 +306,18 @@ func (b *builder) addRoutes(prefixes, blocks []netip.Prefix, links []Link) {
 			b.addRoute(netip.PrefixFrom(addr, addr.BitLen()), route.Unicast, []string{l.Device})
 		}
 	}
+}
+
+// devicesOf are the devices of the links that fit, sorted.
+func devicesOf(links []Link, fits func(Link) bool) []string {
+	var devices []string
+	for _, l := range links {
+		if fits(l) {
+			devices = append(devices, l.Device)
+		}
+	}
+	slices.Sort(devices)
+	return devices
 }
 
 func (b *builder) addRoute(dst netip.Prefix, kind route.Type, devices []string) {

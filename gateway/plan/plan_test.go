@@ -131,10 +131,35 @@ func TestPortsAgree(t *testing.T) {
 	}
 }
 
-// Without a link that is up nothing but the refusal is left of a cluster's routes, and the way of the probes.
-func TestNoLinkUp(t *testing.T) {
+// One link that is up takes all; where none is, all are kept: a lost probe is no reason to withdraw the last way.
+func TestUsableLinks(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		usable map[LinkID]bool
+		want   string
+	}{
+		{"both", map[LinkID]bool{{"east", "east-0"}: true, {"east", "east-2"}: true}, "tombolo0,tombolo2"},
+		{"one", map[LinkID]bool{{"east", "east-0"}: false, {"east", "east-2"}: true}, "tombolo2"},
+		{"none", nil, "tombolo0,tombolo2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			in := west1()
+			in.Usable = tc.usable
+			got, err := New(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := "10.1.0.0/16 100 " + tc.want + " from 245.0.32.1"; !slices.Contains(routes(got), want) {
+				t.Errorf("no route %q in %q", want, routes(got))
+			}
+		})
+	}
+}
+
+// Without any link nothing but the refusal is left of a cluster's routes.
+func TestNoLink(t *testing.T) {
 	in := west1()
-	in.Usable = nil
+	in.Remotes[0].Gateways = nil
 	got, err := New(in)
 	if err != nil {
 		t.Fatal(err)
@@ -142,11 +167,7 @@ func TestNoLinkUp(t *testing.T) {
 	want := []string{
 		"10.1.0.0/16 65535 unreachable",
 		"245.0.16.0/20 65535 unreachable",
-		"245.0.16.0/32 100 tombolo0 from 245.0.32.1",
-		"245.0.16.2/32 100 tombolo2 from 245.0.32.1",
 		"fd5f:f9b7:58d1:1::/64 65535 unreachable",
-		"fd5f:f9b7:58d1:1::/128 100 tombolo0 from fd5f:f9b7:58d1:2::1",
-		"fd5f:f9b7:58d1:1::2/128 100 tombolo2 from fd5f:f9b7:58d1:2::1",
 	}
 	if diff := cmp.Diff(want, routes(got)); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
