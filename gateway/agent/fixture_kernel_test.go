@@ -28,7 +28,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-const namespace = v1alpha1.DefaultNamespace
+const kernelTestNamespace = v1alpha1.DefaultNamespace
 
 // nsKernel is the Node of a namespace.
 type nsKernel struct {
@@ -114,7 +114,7 @@ func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 		},
 		Status: v1alpha1.ClusterSetStatus{Index: c.index, CIDRs: c.cidrs},
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: KeysSecret, Namespace: namespace}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: KeysSecret, Namespace: kernelTestNamespace}}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(clusterSet, secret, node).
 		WithStatusSubresource(&v1alpha1.ClusterSet{}, &v1alpha1.GatewayNode{}, &v1alpha1.RemoteCluster{}).Build()
 }
@@ -142,7 +142,7 @@ func (g *testGateway) start(t *testing.T) {
 	t.Helper()
 	g.agent = New(Config{
 		Client: g.client, Secrets: g.client, Kernel: nsKernel{g.ns, NewNode()},
-		Metrics: NewMetrics(prometheus.NewRegistry()), NodeName: g.name, Namespace: namespace,
+		Metrics: NewMetrics(prometheus.NewRegistry()), NodeName: g.name, Namespace: kernelTestNamespace,
 	})
 	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t).WithName(g.name)))
 	var running sync.WaitGroup
@@ -165,7 +165,7 @@ func (g *testGateway) start(t *testing.T) {
 func (g *testGateway) giveLane(t *testing.T) {
 	t.Helper()
 	node := &v1alpha1.GatewayNode{}
-	key := client.ObjectKey{Namespace: namespace, Name: g.name}
+	key := client.ObjectKey{Namespace: kernelTestNamespace, Name: g.name}
 	waitFor(t, "GatewayNode "+g.name, func() error { return g.client.Get(t.Context(), key, node) })
 	node.Status.Lane = &g.lane
 	if err := g.client.Status().Update(t.Context(), node); err != nil {
@@ -181,7 +181,7 @@ func (c *testCluster) learn(t *testing.T, other *testCluster) {
 	rc.Spec = v1alpha1.RemoteClusterSpec{Index: other.index, CIDRs: other.cidrs}
 	for _, g := range other.gateways {
 		node := &v1alpha1.GatewayNode{}
-		if err := g.client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: g.name}, node); err != nil {
+		if err := g.client.Get(t.Context(), client.ObjectKey{Namespace: kernelTestNamespace, Name: g.name}, node); err != nil {
 			t.Fatal(err)
 		}
 		rc.Spec.Gateways = append(rc.Spec.Gateways, v1alpha1.RemoteGateway{
