@@ -47,7 +47,7 @@ type Lab struct {
 
 // Up starts a lab and returns when it is ready: every node is, CoreDNS answers, and, if it is to be installed,
 // tombolo's links are up. The caller calls Down. When it ends
-// with an error, nothing runs any longer, and the error names the folder with the logs.
+// with an error, nothing runs any longer, and the error names the folder with the logs; there is none if ctx had ended.
 func Up(ctx context.Context, o Options) (*Lab, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -61,6 +61,9 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	if err := l.up(ctx); err != nil {
+		if ctx.Err() != nil { // nobody asks why it did not start
+			return nil, errors.Join(fmt.Errorf("starting lab: %w", context.Cause(ctx)), l.Down(false))
+		}
 		err = fmt.Errorf("starting lab, logs are in %s: %w", l.dir, err)
 		return nil, errors.Join(err, l.Down(true))
 	}
@@ -96,6 +99,10 @@ const (
 	controlSocket = "control"
 )
 
+// maxDir is how long the run folder's path may be, bytes: a socket's has 107 (unix(7)), and the longest one below is a
+// kernel's, /nodes/north-east-1/uml/uml/mconsole.
+const maxDir = 70
+
 func (l *Lab) makeDir() (err error) {
 	if l.options.Dir == "" {
 		if l.dir, err = os.MkdirTemp("", "tombolo-lab-"); err != nil {
@@ -103,6 +110,9 @@ func (l *Lab) makeDir() (err error) {
 		}
 	} else if l.dir, err = filepath.Abs(l.options.Dir); err != nil {
 		return fmt.Errorf("making run folder: %w", err)
+	}
+	if len(l.dir) > maxDir {
+		return fmt.Errorf("making run folder %s: its path has %d bytes, of at most %d that leave room for sockets in it; set TMPDIR to a shorter one", l.dir, len(l.dir), maxDir)
 	}
 	for _, name := range []string{"net", "logs"} {
 		if err := os.MkdirAll(filepath.Join(l.dir, name), 0o755); err != nil {

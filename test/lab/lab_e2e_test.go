@@ -209,6 +209,32 @@ func TestRunEnds(t *testing.T) {
 	}
 }
 
+// TestRunInterruptedEarly checks that nothing is left of a lab that is still booting.
+func TestRunInterruptedEarly(t *testing.T) {
+	tmp := t.TempDir()
+	cmd := exec.Command(build(t), "run", "--clusters=1", "--nodes=1", "--", "true")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, func() error {
+		if found, _ := filepath.Glob(filepath.Join(tmp, "*", "nodes", "*", "logs", "*")); len(found) == 0 {
+			return errors.New("no node boots")
+		}
+		return nil
+	})
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("lab run ended with exit code 0")
+	}
+	assertNothingLeft(t, tmp)
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left in the folder for temporary files: %v, %v", left, err)
+	}
+}
+
 // TestRunPassesExitCode checks that lab run ends as its command does, and keeps the logs of one that fails.
 func TestRunPassesExitCode(t *testing.T) {
 	cmd := exec.Command(build(t), "run", "--clusters=1", "--nodes=1", "--", "sh", "-c", "echo $LAB_RUN; exit 7")
