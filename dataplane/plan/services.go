@@ -63,7 +63,7 @@ type Place struct {
 	Node string
 	// VIPs are the VIP CIDRs that are valid. A clusterset IP outside is not served: nothing would lead to it.
 	VIPs []netip.Prefix
-	// Unreachable clusters' endpoints count as not ready.
+	// Unreachable clusters' endpoints count as not ready while others are.
 	Unreachable map[v1alpha1.ClusterID]bool
 }
 
@@ -135,41 +135,60 @@ func protocolOf(p *corev1.Protocol) corev1.Protocol {
 // weight of every destination. Preferences for zones and nodes will choose among the endpoints in destinations.
 const weight = 1
 
+// destinations of one port: the ready endpoints of the clusters that can be reached. If no such cluster has one, those
+// of the others: links are called down by probes, which may be wrong, and to refuse would be to be sure.
 func destinations(port mcsv1beta1.ServicePort, is4 bool, all []*discoveryv1.EndpointSlice, place Place) []Destination {
-	var found []Destination
+	var found, cutOff []Destination
 	for _, slice := range all {
 		number, ok := targetPort(slice, port)
-		if !ok || !usable(slice, is4, place) {
+		if !ok || !usable(slice, is4) {
 			continue
 		}
-		local := slice.Labels[v1alpha1.LabelSourceCluster] == string(place.Cluster)
-		for i := range slice.Endpoints {
-			endpoint := &slice.Endpoints[i]
-			if ready := endpoint.Conditions.Ready; len(endpoint.Addresses) == 0 || ready != nil && !*ready {
-				continue
-			}
-			// Further addresses of an endpoint are no further endpoints (discovery/v1 Endpoint.Addresses).
-			address, err := netip.ParseAddr(endpoint.Addresses[0])
-			if err != nil || address.Is4() != is4 {
-				continue
-			}
-			found = append(found, Destination{Address: address, Port: number, Weight: weight,
-				OnThisNode: local && endpoint.NodeName != nil && *endpoint.NodeName == place.Node})
+		ready := readyEndpoints(slice, number, is4, place)
+		if place.Unreachable[sourceCluster(slice)] {
+			cutOff = append(cutOff, ready...)
+		} else {
+			found = append(found, ready...)
 		}
+	}
+	if len(found) == 0 {
+		found = cutOff
 	}
 	slices.SortStableFunc(found, Destination.Compare)
 	return slices.CompactFunc(found, func(a, b Destination) bool { return a.Compare(b) == 0 })
 }
 
-// usable tells whether the slice is of tombolo's, of that family, and from a cluster that can be reached.
-func usable(slice *discoveryv1.EndpointSlice, is4 bool, place Place) bool {
+func readyEndpoints(slice *discoveryv1.EndpointSlice, number uint16, is4 bool, place Place) []Destination {
+	var found []Destination
+	local := sourceCluster(slice) == place.Cluster
+	for i := range slice.Endpoints {
+		endpoint := &slice.Endpoints[i]
+		if ready := endpoint.Conditions.Ready; len(endpoint.Addresses) == 0 || ready != nil && !*ready {
+			continue
+		}
+		// Further addresses of an endpoint are no further endpoints (discovery/v1 Endpoint.Addresses).
+		address, err := netip.ParseAddr(endpoint.Addresses[0])
+		if err != nil || address.Is4() != is4 {
+			continue
+		}
+		found = append(found, Destination{Address: address, Port: number, Weight: weight,
+			OnThisNode: local && endpoint.NodeName != nil && *endpoint.NodeName == place.Node})
+	}
+	return found
+}
+
+// usable tells whether the slice is of tombolo's and of that family.
+func usable(slice *discoveryv1.EndpointSlice, is4 bool) bool {
 	family := discoveryv1.AddressTypeIPv6
 	if is4 {
 		family = discoveryv1.AddressTypeIPv4
 	}
-	cluster := v1alpha1.ClusterID(slice.Labels[v1alpha1.LabelSourceCluster])
 	return slice.Labels[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy && slice.AddressType == family &&
-		slice.DeletionTimestamp == nil && !place.Unreachable[cluster]
+		slice.DeletionTimestamp == nil
+}
+
+func sourceCluster(slice *discoveryv1.EndpointSlice) v1alpha1.ClusterID {
+	return v1alpha1.ClusterID(slice.Labels[v1alpha1.LabelSourceCluster])
 }
 
 // targetPort is the slice's port of the same name and protocol.

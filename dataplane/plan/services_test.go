@@ -125,6 +125,13 @@ func TestServices(t *testing.T) {
 			want:   []string{"TCP 244.0.0.1:80 wrr -> 10.2.0.5:80*1"},
 		},
 		{
+			name:   "where no other cluster has any, an unreachable cluster's endpoints stay",
+			si:     imported([]string{"244.0.0.1"}, web...),
+			slices: []*discoveryv1.EndpointSlice{slice("east", v4, webAt(80), ready("10.1.0.5")), slice("west", v4, webAt(80))},
+			edit:   func(p *Place) { p.Unreachable = map[v1alpha1.ClusterID]bool{"east": true} },
+			want:   []string{"TCP 244.0.0.1:80 wrr -> 10.1.0.5:80*1"},
+		},
+		{
 			name: "pods of this node, but not those of another cluster's node of that name",
 			si:   imported([]string{"244.0.0.1"}, web...),
 			slices: []*discoveryv1.EndpointSlice{
