@@ -26,6 +26,7 @@ func main() {
 
 func newRootCommand() *cobra.Command {
 	var output string
+	var only []string
 	root := &cobra.Command{
 		Use:           "bench",
 		Short:         "Measure tombolo on a lab",
@@ -33,20 +34,21 @@ func newRootCommand() *cobra.Command {
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return measureAll(cmd.Context(), output) },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return measureAll(cmd.Context(), output, only) },
 	}
 	root.Flags().StringVar(&output, "output", "dist/bench.json", "the file that the figures are written to")
+	root.Flags().StringSliceVar(&only, "only", nil, "measure these only: propagation, first-answer, ratios, program")
 	root.AddCommand(newWatchCommand(), newLoadCommand(), newProgramCommand())
 	return root
 }
 
 // measureAll runs every measurement, writes what was measured also when one fails, and says which did.
-func measureAll(ctx context.Context, output string) error {
+func measureAll(ctx context.Context, output string, only []string) error {
 	b, err := newBench(ctx)
 	if err != nil {
 		return err
 	}
-	err = b.run(ctx)
+	err = b.run(ctx, only)
 	b.figures.print(os.Stdout)
 	if errWrite := b.figures.write(output); errWrite != nil {
 		return errWrite

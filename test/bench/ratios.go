@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -72,6 +73,7 @@ func (b *bench) compare(ctx context.Context, what, unit string, measure func(con
 			if err != nil {
 				return fmt.Errorf("measuring %s to %s:%d: %w", what, t.host, t.port, err)
 			}
+			fmt.Fprintf(os.Stderr, "  %s to %s:%d: %.1f %s\n", what, t.host, t.port, v, unit)
 			round[i] = v
 			values[i] = append(values[i], v)
 		}
