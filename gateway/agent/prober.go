@@ -62,7 +62,7 @@ func (s *proberSlot) setLinks(links []plan.Link, inUse map[plan.LinkID]bool) err
 	peers := make([]probe.Peer, 0, len(links))
 	for _, l := range links {
 		peers = append(peers, probe.Peer{
-			Name: linkName(l.LinkID), Address: l.TunnelAddress, PublicKey: l.PublicKey, InUse: inUse[l.LinkID],
+			Name: linkName(l.LinkID), Group: string(l.Cluster), Address: l.TunnelAddress, PublicKey: l.PublicKey, InUse: inUse[l.LinkID],
 		})
 	}
 	return s.prober.SetPeers(peers)

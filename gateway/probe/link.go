@@ -16,6 +16,10 @@ const (
 	answersForUp = 3
 	// maxAnswersForUp is the most that flapping makes of it: 19 s.
 	maxAnswersForUp = 64
+	// lateTick is how much time between two probes shows that this process did not get to run: answers may be waiting.
+	lateTick = 3 * Interval / 2
+	// lateMost is how long a link may be silent all the same.
+	lateMost = 10 * Interval
 	// calm is how long a link has to stay up for its flapping to be forgotten.
 	calm = time.Minute
 	// outstanding is how many probes may still be answered: later answers count for nothing.
@@ -32,6 +36,8 @@ const (
 type Peer struct {
 	// Name is the caller's; unique.
 	Name string
+	// Group is the remote cluster: links of one group stand in for each other.
+	Group string
 	// Address is the remote gateway's tunnel address; unique.
 	Address netip.Addr
 	// PublicKey is the remote gateway's WireGuard key.
@@ -58,6 +64,8 @@ type link struct {
 	status Status
 	next   uint64
 	sent   [outstanding]sentProbe
+	// tickedAt is when the last probe was sent.
+	tickedAt time.Time
 	// silent is how many probes were sent since the last answer.
 	silent int
 	// answers is how many probes in a row were answered while down.
@@ -88,7 +96,9 @@ func newLink(peer Peer, key []byte, now time.Time) *link {
 // tick is the moment of the next probe: it returns the probe's sequence, and whether the state changed because too
 // many went unanswered.
 func (l *link) tick(now time.Time) (sequence uint64, changed bool) {
-	if l.silent >= lostForDown && !l.agentAway(now) {
+	late := !l.tickedAt.IsZero() && now.Sub(l.tickedAt) > lateTick && now.Sub(l.answeredAt) < lateMost
+	l.tickedAt = now
+	if l.silent >= lostForDown && !late && !l.agentAway(now) {
 		l.answers = 0
 		changed = l.goDown(now)
 	} else if l.silent > 1 {
@@ -103,8 +113,9 @@ func (l *link) tick(now time.Time) (sequence uint64, changed bool) {
 }
 
 // answered takes the answer to a probe and returns whether the state changed. An answer that nobody waits for, or
-// that comes twice, counts for nothing.
-func (l *link) answered(sequence uint64, now time.Time) (changed bool) {
+// that comes twice, counts for nothing. A link that is not alone, because another of its group is up, has to prove
+// itself before it is up again; the only one is better than none.
+func (l *link) answered(sequence uint64, alone bool, now time.Time) (changed bool) {
 	p := &l.sent[sequence%outstanding]
 	if !p.pending || p.sequence != sequence {
 		return false
@@ -122,7 +133,7 @@ func (l *link) answered(sequence uint64, now time.Time) (changed bool) {
 	case v1alpha1.LinkConnecting:
 		return l.set(v1alpha1.LinkUp, now)
 	}
-	if l.answers++; l.answers < l.needed {
+	if l.answers++; l.answers < l.needed && !alone {
 		return false
 	}
 	return l.set(v1alpha1.LinkUp, now)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 func TestPacket(t *testing.T) {
@@ -63,9 +65,37 @@ func TestAnswerCountsOnce(t *testing.T) {
 		sequence uint64
 		want     uint64
 	}{{0, 0}, {1, 1}, {1, 1}, {99, 1}, {outstanding, 2}} {
-		l.answered(tc.sequence, now.Add(time.Second))
+		l.answered(tc.sequence, true, now.Add(time.Second))
 		if l.status.Answered != tc.want {
 			t.Errorf("after answer %d, %d count, want %d", tc.sequence, l.status.Answered, tc.want)
 		}
+	}
+}
+
+// A process that did not get to run does not take that for silence of the other end, unless it lasts.
+func TestLateTick(t *testing.T) {
+	now := time.Unix(0, 0)
+	l := newLink(Peer{InUse: true}, nil, now)
+	tick := func(after time.Duration) v1alpha1.LinkState {
+		now = now.Add(after)
+		l.tick(now)
+		return l.status.State
+	}
+	for range lostForDown {
+		tick(Interval)
+	}
+	if got := tick(1500 * time.Millisecond); got != v1alpha1.LinkUp {
+		t.Errorf("after a pause the link is %s", got)
+	}
+	if got := tick(Interval); got != v1alpha1.LinkDown {
+		t.Errorf("when the pause is over and nothing came the link is %s", got)
+	}
+	l = newLink(Peer{InUse: true}, nil, now)
+	var got v1alpha1.LinkState
+	for range 6 {
+		got = tick(600 * time.Millisecond)
+	}
+	if got != v1alpha1.LinkDown {
+		t.Errorf("when all probes are late the link stays %s", got)
 	}
 }

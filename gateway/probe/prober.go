@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 // Conn is a UDP socket that is bound to this gateway's tunnel address and Port. Listen opens one.
@@ -75,6 +77,7 @@ func (p *Prober) SetPeers(peers []Peer) error {
 
 func (p *Prober) linkFor(peer Peer, old *link) (*link, error) {
 	if old != nil && old.peer.Address == peer.Address && old.peer.PublicKey == peer.PublicKey {
+		old.peer.Group = peer.Group
 		return old, nil
 	}
 	key, err := linkKey(p.cfg.PrivateKey, peer.PublicKey)
@@ -176,7 +179,8 @@ func (p *Prober) handle(b []byte, from netip.AddrPort) {
 		return
 	}
 	got, err := decode(b, l.key)
-	changed := err == nil && got.kind == reply && got.session == p.session && l.answered(got.sequence, time.Now())
+	changed := err == nil && got.kind == reply && got.session == p.session &&
+		l.answered(got.sequence, p.alone(l), time.Now())
 	key := l.key
 	p.mu.Unlock()
 	if err == nil && got.kind == request {
@@ -186,6 +190,16 @@ func (p *Prober) handle(b []byte, from netip.AddrPort) {
 	if changed {
 		p.changed()
 	}
+}
+
+// alone tells whether no other link of l's group is up. It is called with mu held.
+func (p *Prober) alone(l *link) bool {
+	for _, other := range p.byName {
+		if other != l && other.peer.Group == l.peer.Group && other.status.State == v1alpha1.LinkUp {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *Prober) changed() {
