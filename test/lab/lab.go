@@ -58,6 +58,8 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	// Values of ctx only: what Up starts outlives it.
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := l.makeDir(); err != nil {
+		l.cancel()
+		_ = os.Remove(l.dir) // if it is new, and so empty
 		return nil, err
 	}
 	if err := l.up(ctx); err != nil {
