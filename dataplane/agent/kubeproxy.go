@@ -43,19 +43,24 @@ func (s proxyState) equal(other proxyState) bool {
 	return s.Mode == other.Mode && slices.Equal(s.Excluded, other.Excluded)
 }
 
-// read asks kube-proxy; silence is the zero state.
-func (k KubeProxy) read(ctx context.Context) proxyState {
+// read asks kube-proxy.
+func (k KubeProxy) read(ctx context.Context) (proxyState, error) {
 	ctx, cancel := context.WithTimeout(ctx, proxyTimeout)
 	defer cancel()
 	mode, err := k.get(ctx, "/proxyMode")
 	if err != nil {
-		return proxyState{}
+		return proxyState{}, err
 	}
 	state := proxyState{Mode: strings.TrimSpace(string(mode))}
-	if body, err := k.get(ctx, "/configz"); err == nil && state.Mode == "ipvs" {
-		state.Excluded = excludedCIDRs(body)
+	if state.Mode != "ipvs" {
+		return state, nil
 	}
-	return state
+	body, err := k.get(ctx, "/configz")
+	if err != nil {
+		return state, nil //nolint:nilerr // one that does not tell what it excludes may exclude nothing
+	}
+	state.Excluded = excludedCIDRs(body)
+	return state, nil
 }
 
 func (k KubeProxy) get(ctx context.Context, path string) ([]byte, error) {
@@ -92,16 +97,27 @@ func excludedCIDRs(body []byte) []netip.Prefix {
 	return excluded
 }
 
+// silences are how many questions in a row kube-proxy may leave unanswered before it counts as gone: it may be slow, or
+// be restarted.
+const silences = 4
+
 // proxyWatch asks kube-proxy from time to time.
 type proxyWatch struct {
 	source  KubeProxy
 	changed func()
 	state   atomic.Pointer[proxyState]
+	// silent is used by look only: the questions in a row without an answer.
+	silent int
 }
 
 func (w *proxyWatch) look(ctx context.Context) {
-	state := w.source.read(ctx)
 	old := w.state.Load()
+	state, err := w.source.read(ctx)
+	if err == nil {
+		w.silent = 0
+	} else if w.silent++; old != nil && w.silent < silences {
+		return
+	}
 	if old != nil && old.equal(state) || ctx.Err() != nil {
 		return
 	}

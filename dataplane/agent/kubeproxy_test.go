@@ -81,6 +81,20 @@ func TestProxyWatchTellsChanges(t *testing.T) {
 	if changes != 1 {
 		t.Errorf("%d changes were told, want 1", changes)
 	}
+	watch.source = KubeProxy{Address: "127.0.0.1:1"}
+	for i := range silences + 1 {
+		want := "iptables"
+		if i >= silences {
+			want = ""
+		}
+		if got := watch.state.Load().Mode; got != want {
+			t.Errorf("after %d questions without an answer the mode is %q, want %q", i, got, want)
+		}
+		watch.look(t.Context())
+	}
+	if changes != 2 {
+		t.Errorf("%d changes were told, want 2", changes)
+	}
 }
 
 func TestReasons(t *testing.T) {
