@@ -20,6 +20,8 @@ import (
 type Kernel interface {
 	// Check tells whether tunnels can be made; the error names the remedy.
 	Check() error
+	// CheckForwarding tells whether the node forwards IPv4, and IPv6 too if asked; the error names the remedy.
+	CheckForwarding(ipv6 bool) error
 	// ReadTunnels and SyncTunnels are wireguard's Read and Sync.
 	ReadTunnels(context.Context) (wireguard.State, error)
 	SyncTunnels(context.Context, wireguard.Config) (wireguard.Change, error)
@@ -161,6 +163,6 @@ func Cleanup(ctx context.Context, kernel Kernel) error {
 	if err != nil {
 		return err
 	}
-	log.Info("removed what the gateway had made", "routes", len(routes.Remove), "rules", len(routes.RemoveRules), "devices", tunnels.Remove)
+	log.Info("removed what the gateway had made", "routes", len(routes.Remove), "rules", len(routes.RemoveRules)+len(routes.RemoveBypasses), "devices", tunnels.Remove)
 	return nil
 }

@@ -41,6 +41,11 @@ func (k nsKernel) Check() (err error) {
 	return err
 }
 
+func (k nsKernel) CheckForwarding(ipv6 bool) (err error) {
+	k.ns.Do(func() { err = k.node.CheckForwarding(ipv6) })
+	return err
+}
+
 func (k nsKernel) ReadTunnels(ctx context.Context) (s wireguard.State, err error) {
 	k.ns.Do(func() { s, err = k.node.ReadTunnels(ctx) })
 	return s, err

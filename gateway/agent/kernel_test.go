@@ -35,6 +35,8 @@ func (k *memoryKernel) Check() error {
 	return k.err
 }
 
+func (*memoryKernel) CheckForwarding(bool) error { return nil }
+
 func (k *memoryKernel) ReadTunnels(context.Context) (wireguard.State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -70,13 +72,13 @@ func (k *memoryKernel) SyncTunnels(_ context.Context, want wireguard.Config) (wi
 func (k *memoryKernel) ReadRoutes(context.Context) (route.State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return route.State{Routes: k.routes.Routes}, nil
+	return route.State{Routes: k.routes.Routes, Bypasses: k.routes.Bypasses}, nil
 }
 
 func (k *memoryKernel) SyncRoutes(_ context.Context, want route.Config) (route.Change, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	have := route.State{Routes: k.routes.Routes}
+	have := route.State{Routes: k.routes.Routes, Bypasses: k.routes.Bypasses}
 	if len(have.Routes) > 0 {
 		have.Rules = []route.Family{route.IPv4, route.IPv6}
 	}

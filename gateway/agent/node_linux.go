@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 
@@ -26,6 +29,24 @@ func NewNode() *Node { return &Node{devices: wireguard.New()} }
 
 // Check implements Kernel.
 func (*Node) Check() error { return wireguard.Check() }
+
+// CheckForwarding implements Kernel. A node of Kubernetes forwards; if this one does not, somebody changed it.
+func (*Node) CheckForwarding(ipv6 bool) error {
+	settings := []string{"net/ipv4/ip_forward"}
+	if ipv6 {
+		settings = append(settings, "net/ipv6/conf/all/forwarding")
+	}
+	for _, s := range settings {
+		value, err := os.ReadFile(filepath.Join("/proc/sys", s))
+		if err != nil {
+			return fmt.Errorf("reading whether the node forwards: %w", err)
+		}
+		if name := strings.ReplaceAll(s, "/", "."); strings.TrimSpace(string(value)) == "0" {
+			return fmt.Errorf("the node does not forward packets: %s is 0; set it, with: sysctl -w %s=1", name, name)
+		}
+	}
+	return nil
+}
 
 // ReadTunnels implements Kernel.
 func (n *Node) ReadTunnels(ctx context.Context) (wireguard.State, error) { return n.devices.Read(ctx) }

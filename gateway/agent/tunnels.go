@@ -72,7 +72,14 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, o *outcome) err
 	o.planned = true
 	o.alive = aliveLinks(tunnels, o.plan.Links)
 	a.cfg.Metrics.observe(o.plan.Links, tunnels, o.statuses)
-	return errors.Join(tunnelsErr, probeErr, a.applyRoutes(ctx, o.plan.Routes))
+	return errors.Join(tunnelsErr, probeErr, a.applyRoutes(ctx, o.plan.Routes), a.cfg.Kernel.CheckForwarding(carriesIPv6(in)))
+}
+
+// carriesIPv6 tells whether another cluster has IPv6 addresses beside those of the tunnels.
+func carriesIPv6(in plan.Input) bool {
+	return slices.ContainsFunc(in.Remotes, func(r plan.Remote) bool {
+		return slices.ContainsFunc(r.CIDRs, func(c v1alpha1.CIDR) bool { return strings.Contains(string(c), ":") })
+	})
 }
 
 // apply makes the kernel what the plan wants, routes first: it is for a plan that removes.

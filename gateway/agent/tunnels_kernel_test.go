@@ -25,8 +25,14 @@ type clusters struct {
 
 func startClusters(t *testing.T) clusters {
 	t.Helper()
+	return startClustersWith(t, "10.1.0.0/16", "fd00:10:1::/48")
+}
+
+// startClustersWith starts the clusters with these CIDRs of east.
+func startClustersWith(t *testing.T, cidrs ...v1alpha1.CIDR) clusters {
+	t.Helper()
 	c := clusters{wire: kerneltest.NewWire(t)}
-	east := newTestCluster("east", 1, "10.1.0.0/16", "fd00:10:1::/48")
+	east := newTestCluster("east", 1, cidrs...)
 	west := newTestCluster("west", 2, "10.2.0.0/18", "fd00:10:2::/48")
 	c.east0 = east.addGateway(t, c.wire, 0, "192.0.2.10")
 	c.east2 = east.addGateway(t, c.wire, 2, "192.0.2.12")
@@ -141,9 +147,47 @@ func TestStrictReversePathFilter(t *testing.T) {
 	}
 }
 
+// East publishes its nodes, the gateways among them: the tunnels go beside themselves, all else through them, under a
+// strict rp_filter too.
+func TestNodesAmongCIDRs(t *testing.T) {
+	c := startClustersWith(t, "10.1.0.0/16", "192.0.2.8/29")
+	c.west1.ns.Run(t, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+	for _, east := range []*testGateway{c.east0, c.east2} {
+		c.west1.ping(t, east.address.String(), "-I", c.west1.pod())
+	}
+	if got := c.west1.ns.Run(t, "ip", "route", "get", "192.0.2.10"); !strings.Contains(got, "tombolo") {
+		t.Errorf("packets to a node of east go by %s", got)
+	}
+	if got := c.west1.ns.Run(t, "ip", "route", "get", "192.0.2.10", "ipproto", "udp", "dport", "51821"); !strings.Contains(got, "eth0") {
+		t.Errorf("packets of the tunnel go by %s", got)
+	}
+	time.Sleep(2 * time.Second)
+	c.west1.waitLink(t, c.east0, v1alpha1.LinkUp)
+}
+
 func (g *testGateway) ping(t *testing.T, to string, args ...string) {
 	t.Helper()
 	g.ns.Run(t, slices.Concat([]string{"busybox", "ping", "-c2", "-W2"}, args, []string{to})...)
+}
+
+// A node that does not forward says so, and what to do about it.
+func TestForwarding(t *testing.T) {
+	ns := kerneltest.New(t, "node")
+	k := nsKernel{ns, NewNode()}
+	if err := k.CheckForwarding(true); err != nil {
+		t.Error(err)
+	}
+	ns.Run(t, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
+	if err := k.CheckForwarding(false); err != nil {
+		t.Errorf("without IPv6: %v", err)
+	}
+	if err := k.CheckForwarding(true); err == nil || !strings.Contains(err.Error(), "sysctl -w net.ipv6.conf.all.forwarding=1") {
+		t.Errorf("with IPv6: %v", err)
+	}
+	ns.Run(t, "sysctl", "-qw", "net.ipv4.ip_forward=0")
+	if err := k.CheckForwarding(false); err == nil || !strings.Contains(err.Error(), "sysctl -w net.ipv4.ip_forward=1") {
+		t.Errorf("without IPv6: %v", err)
+	}
 }
 
 // A link whose underlay is cut goes down, its device leaves the routes, and it comes back.

@@ -338,8 +338,21 @@ func (b *builder) source(dst netip.Prefix) netip.Addr {
 	return netip.Addr{}
 }
 
+// addBypasses lets the tunnels themselves by, where a remote cluster's CIDRs hold the addresses of gateways: those of its
+// nodes may be among them.
+func (b *builder) addBypasses() {
+	for _, l := range b.cfg.Links {
+		covered := slices.ContainsFunc(b.cfg.Routes.Routes, func(r route.Route) bool { return r.Destination.Contains(l.Endpoint.Addr()) })
+		if covered && !slices.Contains(b.cfg.Routes.Bypasses, l.Endpoint) {
+			b.cfg.Routes.Bypasses = append(b.cfg.Routes.Bypasses, l.Endpoint)
+		}
+	}
+	slices.SortFunc(b.cfg.Routes.Bypasses, netip.AddrPort.Compare)
+}
+
 // config sorts what was collected.
 func (b *builder) config() Config {
+	b.addBypasses()
 	for _, d := range b.devices {
 		slices.SortFunc(d.Peers, func(x, y wireguard.Peer) int { return cmp.Compare(x.PublicKey.String(), y.PublicKey.String()) })
 		b.cfg.WireGuard.Devices = append(b.cfg.WireGuard.Devices, *d)

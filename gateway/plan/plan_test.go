@@ -328,6 +328,20 @@ func TestEndpointFamily(t *testing.T) {
 	}
 }
 
+// A tunnel whose end lies inside the CIDRs that it leads to goes by the main table.
+func TestBypass(t *testing.T) {
+	in := west1()
+	in.Remotes[0].CIDRs = append(in.Remotes[0].CIDRs, "192.0.2.8/30")
+	got, err := New(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.10:51821")}
+	if diff := cmp.Diff(want, got.Routes.Bypasses, options...); diff != "" {
+		t.Errorf("bypasses (-want +got):\n%s", diff)
+	}
+}
+
 // What is wrong with this cluster itself is an error.
 func TestErrors(t *testing.T) {
 	in := west1()

@@ -14,6 +14,8 @@ const (
 	Protocol = 147
 	// RulePriority is where the table is looked up: before main (32766), after local (0).
 	RulePriority = 7473
+	// BypassPriority is where exceptions are looked up: just before the table.
+	BypassPriority = 7472
 )
 
 // Type is what a route does.
@@ -36,6 +38,9 @@ const (
 type Config struct {
 	// Routes by Key.
 	Routes []Route
+	// Bypasses are the UDP destinations, in order, that go by the main table although a route here covers them: the
+	// outer packets of tunnels whose ends lie inside the CIDRs that they lead to.
+	Bypasses []netip.AddrPort
 }
 
 // Key is what makes a route distinct in the kernel, beside our table.
@@ -90,6 +95,8 @@ type State struct {
 	Rules []Family
 	// Routes by Key.
 	Routes []Route
+	// Bypasses in order.
+	Bypasses []netip.AddrPort
 }
 
 // Change is the difference between what is and what is wanted. The zero value changes nothing.
@@ -97,14 +104,17 @@ type Change struct {
 	// Set are the routes to add or to replace in place.
 	Set []Route
 	// Remove are the routes to delete.
-	Remove      []Route
-	AddRules    []Family
-	RemoveRules []Family
+	Remove         []Route
+	AddRules       []Family
+	RemoveRules    []Family
+	AddBypasses    []netip.AddrPort
+	RemoveBypasses []netip.AddrPort
 }
 
 // Empty tells whether there is nothing to do.
 func (c Change) Empty() bool {
-	return len(c.Set) == 0 && len(c.Remove) == 0 && len(c.AddRules) == 0 && len(c.RemoveRules) == 0
+	return len(c.Set) == 0 && len(c.Remove) == 0 && len(c.AddRules) == 0 && len(c.RemoveRules) == 0 &&
+		len(c.AddBypasses) == 0 && len(c.RemoveBypasses) == 0
 }
 
 // Diff is the change that makes have into want.
@@ -126,11 +136,14 @@ func Diff(have State, want Config) Change {
 	}
 	change.AddRules = without(rules, have.Rules)
 	change.RemoveRules = without(have.Rules, rules)
+	change.AddBypasses = without(want.Bypasses, have.Bypasses)
+	change.RemoveBypasses = without(have.Bypasses, want.Bypasses)
 	return change
 }
 
-func without(a, b []Family) []Family {
-	var rest []Family
+// without is the elements of a that are not in b, in a's order; nil if there are none.
+func without[T comparable](a, b []T) []T {
+	var rest []T
 	for _, x := range a {
 		if !slices.Contains(b, x) {
 			rest = append(rest, x)

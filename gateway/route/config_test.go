@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-var netipValues = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+var netipValues = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})
 
 func unicast(dst, src string, links ...string) Route {
 	return Route{
@@ -28,18 +28,21 @@ func configs() map[string]Config {
 		return Config{Routes: []Route{
 			unicast("10.2.0.0/18", "245.0.16.0", "tombolo0", "tombolo2"), unreachable("10.2.0.0/18"),
 			unicast("fd00:2::/48", "fd00::1", "tombolo0"), unreachable("fd00:2::/48"),
-		}}
+		}, Bypasses: []netip.AddrPort{netip.MustParseAddrPort("10.2.0.9:51820"), netip.MustParseAddrPort("[fd00:2::9]:51820")}}
 	}
 	all := map[string]Config{"empty": {}, "base": base()}
 	for name, edit := range map[string]func(*Config){
-		"destination": func(c *Config) { c.Routes[0].Destination = netip.MustParsePrefix("10.2.0.0/17") },
-		"metric":      func(c *Config) { c.Routes[0].Metric = 7 },
-		"type":        func(c *Config) { c.Routes[0] = Route{Key: c.Routes[0].Key, Type: Unreachable} },
-		"source":      func(c *Config) { c.Routes[0].Source = netip.MustParseAddr("245.0.16.2") },
-		"links":       func(c *Config) { c.Routes[0].Links = []string{"tombolo2"} },
-		"route gone":  func(c *Config) { c.Routes = c.Routes[1:] },
-		"no IPv6":     func(c *Config) { c.Routes = c.Routes[:2] },
-		"no IPv4":     func(c *Config) { c.Routes = c.Routes[2:] },
+		"destination":    func(c *Config) { c.Routes[0].Destination = netip.MustParsePrefix("10.2.0.0/17") },
+		"metric":         func(c *Config) { c.Routes[0].Metric = 7 },
+		"type":           func(c *Config) { c.Routes[0] = Route{Key: c.Routes[0].Key, Type: Unreachable} },
+		"source":         func(c *Config) { c.Routes[0].Source = netip.MustParseAddr("245.0.16.2") },
+		"links":          func(c *Config) { c.Routes[0].Links = []string{"tombolo2"} },
+		"route gone":     func(c *Config) { c.Routes = c.Routes[1:] },
+		"bypass gone":    func(c *Config) { c.Bypasses = c.Bypasses[1:] },
+		"bypass port":    func(c *Config) { c.Bypasses[0] = netip.MustParseAddrPort("10.2.0.9:51821") },
+		"bypass address": func(c *Config) { c.Bypasses[1] = netip.MustParseAddrPort("[fd00:2::8]:51820") },
+		"no IPv6":        func(c *Config) { c.Routes = c.Routes[:2] },
+		"no IPv4":        func(c *Config) { c.Routes = c.Routes[2:] },
 	} {
 		c := base()
 		edit(&c)
@@ -59,12 +62,14 @@ func apply(s State, c Change) State {
 	slices.SortFunc(s.Routes, func(a, b Route) int { return a.Compare(b.Key) })
 	s.Rules = append(without(s.Rules, c.RemoveRules), c.AddRules...)
 	slices.Sort(s.Rules)
+	s.Bypasses = append(without(s.Bypasses, c.RemoveBypasses), c.AddBypasses...)
+	slices.SortFunc(s.Bypasses, netip.AddrPort.Compare)
 	return s
 }
 
 // wanted is the state that the Config asks for, written down without Diff.
 func wanted(c Config) State {
-	s := State{Routes: c.Routes}
+	s := State{Routes: c.Routes, Bypasses: c.Bypasses}
 	for _, f := range []Family{IPv4, IPv6} {
 		if slices.ContainsFunc(c.Routes, func(r Route) bool { return r.Destination.Addr().Is4() == (f == IPv4) }) {
 			s.Rules = append(s.Rules, f)

@@ -1,3 +1,5 @@
-// Package route makes this node's routes to the remote clusters match a Config: a rule per IP family and the routes of
-// one table. It owns what carries both Table and Protocol, and nothing else: no links, no addresses, no other table.
+// Package route makes this node's routes to the remote clusters match a Config: a rule per IP family, the
+// routes of one table, and the rules that let the tunnels themselves by. It owns the routes that carry both Table and
+// Protocol and the rules that carry Protocol and one of its priorities, and nothing else: no links, no addresses, no
+// other table.
 package route

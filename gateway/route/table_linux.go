@@ -42,12 +42,8 @@ func Read(_ context.Context) (State, error) {
 	}
 	var state State
 	for _, family := range families {
-		rules, err := readRules(family)
-		if err != nil {
+		if err := readRules(family, &state); err != nil {
 			return State{}, err
-		}
-		if len(rules) > 0 {
-			state.Rules = append(state.Rules, family)
 		}
 		routes, err := readRoutes(family)
 		if err != nil {
@@ -58,17 +54,8 @@ func Read(_ context.Context) (State, error) {
 		}
 	}
 	slices.SortFunc(state.Routes, func(a, b Route) int { return a.Compare(b.Key) })
+	slices.SortFunc(state.Bypasses, netip.AddrPort.Compare)
 	return state, nil
-}
-
-func readRules(family Family) ([]netlink.Rule, error) {
-	rules, err := dump(func() ([]netlink.Rule, error) { return netlink.RuleList(netlinkFamily(family)) })
-	if err != nil {
-		return nil, fmt.Errorf("listing IPv%d rules: %w", family, err)
-	}
-	return slices.DeleteFunc(rules, func(r netlink.Rule) bool {
-		return r.Priority != RulePriority || r.Table != Table || r.Protocol != Protocol
-	}), nil
 }
 
 func readRoutes(family Family) ([]netlink.Route, error) {
@@ -126,18 +113,24 @@ func prefix(n *net.IPNet) netip.Prefix {
 }
 
 // Apply makes the change. It tries all of it, and returns what was applied and the joined errors of what was not.
-// Routes come before the rule that leads to them, and what is added before what goes.
+// Routes and exceptions come before the rule that leads to them, and what is added before what goes.
 func Apply(_ context.Context, change Change) (Change, error) {
 	var done Change
 	var errs []error
 	for _, r := range change.Set {
 		done.Set = attempt(done.Set, r, setRoute, &errs)
 	}
+	for _, b := range change.AddBypasses {
+		done.AddBypasses = attempt(done.AddBypasses, b, addBypass, &errs)
+	}
 	for _, f := range change.AddRules {
 		done.AddRules = attempt(done.AddRules, f, addRule, &errs)
 	}
 	for _, f := range change.RemoveRules {
 		done.RemoveRules = attempt(done.RemoveRules, f, removeRule, &errs)
+	}
+	for _, b := range change.RemoveBypasses {
+		done.RemoveBypasses = attempt(done.RemoveBypasses, b, removeBypass, &errs)
 	}
 	for _, r := range change.Remove {
 		done.Remove = attempt(done.Remove, r, removeRoute, &errs)
@@ -218,26 +211,6 @@ func kernelType(t Type) int {
 		return unix.RTN_UNREACHABLE
 	}
 	return unix.RTN_UNICAST
-}
-
-func addRule(f Family) error {
-	if err := netlink.RuleAdd(rule(f)); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("adding IPv%d rule for table %d: %w", f, Table, err)
-	}
-	return nil
-}
-
-func removeRule(f Family) error {
-	if err := netlink.RuleDel(rule(f)); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("removing IPv%d rule for table %d: %w", f, Table, err)
-	}
-	return nil
-}
-
-func rule(f Family) *netlink.Rule {
-	r := netlink.NewRule()
-	r.Family, r.Priority, r.Table, r.Protocol = netlinkFamily(f), RulePriority, Table, Protocol
-	return r
 }
 
 func netlinkFamily(f Family) int {
