@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -59,6 +60,8 @@ func (o outcome) ready(valid bool) (metav1.ConditionStatus, mcsv1beta1.ServiceEx
 	case errors.As(o.err, &gone):
 		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending,
 			"the hub is not connected, and a change waits to be published: see the condition HubConnected of ClusterSet default"
+	case apierrors.IsInvalid(o.err), apierrors.IsRequestEntityTooLargeError(o.err):
+		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonFailed, fmt.Sprintf("the hub refuses it: %v", o.err)
 	case o.err != nil:
 		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending,
 			fmt.Sprintf("not published on the hub yet, trying again: %v", o.err)

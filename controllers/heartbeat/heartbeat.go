@@ -14,10 +14,12 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -32,8 +34,9 @@ const (
 	renewal = 10 * time.Second
 	// leaseSeconds is after how many seconds without renewal the member counts as stale.
 	leaseSeconds = 40
-	// additions is how long new exports may wait to be in the Lease: they arrive in numbers, and nothing waits for them.
-	additions = time.Second
+	// additions is the least time between two renewals that add exports, which may come in numbers. The first is made at
+	// once: until it is, a hub that loses the export looks as if it had never been there.
+	additions = 200 * time.Millisecond
 )
 
 // Reconciler renews the Lease. There is one request, so never two reconciles at a time.
@@ -48,6 +51,8 @@ func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("heartbeat").
 		WithOptions(retry.Options(1)).
+		Watches(&mcsv1beta1.ServiceExport{}, handler.EnqueueRequestsFromMapFunc(
+			func(context.Context, client.Object) []reconcile.Request { return theRequest() })).
 		WatchesRawSource(r.Hub.OnChange(func(context.Context) []reconcile.Request { return theRequest() })).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ifOurs)).
 		WatchesRawSource(r.Hub.Watch(&coordinationv1.Lease{}, r.ifOurs)).
@@ -76,7 +81,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	annotations, err := r.annotations(ctx, view, have)
+	annotations, err := r.annotations(ctx, view)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -90,9 +95,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: renewal}, nil
 }
 
-// annotations are those of what this cluster means to export, once the hub has just that; until then, what the Lease
-// said before: a hub that lost our exports must not find that confirmed.
-func (r *Reconciler) annotations(ctx context.Context, view hub.View, have *coordinationv1.Lease) (map[string]string, error) {
+// annotations are those of what this cluster means to export and of what it has on the hub: an export is in the Lease
+// before others can miss it, and until it is gone from the hub. So the Lease never confirms what the hub has lost.
+func (r *Reconciler) annotations(ctx context.Context, view hub.View) (map[string]string, error) {
 	meant, err := r.meant(ctx, view.Cluster)
 	if err != nil {
 		return nil, err
@@ -101,15 +106,13 @@ func (r *Reconciler) annotations(ctx context.Context, view hub.View, have *coord
 	if err != nil {
 		return nil, err
 	}
-	slices.Sort(meant)
-	slices.Sort(there)
-	if have == nil || slices.Equal(meant, there) {
-		return mcs.HeartbeatAnnotations(meant), nil
-	}
-	return ours(have.Annotations), nil
+	all := append(meant, there...)
+	slices.Sort(all)
+	return mcs.HeartbeatAnnotations(slices.Compact(all)), nil
 }
 
-// meant are the names on the hub of all that this cluster means to export.
+// meant are the names on the hub of all that this cluster means to export, but for what the hub refuses: that would keep
+// the Lease from ever fitting what is there.
 func (r *Reconciler) meant(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
 	exports := &mcsv1beta1.ServiceExportList{}
 	if err := r.Client.List(ctx, exports); err != nil {
@@ -123,11 +126,16 @@ func (r *Reconciler) meant(ctx context.Context, cluster v1alpha1.ClusterID) ([]s
 		} else if err != nil {
 			return nil, fmt.Errorf("reading Service %s/%s: %w", e.Namespace, e.Name, err)
 		}
-		if _, _, valid := mcs.ValidateExport(e.Namespace, e.Name, service); valid && e.DeletionTimestamp == nil {
+		if _, _, valid := mcs.ValidateExport(e.Namespace, e.Name, service); valid && e.DeletionTimestamp == nil && !refused(&e) {
 			names = append(names, v1alpha1.HubName(cluster, e.Namespace, e.Name))
 		}
 	}
 	return names, nil
+}
+
+func refused(export *mcsv1beta1.ServiceExport) bool {
+	ready := meta.FindStatusCondition(export.Status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
+	return ready != nil && ready.Reason == string(mcsv1beta1.ServiceExportReasonFailed)
 }
 
 // due is how long the renewal can wait; zero or less: it cannot.

@@ -18,8 +18,9 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// checkTimeout is how long one question to the hub may take.
-const checkTimeout = 5 * time.Second
+// checkTimeout is how long one question to the hub may take: long for an API server, and short enough that an outage
+// shows soon.
+const checkTimeout = 3 * time.Second
 
 // cachedKinds are the kinds that we read on the hub.
 func cachedKinds() []client.Object {
@@ -104,8 +105,12 @@ func (a access) explain(what string, err error) Status {
 			"hub %s has a certificate that the key ca.crt of the hub's Secret does not vouch for: put the hub's own ca.crt there; what is imported stays",
 			a.server)}
 	}
+	cause := rootCause(err).Error()
+	if errors.Is(err, context.DeadlineExceeded) {
+		cause = fmt.Sprintf("no answer within %v", checkTimeout)
+	}
 	return Status{v1alpha1.ReasonUnreachable, fmt.Sprintf(
-		"hub %s cannot be reached (%v): check ClusterSet.spec.hub.server and the network; what is imported stays", a.server, rootCause(err))}
+		"hub %s cannot be reached (%s): check ClusterSet.spec.hub.server and the network; what is imported stays", a.server, cause)}
 }
 
 // rootCause is the innermost error: what went wrong, without the ports and times that would make each message new.

@@ -77,6 +77,9 @@ func (h *Hub) Start(ctx context.Context) error {
 		case <-timer.C:
 		}
 		status, err := h.step(ctx)
+		if ctx.Err() != nil {
+			return nil // what failed because we end is no news
+		}
 		if err != nil {
 			logf.FromContext(ctx).Error(err, "cannot tell how things stand with the hub")
 		} else {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -50,6 +52,8 @@ type Config struct {
 	// ListenAddress is where /healthz, /readyz and /metrics are served.
 	ListenAddress string      // optional, default none
 	Logger        logr.Logger // required
+	// Registry takes tombolo's own metrics; it can take those of one operator.
+	Registry prometheus.Registerer // optional, default the one that ListenAddress serves
 }
 
 // NewScheme returns a scheme with every kind that the operator reads or writes.
@@ -68,6 +72,13 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 		return nil, fmt.Errorf("preparing the manager: %w", err)
 	}
 	h := hub.New(hub.Config{Local: mgr.GetCache(), Namespace: c.Namespace, Scheme: mgr.GetScheme()})
+	registry := c.Registry
+	if registry == nil {
+		registry = metrics.Registry
+	}
+	if err := h.Register(registry); err != nil {
+		return nil, fmt.Errorf("adding the hub's metrics: %w", err)
+	}
 	if err := mgr.Add(h); err != nil {
 		return nil, fmt.Errorf("adding the hub's connection: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/testr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,14 +30,20 @@ var clusters = testcluster.Clusters{}
 
 func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters, "east", "west")) }
 
-// start runs an operator in the cluster until the test ends.
-func start(t *testing.T, c *testcluster.Cluster) {
+// start runs an operator in the cluster until the test ends, with health served at the address, if there is one.
+func start(t *testing.T, c *testcluster.Cluster, listenAddress string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
+	var registry prometheus.Registerer = prometheus.NewRegistry()
+	if listenAddress != "" {
+		registry = nil // the one that is served
+	}
 	mgr, err := operator.New(ctx, operator.Config{
-		REST:      c.OperatorConfig(),
-		Namespace: v1alpha1.DefaultNamespace,
-		Logger:    testr.New(t).WithName(c.Name()),
+		Registry:      registry,
+		REST:          c.OperatorConfig(),
+		Namespace:     v1alpha1.DefaultNamespace,
+		ListenAddress: listenAddress,
+		Logger:        testr.New(t).WithName(c.Name()),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +68,7 @@ func join(t *testing.T) (east, west, hub *testcluster.Cluster) {
 			CIDRs: []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", i+1))},
 		})
 		c.Join(t, c.Name(), hub, access)
-		start(t, c)
+		start(t, c, "")
 	}
 	return east, west, hub
 }

@@ -15,11 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 	"sigs.k8s.io/yaml"
@@ -53,6 +55,7 @@ type Clusters map[string]*Cluster
 // Main starts the hub's API server and one for each member, runs the tests with them in all, and ends them. Without
 // members the hub's API server is a member's, too. all is filled before the tests run; the result is for os.Exit.
 func Main(m *testing.M, all Clusters, members ...string) int {
+	ctrl.SetLogger(logr.Discard()) // what has no logger of its own is nothing to the tests
 	code, err := run(m, all, members)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starting clusters for tests:", err)
@@ -226,7 +229,7 @@ func (c *Cluster) MakeNamespace(t *testing.T, name string, labels map[string]str
 }
 
 // eventuallyTimeout is how long Eventually tries.
-const eventuallyTimeout = 15 * time.Second
+const eventuallyTimeout = 40 * time.Second
 
 // Eventually tries until check returns nil, and fails the test with its last error otherwise.
 func Eventually(t *testing.T, check func() error) {
