@@ -75,4 +75,8 @@ func (r *runner) sleep(ctx context.Context, wait time.Duration) {
 		case <-timer.C:
 		}
 	}
+	select {
+	case <-r.dirty: // the pass that begins now sees it
+	default:
+	}
 }

@@ -1,0 +1,124 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/plan"
+	"github.com/tombolo-net/tombolo/gateway/probe"
+	"github.com/tombolo-net/tombolo/gateway/route"
+	"github.com/tombolo-net/tombolo/gateway/wireguard"
+)
+
+func TestRoundRTT(t *testing.T) {
+	const ms = time.Millisecond
+	for _, tc := range []struct {
+		before int32
+		mean   time.Duration
+		want   int32
+	}{
+		{0, 0, 0}, {0, 100 * time.Microsecond, 1}, {0, 1499 * time.Microsecond, 1}, {0, 20 * ms, 20},
+		{1, 6 * ms, 1}, {1, 7 * ms, 7}, {20, 24 * ms, 20}, {20, 26 * ms, 26}, {20, 14 * ms, 14},
+		{200, 249 * ms, 200}, {200, 251 * ms, 251}, {200, 0, 200},
+	} {
+		if got := roundRTT(tc.before, tc.mean); got != tc.want {
+			t.Errorf("published %d, mean %s: %d, want %d", tc.before, tc.mean, got, tc.want)
+		}
+	}
+}
+
+func link(cluster v1alpha1.ClusterID, gateway string) plan.Link {
+	return plan.Link{
+		LinkID: plan.LinkID{Cluster: cluster, Gateway: gateway}, Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
+		TunnelAddress: netip.MustParseAddr("245.0.32.1"), Device: "tombolo0", PublicKey: wireguard.PublicKey{1},
+	}
+}
+
+func TestLinksOf(t *testing.T) {
+	at := func(s int64) metav1.Time { return metav1.NewTime(time.Unix(s, 0)) }
+	o := &outcome{
+		plan: plan.Config{Links: []plan.Link{link("north", "n"), link("west", "b"), link("west", "a"), link("west", "c"), link("west", "new")}},
+		statuses: map[string]probe.Status{
+			"west/a":  {State: v1alpha1.LinkUp, Since: time.Unix(100, 5), RTT: 21 * time.Millisecond},
+			"west/b":  {State: v1alpha1.LinkDown, Since: time.Unix(90, 0), RTT: 30 * time.Millisecond},
+			"west/c":  {State: v1alpha1.LinkConnecting, Since: time.Unix(80, 0)},
+			"north/n": {State: v1alpha1.LinkUp, Since: time.Unix(1, 0)},
+		},
+		alive: map[plan.LinkID]bool{{Cluster: "west", Gateway: "b"}: true},
+	}
+	old := []v1alpha1.Link{
+		{RemoteGateway: "a", State: v1alpha1.LinkUp, Since: at(50), RTTMilliseconds: 20},
+		{RemoteGateway: "b", State: v1alpha1.LinkUp, Since: at(50), RTTMilliseconds: 20},
+	}
+	want := []v1alpha1.Link{
+		{RemoteGateway: "a", State: v1alpha1.LinkUp, Since: at(50), RTTMilliseconds: 20},
+		{RemoteGateway: "b", State: v1alpha1.LinkDown, Since: at(90), Message: "WireGuard has a session, but probes to 245.0.32.1 are not answered: is its gateway agent running?"},
+		{RemoteGateway: "c", State: v1alpha1.LinkConnecting, Since: at(80), Message: "no answer to WireGuard handshakes with 192.0.2.1:51820: does UDP pass between this node and 192.0.2.1:51820?"},
+	}
+	if diff := cmp.Diff(want, linksOf("west", o, old)); diff != "" {
+		t.Errorf("links (-want +got):\n%s", diff)
+	}
+	if got := linksOf("south", o, nil); got != nil {
+		t.Errorf("links to a cluster without any: %+v", got)
+	}
+}
+
+func TestReadyCondition(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		outcome outcome
+		status  metav1.ConditionStatus
+		reason  string
+		message string
+	}{
+		{"module", outcome{err: fmt.Errorf("creating: %w", wireguard.ErrNoKernelSupport)}, metav1.ConditionFalse,
+			v1alpha1.ReasonKernelModuleMissing, "creating: " + wireguard.ErrNoKernelSupport.Error()},
+		{"capability", outcome{err: wireguard.ErrNotPermitted}, metav1.ConditionFalse,
+			v1alpha1.ReasonNotPermitted, wireguard.ErrNotPermitted.Error()},
+		{"key", outcome{err: fmt.Errorf("%w: gone", errKey)}, metav1.ConditionFalse, reasonKeyUnavailable, "no private key: gone"},
+		{"other", outcome{err: errors.New("busy")}, metav1.ConditionFalse, v1alpha1.ReasonKernelError, "busy"},
+		{"pending", outcome{pending: "no lane"}, metav1.ConditionFalse, v1alpha1.ReasonPending, "no lane"},
+		{"warnings", outcome{planned: true, plan: plan.Config{
+			Links:    []plan.Link{link("west", "a")},
+			Warnings: []plan.Warning{{Cluster: "north", Message: "left out"}, {Cluster: "west", Gateway: "b", Message: "no key"}},
+		}}, metav1.ConditionTrue, v1alpha1.ReasonReady, "1 links on 0 devices; cluster north: left out; cluster west, gateway b: no key"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			want := metav1.Condition{Type: v1alpha1.ConditionReady, Status: tc.status, Reason: tc.reason, Message: tc.message}
+			if diff := cmp.Diff(want, readyCondition(&tc.outcome)); diff != "" {
+				t.Errorf("condition (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A link is in use if a route of its cluster goes by its device; the way of the probes alone is no use.
+func TestLinksInUse(t *testing.T) {
+	cidr, host := netip.MustParsePrefix("10.2.0.0/18"), netip.MustParsePrefix("245.0.32.1/32")
+	wanted := plan.Config{Links: []plan.Link{link("west", "a")}, WireGuard: wireguard.Config{Devices: []wireguard.Device{{
+		Name: "tombolo0", Peers: []wireguard.Peer{{PublicKey: wireguard.PublicKey{1}, AllowedIPs: []netip.Prefix{cidr}}},
+	}}}}
+	for _, tc := range []struct {
+		name  string
+		route route.Route
+		want  bool
+	}{
+		{"its route", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo0", "tombolo2"}}, true},
+		{"another device", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo2"}}, false},
+		{"the refusal", route.Route{Key: route.Key{Destination: cidr}, Type: route.Unreachable}, false},
+		{"the way of the probes", route.Route{Key: route.Key{Destination: host}, Links: []string{"tombolo0"}}, false},
+		{"another cluster", route.Route{Key: route.Key{Destination: netip.MustParsePrefix("10.3.0.0/16")}, Links: []string{"tombolo0"}}, false},
+	} {
+		got := linksInUse(route.State{Routes: []route.Route{tc.route}}, wanted)
+		if got[wanted.Links[0].LinkID] != tc.want {
+			t.Errorf("%s: in use %t, want %t", tc.name, !tc.want, tc.want)
+		}
+	}
+}
