@@ -56,12 +56,12 @@ test-unit: ## the pure parts: no root, no network, under a minute once compiled
 
 .PHONY: test-integration
 test-integration: testbin ## controllers, kinds and policies, each against a real kube-apiserver
-	@$(STEP) "integration tests" "usually 2 minutes" \
+	@$(STEP) "integration tests" "usually 3 minutes" \
 		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $$(hack/tagged.sh integration)
 
 .PHONY: test-kernel
 test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kernel of its own
-	@$(STEP) "kernel tests" "usually a minute" \
+	@$(STEP) "kernel tests" "usually 2 minutes" \
 		go test -tags kernel -count=1 -p 2 -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
 
 .PHONY: test-e2e
