@@ -8,9 +8,9 @@ import (
 
 // side is one cluster's part of the tunnel made by hand: a worker with the pod, and a gateway.
 type side struct {
-	cluster, worker, gateway     string // names
-	workerIP, gatewayIP, podIP   string
-	privateKey, publicKey, wgDev string
+	cluster, worker, gateway   string // names
+	workerIP, gatewayIP, podIP string
+	privateKey, publicKey      string
 }
 
 // handMadeTunnel joins the two pods a second time, with ip and wg alone: the same way that tombolo takes (VXLAN to the
