@@ -4,6 +4,7 @@ package agent
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 )
 
 // fixture is an agent on a node whose kernel is real, though its API server is not.
@@ -351,10 +353,36 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestOneBadServiceHarmsNoOther: a service that the kernel refuses again and again keeps the node from being ready, and
+// nothing else.
+func TestOneBadServiceHarmsNoOther(t *testing.T) {
+	worker, _, _, _ := newWorker(t)
+	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	f.pass(none)
+	bad := ipvs.Key{Address: netip.MustParseAddr("244.0.0.8"), Port: 80, Protocol: ipvs.TCP}
+	f.agent.node.wanted.Services[bad] = ipvs.Service{Scheduler: "nonesuch"}
+	f.agent.node.pending[bad] = true
+	for range 2 {
+		worker.Run("ipvsadm", "-C")
+		f.pass(services)
+		if got, want := list(worker), "TCP 244.0.0.7:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 0 0"; got != want {
+			t.Errorf("ipvsadm: %q, want %q", got, want)
+		}
+		if got := f.condition(); !strings.HasPrefix(got, "False KernelModuleMissing adding virtual service TCP 244.0.0.8:80: scheduler nonesuch: the kernel module") {
+			t.Errorf("condition %q", got)
+		}
+	}
+	delete(f.agent.node.wanted.Services, bad)
+	f.pass(services)
+	if got := f.condition(); !strings.HasPrefix(got, "True") {
+		t.Errorf("mended: condition %q", got)
+	}
+}
+
 func TestBadInputChangesNothing(t *testing.T) {
 	worker, _, _, _ := newWorker(t)
 	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
-		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"), slice("web", "west", 8080, "10.2.1.5"))
 	f.pass(none)
 	good := snapshot(worker)
 	for name, tt := range map[string]struct {
@@ -396,6 +424,14 @@ func TestBadInputChangesNothing(t *testing.T) {
 		if f.agent.Ready() == nil {
 			t.Errorf("%s: the agent is ready", name)
 		}
+		lost := remote("east", "10.1.0.0/16")
+		lost.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}}
+		f.apply(lost)
+		f.pass(none)
+		if got := list(worker); strings.Contains(got, "10.1.0.5") && name != "backend nftables" {
+			t.Errorf("%s: with east unreachable: %s", name, got)
+		}
+		f.apply(remote("east", "10.1.0.0/16"))
 		f.applyStatus(clusterSet())
 		f.pass(none)
 		if got := f.condition(); !strings.HasPrefix(got, "True") {

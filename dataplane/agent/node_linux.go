@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -29,13 +30,16 @@ type node struct {
 	table   plan.Table
 
 	ipvs ipvs.Table
-	// owned are the VIP CIDRs in which marked services are ours; wanted is what of the table of services is right.
-	owned  []netip.Prefix
+	// owned are the VIP CIDRs in which marked services are ours: those of now, and those that were served before.
+	owned []netip.Prefix
+	// wanted is the table of services as IPVS should have it.
 	wanted ipvs.Config
-	// pending are the keys that the kernel does not have in step yet; all is true if it was never compared at all.
-	pending  map[ipvs.Key]bool
+	// pending are the keys that changed since the kernel was last in step with them.
+	pending map[ipvs.Key]bool
+	// compared is false until the kernel's table was once read and in step as a whole.
 	compared bool
-	audit    bool
+	// audit tells whether this pass looks for what others did.
+	audit bool
 	// repairTook is how long the last comparison with all of the kernel's table took.
 	repairTook time.Duration
 	foreign    []ipvs.Key
@@ -115,7 +119,6 @@ const auditRounds = 60
 // others did.
 func (n *node) syncServices(ctx context.Context) (int, error) {
 	scope := ipvs.Scope{VIPs: n.owned, Wanted: n.wanted}
-	written := 0
 	if !n.compared {
 		result, err := n.ipvs.Sync(ctx, scope)
 		n.foreign = result.Foreign
@@ -125,25 +128,25 @@ func (n *node) syncServices(ctx context.Context) (int, error) {
 		}
 		return len(result.Change.Operations), permission(err)
 	}
+	written, err := 0, error(nil)
 	if len(n.pending) > 0 {
-		keys := slices.SortedFunc(maps.Keys(n.pending), ipvs.Key.Compare)
-		change, err := n.ipvs.SyncKeys(ctx, scope, keys)
-		written += len(change.Operations)
-		if err != nil {
-			return written, permission(err)
+		var change ipvs.Change
+		change, err = n.ipvs.SyncKeys(ctx, scope, slices.SortedFunc(maps.Keys(n.pending), ipvs.Key.Compare))
+		written = len(change.Operations)
+		if err == nil {
+			clear(n.pending)
 		}
-		clear(n.pending)
 	}
 	if !n.audit {
-		return written, nil
+		return written, permission(err)
 	}
 	begin := time.Now()
-	result, err := n.ipvs.Repair(ctx, scope, len(n.wanted.Services)/auditRounds+1)
+	result, errRepair := n.ipvs.Repair(ctx, scope, len(n.wanted.Services)/auditRounds+1)
 	n.repairTook = time.Since(begin)
-	if err == nil {
+	if errRepair == nil {
 		n.foreign = result.Foreign
 	}
-	return written + len(result.Change.Operations), permission(err)
+	return written + len(result.Change.Operations), permission(errors.Join(err, errRepair))
 }
 
 // filterDue costs one netlink request in a repair, as long as nobody writes to nftables.

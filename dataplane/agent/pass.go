@@ -37,7 +37,7 @@ func (a *Agent) pass(ctx context.Context, repair scope) {
 		return
 	}
 	a.waiting.Store(nil)
-	begin := time.Now()
+	begin, busy := time.Now(), !work.empty()
 	if work.network {
 		if err := a.planNetwork(ctx, &work); err != nil {
 			a.dirty.putBack(work)
@@ -54,7 +54,7 @@ func (a *Agent) pass(ctx context.Context, repair scope) {
 		a.syncKernel(ctx, repair)
 	}
 	a.report(ctx)
-	if !work.empty() {
+	if busy {
 		a.cfg.Metrics.passDuration.Observe(time.Since(begin).Seconds())
 	}
 }
@@ -75,22 +75,26 @@ func (a *Agent) planNetwork(ctx context.Context, work *work) error {
 		return fmt.Errorf("reading the ClusterSet: %w", err)
 	}
 	n.backend = set.Spec.Dataplane.Backend
-	if err := accepted(&set); err != nil {
-		n.problems.set("clusterset", err)
-		return nil
-	}
 	in, err := a.networkInput(ctx, &set)
 	if err != nil {
 		return err
 	}
-	network, err := plan.NewNetwork(in)
+	var network plan.Network
+	if err = accepted(&set); err == nil {
+		network, err = plan.NewNetwork(in)
+	}
+	place := plan.Place{Cluster: set.Spec.ClusterID, Node: a.cfg.NodeName, VIPs: network.VIPs, Unreachable: plan.Unreachable(in.Remotes)}
 	if err != nil {
 		n.problems.set("clusterset", err)
-		return nil
+		if !n.planned {
+			return nil
+		}
+		// All stays as it is, but for the clusters that come and go.
+		network = n.network
+		place = n.place
+		place.Unreachable = plan.Unreachable(in.Remotes)
 	}
-	return a.adopt(ctx, network, plan.Place{
-		Cluster: set.Spec.ClusterID, Node: a.cfg.NodeName, VIPs: network.VIPs, Unreachable: plan.Unreachable(in.Remotes),
-	}, work)
+	return a.adopt(ctx, network, place, work)
 }
 
 // adopt makes the plan the one to follow; all services are planned again if their place changed.
