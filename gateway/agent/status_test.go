@@ -99,7 +99,7 @@ func TestReadyCondition(t *testing.T) {
 	}
 }
 
-// A link is in use if a route of its cluster goes by its device; the way of the probes alone is no use.
+// A link is in use if it was up and a route of its cluster goes by its device; the way of the probes alone is no use.
 func TestLinksInUse(t *testing.T) {
 	cidr, host := netip.MustParsePrefix("10.2.0.0/18"), netip.MustParsePrefix("245.0.32.1/32")
 	wanted := plan.Config{Links: []plan.Link{link("west", "a")}, WireGuard: wireguard.Config{Devices: []wireguard.Device{{
@@ -108,15 +108,17 @@ func TestLinksInUse(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		route route.Route
+		up    bool
 		want  bool
 	}{
-		{"its route", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo0", "tombolo2"}}, true},
-		{"another device", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo2"}}, false},
-		{"the refusal", route.Route{Key: route.Key{Destination: cidr}, Type: route.Unreachable}, false},
-		{"the way of the probes", route.Route{Key: route.Key{Destination: host}, Links: []string{"tombolo0"}}, false},
-		{"another cluster", route.Route{Key: route.Key{Destination: netip.MustParsePrefix("10.3.0.0/16")}, Links: []string{"tombolo0"}}, false},
+		{"its route", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo0", "tombolo2"}}, true, true},
+		{"its route, kept as the last one", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo0", "tombolo2"}}, false, false},
+		{"another device", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo2"}}, true, false},
+		{"the refusal", route.Route{Key: route.Key{Destination: cidr}, Type: route.Unreachable}, true, false},
+		{"the way of the probes", route.Route{Key: route.Key{Destination: host}, Links: []string{"tombolo0"}}, true, false},
+		{"another cluster", route.Route{Key: route.Key{Destination: netip.MustParsePrefix("10.3.0.0/16")}, Links: []string{"tombolo0"}}, true, false},
 	} {
-		got := linksInUse(route.State{Routes: []route.Route{tc.route}}, wanted)
+		got := linksInUse(route.State{Routes: []route.Route{tc.route}}, wanted, map[plan.LinkID]bool{wanted.Links[0].LinkID: tc.up})
 		if got[wanted.Links[0].LinkID] != tc.want {
 			t.Errorf("%s: in use %t, want %t", tc.name, !tc.want, tc.want)
 		}

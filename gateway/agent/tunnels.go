@@ -52,18 +52,18 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey, o *ou
 	if in.MTU, err = a.cfg.Kernel.UnderlayMTU(in.Underlay); err != nil {
 		return err
 	}
-	return a.planAndApply(ctx, in, o)
+	return a.planAndApply(ctx, in, v.linksUp(a.cfg.NodeName), o)
 }
 
 // planAndApply plans twice: the links to probe do not depend on which of them are up, the routes do.
-func (a *Agent) planAndApply(ctx context.Context, in plan.Input, o *outcome) error {
+func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[plan.LinkID]bool, o *outcome) error {
 	wanted, err := plan.New(in)
 	if err != nil {
 		return err
 	}
 	// The devices first: the socket for probes needs the address on them.
 	tunnels, tunnelsErr := a.applyTunnels(ctx, wanted.WireGuard)
-	probeErr := a.probeLinks(ctx, in, wanted)
+	probeErr := a.probeLinks(ctx, in, wanted, reportedUp)
 	o.statuses = a.prober.statuses()
 	in.Usable = usableLinks(wanted.Links, o.statuses)
 	if o.plan, err = plan.New(in); err != nil {
@@ -114,9 +114,9 @@ func (a *Agent) applyRoutes(ctx context.Context, want route.Config) error {
 	return err
 }
 
-// probeLinks makes the prober probe the plan's links. A link that the kernel's routes already use when the agent starts
-// counts as up until probes tell otherwise: a restart interrupts no flow.
-func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Config) error {
+// probeLinks makes the prober probe the plan's links. A link that was up when the agent ended, and that the kernel's
+// routes still use when it starts, counts as up until probes tell otherwise: a restart interrupts no flow.
+func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Config, reportedUp map[plan.LinkID]bool) error {
 	if a.prober.isFor(in.PrivateKey, wanted.TunnelAddresses[0]) {
 		return a.prober.setLinks(wanted.Links, nil)
 	}
@@ -134,19 +134,19 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Confi
 	}
 	p := probe.New(probe.Config{PrivateKey: in.PrivateKey, Conn: conn, OnChange: a.Changed})
 	a.prober.start(ctx, p, in.PrivateKey, wanted.TunnelAddresses[0])
-	return a.prober.setLinks(wanted.Links, linksInUse(routes, wanted))
+	return a.prober.setLinks(wanted.Links, linksInUse(routes, wanted, reportedUp))
 }
 
-// linksInUse are the links that the kernel's routes send by: those of a cluster whose prefixes, more than the single
-// address of the remote gateway, go to the link's device.
-func linksInUse(have route.State, wanted plan.Config) map[plan.LinkID]bool {
+// linksInUse are the links that were reported as up and that the kernel's routes send by: those of a cluster whose
+// prefixes, more than the single address of the remote gateway, go to the link's device.
+func linksInUse(have route.State, wanted plan.Config, reportedUp map[plan.LinkID]bool) map[plan.LinkID]bool {
 	inUse := map[plan.LinkID]bool{}
 	for _, link := range wanted.Links {
 		device, _ := deviceOf(wanted.WireGuard, link)
 		for _, r := range have.Routes {
 			if r.Type == route.Unicast && !r.Destination.IsSingleIP() && slices.Contains(r.Links, link.Device) &&
 				slices.Contains(device.AllowedIPs, r.Destination) {
-				inUse[link.LinkID] = true
+				inUse[link.LinkID] = reportedUp[link.LinkID]
 			}
 		}
 	}

@@ -83,6 +83,21 @@ func (v view) input(key wireguard.PrivateKey) plan.Input {
 	return in
 }
 
+// linksUp are the links that the gateway has last reported as up.
+func (v view) linksUp(gateway string) map[plan.LinkID]bool {
+	up := map[plan.LinkID]bool{}
+	for _, r := range v.remotes {
+		for _, entry := range r.Status.Links {
+			for _, l := range entry.Links {
+				if entry.Gateway == gateway && l.State == v1alpha1.LinkUp {
+					up[plan.LinkID{Cluster: v1alpha1.ClusterID(r.Name), Gateway: l.RemoteGateway}] = true
+				}
+			}
+		}
+	}
+	return up
+}
+
 // pending says what the view lacks for a plan; empty if nothing.
 func (v view) pending() string {
 	switch {
