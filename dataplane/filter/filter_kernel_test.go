@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,6 +84,22 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 	sync(t, node, Config{})
 	if diff := cmp.Diff(before, node.Run("nft", "list", "ruleset")); diff != "" {
 		t.Errorf("after the clean-up (-before +after)\n%s", diff)
+	}
+}
+
+// A container has no /etc/protocols: nft then prints the protocols of elements as numbers.
+func TestSyncWithoutProtocolNames(t *testing.T) {
+	const file = "/etc/protocols"
+	if _, err := os.Stat(file); err == nil {
+		if err := os.Rename(file, file+".away"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.Rename(file+".away", file) })
+	}
+	node := testnet.New(t)
+	sync(t, node, base())
+	if n := elements(t, node, "served4"); n != 2 {
+		t.Errorf("%d IPv4 ports are served, want 2", n)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -19,9 +20,12 @@ const TableName = "tombolo"
 type Table struct {
 	nft knftables.Interface
 
-	// known is what Update last gave the kernel, nil if that is not sure, and generation the number of nftables then.
-	known      *State
+	// known is what Update last gave the kernel, nil if that is not sure.
+	known *State
+	// generation and print are those of nftables and of our table then; print is nil if somebody else wrote meanwhile.
 	generation uint32
+	print      *uint64
+	seed       maphash.Seed
 }
 
 // open looks for nft when it is first needed, and again after a failure.
@@ -117,7 +121,20 @@ func parsePort(key []string) (Port, error) {
 	if err := errors.Join(err, err2); err != nil {
 		return Port{}, fmt.Errorf("reading a served port: %w", err)
 	}
-	return Port{Address: address, Protocol: key[1], Port: uint16(number)}, nil
+	return Port{Address: address, Protocol: protocolName(key[1]), Port: uint16(number)}, nil
+}
+
+// protocolName is the name of a protocol that nft prints as a number where there is no /etc/protocols, as in a container.
+func protocolName(text string) string {
+	switch text {
+	case "6":
+		return "tcp"
+	case "17":
+		return "udp"
+	case "132":
+		return "sctp"
+	}
+	return text
 }
 
 // Apply does what the Change says in one transaction: all of it or nothing.

@@ -2,25 +2,25 @@ package filter
 
 import (
 	"context"
+	"hash/maphash"
 	"net/netip"
 )
 
 // Update makes the table do what want says, like Sync, but takes the kernel to have what Update gave it last: one run of
-// nft instead of one for every chain. If nft disagrees, or nothing is to be changed though somebody wrote to nftables,
-// it reads the kernel.
+// nft instead of one for every chain. If nft disagrees, or Touched says that the table is another, it reads the kernel.
 func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	before, err := Generation()
 	if err != nil {
 		return Change{}, err
 	}
-	known, generation := t.known, t.generation
+	known, touched := t.known, t.Touched()
 	t.known = nil
 	var change Change
 	if known != nil {
 		change = Diff(*known, want)
 	}
 	switch {
-	case known == nil || change.Empty() && before != generation:
+	case known == nil || change.Empty() && touched:
 		change, err = t.Sync(ctx, want)
 	case !change.Empty():
 		if change, err = t.Apply(ctx, change); err != nil {
@@ -32,16 +32,47 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	}
 	t.known = &State{Digest: want.wantedDigest(), Served: unique(want.Served, Port.Compare),
 		Hairpin: unique(want.Hairpin, netip.Addr.Compare)}
-	t.generation = before
 	if !change.Empty() {
-		t.generation++ // by our transaction; if it is more by now, somebody else wrote as well
+		before++ // by our transaction; if it is more by now, somebody else wrote as well
 	}
+	t.remember(before, touched && !change.Replace)
 	return change, nil
 }
 
-// Touched tells whether anybody has written to nftables since the last Update, or might have. It costs one netlink
-// request.
+// remember takes the table as it is for the one that Touched compares with, if nobody else has written.
+func (t *Table) remember(generation uint32, doubtful bool) {
+	t.generation, t.print = generation, nil
+	if doubtful {
+		return
+	}
+	if t.seed == (maphash.Seed{}) {
+		t.seed = maphash.MakeSeed()
+	}
+	print, err := fingerprint(t.seed)
+	if err != nil {
+		return
+	}
+	if now, err := Generation(); err == nil && now == generation {
+		t.print = &print
+	}
+}
+
+// Touched tells whether anybody has changed our table since the last Update, or might have. It costs one netlink request
+// as long as nobody writes to nftables, and six if somebody writes to other tables.
 func (t *Table) Touched() bool {
 	generation, err := Generation()
-	return err != nil || t.known == nil || generation != t.generation
+	switch {
+	case err != nil || t.known == nil:
+		return true
+	case generation == t.generation:
+		return false
+	case t.print == nil:
+		return true
+	}
+	print, err := fingerprint(t.seed)
+	if err != nil || print != *t.print {
+		return true
+	}
+	t.generation = generation // nothing of ours was in it
+	return false
 }
