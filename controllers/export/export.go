@@ -59,15 +59,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	default:
 		err = r.exportTo(ctx, view, service, export, &state)
 	}
-	state.err = err
-	result, err := retry.Result(err)
-	if result.RequeueAfter > 0 {
-		return result, nil
+	if retry.Behind(err) {
+		return retry.Result(err)
 	}
+	state.err = err
 	if waiting := new(hub.NotConnectedError); errors.As(err, &waiting) {
 		err = nil // the connection brings us back
 	}
-	return result, errors.Join(err, r.writeStatus(ctx, export, state))
+	return retry.Result(errors.Join(err, r.writeStatus(ctx, export, state)))
 }
 
 // exportTo publishes the Service and notes in state what could not be.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,8 @@ type Config struct {
 type Hub struct {
 	config Config
 	kick   chan struct{} // capacity 1: look again at once
+	// suspect: a watch ended with an error, so that a probe is not enough.
+	suspect atomic.Bool
 
 	mu        sync.Mutex
 	status    Status          // guarded by mu
@@ -63,7 +66,9 @@ func New(config Config) *Hub {
 func (h *Hub) Start(ctx context.Context) error {
 	defer h.drop()
 	for _, kind := range []client.Object{&v1alpha1.ClusterSet{}, &corev1.Secret{}} {
-		if err := h.kickOn(ctx, h.config.Local, kind); err != nil {
+		if err := h.kickOn(ctx, h.config.Local, kind); ctx.Err() != nil {
+			return nil // we end before we began
+		} else if err != nil {
 			return err
 		}
 	}
@@ -110,6 +115,11 @@ func (h *Hub) kickOn(ctx context.Context, from cache.Cache, kind client.Object) 
 	return err
 }
 
+func (h *Hub) watchBroke() {
+	h.suspect.Store(true)
+	h.again()
+}
+
 func (h *Hub) again() {
 	select {
 	case h.kick <- struct{}{}:
@@ -127,7 +137,11 @@ func (h *Hub) step(ctx context.Context) (Status, error) {
 	if current == nil || current.access != want || h.failed > tolerated {
 		return h.connect(ctx, want)
 	}
-	if status := want.probe(ctx, current.direct); status.Reason != "" {
+	look := want.probe
+	if h.suspect.Swap(false) {
+		look = want.check
+	}
+	if status := look(ctx, current.direct); status.Reason != "" {
 		return h.probeFailed(ctx, current, status)
 	}
 	h.failed = 0
@@ -165,7 +179,7 @@ func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 		h.way.dialer.CloseAll()
 		return status, nil
 	}
-	opened, err := openSession(ctx, want, h.way, direct, h.config.Scheme, h.again)
+	opened, err := openSession(ctx, want, h.way, direct, h.config.Scheme, h.watchBroke)
 	if err != nil {
 		return Status{v1alpha1.ReasonUnreachable, err.Error()}, nil //nolint:nilerr // it is the status
 	}

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -78,7 +79,12 @@ func TestHubUnreachable(t *testing.T) {
 
 func TestNoClusterSet(t *testing.T) {
 	e := testcluster.NewUnconnected(t, clusters[testcluster.HubName], nil)
-	e.WaitStatus(t, v1alpha1.ReasonPending)
+	testcluster.Eventually(t, func() error {
+		if message := e.Conn.Status().Message; !strings.Contains(message, "no ClusterSet default") {
+			return errors.New(message)
+		}
+		return nil
+	})
 	wantNotConnected(t, e)
 }
 
@@ -175,6 +181,25 @@ func TestMembership(t *testing.T) {
 	if view, err := e.Conn.View(); err != nil || !view.Removed || !view.Authoritative {
 		t.Errorf("view %+v, %v: want Removed", view, err)
 	}
+}
+
+// A hub may lose the kinds, and all objects with them, while members are connected.
+func TestCRDsVanish(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := c.Get(t.Context(), client.ObjectKey{Name: "exportedservices.clusterset.tombolo.dev"}, crd); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Delete(t.Context(), crd); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonCRDsMissing), "ExportedService", "kubectl apply -k config/hub")
+	crd.ResourceVersion, crd.Status = "", apiextensionsv1.CustomResourceDefinitionStatus{}
+	if err := c.Create(t.Context(), crd); err != nil { // it stays for the other tests
+		t.Fatal(err)
+	}
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
 }
 
 func TestOutage(t *testing.T) {

@@ -61,7 +61,7 @@ func NewScheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	utilruntime.Must(mcsv1beta1.AddToScheme(scheme))
+	utilruntime.Must(mcsv1beta1.Install(scheme))
 	return scheme
 }
 

@@ -10,12 +10,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
+// The shortest and the longest pause between two tries: a cache that is behind catches up in a few ms, and an API
+// server that comes back must not be waited for long.
 const (
-	// shortest and longest pause between two tries: an API server that comes back must not be waited for long.
 	shortest = 5 * time.Millisecond
 	longest  = 10 * time.Second
-	// raceAfter is when to look again after having acted on a cache that was behind: it catches up in a few ms.
-	raceAfter = 10 * time.Millisecond
 )
 
 // Options are a controller's, with so many reconciles at a time.
@@ -26,11 +25,15 @@ func Options(concurrent int) controller.Options {
 	}
 }
 
-// Result is what a reconcile returns for err: an error that only says that the cache was behind (the object was made,
-// changed or deleted meanwhile) is no error but a reason to look again soon.
+// Behind tells whether err only says that the cache was behind: the object was made, changed or deleted meanwhile.
+func Behind(err error) bool {
+	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
+}
+
+// Result is what a reconcile returns for err: that the cache was behind is no error, but a reason to try again.
 func Result(err error) (reconcile.Result, error) {
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
-		return reconcile.Result{RequeueAfter: raceAfter}, nil
+	if Behind(err) {
+		return reconcile.Result{Requeue: true}, nil //nolint:staticcheck // RequeueAfter has no growing pauses
 	}
 	return reconcile.Result{}, err
 }

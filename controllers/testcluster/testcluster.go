@@ -19,7 +19,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	k8sruntime "k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,7 +82,7 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 	}
 	defer cp.Stop() //nolint:errcheck // the tests' result matters
 	for _, c := range cp.Clusters() {
-		admin, err := client.New(c.RESTConfig(), client.Options{Scheme: operator.NewScheme()})
+		admin, err := client.New(c.RESTConfig(), client.Options{Scheme: newScheme()})
 		if err != nil {
 			return 1, err
 		}
@@ -89,6 +92,13 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 		all[c.Name()] = &Cluster{c, admin}
 	}
 	return m.Run(), nil
+}
+
+// newScheme has the operator's kinds, and those that only tests touch.
+func newScheme() *k8sruntime.Scheme {
+	scheme := operator.NewScheme()
+	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
+	return scheme
 }
 
 // extraControllers are those that an API server needs that makes tokens.
