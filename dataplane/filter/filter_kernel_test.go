@@ -209,3 +209,71 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("ping: %s", out)
 	}
 }
+
+// TestUpdate: others' transactions cost no run of nft and no write, and every change of ours by others is found.
+func TestUpdate(t *testing.T) {
+	node := testnet.New(t)
+	var table Table
+	update := func(want Config, size int) {
+		t.Helper()
+		node.Do(func() {
+			change, err := table.Update(t.Context(), want)
+			if err != nil || change.Size() != size {
+				t.Errorf("Update: %d objects, %v; want %d", change.Size(), err, size)
+			}
+			have, err := table.Read(t.Context())
+			have.Served, have.Hairpin = unique(have.Served, Port.Compare), unique(have.Hairpin, netip.Addr.Compare)
+			if diff := cmp.Diff(stateOf(want), have, compareAddresses); err != nil || diff != "" {
+				t.Errorf("Read: %v, (-want +got)\n%s", err, diff)
+			}
+		})
+	}
+	touched := func(want bool) {
+		t.Helper()
+		node.Do(func() {
+			if got := table.Touched(); got != want {
+				t.Errorf("Touched is %t, want %t", got, want)
+			}
+		})
+	}
+	touched(true)
+	update(base(), 6)
+	touched(false)
+	update(base(), 0)
+	more := base()
+	more.Served = append(more.Served, port("244.0.0.9:80", "tcp"))
+	update(more, 1)
+	touched(false)
+	node.Run("nft", "add table inet other; add chain inet other c; add rule inet other c accept")
+	touched(false)
+	update(base(), 1)
+	touched(false)
+	for _, damage := range []string{
+		"add rule inet tombolo unserved accept", "flush chain inet tombolo keep", "delete element inet tombolo served4 { 244.0.0.1 . tcp . 80 }",
+		"add element inet tombolo served4 { 244.0.7.1 . tcp . 80 }", "flush set inet tombolo hairpin6", "delete table inet tombolo",
+	} {
+		node.Run("nft", damage)
+		touched(true)
+		node.Run("nft", "add rule inet other c accept") // somebody else writes as well
+		touched(true)
+		node.Do(func() {
+			if change, err := table.Update(t.Context(), base()); err != nil || change.Empty() {
+				t.Errorf("%s: %+v, %v", damage, change, err)
+			}
+		})
+		touched(false)
+		update(base(), 0)
+		node.Run("nft", "add rule inet other c accept")
+		touched(false)
+	}
+	// A change while the table is damaged: the change is made, and the damage is still to be found.
+	node.Run("nft", "flush set inet tombolo hairpin4")
+	node.Do(func() {
+		if _, err := table.Update(t.Context(), more); err != nil {
+			t.Fatal(err)
+		}
+	})
+	touched(true)
+	update(more, 1)
+	touched(false)
+}

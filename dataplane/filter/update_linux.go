@@ -14,18 +14,21 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 		return Change{}, err
 	}
 	known, touched := t.known, t.Touched()
-	t.known = nil
 	var change Change
 	if known != nil {
 		change = Diff(*known, want)
-	}
-	switch {
-	case known == nil || change.Empty() && touched:
-		change, err = t.Sync(ctx, want)
-	case !change.Empty():
-		if change, err = t.Apply(ctx, change); err != nil {
-			change, err = t.Sync(ctx, want)
+		if change.Empty() && !touched {
+			return change, nil
 		}
+	}
+	t.known = nil
+	read := known == nil || change.Empty()
+	if !read {
+		change, err = t.Apply(ctx, change)
+		read = err != nil
+	}
+	if read {
+		change, err = t.Sync(ctx, want)
 	}
 	if err != nil {
 		return change, err
@@ -35,14 +38,15 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	if !change.Empty() {
 		before++ // by our transaction; if it is more by now, somebody else wrote as well
 	}
-	t.remember(before, touched && !change.Replace)
+	t.remember(before, read || change.Replace || !touched)
 	return change, nil
 }
 
-// remember takes the table as it is for the one that Touched compares with, if nobody else has written.
-func (t *Table) remember(generation uint32, doubtful bool) {
+// remember takes the table as it is for the one that Touched compares with, if it is sure to be right and nobody else has
+// written meanwhile.
+func (t *Table) remember(generation uint32, sure bool) {
 	t.generation, t.print = generation, nil
-	if doubtful {
+	if !sure {
 		return
 	}
 	if t.seed == (maphash.Seed{}) {
@@ -62,12 +66,10 @@ func (t *Table) remember(generation uint32, doubtful bool) {
 func (t *Table) Touched() bool {
 	generation, err := Generation()
 	switch {
-	case err != nil || t.known == nil:
+	case err != nil || t.known == nil || t.print == nil:
 		return true
 	case generation == t.generation:
 		return false
-	case t.print == nil:
-		return true
 	}
 	print, err := fingerprint(t.seed)
 	if err != nil || print != *t.print {
