@@ -124,7 +124,7 @@ type RemoteClusterStatus struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:scope=Cluster,shortName=rc
+// +kubebuilder:resource:scope=Cluster,shortName=rcl
 // +kubebuilder:printcolumn:name="Reachable",type=string,JSONPath=`.status.conditions[?(@.type=="Reachable")].status`
 // +kubebuilder:printcolumn:name="RTT-ms",type=integer,JSONPath=`.status.links[0].links[0].rttMilliseconds`
 // +kubebuilder:printcolumn:name="CIDRs",type=string,JSONPath=`.spec.cidrs`
