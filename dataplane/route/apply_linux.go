@@ -59,7 +59,17 @@ func Sync(ctx context.Context, want Config) (Change, error) {
 	if change.Empty() {
 		return change, nil
 	}
-	return Apply(ctx, change)
+	done, err := Apply(ctx, change)
+	if err != nil || change.SetVXLAN == nil {
+		return done, err
+	}
+	// With a device's MTU the kernel changes that of the IPv6 routes over it (net/ipv6/route.c rt6_mtu_change).
+	if have, err = Read(ctx); err != nil {
+		return done, err
+	}
+	again, err := Apply(ctx, Diff(have, want))
+	done.SetRoutes = append(done.SetRoutes, again.SetRoutes...)
+	return done, err
 }
 
 type applier struct{ errs []error }
