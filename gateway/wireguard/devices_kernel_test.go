@@ -131,11 +131,13 @@ func TestKernelKeepsSessions(t *testing.T) {
 	toA.PublicKey, toA.Endpoint = deviceA.PrivateKey.Public(), netip.MustParseAddrPort("192.0.2.77:1") // wrong, so b learns it
 	deviceA.Peers, deviceB.Peers = []Peer{toB}, []Peer{toA}
 	kernelA, kernelB := New(), New()
-	syncTwice(t, a, kernelA, Config{Devices: []Device{deviceA}})
+	// b first: what a sends at once, as its keepalive makes it, is lost otherwise, and tried again after 5 s only
+	// (REKEY_TIMEOUT of WireGuard).
 	syncTwice(t, b, kernelB, Config{Devices: []Device{deviceB}})
+	syncTwice(t, a, kernelA, Config{Devices: []Device{deviceA}})
 	a.Run(t, "ip", "route", "add", "245.0.32.0/20", "dev", "tombolo0")
 	b.Run(t, "ip", "route", "add", "245.0.16.0/20", "dev", "tombolo1")
-	a.Run(t, "busybox", "ping", "-c1", "-W5", "245.0.32.1")
+	a.Run(t, "busybox", "ping", "-c1", "-W10", "245.0.32.1")
 	handshake := b.Run(t, "wg", "show", "tombolo1", "latest-handshakes")
 
 	deviceB.Peers[0].AllowedIPs = prefixes("10.1.0.0/17", "245.0.16.0/20")
@@ -149,7 +151,7 @@ func TestKernelKeepsSessions(t *testing.T) {
 	if got := b.Run(t, "wg", "show", "tombolo1", "latest-handshakes"); !strings.Contains(got, strings.TrimSpace(handshake)) {
 		t.Errorf("the session is another one: %s, was %s", got, handshake)
 	}
-	a.Run(t, "busybox", "ping", "-c1", "-W5", "245.0.32.1")
+	a.Run(t, "busybox", "ping", "-c1", "-W10", "245.0.32.1")
 	deviceB.Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.1:4500")
 	syncTwice(t, b, kernelB, Config{Devices: []Device{deviceB}})
 	if got := b.Run(t, "wg", "show", "tombolo1", "endpoints"); !strings.Contains(got, "192.0.2.1:4500") {
