@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // Source returns the archive of an image, a path on the host, given the name that a pod's spec has for it, such as busybox. It may take long. It ends
@@ -101,10 +103,13 @@ func (r *Registry) manifest(w http.ResponseWriter, request *http.Request, name, 
 	r.serve(w, request, digest)
 }
 
-// shortName returns the name that a pod's spec has for an image: without what containerd fills in, which is the registry
-// docker.io, its folder library, and the tag latest.
+// filledIn is the registry that containerd fills in where a pod's spec names none.
+var filledIn = strings.TrimPrefix(name.DefaultRegistry, "index.")
+
+// shortName returns the name that a pod's spec has for an image: without what containerd fills in, which is a registry,
+// its folder library, and the tag latest.
 func shortName(registry, name, tag string) string {
-	if registry == "" || registry == "docker.io" {
+	if registry == "" || registry == filledIn {
 		name = strings.TrimPrefix(name, "library/")
 	} else {
 		name = registry + "/" + name

@@ -53,9 +53,9 @@ func TestShortName(t *testing.T) {
 		registry, in, tag string
 		want              string
 	}{
-		{"filled in whole", "docker.io", "library/busybox", "latest", "busybox"},
-		{"tag of its own", "docker.io", "library/busybox", "1.37", "busybox:1.37"},
-		{"folder of its own", "docker.io", "nicolaka/netshoot", "v0.15", "nicolaka/netshoot:v0.15"},
+		{"filled in whole", filledIn, "library/busybox", "latest", "busybox"},
+		{"tag of its own", filledIn, "library/busybox", "1.37", "busybox:1.37"},
+		{"folder of its own", filledIn, "nicolaka/netshoot", "v0.15", "nicolaka/netshoot:v0.15"},
 		{"registry of its own", "example.com", "library/busybox", "latest", "example.com/library/busybox"},
 		{"asked directly", "", "library/busybox", "latest", "busybox"},
 	}
@@ -79,7 +79,7 @@ func TestPull(t *testing.T) {
 		return path, nil
 	}))
 	defer server.Close()
-	head, _ := do(t, http.MethodHead, server.URL+"/v2/library/busybox/manifests/latest?ns=docker.io", http.StatusOK)
+	head, _ := do(t, http.MethodHead, server.URL+"/v2/library/busybox/manifests/latest?ns="+filledIn, http.StatusOK)
 	digest := head.Get("Docker-Content-Digest")
 	_, body := do(t, http.MethodGet, server.URL+"/v2/library/busybox/manifests/"+digest, http.StatusOK)
 	if got := "sha256:" + hash(body); got != digest {
@@ -103,7 +103,7 @@ func TestPull(t *testing.T) {
 		}
 	}
 	do(t, http.MethodGet, server.URL+"/v2/", http.StatusOK)
-	do(t, http.MethodHead, server.URL+"/v2/library/nginx/manifests/latest?ns=docker.io", http.StatusNotFound)
+	do(t, http.MethodHead, server.URL+"/v2/library/nginx/manifests/latest?ns="+filledIn, http.StatusNotFound)
 	do(t, http.MethodGet, server.URL+"/v2/library/busybox/blobs/sha256:"+hash("else"), http.StatusNotFound)
 	do(t, http.MethodPost, server.URL+"/v2/library/busybox/blobs/uploads/", http.StatusMethodNotAllowed)
 }
