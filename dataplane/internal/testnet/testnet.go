@@ -46,6 +46,9 @@ func New(t testing.TB) *Namespace {
 	})
 	n.Sysctl("net/ipv4/ip_forward", "1")
 	n.Sysctl("net/ipv6/conf/all/forwarding", "1")
+	// No duplicate address detection: until it is over, a second or two, a device's link-local address asks no neighbour.
+	n.Sysctl("net/ipv6/conf/all/accept_dad", "0")
+	n.Sysctl("net/ipv6/conf/default/accept_dad", "0")
 	return n
 }
 
