@@ -63,7 +63,7 @@ func newRun(s *store, cfg Config) *run {
 	return &run{store: s, cfg: cfg, progress: &progress{out: cfg.Out, tty: cfg.Terminal}}
 }
 
-func (u *run) ensure(ctx context.Context) error {
+func (u *run) ensure(ctx context.Context) (err error) {
 	wanted, err := choose(u.store.recipes, u.cfg.Names)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func (u *run) ensure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer func() { err = errors.Join(err, release()) }()
 	if err := u.emptyTmp(); err != nil {
 		return err
 	}
