@@ -18,10 +18,12 @@ import (
 	"github.com/tombolo-net/tombolo/test/shell"
 )
 
-// The ports of the server pod: each protocol once for tombolo's tunnel and once for the one made by hand.
+// The ports of the server pod: each protocol once for tombolo's tunnel and once for the one made by hand; HTTP once more
+// for the pod IP. A client that uses one source port for the clusterset IP and soon after for the pod IP behind it, with
+// the same port, would meet IPVS's entry of the earlier connection.
 const (
-	iperfPort, iperfHandPort = 5201, 5202
-	httpPort, httpHandPort   = 8080, 8081
+	iperfPort, iperfHandPort            = 5201, 5202
+	httpPort, httpHandPort, httpPodPort = 8080, 8081, 8082
 )
 
 // prepare makes the namespaces, a server pod in the exporting cluster and a client pod in the importing one, both on
@@ -58,9 +60,10 @@ spec:
   containers:
   - {name: http, image: "tombolo-net/echo:lab", imagePullPolicy: IfNotPresent, args: ["--http=:%d"]}
   - {name: http-hand, image: "tombolo-net/echo:lab", imagePullPolicy: IfNotPresent, args: ["--http=:%d"]}
+  - {name: http-pod, image: "tombolo-net/echo:lab", imagePullPolicy: IfNotPresent, args: ["--http=:%d"]}
   - {name: iperf, image: "nicolaka/netshoot:v0.15", imagePullPolicy: IfNotPresent, command: [iperf3, -s, -p, "%d"]}
   - {name: iperf-hand, image: "nicolaka/netshoot:v0.15", imagePullPolicy: IfNotPresent, command: [iperf3, -s, -p, "%d"]}
-`, node, httpPort, httpHandPort, iperfPort, iperfHandPort)
+`, node, httpPort, httpHandPort, httpPodPort, iperfPort, iperfHandPort)
 }
 
 func clientManifest(node, self string) string {

@@ -54,7 +54,7 @@ func (b *bench) ratios(ctx context.Context) error {
 		return err
 	}
 	return b.compare(ctx, "request", "1/s", b.requestRate,
-		target{vipAddr, httpPort}, target{pod, httpPort}, target{pod, httpHandPort})
+		target{vipAddr, httpPort}, target{pod, httpPodPort}, target{pod, httpHandPort})
 }
 
 type target struct {
