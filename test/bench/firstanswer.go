@@ -7,13 +7,9 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const firstAnswerSamples = 20
-
-func clientKey(name string) client.ObjectKey { return client.ObjectKey{Name: name} }
 
 // asker is the script in the client pod: for each name on its standard input it asks until there is an answer.
 const asker = `while read -r name; do until curl --silent --fail --output /dev/null --max-time 1 "http://$name:8080/"; do :; done; echo "$name"; done`

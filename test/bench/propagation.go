@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const propagationSamples = 100
@@ -124,7 +125,7 @@ func interrupt(cmd *exec.Cmd) {
 // podPrefix is the pod CIDR of the exporting cluster's worker.
 func (b *bench) podPrefix(ctx context.Context) (netip.Prefix, error) {
 	var node corev1.Node
-	if err := b.api[exporter].Get(ctx, clientKey(b.serverNode), &node); err != nil {
+	if err := b.api[exporter].Get(ctx, client.ObjectKey{Name: b.serverNode}, &node); err != nil {
 		return netip.Prefix{}, err
 	}
 	return netip.ParsePrefix(node.Spec.PodCIDR)

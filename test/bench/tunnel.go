@@ -66,13 +66,13 @@ func (b *bench) complete(ctx context.Context, s *side) error {
 }
 
 // vxlan makes the VXLAN device towards the other node of the cluster.
-func vxlan(own, peer, peerMAC string) string {
+func vxlan(own, peer string) string {
 	return fmt.Sprintf(`
-ip link add hand-vx address $(printf '02:74:%%02x:%%02x:%%02x:%%02x' $(echo %[1]s | tr . ' ')) mtu 1370 type vxlan id 9999 dstport 9999 local %[1]s nolearning
+ip link add hand-vx address %[4]s mtu 1370 type vxlan id 9999 dstport 9999 local %[1]s nolearning
 ip link set hand-vx up
 ip neigh replace %[2]s lladdr %[3]s dev hand-vx nud permanent
 bridge fdb append %[3]s dev hand-vx dst %[2]s
-`, own, peer, peerMAC)
+`, own, peer, mac(peer), mac(own))
 }
 
 // mac is the address that vxlan gives to a node's device.
@@ -85,7 +85,7 @@ func mac(ip string) string {
 // workerScript sends what goes to the other pod's chosen ports to the gateway. port is dport where the client is, sport
 // where the server is.
 func workerScript(s side, otherPod, port string) string {
-	return vxlan(s.workerIP, s.gatewayIP, mac(s.gatewayIP)) +
+	return vxlan(s.workerIP, s.gatewayIP) +
 		fmt.Sprintf("ip route add %s/32 via %s dev hand-vx onlink table 9999\n", otherPod, s.gatewayIP) +
 		rules("9999", "to "+otherPod, port)
 }
@@ -93,7 +93,7 @@ func workerScript(s side, otherPod, port string) string {
 // gatewayScript makes the WireGuard device, and the routes to both pods.
 func gatewayScript(s, other side, port string) string {
 	back := map[string]string{"dport": "sport", "sport": "dport"}[port]
-	return vxlan(s.gatewayIP, s.workerIP, mac(s.workerIP)) + fmt.Sprintf(`
+	return vxlan(s.gatewayIP, s.workerIP) + fmt.Sprintf(`
 ip link add hand-wg mtu 1420 type wireguard
 echo %s > /run/hand-wg.key
 wg set hand-wg private-key /run/hand-wg.key listen-port 52999 peer %s endpoint %s:52999 allowed-ips %s/32
