@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/constituents"
 )
 
 // reasonNamespaceMissing is the reason of the event that says why something is not imported.
@@ -47,7 +48,7 @@ func (r *reports) forget(namespace string) {
 }
 
 // reportNamespace says, on the ClusterSet because there is nothing else to say it on, that a Service is not imported.
-func (r *Reconciler) reportNamespace(ctx context.Context, request reconcile.Request, found exports) error {
+func (r *Reconciler) reportNamespace(ctx context.Context, request reconcile.Request, found constituents.Exports) error {
 	if !r.reported.first(request.Namespace) {
 		return nil
 	}
@@ -58,6 +59,6 @@ func (r *Reconciler) reportNamespace(ctx context.Context, request reconcile.Requ
 	}
 	r.Events.Eventf(set, nil, corev1.EventTypeWarning, reasonNamespaceMissing, "Import",
 		"Service %s, exported by %s, is not imported: there is no namespace %s here; create it to import what is exported from it",
-		request, joinIDs(found.clusters()), request.Namespace)
+		request, joinIDs(found.Clusters()), request.Namespace)
 	return nil
 }

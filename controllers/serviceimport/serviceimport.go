@@ -20,6 +20,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/constituents"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/retry"
@@ -49,11 +50,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		logf.FromContext(ctx).V(1).Info("leaving a ServiceImport alone that lacks our label", "label", v1alpha1.LabelManagedBy)
 		return reconcile.Result{}, nil
 	}
-	found, err := r.exports(ctx, view, request, have)
+	found, err := constituents.Of(ctx, r.Client, view, request.NamespacedName, have)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if found.none() {
+	if found.None() {
 		return retry.Result(r.remove(ctx, have, request))
 	}
 	if exists, err := r.namespaceExists(ctx, request.Namespace); err != nil || !exists {
@@ -67,23 +68,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 }
 
 // keep writes the ServiceImport and its status where they differ.
-func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, have *mcsv1beta1.ServiceImport, found exports) error {
+func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, have *mcsv1beta1.ServiceImport, found constituents.Exports) error {
 	set := &v1alpha1.ClusterSet{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if len(found.present) == 0 { // only such as may have been lost by the hub: everything stays
+	if len(found.Present) == 0 { // only such as may have been lost by the hub: everything stays
 		return r.writeStatus(ctx, have, set, found)
 	}
 	if have == nil && verdict(set) == nil {
 		return nil // whether there are clusterset IPs to give out shows in a moment, and brings us back
 	}
-	merged := mcs.Merge(found.present)
+	merged := mcs.Merge(found.Present)
 	want, err := r.wanted(ctx, request, have, set, merged)
 	if err != nil {
 		return err
 	}
-	if len(found.held) > 0 && have != nil {
+	if len(found.Held) > 0 && have != nil {
 		want.Spec = have.Spec
 	}
 	current, err := r.write(ctx, have, want)

@@ -1,4 +1,7 @@
-package serviceimport
+// Package constituents owns which clusters' exports of a Service count in this cluster: what the ServiceImport is merged
+// from (package serviceimport) and what a ServiceExport may conflict with (package export) are the same. It decides
+// that an export has gone; it writes nothing.
+package constituents
 
 import (
 	"context"
@@ -7,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -15,29 +17,31 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
 
-// exports are one Service's, of all clusters.
-type exports struct {
-	present []v1alpha1.ExportedService
-	// held are clusters that this cluster imports from and that the hub no longer shows, without it being certain that
+// Exports are one Service's, of all clusters. The zero value is none.
+type Exports struct {
+	Present []v1alpha1.ExportedService
+	// Held are clusters that this cluster imports from and that the hub no longer shows, without it being certain that
 	// they stopped: the hub may have lost something.
-	held []v1alpha1.ClusterID
+	Held []v1alpha1.ClusterID
 }
 
-func (e exports) none() bool { return len(e.present) == 0 && len(e.held) == 0 }
+// None tells whether there is nothing to import.
+func (e Exports) None() bool { return len(e.Present) == 0 && len(e.Held) == 0 }
 
-// clusters are all that the import counts, sorted.
-func (e exports) clusters() []v1alpha1.ClusterID {
-	all := slices.Clone(e.held)
-	for i := range e.present {
-		all = append(all, mcs.SourceCluster(e.present[i].Labels))
+// Clusters are all that count, sorted.
+func (e Exports) Clusters() []v1alpha1.ClusterID {
+	all := slices.Clone(e.Held)
+	for i := range e.Present {
+		all = append(all, mcs.SourceCluster(e.Present[i].Labels))
 	}
 	slices.Sort(all)
 	return all
 }
 
-// exports finds the exports of the request's Service that count.
-func (r *Reconciler) exports(ctx context.Context, view hub.View, request reconcile.Request, have *mcsv1beta1.ServiceImport) (exports, error) {
-	var found exports
+// Of returns the exports of the Service that count. local reads this cluster's RemoteClusters; have is its ServiceImport,
+// nil if there is none: what it does not import yet cannot be held.
+func Of(ctx context.Context, local client.Reader, view hub.View, service client.ObjectKey, have *mcsv1beta1.ServiceImport) (Exports, error) {
+	var found Exports
 	if view.Removed {
 		return found, nil
 	}
@@ -51,14 +55,14 @@ func (r *Reconciler) exports(ctx context.Context, view hub.View, request reconci
 	}
 	for _, cluster := range candidates(members, have) {
 		imported := have != nil && mcs.ImportsFrom(have, cluster)
-		export, held, err := r.exportOf(ctx, view, byID[cluster], cluster, request, imported)
+		export, held, err := exportOf(ctx, local, view, byID[cluster], cluster, service, imported)
 		switch {
 		case err != nil:
-			return exports{}, err
+			return Exports{}, err
 		case export != nil:
-			found.present = append(found.present, *export)
+			found.Present = append(found.Present, *export)
 		case held:
-			found.held = append(found.held, cluster)
+			found.Held = append(found.Held, cluster)
 		}
 	}
 	return found, nil
@@ -80,19 +84,19 @@ func candidates(members []v1alpha1.Member, have *mcsv1beta1.ServiceImport) []v1a
 }
 
 // exportOf returns the cluster's export, or whether it is held, if it is imported now.
-func (r *Reconciler) exportOf(ctx context.Context, view hub.View, member *v1alpha1.Member, cluster v1alpha1.ClusterID,
-	request reconcile.Request, imported bool) (*v1alpha1.ExportedService, bool, error) {
+func exportOf(ctx context.Context, local client.Reader, view hub.View, member *v1alpha1.Member, cluster v1alpha1.ClusterID,
+	service client.ObjectKey, imported bool) (*v1alpha1.ExportedService, bool, error) {
 	if member == nil { // absent, which removes nothing
 		return nil, imported, nil
 	}
 	if member.Spec.Removed {
 		return nil, false, nil
 	}
-	accepted, err := r.accepted(ctx, view, cluster)
+	accepted, err := accepted(ctx, local, view, cluster)
 	if err != nil || !accepted {
 		return nil, imported, err
 	}
-	export, err := view.Export(ctx, cluster, request.Namespace, request.Name)
+	export, err := view.Export(ctx, cluster, service.Namespace, service.Name)
 	if err != nil || export != nil {
 		return export, false, err
 	}
@@ -104,12 +108,12 @@ func (r *Reconciler) exportOf(ctx context.Context, view hub.View, member *v1alph
 }
 
 // accepted tells whether the cluster's addresses are in use here: its RemoteCluster has some.
-func (r *Reconciler) accepted(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) (bool, error) {
+func accepted(ctx context.Context, local client.Reader, view hub.View, cluster v1alpha1.ClusterID) (bool, error) {
 	if cluster == view.Cluster {
 		return true, nil
 	}
 	remote := &v1alpha1.RemoteCluster{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: string(cluster)}, remote); err != nil {
+	if err := local.Get(ctx, client.ObjectKey{Name: string(cluster)}, remote); err != nil {
 		if apierrors.IsNotFound(err) {
 			return false, nil
 		}
