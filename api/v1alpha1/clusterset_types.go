@@ -90,6 +90,25 @@ type ClusterSetSpec struct {
 	// +optional
 	Dataplane DataplaneOptions `json:"dataplane,omitzero"`
 
+	// exportNamespaces selects, by their labels, the namespaces whose Services may be exported. Absent: all. A
+	// ServiceExport elsewhere is refused, and its condition Ready says so.
+	//
+	// +optional
+	ExportNamespaces *metav1.LabelSelector `json:"exportNamespaces,omitempty"`
+
+	// importNamespaces selects, by their labels, the namespaces into which Services are imported. Absent: all.
+	//
+	// +optional
+	ImportNamespaces *metav1.LabelSelector `json:"importNamespaces,omitempty"`
+
+	// endpointsPerSlice is how many endpoints an EndpointSlice that this cluster publishes holds at most.
+	//
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	EndpointsPerSlice int32 `json:"endpointsPerSlice,omitempty"`
+
 	// dns says who configures CoreDNS for clusterset.local.
 	//
 	// +kubebuilder:default=Manual
@@ -186,7 +205,7 @@ type ClusterSetStatus struct {
 	// +optional
 	ZoneDomain string `json:"zoneDomain,omitempty"`
 
-	// conditions: Accepted, HubConnected.
+	// conditions: Accepted, HubConnected, DNSReady, and ClusterProperties where the About API is served.
 	//
 	// +listType=map
 	// +listMapKey=type

@@ -8,6 +8,14 @@ const (
 	ConditionHubConnected = "HubConnected"
 	// ConditionReachable (RemoteCluster): at least one link is up.
 	ConditionReachable = "Reachable"
+	// ConditionContentAccepted (RemoteCluster): all that the cluster publishes is used; else the message names what is
+	// skipped, and why.
+	ConditionContentAccepted = "ContentAccepted"
+	// ConditionDNSReady (ClusterSet): CoreDNS answers for clusterset.local, as far as its configuration goes.
+	ConditionDNSReady = "DNSReady"
+	// ConditionClusterProperties (ClusterSet): the About API's ClusterProperty objects say what this cluster is. It is
+	// there only where the API server serves that kind.
+	ConditionClusterProperties = "ClusterProperties"
 	// ConditionReady (GatewayNode): the gateway does its work.
 	ConditionReady = "Ready"
 	// NodeConditionDataplane is the type of the condition that the dataplane keeps on its own Node.
@@ -45,6 +53,22 @@ const (
 	ReasonNotAMember = "NotAMember"
 	// ReasonRemoved: the admin has removed this cluster from the clusterset.
 	ReasonRemoved = "Removed"
+
+	// ReasonSkipped: some of what the cluster publishes is malformed or not approved.
+	ReasonSkipped = "Skipped"
+
+	// ReasonConfigured: it is as it should be.
+	ReasonConfigured = "Configured"
+	// ReasonManual: the cluster's admin configures CoreDNS; the message says how.
+	ReasonManual = "Manual"
+	// ReasonCoreDNSNotFound: there is no CoreDNS where it is looked for.
+	ReasonCoreDNSNotFound = "CoreDNSNotFound"
+	// ReasonCoreDNSTooOld: this CoreDNS cannot serve clusterset.local.
+	ReasonCoreDNSTooOld = "CoreDNSTooOld"
+	// ReasonCorefileNotUnderstood: the Corefile cannot be changed safely.
+	ReasonCorefileNotUnderstood = "CorefileNotUnderstood"
+	// ReasonNotOurs: somebody else holds an object that tombolo would write; it is left alone.
+	ReasonNotOurs = "NotOurs"
 
 	ReasonLinkUp = "LinkUp"
 	// ReasonNoLink: there is no link that is up.

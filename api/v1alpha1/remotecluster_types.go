@@ -111,7 +111,7 @@ type RemoteClusterStatus struct {
 	// +optional
 	Links []GatewayLinks `json:"links,omitempty"`
 
-	// conditions: Accepted, Reachable.
+	// conditions: Accepted, Reachable, ContentAccepted.
 	//
 	// +listType=map
 	// +listMapKey=type

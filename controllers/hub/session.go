@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,8 +22,10 @@ const syncTimeout = 30 * time.Second
 
 // Indexes of the hub's cache.
 const (
-	indexCluster = "cluster" // objects by source cluster
-	indexService = "service" // EndpointSlices by serviceKey
+	indexCluster   = "cluster"   // objects by source cluster
+	indexService   = "service"   // EndpointSlices by serviceKey
+	indexExported  = "exported"  // ExportedServices by namespace/name
+	indexNamespace = "namespace" // ExportedServices by namespace
 )
 
 // session is one connection with the hub and a synced cache of its namespace.
@@ -86,7 +89,20 @@ func (s *session) index(ctx context.Context) error {
 			return fmt.Errorf("indexing %T: %w", kind, err)
 		}
 	}
-	return s.cache.IndexField(ctx, &discoveryv1.EndpointSlice{}, indexService, byService)
+	return errors.Join(
+		s.cache.IndexField(ctx, &discoveryv1.EndpointSlice{}, indexService, byService),
+		s.cache.IndexField(ctx, &v1alpha1.ExportedService{}, indexExported, byExported),
+		s.cache.IndexField(ctx, &v1alpha1.ExportedService{}, indexNamespace, byNamespace),
+	)
+}
+
+func byExported(obj client.Object) []string {
+	spec := obj.(*v1alpha1.ExportedService).Spec
+	return []string{spec.Namespace + "/" + spec.Name}
+}
+
+func byNamespace(obj client.Object) []string {
+	return []string{obj.(*v1alpha1.ExportedService).Spec.Namespace}
 }
 
 func bySourceCluster(obj client.Object) []string {

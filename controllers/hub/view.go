@@ -137,10 +137,18 @@ func (v View) AllExports(ctx context.Context) ([]v1alpha1.ExportedService, error
 	return list.Items, err
 }
 
+// ExportsOf returns what all clusters export under namespace/name.
+func (v View) ExportsOf(ctx context.Context, namespace, name string) ([]v1alpha1.ExportedService, error) {
+	list := &v1alpha1.ExportedServiceList{}
+	err := v.list(ctx, list, client.MatchingFields{indexExported: namespace + "/" + name})
+	return list.Items, err
+}
+
 // ExportsIn returns what all clusters export from namespaces of that name.
 func (v View) ExportsIn(ctx context.Context, namespace string) ([]v1alpha1.ExportedService, error) {
-	all, err := v.AllExports(ctx)
-	return slices.DeleteFunc(all, func(e v1alpha1.ExportedService) bool { return e.Spec.Namespace != namespace }), err
+	list := &v1alpha1.ExportedServiceList{}
+	err := v.list(ctx, list, client.MatchingFields{indexNamespace: namespace})
+	return list.Items, err
 }
 
 // Slices returns the EndpointSlices that the cluster publishes for namespace/name.
