@@ -28,7 +28,7 @@ import (
 
 var clusters = testcluster.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters, "east", "west")) }
+func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters, "east", "west", "north")) }
 
 // start runs an operator in the cluster until the test ends, with health served at the address, if there is one.
 func start(t *testing.T, c *testcluster.Cluster, listenAddress string) {

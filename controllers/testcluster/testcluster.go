@@ -154,6 +154,18 @@ func (c *Cluster) OperatorConfig() *rest.Config {
 	return config
 }
 
+// MakeHub makes a hub's namespace for the clusterset, with the Role that config/hub has for its own. The namespace is
+// left behind.
+func (c *Cluster) MakeHub(t *testing.T, namespace string) {
+	t.Helper()
+	c.MakeNamespace(t, namespace, map[string]string{v1alpha1.LabelClusterSet: SetID})
+	role := &rbacv1.Role{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "tombolo-member"}, role); err != nil {
+		t.Fatal(err)
+	}
+	c.Make(t, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role.Name}, Rules: role.Rules})
+}
+
 // Approve makes the Member on the hub, with its identity, and returns the data of its token Secret.
 func (c *Cluster) Approve(t *testing.T, namespace, cluster string, spec v1alpha1.MemberSpec) map[string][]byte {
 	t.Helper()
@@ -245,7 +257,7 @@ const eventuallyTimeout = 40 * time.Second
 func Eventually(t *testing.T, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(eventuallyTimeout)
-	for {
+	for pause := 5 * time.Millisecond; ; pause = min(pause*11/10, 100*time.Millisecond) {
 		err := check()
 		if err == nil {
 			return
@@ -253,7 +265,7 @@ func Eventually(t *testing.T, check func() error) {
 		if time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

@@ -1,0 +1,92 @@
+//go:build integration
+
+package operator_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/testcluster"
+)
+
+// quietFor is how long nothing may be written where nothing changes: longer than a Lease may wait for its renewal.
+const quietFor = 11 * time.Second
+
+// wantQuiet fails if any member writes anything but Leases for a while, to the hub or at home. mayChange are resources
+// whose writes at home are none of its business.
+func (s *scene) wantQuiet(t *testing.T, mayChange ...string) {
+	t.Helper()
+	time.Sleep(quietFor)
+	for name, m := range s.members {
+		if writes := m.toHub.Writes(); len(writes) > 0 {
+			t.Errorf("%s wrote to the hub: %v", name, writes)
+		}
+		if writes := m.toOwn.Writes(mayChange...); len(writes) > 0 {
+			t.Errorf("%s wrote at home: %v", name, writes)
+		}
+		t.Logf("%s: %d writes to the hub, %d at home, and %d and %d of Leases; %d bytes", name, len(m.toHub.Writes()),
+			len(m.toOwn.Writes()), m.toHub.Leases(), m.toOwn.Leases(), m.toHub.Bytes())
+		if m.toHub.Leases() == 0 {
+			t.Errorf("%s did not renew its Lease: the count proves nothing", name)
+		}
+	}
+}
+
+func (s *scene) reset() {
+	for _, m := range s.members {
+		m.toHub.Reset()
+		m.toOwn.Reset()
+	}
+}
+
+// Where nothing changes nothing is written but Leases: not in peace, and not when the hub is back after an outage.
+func TestNoWritesWithoutChange(t *testing.T) {
+	s := newScene(t, "east", "west", "north")
+	for i, name := range []string{"east", "west"} {
+		m := s.members[name]
+		m.offer(t, "web", []string{"10.1.0.1", "10.2.0.1"}[i])
+		m.offer(t, name, []string{"10.1.0.2", "10.2.0.2"}[i])
+		m.export(t, "web")
+		m.export(t, name)
+	}
+	s.wantAll(t, "web", 2)
+	s.wantAll(t, "east", 1)
+	s.wantAll(t, "west", 1)
+	s.settle(t)
+	s.reset()
+	s.wantQuiet(t)
+
+	for _, m := range s.members {
+		m.toHub.Cut()
+	}
+	for _, m := range s.members {
+		waitHub(t, m.Cluster, v1alpha1.ReasonUnreachable)
+	}
+	s.wantAll(t, "web", 2)
+	s.reset()
+	for _, m := range s.members {
+		m.toHub.Heal()
+	}
+	for _, m := range s.members {
+		waitHub(t, m.Cluster, v1alpha1.ReasonConnected)
+	}
+	s.wantQuiet(t, "clustersets/status")
+	s.wantAll(t, "web", 2)
+}
+
+// settle waits until no member has written anything for a while.
+func (s *scene) settle(t *testing.T) {
+	t.Helper()
+	testcluster.Eventually(t, func() error {
+		s.reset()
+		time.Sleep(500 * time.Millisecond)
+		for _, m := range s.members {
+			if writes := append(m.toHub.Writes(), m.toOwn.Writes()...); len(writes) > 0 {
+				return fmt.Errorf("%s still writes: %v", m.Name(), writes)
+			}
+		}
+		return nil
+	})
+}
