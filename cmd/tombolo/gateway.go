@@ -91,7 +91,7 @@ func (o gatewayOptions) run(ctx context.Context) error {
 	})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return cluster.Start(ctx) })
-	group.Go(func() error { return a.Serve(ctx, o.address, registry) })
+	group.Go(func() error { return pages{metrics: registry, ready: a.Ready}.serve(ctx, o.address) })
 	group.Go(func() error { return agent.WatchKernel(ctx, a.Changed) })
 	group.Go(func() error {
 		agent.Watch(ctx, cluster.GetCache(), a.Changed)
