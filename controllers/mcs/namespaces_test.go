@@ -1,0 +1,44 @@
+package mcs
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestSelected(t *testing.T) {
+	shared := &metav1.LabelSelector{MatchLabels: map[string]string{"shared": "yes"}}
+	notTest := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: "stage", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"test"}},
+	}}
+	wrong := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "stage", Operator: "Like"}}}
+	namespace := func(labels map[string]string) *corev1.Namespace {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: labels}}
+	}
+	tests := []struct {
+		name      string
+		selector  *metav1.LabelSelector
+		namespace *corev1.Namespace
+		want      bool
+		fails     bool
+	}{
+		{"no selector", nil, namespace(nil), true, false},
+		{"empty selector", &metav1.LabelSelector{}, namespace(nil), true, false},
+		{"no namespace", nil, nil, false, false},
+		{"labelled", shared, namespace(map[string]string{"shared": "yes"}), true, false},
+		{"other value", shared, namespace(map[string]string{"shared": "no"}), false, false},
+		{"no labels", shared, namespace(nil), false, false},
+		{"expression", notTest, namespace(nil), true, false},
+		{"expression against it", notTest, namespace(map[string]string{"stage": "test"}), false, false},
+		{"nonsense", wrong, namespace(nil), false, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := Selected(test.selector, test.namespace)
+			if got != test.want || (err != nil) != test.fails {
+				t.Errorf("got %v, %v, want %v, error %v", got, err, test.want, test.fails)
+			}
+		})
+	}
+}
