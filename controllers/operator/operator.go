@@ -54,6 +54,8 @@ type Config struct {
 	Logger        logr.Logger // required
 	// Registry takes tombolo's own metrics; it can take those of one operator.
 	Registry prometheus.Registerer // optional, default the one that ListenAddress serves
+	// Now is this cluster's clock, which need not agree with those of others.
+	Now func() time.Time // optional, default time.Now
 }
 
 // NewScheme returns a scheme with every kind that the operator reads or writes.
@@ -82,7 +84,7 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if err := mgr.Add(h); err != nil {
 		return nil, fmt.Errorf("adding the hub's connection: %w", err)
 	}
-	if err := addControllers(ctx, mgr, h, c.Namespace); err != nil {
+	if err := addControllers(ctx, mgr, h, c); err != nil {
 		return nil, fmt.Errorf("adding controllers: %w", err)
 	}
 	return mgr, addHealth(mgr)
@@ -130,16 +132,20 @@ func CacheOptions(namespace string) cache.Options {
 	}
 }
 
-func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, namespace string) error {
+func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Config) error {
+	now := c.Now
+	if now == nil {
+		now = time.Now
+	}
 	local := mgr.GetClient()
 	used := inuse.Reader{Cached: local, Direct: mgr.GetAPIReader()}
 	imports := &serviceimport.Reconciler{Client: local, Hub: h, Events: mgr.GetEventRecorder("tombolo-operator")}
 	return errors.Join(
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
-		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: namespace}).SetUp(mgr),
+		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(mgr),
 		(&export.Reconciler{Client: local, Hub: h}).SetUp(mgr),
-		(&heartbeat.Reconciler{Client: local, Hub: h, Now: time.Now}).SetUp(mgr),
+		(&heartbeat.Reconciler{Client: local, Hub: h, Now: now}).SetUp(mgr),
 		imports.SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 	)
