@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/tombolo-net/tombolo/test/lab/image"
@@ -45,7 +44,7 @@ func (l *Lab) archive(ctx context.Context, ref string) (string, error) {
 }
 
 func (l *Lab) makeImage(ctx context.Context, cache, ref string) (image.Archive, error) {
-	if repository(ref) == repository(image.TomboloRef) {
+	if image.Repository(ref) == image.Repository(image.TomboloRef) {
 		return image.Tombolo(ctx, cache, filepath.Join(filepath.Dir(l.options.Init), "tombolo"))
 	}
 	if ref == image.CoreDNSRef {
@@ -56,12 +55,6 @@ func (l *Lab) makeImage(ctx context.Context, cache, ref string) (image.Archive, 
 		return image.Archive{}, err
 	}
 	return archives[0], nil
-}
-
-// repository returns an image's name without its tag.
-func repository(ref string) string {
-	name, _, _ := strings.Cut(ref, ":")
-	return name
 }
 
 // warmImages makes what every node pulls, so that it does not wait for it.

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -55,8 +56,7 @@ const nobody = "65532:65532"
 // recipes returns the recipes of all images that need no binary.
 func recipes() []recipe {
 	return []recipe{
-		busyboxRecipe("busybox"),
-		busyboxRecipe("busybox:1.37"),
+		busyboxRecipe(),
 		nginxRecipe(),
 		netshootRecipe(),
 		socatRecipe(),
@@ -65,14 +65,21 @@ func recipes() []recipe {
 	}
 }
 
-// recipeOf returns the recipe of ref, or ErrUnknown.
+// recipeOf returns the recipe of ref, or ErrUnknown. Whatever tag ref has: test suites of others name tags of their own,
+// and change them.
 func recipeOf(ref string) (recipe, error) {
 	all := recipes()
-	i := slices.IndexFunc(all, func(r recipe) bool { return r.Ref == ref })
+	i := slices.IndexFunc(all, func(r recipe) bool { return Repository(r.Ref) == Repository(ref) })
 	if i < 0 {
 		return recipe{}, fmt.Errorf("image %q: %w", ref, ErrUnknown)
 	}
 	return all[i], nil
+}
+
+// Repository returns an image's name without its tag. The name has no registry with a port in front.
+func Repository(ref string) string {
+	repository, _, _ := strings.Cut(ref, ":")
+	return repository
 }
 
 // base is the lowest layer of all images with a shell: C library, busybox, users.
@@ -109,8 +116,8 @@ nonroot:x:65532:
 `
 )
 
-func busyboxRecipe(ref string) recipe {
-	return recipe{Ref: ref, Layers: []layerRecipe{base()}, Config: v1.Config{Cmd: []string{"sh"}, Env: []string{searchPath}}}
+func busyboxRecipe() recipe {
+	return recipe{Ref: "busybox", Layers: []layerRecipe{base()}, Config: v1.Config{Cmd: []string{"sh"}, Env: []string{searchPath}}}
 }
 
 func nginxRecipe() recipe {

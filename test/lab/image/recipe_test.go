@@ -48,6 +48,27 @@ func TestSharedBase(t *testing.T) {
 	}
 }
 
+// A tag that no recipe names is the same image.
+func TestAnyTag(t *testing.T) {
+	for ref, want := range map[string]string{
+		"busybox":                   "busybox",
+		"busybox:1.37":              "busybox",
+		"nicolaka/netshoot":         "nicolaka/netshoot:v0.15",
+		"nicolaka/netshoot:v9":      "nicolaka/netshoot:v0.15",
+		"alpine/socat:1.8.0.0":      "alpine/socat:1.7.4.4",
+		"tombolo-net/echo:whatever": Echo,
+	} {
+		if r, err := recipeOf(ref); err != nil || r.Ref != want {
+			t.Errorf("%s is made as %q (%v), want %q", ref, r.Ref, err, want)
+		}
+	}
+	for _, ref := range []string{"busybo", "busybox2:1.37", "netshoot:v0.15"} {
+		if _, err := recipeOf(ref); !errors.Is(err, ErrUnknown) {
+			t.Errorf("%s: %v, want %v", ref, err, ErrUnknown)
+		}
+	}
+}
+
 func TestUnknown(t *testing.T) {
 	if _, err := Ensure(context.Background(), t.TempDir(), nil, "no/such:image"); !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "no/such:image") {
 		t.Errorf("Ensure: %v, want %v with the image's name", err, ErrUnknown)
@@ -62,7 +83,7 @@ func TestKey(t *testing.T) {
 	for what, r := range map[string]recipe{
 		"the first":       {Ref: "a", Layers: []layerRecipe{layer}},
 		"another name":    {Ref: "b", Layers: []layerRecipe{layer}},
-		"another command": {Ref: "a", Layers: []layerRecipe{layer}, Config: busyboxRecipe("a").Config},
+		"another command": {Ref: "a", Layers: []layerRecipe{layer}, Config: busyboxRecipe().Config},
 		"another file":    {Ref: "a", Layers: []layerRecipe{{Files: []file{{Path: "/a", Content: "y"}}}}},
 		"twice the layer": {Ref: "a", Layers: []layerRecipe{layer, layer}},
 	} {
