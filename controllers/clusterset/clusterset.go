@@ -1,5 +1,6 @@
-// Package clusterset owns the status of the ClusterSet: whether what it says makes sense here, how things stand with
-// the hub, and what the hub says of this cluster. It does not connect (package hub does) and acts on nothing.
+// Package clusterset owns most of the ClusterSet's status: whether what it says makes sense here, how things stand with
+// the hub, and what the hub says of this cluster. It does not connect (package hub does) and acts on nothing. Other
+// controllers write conditions of their own beside these (package conditions).
 package clusterset
 
 import (
@@ -19,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/conditions"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/inuse"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
@@ -76,8 +78,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		meta.SetStatusCondition(&want.Status.Conditions, c)
 	}
 	if !equality.Semantic.DeepEqual(have.Status, want.Status) {
-		if err := r.Client.Status().Patch(ctx, want, client.MergeFrom(have)); err != nil {
-			return reconcile.Result{}, fmt.Errorf("writing the status of ClusterSet %s: %w", have.Name, err)
+		if err := conditions.Patch(ctx, r.Client, have, want); err != nil {
+			return retry.Result(err)
 		}
 	}
 	return reconcile.Result{RequeueAfter: recheck}, nil

@@ -10,11 +10,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
+	"github.com/tombolo-net/tombolo/controllers/conditions"
 	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/retry"
 	"github.com/tombolo-net/tombolo/controllers/testcluster"
 )
 
@@ -120,10 +123,40 @@ func TestVIPsOverlap(t *testing.T) {
 
 func TestNotSupported(t *testing.T) {
 	e, r := newEnv(t)
-	message := change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.DNS = v1alpha1.DNSManaged }, "False", "NotSupported")
-	if !strings.Contains(message, "spec.dns") || !strings.Contains(message, "Manual") {
+	change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.DNS = v1alpha1.DNSManaged }, "True", "Accepted")
+	message := change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.Dataplane.Backend = v1alpha1.BackendNFTables }, "False", "NotSupported")
+	if !strings.Contains(message, "spec.dataplane.backend") || !strings.Contains(message, "ipvs") {
 		t.Errorf("the message names no field or no remedy: %s", message)
 	}
-	change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.DNS = v1alpha1.DNSManual }, "True", "Accepted")
-	change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.Dataplane.Backend = v1alpha1.BackendNFTables }, "False", "NotSupported")
+}
+
+// A controller whose cache is behind leaves the conditions of others as they are, and tries again.
+func TestConditionsOfOthersStay(t *testing.T) {
+	e, r := newEnv(t)
+	e.Step(t, r, "", v1alpha1.ClusterSetName)
+	behind := get(t, e)
+	dns := metav1.Condition{Type: v1alpha1.ConditionDNSReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonConfigured}
+	if err := conditions.Set(t.Context(), e.Client, get(t, e), dns); err != nil {
+		t.Fatal(err)
+	}
+	accepted := metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNotSupported}
+	if err := conditions.Set(t.Context(), e.Client, behind, accepted); !retry.Behind(err) {
+		t.Errorf("writing on top of another's change: %v, want a conflict", err)
+	}
+	if err := conditions.Set(t.Context(), e.Client, get(t, e), accepted); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", v1alpha1.ClusterSetName)
+	got := get(t, e)
+	for _, kind := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionDNSReady} {
+		if !meta.IsStatusConditionTrue(got.Status.Conditions, kind) {
+			t.Errorf("%s is not true: %+v", kind, got.Status.Conditions)
+		}
+	}
+	if err := conditions.Remove(t.Context(), e.Client, got, v1alpha1.ConditionDNSReady); err != nil {
+		t.Fatal(err)
+	}
+	if c := meta.FindStatusCondition(get(t, e).Status.Conditions, v1alpha1.ConditionDNSReady); c != nil {
+		t.Errorf("removed, and still there: %+v", c)
+	}
 }

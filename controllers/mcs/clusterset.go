@@ -47,8 +47,6 @@ func Unsupported(spec *v1alpha1.ClusterSetSpec) *Refusal {
 			"%s: this version cannot do %s: set %s; the rest of the ClusterSet is in effect", field, value, instead)}
 	}
 	switch {
-	case spec.DNS == v1alpha1.DNSManaged:
-		return refuse("spec.dns", string(v1alpha1.DNSManaged), "Manual, and configure CoreDNS as docs/install.md says")
 	case spec.Dataplane.Backend == v1alpha1.BackendNFTables:
 		return refuse("spec.dataplane.backend", string(v1alpha1.BackendNFTables), "auto or ipvs")
 	case spec.Dataplane.Locality == v1alpha1.LocalityLocalFirst:
