@@ -4,16 +4,16 @@ import (
 	"maps"
 	"net/netip"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// ServiceImportFor is the ServiceImport namespace/name of a merged import. vips are its clusterset IPs in the order of
-// families, which are the import's as far as this cluster serves them; a headless import has its own families and no IPs.
-func ServiceImportFor(namespace, name string, merged Import, vips []netip.Addr, families []corev1.IPFamily) *mcsv1beta1.ServiceImport {
+// ServiceImportFor is the ServiceImport namespace/name of a merged import. vips are its clusterset IPs, in the order of
+// the import's families: the families are then those that have one, so that each address has its family. Without any,
+// or headless, the families are the import's own.
+func ServiceImportFor(namespace, name string, merged Import, vips []netip.Addr) *mcsv1beta1.ServiceImport {
 	labels := maps.Clone(merged.Labels)
 	if labels == nil {
 		labels = map[string]string{}
@@ -28,12 +28,13 @@ func ServiceImportFor(namespace, name string, merged Import, vips []netip.Addr, 
 		},
 		Spec: *merged.Spec.DeepCopy(),
 	}
-	if merged.Spec.Type == mcsv1beta1.Headless {
+	if merged.Spec.Type == mcsv1beta1.Headless || len(vips) == 0 {
 		return wanted
 	}
-	wanted.Spec.IPFamilies = families
+	wanted.Spec.IPFamilies = nil
 	for _, vip := range vips {
 		wanted.Spec.IPs = append(wanted.Spec.IPs, vip.String())
+		wanted.Spec.IPFamilies = append(wanted.Spec.IPFamilies, FamilyOf(vip))
 	}
 	return wanted
 }
@@ -56,9 +57,4 @@ func ImportsFrom(serviceImport *mcsv1beta1.ServiceImport, cluster v1alpha1.Clust
 		}
 	}
 	return false
-}
-
-// Ours tells whether tombolo wrote the object: one without the label belongs to somebody else.
-func Ours(serviceImport *mcsv1beta1.ServiceImport) bool {
-	return serviceImport.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy
 }

@@ -21,21 +21,24 @@ func TestServiceImportFor(t *testing.T) {
 		Labels:      map[string]string{"a": "b", v1alpha1.LabelManagedBy: "an impostor"},
 		Annotations: map[string]string{"c": "d"},
 	}
-	vips, served := []netip.Addr{netip.MustParseAddr("244.0.0.9")}, []corev1.IPFamily{corev1.IPv4Protocol}
+	vips := []netip.Addr{netip.MustParseAddr("244.0.0.9")}
 	want := &mcsv1beta1.ServiceImport{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "shop", Name: "web", Annotations: map[string]string{"c": "d"},
 			Labels: map[string]string{"a": "b", v1alpha1.LabelManagedBy: v1alpha1.ManagedBy},
 		},
 		Spec: mcsv1beta1.ServiceImportSpec{
-			Type: mcsv1beta1.ClusterSetIP, Ports: []mcsv1beta1.ServicePort{}, IPs: []string{"244.0.0.9"}, IPFamilies: served,
+			Type: mcsv1beta1.ClusterSetIP, Ports: []mcsv1beta1.ServicePort{}, IPs: []string{"244.0.0.9"}, IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol},
 		},
 	}
-	if diff := cmp.Diff(want, ServiceImportFor("shop", "web", merged, vips, served)); diff != "" {
+	if diff := cmp.Diff(want, ServiceImportFor("shop", "web", merged, vips)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	if got := ServiceImportFor("shop", "web", merged, nil); len(got.Spec.IPs) != 0 || len(got.Spec.IPFamilies) != 2 {
+		t.Errorf("without addresses there are IPs %v and families %v, want the import's families", got.Spec.IPs, got.Spec.IPFamilies)
+	}
 	merged.Spec.Type = mcsv1beta1.Headless
-	got := ServiceImportFor("shop", "web", merged, vips, served)
+	got := ServiceImportFor("shop", "web", merged, vips)
 	if len(got.Spec.IPs) != 0 || len(got.Spec.IPFamilies) != 2 {
 		t.Errorf("a headless import has IPs %v and families %v", got.Spec.IPs, got.Spec.IPFamilies)
 	}

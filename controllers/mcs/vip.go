@@ -1,7 +1,6 @@
 package mcs
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -17,48 +16,63 @@ const maxCandidates = 1 << 20
 type VIPRequest struct {
 	Namespace, Name string            // required
 	Families        []corev1.IPFamily // required, the import's, in order
-	Have            []netip.Addr      // optional, those that it has: they stay where they still fit
+	Have            []netip.Addr      // optional, those that it has, the dearest first: they stay where they still fit
 	Blocks          []netip.Prefix    // required, at most one for each family
+	Full            []netip.Prefix    // optional, blocks in which a search would be in vain
 
 	// Holder returns the other ServiceImport (namespace/name, the lowest) that holds the address.
 	Holder func(netip.Addr) (string, bool) // required
 }
 
-// AllocateVIPs returns one clusterset IP for each of the request's families that has a block, and those families in the
-// same order. An address that the ServiceImport has stays, if it lies in a block and no ServiceImport with a lower
-// namespace/name holds it too. No address and no error: there is no block for any of the families. The error says that
-// a block is full.
-func AllocateVIPs(r VIPRequest) ([]netip.Addr, []corev1.IPFamily, error) {
-	var vips []netip.Addr
-	var served []corev1.IPFamily
+// VIPs are the clusterset IPs of one ServiceImport. The zero value is none.
+type VIPs struct {
+	Addrs []netip.Addr // at most one of each family, in the order of the import's families
+	// Unserved are the families that no block is for.
+	Unserved []corev1.IPFamily
+	// Full are the blocks that have no free address.
+	Full []netip.Prefix
+}
+
+// AllocateVIPs returns one clusterset IP for each of the request's families, as far as there are blocks, and room in
+// them. An address that the ServiceImport has stays, if it lies in a block and no ServiceImport with a lower
+// namespace/name holds it too.
+func AllocateVIPs(r VIPRequest) VIPs {
+	var vips VIPs
 	for _, family := range r.Families {
 		i := slices.IndexFunc(r.Blocks, func(p netip.Prefix) bool { return FamilyOf(p.Addr()) == family })
 		if i < 0 {
+			vips.Unserved = append(vips.Unserved, family)
 			continue
 		}
-		vip, err := r.allocate(r.Blocks[i])
-		if err != nil {
-			return nil, nil, err
+		if vip, found := r.allocate(r.Blocks[i]); found {
+			vips.Addrs = append(vips.Addrs, vip)
+		} else {
+			vips.Full = append(vips.Full, r.Blocks[i])
 		}
-		vips, served = append(vips, vip), append(served, family)
 	}
-	return vips, served, nil
+	return vips
 }
 
-func (r VIPRequest) allocate(block netip.Prefix) (netip.Addr, error) {
+func (r VIPRequest) allocate(block netip.Prefix) (netip.Addr, bool) {
 	own := r.Namespace + "/" + r.Name
 	for _, addr := range r.Have {
-		if holder, held := r.Holder(addr); block.Contains(addr) && (!held || own < holder) {
-			return addr, nil
+		if !block.Contains(addr) {
+			continue
 		}
+		if holder, held := r.Holder(addr); !held || own < holder {
+			return addr, true
+		}
+	}
+	if slices.Contains(r.Full, block) {
+		return netip.Addr{}, false
 	}
 	for n := range min(v1alpha1.VIPCapacity(block), maxCandidates) {
 		addr := v1alpha1.VIPCandidate(block, r.Namespace, r.Name, n)
 		if _, held := r.Holder(addr); !held {
-			return addr, nil
+			return addr, true
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("no free clusterset IP in %s for %s: give ClusterSet.spec.vipCIDRs a larger block", block, own)
+	return netip.Addr{}, false
 }
 
 // FamilyOf is the IP family of the address.

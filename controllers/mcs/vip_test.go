@@ -23,47 +23,56 @@ func TestAllocateVIPs(t *testing.T) {
 		have     []netip.Addr
 		held     map[netip.Addr]string
 		want     []netip.Addr
-		served   []corev1.IPFamily
+		unserved []corev1.IPFamily
 	}{
-		{name: "no block", families: both},
-		{"IPv4 only here", []netip.Prefix{v4}, both, nil, nil, []netip.Addr{first4}, []corev1.IPFamily{corev1.IPv4Protocol}},
-		{"dual-stack, in the import's order", []netip.Prefix{v4, v6}, both, nil, nil, []netip.Addr{first6, first4}, both},
-		{"collision", []netip.Prefix{v4}, both[1:], nil, map[netip.Addr]string{first4: "a/b"}, []netip.Addr{second4}, both[1:]},
-		{"stable", []netip.Prefix{v4}, both[1:], []netip.Addr{had}, nil, []netip.Addr{had}, both[1:]},
-		{"stable, a second family added", []netip.Prefix{v4, v6}, both, []netip.Addr{had}, nil, []netip.Addr{first6, had}, both},
+		{name: "no block", families: both, unserved: both},
+		{"IPv4 only here", []netip.Prefix{v4}, both, nil, nil, []netip.Addr{first4}, both[:1]},
+		{"dual-stack, in the import's order", []netip.Prefix{v4, v6}, both, nil, nil, []netip.Addr{first6, first4}, nil},
+		{"collision", []netip.Prefix{v4}, both[1:], nil, map[netip.Addr]string{first4: "a/b"}, []netip.Addr{second4}, nil},
+		{"stable", []netip.Prefix{v4}, both[1:], []netip.Addr{had}, nil, []netip.Addr{had}, nil},
+		{"stable, a second family added", []netip.Prefix{v4, v6}, both, []netip.Addr{had}, nil, []netip.Addr{first6, had}, nil},
 		{"block changed", []netip.Prefix{netip.MustParsePrefix("244.1.0.0/16")}, both[1:], []netip.Addr{had}, nil,
-			[]netip.Addr{v1alpha1.VIPCandidate(netip.MustParsePrefix("244.1.0.0/16"), "shop", "web", 0)}, both[1:]},
+			[]netip.Addr{v1alpha1.VIPCandidate(netip.MustParsePrefix("244.1.0.0/16"), "shop", "web", 0)}, nil},
 		{"held twice, the lower name keeps it", []netip.Prefix{v4}, both[1:], []netip.Addr{had}, map[netip.Addr]string{had: "a/b"},
-			[]netip.Addr{first4}, both[1:]},
+			[]netip.Addr{first4}, nil},
 		{"held twice, we are the lower name", []netip.Prefix{v4}, both[1:], []netip.Addr{had}, map[netip.Addr]string{had: "z/z"},
-			[]netip.Addr{had}, both[1:]},
+			[]netip.Addr{had}, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			vips, served, err := AllocateVIPs(VIPRequest{
+			vips := AllocateVIPs(VIPRequest{
 				Namespace: "shop", Name: "web", Families: test.families, Have: test.have, Blocks: test.blocks,
 				Holder: func(a netip.Addr) (string, bool) { h, held := test.held[a]; return h, held },
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, vips, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(test.want, vips.Addrs, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 				t.Errorf("addresses (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(test.served, served); diff != "" {
-				t.Errorf("families (-want +got):\n%s", diff)
+			if diff := cmp.Diff(test.unserved, vips.Unserved); diff != "" || len(vips.Full) > 0 {
+				t.Errorf("full %v, families not served (-want +got):\n%s", vips.Full, diff)
 			}
 		})
 	}
 }
 
 func TestAllocateVIPsFullBlock(t *testing.T) {
-	_, _, err := AllocateVIPs(VIPRequest{
-		Namespace: "shop", Name: "web", Families: []corev1.IPFamily{corev1.IPv4Protocol},
-		Blocks: prefixes("244.0.0.0/29"), Holder: func(netip.Addr) (string, bool) { return "a/b", true },
-	})
-	if err == nil {
-		t.Error("an address out of a full block")
+	v4, v6 := netip.MustParsePrefix("244.0.0.0/29"), netip.MustParsePrefix("fd00:244::/112")
+	searched := 0
+	request := VIPRequest{
+		Namespace: "shop", Name: "web", Families: []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol},
+		Blocks: []netip.Prefix{v4, v6},
+		Holder: func(a netip.Addr) (string, bool) { searched++; return "a/b", a.Is4() },
+	}
+	vips := AllocateVIPs(request)
+	if len(vips.Full) != 1 || vips.Full[0] != v4 || len(vips.Addrs) != 1 || !v6.Contains(vips.Addrs[0]) {
+		t.Errorf("got %+v, want an address in %s only, as %s is full", vips, v6, v4)
+	}
+	searched, request.Full = 0, vips.Full
+	if vips := AllocateVIPs(request); len(vips.Full) != 1 || searched > 1 {
+		t.Errorf("got %+v after %d look-ups, want no search in the block that is full", vips, searched)
+	}
+	request.Have, request.Holder = []netip.Addr{netip.MustParseAddr("244.0.0.3")}, func(netip.Addr) (string, bool) { return "", false }
+	if vips := AllocateVIPs(request); len(vips.Full) != 0 || vips.Addrs[0] != request.Have[0] {
+		t.Errorf("got %+v, want the address that it has to stay though its block is full", vips)
 	}
 }
 

@@ -35,6 +35,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
 )
@@ -124,7 +125,7 @@ func options(c Config) ctrl.Options {
 func CacheOptions(namespace string) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
 	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform: mcs.KeepOwnFields,
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}:        {Namespaces: own},
 			&v1alpha1.GatewayNode{}: {Namespaces: own},

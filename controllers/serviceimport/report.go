@@ -2,63 +2,82 @@ package serviceimport
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/constituents"
 )
-
-// reasonNamespaceMissing is the reason of the event that says why something is not imported.
-const reasonNamespaceMissing = "NamespaceMissing"
 
 // reporter makes events of regarding (controller-runtime's recorder.EventRecorder).
 type reporter interface {
 	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
 }
 
-// reports remembers which namespaces were reported missing, so that each is once. It is safe for concurrent use.
+// reports remembers what was reported of what, so that it is once. It is safe for concurrent use.
 type reports struct {
 	mu   sync.Mutex
-	done map[string]bool // guarded by mu
+	done map[string]string // guarded by mu; of what, what was reported last
 }
 
-// first tells whether the namespace has not been reported since it was last there.
-func (r *reports) first(namespace string) bool {
+// first tells whether what is news of key.
+func (r *reports) first(key, what string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.done[namespace] {
+	if r.done[key] == what {
 		return false
 	}
 	if r.done == nil {
-		r.done = map[string]bool{}
+		r.done = map[string]string{}
 	}
-	r.done[namespace] = true
+	r.done[key] = what
 	return true
 }
 
-func (r *reports) forget(namespace string) {
+func (r *reports) forget(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.done, namespace)
+	delete(r.done, key)
 }
 
-// reportNamespace says, on the ClusterSet because there is nothing else to say it on, that a Service is not imported.
-func (r *Reconciler) reportNamespace(ctx context.Context, request reconcile.Request, found constituents.Exports) error {
-	if !r.reported.first(request.Namespace) {
-		return nil
+// reportObstacle says, once for each namespace and on the ClusterSet, because there is nothing else to say it on, that
+// a Service is not imported.
+func (r *Reconciler) reportObstacle(set *v1alpha1.ClusterSet, request reconcile.Request, why obstacle, found constituents.Exports) {
+	if !r.reported.first(request.Namespace, string(why)) {
+		return
 	}
-	set := &v1alpha1.ClusterSet{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		r.reported.forget(request.Namespace)
-		return client.IgnoreNotFound(err)
+	remedy := map[obstacle]string{
+		missing:     fmt.Sprintf("there is no namespace %s here; create it to import what is exported from it", request.Namespace),
+		notSelected: fmt.Sprintf("ClusterSet.spec.importNamespaces does not select namespace %s; label the namespace so that it does, or change the selector", request.Namespace),
+		unclear:     "ClusterSet.spec.importNamespaces is not a valid label selector; correct it: until then what is imported stays, and nothing is added",
+	}[why]
+	r.Events.Eventf(set, nil, corev1.EventTypeWarning, string(why), "Import",
+		"Service %s, exported by %s, is not imported: %s", request, join(found.Clusters()), remedy)
+}
+
+// leaveAlone says, once and on the ServiceImport itself, where its owner sees it, that somebody else's ServiceImport
+// keeps a Service from being imported. Nothing of it is changed.
+func (r *Reconciler) leaveAlone(ctx context.Context, foreign *mcsv1beta1.ServiceImport) error {
+	key := client.ObjectKeyFromObject(foreign)
+	r.ledger.release(key.String())
+	view, err := r.Hub.View()
+	if err != nil {
+		return nil //nolint:nilerr // whether it is in the way shows later
 	}
-	r.Events.Eventf(set, nil, corev1.EventTypeWarning, reasonNamespaceMissing, "Import",
-		"Service %s, exported by %s, is not imported: there is no namespace %s here; create it to import what is exported from it",
-		request, joinIDs(found.Clusters()), request.Namespace)
+	found, err := constituents.Of(ctx, r.Client, view, key, nil)
+	if err != nil || found.None() || !r.reported.first(key.String(), string(foreign.UID)) {
+		return err
+	}
+	r.Events.Eventf(foreign, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotOurs, "Import",
+		"Service %s, exported by %s, is not imported: this ServiceImport is somebody else's, as it lacks the label %s=%s; delete it to import the Service",
+		key, join(found.Clusters()), v1alpha1.LabelManagedBy, v1alpha1.ManagedBy)
+	logf.FromContext(ctx).Info("somebody else's ServiceImport is in the way of an import")
 	return nil
 }

@@ -7,13 +7,12 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -26,125 +25,156 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/retry"
 )
 
+// fieldOwner is the name of who writes (package mcs has what depends on it).
+const fieldOwner = client.FieldOwner(mcs.FieldOwner)
+
 // Reconciler keeps the ServiceImport of one namespace/name.
 type Reconciler struct {
-	Client client.Client // required, of this cluster, cached, with the index that Index makes
+	Client client.Client // required, of this cluster, cached, with the indexes that Index makes
 	Hub    *hub.Hub      // required
 	Events reporter      // required
 
-	vips     ledger
+	ledger   ledger
 	reported reports
 }
 
-// Reconcile makes the ServiceImport what the exports amount to, and removes it with the last of them.
+// Reconcile makes the ServiceImport what the exports amount to, and removes it with the last of them. Each call writes
+// once at most: the rest follows when the cache shows what was written, so that nothing is written from an old state.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	view, err := r.Hub.View()
-	if err != nil {
-		return reconcile.Result{}, nil //nolint:nilerr // what is imported stays; a change of the connection brings us back
+	set := &v1alpha1.ClusterSet{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	have, err := r.serviceImport(ctx, request)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if have != nil && !mcs.Ours(have) {
-		logf.FromContext(ctx).V(1).Info("leaving a ServiceImport alone that lacks our label", "label", v1alpha1.LabelManagedBy)
-		return reconcile.Result{}, nil
+		return reconcile.Result{}, r.leaveAlone(ctx, have)
 	}
-	found, err := constituents.Of(ctx, r.Client, view, request.NamespacedName, have)
+	obstacle, err := r.obstacle(ctx, set, request.Namespace)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if found.None() {
+	if obstacle == notSelected && have != nil { // the admin's own decision, whatever the hub says
 		return retry.Result(r.remove(ctx, have, request))
 	}
-	if exists, err := r.namespaceExists(ctx, request.Namespace); err != nil || !exists {
-		if err == nil {
-			err = r.reportNamespace(ctx, request, found)
-		}
+	view, err := r.Hub.View()
+	if err != nil {
+		return reconcile.Result{}, nil //nolint:nilerr // what is imported stays; a change of the connection brings us back
+	}
+	found, err := constituents.Of(ctx, r.Client, view, request.NamespacedName, r.asDecided(have))
+	switch {
+	case err != nil:
 		return reconcile.Result{}, err
+	case found.None():
+		return retry.Result(r.remove(ctx, have, request))
+	case obstacle != "":
+		if have == nil {
+			r.ledger.release(request.String())
+		}
+		r.reportObstacle(set, request, obstacle, found)
+		return reconcile.Result{}, nil
 	}
 	r.reported.forget(request.Namespace)
-	return retry.Result(r.keep(ctx, request, have, found))
+	return r.keep(ctx, request, set, have, found)
 }
 
-// keep writes the ServiceImport and its status where they differ.
-func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, have *mcsv1beta1.ServiceImport, found constituents.Exports) error {
-	set := &v1alpha1.ClusterSet{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		return client.IgnoreNotFound(err)
+// asDecided is the ServiceImport with status.clusters as this operator decided it, whatever somebody wrote there since.
+func (r *Reconciler) asDecided(have *mcsv1beta1.ServiceImport) *mcsv1beta1.ServiceImport {
+	if have == nil {
+		return nil
 	}
+	clusters := r.ledger.clusters(client.ObjectKeyFromObject(have).String(), have.UID)
+	if clusters == nil {
+		return have
+	}
+	decided := have.DeepCopy()
+	decided.Status.Clusters = mcs.ClusterStatuses(clusters)
+	return decided
+}
+
+// keep writes the ServiceImport or, if that is as it should be, its status.
+func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
+	found constituents.Exports) (reconcile.Result, error) {
 	if len(found.Present) == 0 { // only such as may have been lost by the hub: everything stays
-		return r.writeStatus(ctx, have, set, found)
+		return retry.Result(r.writeStatus(ctx, have, set, found, mcs.VIPs{}))
 	}
 	if have == nil && verdict(set) == nil {
-		return nil // whether there are clusterset IPs to give out shows in a moment, and brings us back
+		return reconcile.Result{}, nil // whether there are clusterset IPs to give out shows in a moment, and brings us back
 	}
-	merged := mcs.Merge(found.Present)
-	want, err := r.wanted(ctx, request, have, set, merged)
+	want, vips, err := r.wanted(ctx, request, set, have, found)
 	if err != nil {
-		return err
+		return reconcile.Result{}, err
 	}
-	if len(found.Held) > 0 && have != nil {
-		want.Spec = have.Spec
+	if have == nil {
+		return retry.Result(r.create(ctx, want))
 	}
-	current, err := r.write(ctx, have, want)
-	if err != nil {
-		return err
+	if amended, changed := mcs.Amend(have, want); changed {
+		return retry.Result(r.Client.Update(ctx, amended, fieldOwner))
 	}
-	return r.writeStatus(ctx, current, set, found)
+	if err := r.writeStatus(ctx, have, set, found, vips); err != nil || len(vips.Full) == 0 {
+		return retry.Result(err)
+	}
+	return reconcile.Result{RequeueAfter: fullFor}, nil
 }
 
 // wanted returns the ServiceImport with its clusterset IPs: those it has, or new ones, unless the ClusterSet's
 // addresses are in question.
-func (r *Reconciler) wanted(ctx context.Context, request reconcile.Request, have *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet,
-	merged mcs.Import) (*mcsv1beta1.ServiceImport, error) {
+func (r *Reconciler) wanted(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
+	found constituents.Exports) (*mcsv1beta1.ServiceImport, mcs.VIPs, error) {
+	merged := mcs.Merge(found.Present)
+	if len(found.Held) > 0 && have != nil { // what the hub has lost may have made the import what it is
+		merged.Spec = *have.Spec.DeepCopy()
+		merged.Spec.IPs = nil
+	}
+	vips := mcs.VIPs{Addrs: addresses(have)}
+	if merged.Spec.Type == mcsv1beta1.Headless || !refusedAddresses(set) {
+		var failed error
+		vips = r.ledger.allocate(mcs.VIPRequest{
+			Namespace: request.Namespace,
+			Name:      request.Name,
+			Families:  vipFamilies(merged),
+			Have:      addresses(have),
+			Blocks:    mcs.Prefixes(set.Spec.VIPCIDRs),
+			Holder:    r.holder(ctx, request.String(), &failed),
+		}, uid(have))
+		if failed != nil {
+			return nil, mcs.VIPs{}, fmt.Errorf("looking up clusterset IPs for %s: %w", request, failed)
+		}
+	}
+	return mcs.ServiceImportFor(request.Namespace, request.Name, merged, vips.Addrs), vips, nil
+}
+
+// vipFamilies are the families that the import needs clusterset IPs of: none if it is headless.
+func vipFamilies(merged mcs.Import) []corev1.IPFamily {
 	if merged.Spec.Type == mcsv1beta1.Headless {
-		r.vips.release(request.String())
-		return mcs.ServiceImportFor(request.Namespace, request.Name, merged, nil, nil), nil
+		return nil
 	}
-	if refusedAddresses(set) {
-		return mcs.ServiceImportFor(request.Namespace, request.Name, merged, addresses(have), families(have)), nil
-	}
-	vips, served, err := r.vips.allocate(mcs.VIPRequest{
-		Namespace: request.Namespace,
-		Name:      request.Name,
-		Families:  merged.Spec.IPFamilies,
-		Have:      addresses(have),
-		Blocks:    mcs.Prefixes(set.Spec.VIPCIDRs),
-		Holder:    r.holder(ctx, request.String()),
-	})
-	if err != nil {
-		return nil, err
-	}
-	return mcs.ServiceImportFor(request.Namespace, request.Name, merged, vips, served), nil
+	return merged.Spec.IPFamilies
 }
 
-func (r *Reconciler) write(ctx context.Context, have, want *mcsv1beta1.ServiceImport) (*mcsv1beta1.ServiceImport, error) {
-	if have == nil {
-		if err := r.Client.Create(ctx, want); err != nil {
-			return nil, err
+func (r *Reconciler) create(ctx context.Context, want *mcsv1beta1.ServiceImport) error {
+	if err := r.Client.Create(ctx, want, fieldOwner); err != nil {
+		if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+			return nil // the end of the namespace, and its return, bring us back
 		}
-		logf.FromContext(ctx).Info("imported", "vip", want.Spec.IPs)
-		return want, nil
+		return err
 	}
-	if equality.Semantic.DeepEqual(have.Spec, want.Spec) && equality.Semantic.DeepEqual(have.Labels, want.Labels) &&
-		equality.Semantic.DeepEqual(have.Annotations, want.Annotations) {
-		return have, nil
-	}
-	want.ResourceVersion = have.ResourceVersion
-	want.OwnerReferences, want.Finalizers = have.OwnerReferences, have.Finalizers
-	want.Status = have.Status
-	return want, r.Client.Update(ctx, want)
+	logf.FromContext(ctx).Info("imported", "vip", want.Spec.IPs)
+	return nil
 }
 
+// remove deletes the ServiceImport. Its addresses are free once the cache no longer shows it.
 func (r *Reconciler) remove(ctx context.Context, have *mcsv1beta1.ServiceImport, request reconcile.Request) error {
-	if have != nil {
-		if err := r.Client.Delete(ctx, have, client.Preconditions{UID: &have.UID}); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("deleting ServiceImport %s: %w", request, err)
-		}
-		logf.FromContext(ctx).Info("import removed")
+	if have == nil {
+		r.ledger.release(request.String())
+		return nil
 	}
-	r.vips.release(request.String())
+	if err := r.Client.Delete(ctx, have, client.Preconditions{UID: &have.UID}); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("deleting ServiceImport %s: %w", request, err)
+	}
+	logf.FromContext(ctx).Info("import removed")
 	return nil
 }
 
@@ -157,15 +187,6 @@ func (r *Reconciler) serviceImport(ctx context.Context, request reconcile.Reques
 		return nil, fmt.Errorf("reading ServiceImport %s: %w", request, err)
 	}
 	return have, nil
-}
-
-// namespaceExists tells whether ServiceImports can be made there.
-func (r *Reconciler) namespaceExists(ctx context.Context, name string) (bool, error) {
-	namespace := &corev1.Namespace{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, namespace); err != nil {
-		return false, client.IgnoreNotFound(err)
-	}
-	return namespace.DeletionTimestamp == nil, nil
 }
 
 // verdict is the condition Accepted on the ClusterSet as it is now; nil: nobody has looked yet.
@@ -183,6 +204,7 @@ func refusedAddresses(set *v1alpha1.ClusterSet) bool {
 	return v == nil || v.Reason == v1alpha1.ReasonInvalidCIDR || v.Reason == v1alpha1.ReasonCIDROverlap
 }
 
+// addresses are the valid ones of the ServiceImport's spec.
 func addresses(have *mcsv1beta1.ServiceImport) []netip.Addr {
 	if have == nil {
 		return nil
@@ -196,11 +218,9 @@ func addresses(have *mcsv1beta1.ServiceImport) []netip.Addr {
 	return addrs
 }
 
-// families are those of the addresses that the ServiceImport has, in their order.
-func families(have *mcsv1beta1.ServiceImport) []corev1.IPFamily {
-	var of []corev1.IPFamily
-	for _, addr := range addresses(have) {
-		of = append(of, mcs.FamilyOf(addr))
+func uid(have *mcsv1beta1.ServiceImport) types.UID {
+	if have == nil {
+		return ""
 	}
-	return slices.Compact(of)
+	return have.UID
 }

@@ -3,6 +3,8 @@ package serviceimport
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -28,17 +30,31 @@ import (
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
 
-const concurrent = 4
+// concurrent imports are written at a time: the API server's answer, not our work, is what each waits for.
+const concurrent = 16
 
-// Index makes the index that the Reconciler needs.
+// indexCluster finds ServiceImports by the clusters that they are imported from.
+const indexCluster = "status.clusters"
+
+func byCluster(obj client.Object) []string {
+	var ids []string
+	for _, status := range obj.(*mcsv1beta1.ServiceImport).Status.Clusters {
+		ids = append(ids, status.Cluster)
+	}
+	return ids
+}
+
+// Index makes the indexes that the Reconciler needs.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	if err := indexer.IndexField(ctx, &mcsv1beta1.ServiceImport{}, indexIP, byIP); err != nil {
-		return fmt.Errorf("indexing ServiceImports: %w", err)
+	for field, values := range map[string]client.IndexerFunc{indexIP: byIP, indexCluster: byCluster} {
+		if err := indexer.IndexField(ctx, &mcsv1beta1.ServiceImport{}, field, values); err != nil {
+			return fmt.Errorf("indexing ServiceImports by %s: %w", field, err)
+		}
 	}
 	return nil
 }
 
-// SetUp adds the controller, and the index that it needs, to the manager.
+// SetUp adds the controller, and the indexes that it needs, to the manager.
 func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 	if err := Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
@@ -47,11 +63,10 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		Named("serviceimport").
 		WithOptions(retry.Options(concurrent)).
 		For(&mcsv1beta1.ServiceImport{}).
-		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.inNamespace), builder.WithPredicates(predicate.Funcs{
-			UpdateFunc: func(event.UpdateEvent) bool { return false },
-		})).
+		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(r.sharing)).
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.inNamespace), builder.WithPredicates(namespaceChanged())).
 		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.exportedBy), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.everything), builder.WithPredicates(acceptanceChanged())).
+		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.everything), builder.WithPredicates(clusterSetChanged())).
 		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return r.everything(ctx, nil) })).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, service)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.exportedBy, predicate.GenerationChangedPredicate{})).
@@ -59,12 +74,20 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// acceptanceChanged lets through what may change which clusterset IPs are given out.
-func acceptanceChanged() predicate.Predicate {
+// namespaceChanged lets through what may change whether Services are imported into the namespace.
+func namespaceChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() || !maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())
+	}}
+}
+
+// clusterSetChanged lets through what may change which clusterset IPs are given out, and where Services are imported.
+func clusterSetChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*v1alpha1.ClusterSet), e.ObjectNew.(*v1alpha1.ClusterSet)
 		return (verdict(before) == nil) != (verdict(after) == nil) || refusedAddresses(before) != refusedAddresses(after) ||
-			!equality.Semantic.DeepEqual(before.Spec.VIPCIDRs, after.Spec.VIPCIDRs)
+			!slices.Equal(before.Spec.VIPCIDRs, after.Spec.VIPCIDRs) ||
+			!equality.Semantic.DeepEqual(before.Spec.ImportNamespaces, after.Spec.ImportNamespaces)
 	}}
 }
 
@@ -74,17 +97,30 @@ func service(_ context.Context, obj client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: spec.Namespace, Name: spec.Name}}}
 }
 
-// inNamespace maps a namespace to all that is exported from namespaces of that name.
+// sharing maps a ServiceImport to all others that hold one of its addresses: one of two operators, while there are two,
+// may have given it out for a second time.
+func (r *Reconciler) sharing(ctx context.Context, obj client.Object) []reconcile.Request {
+	var requests []reconcile.Request
+	for _, addr := range byIP(obj) {
+		if all := r.imports(ctx, client.MatchingFields{indexIP: addr}); len(all) > 1 {
+			requests = append(requests, all...)
+		}
+	}
+	return requests
+}
+
+// inNamespace maps a namespace to all that is imported there, and all that is exported from namespaces of that name.
 func (r *Reconciler) inNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
+	requests := r.imports(ctx, client.InNamespace(obj.GetName()))
 	view, err := r.Hub.View()
 	if err != nil {
-		return nil
+		return requests
 	}
 	found, err := view.ExportsIn(ctx, obj.GetName())
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "cannot list exports")
 	}
-	return services(ctx, found)
+	return append(requests, services(ctx, found)...)
 }
 
 // exportedBy maps a Member or RemoteCluster to all that the cluster exports, and all that is imported from it.
@@ -98,7 +134,7 @@ func (r *Reconciler) exportedBy(ctx context.Context, obj client.Object) []reconc
 		}
 		requests = services(ctx, found)
 	}
-	return append(requests, r.imports(ctx, func(i *mcsv1beta1.ServiceImport) bool { return mcs.ImportsFrom(i, cluster) })...)
+	return append(requests, r.imports(ctx, client.MatchingFields{indexCluster: obj.GetName()})...)
 }
 
 // heldOf maps a Lease to what is imported from its cluster and no longer exported: the Lease may confirm it.
@@ -108,18 +144,16 @@ func (r *Reconciler) heldOf(ctx context.Context, obj client.Object) []reconcile.
 		return nil
 	}
 	cluster := mcs.SourceCluster(obj.GetLabels())
-	return r.imports(ctx, func(i *mcsv1beta1.ServiceImport) bool {
-		if !mcs.ImportsFrom(i, cluster) {
-			return false
-		}
-		export, err := view.Export(ctx, cluster, i.Namespace, i.Name)
-		return err != nil || export == nil
+	imported := r.imports(ctx, client.MatchingFields{indexCluster: string(cluster)})
+	return slices.DeleteFunc(imported, func(request reconcile.Request) bool {
+		export, err := view.Export(ctx, cluster, request.Namespace, request.Name)
+		return err == nil && export != nil
 	})
 }
 
 // everything is all that is imported and all that is exported.
 func (r *Reconciler) everything(ctx context.Context, _ client.Object) []reconcile.Request {
-	requests := r.imports(ctx, func(*mcsv1beta1.ServiceImport) bool { return true })
+	requests := r.imports(ctx)
 	view, err := r.Hub.View()
 	if err != nil {
 		return requests
@@ -131,17 +165,16 @@ func (r *Reconciler) everything(ctx context.Context, _ client.Object) []reconcil
 	return append(requests, services(ctx, found)...)
 }
 
-func (r *Reconciler) imports(ctx context.Context, pick func(*mcsv1beta1.ServiceImport) bool) []reconcile.Request {
+// imports are the ServiceImports that there are.
+func (r *Reconciler) imports(ctx context.Context, options ...client.ListOption) []reconcile.Request {
 	list := &mcsv1beta1.ServiceImportList{}
-	if err := r.Client.List(ctx, list); err != nil {
+	if err := r.Client.List(ctx, list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
 		logf.FromContext(ctx).Error(err, "cannot list ServiceImports")
 		return nil
 	}
-	var requests []reconcile.Request
+	requests := make([]reconcile.Request, 0, len(list.Items))
 	for i := range list.Items {
-		if pick(&list.Items[i]) {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-		}
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
 	}
 	return requests
 }

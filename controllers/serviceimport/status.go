@@ -17,41 +17,79 @@ import (
 )
 
 // writeStatus writes the status of a ServiceImport that was made from these exports, if it differs.
-func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found constituents.Exports) error {
+func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet,
+	found constituents.Exports, vips mcs.VIPs) error {
+	clusters := found.Clusters()
+	r.ledger.importedFrom(client.ObjectKeyFromObject(current).String(), current.UID, clusters)
 	want := current.DeepCopy()
-	want.Status.Clusters = mcs.ClusterStatuses(found.Clusters())
+	want.Status.Clusters = mcs.ClusterStatuses(clusters)
 	want.Status.EndpointSliceObjects = mcsv1beta1.EndpointSliceObjectsPresent
-	meta.SetStatusCondition(&want.Status.Conditions, ready(current, set, found))
+	meta.SetStatusCondition(&want.Status.Conditions, ready(current, set, found, vips))
 	if equality.Semantic.DeepEqual(current.Status, want.Status) {
 		return nil
 	}
-	if err := r.Client.Status().Patch(ctx, want, client.MergeFrom(current)); err != nil {
+	patch := client.MergeFromWithOptions(current, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, want, patch, fieldOwner); err != nil {
 		return fmt.Errorf("writing the status of ServiceImport %s/%s: %w", current.Namespace, current.Name, err)
 	}
 	return nil
 }
 
-func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found constituents.Exports) metav1.Condition {
-	status, reason, message := metav1.ConditionTrue, mcsv1beta1.ServiceImportReasonReady, "imported"
-	switch noIP := current.Spec.Type == mcsv1beta1.ClusterSetIP && len(current.Spec.IPs) == 0; {
-	case noIP && refusedAddresses(set):
-		status, reason = metav1.ConditionFalse, mcsv1beta1.ServiceImportReasonPending
-		message = "no clusterset IP is given out while the addresses of ClusterSet default are refused: see its condition Accepted"
-	case noIP:
-		status, reason = metav1.ConditionFalse, mcsv1beta1.ServiceImportReasonIPFamilyNotSupported
-		message = "no exporting cluster has an IP family that ClusterSet.spec.vipCIDRs has a block of: add a block of its family"
-	case len(found.Held) > 0:
-		message = fmt.Sprintf("imported; the hub no longer shows the export by %s, which is kept until that cluster confirms its end or its Member says removed", joinIDs(found.Held))
+// ready is the condition Ready of a ServiceImport as it is written.
+func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found constituents.Exports, vips mcs.VIPs) metav1.Condition {
+	status, reason, message := metav1.ConditionTrue, mcsv1beta1.ServiceImportReasonReady, "imported"+remarks(found, vips)
+	if current.Spec.Type == mcsv1beta1.ClusterSetIP && len(current.Spec.IPs) == 0 {
+		status = metav1.ConditionFalse
+		reason, message = withoutIP(current, set, found, vips)
 	}
 	c := mcsv1beta1.NewServiceImportCondition(mcsv1beta1.ServiceImportConditionReady, status, reason, message)
 	c.ObservedGeneration = current.Generation
 	return c
 }
 
-func joinIDs(ids []v1alpha1.ClusterID) string {
-	texts := make([]string, 0, len(ids))
-	for _, id := range ids {
-		texts = append(texts, string(id))
+// withoutIP says why a ServiceImport that should have clusterset IPs has none.
+func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found constituents.Exports,
+	vips mcs.VIPs) (mcsv1beta1.ServiceImportConditionReason, string) {
+	switch {
+	case refusedAddresses(set):
+		return mcsv1beta1.ServiceImportReasonPending,
+			"no clusterset IP is given out while the addresses of ClusterSet default are refused: see its condition Accepted"
+	case len(found.Present) == 0:
+		return mcsv1beta1.ServiceImportReasonPending, "no clusterset IP is given out now" + remarks(found, vips)
+	case len(vips.Full) > 0:
+		return mcsv1beta1.ServiceImportReasonPending, fmt.Sprintf(
+			"%s; Service %s/%s gets a clusterset IP as soon as there is room", full(vips), current.Namespace, current.Name)
+	}
+	return mcsv1beta1.ServiceImportReasonIPFamilyNotSupported, fmt.Sprintf(
+		"the Service has %s only, of which ClusterSet.spec.vipCIDRs has no block: add one", join(vips.Unserved))
+}
+
+// remarks are what is to be known of an import that works.
+func remarks(found constituents.Exports, vips mcs.VIPs) string {
+	var all strings.Builder
+	if len(found.Held) > 0 {
+		fmt.Fprintf(&all, "; the hub no longer shows the export by %s, which is kept until that cluster confirms its end or its Member says removed",
+			join(found.Held))
+	}
+	if len(vips.Unserved) > 0 {
+		fmt.Fprintf(&all, "; not by %s, of which ClusterSet.spec.vipCIDRs has no block: add one if clients here need it", join(vips.Unserved))
+	}
+	if len(vips.Full) > 0 {
+		all.WriteString("; " + full(vips))
+	}
+	return all.String()
+}
+
+func full(vips mcs.VIPs) string {
+	return fmt.Sprintf("there is no free clusterset IP in %s: give ClusterSet.spec.vipCIDRs a larger block, or delete ServiceExports that nobody needs",
+		join(vips.Full))
+}
+
+// join lists what can be printed.
+func join[T any](all []T) string {
+	texts := make([]string, 0, len(all))
+	for _, one := range all {
+		texts = append(texts, fmt.Sprint(one))
 	}
 	return strings.Join(texts, ", ")
 }

@@ -1,0 +1,42 @@
+package serviceimport
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+)
+
+// obstacle is why nothing may be imported into a namespace: the reason of the event that says so. Empty: nothing.
+type obstacle string
+
+const (
+	missing     obstacle = "NamespaceMissing"
+	notSelected obstacle = "NamespaceNotSelected"
+	// unclear: what is imported stays, and nothing is added.
+	unclear obstacle = "InvalidSelector"
+)
+
+// obstacle tells what keeps Services from being imported into the namespace.
+func (r *Reconciler) obstacle(ctx context.Context, set *v1alpha1.ClusterSet, name string) (obstacle, error) {
+	namespace := &corev1.Namespace{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, namespace); err != nil {
+		return missing, client.IgnoreNotFound(err)
+	}
+	if namespace.DeletionTimestamp != nil {
+		return missing, nil
+	}
+	selected, err := mcs.Selected(set.Spec.ImportNamespaces, namespace)
+	switch {
+	case err != nil:
+		logf.FromContext(ctx).V(1).Info("cannot tell which namespaces may import", "reason", err.Error())
+		return unclear, nil
+	case !selected:
+		return notSelected, nil
+	}
+	return "", nil
+}
