@@ -25,28 +25,33 @@ func SourceCluster(labels map[string]string) v1alpha1.ClusterID {
 	return v1alpha1.ClusterID(labels[v1alpha1.LabelSourceCluster])
 }
 
-// Merge unites the exports of one Service, at least one: ports are united, every other field is the oldest export's,
-// and of two that are equally old the one with the lower cluster ID counts as older. Neither the order of exports nor
-// who calls matters (KEP-1645, "Conflict Resolution Policy").
+// Merge unites the exports of one Service, at least one and one for each cluster. Ports are united; IP families are those
+// by which every cluster is reached (uniteFamilies); every other field is the oldest export's as a whole, and of two that
+// are equally old the one with the lower cluster ID counts as older. A type is a field like the others: the export that
+// asks for another one still gives its ports and endpoints. So an export changes nothing for those who use the Service
+// already, unless it is older than all, or the first of a port or of a family that was needed. Neither the order of
+// exports nor who calls matters (KEP-1645, "Constraints and Conflict Resolution"). The result shares maps and pointers
+// with exports.
 func Merge(exports []v1alpha1.ExportedService) Import {
-	sorted := slices.Clone(exports)
-	slices.SortFunc(sorted, byAge)
-	oldest := sorted[0].Spec
+	sorted := slices.SortedFunc(slices.Values(exports), byAge)
+	oldest := &sorted[0].Spec
 	merged := Import{
 		Spec: mcsv1beta1.ServiceImportSpec{
 			Type:                  oldest.Type,
 			Ports:                 unitePorts(sorted),
 			IPFamilies:            uniteFamilies(sorted),
 			SessionAffinity:       affinity(oldest),
-			SessionAffinityConfig: oldest.SessionAffinityConfig,
 			InternalTrafficPolicy: oldest.InternalTrafficPolicy,
 			TrafficDistribution:   oldest.TrafficDistribution,
 		},
 		Labels:      oldest.ExportedLabels,
 		Annotations: oldest.ExportedAnnotations,
 	}
-	for _, e := range sorted {
-		merged.Clusters = append(merged.Clusters, SourceCluster(e.Labels))
+	if merged.Spec.SessionAffinity != corev1.ServiceAffinityNone {
+		merged.Spec.SessionAffinityConfig = oldest.SessionAffinityConfig
+	}
+	for i := range sorted {
+		merged.Clusters = append(merged.Clusters, SourceCluster(sorted[i].Labels))
 	}
 	slices.Sort(merged.Clusters)
 	return merged
@@ -59,15 +64,16 @@ func byAge(a, b v1alpha1.ExportedService) int {
 	)
 }
 
-func affinity(spec v1alpha1.ExportedServiceSpec) corev1.ServiceAffinity {
-	if spec.SessionAffinity == "" {
-		return corev1.ServiceAffinityNone
-	}
-	return spec.SessionAffinity
+func affinity(spec *v1alpha1.ExportedServiceSpec) corev1.ServiceAffinity {
+	return cmp.Or(spec.SessionAffinity, corev1.ServiceAffinityNone)
 }
 
-// unitePorts keeps names, and pairs of protocol and number, unique: the older export's port stays. The result is never
-// nil: a ServiceImport must have the field.
+func protocolOf(p mcsv1beta1.ServicePort) corev1.Protocol {
+	return cmp.Or(p.Protocol, corev1.ProtocolTCP)
+}
+
+// unitePorts keeps names, of which none is one, and then pairs of protocol and number unique: the older export's port
+// stays, and of one export the earlier. The result is never nil: a ServiceImport must have the field.
 func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 	type number struct {
 		protocol corev1.Protocol
@@ -75,11 +81,9 @@ func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 	}
 	names, numbers := map[string]bool{}, map[number]bool{}
 	united := []mcsv1beta1.ServicePort{}
-	for _, e := range sorted {
-		for _, p := range e.Spec.Ports {
-			if p.Protocol == "" {
-				p.Protocol = corev1.ProtocolTCP
-			}
+	for i := range sorted {
+		for _, p := range sorted[i].Spec.Ports {
+			p.Protocol = protocolOf(p)
 			n := number{p.Protocol, p.Port}
 			if names[p.Name] || numbers[n] {
 				continue
@@ -91,11 +95,20 @@ func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 	return united
 }
 
-// uniteFamilies keeps the oldest export's order: whatever one cluster can be reached by, clients may use.
+// uniteFamilies are the oldest export's families in its order, and another only where a younger export has none of
+// them and could not be reached at all. KEP-1645 leaves this to the implementation. A family more than is needed would
+// do harm: who has both prefers IPv6 (RFC 6724), and the first export with IPv6 would draw all traffic to itself. The
+// pods of a Headless Service are reached by the families that they have, so there it is all of them.
 func uniteFamilies(sorted []v1alpha1.ExportedService) []corev1.IPFamily {
+	headless := sorted[0].Spec.Type == mcsv1beta1.Headless
 	var united []corev1.IPFamily
-	for _, e := range sorted {
-		for _, f := range e.Spec.IPFamilies {
+	for i := range sorted {
+		families := sorted[i].Spec.IPFamilies
+		reached := slices.ContainsFunc(families, func(f corev1.IPFamily) bool { return slices.Contains(united, f) })
+		if reached && !headless {
+			continue
+		}
+		for _, f := range families {
 			if !slices.Contains(united, f) {
 				united = append(united, f)
 			}

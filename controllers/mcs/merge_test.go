@@ -108,7 +108,7 @@ func TestMergeTakesWholeFieldsFromTheOldest(t *testing.T) {
 		Spec: mcsv1beta1.ServiceImportSpec{
 			Type:            mcsv1beta1.ClusterSetIP,
 			Ports:           []mcsv1beta1.ServicePort{},
-			IPFamilies:      []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol},
+			IPFamilies:      []corev1.IPFamily{corev1.IPv4Protocol},
 			SessionAffinity: corev1.ServiceAffinityNone,
 		},
 		Labels:   map[string]string{"old": "1"},
