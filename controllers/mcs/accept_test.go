@@ -125,8 +125,7 @@ func TestRefuseClusterSet(t *testing.T) {
 
 func TestUnsupported(t *testing.T) {
 	for field, spec := range map[string]v1alpha1.ClusterSetSpec{
-		"":                        {DNS: v1alpha1.DNSManual, Dataplane: v1alpha1.DataplaneOptions{Backend: v1alpha1.BackendAuto, Locality: v1alpha1.LocalityNone}},
-		"spec.dns":                {DNS: v1alpha1.DNSManaged},
+		"":                        {DNS: v1alpha1.DNSManaged, Dataplane: v1alpha1.DataplaneOptions{Backend: v1alpha1.BackendAuto, Locality: v1alpha1.LocalityNone}},
 		"spec.dataplane.backend":  {Dataplane: v1alpha1.DataplaneOptions{Backend: v1alpha1.BackendNFTables}},
 		"spec.dataplane.locality": {Dataplane: v1alpha1.DataplaneOptions{Locality: v1alpha1.LocalityLocalFirst}},
 	} {
