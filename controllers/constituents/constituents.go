@@ -103,7 +103,7 @@ func exportOf(ctx context.Context, local client.Reader, view hub.View, member *v
 	if !imported {
 		return nil, false, nil
 	}
-	gone, err := confirmed(ctx, view, cluster)
+	gone, err := view.Confirms(ctx, cluster)
 	return nil, !gone, err
 }
 
@@ -120,17 +120,4 @@ func accepted(ctx context.Context, local client.Reader, view hub.View, cluster v
 		return false, fmt.Errorf("reading RemoteCluster %s: %w", cluster, err)
 	}
 	return len(remote.Spec.CIDRs) > 0, nil
-}
-
-// confirmed tells whether the cluster itself, by its heartbeat, says that it exports just what the hub shows of it.
-func confirmed(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) (bool, error) {
-	if !view.Authoritative {
-		return false, nil
-	}
-	lease, err := view.Heartbeat(ctx, cluster)
-	if err != nil || lease == nil {
-		return false, err
-	}
-	names, err := view.ExportNames(ctx, cluster)
-	return err == nil && mcs.HeartbeatConfirms(lease.Annotations, names), err
 }

@@ -39,7 +39,8 @@ type Hub struct {
 	config Config
 	kick   chan struct{} // capacity 1: look again at once
 	// suspect: a watch ended with an error, so that a probe is not enough.
-	suspect atomic.Bool
+	suspect    atomic.Bool
+	heartbeats *heartbeats
 
 	mu        sync.Mutex
 	status    Status          // guarded by mu
@@ -56,9 +57,10 @@ type Hub struct {
 // New returns a Hub that does nothing yet.
 func New(config Config) *Hub {
 	return &Hub{
-		config: config,
-		kick:   make(chan struct{}, 1),
-		status: Status{v1alpha1.ReasonPending, "the operator has just started"},
+		config:     config,
+		kick:       make(chan struct{}, 1),
+		heartbeats: &heartbeats{},
+		status:     Status{v1alpha1.ReasonPending, "the operator has just started"},
 	}
 }
 
@@ -179,7 +181,7 @@ func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 		h.way.dialer.CloseAll()
 		return status, nil
 	}
-	opened, err := openSession(ctx, want, h.way, direct, h.config.Scheme, h.watchBroke)
+	opened, err := openSession(ctx, want, h.way, direct, h)
 	if err != nil {
 		return Status{v1alpha1.ReasonUnreachable, err.Error()}, nil //nolint:nilerr // it is the status
 	}

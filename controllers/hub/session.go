@@ -8,7 +8,6 @@ import (
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,18 +37,19 @@ type session struct {
 	done   chan struct{} // closed when the cache has stopped
 }
 
-// openSession returns once the cache has synced; the cache then runs until close or the end of ctx.
-// broken is called whenever one of its watches ends with an error.
-func openSession(ctx context.Context, a access, w *way, direct client.Client, scheme *runtime.Scheme, broken func()) (*session, error) {
+// openSession returns once the cache has synced; the cache then runs until close or the end of ctx. It tells h of
+// heartbeats, and when a watch ends with an error.
+func openSession(ctx context.Context, a access, w *way, direct client.Client, h *Hub) (*session, error) {
 	c, err := cache.New(w.config, cache.Options{
 		HTTPClient:                  w.http,
-		Scheme:                      scheme,
+		Scheme:                      h.config.Scheme,
 		Mapper:                      direct.RESTMapper(),
 		DefaultNamespaces:           map[string]cache.Config{a.namespace: {}},
 		DefaultTransform:            cache.TransformStripManagedFields(),
+		ByObject:                    h.heartbeats.byLease(),
 		ReaderFailOnMissingInformer: true,
 		DefaultWatchErrorHandler: func(context.Context, *toolscache.Reflector, error) {
-			broken() // the probe that follows says what is wrong, once
+			h.watchBroke() // the probe that follows says what is wrong, once
 		},
 	})
 	if err != nil {

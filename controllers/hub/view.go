@@ -31,6 +31,8 @@ type View struct {
 
 	// Reader reads the cache.
 	Reader client.Reader
+
+	heartbeats *heartbeats
 }
 
 // View returns what the hub says. The error, a *NotConnectedError, says why there is nothing to be learnt from it, or
@@ -51,6 +53,7 @@ func (h *Hub) View() (View, error) {
 		Removed:       h.status.Reason == v1alpha1.ReasonRemoved,
 		Writer:        h.session.direct,
 		Reader:        h.session.reader,
+		heartbeats:    h.heartbeats,
 	}, nil
 }
 
@@ -100,12 +103,16 @@ func (v View) Member(ctx context.Context, cluster v1alpha1.ClusterID) (*v1alpha1
 	return member, nil
 }
 
-// Export returns the cluster's export of namespace/name, nil if there is none.
+// Export returns the cluster's export of namespace/name, nil if there is none. One that cannot be decoded has neither
+// type nor ports.
 func (v View) Export(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) (*v1alpha1.ExportedService, error) {
 	export := &v1alpha1.ExportedService{}
 	found, err := v.get(ctx, v1alpha1.HubName(cluster, namespace, name), export)
 	if err != nil || !found {
 		return nil, err
+	}
+	if export.Spec.Type == "" { // it could not be decoded, and is no less there for that: its name says what it is of
+		export.Spec.Namespace, export.Spec.Name = namespace, name
 	}
 	if mcs.SourceCluster(export.Labels) != cluster || export.Spec.Namespace != namespace || export.Spec.Name != name {
 		return nil, nil

@@ -4,6 +4,7 @@ package testcluster
 
 import (
 	"testing"
+	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -77,13 +78,23 @@ func (c *Cluster) Publish(t *testing.T, cluster v1alpha1.ClusterID, namespace, n
 	return export, slices
 }
 
-// Heartbeat writes the member's Lease, saying that it exports just these (names on the hub).
+// Heartbeat renews the member's Lease, saying that it exports just these (names on the hub): twice, because only what
+// was renewed before our eyes is believed.
 func (c *Cluster) Heartbeat(t *testing.T, cluster v1alpha1.ClusterID, names ...string) {
+	t.Helper()
+	for range 2 {
+		c.HeartbeatAt(t, cluster, time.Now(), names...)
+	}
+}
+
+// HeartbeatAt renews the member's Lease at that time of the member's clock.
+func (c *Cluster) HeartbeatAt(t *testing.T, cluster v1alpha1.ClusterID, now time.Time, names ...string) {
 	t.Helper()
 	lease := &coordinationv1.Lease{ObjectMeta: Meta(v1alpha1.DefaultHubNamespace, v1alpha1.LeaseName(cluster))}
 	err := c.Get(t.Context(), client.ObjectKeyFromObject(lease), lease)
 	lease.Labels = map[string]string{v1alpha1.LabelSourceCluster: string(cluster)}
 	lease.Annotations = mcs.HeartbeatAnnotations(names)
+	lease.Spec.RenewTime = &metav1.MicroTime{Time: now}
 	if err != nil {
 		c.Make(t, lease)
 		return
