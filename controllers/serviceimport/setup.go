@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -70,7 +69,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return r.everything(ctx, nil) })).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, service)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.exportedBy, predicate.GenerationChangedPredicate{})).
-		WatchesRawSource(r.Hub.Watch(&coordinationv1.Lease{}, r.heldOf, predicate.AnnotationChangedPredicate{})).
+		WatchesRawSource(r.Hub.OnHeartbeat(r.heldOf)).
 		Complete(r)
 }
 
