@@ -29,6 +29,9 @@ const (
 	// the hub, and a digest of their names.
 	AnnotationExportsCount  = "clusterset.tombolo.dev/exports-count"
 	AnnotationExportsDigest = "clusterset.tombolo.dev/exports-digest"
+	// AnnotationCorefile on CoreDNS's ConfigMap says what tombolo added to its Corefile, so that just that can be taken
+	// away again.
+	AnnotationCorefile = "clusterset.tombolo.dev/corefile-additions"
 )
 
 // Names that every installation shares.

@@ -164,10 +164,10 @@ func TestRemoveRefuses(t *testing.T) {
 
 func TestReloads(t *testing.T) {
 	for source, want := range map[string]bool{
-		".:53 {\n    reload 10s\n}\n":                              true,
+		".:53 {\n    reload 10s\n}\n":                               true,
 		"(common) {\n    reload\n}\n.:53 {\n    import common\n}\n": true,
 		".:53 {\n    hosts {\n        reload 15s\n    }\n}\n":       false,
-		".:53 {\n    # reload\n    errors\n}\n":                    false,
+		".:53 {\n    # reload\n    errors\n}\n":                     false,
 	} {
 		c, err := Parse(source)
 		if err != nil {

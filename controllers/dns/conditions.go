@@ -1,0 +1,105 @@
+package dns
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/dns/corefile"
+)
+
+// restart is how to make CoreDNS take up its Corefile at once.
+const restart = "kubectl -n " + Namespace + " rollout restart deployment/" + Name
+
+// where is the Corefile, in words.
+const where = "the Corefile in ConfigMap " + Namespace + "/" + Name
+
+func condition(status metav1.ConditionStatus, reason, format string, args ...any) metav1.Condition {
+	return metav1.Condition{
+		Type: v1alpha1.ConditionDNSReady, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...),
+	}
+}
+
+func notFound(what string, status metav1.ConditionStatus) metav1.Condition {
+	return condition(status, v1alpha1.ReasonCoreDNSNotFound,
+		"there is %s %s in namespace %s: make what serves the cluster's DNS serve %s by hand, as docs/dns.md says, and set spec.dns to Manual",
+		what, Name, Namespace, corefile.Zone)
+}
+
+func tooOld(image string) metav1.Condition {
+	return condition(metav1.ConditionFalse, v1alpha1.ReasonCoreDNSTooOld,
+		"CoreDNS %s (image %s) cannot serve %s: run %s or later", imageVersion(image), image, corefile.Zone, oldest)
+}
+
+func notServed() metav1.Condition {
+	return condition(metav1.ConditionFalse, v1alpha1.ReasonCRDsMissing,
+		"the API server does not serve ServiceImports in version %s, which CoreDNS reads: apply config/crd", coreDNSVersion)
+}
+
+func notUnderstood(refused *corefile.Refusal) metav1.Condition {
+	return condition(metav1.ConditionFalse, v1alpha1.ReasonCorefileNotUnderstood, "%s is left as it is: %v", where, refused)
+}
+
+// configured is the condition while we manage a Corefile that serves the zone.
+func configured(found coreDNS) (metav1.Condition, error) {
+	added, err := found.ours()
+	if err != nil {
+		return metav1.Condition{}, err
+	}
+	parsed, err := found.corefile()
+	if err != nil {
+		return metav1.Condition{}, err
+	}
+	message := where + " makes CoreDNS serve " + corefile.Zone
+	switch {
+	case len(added) == 0:
+		message += ", and did so before tombolo looked"
+	case parsed.Reloads():
+		message += "; CoreDNS takes up what tombolo added within two minutes"
+	default:
+		message += "; it has no `reload` plugin: for CoreDNS to take up what tombolo added, restart it once: " + restart
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonConfigured, "%s%s", message, doubt(found)), nil
+}
+
+// doubt says what cannot be told of CoreDNS's version.
+func doubt(found coreDNS) string {
+	if imageVersion(found.image()) != nil {
+		return ""
+	}
+	return fmt.Sprintf("; its image %q does not tell its version: it must be %s or later", found.image(), oldest)
+}
+
+// manual is the condition while the cluster's admin configures CoreDNS.
+func manual(found coreDNS) (metav1.Condition, error) {
+	parsed, err := found.corefile()
+	if err != nil {
+		return metav1.Condition{}, err
+	}
+	_, missing, err := parsed.Add()
+	if err != nil {
+		return metav1.Condition{}, err
+	}
+	if len(missing) == 0 {
+		return condition(metav1.ConditionTrue, v1alpha1.ReasonConfigured, "%s makes CoreDNS serve %s%s", where, corefile.Zone, doubt(found)), nil
+	}
+	return condition(metav1.ConditionFalse, v1alpha1.ReasonManual,
+		"set spec.dns to Managed; or by hand: kubectl apply -k config/coredns, then add to %s: %s%s", where, instructions(missing), doubt(found)), nil
+}
+
+// instructions say what to add where, for a human.
+func instructions(missing []corefile.Addition) string {
+	var all []string
+	for _, a := range missing {
+		text := strings.Join(strings.Fields(a.Text), " ")
+		switch after := strings.TrimSpace(a.After); {
+		case strings.HasPrefix(strings.TrimLeft(a.Text, "\r"), "\n"):
+			all = append(all, fmt.Sprintf("`%s` below `%s`", text, after))
+		default:
+			all = append(all, fmt.Sprintf("`%s` after `%s`", text, after))
+		}
+	}
+	return strings.Join(all, ", ")
+}

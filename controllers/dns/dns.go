@@ -1,0 +1,173 @@
+// Package dns owns what CoreDNS's configuration says of clusterset.local: the Corefile in its ConfigMap, the right to
+// read ServiceImports, and the ClusterSet's condition DNSReady. It restarts nothing, and looks at no name: CoreDNS takes
+// up a changed Corefile by itself. What a Corefile needs is package corefile's.
+package dns
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/conditions"
+	"github.com/tombolo-net/tombolo/controllers/retry"
+)
+
+// recheck is how soon it is asked again whether ServiceImports are served: only while they are not.
+const recheck = 2 * time.Second
+
+// coreDNSVersion is the version of ServiceImports that CoreDNS reads.
+const coreDNSVersion = "v1alpha1"
+
+// Reconciler keeps CoreDNS's configuration as the one ClusterSet says.
+type Reconciler struct {
+	Client client.Client // required, of this cluster, cached
+	Events reporter      // required
+}
+
+// reporter makes events of regarding (controller-runtime's recorder.EventRecorder).
+type reporter interface {
+	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
+}
+
+// Reconcile adds clusterset.local to CoreDNS's configuration, or takes it away, and says how it is.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	set := &v1alpha1.ClusterSet{}
+	if err := r.Client.Get(ctx, request.NamespacedName, set); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			return reconcile.Result{}, fmt.Errorf("reading ClusterSet %s: %w", request.Name, err)
+		}
+		set = nil
+	}
+	found, err := r.read(ctx)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if set == nil {
+		return r.left(ctx, found)
+	}
+	condition, err := r.configure(ctx, set, found)
+	if err != nil {
+		return retry.Result(err)
+	}
+	if err := conditions.Set(ctx, r.Client, set, condition); err != nil {
+		return retry.Result(err)
+	}
+	if condition.Reason == v1alpha1.ReasonCRDsMissing {
+		return reconcile.Result{RequeueAfter: recheck}, nil
+	}
+	return reconcile.Result{}, nil
+}
+
+// left takes everything away: this cluster has left the clusterset.
+func (r *Reconciler) left(ctx context.Context, found coreDNS) (reconcile.Result, error) {
+	_, err := r.undo(ctx, nil, found)
+	if refused := refusal(err); refused != nil {
+		logf.FromContext(ctx).Error(refused, "cannot take clusterset.local out of the Corefile again")
+		return reconcile.Result{}, nil // until somebody changes it
+	}
+	return retry.Result(err)
+}
+
+// configure does what spec.dns says and returns the condition DNSReady.
+func (r *Reconciler) configure(ctx context.Context, set *v1alpha1.ClusterSet, found coreDNS) (condition metav1.Condition, err error) {
+	if set.Spec.DNS == v1alpha1.DNSManaged {
+		condition, err = r.manage(ctx, set, found)
+	} else if found, err = r.undo(ctx, set, found); err == nil {
+		condition, err = byHand(found)
+	}
+	if refused := refusal(err); refused != nil {
+		return notUnderstood(refused), nil
+	}
+	return condition, err
+}
+
+// manage makes CoreDNS serve the zone. Its rights come first: without them it does not become ready with the zone.
+func (r *Reconciler) manage(ctx context.Context, set *v1alpha1.ClusterSet, found coreDNS) (metav1.Condition, error) {
+	if what := found.missing(); what != "" {
+		return notFound(what, metav1.ConditionFalse), nil
+	}
+	if found.tooOld() { // and would refuse to start with what may have been added for a newer one
+		_, err := r.undo(ctx, set, found)
+		return tooOld(found.image()), err
+	}
+	if served, err := r.served(); err != nil || !served {
+		return notServed(), err
+	}
+	config, err := found.with()
+	if err != nil {
+		return metav1.Condition{}, err
+	}
+	if err := r.bind(ctx, found.account()); err != nil {
+		return metav1.Condition{}, err
+	}
+	if config != nil {
+		if err := r.write(ctx, set, config, "CorefileChanged", "added clusterset.local to the Corefile"); err != nil {
+			return metav1.Condition{}, err
+		}
+		found.config = config
+	}
+	return configured(found)
+}
+
+// byHand says what there is to do by hand, if anything.
+func byHand(found coreDNS) (metav1.Condition, error) {
+	switch {
+	case found.missing() != "":
+		return notFound(found.missing(), metav1.ConditionUnknown), nil
+	case found.tooOld():
+		return tooOld(found.image()), nil
+	}
+	return manual(found)
+}
+
+// undo takes away what manage added, the Corefile's part first, and returns what there is then. set is nil if there is
+// none.
+func (r *Reconciler) undo(ctx context.Context, set *v1alpha1.ClusterSet, found coreDNS) (coreDNS, error) {
+	if found.config != nil {
+		config, err := found.without()
+		if err != nil {
+			return found, err
+		}
+		if config != nil {
+			if err := r.write(ctx, set, config, "CorefileRestored", "took clusterset.local out of the Corefile again"); err != nil {
+				return found, err
+			}
+			found.config = config
+		}
+	}
+	return found, r.unbind(ctx)
+}
+
+// write updates CoreDNS's ConfigMap, unless it has changed since it was read.
+func (r *Reconciler) write(ctx context.Context, set *v1alpha1.ClusterSet, config *corev1.ConfigMap, reason, what string) error {
+	if err := r.Client.Update(ctx, config); err != nil {
+		return fmt.Errorf("updating ConfigMap %s/%s: %w", Namespace, Name, err)
+	}
+	logf.FromContext(ctx).Info(what, "configMap", Namespace+"/"+Name)
+	if set != nil {
+		r.Events.Eventf(set, nil, corev1.EventTypeNormal, reason, "ConfigureDNS", "%s of CoreDNS (ConfigMap %s/%s)", what, Namespace, Name)
+	}
+	return nil
+}
+
+// served tells whether the API server serves what CoreDNS reads.
+func (r *Reconciler) served() (bool, error) {
+	_, err := r.Client.RESTMapper().RESTMapping(mcsv1beta1.SchemeGroupVersion.WithKind("ServiceImport").GroupKind(), coreDNSVersion)
+	if meta.IsNoMatchError(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking whether ServiceImports are served: %w", err)
+	}
+	return true, nil
+}
