@@ -6,11 +6,12 @@ package endpointslice
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -23,7 +24,7 @@ import (
 
 // Reconciler keeps one imported slice; its name is that of the slice on the hub.
 type Reconciler struct {
-	Client client.Client // required, of this cluster, cached
+	Client client.Client // required, of this cluster, cached, with the indexes that Index makes
 	Hub    *hub.Hub      // required
 }
 
@@ -35,7 +36,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, nil //nolint:nilerr // what is imported stays; a change of the connection brings us back
 	}
 	have, err := r.slice(ctx, request)
-	if err != nil || (have != nil && !ours(have)) {
+	if err != nil {
 		return reconcile.Result{}, err
 	}
 	published, err := view.Slice(ctx, request.Name)
@@ -45,7 +46,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if published != nil && published.Labels[v1alpha1.LabelNamespace] == request.Namespace {
 		return retry.Result(r.bring(ctx, view, have, published))
 	}
-	if have == nil {
+	if have == nil || !ours(have) {
 		return reconcile.Result{}, nil
 	}
 	return retry.Result(r.drop(ctx, view, have))
@@ -58,17 +59,20 @@ func (r *Reconciler) bring(ctx context.Context, view hub.View, have, published *
 	if err != nil {
 		return err
 	}
+	if have != nil && !ours(have) && (owner == nil || !metav1.IsControlledBy(have, owner)) {
+		return nil // somebody else's, and not one of ours that lost its label
+	}
 	if owner == nil || !mcs.ImportsFrom(owner, cluster) {
 		return r.delete(ctx, have)
 	}
-	cidrs, known, err := r.approved(ctx, view, cluster)
+	source, known, err := r.source(ctx, view, cluster)
 	if err != nil || !known {
 		return err
 	}
-	want := mcs.ImportedSlice(published, owner, cidrs, cluster == view.Cluster)
+	want := mcs.ImportedSlice(published, owner, source)
 	switch {
 	case have == nil:
-		return r.Client.Create(ctx, want)
+		return r.create(ctx, want)
 	case have.AddressType != want.AddressType: // immutable: a new one comes in the next round
 		return r.delete(ctx, have)
 	case mcs.SameSlice(have, want):
@@ -109,20 +113,27 @@ func hasFamily(all []discoveryv1.EndpointSlice, family discoveryv1.AddressType) 
 	return slices.ContainsFunc(all, func(s discoveryv1.EndpointSlice) bool { return s.AddressType == family })
 }
 
-// approved returns the CIDRs under which the cluster is seen from here. Not known: nothing may be changed.
-func (r *Reconciler) approved(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) ([]netip.Prefix, bool, error) {
+// source is the cluster as it is seen from here. Not known: nothing may be changed.
+func (r *Reconciler) source(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) (mcs.Source, bool, error) {
+	source := mcs.Source{Cluster: cluster, Own: cluster == view.Cluster}
 	member, err := view.Member(ctx, cluster)
 	if err != nil || member == nil {
-		return nil, false, err
+		return source, false, err
 	}
-	if cluster == view.Cluster {
-		return mcs.Prefixes(member.Spec.CIDRs), true, nil
+	if source.Own {
+		source.CIDRs = mcs.Prefixes(member.Spec.CIDRs)
+		return source, true, nil
+	}
+	own, err := view.Member(ctx, view.Cluster)
+	if err != nil || own == nil {
+		return source, false, err
 	}
 	remote := &v1alpha1.RemoteCluster{}
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: string(cluster)}, remote); err != nil {
-		return nil, false, client.IgnoreNotFound(err)
+		return source, false, client.IgnoreNotFound(err)
 	}
-	return mcs.Prefixes(remote.Spec.CIDRs), true, nil
+	source.CIDRs, source.SameZones = mcs.Prefixes(remote.Spec.CIDRs), mcs.SameZones(own.Spec, member.Spec)
+	return source, len(source.CIDRs) > 0, nil // without CIDRs it is not accepted here, which takes nothing away
 }
 
 // owner returns the ServiceImport, nil if there is none, or none of ours, or it is going.
@@ -149,6 +160,14 @@ func (r *Reconciler) slice(ctx context.Context, request reconcile.Request) (*dis
 		return nil, fmt.Errorf("reading EndpointSlice %s: %w", request, err)
 	}
 	return slice, nil
+}
+
+// create makes the slice, unless its namespace is going: then so does the ServiceImport, which brings us back.
+func (r *Reconciler) create(ctx context.Context, want *discoveryv1.EndpointSlice) error {
+	if err := r.Client.Create(ctx, want); err != nil && !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return err
+	}
+	return nil
 }
 
 // delete removes the slice; none is fine.

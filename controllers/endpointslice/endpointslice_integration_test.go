@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
 func newEnv(t *testing.T, namespace string) (*testcluster.Env, *endpointslice.Reconciler, *mcsv1beta1.ServiceImport) {
 	t.Helper()
 	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	e := testcluster.NewEnv(t, c, c, endpointslice.Index)
 	e.MakeNamespace(t, namespace, nil)
 	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
 	e.Remote(t, "west", 2, "10.2.0.0/16")

@@ -2,11 +2,15 @@ package endpointslice
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -23,21 +27,73 @@ import (
 // +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
 
-const concurrent = 8
+// concurrent slices are written at a time: the API server's answer, not our work, is what each waits for.
+const concurrent = 16
 
-// SetUp adds the controller to the manager.
-func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
+// Indexes of the imported slices in the cache of this cluster.
+const (
+	indexService = "service" // by namespace/name
+	indexCluster = "cluster" // by source cluster
+)
+
+func byService(obj client.Object) []string {
+	if !ours(obj) {
+		return nil
+	}
+	return []string{obj.GetNamespace() + "/" + obj.GetLabels()[v1alpha1.LabelServiceName]}
+}
+
+func byCluster(obj client.Object) []string {
+	if !ours(obj) {
+		return nil
+	}
+	return []string{string(mcs.SourceCluster(obj.GetLabels()))}
+}
+
+// Index makes the indexes that the Reconciler needs.
+func Index(ctx context.Context, indexer client.FieldIndexer) error {
+	for field, values := range map[string]client.IndexerFunc{indexService: byService, indexCluster: byCluster} {
+		if err := indexer.IndexField(ctx, &discoveryv1.EndpointSlice{}, field, values); err != nil {
+			return fmt.Errorf("indexing EndpointSlices by %s: %w", field, err)
+		}
+	}
+	return nil
+}
+
+// SetUp adds the controller, and the indexes that it needs, to the manager.
+func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
+	if err := Index(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("endpointslice").
 		WithOptions(retry.Options(concurrent)).
-		For(&discoveryv1.EndpointSlice{}, builder.WithPredicates(predicate.NewPredicateFuncs(ours))).
-		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(r.ofImport)).
+		For(&discoveryv1.EndpointSlice{}, builder.WithPredicates(isOrWasOurs())).
+		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(r.ofImport), builder.WithPredicates(importChanged())).
 		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.ofCluster),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.OnChange(r.everything)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.ofCluster, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&discoveryv1.EndpointSlice{}, imported)).
 		Complete(r)
+}
+
+// isOrWasOurs lets through what happens to imported slices, and that one lost its label.
+func isOrWasOurs() predicate.Predicate {
+	p := predicate.NewPredicateFuncs(ours)
+	p.UpdateFunc = func(e event.UpdateEvent) bool { return ours(e.ObjectOld) || ours(e.ObjectNew) }
+	return p
+}
+
+// importChanged lets through what may change which slices are imported, and how.
+func importChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld.(*mcsv1beta1.ServiceImport), e.ObjectNew.(*mcsv1beta1.ServiceImport)
+		return before.UID != after.UID || mcs.Ours(before) != mcs.Ours(after) ||
+			!before.DeletionTimestamp.Equal(after.DeletionTimestamp) ||
+			!slices.Equal(before.Status.Clusters, after.Status.Clusters) ||
+			!ptr.Equal(before.Spec.TrafficDistribution, after.Spec.TrafficDistribution)
+	}}
 }
 
 // imported maps a slice on the hub to the one that is imported for it.
@@ -52,7 +108,7 @@ func imported(_ context.Context, obj client.Object) []reconcile.Request {
 // ofImport maps a ServiceImport to all slices that are or should be its own.
 func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcile.Request {
 	serviceImport := obj.(*mcsv1beta1.ServiceImport)
-	requests := r.local(ctx, client.InNamespace(obj.GetNamespace()), client.MatchingLabels{v1alpha1.LabelServiceName: obj.GetName()})
+	requests := r.local(ctx, client.MatchingFields{indexService: obj.GetNamespace() + "/" + obj.GetName()})
 	view, err := r.Hub.View()
 	if err != nil {
 		return requests
@@ -67,10 +123,14 @@ func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcil
 	return requests
 }
 
-// ofCluster maps a RemoteCluster or Member to all slices of that cluster.
+// ofCluster maps a RemoteCluster or Member to all slices of that cluster, and to all that there are if it is this one's,
+// because this cluster's place in the world decides whose zones are the same.
 func (r *Reconciler) ofCluster(ctx context.Context, obj client.Object) []reconcile.Request {
-	requests := r.local(ctx, client.MatchingLabels{v1alpha1.LabelSourceCluster: obj.GetName()})
 	view, err := r.Hub.View()
+	if err == nil && obj.GetName() == string(view.Cluster) {
+		return r.everything(ctx)
+	}
+	requests := r.local(ctx, client.MatchingFields{indexCluster: obj.GetName()})
 	if err != nil {
 		return requests
 	}
@@ -98,7 +158,7 @@ func (r *Reconciler) everything(ctx context.Context) []reconcile.Request {
 // local are the imported slices that there are.
 func (r *Reconciler) local(ctx context.Context, options ...client.ListOption) []reconcile.Request {
 	list := &discoveryv1.EndpointSliceList{}
-	if err := r.Client.List(ctx, list, options...); err != nil {
+	if err := r.Client.List(ctx, list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
 		logf.FromContext(ctx).Error(err, "cannot list imported slices")
 		return nil
 	}

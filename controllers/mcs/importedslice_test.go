@@ -1,6 +1,7 @@
 package mcs
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,18 +51,80 @@ func TestImportedSlice(t *testing.T) {
 		Ports: hub.Ports,
 	}
 	before := hub.DeepCopy()
-	got := ImportedSlice(hub, owner, prefixes("10.2.0.0/16"), false)
+	got := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16")})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if own := ImportedSlice(hub, owner, prefixes("10.2.0.0/16"), true); ptr.Deref(own.Endpoints[0].NodeName, "") != "node" {
+	if own := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Own: true}); ptr.Deref(own.Endpoints[0].NodeName, "") != "node" {
 		t.Error("the node of the cluster's own endpoint is lost")
 	}
 	if diff := cmp.Diff(before, hub); diff != "" {
 		t.Errorf("the input was changed (-want +got):\n%s", diff)
 	}
-	if got := ImportedSlice(hub, owner, nil, false); len(got.Endpoints) != 0 {
+	if got := ImportedSlice(hub, owner, Source{Cluster: "west"}); len(got.Endpoints) != 0 {
 		t.Errorf("without approved CIDRs, %d endpoints", len(got.Endpoints))
+	}
+}
+
+func TestHints(t *testing.T) {
+	long := strings.Repeat("z", 60)
+	own, shared, foreign := Source{Cluster: "east", Own: true}, Source{Cluster: "west", SameZones: true}, Source{Cluster: "west"}
+	for _, test := range []struct {
+		name         string
+		source       Source
+		distribution string
+		zone         *string
+		zones, nodes []string
+	}{
+		{"no trafficDistribution", own, "", ptr.To("a"), nil, nil},
+		{"an unknown one", own, "PreferMoon", ptr.To("a"), nil, nil},
+		{"own zone", own, "PreferClose", ptr.To("a"), []string{"a"}, nil},
+		{"own node", own, "PreferSameNode", ptr.To("a"), []string{"a"}, []string{"node"}},
+		{"own node, no zone", own, "PreferSameNode", nil, nil, []string{"node"}},
+		{"no zone", own, "PreferSameZone", nil, nil, nil},
+		{"zones are shared", shared, "PreferSameZone", ptr.To("a"), []string{"a"}, nil},
+		{"zones are shared, not nodes", shared, "PreferSameNode", ptr.To("a"), []string{"a"}, nil},
+		{"another zone of that name", foreign, "PreferSameZone", ptr.To("a"), []string{"west.a"}, nil},
+		{"too long a name", foreign, "PreferSameZone", &long, []string{"west." + long[:49] + "-66c7413a"}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			hub := localSlice("a", "IPv4", "10.2.0.1")
+			hub.Endpoints[0].Zone, hub.Endpoints[0].NodeName = test.zone, ptr.To("node")
+			hub.Endpoints[0].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: "theirs"}}}
+			test.source.CIDRs = prefixes("10.2.0.0/16")
+			owner := &mcsv1beta1.ServiceImport{Spec: mcsv1beta1.ServiceImportSpec{TrafficDistribution: &test.distribution}}
+			var zones, nodes []string
+			if hints := ImportedSlice(&hub, owner, test.source).Endpoints[0].Hints; hints != nil {
+				for _, z := range hints.ForZones {
+					zones = append(zones, z.Name)
+				}
+				for _, n := range hints.ForNodes {
+					nodes = append(nodes, n.Name)
+				}
+			}
+			if diff := cmp.Diff([][]string{test.zones, test.nodes}, [][]string{zones, nodes}); diff != "" {
+				t.Errorf("zones and nodes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSameZones(t *testing.T) {
+	base := v1alpha1.MemberSpec{ZoneDomain: "example.com", Region: "r1"}
+	for _, test := range []struct {
+		name string
+		a, b v1alpha1.MemberSpec
+		want bool
+	}{
+		{"equal", base, base, true},
+		{"another region", base, v1alpha1.MemberSpec{ZoneDomain: "example.com", Region: "r2"}, false},
+		{"another domain", base, v1alpha1.MemberSpec{ZoneDomain: "example.org", Region: "r1"}, false},
+		{"no domain", v1alpha1.MemberSpec{Region: "r1"}, v1alpha1.MemberSpec{Region: "r1"}, false},
+		{"no region", v1alpha1.MemberSpec{ZoneDomain: "d"}, v1alpha1.MemberSpec{ZoneDomain: "d"}, false},
+	} {
+		if got := SameZones(test.a, test.b); got != test.want {
+			t.Errorf("%s: got %v", test.name, got)
+		}
 	}
 }
 
@@ -83,6 +146,7 @@ func TestSameSlice(t *testing.T) {
 		"zone":         func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Zone = ptr.To("x") },
 		"port":         func(s *discoveryv1.EndpointSlice) { s.Ports[0].Port = ptr.To[int32](1) },
 		"label":        func(s *discoveryv1.EndpointSlice) { s.Labels["c"] = "d" },
+		"hints":        func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Hints = &discoveryv1.EndpointHints{} },
 		"owner":        func(s *discoveryv1.EndpointSlice) { s.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} },
 		"address type": func(s *discoveryv1.EndpointSlice) { s.AddressType = discoveryv1.AddressTypeIPv6 },
 	} {

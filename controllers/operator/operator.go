@@ -148,7 +148,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Conf
 		(&export.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 		(&heartbeat.Reconciler{Client: local, Hub: h, Now: now}).SetUp(mgr),
 		imports.SetUp(ctx, mgr),
-		(&endpointslice.Reconciler{Client: local, Hub: h}).SetUp(mgr),
+		(&endpointslice.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
 	)
 }
 
