@@ -249,10 +249,4 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// clip shortens a value to what a message has room for.
-func clip(text string) string {
-	if len(text) <= valueInConflict {
-		return text
-	}
-	return strings.ToValidUTF8(text[:valueInConflict], "") + fmt.Sprintf("... (%d bytes)", len(text))
-}
+func clip(text string) string { return clipTo(text, valueInConflict) }

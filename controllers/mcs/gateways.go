@@ -27,7 +27,8 @@ func FreeLane(nodes []v1alpha1.GatewayNode) (v1alpha1.Lane, bool) {
 }
 
 // RemoteGateways are the gateways that a cluster published, those with a lane, by lane. One whose tunnel addresses lie
-// outside blocks, its Member's, is left out, and the refusal names it. Of two that claim one lane the lower name stays.
+// outside blocks, its Member's, is left out, and the refusal names it. Of two that claim one lane the lower name stays,
+// of two with one name the lower lane.
 func RemoteGateways(nodes []v1alpha1.GatewayNode, blocks []netip.Prefix) ([]v1alpha1.RemoteGateway, *Refusal) {
 	var gateways []v1alpha1.RemoteGateway
 	var wrong []string
@@ -51,13 +52,19 @@ func RemoteGateways(nodes []v1alpha1.GatewayNode, blocks []netip.Prefix) ([]v1al
 		return cmp.Or(cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Name, b.Name))
 	})
 	gateways = slices.CompactFunc(gateways, func(a, b v1alpha1.RemoteGateway) bool { return a.Lane == b.Lane })
+	names := map[string]bool{}
+	gateways = slices.DeleteFunc(gateways, func(g v1alpha1.RemoteGateway) bool {
+		twice := names[g.Name]
+		names[g.Name] = true
+		return twice
+	})
 	if len(wrong) == 0 {
 		return gateways, nil
 	}
 	slices.Sort(wrong)
 	return gateways, &Refusal{v1alpha1.ReasonInvalidTunnelAddress, fmt.Sprintf(
 		"tunnel addresses of gateways %s lie outside the cluster's block %s: set the same ClusterSet.spec.transitCIDR "+
-			"and clusterSetID in every member; until then these gateways are not used", strings.Join(wrong, ", "), join(blocks))}
+			"and clusterSetID in every member; until then these gateways are not used", some(wrong), join(blocks))}
 }
 
 func outsideOf(blocks []netip.Prefix, addresses []v1alpha1.IPAddress) (v1alpha1.IPAddress, bool) {

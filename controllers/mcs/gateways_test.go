@@ -49,7 +49,7 @@ func TestRemoteGateways(t *testing.T) {
 	blocks := prefixes("245.0.32.0/20", "fd00::/64")
 	got, refusal := RemoteGateways([]v1alpha1.GatewayNode{
 		gatewayNode("third", lane(5), "245.0.32.5", "fd00::5"), gatewayNode("first", lane(0)), gatewayNode("none", nil),
-		gatewayNode("wrong", lane(1), "245.0.16.1"), gatewayNode("zz-same-lane", lane(5)),
+		gatewayNode("wrong", lane(1), "245.0.16.1"), gatewayNode("zz-same-lane", lane(5)), gatewayNode("first", lane(7)),
 	}, blocks)
 	want := []v1alpha1.RemoteGateway{
 		{Name: "first", Lane: 0},

@@ -73,7 +73,8 @@ func protocolOf(p mcsv1beta1.ServicePort) corev1.Protocol {
 }
 
 // unitePorts keeps names, of which none is one, and then pairs of protocol and number unique: the older export's port
-// stays, and of one export the earlier. The result is never nil: a ServiceImport must have the field.
+// stays, and of one export the earlier. Ports of protocols that we do not know are left out. The result is never nil: a
+// ServiceImport must have the field.
 func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 	type number struct {
 		protocol corev1.Protocol
@@ -85,7 +86,7 @@ func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 		for _, p := range sorted[i].Spec.Ports {
 			p.Protocol = protocolOf(p)
 			n := number{p.Protocol, p.Port}
-			if names[p.Name] || numbers[n] {
+			if !knownProtocol(p.Protocol) || names[p.Name] || numbers[n] {
 				continue
 			}
 			names[p.Name], numbers[n] = true, true
@@ -98,7 +99,7 @@ func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 // uniteFamilies are the oldest export's families in its order, and another only where a younger export has none of
 // them and could not be reached at all. KEP-1645 leaves this to the implementation. A family more than is needed would
 // do harm: who has both prefers IPv6 (RFC 6724), and the first export with IPv6 would draw all traffic to itself. The
-// pods of a Headless Service are reached by the families that they have, so there it is all of them.
+// pods of a Headless Service are reached by the families that they have, so there it is all of them. Families that we do not know are left out.
 func uniteFamilies(sorted []v1alpha1.ExportedService) []corev1.IPFamily {
 	headless := sorted[0].Spec.Type == mcsv1beta1.Headless
 	var united []corev1.IPFamily
@@ -109,7 +110,7 @@ func uniteFamilies(sorted []v1alpha1.ExportedService) []corev1.IPFamily {
 			continue
 		}
 		for _, f := range families {
-			if !slices.Contains(united, f) {
+			if knownFamily(f) && !slices.Contains(united, f) {
 				united = append(united, f)
 			}
 		}

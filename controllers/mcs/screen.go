@@ -1,0 +1,215 @@
+package mcs
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// Reasons to skip something that a cluster publishes.
+const (
+	SkippedExport        = "InvalidExport"        // an ExportedService
+	SkippedSlice         = "InvalidSlice"         // an EndpointSlice as a whole
+	SkippedPort          = "InvalidPort"          // a port of an EndpointSlice, or a part of one
+	SkippedAddress       = "InvalidAddress"       // an endpoint whose address can be nobody's, or not be parsed
+	SkippedUnapproved    = "UnapprovedAddress"    // an endpoint outside its cluster's approved CIDRs
+	SkippedEndpointField = "InvalidEndpointField" // a field of an endpoint that is used without it
+	SkippedTooMany       = "TooManyEndpoints"     // endpoints beyond MaxEndpoints
+	SkippedGateway       = "InvalidGateway"       // a GatewayNode, or an endpoint of one
+)
+
+const (
+	// maxExportedAnnotations is how many bytes of annotations a ServiceImport takes from an export: half of what the API
+	// server takes, as others annotate it too.
+	maxExportedAnnotations = validation.TotalAnnotationSizeLimitB / 2
+	// maxAffinitySeconds is one day (core/v1 ClientIPConfig.TimeoutSeconds).
+	maxAffinitySeconds = 86400
+	// maxPorts of one export, as many as ExportedService admits.
+	maxPorts = 256
+	// valueInSkipped is how many bytes of a wrong value a message shows.
+	valueInSkipped = 80
+)
+
+// Skipped is something that a cluster publishes and that is not used. It hurts nothing else.
+type Skipped struct {
+	// Reason is one of the constants above.
+	Reason string
+	// Message names the object, the value and the remedy.
+	Message string
+	// Count of the things that are skipped, at least 1.
+	Count int
+}
+
+// ScreenExport tells why an export must not be merged; nil: our API server takes the ServiceImport that comes of it.
+// Where a newer member knows more than we do, we use what we understand: Merge leaves out ports of unknown protocols and
+// unknown families, and an unknown affinity, traffic policy or distribution is passed on, where it means the default.
+// An unknown type cannot be passed on, and says nothing about how the Service is reached.
+func ScreenExport(export *v1alpha1.ExportedService) *Skipped {
+	cluster, spec := SourceCluster(export.Labels), &export.Spec
+	why := func(format string, values ...any) *Skipped {
+		return &Skipped{SkippedExport, fmt.Sprintf("ExportedService %s (Service %s/%s): ", export.Name, clipTo(spec.Namespace, valueInSkipped),
+			clipTo(spec.Name, valueInSkipped)) + fmt.Sprintf(format, values...) + "; correct or delete it, or update the operator of cluster " + string(cluster), 1}
+	}
+	switch {
+	case len(utilvalidation.IsDNS1123Label(spec.Namespace)) > 0:
+		return why("spec.namespace %s is no DNS label", quote(spec.Namespace))
+	case len(utilvalidation.IsDNS1123Label(spec.Name)) > 0:
+		return why("spec.name %s is no DNS label", quote(spec.Name))
+	case export.Name != v1alpha1.HubName(cluster, spec.Namespace, spec.Name):
+		return why("it is not named %s, as what cluster %s exports under that name is", v1alpha1.HubName(cluster, spec.Namespace, spec.Name), cluster)
+	case spec.ExportedAt.IsZero():
+		return why("spec.exportedAt is missing")
+	case spec.Type != mcsv1beta1.ClusterSetIP && spec.Type != mcsv1beta1.Headless:
+		return why("spec.type %s is neither ClusterSetIP nor Headless", quote(string(spec.Type)))
+	case len(spec.Ports) > maxPorts:
+		return why("spec.ports has %d items, more than %d", len(spec.Ports), maxPorts)
+	}
+	for _, p := range spec.Ports {
+		if fault := portFault(p.Name, p.Port); fault != "" {
+			return why("spec.ports: %s", fault)
+		}
+	}
+	if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		if s := *c.ClientIP.TimeoutSeconds; s < 1 || s > maxAffinitySeconds {
+			return why("spec.sessionAffinityConfig.clientIP.timeoutSeconds %d is not from 1 to %d", s, maxAffinitySeconds)
+		}
+	}
+	if fault := metadataFault(spec); fault != "" {
+		return why("%s", fault)
+	}
+	return nil
+}
+
+func metadataFault(spec *v1alpha1.ExportedServiceSpec) string {
+	labels, annotations := field.NewPath("spec", "exportedLabels"), field.NewPath("spec", "exportedAnnotations")
+	errs := metav1validation.ValidateLabels(spec.ExportedLabels, labels)
+	if len(errs) == 0 {
+		errs = validation.ValidateAnnotations(spec.ExportedAnnotations, annotations)
+	}
+	if len(errs) > 0 {
+		return clipTo(errs[0].Error(), valueInConflict)
+	}
+	size := 0
+	for key, value := range spec.ExportedAnnotations {
+		size += len(key) + len(value)
+	}
+	if size > maxExportedAnnotations {
+		return fmt.Sprintf("spec.exportedAnnotations has %d bytes, more than %d", size, maxExportedAnnotations)
+	}
+	return ""
+}
+
+// portFault says what is wrong with a port's name, which may be empty, and its number; empty if nothing is.
+func portFault(name string, number int32) string {
+	switch {
+	case name != "" && len(utilvalidation.IsDNS1123Label(name)) > 0:
+		return fmt.Sprintf("name %s is no DNS label", quote(name))
+	case len(utilvalidation.IsValidPortNum(int(number))) > 0:
+		return fmt.Sprintf("port %d is not from 1 to 65535", number)
+	}
+	return ""
+}
+
+// addressFault says why nobody can be reached at the address from another cluster; empty if somebody may.
+func addressFault(addr netip.Addr) string {
+	switch {
+	case addr.Zone() != "":
+		return "has a zone, which means something on its own node only"
+	case addr.Is4In6():
+		return "is an IPv4 address written as IPv6"
+	case addr.IsUnspecified():
+		return "is the unspecified address"
+	case addr.IsLoopback():
+		return "is a loopback address"
+	case addr.IsMulticast():
+		return "is a multicast address"
+	case addr.IsLinkLocalUnicast():
+		return "is a link-local address"
+	case addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is the broadcast address"
+	}
+	return ""
+}
+
+// ScreenGateway returns the GatewayNode, or a copy without those endpoints at which it cannot be reached, and what was
+// left out; nil if nothing of it can be used. Whether its tunnel addresses are its cluster's is for RemoteGateways.
+func ScreenGateway(node *v1alpha1.GatewayNode) (*v1alpha1.GatewayNode, []Skipped) {
+	why := func(format string, values ...any) Skipped {
+		return Skipped{SkippedGateway, fmt.Sprintf("GatewayNode %s: ", node.Name) + fmt.Sprintf(format, values...), 1}
+	}
+	if fault := gatewayFault(node); fault != "" {
+		return nil, []Skipped{why("%s: restart the gateway, or delete the object; until then this gateway is not used", fault)}
+	}
+	var skipped []Skipped
+	var endpoints []v1alpha1.Endpoint
+	for _, e := range node.Spec.Endpoints {
+		if fault := endpointFault(e); fault != "" {
+			skipped = append(skipped, why("endpoint %s port %d %s: give the gateway one at which other clusters reach it",
+				quote(string(e.Address)), e.Port, fault))
+			continue
+		}
+		endpoints = append(endpoints, e)
+	}
+	switch {
+	case len(endpoints) == 0:
+		return nil, append(skipped, why("it has no endpoint that can be used"))
+	case len(skipped) == 0:
+		return node, nil
+	}
+	usable := node.DeepCopy()
+	usable.Spec.Endpoints = endpoints
+	return usable, skipped
+}
+
+func gatewayFault(node *v1alpha1.GatewayNode) string {
+	key, err := base64.StdEncoding.Strict().DecodeString(node.Spec.PublicKey)
+	switch {
+	case err != nil, len(key) != 32:
+		return "spec.publicKey is no WireGuard key, 32 bytes in base64"
+	case len(utilvalidation.IsDNS1123Subdomain(node.Spec.NodeName)) > 0:
+		return fmt.Sprintf("spec.nodeName %s is no node's name", quote(node.Spec.NodeName))
+	case node.Status.Lane != nil && (*node.Status.Lane < 0 || *node.Status.Lane >= v1alpha1.MaxLanes):
+		return fmt.Sprintf("status.lane %d is not from 0 to %d", *node.Status.Lane, v1alpha1.MaxLanes-1)
+	}
+	return ""
+}
+
+// endpointFault says why a gateway cannot be reached there. Above the base port there must be room for all lanes.
+func endpointFault(e v1alpha1.Endpoint) string {
+	const last = 65535 - v1alpha1.MaxLanes + 1
+	if e.Port < 1 || e.Port > last {
+		return fmt.Sprintf("has no base port from 1 to %d", last)
+	}
+	addr, err := netip.ParseAddr(string(e.Address))
+	if err != nil {
+		return "is no IP address"
+	}
+	return addressFault(addr)
+}
+
+// knownProtocol tells whether it is one that the API server takes in an EndpointSlice.
+func knownProtocol(p corev1.Protocol) bool {
+	return p == corev1.ProtocolTCP || p == corev1.ProtocolUDP || p == corev1.ProtocolSCTP
+}
+
+func knownFamily(f corev1.IPFamily) bool { return f == corev1.IPv4Protocol || f == corev1.IPv6Protocol }
+
+func quote(value string) string { return fmt.Sprintf("%q", clipTo(value, valueInSkipped)) }
+
+// clipTo shortens a text for a message.
+func clipTo(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "") + fmt.Sprintf("... (%d bytes)", len(text))
+}
