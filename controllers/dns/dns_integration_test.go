@@ -337,9 +337,9 @@ func TestCoreDNSChanges(t *testing.T) {
 	full := e.config(t).Data["Corefile"]
 	broken := strings.Replace(full, "    loop\n", "    loop {\n", 1)
 	e.setCorefile(t, broken)
-	want(t, e.step(t), "False", "CorefileNotUnderstood", "left as it is", "line 22", "add the closing }")
+	want(t, e.step(t), "False", "CorefileNotUnderstood", "left as it is", "line 21", "add the closing }")
 	e.setMode(t, v1alpha1.DNSManual)
-	want(t, e.step(t), "False", "CorefileNotUnderstood", "line 22")
+	want(t, e.step(t), "False", "CorefileNotUnderstood", "line 21")
 	if got := e.config(t).Data["Corefile"]; got != broken {
 		t.Errorf("changed though it is not understood:\n%s", got)
 	}

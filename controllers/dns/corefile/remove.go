@@ -8,6 +8,9 @@ import (
 // Remove takes away what Add added, and leaves the rest as it is now. What was changed meanwhile, so that it is no
 // longer found as it was added, is looked for by its meaning; what is gone is gone. The error is a *Refusal.
 func Remove(source string, added []Addition) (string, error) {
+	if _, err := Parse(source); err != nil {
+		return "", err
+	}
 	text := source
 	var changed []Addition
 	for _, a := range slices.Backward(added) {
