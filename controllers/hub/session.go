@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -23,6 +24,7 @@ const syncTimeout = 30 * time.Second
 const (
 	indexCluster   = "cluster"   // objects by source cluster
 	indexService   = "service"   // EndpointSlices by serviceKey
+	indexBase      = "base"      // EndpointSlices by their name without the number
 	indexExported  = "exported"  // ExportedServices by namespace/name
 	indexNamespace = "namespace" // ExportedServices by namespace
 )
@@ -91,6 +93,7 @@ func (s *session) index(ctx context.Context) error {
 	}
 	return errors.Join(
 		s.cache.IndexField(ctx, &discoveryv1.EndpointSlice{}, indexService, byService),
+		s.cache.IndexField(ctx, &discoveryv1.EndpointSlice{}, indexBase, byBase),
 		s.cache.IndexField(ctx, &v1alpha1.ExportedService{}, indexExported, byExported),
 		s.cache.IndexField(ctx, &v1alpha1.ExportedService{}, indexNamespace, byNamespace),
 	)
@@ -112,6 +115,11 @@ func bySourceCluster(obj client.Object) []string {
 func byService(obj client.Object) []string {
 	l := obj.GetLabels()
 	return []string{serviceKey(l[v1alpha1.LabelSourceCluster], l[v1alpha1.LabelNamespace], l[v1alpha1.LabelServiceName])}
+}
+
+func byBase(obj client.Object) []string {
+	name := obj.GetName()
+	return []string{name[:max(0, strings.LastIndexByte(name, '.'))]}
 }
 
 func serviceKey(cluster, namespace, name string) string {

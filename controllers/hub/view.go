@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -163,6 +164,22 @@ func (v View) Slices(ctx context.Context, cluster v1alpha1.ClusterID, namespace,
 	list := &discoveryv1.EndpointSliceList{}
 	err := v.list(ctx, list, client.MatchingFields{indexService: serviceKey(string(cluster), namespace, name)})
 	return list.Items, err
+}
+
+// OwnSlices returns the EndpointSlices that this cluster has on the hub for namespace/name, by their labels or by their
+// names: somebody may have changed the labels.
+func (v View) OwnSlices(ctx context.Context, namespace, name string) ([]discoveryv1.EndpointSlice, error) {
+	labelled, err := v.Slices(ctx, v.Cluster, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	named := &discoveryv1.EndpointSliceList{}
+	if err := v.list(ctx, named, client.MatchingFields{indexBase: v1alpha1.HubName(v.Cluster, namespace, name)}); err != nil {
+		return nil, err
+	}
+	all := append(labelled, named.Items...)
+	slices.SortFunc(all, func(a, b discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(all, func(a, b discoveryv1.EndpointSlice) bool { return a.Name == b.Name }), nil
 }
 
 // AllSlices returns the EndpointSlices that all clusters publish.
