@@ -39,23 +39,20 @@ func (e Exports) Clusters() []v1alpha1.ClusterID {
 }
 
 // Of returns the exports of the Service that count. local reads this cluster's RemoteClusters; have is its ServiceImport,
-// nil if there is none: what it does not import yet cannot be held.
+// nil if there is none: what it does not import yet cannot be held. What it costs depends on how many clusters export the
+// Service, and not on how many members there are.
 func Of(ctx context.Context, local client.Reader, view hub.View, service client.ObjectKey, have *mcsv1beta1.ServiceImport) (Exports, error) {
 	var found Exports
 	if view.Removed {
 		return found, nil
 	}
-	members, err := view.Members(ctx)
+	exports, err := view.ExportsOf(ctx, service.Namespace, service.Name)
 	if err != nil {
 		return found, err
 	}
-	byID := map[v1alpha1.ClusterID]*v1alpha1.Member{}
-	for i := range members {
-		byID[v1alpha1.ClusterID(members[i].Name)] = &members[i]
-	}
-	for _, cluster := range candidates(members, have) {
+	for _, cluster := range candidates(exports, have) {
 		imported := have != nil && mcs.ImportsFrom(have, cluster)
-		export, held, err := exportOf(ctx, local, view, byID[cluster], cluster, service, imported)
+		export, held, err := exportOf(ctx, local, view, cluster, service, imported)
 		switch {
 		case err != nil:
 			return Exports{}, err
@@ -68,11 +65,11 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 	return found, nil
 }
 
-// candidates are the clusters that may export: members, and those that are imported from.
-func candidates(members []v1alpha1.Member, have *mcsv1beta1.ServiceImport) []v1alpha1.ClusterID {
+// candidates are the clusters that may count: those that export, and those that are imported from.
+func candidates(exports []v1alpha1.ExportedService, have *mcsv1beta1.ServiceImport) []v1alpha1.ClusterID {
 	var ids []v1alpha1.ClusterID
-	for i := range members {
-		ids = append(ids, v1alpha1.ClusterID(members[i].Name))
+	for i := range exports {
+		ids = append(ids, mcs.SourceCluster(exports[i].Labels))
 	}
 	if have != nil {
 		for _, s := range have.Status.Clusters {
@@ -84,10 +81,11 @@ func candidates(members []v1alpha1.Member, have *mcsv1beta1.ServiceImport) []v1a
 }
 
 // exportOf returns the cluster's export, or whether it is held, if it is imported now.
-func exportOf(ctx context.Context, local client.Reader, view hub.View, member *v1alpha1.Member, cluster v1alpha1.ClusterID,
+func exportOf(ctx context.Context, local client.Reader, view hub.View, cluster v1alpha1.ClusterID,
 	service client.ObjectKey, imported bool) (*v1alpha1.ExportedService, bool, error) {
-	if member == nil { // absent, which removes nothing
-		return nil, imported, nil
+	member, err := view.Member(ctx, cluster)
+	if err != nil || member == nil { // absent, which removes nothing
+		return nil, imported, err
 	}
 	if member.Spec.Removed {
 		return nil, false, nil
