@@ -26,27 +26,36 @@ const namedOutside = 3
 type outcome struct {
 	service      *corev1.Service // nil: there is none
 	notConnected error
-	removed      bool // this cluster, from the clusterset
+	removed      bool                  // this cluster, from the clusterset
+	selector     *metav1.LabelSelector // not nil: that does not select the namespace
+	exported     bool                  // the hub has the ExportedService
 	err          error
-	published    int             // endpoints
-	outside      []string        // addresses that are not approved
-	cidrs        []v1alpha1.CIDR // that are
+	offer        mcs.Offer
+	cidrs        []v1alpha1.CIDR // that are approved
+	conflict     verdict
 }
 
-// conditions returns Valid and Ready. had is Ready as it was: what has been exported stays so while the hub is away.
-func (o outcome) conditions(export *mcsv1beta1.ServiceExport, had *metav1.Condition) []metav1.Condition {
+// conditions changes those of the status. What has been exported stays so while the hub is away.
+//
+// Others rely on the reason Failed of Ready: nothing of the export is on the hub, nor is going to be unless the cause
+// is removed (package heartbeat).
+func (o outcome) conditions(export *mcsv1beta1.ServiceExport, status *mcsv1beta1.ServiceExportStatus) {
 	reason, message, valid := mcs.ValidateExport(export.Namespace, export.Name, o.service)
-	conditions := []metav1.Condition{
-		condition(export, mcsv1beta1.ServiceExportConditionValid, truth(valid), reason, message),
+	meta.SetStatusCondition(&status.Conditions, condition(export, mcsv1beta1.ServiceExportConditionValid, truth(valid), reason, message))
+	had := meta.FindStatusCondition(status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
+	ready, reason, message := o.ready(export.Namespace, valid)
+	if ready != metav1.ConditionUnknown || had == nil || had.Status != metav1.ConditionTrue {
+		meta.SetStatusCondition(&status.Conditions, condition(export, mcsv1beta1.ServiceExportConditionReady, ready, reason, message))
 	}
-	status, readyReason, message := o.ready(valid)
-	if status == metav1.ConditionUnknown && had != nil && had.Status == metav1.ConditionTrue {
-		return conditions
+	switch {
+	case o.conflict.known:
+		meta.SetStatusCondition(&status.Conditions, o.conflict.Condition(export))
+	case !valid || o.removed || o.selector != nil: // it takes no part
+		meta.RemoveStatusCondition(&status.Conditions, string(mcsv1beta1.ServiceExportConditionConflict))
 	}
-	return append(conditions, condition(export, mcsv1beta1.ServiceExportConditionReady, status, readyReason, message))
 }
 
-func (o outcome) ready(valid bool) (metav1.ConditionStatus, mcsv1beta1.ServiceExportConditionReason, string) {
+func (o outcome) ready(namespace string, valid bool) (metav1.ConditionStatus, mcsv1beta1.ServiceExportConditionReason, string) {
 	var gone *hub.NotConnectedError
 	switch {
 	case !valid:
@@ -54,29 +63,56 @@ func (o outcome) ready(valid bool) (metav1.ConditionStatus, mcsv1beta1.ServiceEx
 	case o.removed:
 		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonFailed,
 			"this cluster has been removed from the clusterset: ask the clusterset's admin to unset Member.spec.removed, or delete the ServiceExport"
+	case o.selector != nil:
+		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonFailed, fmt.Sprintf(
+			"namespace %s may not export: ClusterSet.spec.exportNamespaces selects namespaces with the labels (%s): ask the cluster's admin to label the namespace or to change the selector",
+			namespace, metav1.FormatLabelSelector(o.selector))
 	case o.notConnected != nil:
 		return metav1.ConditionUnknown, mcsv1beta1.ServiceExportReasonPending,
 			o.notConnected.Error() + "; exported as soon as it is back: see the condition HubConnected of ClusterSet default"
 	case errors.As(o.err, &gone):
 		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending,
 			"the hub is not connected, and a change waits to be published: see the condition HubConnected of ClusterSet default"
-	case apierrors.IsInvalid(o.err), apierrors.IsRequestEntityTooLargeError(o.err):
-		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonFailed, fmt.Sprintf("the hub refuses it: %v", o.err)
 	case o.err != nil:
-		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending,
-			fmt.Sprintf("not published on the hub yet, trying again: %v", o.err)
-	case len(o.outside) > 0 && o.published == 0:
-		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonFailed, "none of the endpoints is published: " + o.unapproved()
-	case len(o.outside) > 0:
+		return o.failure()
+	case len(o.offer.Outside) > 0 && o.offer.Endpoints == 0:
+		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending, "exported, but without endpoints: " + o.unapproved()
+	case len(o.offer.Outside) > 0:
 		return metav1.ConditionTrue, mcsv1beta1.ServiceExportReasonExported, "exported, but not all endpoints: " + o.unapproved()
 	}
 	return metav1.ConditionTrue, mcsv1beta1.ServiceExportReasonExported, "published on the hub"
 }
 
+// failure is Ready where something could not be published. Only a refusal of the content is for good: rights may come
+// back, as when a hub is restored.
+func (o outcome) failure() (metav1.ConditionStatus, mcsv1beta1.ServiceExportConditionReason, string) {
+	content := apierrors.IsInvalid(o.err) || apierrors.IsRequestEntityTooLargeError(o.err) || apierrors.IsBadRequest(o.err)
+	switch {
+	case content && !o.exported:
+		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonFailed, "the hub refuses it: " + said(o.err)
+	case content || apierrors.IsForbidden(o.err):
+		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending,
+			"not all of it is published, because the hub refuses that, trying again: " + said(o.err)
+	}
+	return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending, "not all of it is published yet, trying again: " + said(o.err)
+}
+
+// said is what the API server said, or what is at the bottom of the error: the rest may hold what changes with each try,
+// such as ports, and would make each a write of the status.
+func said(err error) string {
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) {
+		return status.Status().Message
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err.Error()
+}
+
 func (o outcome) unapproved() string {
-	named := o.outside[:min(len(o.outside), namedOutside)]
+	named := o.offer.Outside[:min(len(o.offer.Outside), namedOutside)]
 	more := ""
-	if n := len(o.outside) - len(named); n > 0 {
+	if n := len(o.offer.Outside) - len(named); n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
 	cidrs := make([]string, 0, len(o.cidrs))
@@ -104,10 +140,7 @@ func truth(b bool) metav1.ConditionStatus {
 // writeStatus writes the conditions if they differ.
 func (r *Reconciler) writeStatus(ctx context.Context, export *mcsv1beta1.ServiceExport, o outcome) error {
 	want := export.DeepCopy()
-	had := meta.FindStatusCondition(export.Status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
-	for _, c := range o.conditions(export, had) {
-		meta.SetStatusCondition(&want.Status.Conditions, c)
-	}
+	o.conditions(export, &want.Status)
 	if equality.Semantic.DeepEqual(export.Status, want.Status) {
 		return nil
 	}
