@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -29,6 +30,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
+	"github.com/tombolo-net/tombolo/controllers/dns"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
 	"github.com/tombolo-net/tombolo/controllers/export"
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
@@ -120,17 +122,16 @@ func options(c Config) ctrl.Options {
 	}
 }
 
-// CacheOptions are those of the operator's cache of its own cluster: of Secrets and GatewayNodes only those in its own
-// namespace, which is all that it may read.
+// CacheOptions are those of the operator's cache of its own cluster. Of some kinds it holds only what the operator may
+// read: Secrets and GatewayNodes in its own namespace, and what is CoreDNS's.
 func CacheOptions(namespace string) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
-	return cache.Options{
-		DefaultTransform: mcs.KeepOwnFields,
-		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Secret{}:        {Namespaces: own},
-			&v1alpha1.GatewayNode{}: {Namespaces: own},
-		},
+	some := map[client.Object]cache.ByObject{
+		&corev1.Secret{}:        {Namespaces: own},
+		&v1alpha1.GatewayNode{}: {Namespaces: own},
 	}
+	maps.Copy(some, dns.CacheObjects())
+	return cache.Options{DefaultTransform: mcs.KeepOwnFields, ByObject: some}
 }
 
 func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Config) error {
@@ -140,7 +141,8 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Conf
 	}
 	local := mgr.GetClient()
 	used := inuse.Reader{Cached: local, Direct: mgr.GetAPIReader()}
-	imports := &serviceimport.Reconciler{Client: local, Hub: h, Events: mgr.GetEventRecorder("tombolo-operator")}
+	events := mgr.GetEventRecorder("tombolo-operator")
+	imports := &serviceimport.Reconciler{Client: local, Hub: h, Events: events}
 	return errors.Join(
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
@@ -149,6 +151,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Conf
 		(&heartbeat.Reconciler{Client: local, Hub: h, Now: now}).SetUp(mgr),
 		imports.SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
+		(&dns.Reconciler{Client: local, Events: events}).SetUp(mgr),
 	)
 }
 
