@@ -69,7 +69,17 @@ func (r *Reconciler) bring(ctx context.Context, view hub.View, have, published *
 	if err != nil || !known {
 		return err
 	}
+	export, err := view.Export(ctx, cluster, owner.Namespace, owner.Name)
+	if err != nil {
+		return err
+	}
+	if export != nil && export.Spec.Type != "" { // else the hub has lost it, or it cannot be read
+		source.Ports = append([]mcsv1beta1.ServicePort{}, export.Spec.Ports...)
+	}
 	want := mcs.ImportedSlice(published, owner, source)
+	if source.Ports == nil && have != nil {
+		want.Ports = have.Ports
+	}
 	switch {
 	case have == nil:
 		return r.create(ctx, want)

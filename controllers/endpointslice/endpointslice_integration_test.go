@@ -33,7 +33,7 @@ func newEnv(t *testing.T, namespace string) (*testcluster.Env, *endpointslice.Re
 	e.Remote(t, "west", 2, "10.2.0.0/16")
 	owner := &mcsv1beta1.ServiceImport{
 		ObjectMeta: testcluster.Meta(namespace, "web"),
-		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, Ports: []mcsv1beta1.ServicePort{}},
+		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, Ports: []mcsv1beta1.ServicePort{{Name: "http", Port: 80}}},
 	}
 	owner.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 	e.Make(t, owner)
@@ -119,6 +119,30 @@ func TestImportSlice(t *testing.T) {
 	if get(t, e, "slices", name) == nil {
 		t.Error("a deleted slice was not made again")
 	}
+}
+
+// A port that the cluster exports with another number than the ServiceImport has is not served by its pods.
+func TestPortsThatTheImportHas(t *testing.T) {
+	e, r, _ := newEnv(t, "ports")
+	export, published := e.Hub.Publish(t, "west", "ports", "web", []string{"10.2.0.1"})
+	name := published[0].Name
+	served := func(want int) {
+		t.Helper()
+		e.Step(t, r, "ports", name)
+		if got := get(t, e, "ports", name); len(got.Ports) != want || len(got.Endpoints) != 1 {
+			t.Fatalf("ports %v, endpoints %v, want %d and 1", got.Ports, got.Endpoints, want)
+		}
+	}
+	served(1)
+	export.Spec.Ports[0].Port = 8000
+	if err := e.Hub.Update(t.Context(), export); err != nil {
+		t.Fatal(err)
+	}
+	served(0)
+	if err := e.Hub.Delete(t.Context(), export); err != nil { // a loss: what is known of it stays
+		t.Fatal(err)
+	}
+	served(0)
 }
 
 func TestHubLosesSlices(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -74,6 +75,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.OnChange(r.everything)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.ofCluster, predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ofExport, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&discoveryv1.EndpointSlice{}, imported)).
 		Complete(r)
 }
@@ -92,7 +94,8 @@ func importChanged() predicate.Predicate {
 		return before.UID != after.UID || mcs.Ours(before) != mcs.Ours(after) ||
 			!before.DeletionTimestamp.Equal(after.DeletionTimestamp) ||
 			!slices.Equal(before.Status.Clusters, after.Status.Clusters) ||
-			!ptr.Equal(before.Spec.TrafficDistribution, after.Spec.TrafficDistribution)
+			!ptr.Equal(before.Spec.TrafficDistribution, after.Spec.TrafficDistribution) ||
+			!equality.Semantic.DeepEqual(before.Spec.Ports, after.Spec.Ports)
 	}}
 }
 
@@ -121,6 +124,21 @@ func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcil
 		requests = append(requests, allImported(ctx, found)...)
 	}
 	return requests
+}
+
+// ofExport maps a cluster's export to its slices: whether it exposes a port as the ServiceImport has it may have changed,
+// and nothing else.
+func (r *Reconciler) ofExport(ctx context.Context, obj client.Object) []reconcile.Request {
+	view, err := r.Hub.View()
+	if err != nil {
+		return nil
+	}
+	spec := obj.(*v1alpha1.ExportedService).Spec
+	found, err := view.Slices(ctx, mcs.SourceCluster(obj.GetLabels()), spec.Namespace, spec.Name)
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "cannot list the slices of an export", "cluster", mcs.SourceCluster(obj.GetLabels()))
+	}
+	return allImported(ctx, found)
 }
 
 // ofCluster maps a RemoteCluster or Member to all slices of that cluster, and to all that there are if it is this one's,

@@ -3,6 +3,7 @@ package mcs
 import (
 	"net/netip"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,8 @@ type Source struct {
 	Own     bool               // it is the importing cluster itself
 	// SameZones: a zone of its is the importing cluster's zone of that name, if that has one.
 	SameZones bool
+	// Ports are those of the cluster's export. Nil: not known, all of a slice's ports are as the import has them.
+	Ports []mcsv1beta1.ServicePort
 }
 
 // SameZones tells whether zones of equal name are the same zone in both clusters: zone domain and region are equal, and
@@ -29,7 +32,8 @@ func SameZones(a, b v1alpha1.MemberSpec) bool {
 
 // ImportedSlice is the slice that a cluster keeps of one from the hub, beside the ServiceImport that owns it. Endpoints
 // outside the source's CIDRs are left out. Node names are kept for the importing cluster's own endpoints only:
-// elsewhere they name nothing. Hints are made for the importing cluster, and never taken over.
+// elsewhere they name nothing. Hints are made for the importing cluster, and never taken over. A port stays if the import
+// has it as the source exports it (servedPorts).
 func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImport, source Source) *discoveryv1.EndpointSlice {
 	endpoints, _ := filterEndpoints(hub.Endpoints, source.CIDRs)
 	for i := range endpoints {
@@ -53,8 +57,36 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 		},
 		AddressType: hub.AddressType,
 		Endpoints:   endpoints,
-		Ports:       hub.Ports,
+		Ports:       servedPorts(hub.Ports, &owner.Spec, source.Ports),
 	}
+}
+
+// servedPorts are the ports of a slice that the import has as the slice's cluster exports them, with one number. Of two
+// clusters' ports with one name and different numbers the import has one, and traffic for it goes only to the clusters
+// that expose it (KEP-1645, "Service Port"); by its name alone, which is all that a slice says, it would reach the other
+// cluster's pods too. Who imports a Headless Service asks its pods, on the numbers that their slices say: there all stay.
+func servedPorts(ports []discoveryv1.EndpointPort, spec *mcsv1beta1.ServiceImportSpec, exported []mcsv1beta1.ServicePort) []discoveryv1.EndpointPort {
+	if spec.Type == mcsv1beta1.Headless || exported == nil {
+		return ports
+	}
+	type number struct {
+		protocol corev1.Protocol
+		port     int32
+	}
+	imported, served := map[string]number{}, map[string]bool{}
+	for _, p := range spec.Ports {
+		imported[p.Name] = number{protocolOf(p), p.Port}
+	}
+	for _, p := range exported {
+		served[p.Name] = imported[p.Name] == number{protocolOf(p), p.Port}
+	}
+	kept := make([]discoveryv1.EndpointPort, 0, len(ports))
+	for _, p := range ports {
+		if served[ptr.Deref(p.Name, "")] {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 // SameSlice tells whether have is as it should be, so that nothing needs to be written.

@@ -66,6 +66,52 @@ func TestImportedSlice(t *testing.T) {
 	}
 }
 
+func TestServedPorts(t *testing.T) {
+	port := func(name string, number int32, protocol corev1.Protocol) mcsv1beta1.ServicePort {
+		return mcsv1beta1.ServicePort{Name: name, Port: number, Protocol: protocol}
+	}
+	all := []string{"http", "dns"}
+	imported := []mcsv1beta1.ServicePort{port("http", 80, corev1.ProtocolTCP), port("dns", 53, corev1.ProtocolUDP)}
+	for _, test := range []struct {
+		name     string
+		kind     mcsv1beta1.ServiceImportType
+		exported []mcsv1beta1.ServicePort
+		want     []string
+	}{
+		{"as imported", mcsv1beta1.ClusterSetIP, imported, all},
+		{"no protocol is TCP", mcsv1beta1.ClusterSetIP, []mcsv1beta1.ServicePort{port("http", 80, ""), imported[1]}, all},
+		{"another number", mcsv1beta1.ClusterSetIP, []mcsv1beta1.ServicePort{port("http", 8000, corev1.ProtocolTCP), imported[1]}, []string{"dns"}},
+		{"another protocol", mcsv1beta1.ClusterSetIP, []mcsv1beta1.ServicePort{imported[0], port("dns", 53, corev1.ProtocolTCP)}, []string{"http"}},
+		{"a name that the import lacks", mcsv1beta1.ClusterSetIP, []mcsv1beta1.ServicePort{port("www", 80, corev1.ProtocolTCP), imported[1]}, []string{"dns"}},
+		{"nothing as imported", mcsv1beta1.ClusterSetIP, []mcsv1beta1.ServicePort{}, nil},
+		{"not known", mcsv1beta1.ClusterSetIP, nil, all},
+		{"another number, headless", mcsv1beta1.Headless, []mcsv1beta1.ServicePort{port("http", 8000, corev1.ProtocolTCP)}, all},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			hub := localSlice("a", "IPv4", "10.2.0.1")
+			hub.Ports = nil
+			for _, name := range all {
+				hub.Ports = append(hub.Ports, discoveryv1.EndpointPort{Name: &name, Port: ptr.To[int32](8080)})
+			}
+			owner := &mcsv1beta1.ServiceImport{Spec: mcsv1beta1.ServiceImportSpec{Type: test.kind, Ports: imported}}
+			var got []string
+			for _, p := range ImportedSlice(&hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Ports: test.exported}).Ports {
+				got = append(got, *p.Name)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	unnamed := localSlice("a", "IPv4", "10.2.0.1")
+	unnamed.Ports = []discoveryv1.EndpointPort{{Port: ptr.To[int32](8080)}}
+	only := []mcsv1beta1.ServicePort{port("", 80, corev1.ProtocolTCP)}
+	owner := &mcsv1beta1.ServiceImport{Spec: mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, Ports: only}}
+	if got := ImportedSlice(&unnamed, owner, Source{Cluster: "west", Ports: only}); len(got.Ports) != 1 {
+		t.Errorf("without a name: %v", got.Ports)
+	}
+}
+
 func TestHints(t *testing.T) {
 	long := strings.Repeat("z", 60)
 	own, shared, foreign := Source{Cluster: "east", Own: true}, Source{Cluster: "west", SameZones: true}, Source{Cluster: "west"}
