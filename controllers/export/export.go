@@ -116,7 +116,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 		Cluster: view.Cluster, HubNamespace: view.Namespace,
 		CIDRs: mcs.Prefixes(member.Spec.CIDRs), EndpointsPerSlice: int(set.Spec.EndpointsPerSlice),
 	}
-	state.offer, state.cidrs = publisher.Offer(local.Items), member.Spec.CIDRs
+	state.offer = publisher.Offer(service, local.Items)
 	return publication{
 		export: mcs.ExportedServiceFor(view.Cluster, view.Namespace, service, export),
 		pack: func(have []discoveryv1.EndpointSlice) mcs.Packing {

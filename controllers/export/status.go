@@ -14,13 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
-	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
-
-// namedOutside is how many of the endpoints that are not published a message names.
-const namedOutside = 3
 
 // outcome is how an export went.
 type outcome struct {
@@ -31,7 +27,6 @@ type outcome struct {
 	exported     bool                  // the hub has the ExportedService
 	err          error
 	offer        mcs.Offer
-	cidrs        []v1alpha1.CIDR // that are approved
 	conflict     verdict
 }
 
@@ -75,10 +70,10 @@ func (o outcome) ready(namespace string, valid bool) (metav1.ConditionStatus, mc
 			"the hub is not connected, and a change waits to be published: see the condition HubConnected of ClusterSet default"
 	case o.err != nil:
 		return o.failure()
-	case len(o.offer.Outside) > 0 && o.offer.Endpoints == 0:
-		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending, "exported, but without endpoints: " + o.unapproved()
-	case len(o.offer.Outside) > 0:
-		return metav1.ConditionTrue, mcsv1beta1.ServiceExportReasonExported, "exported, but not all endpoints: " + o.unapproved()
+	case len(o.offer.Skipped) > 0 && o.offer.Endpoints == 0:
+		return metav1.ConditionFalse, mcsv1beta1.ServiceExportReasonPending, "exported, but without endpoints: " + o.skipped()
+	case len(o.offer.Skipped) > 0:
+		return metav1.ConditionTrue, mcsv1beta1.ServiceExportReasonExported, "exported, but not in full: " + o.skipped()
 	}
 	return metav1.ConditionTrue, mcsv1beta1.ServiceExportReasonExported, "published on the hub"
 }
@@ -109,18 +104,17 @@ func said(err error) string {
 	return err.Error()
 }
 
-func (o outcome) unapproved() string {
-	named := o.offer.Outside[:min(len(o.offer.Outside), namedOutside)]
-	more := ""
-	if n := len(o.offer.Outside) - len(named); n > 0 {
-		more = fmt.Sprintf(" and %d more", n)
+// skipped says what is not published, by one example for each reason.
+func (o outcome) skipped() string {
+	var texts []string
+	for _, s := range o.offer.Skipped {
+		text := s.Message
+		if s.Count > 1 {
+			text += fmt.Sprintf(" (one of %d)", s.Count)
+		}
+		texts = append(texts, text)
 	}
-	cidrs := make([]string, 0, len(o.cidrs))
-	for _, c := range o.cidrs {
-		cidrs = append(cidrs, string(c))
-	}
-	return fmt.Sprintf("%s%s lie outside this cluster's approved CIDRs (%s): ask the clusterset's admin to add theirs to Member.spec.cidrs",
-		strings.Join(named, ", "), more, strings.Join(cidrs, ", "))
+	return strings.Join(texts, "; ")
 }
 
 func condition(export *mcsv1beta1.ServiceExport, kind mcsv1beta1.ServiceExportConditionType, status metav1.ConditionStatus,

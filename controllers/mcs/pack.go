@@ -61,8 +61,8 @@ type Offer struct {
 	groups map[portGroup]*group
 	// Endpoints is how many there are, each counted once in each list of ports.
 	Endpoints int
-	// Outside are the addresses outside the approved CIDRs, which are not published: each once, in order.
-	Outside []string
+	// Skipped is what is not published, or not imported by others, one for each reason.
+	Skipped []Skipped
 }
 
 // portGroup is what all endpoints of a slice share.
@@ -96,24 +96,49 @@ func idOf(e *discoveryv1.Endpoint) endpointID {
 }
 
 // Offer returns what the local slices of a Service, whoever made them, say. An endpoint that two of them hold, as
-// happens while the cluster moves it, counts once, in its better state. Slices of host names are left out.
-func (p Publisher) Offer(local []discoveryv1.EndpointSlice) Offer {
+// happens while the cluster moves it, counts once, in its better state. Slices of host names are left out, and so is
+// what others would not import (ScreenEndpoints).
+func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSlice) Offer {
 	offer := Offer{groups: map[portGroup]*group{}}
 	sorted := byName(local)
 	for i := range sorted {
 		if !published(sorted[i].AddressType) {
 			continue
 		}
-		endpoints, outside := filterEndpoints(sorted[i].Endpoints, p.CIDRs)
-		offer.Outside = append(offer.Outside, outside...)
-		offer.add(&sorted[i], endpoints)
+		slice := sorted[i] // with the labels of a slice on the hub, as ScreenEndpoints wants it
+		slice.Labels = sliceLabels(p.Cluster, service.Name, map[string]string{v1alpha1.LabelNamespace: service.Namespace})
+		endpoints, skipped := ScreenEndpoints(&slice, p.CIDRs)
+		offer.skip(skipped...)
+		offer.add(&slice, endpoints)
 	}
-	for _, g := range offer.groups {
-		offer.Endpoints += len(g.endpoints)
-	}
-	slices.Sort(offer.Outside)
-	offer.Outside = slices.Compact(offer.Outside)
+	offer.count()
 	return offer
+}
+
+// skip counts what is skipped for one reason together, with the first message.
+func (o *Offer) skip(skipped ...Skipped) {
+	for _, s := range skipped {
+		i := slices.IndexFunc(o.Skipped, func(have Skipped) bool { return have.Reason == s.Reason })
+		if i < 0 {
+			o.Skipped = append(o.Skipped, s)
+			continue
+		}
+		o.Skipped[i].Count += s.Count
+	}
+}
+
+func (o *Offer) count() {
+	inFamily := map[discoveryv1.AddressType]int{}
+	for key, g := range o.groups {
+		o.Endpoints += len(g.endpoints)
+		inFamily[key.family] += len(g.endpoints)
+	}
+	for _, t := range slices.Sorted(maps.Keys(inFamily)) {
+		if over := inFamily[t] - MaxEndpoints; over > 0 {
+			o.skip(Skipped{SkippedTooMany, fmt.Sprintf(
+				"of %d %s endpoints other clusters import %d: spread them over several Services", inFamily[t], t, MaxEndpoints), over})
+		}
+	}
 }
 
 func published(family discoveryv1.AddressType) bool {

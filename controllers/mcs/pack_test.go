@@ -2,6 +2,7 @@ package mcs
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -127,7 +128,7 @@ func (h *fakeHub) apply(p Packing, step func() bool) bool {
 func (h *fakeHub) sync(t *testing.T, p Publisher, service *corev1.Service, local ...discoveryv1.EndpointSlice) int {
 	t.Helper()
 	before := h.writes
-	if !h.apply(p.Pack(service, p.Offer(local), h.snapshot()), func() bool { return true }) {
+	if !h.apply(p.Pack(service, p.Offer(service, local), h.snapshot()), func() bool { return true }) {
 		t.Fatal("a write was refused")
 	}
 	return h.writes - before
@@ -171,7 +172,7 @@ func TestPack(t *testing.T) {
 		service *corev1.Service
 		local   []discoveryv1.EndpointSlice
 		want    []string
-		outside []string
+		skipped []string
 	}{
 		{"no slice, an empty one for the family", service(v4), nil, []string{"0 IPv4"}, nil},
 		{"no slice, dual-stack", service(v6, v4), nil, []string{"0 IPv4", "1 IPv6"}, nil},
@@ -199,9 +200,9 @@ func TestPack(t *testing.T) {
 			[]discoveryv1.EndpointSlice{localSlice("a", "IPv6", "fd00:1::1")}, []string{"0 IPv4", "1 IPv6 :8080 fd00:1::1"}, nil,
 		},
 		{
-			"outside, duplicates once", service(v4),
+			"outside of the approved CIDRs", service(v4),
 			[]discoveryv1.EndpointSlice{localSlice("a", "IPv4", "10.9.0.2", "10.1.0.1", "10.9.0.1"), localSlice("b", "IPv4", "10.9.0.1")},
-			[]string{"0 IPv4 :8080 10.1.0.1"}, []string{"10.9.0.1", "10.9.0.2"},
+			[]string{"0 IPv4 :8080 10.1.0.1"}, []string{"UnapprovedAddress 3"},
 		},
 		{
 			"host names are not published", service(v4),
@@ -212,8 +213,12 @@ func TestPack(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h, p := &fakeHub{}, publisher(3)
 			h.want(t, h.sync(t, p, test.service, test.local...), len(test.want), test.want...)
-			if diff := cmp.Diff(test.outside, p.Offer(test.local).Outside); diff != "" {
-				t.Errorf("outside (-want +got):\n%s", diff)
+			var skipped []string
+			for _, s := range p.Offer(test.service, test.local).Skipped {
+				skipped = append(skipped, fmt.Sprintf("%s %d", s.Reason, s.Count))
+			}
+			if diff := cmp.Diff(test.skipped, skipped); diff != "" {
+				t.Errorf("skipped (-want +got):\n%s", diff)
 			}
 			if writes := h.sync(t, p, test.service, test.local...); writes != 0 {
 				t.Errorf("%d writes though nothing changed", writes)
@@ -356,7 +361,7 @@ func randomLocal(r *rand.Rand, addresses int) []discoveryv1.EndpointSlice {
 			i := r.IntN(len(local))
 			address := fmt.Sprintf("10.1.%d.%d", n/256, n%256)
 			if local[i].AddressType == discoveryv1.AddressTypeIPv6 {
-				address = fmt.Sprintf("fd00:1::%x", n)
+				address = fmt.Sprintf("fd00:1::%x", n+1) // as it is written shortest
 			}
 			local[i].Endpoints = append(local[i].Endpoints, discoveryv1.Endpoint{
 				Addresses: []string{address}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(r.IntN(2) == 0)},
@@ -429,13 +434,13 @@ func TestPackProperties(t *testing.T) {
 		for range 8 {
 			p := publisher(1 + r.IntN(6))
 			local := randomLocal(r, 1+r.IntN(40))
-			offer := p.Offer(local)
+			offer := p.Offer(s, local)
 			packing := p.Pack(s, offer, h.snapshot())
 
 			shuffled := h.snapshot()
 			r.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 			slices.Reverse(local)
-			if diff := cmp.Diff(packing, p.Pack(s, p.Offer(local), shuffled)); diff != "" {
+			if diff := cmp.Diff(packing, p.Pack(s, p.Offer(s, local), shuffled)); diff != "" {
 				t.Fatalf("seed %d: the order of the input matters (-before +after):\n%s", seed, diff)
 			}
 			if !h.apply(packing, func() bool { return true }) {
@@ -447,33 +452,32 @@ func TestPackProperties(t *testing.T) {
 			for i := range changed {
 				changed[i] = *changed[i].DeepCopy()
 			}
-			flip(r, p, changed)
+			flip(offer, changed)
 			if writes := h.sync(t, p, s, changed...); writes != 1 && len(offered(offer)) > 0 {
 				t.Fatalf("seed %d: %d writes for one endpoint", seed, writes)
 			}
-			checkPacked(t, h, p, s, p.Offer(changed))
+			checkPacked(t, h, p, s, p.Offer(s, changed))
 		}
 	}
 }
 
 // flip changes the readiness of one endpoint, wherever it is.
-func flip(r *rand.Rand, p Publisher, local []discoveryv1.EndpointSlice) {
-	offer := p.Offer(local)
-	for _, g := range offer.groups {
-		for id, e := range g.endpoints {
-			ready := !*e.Conditions.Ready
-			for i := range local {
-				if _, ports := canonicalPorts(local[i].Ports); ports != g.text {
-					continue
-				}
-				for j := range local[i].Endpoints {
-					if idOf(&local[i].Endpoints[j]) == id {
-						local[i].Endpoints[j].Conditions.Ready = &ready
-					}
+func flip(offer Offer, local []discoveryv1.EndpointSlice) {
+	for _, key := range slices.SortedFunc(maps.Keys(offer.groups), portGroup.compare) {
+		g := offer.groups[key]
+		id := slices.SortedFunc(maps.Keys(g.endpoints), endpointID.compare)[0]
+		ready := !*g.endpoints[id].Conditions.Ready
+		for i := range local {
+			if _, ports := canonicalPorts(local[i].Ports); ports != g.text {
+				continue
+			}
+			for j := range local[i].Endpoints {
+				if idOf(&local[i].Endpoints[j]) == id {
+					local[i].Endpoints[j].Conditions.Ready = &ready
 				}
 			}
-			return
 		}
+		return
 	}
 }
 
@@ -490,7 +494,7 @@ func TestPackWithStaleCache(t *testing.T) {
 			if r.IntN(3) == 0 {
 				p, local = publisher(1+r.IntN(6)), randomLocal(r, 30)
 			}
-			offer := p.Offer(local)
+			offer := p.Offer(s, local)
 			seen := history[max(0, len(history)-1-r.IntN(6))]
 			must := bothIn(h.slices, offer)
 			h.apply(p.Pack(s, offer, seen), func() bool {
@@ -505,7 +509,7 @@ func TestPackWithStaleCache(t *testing.T) {
 			})
 		}
 		h.sync(t, p, s, local...)
-		checkPacked(t, h, p, s, p.Offer(local))
+		checkPacked(t, h, p, s, p.Offer(s, local))
 	}
 }
 
