@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 type operatorOptions struct {
 	namespace     string
 	listenAddress string
+	profile       string
 	log           zap.Options
 }
 
@@ -39,6 +41,8 @@ func newOperatorCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"),
 		"namespace that the operator runs in (default $POD_NAMESPACE)")
 	cmd.Flags().StringVar(&o.listenAddress, "listen-address", ":7473", "address of /healthz, /readyz and /metrics")
+	cmd.Flags().StringVar(&o.profile, "profile-address", "",
+		"loopback address of Go's profiles, as 127.0.0.1:6060 (default none are served)")
 	flags := flag.NewFlagSet("log", flag.ContinueOnError)
 	o.log.BindFlags(flags)
 	cmd.Flags().AddGoFlagSet(flags)
@@ -53,7 +57,21 @@ func (o operatorOptions) Validate() error {
 	if wrong := validation.IsDNS1123Label(o.namespace); len(wrong) > 0 {
 		return fmt.Errorf("--namespace %q: %s", o.namespace, wrong[0])
 	}
+	if err := validateProfileAddress(o.profile); err != nil {
+		return err
+	}
 	return operator.ValidateAddress(o.listenAddress)
+}
+
+// validateProfileAddress keeps profiles, which show memory, from leaving the pod.
+func validateProfileAddress(address string) error {
+	if address == "" {
+		return nil
+	}
+	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
+		return fmt.Errorf("--profile-address %q: want an address of the loopback with a port, as 127.0.0.1:6060", address)
+	}
+	return nil
 }
 
 func (o operatorOptions) run(ctx context.Context) error {
@@ -65,7 +83,7 @@ func (o operatorOptions) run(ctx context.Context) error {
 		return fmt.Errorf("finding the cluster (run in a pod, or set KUBECONFIG): %w", err)
 	}
 	mgr, err := operator.New(ctx, operator.Config{
-		REST: config, Namespace: o.namespace, ListenAddress: o.listenAddress, Logger: logger,
+		REST: config, Namespace: o.namespace, ListenAddress: o.listenAddress, ProfileAddress: o.profile, Logger: logger,
 	})
 	if err != nil {
 		return err

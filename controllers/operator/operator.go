@@ -53,8 +53,10 @@ type Config struct {
 	REST      *rest.Config // required, of this cluster
 	Namespace string       // required, where the operator runs: ClusterSet's Secret, GatewayNodes, the leader's Lease
 	// ListenAddress is where /healthz, /readyz and /metrics are served.
-	ListenAddress string      // optional, default none
-	Logger        logr.Logger // required
+	ListenAddress string // optional, default none
+	// ProfileAddress is where Go's profiles are served, which show what is in memory.
+	ProfileAddress string      // optional, default none
+	Logger         logr.Logger // required
 	// Registry takes tombolo's own metrics; it can take those of one operator.
 	Registry prometheus.Registerer // optional, default the one that ListenAddress serves
 	// Now is this cluster's clock, which need not agree with those of others.
@@ -111,6 +113,7 @@ func options(c Config) ctrl.Options {
 		Logger:                        c.Logger,
 		Cache:                         CacheOptions(c.Namespace),
 		Metrics:                       metricsserver.Options{BindAddress: address},
+		PprofBindAddress:              c.ProfileAddress,
 		LeaderElection:                true,
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       c.Namespace,
