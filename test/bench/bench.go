@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/tombolo-net/tombolo/test/bench/figures"
 	"github.com/tombolo-net/tombolo/test/shell"
 )
 
@@ -27,7 +28,7 @@ const (
 // bench is the lab that is measured, and the figures so far.
 type bench struct {
 	shell.Shell
-	figures figures
+	figures figures.List
 
 	self       string // path of this program: nodes see the host's files
 	api        map[string]client.Client
@@ -104,17 +105,21 @@ func (b *bench) run(ctx context.Context, only []string) error {
 	}
 	var errs error
 	for _, m := range b.measurements() {
-		if len(only) > 0 && !slices.Contains(only, m.key) {
-			continue
+		if len(only) == 0 || slices.Contains(only, m.key) {
+			errs = errors.Join(errs, m.run(ctx))
 		}
-		start := time.Now()
-		fmt.Fprintf(os.Stderr, "measuring %s\n", m.name)
-		if err := m.measure(ctx); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("measuring %s: %w", m.name, err))
-			fmt.Fprintf(os.Stderr, "  failed after %s: %v\n", time.Since(start).Round(time.Second), err)
-			continue
-		}
-		fmt.Fprintf(os.Stderr, "  done in %s\n", time.Since(start).Round(time.Second))
 	}
 	return errs
+}
+
+// run says on standard error what is measured, and how it went.
+func (m measurement) run(ctx context.Context) error {
+	start := time.Now()
+	fmt.Fprintf(os.Stderr, "measuring %s\n", m.name)
+	if err := m.measure(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "  failed after %s: %v\n", time.Since(start).Round(time.Second), err)
+		return fmt.Errorf("measuring %s: %w", m.name, err)
+	}
+	fmt.Fprintf(os.Stderr, "  done in %s\n", time.Since(start).Round(time.Second))
+	return nil
 }

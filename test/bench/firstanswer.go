@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
 const firstAnswerSamples = 20
@@ -47,8 +49,8 @@ func (b *bench) firstAnswers(ctx context.Context) error {
 		}
 		took = append(took, d)
 	}
-	b.figures.add("first_answer_p50_ms", milliseconds(quantile(took, 0.5)), "ms")
-	b.figures.add("first_answer_p99_ms", milliseconds(quantile(took, 0.99)), "ms")
+	b.figures.Add("first_answer_p50_ms", figures.Milliseconds(figures.Quantile(took, 0.5)), "ms")
+	b.figures.Add("first_answer_p99_ms", figures.Milliseconds(figures.Quantile(took, 0.99)), "ms")
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
 const (
@@ -45,7 +46,7 @@ func (b *bench) program(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("running the measurement in a kernel: %w: %s", err, out)
 	}
-	var f figures
+	var f figures.List
 	if err := json.Unmarshal(out, &f); err != nil {
 		return fmt.Errorf("parsing %q: %w", out, err)
 	}
@@ -54,7 +55,7 @@ func (b *bench) program(ctx context.Context) error {
 }
 
 // program fills the kernel's table and changes one endpoint of one service at a time, each as the agent does it.
-func program(ctx context.Context) (figures, error) {
+func program(ctx context.Context) (figures.List, error) {
 	scope := ipvs.Scope{VIPs: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}, Wanted: manyServices()}
 	var table ipvs.Table
 	defer table.Close()
@@ -62,8 +63,8 @@ func program(ctx context.Context) (figures, error) {
 	if _, err := table.Sync(ctx, scope); err != nil {
 		return nil, err
 	}
-	var f figures
-	f.add("program_1000_vips_s", time.Since(start).Seconds(), "s")
+	var f figures.List
+	f.Add("program_1000_vips_s", time.Since(start).Seconds(), "s")
 	var took []time.Duration
 	for _, key := range scope.Wanted.Keys()[:programChanges] {
 		service := scope.Wanted.Services[key]
@@ -75,16 +76,16 @@ func program(ctx context.Context) (figures, error) {
 		}
 		took = append(took, time.Since(start))
 	}
-	f.add("change_one_of_1000_vips_ms", milliseconds(quantile(took, 0.5)), "ms")
-	f.add("change_one_of_1000_vips_p99_ms", milliseconds(quantile(took, 0.99)), "ms")
+	f.Add("change_one_of_1000_vips_ms", figures.Milliseconds(figures.Quantile(took, 0.5)), "ms")
+	f.Add("change_one_of_1000_vips_p99_ms", figures.Milliseconds(figures.Quantile(took, 0.99)), "ms")
 	start = time.Now()
 	result, err := table.Repair(ctx, scope, programServices/30)
 	if err != nil || !result.Change.Empty() {
 		return nil, fmt.Errorf("the table is not as it was programmed: %d operations: %w", len(result.Change.Operations), err)
 	}
-	f.add("check_1000_vips_ms", milliseconds(time.Since(start)), "ms")
+	f.Add("check_1000_vips_ms", figures.Milliseconds(time.Since(start)), "ms")
 	resident, err := residentBytes()
-	f.add("program_1000_vips_rss_mb", resident/1e6, "MB")
+	f.Add("program_1000_vips_rss_mb", resident/1e6, "MB")
 	return f, err
 }
 

@@ -16,6 +16,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
 const propagationSamples = 100
@@ -59,8 +61,8 @@ func (b *bench) propagation(ctx context.Context) error {
 		}
 		added = append(added, took)
 	}
-	b.figures.add("propagation_p50_ms", milliseconds(quantile(added, 0.5)), "ms")
-	b.figures.add("propagation_p99_ms", milliseconds(quantile(added, 0.99)), "ms")
+	b.figures.Add("propagation_p50_ms", figures.Milliseconds(figures.Quantile(added, 0.5)), "ms")
+	b.figures.Add("propagation_p99_ms", figures.Milliseconds(figures.Quantile(added, 0.99)), "ms")
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/tombolo-net/tombolo/test/bench/figures"
 	"github.com/tombolo-net/tombolo/test/shell"
 )
 
@@ -81,12 +82,12 @@ func (b *bench) compare(ctx context.Context, what, unit string, measure func(con
 		overHand = append(overHand, round[0]/round[2])
 		podOverHand = append(podOverHand, round[1]/round[2])
 	}
-	b.figures.add("vip_over_tunnel_"+what+"_ratio", quantile(overHand, 0.5), "ratio")
-	b.figures.add("vip_over_pod_"+what+"_ratio", quantile(overPod, 0.5), "ratio")
-	b.figures.add("pod_over_tunnel_"+what+"_ratio", quantile(podOverHand, 0.5), "ratio")
-	b.figures.add("vip_"+what, quantile(values[0], 0.5), unit)
-	b.figures.add("pod_"+what, quantile(values[1], 0.5), unit)
-	b.figures.add("tunnel_"+what, quantile(values[2], 0.5), unit)
+	b.figures.Add("vip_over_tunnel_"+what+"_ratio", figures.Quantile(overHand, 0.5), "ratio")
+	b.figures.Add("vip_over_pod_"+what+"_ratio", figures.Quantile(overPod, 0.5), "ratio")
+	b.figures.Add("pod_over_tunnel_"+what+"_ratio", figures.Quantile(podOverHand, 0.5), "ratio")
+	b.figures.Add("vip_"+what, figures.Quantile(values[0], 0.5), unit)
+	b.figures.Add("pod_"+what, figures.Quantile(values[1], 0.5), unit)
+	b.figures.Add("tunnel_"+what, figures.Quantile(values[2], 0.5), unit)
 	return nil
 }
 

@@ -1,0 +1,194 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/lab/controlplane"
+)
+
+// stopTimeout is how long the operator may take to end.
+const stopTimeout = 15 * time.Second
+
+// process is the operator of the measured member: the real binary, alone in its process.
+type process struct {
+	cmd      *exec.Cmd
+	profiles string // where it serves them, host:port
+	done     chan error
+}
+
+// startOperator starts the binary with the identity and the rights that its manifests give it.
+func startOperator(ctx context.Context, binary string, cluster *controlplane.Cluster, dir string) (*process, error) {
+	kubeconfig, err := operatorKubeconfig(cluster, dir)
+	if err != nil {
+		return nil, err
+	}
+	addresses, err := freeAddresses(2)
+	if err != nil {
+		return nil, err
+	}
+	logs, err := os.Create(filepath.Join(dir, "operator.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer logs.Close() // the process has it then
+	cmd := exec.CommandContext(ctx, binary, "operator", "--namespace", v1alpha1.DefaultNamespace,
+		"--listen-address", addresses[0], "--profile-address", addresses[1])
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	cmd.Stdout, cmd.Stderr = logs, logs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p := &process{cmd: cmd, profiles: addresses[1], done: make(chan error, 1)}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // Pdeathsig is bound to the thread that forked
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.done <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("starting the operator: %w", err)
+	}
+	return p, nil
+}
+
+// stop asks the operator to end, and waits.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(stopTimeout):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// waitProfiles waits until the operator serves its profiles.
+func (p *process) waitProfiles(ctx context.Context) error {
+	return await(ctx, stopTimeout, func() (bool, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.profiles)
+		if err != nil {
+			return false, nil //nolint:nilerr // it has not begun yet
+		}
+		return true, conn.Close()
+	})
+}
+
+// saveProfile writes one of the operator's profiles to a file; "heap?gc=1" is what is in use.
+func (p *process) saveProfile(ctx context.Context, profile, file string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.profiles+"/debug/pprof/"+profile, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("taking profile %s of the operator: %w", profile, err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		return fmt.Errorf("taking profile %s of the operator: %s: %w", profile, response.Status, err)
+	}
+	return os.WriteFile(file, data, 0o644)
+}
+
+// freeAddresses are ports of the loopback that nobody listens on at this moment.
+func freeAddresses(n int) ([]string, error) {
+	var all []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // not before all are chosen
+		all = append(all, l.Addr().String())
+	}
+	return all, nil
+}
+
+// operatorKubeconfig is the administrator's, in the name of the operator's ServiceAccount.
+func operatorKubeconfig(cluster *controlplane.Cluster, dir string) (string, error) {
+	config, err := clientcmd.LoadFromFile(cluster.Kubeconfig())
+	if err != nil {
+		return "", err
+	}
+	for _, user := range config.AuthInfos {
+		user.Impersonate = fmt.Sprintf("system:serviceaccount:%s:tombolo-operator", v1alpha1.DefaultNamespace)
+		user.ImpersonateGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + v1alpha1.DefaultNamespace, "system:authenticated"}
+	}
+	path := filepath.Join(dir, "operator.kubeconfig")
+	return path, clientcmd.WriteToFile(*config, path)
+}
+
+// memory is how much of the operator is in memory now, and was at most, in bytes (proc(5), status).
+func (p *process) memory() (now, peak float64, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	return parseMemory(data)
+}
+
+func parseMemory(status []byte) (now, peak float64, err error) {
+	found := map[string]float64{}
+	for line := range strings.Lines(string(status)) {
+		key, value, _ := strings.Cut(line, ":")
+		if key != "VmRSS" && key != "VmHWM" {
+			continue
+		}
+		kilobytes, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("parsing %q: %w", line, err)
+		}
+		found[key] = kilobytes * 1024
+	}
+	if len(found) != 2 {
+		return 0, 0, fmt.Errorf("no VmRSS and VmHWM in %q", status)
+	}
+	return found["VmRSS"], found["VmHWM"], nil
+}
+
+// cpu is how long the operator has computed so far.
+func (p *process) cpu() (time.Duration, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	return parseCPU(data)
+}
+
+// tick is the unit of times in /proc on every Linux architecture that Go runs on (USER_HZ).
+const tick = 10 * time.Millisecond
+
+// parseCPU adds utime and stime (proc(5), stat: fields 14 and 15; field 2 is a name in brackets that may hold spaces).
+func parseCPU(stat []byte) (time.Duration, error) {
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("parsing %q: too few fields", stat)
+	}
+	var total time.Duration
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("parsing %q: %w", stat, err)
+		}
+		total += time.Duration(n) * tick
+	}
+	return total, nil
+}

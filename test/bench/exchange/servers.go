@@ -1,0 +1,188 @@
+package exchange
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/operator"
+	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/test/lab/controlplane"
+	"github.com/tombolo-net/tombolo/test/shell"
+)
+
+const (
+	setID = "demo" // as the manifest of the hub's namespace has it
+	// The API servers.
+	hubName, crowdName = "hub", "crowd"
+	// measured is the cluster ID of the member that is measured, and the name of its API server.
+	measured = "measured"
+	// secretName is the Secret with a member's access to the hub.
+	secretName = "tombolo-hub"
+	// startTimeout is how long the API servers may take to start, and to take the manifests.
+	startTimeout = 3 * time.Minute
+	// writers are how many requests at a time fill an API server.
+	writers = 16
+)
+
+// servers are the API servers of the hub, of the measured member and of the crowd, with the manifests that they need.
+type servers struct {
+	*controlplane.ControlPlane
+	root string // of the tree: manifests, and bin/ with the operator
+	api  map[string]client.Client
+}
+
+// startServers starts a hub's API server and one for each of the others.
+func startServers(ctx context.Context, others ...string) (*servers, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	config := controlplane.Config{Clusters: []controlplane.ClusterConfig{{Name: hubName, Controllers: controlplane.HubControllers()}}}
+	for _, name := range others {
+		config.Clusters = append(config.Clusters, controlplane.ClusterConfig{Name: name})
+	}
+	cp, err := controlplane.Start(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	s := &servers{ControlPlane: cp, root: filepath.Dir(filepath.Dir(self)), api: map[string]client.Client{}}
+	for _, c := range cp.Clusters() {
+		folder := "default"
+		if c.Name() == hubName {
+			folder = "hub"
+		}
+		if err = s.apply(ctx, c, folder); err != nil {
+			break
+		}
+		if s.api[c.Name()], err = client.New(unlimited(c), client.Options{Scheme: operator.NewScheme()}); err != nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, cp.Stop())
+	}
+	return s, nil
+}
+
+// unlimited is the administrator's access without a limit of its own.
+func unlimited(c *controlplane.Cluster) *rest.Config {
+	config := c.RESTConfig()
+	config.QPS = -1
+	return config
+}
+
+// apply applies a folder of config, as a user does.
+func (s *servers) apply(ctx context.Context, c *controlplane.Cluster, folder string) error {
+	bin := os.Getenv("TOMBOLO_TESTBIN")
+	if bin == "" {
+		var err error
+		if bin, err = testbin.Dir(); err != nil {
+			return err
+		}
+	}
+	_, err := shell.Run(ctx, "", filepath.Join(bin, "kubectl"), "--kubeconfig", c.Kubeconfig(), "apply", "-k", filepath.Join(s.root, "config", folder))
+	return err
+}
+
+// createAll creates objects in an API server, many at a time, in no order.
+func (s *servers) createAll(ctx context.Context, server string, objects []client.Object) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	for _, o := range objects {
+		g.Go(func() error {
+			if err := s.api[server].Create(ctx, o); err != nil {
+				return fmt.Errorf("creating %T %s in %s: %w", o, client.ObjectKeyFromObject(o), server, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// approve makes the member on the hub, with its identity, as docs/install.md says.
+func (s *servers) approve(ctx context.Context, m member) error {
+	account := v1alpha1.MemberServiceAccount(m.id)
+	meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultHubNamespace, Name: account}
+	token := &corev1.Secret{ObjectMeta: *meta.DeepCopy(), Type: corev1.SecretTypeServiceAccountToken}
+	token.Annotations = map[string]string{corev1.ServiceAccountNameKey: account}
+	for _, o := range []client.Object{
+		m.onHub(),
+		&corev1.ServiceAccount{ObjectMeta: *meta.DeepCopy()},
+		&rbacv1.RoleBinding{
+			ObjectMeta: *meta.DeepCopy(),
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "tombolo-member"},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: meta.Namespace, Name: account}},
+		},
+		token,
+	} {
+		if err := s.api[hubName].Create(ctx, o); err != nil {
+			return fmt.Errorf("approving member %s: %w", m.id, err)
+		}
+	}
+	return nil
+}
+
+// access waits for the token of a member that was approved, and returns its Secret as the member has it.
+func (s *servers) access(ctx context.Context, m member) (*corev1.Secret, error) {
+	account := v1alpha1.MemberServiceAccount(m.id)
+	made := &corev1.Secret{}
+	err := await(ctx, time.Minute, func() (bool, error) {
+		err := s.api[hubName].Get(ctx, client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: account}, made)
+		return len(made.Data[corev1.ServiceAccountTokenKey]) > 0, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the token of %s: %w", account, err)
+	}
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: secretName}, Data: made.Data}, nil
+}
+
+// await asks again and again until check says yes or fails.
+func await(ctx context.Context, timeout time.Duration, check func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not within %v", timeout))
+	defer cancel()
+	for {
+		if done, err := check(); done || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// join makes the measured cluster a member that reaches the hub at that URL.
+func (s *servers) join(ctx context.Context, m member, hubURL string) error {
+	secret, err := s.access(ctx, m)
+	if err != nil {
+		return err
+	}
+	for _, o := range []client.Object{secret, m.clusterSet(hubURL)} {
+		if err := s.api[measured].Create(ctx, o); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("joining: %w", err)
+		}
+	}
+	return nil
+}
+
+// address of an API server, host:port.
+func (s *servers) address(name string) string {
+	return strings.TrimPrefix(s.Cluster(name).RESTConfig().Host, "https://")
+}
