@@ -26,9 +26,10 @@ var clusters = testcluster.Clusters{}
 func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
 
 // events collects what is reported.
-type events struct{ reasons, notes []string }
+type events struct{ of, reasons, notes []string }
 
-func (e *events) Eventf(_, _ runtime.Object, _, reason, _, note string, args ...any) {
+func (e *events) Eventf(regarding, _ runtime.Object, _, reason, _, note string, args ...any) {
+	e.of = append(e.of, client.ObjectKeyFromObject(regarding.(client.Object)).String())
 	e.reasons = append(e.reasons, reason)
 	for _, a := range args {
 		if s, ok := a.(interface{ String() string }); ok {
@@ -154,21 +155,6 @@ func TestImportHeadless(t *testing.T) {
 	got := get(t, e, "headless", "db")
 	if got == nil || len(got.Spec.IPs) != 0 || len(got.Spec.IPFamilies) != 1 || got.Spec.Type != mcsv1beta1.Headless {
 		t.Errorf("imported %+v", got)
-	}
-}
-
-func TestImportLeavesOthersAlone(t *testing.T) {
-	e, r, _ := newEnv(t, "others")
-	west(t, e)
-	e.Hub.Publish(t, "west", "others", "web")
-	foreign := &mcsv1beta1.ServiceImport{
-		ObjectMeta: testcluster.Meta("others", "web"),
-		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.Headless, Ports: []mcsv1beta1.ServicePort{}},
-	}
-	e.Make(t, foreign)
-	e.Step(t, r, "others", "web")
-	if got := get(t, e, "others", "web"); got.ResourceVersion != foreign.ResourceVersion {
-		t.Errorf("somebody else's ServiceImport was changed: %+v", got)
 	}
 }
 
