@@ -29,6 +29,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/about"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
 	"github.com/tombolo-net/tombolo/controllers/dns"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
@@ -126,7 +127,7 @@ func options(c Config) ctrl.Options {
 }
 
 // CacheOptions are those of the operator's cache of its own cluster. Of some kinds it holds only what the operator may
-// read: Secrets and GatewayNodes in its own namespace, and what is CoreDNS's.
+// read: Secrets and GatewayNodes in its own namespace, what is CoreDNS's, and the About API's CRD.
 func CacheOptions(namespace string) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
 	some := map[client.Object]cache.ByObject{
@@ -134,6 +135,7 @@ func CacheOptions(namespace string) cache.Options {
 		&v1alpha1.GatewayNode{}: {Namespaces: own},
 	}
 	maps.Copy(some, dns.CacheObjects())
+	maps.Copy(some, about.CacheObjects())
 	return cache.Options{DefaultTransform: mcs.KeepOwnFields, ByObject: some}
 }
 
@@ -155,6 +157,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Conf
 		imports.SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
 		(&dns.Reconciler{Client: local, Events: events}).SetUp(mgr),
+		(&about.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 	)
 }
 
