@@ -25,10 +25,10 @@ const (
 	// LabelManagedBy, with value ManagedBy, is on every ServiceImport that tombolo writes: one without it belongs to
 	// somebody else and is never touched.
 	LabelManagedBy = "clusterset.tombolo.dev/managed-by"
-	// AnnotationExportsCount and AnnotationExportsDigest on a member's Lease say how many ExportedServices it has on
+	// AnnotationPublishedCount and AnnotationPublishedDigest on a member's Lease say how many ExportedServices and GatewayNodes it has on
 	// the hub, and a digest of their names.
-	AnnotationExportsCount  = "clusterset.tombolo.dev/exports-count"
-	AnnotationExportsDigest = "clusterset.tombolo.dev/exports-digest"
+	AnnotationPublishedCount  = "clusterset.tombolo.dev/published-count"
+	AnnotationPublishedDigest = "clusterset.tombolo.dev/published-digest"
 	// AnnotationCorefile on CoreDNS's ConfigMap says what tombolo added to its Corefile, so that just that can be taken
 	// away again.
 	AnnotationCorefile = "clusterset.tombolo.dev/corefile-additions"

@@ -18,8 +18,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -41,9 +43,10 @@ const (
 
 // Reconciler renews the Lease. There is one request, so never two reconciles at a time.
 type Reconciler struct {
-	Client client.Client // required, of this cluster, cached
-	Hub    *hub.Hub      // required
-	Now    func() time.Time
+	Client    client.Client    // required, of this cluster, cached
+	Hub       *hub.Hub         // required
+	Namespace string           // required, the operator's
+	Now       func() time.Time // required
 }
 
 // SetUp adds the controller to the manager.
@@ -53,8 +56,12 @@ func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
 		WithOptions(retry.Options(1)).
 		Watches(&mcsv1beta1.ServiceExport{}, handler.EnqueueRequestsFromMapFunc(
 			func(context.Context, client.Object) []reconcile.Request { return theRequest() })).
+		Watches(&v1alpha1.GatewayNode{}, handler.EnqueueRequestsFromMapFunc(
+			func(context.Context, client.Object) []reconcile.Request { return theRequest() }),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.OnChange(func(context.Context) []reconcile.Request { return theRequest() })).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ifOurs)).
+		WatchesRawSource(r.Hub.Watch(&v1alpha1.GatewayNode{}, r.ifOurs, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&coordinationv1.Lease{}, r.ifOurs)).
 		Complete(r)
 }
@@ -95,18 +102,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{RequeueAfter: renewal}, nil
 }
 
-// annotations are those of what this cluster means to export and of what it has on the hub: an export is in the Lease
+// annotations are those of what this cluster means to publish and of what it has on the hub: an export is in the Lease
 // before others can miss it, and until it is gone from the hub. So the Lease never confirms what the hub has lost.
 func (r *Reconciler) annotations(ctx context.Context, view hub.View) (map[string]string, error) {
 	meant, err := r.meant(ctx, view.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	there, err := view.ExportNames(ctx, view.Cluster)
+	gateways, err := r.gateways(ctx, view.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	all := append(meant, there...)
+	there, err := view.Names(ctx, view.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Concat(meant, gateways, there)
 	slices.Sort(all)
 	return mcs.HeartbeatAnnotations(slices.Compact(all)), nil
 }
@@ -133,6 +144,21 @@ func (r *Reconciler) meant(ctx context.Context, cluster v1alpha1.ClusterID) ([]s
 	return names, nil
 }
 
+// gateways are the names on the hub of this cluster's GatewayNodes, those with a lane: the others are not published.
+func (r *Reconciler) gateways(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
+	nodes := &v1alpha1.GatewayNodeList{}
+	if err := r.Client.List(ctx, nodes, client.InNamespace(r.Namespace)); err != nil {
+		return nil, fmt.Errorf("listing GatewayNodes: %w", err)
+	}
+	var names []string
+	for i := range nodes.Items {
+		if node := &nodes.Items[i]; node.DeletionTimestamp == nil && node.Status.Lane != nil {
+			names = append(names, v1alpha1.HubName(cluster, node.Namespace, node.Name))
+		}
+	}
+	return names, nil
+}
+
 func refused(export *mcsv1beta1.ServiceExport) bool {
 	ready := meta.FindStatusCondition(export.Status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
 	return ready != nil && ready.Reason == string(mcsv1beta1.ServiceExportReasonFailed)
@@ -154,7 +180,7 @@ func due(have *coordinationv1.Lease, annotations map[string]string, now time.Tim
 }
 
 func count(annotations map[string]string) int {
-	n, err := strconv.Atoi(annotations[v1alpha1.AnnotationExportsCount])
+	n, err := strconv.Atoi(annotations[v1alpha1.AnnotationPublishedCount])
 	if err != nil {
 		return -1
 	}
@@ -163,7 +189,7 @@ func count(annotations map[string]string) int {
 
 func ours(annotations map[string]string) map[string]string {
 	picked := map[string]string{}
-	for _, key := range []string{v1alpha1.AnnotationExportsCount, v1alpha1.AnnotationExportsDigest} {
+	for _, key := range []string{v1alpha1.AnnotationPublishedCount, v1alpha1.AnnotationPublishedDigest} {
 		if value, ok := annotations[key]; ok {
 			picked[key] = value
 		}

@@ -35,7 +35,7 @@ func TestHeartbeat(t *testing.T) {
 	e := testcluster.NewEnv(t, c, c, nil)
 	e.MakeNamespace(t, "shop", nil)
 	now := time.Now()
-	r := &heartbeat.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Now: func() time.Time { return now }}
+	r := &heartbeat.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace, Now: func() time.Time { return now }}
 	wait := e.Step(t, r, "", "").RequeueAfter
 	first := lease(t, e)
 	if wait <= 0 || !mcs.HeartbeatConfirms(first.Annotations, nil) {

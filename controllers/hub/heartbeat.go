@@ -74,8 +74,8 @@ func (h *heartbeats) byLease() map[client.Object]cache.ByObject {
 	}
 }
 
-// Confirms tells whether the cluster itself says that it exports just what the hub shows of it: by its heartbeat, which
-// was renewed while we listened.
+// Confirms tells whether the cluster itself says that it publishes just what the hub shows of it: by its heartbeat, which
+// was renewed while we listened. Of EndpointSlices it does not speak.
 func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID) (bool, error) {
 	if !v.Authoritative {
 		return false, nil
@@ -84,8 +84,22 @@ func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID) (bool, e
 	if err != nil || lease == nil || !v.heartbeats.live(cluster, lease) {
 		return false, err
 	}
-	names, err := v.ExportNames(ctx, cluster)
+	names, err := v.Names(ctx, cluster)
 	return err == nil && mcs.HeartbeatConfirms(lease.Annotations, names), err
+}
+
+// Names returns the names, on the hub, of all of the cluster's that its heartbeat speaks of: ExportedServices and
+// GatewayNodes.
+func (v View) Names(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
+	names, err := v.ExportNames(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	gateways, err := v.Gateways(ctx, cluster)
+	for i := range gateways {
+		names = append(names, gateways[i].Name)
+	}
+	return names, err
 }
 
 // OnHeartbeat returns a source of requests for a controller: those that requests maps a cluster's Lease to, whenever it
@@ -112,7 +126,7 @@ func (n *heartbeatNews) is(obj client.Object) bool {
 		delete(n.told, cluster)
 		return false
 	}
-	says := lease.Annotations[v1alpha1.AnnotationExportsCount] + " " + lease.Annotations[v1alpha1.AnnotationExportsDigest]
+	says := lease.Annotations[v1alpha1.AnnotationPublishedCount] + " " + lease.Annotations[v1alpha1.AnnotationPublishedDigest]
 	before, known := n.told[cluster]
 	n.told[cluster] = says
 	return !known || before != says

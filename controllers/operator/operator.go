@@ -153,7 +153,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Conf
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(mgr),
 		(&export.Reconciler{Client: local, Hub: h}).SetUp(mgr),
-		(&heartbeat.Reconciler{Client: local, Hub: h, Now: now}).SetUp(mgr),
+		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(mgr),
 		imports.SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
 		(&dns.Reconciler{Client: local, Events: events}).SetUp(mgr),

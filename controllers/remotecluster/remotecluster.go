@@ -128,6 +128,13 @@ func wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *
 		return wish{}, err
 	}
 	gateways, wrong := mcs.RemoteGateways(nodes, tunnelBlocks(set, spec.Index))
+	confirmed, err := view.Confirms(ctx, v1alpha1.ClusterID(member.Name))
+	if err != nil {
+		return wish{}, err
+	}
+	if !confirmed && have != nil { // what the hub does not show may be its loss, and a tunnel that works is not taken down
+		gateways = mcs.KeepGateways(gateways, have.Spec.Gateways)
+	}
 	spec.Gateways = gateways
 	if refusal == nil {
 		refusal = wrong

@@ -35,10 +35,11 @@ func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
 		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return r.all(ctx, nil) })).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.all, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.GatewayNode{}, source)).
+		WatchesRawSource(r.Hub.OnHeartbeat(source)).
 		Complete(r)
 }
 
-// source maps a GatewayNode on the hub to its cluster.
+// source maps a GatewayNode or a Lease on the hub to its cluster.
 func source(_ context.Context, obj client.Object) []reconcile.Request {
 	return []reconcile.Request{request(string(mcs.SourceCluster(obj.GetLabels())))}
 }

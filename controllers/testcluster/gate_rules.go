@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,7 +30,7 @@ func answer(code int, message string) http.Handler {
 	reasons := map[int]metav1.StatusReason{
 		http.StatusUnauthorized: metav1.StatusReasonUnauthorized, http.StatusForbidden: metav1.StatusReasonForbidden,
 		http.StatusTooManyRequests: metav1.StatusReasonTooManyRequests, http.StatusInternalServerError: metav1.StatusReasonInternalError,
-		http.StatusUnprocessableEntity: metav1.StatusReasonInvalid,
+		http.StatusUnprocessableEntity: metav1.StatusReasonInvalid, http.StatusGone: metav1.StatusReasonExpired,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -41,25 +42,39 @@ func answer(code int, message string) http.Handler {
 	})
 }
 
-// Lists makes lists of these resources hold what keep returns of the items that there are. Watches that begin with a
-// list are refused, so that all who want one ask for it; others pass.
-func Lists(keep func(items []json.RawMessage) []json.RawMessage, resources ...string) Rule {
+// relist makes who watches these resources ask for lists: a watch that begins with a list is refused, one that goes on
+// is out of date until the list has been told. It returns the handler for lists, or nil for what passes.
+func relist(told *sync.Map, r Request, next, list http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		_, done := told.Load(r.Resource)
+		switch {
+		case r.Verb == "list":
+			list.ServeHTTP(w, q)
+			told.Store(r.Resource, true)
+		case q.URL.Query().Get("sendInitialEvents") != "":
+			answer(http.StatusUnprocessableEntity, "ask for a list").ServeHTTP(w, q)
+		case done:
+			next.ServeHTTP(w, q)
+		default:
+			answer(http.StatusGone, "too old").ServeHTTP(w, q)
+		}
+	})
+}
+
+// Lists makes lists of these resources hold what keep returns of the items that there are, and who watches them ask for
+// a list once more; told counts the lists.
+func Lists(told *atomic.Int32, keep func(items []json.RawMessage) []json.RawMessage, resources ...string) Rule {
+	var lists sync.Map
 	return func(r Request, next http.Handler) http.Handler {
 		if !slices.Contains(resources, r.Resource) || (r.Verb != "list" && r.Verb != "watch") {
 			return nil
 		}
-		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-			switch {
-			case q.URL.Query().Get("sendInitialEvents") != "":
-				answer(http.StatusUnprocessableEntity, "ask for a list").ServeHTTP(w, q)
-			case r.Verb == "watch":
-				next.ServeHTTP(w, q)
-			default:
-				q.Header.Set("Accept", "application/json")
-				q.Header.Del("Accept-Encoding")
-				rewriteList(w, q, next, keep)
-			}
-		})
+		return relist(&lists, r, next, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			q.Header.Set("Accept", "application/json")
+			q.Header.Del("Accept-Encoding")
+			rewriteList(w, q, next, keep)
+			told.Add(1)
+		}))
 	}
 }
 
@@ -84,19 +99,30 @@ func rewriteList(w http.ResponseWriter, q *http.Request, next http.Handler, keep
 	_, _ = w.Write(body) // as above
 }
 
-// None keeps nothing of a list, Half every other item.
+// All keeps a list as it is.
+func All(items []json.RawMessage) []json.RawMessage { return items }
+
+// None keeps nothing of a list.
 func None([]json.RawMessage) []json.RawMessage { return nil }
 
 // Half keeps the first half of a list, rounded down.
 func Half(items []json.RawMessage) []json.RawMessage { return items[:len(items)/2] }
 
-// EndMidList ends each list and each watch of these resources after so many bytes of its answer, and counts how often.
+// SecondHalf keeps what Half leaves out.
+func SecondHalf(items []json.RawMessage) []json.RawMessage { return items[len(items)/2:] }
+
+// EndMidList ends each list of these resources, and each watch that begins with one, after so many bytes of its answer,
+// and counts how often; who watches has to list again.
 func EndMidList(after int, ended *atomic.Int32, resources ...string) Rule {
 	return func(r Request, next http.Handler) http.Handler {
 		if !slices.Contains(resources, r.Resource) || (r.Verb != "list" && r.Verb != "watch") {
 			return nil
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			if r.Verb == "watch" && q.URL.Query().Get("sendInitialEvents") == "" {
+				answer(http.StatusGone, "too old").ServeHTTP(w, q)
+				return
+			}
 			next.ServeHTTP(&shortWriter{ResponseWriter: w, left: after, ended: ended}, q)
 		})
 	}
