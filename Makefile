@@ -69,7 +69,16 @@ test-e2e: build testbin ## the lab itself, and the demo's steps on two clusters,
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
 	@$(STEP) "e2e tests" "usually 3 minutes" \
-		bin/lab run --install -- go test -tags e2e -count=1 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab)
+		bin/lab run --install -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab)
+
+# How many clusters the next one has: 2, or 3 with the context north.
+CLUSTERS ?= 2
+
+.PHONY: conformance
+conformance: build testbin ## the suite of kubernetes-sigs/mcs-api: make conformance SUITE=its-clone CLUSTERS=3
+	@test -d "$(SUITE)/conformance" || { echo "SUITE=$(SUITE) holds no conformance: git clone https://github.com/kubernetes-sigs/mcs-api, then make conformance SUITE=mcs-api"; exit 2; }
+	bin/lab run --install --clusters $(CLUSTERS) -- bash -c 'go -C "$(SUITE)/conformance" test -count=1 -timeout 2h . -args \
+		-contexts "$$(kubectl config get-contexts --output name | grep -vx hub | paste -sd,)" -ginkgo.v'
 
 .PHONY: lint
 lint: ## golangci-lint, pinned in hack/tools (its first build takes minutes)
@@ -81,9 +90,10 @@ verify: ## that what is generated fits the code
 	@hack/generate.sh --check
 
 .PHONY: bench
-bench: build testbin ## measure on two clusters; prints a table and writes dist/bench.json
+bench: build testbin ## measure 50 members on one hub, then two clusters; prints a table and writes dist/bench.json
 	@mkdir -p dist
-	bin/lab run --install -- bin/bench
+	bin/bench --only exchange
+	bin/lab run --install -- bin/bench --keep
 
 ##@ Other
 

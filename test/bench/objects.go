@@ -38,7 +38,7 @@ func (b *bench) prepare(ctx context.Context) error {
 		if _, err := b.Kubectl(ctx, cluster, "--namespace", namespace, "wait", "--for=condition=Ready", "pod/"+pod, "--timeout=120s"); err != nil {
 			return err
 		}
-		if _, err := demo.ConfigureDNS(ctx, b.Shell, cluster); err != nil {
+		if _, err := demo.DNSReady(ctx, b.Shell, cluster); err != nil {
 			return err
 		}
 	}

@@ -90,5 +90,5 @@ func newMember(m member, own *rest.Config, hubURL string, secret *corev1.Secret)
 	if err := (&export.Reconciler{Client: mgr.GetClient(), Hub: h}).SetUp(mgr); err != nil {
 		return nil, err
 	}
-	return mgr, (&heartbeat.Reconciler{Client: mgr.GetClient(), Hub: h, Now: time.Now}).SetUp(mgr)
+	return mgr, (&heartbeat.Reconciler{Client: mgr.GetClient(), Hub: h, Namespace: v1alpha1.DefaultNamespace, Now: time.Now}).SetUp(mgr)
 }
