@@ -7,6 +7,7 @@ package testcluster
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,10 +72,12 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	config := controlplane.Config{Clusters: []controlplane.ClusterConfig{
-		{Name: HubName, Controllers: controlplane.HubControllers()},
+		{Name: HubName, Controllers: controlplane.HubControllers(), ServiceCIDRs: serviceCIDRs()},
 	}}
 	for _, name := range members {
-		config.Clusters = append(config.Clusters, controlplane.ClusterConfig{Name: name, Controllers: extraControllers(name)})
+		config.Clusters = append(config.Clusters, controlplane.ClusterConfig{
+			Name: name, Controllers: extraControllers(name), ServiceCIDRs: serviceCIDRs(),
+		})
 	}
 	cp, err := controlplane.Start(ctx, config)
 	if err != nil {
@@ -92,6 +95,11 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 		all[c.Name()] = &Cluster{c, admin}
 	}
 	return m.Run(), nil
+}
+
+// serviceCIDRs are those of a dual-stack cluster, in which a Service has an IPv4 address only unless it asks for more.
+func serviceCIDRs() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("fd00:10:96::/112")}
 }
 
 // newScheme has the operator's kinds, and those that only tests touch.
