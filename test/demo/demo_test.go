@@ -5,21 +5,6 @@ import (
 	"testing"
 )
 
-func TestWithClusterSetZone(t *testing.T) {
-	in := ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa {\n        pods insecure\n    }\n    cache 30 {\n        disable success cluster.local\n    }\n}\n"
-	want := ".:53 {\n    errors\n    kubernetes cluster.local in-addr.arpa clusterset.local {\n        multicluster clusterset.local\n        pods insecure\n    }\n    cache 30 {\n        disable success cluster.local clusterset.local\n    }\n}\n"
-	got, err := withClusterSetZone(in)
-	if err != nil || got != want {
-		t.Errorf("got %q (%v), want %q", got, err, want)
-	}
-	if again, err := withClusterSetZone(got); err != nil || again != got {
-		t.Errorf("a second time: %q (%v)", again, err)
-	}
-	if _, err := withClusterSetZone(".:53 {\n forward . 192.0.2.1\n}\n"); err == nil {
-		t.Error("a Corefile without a kubernetes block: no error")
-	}
-}
-
 func TestVirtualService(t *testing.T) {
 	out := strings.Join([]string{
 		"IP Virtual Server version 1.2.1 (size=32768)",

@@ -23,7 +23,7 @@ type Step struct {
 func (e *Env) Steps() []Step {
 	return []Step{
 		{"east: a web server with 3 replicas, a StatefulSet with 2; west: a client pod on a worker node", e.deploy},
-		{"CoreDNS serves clusterset.local in both clusters", e.configureDNS},
+		{"tombolo has made CoreDNS serve clusterset.local in both clusters", e.dnsReady},
 		{"east: the ServiceExports are Valid and Ready", e.export},
 		{"west: a ServiceImport with a clusterset IP", e.imported},
 		{"west: " + webName + " resolves to it in a pod", e.resolves},

@@ -37,8 +37,8 @@ const (
 // installTimeout is how long tombolo's links may take to be up on a busy machine.
 const installTimeout = 4 * time.Minute
 
-// install installs tombolo in every cluster with the manifests of the folder config and the steps of docs/install.md, and returns when every
-// cluster reaches every other. CoreDNS stays as it is.
+// install installs tombolo in every cluster with the manifests of the folder config and the steps of docs/install.md, and
+// returns when every cluster reaches every other and its CoreDNS serves clusterset.local.
 func (l *Lab) install(ctx context.Context, config string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
@@ -67,14 +67,36 @@ func (l *Lab) join(ctx context.Context, w *waiting) error {
 			if err := l.joinMember(ctx, i+1, c); err != nil {
 				return fmt.Errorf("joining cluster %s: %w", c.Name, err)
 			}
-			defer w.add("links of " + c.Name)()
-			if err := l.waitLinks(ctx, c); err != nil {
-				return fmt.Errorf("waiting for links of cluster %s: %w", c.Name, err)
+			g.Go(func() error {
+				defer w.add("links of " + c.Name)()
+				if err := l.waitLinks(ctx, c); err != nil {
+					return fmt.Errorf("waiting for links of cluster %s: %w", c.Name, err)
+				}
+				return nil
+			})
+			defer w.add("DNS of " + c.Name)()
+			if err := l.waitZone(ctx, c); err != nil {
+				return fmt.Errorf("waiting for DNS of cluster %s: %w", c.Name, err)
 			}
 			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// waitZone returns when a CoreDNS runs that has read the Corefile as tombolo has changed it. Left alone it would have
+// within two minutes.
+func (l *Lab) waitZone(ctx context.Context, c Cluster) error {
+	for _, args := range [][]string{
+		{"wait", "--for=condition=DNSReady", "--timeout=120s", "clusterset/default"},
+		{"--namespace", "kube-system", "rollout", "restart", "deployment/coredns"},
+		{"--namespace", "kube-system", "rollout", "status", "--timeout=120s", "deployment/coredns"},
+	} {
+		if _, err := l.kubectl(ctx, c.Name, "", args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // installHub makes the hub.
@@ -163,6 +185,7 @@ spec:
     server: {{ .Server }}
     secretRef:
       name: {{ .Secret }}
+  dns: Managed
 `))
 
 // joinMember makes the cluster the member number index.
