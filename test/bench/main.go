@@ -60,6 +60,8 @@ func newRootCommand() *cobra.Command {
 	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long")
 	f.IntVar(&o.exchange.Members, "members", exchange.DefaultMembers, "exchange: how many members the clusterset has")
 	f.IntVar(&o.exchange.Services, "services", exchange.DefaultServices, "exchange: how many Services each exports")
+	f.BoolVar(&o.exchange.NoCrowd, "no-crowd", false,
+		"exchange: run no other members; measures what needs none of them: joining, and being idle")
 	f.StringVar(&o.exchange.Profiles, "profiles", "", "exchange: a folder for profiles of the operator (default none are taken)")
 	root.AddCommand(newWatchCommand(), newLoadCommand(), newProgramCommand())
 	return root

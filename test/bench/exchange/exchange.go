@@ -38,6 +38,7 @@ type Config struct {
 	Members  int    // 2-254, the measured one included
 	Services int    // of each member; at most 999
 	Quick    bool   // watch for half as long
+	NoCrowd  bool   // let the hub's administrator publish for the others: measures what one member that joins costs, only
 	Profiles string // optional, a folder for profiles of the operator
 }
 
@@ -54,6 +55,9 @@ func Measure(ctx context.Context, c Config, all *figures.List) error {
 	ctrl.SetLogger(logr.Discard()) // what has no logger of its own is nothing to a benchmark
 	if c.Members < 2 || c.Members > 254 || c.Services < 1 || c.Services > 999 {
 		return fmt.Errorf("%d members of %d services: want 2-254 of 1-999", c.Members, c.Services)
+	}
+	if c.NoCrowd {
+		return errors.Join(run(ctx, c, all, (*scene).joining, measured), run(ctx, c, all, (*scene).shared, measured))
 	}
 	return errors.Join(run(ctx, c, all, (*scene).distinct, crowdName, measured), run(ctx, c, all, (*scene).shared, measured))
 }
@@ -272,26 +276,66 @@ func (s *scene) load(ctx context.Context, crowdWay, ownWay *proxy, idle usage) e
 	return nil
 }
 
+// joining: as distinct, without a crowd that runs.
+func (s *scene) joining(ctx context.Context) error {
+	s.mark = "joining"
+	namespaces := []string{s.own.namespace}
+	for _, m := range s.others {
+		namespaces = append(namespaces, m.namespace)
+	}
+	if err := s.publish(ctx, namespaces...); err != nil {
+		return err
+	}
+	way, err := newProxy(s.address(hubName))
+	if err != nil {
+		return err
+	}
+	defer way.close()
+	exports := s.Members * s.Services
+	if err := s.sync(ctx, way.url(), exports, exports, "exchange_full_sync_s"); err != nil {
+		return err
+	}
+	if _, err := s.watchIdle(ctx, way, way); err != nil {
+		return err
+	}
+	_, peak, err := s.operator.memory()
+	s.figures.Add("exchange_operator_peak_mb", peak/1e6, "MB")
+	return err
+}
+
 // shared: all members export the same Services. What the crowd publishes is put on the hub by its administrator.
 func (s *scene) shared(ctx context.Context) error {
 	s.mark = "shared"
 	const namespace = "shop"
 	s.own.namespace = namespace
-	if err := s.createAll(ctx, measured, []client.Object{namespaceNamed(namespace)}); err != nil {
-		return err
+	for i := range s.others {
+		s.others[i].namespace = namespace
 	}
-	var own, hub []client.Object
-	for n := range s.Services {
-		own = append(own, s.own.exported(n)...)
-		for _, m := range s.others {
-			m.namespace = namespace
-			hub = append(hub, m.published(n)...)
-		}
-	}
-	if err := errors.Join(s.createAll(ctx, measured, own), s.createAll(ctx, hubName, hub)); err != nil {
+	if err := s.publish(ctx, namespace); err != nil {
 		return err
 	}
 	return s.sync(ctx, s.Cluster(hubName).RESTConfig().Host, s.Services, s.Members*s.Services, "exchange_full_sync_shared_s")
+}
+
+// publish makes the measured member's namespaces and exports, and puts on the hub what the others would.
+func (s *scene) publish(ctx context.Context, namespaces ...string) error {
+	var made, own, hub []client.Object
+	for _, n := range namespaces {
+		made = append(made, namespaceNamed(n))
+	}
+	for n := range s.Services {
+		own = append(own, s.own.exported(n)...)
+		for _, m := range s.others {
+			hub = append(hub, m.published(n)...)
+		}
+	}
+	if err := s.createAll(ctx, measured, made); err != nil {
+		return err
+	}
+	start := time.Now()
+	err := errors.Join(s.createAll(ctx, measured, own), s.createAll(ctx, hubName, hub))
+	progress("%d objects made in %.1f s", len(own)+len(hub), time.Since(start).Seconds())
+	return err
 }
 
 // profile saves one of the operator's profiles, if they are wanted.
