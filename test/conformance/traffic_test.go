@@ -1,0 +1,319 @@
+//go:build e2e
+
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// serving is a scene with pods. east has web (2) and the StatefulSet db (2), and late, which is never ready; west has web (1).
+type serving struct {
+	*scene
+	east, west, db, late []corev1.Pod
+}
+
+// TestServing asks Services of all kinds in both clusters. They share their pods, since pods are what takes time.
+func TestServing(t *testing.T) {
+	s := &serving{scene: newScene(t, "serving")}
+	late := deployment("late", 1)
+	late.Spec.Template.Spec.Containers[0].ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{
+		TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt(1)},
+	}}
+	s.create(t, s.scene.east, deployment("web", 2), statefulSet("db", 2), late)
+	s.create(t, s.scene.west, deployment("web", 1))
+	s.await(t, s.scene.east, "web", 2, &s.east)
+	s.await(t, s.scene.east, "db", 2, &s.db)
+	s.await(t, s.scene.east, "late", 1, &s.late)
+	s.await(t, s.scene.west, "web", 1, &s.west)
+	for name, test := range map[string]func(*testing.T, *serving){
+		"ClusterSetIP":                  testClusterSetIP,
+		"only clusters that export":     testOnlyExporting,
+		"each port where it is exposed": testPortsWhereExposed,
+		"headless":                      testHeadless,
+		"without selector":              testWithoutSelector,
+		"session affinity":              testAffinity,
+		"not ready":                     testNotReady,
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, s) })
+	}
+}
+
+// await waits until the app's pods run and have addresses.
+func (s *serving) await(t *testing.T, c *cluster, app string, count int, pods *[]corev1.Pod) {
+	t.Helper()
+	eventually(t, podsWithin, func(ctx context.Context) error {
+		var list corev1.PodList
+		if err := c.List(ctx, &list, client.InNamespace(s.namespace), client.MatchingLabels{"app": app}); err != nil {
+			return err
+		}
+		*pods = list.Items
+		running := 0
+		for _, p := range list.Items {
+			if p.Status.Phase == corev1.PodRunning && p.Status.PodIP != "" {
+				running++
+			}
+		}
+		if running != count || len(list.Items) != count {
+			return fmt.Errorf("%s: %d of %d pods %s run, want %d", c.name, running, len(list.Items), app, count)
+		}
+		return nil
+	})
+}
+
+func names(pods ...corev1.Pod) []string {
+	var all []string
+	for _, p := range pods {
+		all = append(all, p.Name)
+	}
+	return slices.Sorted(slices.Values(all))
+}
+
+func addresses(pods ...corev1.Pod) []string {
+	var all []string
+	for _, p := range pods {
+		all = append(all, p.Status.PodIP)
+	}
+	return all
+}
+
+// asked returns which pods answer n requests of a cluster's pod of tools over HTTP, sorted, each once.
+func (s *serving) asked(ctx context.Context, c *cluster, n int, url string) ([]string, error) {
+	out, err := s.tools(ctx, c, "sh", "-c", fmt.Sprintf("for i in $(seq %d); do curl -sS --fail --max-time 3 %s || exit 1; done", n, url))
+	if err != nil {
+		return nil, err
+	}
+	return firstWords(out), nil
+}
+
+func firstWords(lines string) []string {
+	var all []string
+	for line := range strings.Lines(lines) {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			all = append(all, fields[0])
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// answered returns an error unless just these pods answer: all of them, and no other.
+func (s *serving) answered(ctx context.Context, c *cluster, url string, want []string) error {
+	got, err := s.asked(ctx, c, 6*len(want), url)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("%s: %s was answered by %v, want %v", c.name, url, got, want)
+	}
+	return nil
+}
+
+// url is without the name's last dot: curl sends it as the Host header.
+func (s *serving) url(service string, port int) string {
+	return fmt.Sprintf("http://%s:%d/", strings.TrimSuffix(s.clusterset(service), "."), port)
+}
+
+// A Service with several ports, over TCP and UDP: its names, what must have none, its answers, and its end.
+func testClusterSetIP(t *testing.T, s *serving) {
+	local := service("front", "web", tcp("http", 80, httpPort), tcp("admin", 81, httpPort), udp("talk", 53, udpPort))
+	local.Spec.Ports[1].TargetPort = intstr.FromString("http")
+	before := question{s.clusterset("front"), "A"}
+	if err := s.resolves(t.Context(), s.scene.west, map[question]answer{before: nxdomain}); err != nil {
+		t.Fatal(err)
+	}
+	s.create(t, s.scene.east, local, export("front"))
+	ownName := strings.Join([]string{"front", s.namespace, "svc.cluster.local."}, ".")
+	for _, c := range s.both() {
+		vip := awaitImport(t, s.scene, c, "front", "east").Spec.IPs[0]
+		own := nxdomain // a Service of another cluster
+		if c == s.scene.east {
+			own = found(local.Spec.ClusterIP)
+		}
+		name := s.clusterset("front")
+		eventually(t, within, func(ctx context.Context) error {
+			return s.resolves(ctx, c, map[question]answer{
+				{name, "A"}: found(vip),
+				{s.clusterset("front", "_http", "_tcp"), "SRV"}:  found("80 " + name),
+				{s.clusterset("front", "_admin", "_tcp"), "SRV"}: found("81 " + name),
+				{s.clusterset("front", "_talk", "_udp"), "SRV"}:  found("53 " + name),
+				{s.clusterset("front", "east"), "A"}:             nxdomain,
+				{s.clusterset("front", "west"), "A"}:             nxdomain,
+				{s.clusterset("nobody"), "A"}:                    nxdomain,
+				{ownName, "A"}:                                   own,
+			})
+		})
+		for _, port := range []int{80, 81} {
+			eventually(t, podsWithin, func(ctx context.Context) error { return s.answered(ctx, c, s.url("front", port), names(s.east...)) })
+		}
+		eventually(t, within, func(ctx context.Context) error {
+			return s.talks(ctx, c, strings.TrimSuffix(name, "."), names(s.east...))
+		})
+	}
+
+	s.remove(t, s.scene.east, export("front"))
+	awaitNoImport(t, s.scene, "front")
+	for _, c := range s.both() {
+		eventually(t, within, func(ctx context.Context) error {
+			return s.resolves(ctx, c, map[question]answer{before: nxdomain})
+		})
+	}
+}
+
+// talks returns an error unless one of these pods answers over UDP.
+func (s *serving) talks(ctx context.Context, c *cluster, host string, pods []string) error {
+	out, err := s.tools(ctx, c, "sh", "-c", fmt.Sprintf("echo hello | nc -u -w 2 %s 53", host))
+	if err != nil {
+		return err
+	}
+	if got := firstWords(out); len(got) != 1 || !slices.Contains(pods, got[0]) {
+		return fmt.Errorf("%s: over UDP %s was answered by %q, want one of %v", c.name, host, out, pods)
+	}
+	return nil
+}
+
+// Both clusters have the Service, one exports it: nobody reaches the other's pods by the clusterset's name.
+func testOnlyExporting(t *testing.T, s *serving) {
+	s.create(t, s.scene.west, service("mine", "web", tcp("http", 80, httpPort)))
+	s.create(t, s.scene.east, service("mine", "web", tcp("http", 80, httpPort)), export("mine"))
+	for _, c := range s.both() {
+		awaitImport(t, s.scene, c, "mine", "east")
+		eventually(t, podsWithin, func(ctx context.Context) error { return s.answered(ctx, c, s.url("mine", 80), names(s.east...)) })
+	}
+	s.create(t, s.scene.west, export("mine"))
+	all := names(append(slices.Clone(s.east), s.west...)...)
+	for _, c := range s.both() {
+		awaitImport(t, s.scene, c, "mine", "east", "west")
+		eventually(t, podsWithin, func(ctx context.Context) error { return s.answered(ctx, c, s.url("mine", 80), all) })
+	}
+	s.remove(t, s.scene.east, export("mine"))
+	for _, c := range s.both() {
+		awaitImport(t, s.scene, c, "mine", "west")
+		eventually(t, within, func(ctx context.Context) error { return s.answered(ctx, c, s.url("mine", 80), names(s.west...)) })
+	}
+}
+
+// Clusters that disagree about ports are asked only on those that they expose.
+func testPortsWhereExposed(t *testing.T, s *serving) {
+	// The name is the same, the number is not: east's stays. The name is another: both are there.
+	for name, western := range map[string]corev1.ServicePort{"same-name": tcp("http", 8000, httpPort), "other-name": tcp("www", 8000, httpPort)} {
+		s.create(t, s.scene.east, service(name, "web", tcp("http", 80, httpPort)), export(name))
+		awaitImport(t, s.scene, s.scene.east, name, "east")
+		s.create(t, s.scene.west, service(name, "web", western), export(name))
+	}
+	for _, c := range s.both() {
+		awaitImport(t, s.scene, c, "same-name", "east", "west")
+		awaitImport(t, s.scene, c, "other-name", "east", "west")
+		eventually(t, podsWithin, func(ctx context.Context) error {
+			return errors.Join(
+				s.answered(ctx, c, s.url("same-name", 80), names(s.east...)),
+				s.answered(ctx, c, s.url("other-name", 80), names(s.east...)),
+				s.answered(ctx, c, s.url("other-name", 8000), names(s.west...)),
+			)
+		})
+	}
+}
+
+// A headless Service's names are its ready pods, of all clusters that export it; a pod has one of its own.
+func testHeadless(t *testing.T, s *serving) {
+	s.create(t, s.scene.east, headless(service("db", "db", tcp("http", httpPort, httpPort))), export("db"))
+	s.create(t, s.scene.west, headless(service("db", "web", tcp("http", httpPort, httpPort))), export("db"))
+	dashed := strings.ReplaceAll(s.west[0].Status.PodIP, ".", "-") // it has no hostname
+	for _, c := range s.both() {
+		awaitImport(t, s.scene, c, "db", "east", "west")
+		want := map[question]answer{
+			{s.clusterset("db"), "A"}:                 found(append(addresses(s.db...), addresses(s.west...)...)...),
+			{s.clusterset("db", dashed, "west"), "A"}: found(s.west[0].Status.PodIP),
+			{s.clusterset("db", "db-0", "west"), "A"}: nxdomain,
+			{s.clusterset("db", "db-7", "east"), "A"}: nxdomain,
+			{s.clusterset("db", "east"), "A"}:         nxdomain,
+			{s.clusterset("db", "west"), "A"}:         nxdomain,
+		}
+		targets := []string{fmt.Sprintf("%d %s", httpPort, s.clusterset("db", dashed, "west"))}
+		for _, p := range s.db {
+			own := s.clusterset("db", p.Name, "east")
+			want[question{own, "A"}] = found(p.Status.PodIP)
+			targets = append(targets, fmt.Sprintf("%d %s", httpPort, own))
+		}
+		want[question{s.clusterset("db", "_http", "_tcp"), "SRV"}] = found(targets...)
+		eventually(t, within, func(ctx context.Context) error { return s.resolves(ctx, c, want) })
+		eventually(t, within, func(ctx context.Context) error {
+			host := strings.TrimSuffix(s.clusterset("db", "db-1", "east"), ".")
+			return s.answered(ctx, c, fmt.Sprintf("http://%s:%d/", host, httpPort), []string{"db-1"})
+		})
+	}
+}
+
+// The endpoints of a Service without selector are exported as whoever keeps them writes them.
+func testWithoutSelector(t *testing.T, s *serving) {
+	slice := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Name: "kept-by-hand", Labels: map[string]string{
+			discoveryv1.LabelServiceName: "by-hand", discoveryv1.LabelManagedBy: "somebody",
+		}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: addresses(s.east[0])}},
+		Ports:       []discoveryv1.EndpointPort{{Name: new("http"), Port: new(int32(httpPort)), Protocol: new(corev1.ProtocolTCP)}},
+	}
+	s.create(t, s.scene.east, service("by-hand", "", tcp("http", 80, httpPort)), slice, export("by-hand"))
+	for _, c := range s.both() {
+		awaitImport(t, s.scene, c, "by-hand", "east")
+		eventually(t, podsWithin, func(ctx context.Context) error { return s.answered(ctx, c, s.url("by-hand", 80), names(s.east[0])) })
+	}
+}
+
+// One client stays with one pod.
+func testAffinity(t *testing.T, s *serving) {
+	for _, c := range s.both() {
+		sticky := service("sticky", "web", tcp("http", 80, httpPort))
+		sticky.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+		s.create(t, c, sticky, export("sticky"))
+	}
+	for _, c := range s.both() {
+		awaitImport(t, s.scene, c, "sticky", "east", "west")
+		eventually(t, podsWithin, func(ctx context.Context) error {
+			got, err := s.asked(ctx, c, 8, s.url("sticky", 80))
+			if err == nil && len(got) != 1 {
+				err = fmt.Errorf("%s: 8 requests of one client were answered by %v", c.name, got)
+			}
+			return err
+		})
+	}
+}
+
+// A pod that is not ready has no name and gets no request, unless its Service publishes such pods. The import is there all the same.
+func testNotReady(t *testing.T, s *serving) {
+	port := tcp("http", 80, httpPort)
+	published := headless(service("published", "late", port))
+	published.Spec.PublishNotReadyAddresses = true
+	s.create(t, s.scene.east, service("waiting", "late", port), export("waiting"),
+		headless(service("hidden", "late", port)), export("hidden"), published, export("published"))
+	for _, c := range s.both() {
+		vip := awaitImport(t, s.scene, c, "waiting", "east").Spec.IPs[0]
+		awaitImport(t, s.scene, c, "hidden", "east")
+		awaitImport(t, s.scene, c, "published", "east")
+		eventually(t, within, func(ctx context.Context) error {
+			return s.resolves(ctx, c, map[question]answer{
+				{s.clusterset("waiting"), "A"}:   found(vip),
+				{s.clusterset("hidden"), "A"}:    nxdomain,
+				{s.clusterset("published"), "A"}: found(addresses(s.late...)...),
+			})
+		})
+		eventually(t, within, func(ctx context.Context) error {
+			out, err := s.tools(ctx, c, "sh", "-c", "curl -s --max-time 3 "+s.url("waiting", 80)+"; echo ended $?")
+			if err == nil && !strings.Contains(out, "ended 7") { // 7: refused; 28: nobody says anything
+				err = fmt.Errorf("%s: a request to a Service without ready endpoints should be refused: %s", c.name, out)
+			}
+			return err
+		})
+	}
+}
