@@ -98,6 +98,14 @@ func (l *Ledger) Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.
 	}
 }
 
+// Forget drops all that was noted of a cluster that is no longer imported from.
+func (l *Ledger) Forget(cluster v1alpha1.ClusterID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.clusters, cluster)
+	l.metrics.objects.DeleteLabelValues(string(cluster))
+}
+
 // log tells of a newly skipped object, unless it told of another a moment ago.
 func (l *Ledger) log(a *account, cluster v1alpha1.ClusterID, object string, skipped []mcs.Skipped) {
 	now := time.Now()

@@ -75,7 +75,7 @@ func TestMetrics(t *testing.T) {
 	}
 	l.Note("west", "a", skipped("A", "", 2))
 	l.Note("west", "a", skipped("A", "", 2)) // seen again
-	l.Note("west", "a", skipped("A", "", 3), skipped("B", "", 5))
+	l.Note("west", "a", skipped("A", "", 1), skipped("A", "", 2), skipped("B", "", 5))
 	l.Note("west", "a", skipped("A", "", 1)) // some healed
 	l.Note("west", "b", skipped("A", "", 1))
 	want := map[string]float64{"tombolo_import_skipped_total A": 4, "tombolo_import_skipped_total B": 5, "tombolo_import_skipped_objects ": 2}
@@ -86,6 +86,11 @@ func TestMetrics(t *testing.T) {
 	want["tombolo_import_skipped_objects "] = 1
 	if diff := cmp.Diff(want, gather(t, registry)); diff != "" {
 		t.Errorf("when one has healed (-want +got):\n%s", diff)
+	}
+	l.Forget("west")
+	delete(want, "tombolo_import_skipped_objects ")
+	if diff := cmp.Diff(want, gather(t, registry)); diff != "" || l.Of("west").Objects != 0 {
+		t.Errorf("of a forgotten cluster (-want +got):\n%s", diff)
 	}
 	if err := l.Register(registry); err == nil {
 		t.Error("registered twice")

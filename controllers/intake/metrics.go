@@ -34,14 +34,16 @@ func (l *Ledger) Register(registry prometheus.Registerer) error {
 
 // count adds what skipped has beyond had, for each reason.
 func (m metrics) count(cluster v1alpha1.ClusterID, had, skipped []mcs.Skipped) {
-	before := map[string]int{}
-	for _, s := range had {
-		before[s.Reason] += s.Count
-	}
+	more := map[string]int{}
 	for _, s := range skipped {
-		if more := s.Count - before[s.Reason]; more > 0 {
-			m.skipped.WithLabelValues(string(cluster), s.Reason).Add(float64(more))
+		more[s.Reason] += s.Count
+	}
+	for _, s := range had {
+		more[s.Reason] -= s.Count
+	}
+	for reason, n := range more {
+		if n > 0 {
+			m.skipped.WithLabelValues(string(cluster), reason).Add(float64(n))
 		}
-		before[s.Reason] = 0
 	}
 }

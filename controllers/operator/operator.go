@@ -37,6 +37,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/intake"
 	"github.com/tombolo-net/tombolo/controllers/inuse"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
@@ -90,7 +91,12 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if err := mgr.Add(h); err != nil {
 		return nil, fmt.Errorf("adding the hub's connection: %w", err)
 	}
-	if err := addControllers(ctx, mgr, h, c); err != nil {
+	skipped := intake.New()
+	skipped.Log = c.Logger
+	if err := skipped.Register(registry); err != nil {
+		return nil, fmt.Errorf("adding the intake's metrics: %w", err)
+	}
+	if err := addControllers(ctx, mgr, h, skipped, c); err != nil {
 		return nil, fmt.Errorf("adding controllers: %w", err)
 	}
 	return mgr, addHealth(mgr)
@@ -139,7 +145,7 @@ func CacheOptions(namespace string) cache.Options {
 	return cache.Options{DefaultTransform: mcs.KeepOwnFields, ByObject: some}
 }
 
-func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Config) error {
+func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skipped *intake.Ledger, c Config) error {
 	now := c.Now
 	if now == nil {
 		now = time.Now
@@ -147,15 +153,15 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, c Conf
 	local := mgr.GetClient()
 	used := inuse.Reader{Cached: local, Direct: mgr.GetAPIReader()}
 	events := mgr.GetEventRecorder("tombolo-operator")
-	imports := &serviceimport.Reconciler{Client: local, Hub: h, Events: events}
+	imports := &serviceimport.Reconciler{Client: local, Hub: h, Events: events, Intake: skipped}
 	return errors.Join(
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
-		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
+		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Intake: skipped}).SetUp(mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(mgr),
 		(&export.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(mgr),
 		imports.SetUp(ctx, mgr),
-		(&endpointslice.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
+		(&endpointslice.Reconciler{Client: local, Hub: h, Intake: skipped}).SetUp(ctx, mgr),
 		(&dns.Reconciler{Client: local, Events: events}).SetUp(mgr),
 		(&about.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 	)

@@ -1,12 +1,14 @@
 // Package remotecluster owns this cluster's RemoteClusters: what it may believe of every other member, from the
-// admin's Members and the GatewayNodes that members publish, and the conditions Accepted and Reachable. Links are the
-// gateways' own to write.
+// admin's Members and the GatewayNodes that members publish, and the conditions Accepted, Reachable and ContentAccepted.
+// Links are the gateways' own to write.
 package remotecluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/intake"
 	"github.com/tombolo-net/tombolo/controllers/inuse"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/retry"
@@ -27,6 +30,8 @@ type Reconciler struct {
 	Client client.Client // required, of this cluster, cached
 	Hub    *hub.Hub      // required
 	InUse  inuse.Reader  // required
+	// Intake knows what of the cluster's objects is skipped, and is told which GatewayNodes are.
+	Intake *intake.Ledger // required
 }
 
 // Reconcile makes the RemoteCluster what its Member and gateways say, unless that is refused: then what is in use stays.
@@ -37,7 +42,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	view, err := r.Hub.View()
 	if err != nil { // nothing is learnt, but links come and go
-		return retry.Result(r.writeStatus(ctx, have, nil))
+		return r.writeStatus(ctx, have, nil)
 	}
 	cluster := v1alpha1.ClusterID(request.Name)
 	member, err := view.Member(ctx, cluster)
@@ -47,7 +52,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case view.Removed, cluster == view.Cluster, member != nil && member.Spec.Removed:
 		return retry.Result(r.remove(ctx, have))
 	case member == nil:
-		return retry.Result(r.writeStatus(ctx, have, absent(view, request.Name)))
+		return r.writeStatus(ctx, have, absent(view, request.Name))
 	}
 	set, err := r.clusterSet(ctx)
 	if err != nil || set == nil {
@@ -57,7 +62,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	want, err := wanted(ctx, view, set, have, member, refusal)
+	want, err := r.wanted(ctx, view, set, have, member, refusal)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -65,7 +70,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return retry.Result(err)
 	}
-	return retry.Result(r.writeStatus(ctx, current, want.accepted))
+	return r.writeStatus(ctx, current, want.accepted)
 }
 
 // refusal says why the member cannot be accepted, nil if it can.
@@ -109,7 +114,7 @@ type wish struct {
 	accepted *metav1.Condition
 }
 
-func wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *v1alpha1.RemoteCluster, member *v1alpha1.Member,
+func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *v1alpha1.RemoteCluster, member *v1alpha1.Member,
 	refusal *mcs.Refusal) (wish, error) {
 	spec := v1alpha1.RemoteClusterSpec{
 		Index:      member.Spec.Index,
@@ -123,7 +128,7 @@ func wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *
 		}
 		spec = have.Spec
 	}
-	nodes, err := view.Gateways(ctx, v1alpha1.ClusterID(member.Name))
+	nodes, err := r.gatewayNodes(ctx, view, v1alpha1.ClusterID(member.Name))
 	if err != nil {
 		return wish{}, err
 	}
@@ -140,6 +145,26 @@ func wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *
 		refusal = wrong
 	}
 	return wish{spec, condition(refusal)}, nil
+}
+
+// gatewayNodes are those of the cluster's GatewayNodes that can be used.
+func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) ([]v1alpha1.GatewayNode, error) {
+	published, err := view.Gateways(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(published, func(a, b v1alpha1.GatewayNode) int { return cmp.Compare(a.Name, b.Name) })
+	var usable []v1alpha1.GatewayNode
+	var skipped []mcs.Skipped
+	for i := range published {
+		node, faults := mcs.ScreenGateway(&published[i])
+		skipped = append(skipped, faults...)
+		if node != nil {
+			usable = append(usable, *node)
+		}
+	}
+	r.Intake.Note(cluster, "GatewayNodes", skipped...)
+	return usable, nil
 }
 
 // tunnelBlocks are where the tunnel addresses of the member with that index lie.
@@ -183,5 +208,6 @@ func (r *Reconciler) remove(ctx context.Context, have *v1alpha1.RemoteCluster) e
 		return nil
 	}
 	logf.FromContext(ctx).Info("member removed")
+	r.Intake.Forget(v1alpha1.ClusterID(have.Name))
 	return client.IgnoreNotFound(r.Client.Delete(ctx, have))
 }

@@ -4,6 +4,7 @@ package remotecluster_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -14,7 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/intake"
 	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
 	"github.com/tombolo-net/tombolo/controllers/testcluster"
 )
@@ -33,7 +36,7 @@ func newEnv(t *testing.T) (*testcluster.Env, *remotecluster.Reconciler) {
 		}
 	})
 	return e, &remotecluster.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
-		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}}
+		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}, Intake: intake.New()}
 }
 
 func get(t *testing.T, e *testcluster.Env, name string) *v1alpha1.RemoteCluster {
@@ -181,5 +184,61 @@ func TestGatewaysAndLinks(t *testing.T) {
 	e.Step(t, r, "", "west")
 	if again := get(t, e, "west"); again.ResourceVersion != got.ResourceVersion {
 		t.Error("written though nothing changed")
+	}
+}
+
+func TestContentAccepted(t *testing.T) {
+	e, r := newEnv(t)
+	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
+	e.Step(t, r, "", "west")
+	if c := meta.FindStatusCondition(get(t, e, "west").Status.Conditions, "ContentAccepted"); c != nil {
+		t.Errorf("judged before anything was looked at: %+v", c)
+	}
+
+	gateway(t, e, "west", "good", 1, "245.0.32.1")
+	gateway(t, e, "west", "loopback", 2, "245.0.32.2")
+	odd := &v1alpha1.GatewayNode{}
+	key := client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: v1alpha1.HubName("west", "tombolo-system", "loopback")}
+	if err := e.Hub.Get(t.Context(), key, odd); err != nil {
+		t.Fatal(err)
+	}
+	odd.Spec.Endpoints[0].Address = "127.0.0.1"
+	if err := e.Hub.Update(t.Context(), odd); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		r.Intake.Note("west", fmt.Sprint("EndpointSlice west.", i), mcs.Skipped{Reason: mcs.SkippedAddress, Message: fmt.Sprint("slice ", i), Count: 1})
+	}
+	e.Step(t, r, "", "west")
+	got := get(t, e, "west")
+	if len(got.Spec.Gateways) != 1 || got.Spec.Gateways[0].Name != "good" {
+		t.Errorf("gateways are %+v", got.Spec.Gateways)
+	}
+	message := wantCondition(t, got, "ContentAccepted", "False", "Skipped")
+	for _, want := range []string{"6 objects", "slice 0", "slice 1", "and 3 more", "tombolo_import_skipped_total"} {
+		if !strings.Contains(message, want) {
+			t.Errorf("the message lacks %q: %s", want, message)
+		}
+	}
+	for i := range 5 {
+		r.Intake.Note("west", fmt.Sprint("EndpointSlice west.", i))
+	}
+	e.Step(t, r, "", "west")
+	message = wantCondition(t, get(t, e, "west"), "ContentAccepted", "False", "Skipped")
+	for _, want := range []string{key.Name, `"127.0.0.1"`, "loopback address"} {
+		if !strings.Contains(message, want) {
+			t.Errorf("the message lacks %q: %s", want, message)
+		}
+	}
+
+	odd.Spec.Endpoints[0].Address = "192.0.2.2"
+	if err := e.Hub.Update(t.Context(), odd); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", "west")
+	healed := get(t, e, "west")
+	wantCondition(t, healed, "ContentAccepted", "True", "Accepted")
+	if len(healed.Spec.Gateways) != 2 {
+		t.Errorf("gateways are %+v", healed.Spec.Gateways)
 	}
 }

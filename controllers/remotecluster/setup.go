@@ -33,6 +33,7 @@ func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(inuse.NodeChanged())).
 		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return r.all(ctx, nil) })).
+		WatchesRawSource(r.Intake.OnChange()).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.all, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.GatewayNode{}, source)).
 		WatchesRawSource(r.Hub.OnHeartbeat(source)).

@@ -3,15 +3,19 @@ package remotecluster
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/intake"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/retry"
 )
 
 // condition is Accepted for a refusal, nil meaning none.
@@ -64,24 +68,52 @@ func reachable(rc *v1alpha1.RemoteCluster) metav1.Condition {
 	return c
 }
 
-// writeStatus writes Accepted, unless it is nil, and Reachable, if they differ. The patch holds conditions only: links
-// are the gateways'.
-func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCluster, accepted *metav1.Condition) error {
-	if current == nil {
-		return nil
+// content is ContentAccepted for what is skipped of what the cluster publishes; nil: nothing is known yet.
+func content(cluster string, skipped intake.Summary) *metav1.Condition {
+	switch {
+	case skipped.Objects > 0:
+		more := ""
+		if n := skipped.Objects - len(skipped.Examples); n > 0 {
+			more = fmt.Sprintf("; and %d more, see the operator's log and metric tombolo_import_skipped_total", n)
+		}
+		return &metav1.Condition{
+			Type: v1alpha1.ConditionContentAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSkipped,
+			Message: fmt.Sprintf("of what cluster %s publishes %d objects are skipped, in whole or in part: %s%s",
+				cluster, skipped.Objects, strings.Join(skipped.Examples, "; "), more),
+		}
+	case skipped.Settled:
+		return &metav1.Condition{
+			Type: v1alpha1.ConditionContentAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,
+			Message: "all that the cluster publishes is used",
+		}
 	}
+	return nil
+}
+
+// writeStatus writes Accepted, unless it is nil, Reachable, and ContentAccepted, if they differ. The patch holds
+// conditions only: links are the gateways'. Until the controllers have looked at all that the hub has, ContentAccepted
+// stays as it is, and the result says when to come back.
+func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCluster, accepted *metav1.Condition) (reconcile.Result, error) {
+	if current == nil {
+		return reconcile.Result{}, nil
+	}
+	skipped := r.Intake.Of(v1alpha1.ClusterID(current.Name))
 	want := current.DeepCopy()
-	for _, c := range []*metav1.Condition{accepted, new(reachable(current))} {
+	for _, c := range []*metav1.Condition{accepted, new(reachable(current)), content(current.Name, skipped)} {
 		if c != nil {
 			c.ObservedGeneration = current.Generation
 			meta.SetStatusCondition(&want.Status.Conditions, *c)
 		}
 	}
+	var result reconcile.Result
+	if skipped.Objects == 0 && !meta.IsStatusConditionTrue(want.Status.Conditions, v1alpha1.ConditionContentAccepted) {
+		result.RequeueAfter = r.Intake.Settling()
+	}
 	if equality.Semantic.DeepEqual(current.Status, want.Status) {
-		return nil
+		return result, nil
 	}
 	if err := r.Client.Status().Patch(ctx, want, client.MergeFrom(current)); err != nil {
-		return fmt.Errorf("writing the status of RemoteCluster %s: %w", current.Name, err)
+		return retry.Result(fmt.Errorf("writing the status of RemoteCluster %s: %w", current.Name, err))
 	}
-	return nil
+	return result, nil
 }
