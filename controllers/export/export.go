@@ -125,20 +125,6 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 	}, nil
 }
 
-// Allowed tells whether the ClusterSet lets the namespace export. It reads the namespace only if that matters.
-func Allowed(ctx context.Context, reader client.Reader, set *v1alpha1.ClusterSet, name string) (bool, error) {
-	if set.Spec.ExportNamespaces == nil {
-		return true, nil
-	}
-	namespace := &corev1.Namespace{}
-	if err := reader.Get(ctx, client.ObjectKey{Name: name}, namespace); apierrors.IsNotFound(err) {
-		namespace = nil
-	} else if err != nil {
-		return false, fmt.Errorf("reading Namespace %s: %w", name, err)
-	}
-	return mcs.Selected(set.Spec.ExportNamespaces, namespace)
-}
-
 // export returns the ServiceExport, nil if there is none or it is being deleted.
 func (r *Reconciler) export(ctx context.Context, request reconcile.Request) (*mcsv1beta1.ServiceExport, error) {
 	export := &mcsv1beta1.ServiceExport{}

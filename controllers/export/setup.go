@@ -5,11 +5,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -48,15 +46,6 @@ func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ofExported)).
 		WatchesRawSource(r.Hub.Watch(&discoveryv1.EndpointSlice{}, r.ofPublished)).
 		Complete(r)
-}
-
-// PolicyChanged lets through ClusterSets whose policy for exports may have changed.
-func PolicyChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, after := e.ObjectOld.(*v1alpha1.ClusterSet).Spec, e.ObjectNew.(*v1alpha1.ClusterSet).Spec
-		return before.EndpointsPerSlice != after.EndpointsPerSlice ||
-			!equality.Semantic.DeepEqual(before.ExportNamespaces, after.ExportNamespaces)
-	}}
 }
 
 // serviceOf maps a local EndpointSlice to its Service. Slices that we imported belong to none.

@@ -26,6 +26,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/export"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/retry"
@@ -122,26 +123,48 @@ func (r *Reconciler) annotations(ctx context.Context, view hub.View) (map[string
 	return mcs.HeartbeatAnnotations(slices.Compact(all)), nil
 }
 
-// meant are the names on the hub of all that this cluster means to export, but for what the hub refuses: that would keep
-// the Lease from ever fitting what is there.
+// meant are the names on the hub of all that this cluster means to export, but for what may not be exported from its
+// namespace, and for what the hub refuses: that would keep the Lease from ever fitting what is there. What changes
+// this changes what is on the hub, too, which brings us back.
 func (r *Reconciler) meant(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
+	set := &v1alpha1.ClusterSet{}
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading ClusterSet %s: %w", v1alpha1.ClusterSetName, err)
+	}
 	exports := &mcsv1beta1.ServiceExportList{}
 	if err := r.Client.List(ctx, exports); err != nil {
 		return nil, fmt.Errorf("listing ServiceExports: %w", err)
 	}
 	var names []string
-	for _, e := range exports.Items {
-		service := &corev1.Service{}
-		if err := r.Client.Get(ctx, client.ObjectKeyFromObject(&e), service); apierrors.IsNotFound(err) {
-			service = nil
-		} else if err != nil {
-			return nil, fmt.Errorf("reading Service %s/%s: %w", e.Namespace, e.Name, err)
+	for i := range exports.Items {
+		e := &exports.Items[i]
+		valid, err := r.valid(ctx, e)
+		if err != nil {
+			return nil, err
 		}
-		if _, _, valid := mcs.ValidateExport(e.Namespace, e.Name, service); valid && e.DeletionTimestamp == nil && !refused(&e) {
+		if valid && r.allowed(ctx, set, e.Namespace) && e.DeletionTimestamp == nil && !refused(e) {
 			names = append(names, v1alpha1.HubName(cluster, e.Namespace, e.Name))
 		}
 	}
 	return names, nil
+}
+
+func (r *Reconciler) valid(ctx context.Context, e *mcsv1beta1.ServiceExport) (bool, error) {
+	service := &corev1.Service{}
+	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(e), service); apierrors.IsNotFound(err) {
+		service = nil
+	} else if err != nil {
+		return false, fmt.Errorf("reading Service %s/%s: %w", e.Namespace, e.Name, err)
+	}
+	_, _, valid := mcs.ValidateExport(e.Namespace, e.Name, service)
+	return valid, nil
+}
+
+// allowed counts as allowed what cannot be told, as of a selector that makes no sense: what has been exported stays so
+// then (package export), and must not be confirmed as gone.
+func (r *Reconciler) allowed(ctx context.Context, set *v1alpha1.ClusterSet, namespace string) bool {
+	allowed, err := export.Allowed(ctx, r.Client, set, namespace)
+	return allowed || err != nil
 }
 
 // gateways are the names on the hub of this cluster's GatewayNodes, those with a lane: the others are not published.
@@ -159,8 +182,9 @@ func (r *Reconciler) gateways(ctx context.Context, cluster v1alpha1.ClusterID) (
 	return names, nil
 }
 
-func refused(export *mcsv1beta1.ServiceExport) bool {
-	ready := meta.FindStatusCondition(export.Status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
+// refused tells whether nothing of the export is on the hub, nor is going to be (package export, outcome.conditions).
+func refused(e *mcsv1beta1.ServiceExport) bool {
+	ready := meta.FindStatusCondition(e.Status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
 	return ready != nil && ready.Reason == string(mcsv1beta1.ServiceExportReasonFailed)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -77,4 +78,50 @@ func TestHeartbeat(t *testing.T) {
 	if got := lease(t, e); !mcs.HeartbeatConfirms(got.Annotations, nil) {
 		t.Errorf("says %v after the unexport", got.Annotations)
 	}
+}
+
+// What may not be exported, or is refused by the hub, is not meant: the Lease fits what there is.
+func TestHeartbeatLeavesOutWhatIsRefused(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	e.MakeNamespace(t, "allowed", map[string]string{"shared": "yes"})
+	e.MakeNamespace(t, "denied", nil)
+	now := time.Now()
+	r := &heartbeat.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace, Now: func() time.Time { return now }}
+	wants := func(selector *metav1.LabelSelector, names ...string) {
+		t.Helper()
+		set := &v1alpha1.ClusterSet{}
+		if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
+			t.Fatal(err)
+		}
+		set.Spec.ExportNamespaces = selector
+		if err := e.Update(t.Context(), set); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(time.Minute)
+		e.Step(t, r, "", "")
+		if got := lease(t, e); !mcs.HeartbeatConfirms(got.Annotations, names) {
+			t.Errorf("says %v, want %v", got.Annotations, names)
+		}
+	}
+	for _, namespace := range []string{"allowed", "denied"} {
+		e.Make(t, testcluster.Service(namespace, "web"))
+		e.Make(t, testcluster.Export(namespace, "web"))
+	}
+	one, other := v1alpha1.HubName(testcluster.Own, "allowed", "web"), v1alpha1.HubName(testcluster.Own, "denied", "web")
+	wants(nil, one, other)
+	wants(&metav1.LabelSelector{MatchLabels: map[string]string{"shared": "yes"}}, one)
+	wants(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}, one, other)
+
+	refused := testcluster.Export("denied", "web")
+	if err := e.Get(t.Context(), client.ObjectKeyFromObject(refused), refused); err != nil {
+		t.Fatal(err)
+	}
+	refused.Status.Conditions = []metav1.Condition{{
+		Type: "Ready", Status: metav1.ConditionFalse, Reason: "Failed", Message: "refused", LastTransitionTime: metav1.Now(),
+	}}
+	if err := e.Status().Update(t.Context(), refused); err != nil {
+		t.Fatal(err)
+	}
+	wants(nil, one)
 }
