@@ -88,7 +88,7 @@ func (l *Lab) join(ctx context.Context, w *waiting) error {
 // within two minutes.
 func (l *Lab) waitZone(ctx context.Context, c Cluster) error {
 	for _, args := range [][]string{
-		{"wait", "--for=condition=DNSReady", "--timeout=120s", "clusterset/default"},
+		{"wait", "--for=condition=DNSReady", "--timeout=240s", "clusterset/default"},
 		{"--namespace", "kube-system", "rollout", "restart", "deployment/coredns"},
 		{"--namespace", "kube-system", "rollout", "status", "--timeout=120s", "deployment/coredns"},
 	} {

@@ -29,8 +29,6 @@ type property []word
 
 func (d *directive) name() string { return d.words[0].text }
 
-func (p property) name() string { return p[0].text }
-
 // last is the last property whose first words are these, because that is the one that counts to CoreDNS; nil: none.
 func (d *directive) last(names ...string) property {
 	for i := len(d.properties) - 1; i >= 0; i-- {
