@@ -128,7 +128,7 @@ func (s *scene) distinct(ctx context.Context) error {
 	}
 	defer crowd.end() //nolint:errcheck // what went wrong shows in what is measured
 	exports := s.Members * s.Services
-	if err := s.sync(ctx, ownWay.url(), exports, exports, "exchange_full_sync_s"); err != nil {
+	if err := s.sync(ctx, ownWay.url(), exports, exports, "exchange_full_sync"); err != nil {
 		return err
 	}
 	idle, err := s.watchIdle(ctx, crowdWay, ownWay)
@@ -179,7 +179,7 @@ func (s *scene) fill(ctx context.Context, hubURL string) (*crowd, error) {
 		return nil, err
 	}
 	exports := len(s.others) * s.Services
-	if err := seen.waitFor(ctx, timeout, exports, exports); err != nil {
+	if err := seen.waitFor(ctx, ctx.Err, exports, exports); err != nil {
 		return nil, errors.Join(err, crowd.end())
 	}
 	s.figures.Add("exchange_fill_s", time.Since(start).Seconds(), "s")
@@ -200,16 +200,17 @@ func (s *scene) sync(ctx context.Context, hubURL string, imports, slices int, na
 		return err
 	}
 	if s.Profiles != "" {
-		go s.profile(ctx, "profile?seconds=20", "sync") //nolint:errcheck // it is said if it fails
+		go s.profile(ctx, "profile?seconds=60", "sync") //nolint:errcheck // it is said if it fails
 	}
-	if err := s.imports.waitFor(ctx, timeout, imports, slices); err != nil {
+	if err := s.imports.waitFor(ctx, s.operator.running, imports, slices); err != nil {
 		return err
 	}
 	took := time.Since(start).Seconds()
 	cpu, err := s.operator.cpu()
-	s.figures.Add(name, took, "s")
+	s.figures.Add(name+"_s", took, "s")
+	s.figures.Add(name+"_operator_cpu_s", cpu.Seconds(), "s")
 	progress("%s: %.1f s, of which the operator computed %.1f s", name, took, cpu.Seconds())
-	return err
+	return errors.Join(err, s.profile(ctx, "allocs", "sync"))
 }
 
 // watchIdle measures the operator while nothing changes, and returns what is written and sent meanwhile.
@@ -292,7 +293,7 @@ func (s *scene) joining(ctx context.Context) error {
 	}
 	defer way.close()
 	exports := s.Members * s.Services
-	if err := s.sync(ctx, way.url(), exports, exports, "exchange_full_sync_s"); err != nil {
+	if err := s.sync(ctx, way.url(), exports, exports, "exchange_full_sync"); err != nil {
 		return err
 	}
 	if _, err := s.watchIdle(ctx, way, way); err != nil {
@@ -314,7 +315,7 @@ func (s *scene) shared(ctx context.Context) error {
 	if err := s.publish(ctx, namespace); err != nil {
 		return err
 	}
-	return s.sync(ctx, s.Cluster(hubName).RESTConfig().Host, s.Services, s.Members*s.Services, "exchange_full_sync_shared_s")
+	return s.sync(ctx, s.Cluster(hubName).RESTConfig().Host, s.Services, s.Members*s.Services, "exchange_full_sync_shared")
 }
 
 // publish makes the measured member's namespaces and exports, and puts on the hub what the others would.

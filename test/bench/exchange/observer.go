@@ -135,11 +135,11 @@ func (o *observer) latencies() (shown []time.Duration, missing int) {
 	return append([]time.Duration(nil), o.took...), len(o.sent)
 }
 
-// waitFor waits until there are so many of both.
-func (o *observer) waitFor(ctx context.Context, timeout time.Duration, services, slices int) error {
+// waitFor waits until there are so many of both, or alive fails.
+func (o *observer) waitFor(ctx context.Context, alive func() error, services, slices int) error {
 	err := await(ctx, timeout, func() (bool, error) {
 		haveServices, haveSlices := o.counts()
-		return haveServices == services && haveSlices == slices, nil
+		return haveServices == services && haveSlices == slices, alive()
 	})
 	if err != nil {
 		haveServices, haveSlices := o.counts()

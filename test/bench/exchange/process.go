@@ -28,8 +28,8 @@ const stopTimeout = 15 * time.Second
 // process is the operator of the measured member: the real binary, alone in its process.
 type process struct {
 	cmd      *exec.Cmd
-	profiles string // where it serves them, host:port
-	done     chan error
+	profiles string        // where it serves them, host:port
+	done     chan struct{} // closed once it has ended
 }
 
 // startOperator starts the binary with the identity and the rights that its manifests give it.
@@ -52,20 +52,31 @@ func startOperator(ctx context.Context, binary string, cluster *controlplane.Clu
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	cmd.Stdout, cmd.Stderr = logs, logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p := &process{cmd: cmd, profiles: addresses[1], done: make(chan error, 1)}
+	p := &process{cmd: cmd, profiles: addresses[1], done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread() // Pdeathsig is bound to the thread that forked
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			p.done <- cmd.Wait()
+			_ = cmd.Wait() // its log says why
+			close(p.done)
 		}
 	}()
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting the operator: %w", err)
 	}
 	return p, nil
+}
+
+// running says, as an error, that the operator has ended.
+func (p *process) running() error {
+	select {
+	case <-p.done:
+		return fmt.Errorf("the operator has ended: %s: see operator.log in its folder", p.cmd.ProcessState)
+	default:
+		return nil
+	}
 }
 
 // stop asks the operator to end, and waits.
