@@ -23,14 +23,17 @@ type Exports struct {
 	// Held are clusters that this cluster imports from and that the hub no longer shows, without it being certain that
 	// they stopped: the hub may have lost something.
 	Held []v1alpha1.ClusterID
+	// Malformed are clusters that this cluster imports from and whose exports cannot be used as they are now: what was
+	// imported from them stays, but the import is merged without them.
+	Malformed []v1alpha1.ClusterID
 }
 
 // None tells whether there is nothing to import.
-func (e Exports) None() bool { return len(e.Present) == 0 && len(e.Held) == 0 }
+func (e Exports) None() bool { return len(e.Present) == 0 && len(e.Held) == 0 && len(e.Malformed) == 0 }
 
 // Clusters are all that count, sorted.
 func (e Exports) Clusters() []v1alpha1.ClusterID {
-	all := slices.Clone(e.Held)
+	all := slices.Concat(e.Held, e.Malformed)
 	for i := range e.Present {
 		all = append(all, mcs.SourceCluster(e.Present[i].Labels))
 	}
@@ -56,8 +59,10 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 		switch {
 		case err != nil:
 			return Exports{}, err
-		case export != nil:
+		case export != nil && mcs.ScreenExport(export) == nil:
 			found.Present = append(found.Present, *export)
+		case export != nil && imported:
+			found.Malformed = append(found.Malformed, cluster)
 		case held:
 			found.Held = append(found.Held, cluster)
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -26,6 +27,12 @@ import (
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached, with the indexes that Index makes
 	Hub    *hub.Hub      // required
+	Intake intake        // required, takes note of what cannot be used
+}
+
+// intake takes note of what is skipped of what a cluster publishes (package intake's Ledger).
+type intake interface {
+	Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped)
 }
 
 // Reconcile makes the imported slice what the hub's is, and deletes it when its cluster no longer exports the Service,
@@ -46,6 +53,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if published != nil && published.Labels[v1alpha1.LabelNamespace] == request.Namespace {
 		return retry.Result(r.bring(ctx, view, have, published))
 	}
+	if published == nil {
+		cluster, _, _ := strings.Cut(request.Name, ".")
+		r.Intake.Note(v1alpha1.ClusterID(cluster), object(request.Name))
+	}
 	if have == nil || !ours(have) {
 		return reconcile.Result{}, nil
 	}
@@ -65,22 +76,10 @@ func (r *Reconciler) bring(ctx context.Context, view hub.View, have, published *
 	if owner == nil || !mcs.ImportsFrom(owner, cluster) {
 		return r.delete(ctx, have)
 	}
-	source, known, err := r.source(ctx, view, cluster)
-	if err != nil || !known {
-		return err
-	}
-	export, err := view.Export(ctx, cluster, owner.Namespace, owner.Name)
-	if err != nil {
-		return err
-	}
-	if export != nil && export.Spec.Type != "" { // else the hub has lost it, or it cannot be read
-		source.Ports = append([]mcsv1beta1.ServicePort{}, export.Spec.Ports...)
-	}
-	want := mcs.ImportedSlice(published, owner, source)
-	if source.Ports == nil && have != nil {
-		want.Ports = have.Ports
-	}
+	want, err := r.wanted(ctx, view, owner, have, published)
 	switch {
+	case err != nil || want == nil:
+		return err
 	case have == nil:
 		return r.create(ctx, want)
 	case have.AddressType != want.AddressType: // immutable: a new one comes in the next round
@@ -91,6 +90,40 @@ func (r *Reconciler) bring(ctx context.Context, view hub.View, have, published *
 	want.ResourceVersion = have.ResourceVersion
 	return r.Client.Update(ctx, want)
 }
+
+// wanted is what the imported slice should be, and takes note of what is left out of it. nil: what there is stays.
+func (r *Reconciler) wanted(ctx context.Context, view hub.View, owner *mcsv1beta1.ServiceImport, have, published *discoveryv1.EndpointSlice) (*discoveryv1.EndpointSlice, error) {
+	cluster := mcs.SourceCluster(published.Labels)
+	source, known, err := r.source(ctx, view, cluster)
+	if err != nil || !known {
+		return nil, err
+	}
+	export, err := view.Export(ctx, cluster, owner.Namespace, owner.Name)
+	if err != nil {
+		return nil, err
+	}
+	if export != nil && export.Spec.Type != "" { // else the hub has lost it, or it cannot be read
+		source.Ports = append([]mcsv1beta1.ServicePort{}, export.Spec.Ports...)
+	}
+	siblings, err := view.Slices(ctx, cluster, owner.Namespace, owner.Name)
+	if err != nil {
+		return nil, err
+	}
+	room, tooMany := mcs.Room(published, siblings)
+	published.Endpoints = published.Endpoints[:room]
+	want, skipped := mcs.ImportedSlice(published, owner, source)
+	r.Intake.Note(cluster, object(published.Name), append(skipped, tooMany...)...)
+	if slices.ContainsFunc(skipped, func(s mcs.Skipped) bool { return s.Reason == mcs.SkippedSlice }) {
+		return nil, nil
+	}
+	if source.Ports == nil && have != nil {
+		want.Ports = have.Ports
+	}
+	return want, nil
+}
+
+// object names a slice on the hub to the intake.
+func object(name string) string { return "EndpointSlice " + name }
 
 // drop deletes a slice that the hub no longer has, if that can be believed: its cluster no longer exports the Service,
 // or still publishes another slice of the same family. A cluster never withdraws the last one of a Service that it

@@ -38,7 +38,7 @@ func newEnv(t *testing.T, namespace string) (*testcluster.Env, *endpointslice.Re
 	owner.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 	e.Make(t, owner)
 	importFrom(t, e, owner, "west")
-	return e, &endpointslice.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn}, owner
+	return e, &endpointslice.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Intake: notes{}}, owner
 }
 
 func importFrom(t *testing.T, e *testcluster.Env, owner *mcsv1beta1.ServiceImport, clusters ...string) {

@@ -76,7 +76,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		WatchesRawSource(r.Hub.OnChange(r.everything)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.ofCluster, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ofExport, predicate.GenerationChangedPredicate{})).
-		WatchesRawSource(r.Hub.Watch(&discoveryv1.EndpointSlice{}, imported)).
+		WatchesRawSource(r.Hub.Watch(&discoveryv1.EndpointSlice{}, r.published)).
 		Complete(r)
 }
 
@@ -106,6 +106,29 @@ func imported(_ context.Context, obj client.Object) []reconcile.Request {
 		return nil
 	}
 	return []reconcile.Request{request(namespace, obj.GetName())}
+}
+
+// published maps a slice on the hub to the one that is imported for it, and to all of its Service where there are so many
+// endpoints that what one slice holds decides how many are taken of others.
+func (r *Reconciler) published(ctx context.Context, obj client.Object) []reconcile.Request {
+	requests := imported(ctx, obj)
+	view, err := r.Hub.View()
+	if err != nil {
+		return requests
+	}
+	labels := obj.GetLabels()
+	siblings, err := view.Slices(ctx, mcs.SourceCluster(labels), labels[v1alpha1.LabelNamespace], labels[v1alpha1.LabelServiceName])
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "cannot list the slices of a Service", "cluster", mcs.SourceCluster(labels))
+	}
+	total := len(obj.(*discoveryv1.EndpointSlice).Endpoints) // as it is or was
+	for i := range siblings {
+		total += len(siblings[i].Endpoints)
+	}
+	if total > mcs.MaxEndpoints {
+		requests = append(requests, allImported(ctx, siblings)...)
+	}
+	return requests
 }
 
 // ofImport maps a ServiceImport to all slices that are or should be its own.

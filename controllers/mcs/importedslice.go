@@ -30,12 +30,13 @@ func SameZones(a, b v1alpha1.MemberSpec) bool {
 	return a.ZoneDomain != "" && a.Region != "" && a.ZoneDomain == b.ZoneDomain && a.Region == b.Region
 }
 
-// ImportedSlice is the slice that a cluster keeps of one from the hub, beside the ServiceImport that owns it. Endpoints
-// outside the source's CIDRs are left out. Node names are kept for the importing cluster's own endpoints only:
+// ImportedSlice is the slice that a cluster keeps of one from the hub, beside the ServiceImport that owns it, and what it
+// lacks because it cannot be used (ScreenEndpoints, ScreenPorts). Node names are kept for the importing cluster's own endpoints only:
 // elsewhere they name nothing. Hints are made for the importing cluster, and never taken over. A port stays if the import
 // has it as the source exports it (servedPorts).
-func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImport, source Source) *discoveryv1.EndpointSlice {
-	endpoints, _ := filterEndpoints(hub.Endpoints, source.CIDRs)
+func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImport, source Source) (*discoveryv1.EndpointSlice, []Skipped) {
+	endpoints, skipped := ScreenEndpoints(hub, source.CIDRs)
+	ports, skippedPorts := ScreenPorts(hub)
 	for i := range endpoints {
 		if !source.Own {
 			endpoints[i].NodeName = nil
@@ -57,8 +58,8 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 		},
 		AddressType: hub.AddressType,
 		Endpoints:   endpoints,
-		Ports:       servedPorts(hub.Ports, &owner.Spec, source.Ports),
-	}
+		Ports:       servedPorts(ports, &owner.Spec, source.Ports),
+	}, append(skipped, skippedPorts...)
 }
 
 // servedPorts are the ports of a slice that the import has as the slice's cluster exports them, with one number. Of two

@@ -51,18 +51,18 @@ func TestImportedSlice(t *testing.T) {
 		Ports: hub.Ports,
 	}
 	before := hub.DeepCopy()
-	got := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16")})
+	got, _ := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16")})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if own := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Own: true}); ptr.Deref(own.Endpoints[0].NodeName, "") != "node" {
+	if own, _ := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Own: true}); ptr.Deref(own.Endpoints[0].NodeName, "") != "node" {
 		t.Error("the node of the cluster's own endpoint is lost")
 	}
 	if diff := cmp.Diff(before, hub); diff != "" {
 		t.Errorf("the input was changed (-want +got):\n%s", diff)
 	}
-	if got := ImportedSlice(hub, owner, Source{Cluster: "west"}); len(got.Endpoints) != 0 {
-		t.Errorf("without approved CIDRs, %d endpoints", len(got.Endpoints))
+	if got, skipped := ImportedSlice(hub, owner, Source{Cluster: "west"}); len(got.Endpoints) != 0 || len(skipped) != 1 || skipped[0].Count != 2 {
+		t.Errorf("without approved CIDRs, %d endpoints, skipped %+v", len(got.Endpoints), skipped)
 	}
 }
 
@@ -95,7 +95,8 @@ func TestServedPorts(t *testing.T) {
 			}
 			owner := &mcsv1beta1.ServiceImport{Spec: mcsv1beta1.ServiceImportSpec{Type: test.kind, Ports: imported}}
 			var got []string
-			for _, p := range ImportedSlice(&hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Ports: test.exported}).Ports {
+			slice, _ := ImportedSlice(&hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Ports: test.exported})
+			for _, p := range slice.Ports {
 				got = append(got, *p.Name)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -107,7 +108,7 @@ func TestServedPorts(t *testing.T) {
 	unnamed.Ports = []discoveryv1.EndpointPort{{Port: ptr.To[int32](8080)}}
 	only := []mcsv1beta1.ServicePort{port("", 80, corev1.ProtocolTCP)}
 	owner := &mcsv1beta1.ServiceImport{Spec: mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, Ports: only}}
-	if got := ImportedSlice(&unnamed, owner, Source{Cluster: "west", Ports: only}); len(got.Ports) != 1 {
+	if got, _ := ImportedSlice(&unnamed, owner, Source{Cluster: "west", Ports: only}); len(got.Ports) != 1 {
 		t.Errorf("without a name: %v", got.Ports)
 	}
 }
@@ -140,7 +141,8 @@ func TestHints(t *testing.T) {
 			test.source.CIDRs = prefixes("10.2.0.0/16")
 			owner := &mcsv1beta1.ServiceImport{Spec: mcsv1beta1.ServiceImportSpec{TrafficDistribution: &test.distribution}}
 			var zones, nodes []string
-			if hints := ImportedSlice(&hub, owner, test.source).Endpoints[0].Hints; hints != nil {
+			slice, _ := ImportedSlice(&hub, owner, test.source)
+			if hints := slice.Endpoints[0].Hints; hints != nil {
 				for _, z := range hints.ForZones {
 					zones = append(zones, z.Name)
 				}

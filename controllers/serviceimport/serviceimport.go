@@ -33,9 +33,15 @@ type Reconciler struct {
 	Client client.Client // required, of this cluster, cached, with the indexes that Index makes
 	Hub    *hub.Hub      // required
 	Events reporter      // required
+	Intake intake        // required, takes note of exports that cannot be used
 
 	ledger   ledger
 	reported reports
+}
+
+// intake takes note of what is skipped of what a cluster publishes (package intake's Ledger).
+type intake interface {
+	Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped)
 }
 
 // Reconcile makes the ServiceImport what the exports amount to, and removes it with the last of them. Each call writes
@@ -97,7 +103,7 @@ func (r *Reconciler) asDecided(have *mcsv1beta1.ServiceImport) *mcsv1beta1.Servi
 // keep writes the ServiceImport or, if that is as it should be, its status.
 func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
 	found constituents.Exports) (reconcile.Result, error) {
-	if len(found.Present) == 0 { // only such as may have been lost by the hub: everything stays
+	if len(found.Present) == 0 { // only such as the hub may have lost, or as cannot be used: everything stays
 		return retry.Result(r.writeStatus(ctx, have, set, found, mcs.VIPs{}))
 	}
 	if have == nil && verdict(set) == nil {

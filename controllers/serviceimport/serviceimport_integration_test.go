@@ -48,7 +48,7 @@ func newEnv(t *testing.T, namespaces ...string) (*testcluster.Env, *serviceimpor
 	}
 	accept(t, e, metav1.ConditionTrue, v1alpha1.ReasonAccepted)
 	reported := &events{}
-	return e, &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported}, reported
+	return e, &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Intake: notes{}}, reported
 }
 
 // accept sets the ClusterSet's condition, as package clusterset does.

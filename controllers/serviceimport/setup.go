@@ -67,7 +67,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.exportedBy), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.everything), builder.WithPredicates(clusterSetChanged())).
 		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return r.everything(ctx, nil) })).
-		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, service)).
+		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.screened)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.exportedBy, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.OnHeartbeat(r.heldOf)).
 		Complete(r)
@@ -94,6 +94,28 @@ func clusterSetChanged() predicate.Predicate {
 func service(_ context.Context, obj client.Object) []reconcile.Request {
 	spec := obj.(*v1alpha1.ExportedService).Spec
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: spec.Namespace, Name: spec.Name}}}
+}
+
+// screened maps an ExportedService to its Service, and takes note of whether it can be used. One that is not named after
+// what it says it exports is nobody's.
+func (r *Reconciler) screened(ctx context.Context, obj client.Object) []reconcile.Request {
+	export := obj.(*v1alpha1.ExportedService)
+	var skipped []mcs.Skipped
+	if why := mcs.ScreenExport(export); why != nil && r.onHub(ctx, export) {
+		skipped = append(skipped, *why)
+	}
+	cluster := mcs.SourceCluster(export.Labels)
+	r.Intake.Note(cluster, "ExportedService "+export.Name, skipped...)
+	if export.Name != v1alpha1.HubName(cluster, export.Spec.Namespace, export.Spec.Name) {
+		return nil
+	}
+	return service(ctx, obj)
+}
+
+// onHub tells whether the object is there: an event does not say that it tells of the end.
+func (r *Reconciler) onHub(ctx context.Context, obj client.Object) bool {
+	view, err := r.Hub.View()
+	return err == nil && view.Reader.Get(ctx, client.ObjectKeyFromObject(obj), &v1alpha1.ExportedService{}) == nil
 }
 
 // sharing maps a ServiceImport to all others that hold one of its addresses: one of two operators, while there are two,

@@ -71,6 +71,10 @@ func remarks(found constituents.Exports, vips mcs.VIPs) string {
 		fmt.Fprintf(&all, "; the hub no longer shows the export by %s, which is kept until that cluster confirms its end or its Member says removed",
 			join(found.Held))
 	}
+	if len(found.Malformed) > 0 {
+		fmt.Fprintf(&all, "; the export by %s cannot be used as it is now, its endpoints stay: see the condition %s of the RemoteCluster of that name",
+			join(found.Malformed), v1alpha1.ConditionContentAccepted)
+	}
 	if len(vips.Unserved) > 0 {
 		fmt.Fprintf(&all, "; not by %s, of which ClusterSet.spec.vipCIDRs has no block: add one if clients here need it", join(vips.Unserved))
 	}

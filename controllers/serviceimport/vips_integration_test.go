@@ -198,7 +198,7 @@ func TestVIPsOutliveTheOperator(t *testing.T) {
 		steps(t, e, r, "restart", name)
 		before[name] = get(t, e, "restart", name).Spec.IPs[0]
 	}
-	again := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported}
+	again := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Intake: notes{}}
 	slices.Reverse(names)
 	versions := map[string]string{}
 	for _, name := range names {
@@ -232,14 +232,14 @@ func TestTwoOperators(t *testing.T) {
 		publish(t, e, "two", name)
 	}
 	steps(t, e, first, "two", high)
-	unaware := &serviceimport.Reconciler{Client: blind{e.Own.GetClient()}, Hub: e.Conn, Events: reported}
+	unaware := &serviceimport.Reconciler{Client: blind{e.Own.GetClient()}, Hub: e.Conn, Events: reported, Intake: notes{}}
 	steps(t, e, unaware, "two", low)
 	shared := get(t, e, "two", high).Spec.IPs[0]
 	if got := get(t, e, "two", low).Spec.IPs[0]; got != shared {
 		t.Fatalf("the addresses are %s and %s: there is nothing to settle", got, shared)
 	}
 
-	second := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported}
+	second := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Intake: notes{}}
 	for range 2 {
 		for _, r := range []*serviceimport.Reconciler{first, second} {
 			steps(t, e, r, "two", high)
