@@ -34,6 +34,13 @@ type ExportedServiceSpec struct {
 	// +optional
 	Ports []mcsv1beta1.ServicePort `json:"ports,omitempty"`
 
+	// sliceSet is a digest of the names of the Service's EndpointSlices on the hub: a slice is withdrawn, and not lost,
+	// once those that are there are just these. Written before the slices are.
+	//
+	// +kubebuilder:validation:MaxLength=32
+	// +optional
+	SliceSet string `json:"sliceSet,omitempty"`
+
 	// ipFamilies of the Service, in its order.
 	//
 	// +kubebuilder:validation:MaxItems=2

@@ -6,7 +6,6 @@ package endpointslice
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -125,9 +124,8 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, owner *mcsv1beta
 // object names a slice on the hub to the intake.
 func object(name string) string { return "EndpointSlice " + name }
 
-// drop deletes a slice that the hub no longer has, if that can be believed: its cluster no longer exports the Service,
-// or still publishes another slice of the same family. A cluster never withdraws the last one of a Service that it
-// exports, so that is the hub's loss.
+// drop deletes a slice that the hub no longer has, if that can be believed: its cluster no longer exports the Service, or
+// its export says that just those slices are on the hub that are there, and the cluster is there to say so.
 func (r *Reconciler) drop(ctx context.Context, view hub.View, have *discoveryv1.EndpointSlice) error {
 	cluster, name := mcs.SourceCluster(have.Labels), have.Labels[v1alpha1.LabelServiceName]
 	owner, err := r.owner(ctx, have.Namespace, name)
@@ -138,7 +136,10 @@ func (r *Reconciler) drop(ctx context.Context, view hub.View, have *discoveryv1.
 		return r.delete(ctx, have)
 	}
 	member, err := view.Member(ctx, cluster)
-	if err != nil || member == nil || !view.Authoritative {
+	if err != nil || member == nil {
+		return err
+	}
+	if live, err := view.Live(ctx, cluster); err != nil || !live {
 		return err
 	}
 	export, err := view.Export(ctx, cluster, have.Namespace, name)
@@ -146,14 +147,10 @@ func (r *Reconciler) drop(ctx context.Context, view hub.View, have *discoveryv1.
 		return err
 	}
 	others, err := view.Slices(ctx, cluster, have.Namespace, name)
-	if err != nil || !hasFamily(others, have.AddressType) {
+	if err != nil || mcs.SliceSet(others) != export.Spec.SliceSet {
 		return err
 	}
 	return r.delete(ctx, have)
-}
-
-func hasFamily(all []discoveryv1.EndpointSlice, family discoveryv1.AddressType) bool {
-	return slices.ContainsFunc(all, func(s discoveryv1.EndpointSlice) bool { return s.AddressType == family })
 }
 
 // source is the cluster as it is seen from here. Not known: nothing may be changed.

@@ -76,6 +76,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		WatchesRawSource(r.Hub.OnChange(r.everything)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.ofCluster, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ofExport, predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(r.Hub.OnHeartbeat(r.missing)).
 		WatchesRawSource(r.Hub.Watch(&discoveryv1.EndpointSlice{}, r.published)).
 		Complete(r)
 }
@@ -149,8 +150,8 @@ func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcil
 	return requests
 }
 
-// ofExport maps a cluster's export to its slices: whether it exposes a port as the ServiceImport has it may have changed,
-// and nothing else.
+// ofExport maps a cluster's export to its slices, those that are imported and those that are on the hub: whether it
+// exposes a port as the ServiceImport has it may have changed, and which slices it has.
 func (r *Reconciler) ofExport(ctx context.Context, obj client.Object) []reconcile.Request {
 	view, err := r.Hub.View()
 	if err != nil {
@@ -161,7 +162,23 @@ func (r *Reconciler) ofExport(ctx context.Context, obj client.Object) []reconcil
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "cannot list the slices of an export", "cluster", mcs.SourceCluster(obj.GetLabels()))
 	}
-	return allImported(ctx, found)
+	requests := r.local(ctx, client.InNamespace(spec.Namespace), client.MatchingLabels{
+		v1alpha1.LabelServiceName: spec.Name, v1alpha1.LabelSourceCluster: obj.GetLabels()[v1alpha1.LabelSourceCluster],
+	})
+	return append(requests, allImported(ctx, found)...)
+}
+
+// missing maps the Lease of a cluster to what is imported from it and not on the hub: that may now be believed.
+func (r *Reconciler) missing(ctx context.Context, lease client.Object) []reconcile.Request {
+	view, err := r.Hub.View()
+	if err != nil {
+		return nil
+	}
+	requests := r.local(ctx, client.MatchingFields{indexCluster: string(mcs.SourceCluster(lease.GetLabels()))})
+	return slices.DeleteFunc(requests, func(request reconcile.Request) bool {
+		published, err := view.Slice(ctx, request.Name)
+		return err == nil && published != nil
+	})
 }
 
 // ofCluster maps a RemoteCluster or Member to all slices of that cluster, and to all that there are if it is this one's,

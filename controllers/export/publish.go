@@ -40,6 +40,9 @@ func publish(ctx context.Context, view hub.View, service client.ObjectKey, want 
 		return have != nil, err
 	}
 	packing := want.pack(slices)
+	if want.export != nil {
+		want.export.Spec.SliceSet = mcs.SliceSet(packing.After(slices))
+	}
 	differs := !sameExport(have, want.export)
 	if !differs && packing.None() {
 		return have != nil, nil

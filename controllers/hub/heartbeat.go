@@ -77,15 +77,25 @@ func (h *heartbeats) byLease() map[client.Object]cache.ByObject {
 // Confirms tells whether the cluster itself says that it publishes just what the hub shows of it: by its heartbeat, which
 // was renewed while we listened. Of EndpointSlices it does not speak.
 func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID) (bool, error) {
-	if !v.Authoritative {
-		return false, nil
+	if live, err := v.Live(ctx, cluster); err != nil || !live {
+		return false, err
 	}
 	lease, err := v.Heartbeat(ctx, cluster)
-	if err != nil || lease == nil || !v.heartbeats.live(cluster, lease) {
+	if err != nil || lease == nil {
 		return false, err
 	}
 	names, err := v.Names(ctx, cluster)
 	return err == nil && mcs.HeartbeatConfirms(lease.Annotations, names), err
+}
+
+// Live tells whether the cluster has renewed its heartbeat on the hub while we listened: the hub is none that was
+// restored from a backup and that the cluster has not seen since.
+func (v View) Live(ctx context.Context, cluster v1alpha1.ClusterID) (bool, error) {
+	if !v.Authoritative {
+		return false, nil
+	}
+	lease, err := v.Heartbeat(ctx, cluster)
+	return err == nil && lease != nil && v.heartbeats.live(cluster, lease), err
 }
 
 // Names returns the names, on the hub, of all of the cluster's that its heartbeat speaks of: ExportedServices and

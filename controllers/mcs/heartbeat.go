@@ -7,18 +7,33 @@ import (
 	"strconv"
 	"strings"
 
+	discoveryv1 "k8s.io/api/discovery/v1"
+
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 // HeartbeatAnnotations are what a member's Lease says of what it publishes: how many ExportedServices and GatewayNodes it
 // has on the hub, and a digest of their names, whose order does not matter.
 func HeartbeatAnnotations(names []string) map[string]string {
-	sorted := slices.Sorted(slices.Values(names))
-	sum := sha256.Sum256([]byte(strings.Join(sorted, "\n")))
 	return map[string]string{
-		v1alpha1.AnnotationPublishedCount:  strconv.Itoa(len(sorted)),
-		v1alpha1.AnnotationPublishedDigest: hex.EncodeToString(sum[:8]),
+		v1alpha1.AnnotationPublishedCount:  strconv.Itoa(len(names)),
+		v1alpha1.AnnotationPublishedDigest: digest(names),
 	}
+}
+
+// SliceSet is what an ExportedService says of its slices on the hub: how many, and a digest of their names, whose order
+// does not matter.
+func SliceSet(found []discoveryv1.EndpointSlice) string {
+	names := make([]string, 0, len(found))
+	for i := range found {
+		names = append(names, found[i].Name)
+	}
+	return strconv.Itoa(len(names)) + "-" + digest(names)
+}
+
+func digest(names []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(names)), "\n")))
+	return hex.EncodeToString(sum[:8])
 }
 
 // HeartbeatConfirms tells whether the annotations of a member's Lease say that it publishes just these.

@@ -56,6 +56,23 @@ func (p Packing) None() bool {
 	return len(p.First.Puts)+len(p.First.Deletes)+len(p.Then.Puts)+len(p.Then.Deletes) == 0
 }
 
+// After returns the slices that the hub has once all is written, of those that it has before.
+func (p Packing) After(before []discoveryv1.EndpointSlice) []discoveryv1.EndpointSlice {
+	left := map[string]discoveryv1.EndpointSlice{}
+	for _, s := range before {
+		left[s.Name] = s
+	}
+	for _, writes := range []Writes{p.First, p.Then} {
+		for _, s := range writes.Puts {
+			left[s.Name] = s
+		}
+		for _, s := range writes.Deletes {
+			delete(left, s.Name)
+		}
+	}
+	return slices.Collect(maps.Values(left))
+}
+
 // Offer is what a cluster has to publish of a Service.
 type Offer struct {
 	groups map[portGroup]*group

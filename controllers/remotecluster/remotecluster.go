@@ -137,7 +137,8 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	if err != nil {
 		return wish{}, err
 	}
-	if !confirmed && have != nil { // what the hub does not show may be its loss, and a tunnel that works is not taken down
+	laneless := slices.ContainsFunc(nodes, func(n v1alpha1.GatewayNode) bool { return n.Status.Lane == nil }) // it is written apart
+	if have != nil && (!confirmed || laneless) {                                                              // what the hub does not show may be its loss: no tunnel is taken down for it
 		gateways = mcs.KeepGateways(gateways, have.Spec.Gateways)
 	}
 	spec.Gateways = gateways

@@ -62,8 +62,8 @@ func (c *Cluster) Publish(t *testing.T, cluster v1alpha1.ClusterID, namespace, n
 	export := mcs.ExportedServiceFor(cluster, v1alpha1.DefaultHubNamespace, Service(namespace, name), Export(namespace, name))
 	export.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
 	export.Spec.ExportedAt = metav1.Now()
-	c.Make(t, export)
 	var slices []*discoveryv1.EndpointSlice
+	var set []discoveryv1.EndpointSlice
 	for n, list := range addresses {
 		s := Slice(v1alpha1.DefaultHubNamespace, v1alpha1.HubSliceName(cluster, namespace, name, n), "", list...)
 		s.Labels = map[string]string{
@@ -72,8 +72,12 @@ func (c *Cluster) Publish(t *testing.T, cluster v1alpha1.ClusterID, namespace, n
 			v1alpha1.LabelSourceCluster: string(cluster),
 			discoveryv1.LabelManagedBy:  v1alpha1.ManagedBy,
 		}
+		slices, set = append(slices, s), append(set, *s)
+	}
+	export.Spec.SliceSet = mcs.SliceSet(set)
+	c.Make(t, export)
+	for _, s := range slices {
 		c.Make(t, s)
-		slices = append(slices, s)
 	}
 	return export, slices
 }
