@@ -150,7 +150,7 @@ func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcil
 	return requests
 }
 
-// ofExport maps a cluster's export to its slices, those that are imported and those that are on the hub: whether it
+// ofExport maps a cluster's export to its Service's slices, those that are imported and those that are on the hub: whether it
 // exposes a port as the ServiceImport has it may have changed, and which slices it has.
 func (r *Reconciler) ofExport(ctx context.Context, obj client.Object) []reconcile.Request {
 	view, err := r.Hub.View()
@@ -162,9 +162,7 @@ func (r *Reconciler) ofExport(ctx context.Context, obj client.Object) []reconcil
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "cannot list the slices of an export", "cluster", mcs.SourceCluster(obj.GetLabels()))
 	}
-	requests := r.local(ctx, client.InNamespace(spec.Namespace), client.MatchingLabels{
-		v1alpha1.LabelServiceName: spec.Name, v1alpha1.LabelSourceCluster: obj.GetLabels()[v1alpha1.LabelSourceCluster],
-	})
+	requests := r.local(ctx, client.MatchingFields{indexService: spec.Namespace + "/" + spec.Name})
 	return append(requests, allImported(ctx, found)...)
 }
 
