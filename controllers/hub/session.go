@@ -45,7 +45,7 @@ func openSession(ctx context.Context, a access, w *way, direct client.Client, h 
 	c, err := cache.New(w.config, cache.Options{
 		HTTPClient:                  w.http,
 		Scheme:                      h.config.Scheme,
-		Mapper:                      direct.RESTMapper(),
+		Mapper:                      &rememberingMapper{RESTMapper: direct.RESTMapper()},
 		DefaultNamespaces:           map[string]cache.Config{a.namespace: {}},
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject:                    h.heartbeats.byLease(),
