@@ -35,6 +35,9 @@ func probes() []probe {
 		{"tombolo-members", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, &coordinationv1.Lease{ObjectMeta: hubMeta(hub, "probe", "")}, client.DryRunAll)
 		}},
+		{"tombolo-member-slices", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, hubSlice("probe", "IPv4", "8.8.8.8"), client.DryRunAll)
+		}},
 		{"tombolo-gateway", gateway, func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, gatewayNode(func(g *v1alpha1.GatewayNode) { g.Name = "probe" }), client.DryRunAll)
 		}},
@@ -59,6 +62,7 @@ func waitForPolicies(ctx context.Context) error {
 	defer cancel()
 	for _, object := range []client.Object{
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe"}},
+		member(func(m *v1alpha1.Member) { m.Namespace, m.Name, m.Spec.Index = hub, "probe", 4095 }),
 		&v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: v1alpha1.RemoteClusterSpec{Index: 9}},
 	} {
 		if err := admin.Create(ctx, object); err != nil {

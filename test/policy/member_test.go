@@ -59,14 +59,16 @@ func hubMeta(namespace, name, cluster string) metav1.ObjectMeta {
 func published(namespace, name, cluster string) map[string]client.Object {
 	export := exportedService(func(e *v1alpha1.ExportedService) { e.ObjectMeta = hubMeta(namespace, name, cluster) })
 	gateway := gatewayNode(func(g *v1alpha1.GatewayNode) { g.ObjectMeta = hubMeta(namespace, name, cluster) })
+	slice := hubSlice("east", discoveryv1.AddressTypeIPv4, "10.1.0.7")
+	slice.Namespace, slice.Name = namespace, name
+	if slice.Labels[v1alpha1.LabelSourceCluster] = cluster; cluster == "" {
+		delete(slice.Labels, v1alpha1.LabelSourceCluster)
+	}
 	return map[string]client.Object{
 		"ExportedService": export,
 		"GatewayNode":     gateway,
 		"Lease":           &coordinationv1.Lease{ObjectMeta: hubMeta(namespace, name, cluster)},
-		"EndpointSlice": &discoveryv1.EndpointSlice{
-			ObjectMeta: hubMeta(namespace, name, cluster), AddressType: discoveryv1.AddressTypeIPv4,
-			Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.1.0.7"}}},
-		},
+		"EndpointSlice":   slice,
 	}
 }
 
