@@ -277,24 +277,29 @@ func (p Publisher) slice(service *corev1.Service, names *names, family discovery
 
 // names gives out the names of a Service's slices on the hub, by the lowest free number. A name has no other meaning.
 type names struct {
-	base string
-	used map[string]bool
-	n    int
+	named func(n int) string
+	base  string // what all names begin with
+	used  map[string]bool
+	n     int
 }
 
 func newNames(cluster v1alpha1.ClusterID, service *corev1.Service, have []discoveryv1.EndpointSlice) *names {
-	all := &names{base: v1alpha1.HubName(cluster, service.Namespace, service.Name), used: map[string]bool{}}
+	all := &names{
+		named: func(n int) string { return v1alpha1.HubSliceName(cluster, service.Namespace, service.Name, n) },
+		base:  v1alpha1.HubName(cluster, service.Namespace, service.Name) + ".",
+		used:  map[string]bool{},
+	}
 	for i := range have {
 		all.used[have[i].Name] = true
 	}
 	return all
 }
 
-func (n *names) fits(name string) bool { return strings.HasPrefix(name, n.base+".") }
+func (n *names) fits(name string) bool { return strings.HasPrefix(name, n.base) }
 
 func (n *names) next() string {
 	for ; ; n.n++ {
-		if name := fmt.Sprintf("%s.%d", n.base, n.n); !n.used[name] {
+		if name := n.named(n.n); !n.used[name] {
 			n.used[name] = true
 			return name
 		}

@@ -24,32 +24,6 @@ func sliceLabels(cluster v1alpha1.ClusterID, service string, more map[string]str
 	return labels
 }
 
-// filterEndpoints returns copies of the endpoints whose address lies in one of the CIDRs, and the addresses of those
-// that do not. Of an endpoint's addresses only the first has a meaning (discovery/v1). Hints and target references are
-// the business of the cluster that they come from.
-func filterEndpoints(endpoints []discoveryv1.Endpoint, cidrs []netip.Prefix) ([]discoveryv1.Endpoint, []string) {
-	kept := make([]discoveryv1.Endpoint, 0, len(endpoints))
-	var outside []string
-	for _, e := range endpoints {
-		if len(e.Addresses) == 0 {
-			continue
-		}
-		addr, err := netip.ParseAddr(e.Addresses[0])
-		if err != nil || !Contains(cidrs, addr) {
-			outside = append(outside, e.Addresses[0])
-			continue
-		}
-		kept = append(kept, discoveryv1.Endpoint{
-			Addresses:  e.Addresses[:1],
-			Conditions: *e.Conditions.DeepCopy(),
-			Hostname:   e.Hostname,
-			NodeName:   e.NodeName,
-			Zone:       e.Zone,
-		})
-	}
-	return kept, outside
-}
-
 // Contains tells whether one of the CIDRs holds the address.
 func Contains(cidrs []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(cidrs, func(p netip.Prefix) bool { return p.Contains(addr) })
