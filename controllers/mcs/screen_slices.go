@@ -141,7 +141,7 @@ func (t *tally) address(addresses []string, family discoveryv1.AddressType, cidr
 		return netip.Addr{}, false
 	}
 	addr, err := netip.ParseAddr(addresses[0])
-	fault := ""
+	var fault string
 	switch {
 	case err != nil:
 		fault = "is no IP address"
