@@ -156,6 +156,8 @@ func TestEveryFieldIsMerged(t *testing.T) {
 		"Namespace":  {func(s *spec) { s.Namespace = "other" }, false, false, false},
 		"Name":       {func(s *spec) { s.Name = "other" }, false, false, false},
 		"ExportedAt": {func(s *spec) { s.ExportedAt = metav1.Unix(1, 500) }, false, false, false},
+		// This speaks of its slices only.
+		"SliceSet": {func(s *spec) { s.SliceSet = "1-0123456789abcdef" }, false, false, false},
 	}
 	var fields []string
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[spec]()) {
