@@ -16,6 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/testcluster"
 )
 
@@ -151,15 +152,26 @@ func TestHubLosesSlices(t *testing.T) {
 	for _, s := range published {
 		e.Step(t, r, "lost", s.Name)
 	}
-	for i, s := range published {
-		if err := e.Hub.Delete(t.Context(), s); err != nil {
-			t.Fatal(err)
-		}
-		e.Step(t, r, "lost", s.Name)
-		if kept := get(t, e, "lost", s.Name) != nil; kept != (i == 1) {
-			t.Errorf("slice %d of 2: kept is %v", i+1, kept)
+	kept := func(when string, want ...bool) {
+		t.Helper()
+		for i, s := range published {
+			e.Step(t, r, "lost", s.Name)
+			if got := get(t, e, "lost", s.Name) != nil; got != want[i] {
+				t.Errorf("%s: slice %d of 2 is there: %t", when, i+1, got)
+			}
 		}
 	}
+	if err := e.Hub.Delete(t.Context(), published[0]); err != nil {
+		t.Fatal(err)
+	}
+	kept("lost", true, true)
+	e.Hub.Heartbeat(t, "west", export.Name)
+	kept("lost, with a heartbeat", true, true)
+	export.Spec.SliceSet = mcs.SliceSet([]discoveryv1.EndpointSlice{*published[1]})
+	if err := e.Hub.Update(t.Context(), export); err != nil {
+		t.Fatal(err)
+	}
+	kept("withdrawn", false, true)
 	if err := e.Hub.Delete(t.Context(), export); err != nil {
 		t.Fatal(err)
 	}
