@@ -100,7 +100,7 @@ func parseOwnFields(entries []metav1.ManagedFieldsEntry) ownFields {
 				Annotations map[string]json.RawMessage `json:"f:annotations"`
 			} `json:"f:metadata"`
 		}
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &fields); err != nil {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields); err != nil {
 			continue
 		}
 		own.labels = append(own.labels, fieldKeys(fields.Metadata.Labels)...)
