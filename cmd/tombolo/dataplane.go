@@ -100,7 +100,9 @@ func (o dataplaneOptions) run(ctx context.Context) error {
 	})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return cluster.Start(ctx) })
-	group.Go(func() error { return pages{metrics: registry, healthy: a.Healthy, ready: a.Ready}.serve(ctx, o.address) })
+	group.Go(func() error {
+		return pages{metrics: registry, healthy: a.Healthy, ready: a.Ready}.serve(ctx, o.address)
+	})
 	group.Go(func() error { return a.Watch(ctx, cluster) })
 	group.Go(func() error { return a.Run(ctx) })
 	return group.Wait()
