@@ -183,6 +183,33 @@ func TestMembership(t *testing.T) {
 	}
 }
 
+// What the admin said holds while the hub is away: a cluster that is removed does not import again.
+func TestRemovedWithoutHub(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	proxy := testcluster.NewProxy(t, c)
+	server(t, e, proxy.URL())
+	member := &v1alpha1.Member{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "east"}, member); err != nil {
+		t.Fatal(err)
+	}
+	member.Spec.Removed = true
+	if err := c.Update(t.Context(), member); err != nil {
+		t.Fatal(err)
+	}
+	testcluster.Eventually(t, func() error {
+		if status := e.Conn.Status(); status.Reason != v1alpha1.ReasonRemoved || !strings.Contains(status.Message, proxy.URL()) {
+			return errors.New(status.Message)
+		}
+		return nil
+	})
+	proxy.Cut()
+	e.WaitStatus(t, v1alpha1.ReasonUnreachable)
+	if view, err := e.Conn.View(); err != nil || !view.Removed || view.Authoritative {
+		t.Errorf("view %+v, %v: want Removed, without authority", view, err)
+	}
+}
+
 // A hub may lose the kinds, and all objects with them, while members are connected.
 func TestCRDsVanish(t *testing.T) {
 	c := clusters[testcluster.HubName]

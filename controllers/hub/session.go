@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -37,6 +38,8 @@ type session struct {
 	cache  cache.Cache
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the cache has stopped
+	// standing is the reason of the last membership, a string: what the admin has said holds while the hub is away.
+	standing atomic.Value
 }
 
 // openSession returns once the cache has synced; the cache then runs until close or the end of ctx. It tells h of
@@ -126,8 +129,16 @@ func serviceKey(cluster, namespace, name string) string {
 	return cluster + "/" + namespace + "/" + name
 }
 
-// membership says what the hub's Member for this cluster makes of the connection.
+// membership says what the hub's Member for this cluster makes of the connection, and remembers it.
 func (s *session) membership(ctx context.Context) (Status, error) {
+	status, err := s.readMembership(ctx)
+	if err == nil {
+		s.standing.Store(status.Reason)
+	}
+	return status, err
+}
+
+func (s *session) readMembership(ctx context.Context) (Status, error) {
 	member := &v1alpha1.Member{}
 	key := client.ObjectKey{Namespace: s.access.namespace, Name: string(s.access.cluster)}
 	if err := s.reader.Get(ctx, key, member); err != nil {

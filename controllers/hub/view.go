@@ -41,8 +41,7 @@ type View struct {
 func (h *Hub) View() (View, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.session == nil, h.status.Reason == v1alpha1.ReasonNotAMember, h.status.Reason == v1alpha1.ReasonPending:
+	if h.session == nil || h.status.Reason == v1alpha1.ReasonPending || h.session.standing.Load() == v1alpha1.ReasonNotAMember {
 		return View{}, &NotConnectedError{h.status}
 	}
 	a := h.session.access
@@ -51,7 +50,7 @@ func (h *Hub) View() (View, error) {
 		ClusterSetID:  a.clusterSetID,
 		Namespace:     a.namespace,
 		Authoritative: h.status.answers(),
-		Removed:       h.status.Reason == v1alpha1.ReasonRemoved,
+		Removed:       h.session.standing.Load() == v1alpha1.ReasonRemoved,
 		Writer:        h.session.direct,
 		Reader:        h.session.reader,
 		heartbeats:    h.heartbeats,
