@@ -190,7 +190,7 @@ func refused(e *mcsv1beta1.ServiceExport) bool {
 
 // due is how long the renewal can wait; zero or less: it cannot.
 func due(have *coordinationv1.Lease, annotations map[string]string, now time.Time) time.Duration {
-	if have == nil || have.Spec.RenewTime == nil {
+	if have == nil || have.Spec.RenewTime == nil || have.Spec.RenewTime.After(now) { // our clock was set back
 		return 0
 	}
 	after := renewal
