@@ -28,7 +28,7 @@ func add(t *testing.T, source string) (string, []Addition) {
 	return text, added
 }
 
-// Every Corefile in testdata/*.in becomes its *.out, and comes back.
+// Every Corefile in testdata/*.in becomes its *.golden, and comes back.
 func TestAddAndRemove(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/*.in")
 	if err != nil || len(inputs) == 0 {
@@ -38,7 +38,7 @@ func TestAddAndRemove(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(input), ".in"), func(t *testing.T) {
 			source := read(t, input)
 			got, added := add(t, source)
-			golden := strings.TrimSuffix(input, ".in") + ".out"
+			golden := strings.TrimSuffix(input, ".in") + ".golden"
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -180,7 +180,7 @@ func TestReloads(t *testing.T) {
 }
 
 func FuzzAdd(f *testing.F) {
-	for _, pattern := range []string{"testdata/*.in", "testdata/*.out"} {
+	for _, pattern := range []string{"testdata/*.in", "testdata/*.golden"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			f.Fatal(err)
