@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/testcluster"
 )
@@ -54,6 +56,9 @@ func TestNoWritesWithoutChange(t *testing.T) {
 	s.wantAll(t, "web", 2)
 	s.wantAll(t, "east", 1)
 	s.wantAll(t, "west", 1)
+	for _, m := range s.members {
+		m.wantJudged(t)
+	}
 	s.settle(t)
 	s.reset()
 	s.wantQuiet(t)
@@ -74,6 +79,24 @@ func TestNoWritesWithoutChange(t *testing.T) {
 	}
 	s.wantQuiet(t, "clustersets/status")
 	s.wantAll(t, "web", 2)
+}
+
+// wantJudged waits until the member has said of all others whether it uses what they publish, which it says a while
+// after its start.
+func (m *member) wantJudged(t *testing.T) {
+	t.Helper()
+	testcluster.Eventually(t, func() error {
+		list := &v1alpha1.RemoteClusterList{}
+		if err := m.List(t.Context(), list); err != nil {
+			return err
+		}
+		for _, remote := range list.Items {
+			if meta.FindStatusCondition(remote.Status.Conditions, v1alpha1.ConditionContentAccepted) == nil {
+				return fmt.Errorf("%s has not judged %s", m.Name(), remote.Name)
+			}
+		}
+		return nil
+	})
 }
 
 // settle waits until no member has written anything for a while.

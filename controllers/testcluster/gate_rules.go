@@ -5,7 +5,6 @@ package testcluster
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -150,7 +149,7 @@ func (w *shortWriter) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController flush.
 func (w *shortWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Renamed makes the requests for one object of a resource mean another.
+// Renamed makes the requests for one object of a resource mean another, whose name is as long: bodies may be protobuf.
 func Renamed(resource, from, to string) Rule {
 	return func(r Request, next http.Handler) http.Handler {
 		if r.Resource != resource {
@@ -163,7 +162,7 @@ func Renamed(resource, from, to string) Rule {
 					panic(http.ErrAbortHandler)
 				}
 			}
-			text := bytes.ReplaceAll(body.Bytes(), []byte(fmt.Sprintf("%q", from)), []byte(fmt.Sprintf("%q", to)))
+			text := bytes.ReplaceAll(body.Bytes(), []byte(from), []byte(to))
 			again := q.Clone(q.Context())
 			if r.Name == from {
 				again.URL.Path = q.URL.Path[:len(q.URL.Path)-len(from)] + to
