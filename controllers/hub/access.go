@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -84,8 +85,18 @@ type way struct {
 	dialer *connrotation.Dialer
 }
 
-func newWay(a access) (*way, error) {
-	dialer := connrotation.NewDialer((&net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}).DialContext)
+// newWay prepares a way. redialed is called whenever a connection is made in place of one that was there before: watches
+// that it carried have ended, which nobody else tells.
+func newWay(a access, redialed func()) (*way, error) {
+	var before atomic.Bool
+	plain := &net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}
+	dialer := connrotation.NewDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := plain.DialContext(ctx, network, address)
+		if err == nil && before.Swap(true) {
+			redialed()
+		}
+		return conn, err
+	})
 	config := &rest.Config{
 		Host:            a.server,
 		BearerToken:     a.token,

@@ -38,7 +38,7 @@ type Config struct {
 type Hub struct {
 	config Config
 	kick   chan struct{} // capacity 1: look again at once
-	// suspect: a watch ended with an error, so that a probe is not enough.
+	// suspect: watches ended, with an error or with their connection, so that a probe is not enough.
 	suspect    atomic.Bool
 	heartbeats *heartbeats
 
@@ -52,6 +52,7 @@ type Hub struct {
 	way    *way
 	wayFor access
 	failed int // probes in a row
+	breaks breaks
 }
 
 // New returns a Hub that does nothing yet.
@@ -139,14 +140,17 @@ func (h *Hub) step(ctx context.Context) (Status, error) {
 	if current == nil || current.access != want || h.failed > tolerated {
 		return h.connect(ctx, want)
 	}
-	look := want.probe
-	if h.suspect.Swap(false) {
+	look, broke := want.probe, h.suspect.Swap(false)
+	if broke {
 		look = want.check
 	}
 	if status := look(ctx, current.direct); status.Reason != "" {
 		return h.probeFailed(ctx, current, status)
 	}
 	h.failed = 0
+	if broke && h.breaks.again(time.Now()) {
+		return h.connect(ctx, want)
+	}
 	return current.membership(ctx)
 }
 
@@ -166,7 +170,7 @@ func (h *Hub) probeFailed(ctx context.Context, current *session, status Status) 
 // connect checks the hub, and if all is well opens a session in place of the old one, which stays readable till then.
 func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 	if h.way == nil || h.wayFor != want {
-		w, err := newWay(want)
+		w, err := newWay(want, h.watchBroke)
 		if err != nil {
 			return Status{v1alpha1.ReasonSecretNotFound, fmt.Sprintf(
 				"the hub's Secret cannot be used (%v): correct its key ca.crt", errors.Unwrap(err))}, nil

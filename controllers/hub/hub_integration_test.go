@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -264,4 +265,36 @@ func TestOutage(t *testing.T) {
 	if north, err := view.Member(t.Context(), "north"); err != nil || north == nil {
 		t.Errorf("what came meanwhile is not seen: %v", err)
 	}
+}
+
+// A connection that ends again and again leaves nobody behind: the hub answers all the time, so that nothing is reported,
+// but a new session takes the place of watches that pause longer each time.
+func TestConnectionsEnd(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	gate := testcluster.NewGate(t, c)
+	access := c.Approve(t, v1alpha1.DefaultHubNamespace, "east", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}})
+	c.JoinAt(t, "east", gate.URL(), gate.Access(access))
+	e := testcluster.NewUnconnected(t, c, nil)
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+	reader := func() client.Reader {
+		view, err := e.Conn.View()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return view.Reader
+	}
+	first := reader()
+	gate.EndConnections()
+	time.Sleep(7 * time.Second) // it is seen at the next probe at the latest
+	gate.EndConnections()
+	testcluster.Eventually(t, func() error {
+		if reader() == first {
+			return errors.New("the session is still the first one")
+		}
+		return nil
+	})
+	c.Member(t, "late", 9, "10.9.0.0/16")
+	testcluster.Eventually(t, func() error {
+		return reader().Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "late"}, &v1alpha1.Member{})
+	})
 }

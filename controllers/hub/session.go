@@ -166,3 +166,27 @@ func (s *session) attach(sub *subscription) error {
 	events := &source.Informer{Informer: informer, Handler: sub.handler, Predicates: sub.predicates}
 	return events.Start(sub.ctx, sub.queue)
 }
+
+// A cache tries a broken watch again after a pause that doubles each time, up to 30 s and until two minutes have gone well
+// (client-go's reflector): behind a hub that answers but whose connections end now and then it would be for as long.
+const (
+	oneBreak     = 5 * time.Second // watches that break within this time broke together: they share a connection
+	breaksForget = 2 * time.Minute
+)
+
+// breaks tell when watches have broken so often that a new session serves better than waiting. The zero value has seen
+// none.
+type breaks struct{ last time.Time }
+
+// again notes that a watch broke now, and tells whether one did shortly before, too; then it begins anew.
+func (b *breaks) again(now time.Time) bool {
+	since := now.Sub(b.last)
+	switch {
+	case b.last.IsZero() || since > breaksForget:
+		b.last = now
+	case since > oneBreak:
+		b.last = time.Time{}
+		return true
+	}
+	return false
+}
