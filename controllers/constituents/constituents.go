@@ -55,7 +55,7 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 	}
 	for _, cluster := range candidates(exports, have) {
 		imported := have != nil && mcs.ImportsFrom(have, cluster)
-		export, held, err := exportOf(ctx, local, view, cluster, service, imported)
+		export, held, err := exportOf(ctx, local, view, cluster, published(exports, cluster, service), imported)
 		switch {
 		case err != nil:
 			return Exports{}, err
@@ -85,9 +85,21 @@ func candidates(exports []v1alpha1.ExportedService, have *mcsv1beta1.ServiceImpo
 	return slices.Compact(ids)
 }
 
-// exportOf returns the cluster's export, or whether it is held, if it is imported now.
+// published is the cluster's export of the Service, under the one name that it may have; nil if there is none.
+func published(exports []v1alpha1.ExportedService, cluster v1alpha1.ClusterID, service client.ObjectKey) *v1alpha1.ExportedService {
+	name := v1alpha1.HubName(cluster, service.Namespace, service.Name)
+	i := slices.IndexFunc(exports, func(e v1alpha1.ExportedService) bool {
+		return e.Name == name && mcs.SourceCluster(e.Labels) == cluster
+	})
+	if i < 0 {
+		return nil
+	}
+	return &exports[i]
+}
+
+// exportOf returns the cluster's export if it counts, or whether it is held, if it is imported now.
 func exportOf(ctx context.Context, local client.Reader, view hub.View, cluster v1alpha1.ClusterID,
-	service client.ObjectKey, imported bool) (*v1alpha1.ExportedService, bool, error) {
+	export *v1alpha1.ExportedService, imported bool) (*v1alpha1.ExportedService, bool, error) {
 	member, err := view.Member(ctx, cluster)
 	if err != nil || member == nil { // absent, which removes nothing
 		return nil, imported, err
@@ -99,12 +111,8 @@ func exportOf(ctx context.Context, local client.Reader, view hub.View, cluster v
 	if err != nil || !accepted {
 		return nil, imported, err
 	}
-	export, err := view.Export(ctx, cluster, service.Namespace, service.Name)
-	if err != nil || export != nil {
-		return export, false, err
-	}
-	if !imported {
-		return nil, false, nil
+	if export != nil || !imported {
+		return export, false, nil
 	}
 	gone, err := view.Confirms(ctx, cluster)
 	return nil, !gone, err

@@ -3,10 +3,12 @@ package endpointslice
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -35,7 +37,19 @@ const concurrent = 16
 const (
 	indexService = "service" // by namespace/name
 	indexCluster = "cluster" // by source cluster
+	indexExport  = "export"  // by exportKey
 )
+
+func exportKey(cluster v1alpha1.ClusterID, namespace, name string) string {
+	return string(cluster) + "/" + namespace + "/" + name
+}
+
+func byExport(obj client.Object) []string {
+	if !ours(obj) {
+		return nil
+	}
+	return []string{exportKey(mcs.SourceCluster(obj.GetLabels()), obj.GetNamespace(), obj.GetLabels()[v1alpha1.LabelServiceName])}
+}
 
 func byService(obj client.Object) []string {
 	if !ours(obj) {
@@ -53,7 +67,7 @@ func byCluster(obj client.Object) []string {
 
 // Index makes the indexes that the Reconciler needs.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	for field, values := range map[string]client.IndexerFunc{indexService: byService, indexCluster: byCluster} {
+	for field, values := range map[string]client.IndexerFunc{indexService: byService, indexCluster: byCluster, indexExport: byExport} {
 		if err := indexer.IndexField(ctx, &discoveryv1.EndpointSlice{}, field, values); err != nil {
 			return fmt.Errorf("indexing EndpointSlices by %s: %w", field, err)
 		}
@@ -70,7 +84,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		Named("endpointslice").
 		WithOptions(retry.Options(concurrent)).
 		For(&discoveryv1.EndpointSlice{}, builder.WithPredicates(isOrWasOurs())).
-		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(r.ofImport), builder.WithPredicates(importChanged())).
+		Watches(&mcsv1beta1.ServiceImport{}, r.onImport()).
 		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.ofCluster),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.OnChange(r.everything)).
@@ -88,16 +102,48 @@ func isOrWasOurs() predicate.Predicate {
 	return p
 }
 
-// importChanged lets through what may change which slices are imported, and how.
-func importChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, after := e.ObjectOld.(*mcsv1beta1.ServiceImport), e.ObjectNew.(*mcsv1beta1.ServiceImport)
-		return before.UID != after.UID || mcs.Ours(before) != mcs.Ours(after) ||
-			!before.DeletionTimestamp.Equal(after.DeletionTimestamp) ||
-			!slices.Equal(before.Status.Clusters, after.Status.Clusters) ||
-			!ptr.Equal(before.Spec.TrafficDistribution, after.Spec.TrafficDistribution) ||
-			!equality.Semantic.DeepEqual(before.Spec.Ports, after.Spec.Ports)
-	}}
+// onImport asks for the slices that a change of a ServiceImport concerns: all of it, or those of the clusters that came
+// or went. With many clusters that export one Service, asking for all of them each time one comes would be their square.
+func (r *Reconciler) onImport() handler.EventHandler {
+	all := handler.EnqueueRequestsFromMapFunc(r.ofImport)
+	return handler.Funcs{
+		CreateFunc: all.Create,
+		DeleteFunc: all.Delete,
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			before, after := e.ObjectOld.(*mcsv1beta1.ServiceImport), e.ObjectNew.(*mcsv1beta1.ServiceImport)
+			if importChanged(before, after) {
+				all.Update(ctx, e, q)
+				return
+			}
+			for _, cluster := range cameOrWent(before.Status.Clusters, after.Status.Clusters) {
+				for _, request := range r.ofClusterIn(ctx, v1alpha1.ClusterID(cluster), after.Namespace, after.Name) {
+					q.Add(request)
+				}
+			}
+		},
+	}
+}
+
+// importChanged tells whether all slices of the ServiceImport may have to be others.
+func importChanged(before, after *mcsv1beta1.ServiceImport) bool {
+	return before.UID != after.UID || mcs.Ours(before) != mcs.Ours(after) ||
+		!before.DeletionTimestamp.Equal(after.DeletionTimestamp) ||
+		!ptr.Equal(before.Spec.TrafficDistribution, after.Spec.TrafficDistribution) ||
+		before.Spec.Type != after.Spec.Type ||
+		!equality.Semantic.DeepEqual(before.Spec.Ports, after.Spec.Ports)
+}
+
+// cameOrWent are the clusters that are in one of the lists only.
+func cameOrWent(before, after []mcsv1beta1.ClusterStatus) []string {
+	change := map[string]int{}
+	for _, s := range before {
+		change[s.Cluster]--
+	}
+	for _, s := range after {
+		change[s.Cluster]++
+	}
+	maps.DeleteFunc(change, func(_ string, n int) bool { return n == 0 })
+	return slices.Sorted(maps.Keys(change))
 }
 
 // imported maps a slice on the hub to the one that is imported for it.
@@ -134,36 +180,37 @@ func (r *Reconciler) published(ctx context.Context, obj client.Object) []reconci
 
 // ofImport maps a ServiceImport to all slices that are or should be its own.
 func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcile.Request {
-	serviceImport := obj.(*mcsv1beta1.ServiceImport)
 	requests := r.local(ctx, client.MatchingFields{indexService: obj.GetNamespace() + "/" + obj.GetName()})
-	view, err := r.Hub.View()
-	if err != nil {
-		return requests
-	}
-	for _, status := range serviceImport.Status.Clusters {
-		found, err := view.Slices(ctx, v1alpha1.ClusterID(status.Cluster), obj.GetNamespace(), obj.GetName())
-		if err != nil {
-			logf.FromContext(ctx).Error(err, "cannot list the slices of a cluster", "cluster", status.Cluster)
-		}
-		requests = append(requests, allImported(ctx, found)...)
+	for _, status := range obj.(*mcsv1beta1.ServiceImport).Status.Clusters {
+		requests = append(requests, r.onHub(ctx, v1alpha1.ClusterID(status.Cluster), obj.GetNamespace(), obj.GetName())...)
 	}
 	return requests
 }
 
-// ofExport maps a cluster's export to its Service's slices, those that are imported and those that are on the hub: whether it
-// exposes a port as the ServiceImport has it may have changed, and which slices it has.
+// ofExport maps a cluster's export to its Service's slices: whether it exposes a port as the ServiceImport has it may have
+// changed, and which slices it has.
 func (r *Reconciler) ofExport(ctx context.Context, obj client.Object) []reconcile.Request {
+	spec := obj.(*v1alpha1.ExportedService).Spec
+	return r.ofClusterIn(ctx, mcs.SourceCluster(obj.GetLabels()), spec.Namespace, spec.Name)
+}
+
+// ofClusterIn are the slices of a cluster's Service, those that are imported and those that are on the hub.
+func (r *Reconciler) ofClusterIn(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) []reconcile.Request {
+	requests := r.local(ctx, client.MatchingFields{indexExport: exportKey(cluster, namespace, name)})
+	return append(requests, r.onHub(ctx, cluster, namespace, name)...)
+}
+
+// onHub are those that the hub has slices for.
+func (r *Reconciler) onHub(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) []reconcile.Request {
 	view, err := r.Hub.View()
 	if err != nil {
 		return nil
 	}
-	spec := obj.(*v1alpha1.ExportedService).Spec
-	found, err := view.Slices(ctx, mcs.SourceCluster(obj.GetLabels()), spec.Namespace, spec.Name)
+	found, err := view.Slices(ctx, cluster, namespace, name)
 	if err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list the slices of an export", "cluster", mcs.SourceCluster(obj.GetLabels()))
+		logf.FromContext(ctx).Error(err, "cannot list the slices of an export", "cluster", cluster)
 	}
-	requests := r.local(ctx, client.MatchingFields{indexService: spec.Namespace + "/" + spec.Name})
-	return append(requests, allImported(ctx, found)...)
+	return allImported(ctx, found)
 }
 
 // missing maps the Lease of a cluster to what is imported from it and not on the hub: that may now be believed.
