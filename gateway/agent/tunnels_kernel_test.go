@@ -126,8 +126,8 @@ func TestTunnels(t *testing.T) {
 		c.west1.ping(t, east.pod(), "-I", c.west1.pod())
 		east.ping(t, c.west1.pod()) // from the tunnel address, as a client in the host's network does
 	}
-	if rtt := c.west1.link(t, c.east2).RTTMilliseconds; rtt < 1 || rtt > 100 {
-		t.Errorf("RTT of a link on one machine is %d ms", rtt)
+	if rtt := c.west1.link(t, c.east2).RTTMilliseconds; rtt < 1 { // how much it is depends on the machine
+		t.Errorf("RTT of a link that is up is %d ms", rtt)
 	}
 }
 
