@@ -23,6 +23,8 @@ type Exports struct {
 	// Held are clusters that this cluster imports from and that the hub no longer shows, without it being certain that
 	// they stopped: the hub may have lost something.
 	Held []v1alpha1.ClusterID
+	// Unconfirmed: of those held, some may have stopped, and their next heartbeat tells.
+	Unconfirmed bool
 	// Malformed are clusters that this cluster imports from and whose exports cannot be used as they are now: what was
 	// imported from them stays, but the import is merged without them.
 	Malformed []v1alpha1.ClusterID
@@ -55,7 +57,7 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 	}
 	for _, cluster := range candidates(exports, have) {
 		imported := have != nil && mcs.ImportsFrom(have, cluster)
-		export, held, err := exportOf(ctx, local, view, cluster, published(exports, cluster, service), imported)
+		export, stands, err := exportOf(ctx, local, view, cluster, published(exports, cluster, service), imported)
 		switch {
 		case err != nil:
 			return Exports{}, err
@@ -63,8 +65,9 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 			found.Present = append(found.Present, *export)
 		case export != nil && imported:
 			found.Malformed = append(found.Malformed, cluster)
-		case held:
+		case imported && stands != gone:
 			found.Held = append(found.Held, cluster)
+			found.Unconfirmed = found.Unconfirmed || stands == unconfirmed
 		}
 	}
 	return found, nil
@@ -97,25 +100,36 @@ func published(exports []v1alpha1.ExportedService, cluster v1alpha1.ClusterID, s
 	return &exports[i]
 }
 
-// exportOf returns the cluster's export if it counts, or whether it is held, if it is imported now.
+// standing is what is known of a cluster whose export is not there, or does not count.
+type standing int
+
+const (
+	gone        standing = iota // it does not export
+	unknown                     // what was imported stays
+	unconfirmed                 // what was imported stays until the cluster's heartbeat says that it has gone
+)
+
+// exportOf returns the cluster's export if it counts, else how it stands. What is not imported needs no confirmation.
 func exportOf(ctx context.Context, local client.Reader, view hub.View, cluster v1alpha1.ClusterID,
-	export *v1alpha1.ExportedService, imported bool) (*v1alpha1.ExportedService, bool, error) {
+	export *v1alpha1.ExportedService, imported bool) (*v1alpha1.ExportedService, standing, error) {
 	member, err := view.Member(ctx, cluster)
 	if err != nil || member == nil { // absent, which removes nothing
-		return nil, imported, err
+		return nil, unknown, err
 	}
 	if member.Spec.Removed {
-		return nil, false, nil
+		return nil, gone, nil
 	}
 	accepted, err := accepted(ctx, local, view, cluster)
 	if err != nil || !accepted {
-		return nil, imported, err
+		return nil, unknown, err
 	}
 	if export != nil || !imported {
-		return export, false, nil
+		return export, gone, nil
 	}
-	gone, err := view.Confirms(ctx, cluster)
-	return nil, !gone, err
+	if confirmed, err := view.Confirms(ctx, cluster); err != nil || !confirmed {
+		return nil, unconfirmed, err
+	}
+	return nil, gone, nil
 }
 
 // accepted tells whether the cluster's addresses are in use here: its RemoteCluster has some.

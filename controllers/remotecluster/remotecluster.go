@@ -70,7 +70,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return retry.Result(err)
 	}
-	return r.writeStatus(ctx, current, want.accepted)
+	result, err := r.writeStatus(ctx, current, want.accepted)
+	if err == nil && want.held && view.Authoritative {
+		// The heartbeat and what it speaks of come by two watches: whichever is later may be no event of this cluster's
+		// gateways.
+		return retry.Again(), nil
+	}
+	return result, err
 }
 
 // refusal says why the member cannot be accepted, nil if it can.
@@ -112,6 +118,7 @@ func (r *Reconciler) clusterSet(ctx context.Context) (*v1alpha1.ClusterSet, erro
 type wish struct {
 	spec     v1alpha1.RemoteClusterSpec
 	accepted *metav1.Condition
+	held     bool // gateways are in it that the hub does not show, without it being certain that they have gone
 }
 
 func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *v1alpha1.RemoteCluster, member *v1alpha1.Member,
@@ -124,7 +131,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	}
 	if refusal != nil { // what is in use stays; a newcomer gets nothing
 		if have == nil || len(have.Spec.CIDRs) == 0 {
-			return wish{v1alpha1.RemoteClusterSpec{Index: member.Spec.Index}, condition(refusal)}, nil
+			return wish{spec: v1alpha1.RemoteClusterSpec{Index: member.Spec.Index}, accepted: condition(refusal)}, nil
 		}
 		spec = have.Spec
 	}
@@ -137,15 +144,17 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	if err != nil {
 		return wish{}, err
 	}
-	laneless := slices.ContainsFunc(nodes, func(n v1alpha1.GatewayNode) bool { return n.Status.Lane == nil }) // it is written apart
-	if have != nil && (!confirmed || laneless) {                                                              // what the hub does not show may be its loss: no tunnel is taken down for it
-		gateways = mcs.KeepGateways(gateways, have.Spec.Gateways)
+	// A lane is written apart from its GatewayNode.
+	laneless := slices.ContainsFunc(nodes, func(n v1alpha1.GatewayNode) bool { return n.Status.Lane == nil })
+	if have != nil && (!confirmed || laneless) { // what the hub does not show may be its loss: no tunnel is taken down for it
+		spec.Gateways = mcs.KeepGateways(gateways, have.Spec.Gateways)
+	} else {
+		spec.Gateways = gateways
 	}
-	spec.Gateways = gateways
 	if refusal == nil {
 		refusal = wrong
 	}
-	return wish{spec, condition(refusal)}, nil
+	return wish{spec: spec, accepted: condition(refusal), held: len(spec.Gateways) > len(gateways)}, nil
 }
 
 // gatewayNodes are those of the cluster's GatewayNodes that can be used.

@@ -33,7 +33,13 @@ func Behind(err error) bool {
 // Result is what a reconcile returns for err: that the cache was behind is no error, but a reason to try again.
 func Result(err error) (reconcile.Result, error) {
 	if Behind(err) {
-		return reconcile.Result{Requeue: true}, nil //nolint:staticcheck // RequeueAfter has no growing pauses
+		return Again(), nil
 	}
 	return reconcile.Result{}, err
+}
+
+// Again is what a reconcile returns that waits for what no single event tells: it is tried again, at once and then with
+// growing pauses.
+func Again() reconcile.Result {
+	return reconcile.Result{Requeue: true} //nolint:staticcheck // RequeueAfter has no growing pauses
 }

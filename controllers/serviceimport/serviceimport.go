@@ -83,7 +83,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, nil
 	}
 	r.reported.forget(request.Namespace)
-	return r.keep(ctx, request, set, have, found)
+	result, err := r.keep(ctx, request, set, have, found)
+	if err == nil && found.Unconfirmed && view.Authoritative {
+		// The heartbeat and what it speaks of come by two watches: whichever is later may be no event of this import's.
+		return retry.Again(), nil
+	}
+	return result, err
 }
 
 // asDecided is the ServiceImport with status.clusters as this operator decided it, whatever somebody wrote there since.

@@ -17,6 +17,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/retry"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
 	"github.com/tombolo-net/tombolo/controllers/testcluster"
 )
@@ -174,6 +175,10 @@ func TestUnexportNeedsConfirmation(t *testing.T) {
 	}
 	if c := meta.FindStatusCondition(got.Status.Conditions, "Ready"); !strings.Contains(c.Message, "west") {
 		t.Errorf("the condition does not say so: %s", c.Message)
+	}
+	// What confirms it may be the end of another export, which is no event of this import's.
+	if result := e.Step(t, r, "unexport", "web"); result != retry.Again() {
+		t.Errorf("an import that waits for confirmation is not tried again: %+v", result)
 	}
 	e.Hub.Heartbeat(t, "west")
 	steps(t, e, r, "unexport", "web")
