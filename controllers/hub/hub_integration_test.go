@@ -66,6 +66,15 @@ func server(t *testing.T, e *testcluster.Env, url string) {
 	}
 }
 
+// through leads the member to its hub by a gate.
+func through(t *testing.T, e *testcluster.Env) *testcluster.Gate {
+	t.Helper()
+	gate := testcluster.NewGate(t, e.Hub)
+	secret(t, e, func(s *corev1.Secret) { s.Data = gate.Access(s.Data) })
+	server(t, e, gate.URL())
+	return gate
+}
+
 func TestHubUnreachable(t *testing.T) {
 	c := clusters[testcluster.HubName]
 	access := c.Approve(t, v1alpha1.DefaultHubNamespace, "east", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}})
@@ -188,8 +197,7 @@ func TestMembership(t *testing.T) {
 func TestRemovedWithoutHub(t *testing.T) {
 	c := clusters[testcluster.HubName]
 	e := testcluster.NewEnv(t, c, c, nil)
-	proxy := testcluster.NewProxy(t, c)
-	server(t, e, proxy.URL())
+	gate := through(t, e)
 	member := &v1alpha1.Member{}
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "east"}, member); err != nil {
 		t.Fatal(err)
@@ -199,12 +207,12 @@ func TestRemovedWithoutHub(t *testing.T) {
 		t.Fatal(err)
 	}
 	testcluster.Eventually(t, func() error {
-		if status := e.Conn.Status(); status.Reason != v1alpha1.ReasonRemoved || !strings.Contains(status.Message, proxy.URL()) {
+		if status := e.Conn.Status(); status.Reason != v1alpha1.ReasonRemoved || !strings.Contains(status.Message, gate.URL()) {
 			return errors.New(status.Message)
 		}
 		return nil
 	})
-	proxy.Cut()
+	gate.Cut()
 	e.WaitStatus(t, v1alpha1.ReasonUnreachable)
 	if view, err := e.Conn.View(); err != nil || !view.Removed || view.Authoritative {
 		t.Errorf("view %+v, %v: want Removed, without authority", view, err)
@@ -233,10 +241,9 @@ func TestCRDsVanish(t *testing.T) {
 func TestOutage(t *testing.T) {
 	c := clusters[testcluster.HubName]
 	e := testcluster.NewEnv(t, c, c, nil)
-	proxy := testcluster.NewProxy(t, c)
-	server(t, e, proxy.URL())
+	gate := through(t, e)
 	testcluster.Eventually(t, func() error {
-		if message := e.Conn.Status().Message; !strings.Contains(message, proxy.URL()) {
+		if message := e.Conn.Status().Message; !strings.Contains(message, gate.URL()) {
 			return errors.New(message)
 		}
 		return nil
@@ -244,7 +251,7 @@ func TestOutage(t *testing.T) {
 	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
 	e.Settle(t)
 
-	proxy.Cut()
+	gate.Cut()
 	e.WaitStatus(t, v1alpha1.ReasonUnreachable)
 	e.Hub.Member(t, "north", 3, "10.3.0.0/16")
 	view, err := e.Conn.View()
@@ -255,7 +262,7 @@ func TestOutage(t *testing.T) {
 		t.Errorf("what was seen before is lost: %v", err)
 	}
 
-	proxy.Heal()
+	gate.Heal()
 	e.WaitStatus(t, v1alpha1.ReasonConnected)
 	e.Settle(t)
 	view, err = e.Conn.View()

@@ -65,14 +65,14 @@ func waitHub(t *testing.T, c *testcluster.Cluster, reason string) string {
 // arrives afterwards.
 func TestHubLossAndOutage(t *testing.T) {
 	east, west, hub := clusters["east"], clusters["west"], clusters[testcluster.HubName]
-	proxy := testcluster.NewProxy(t, hub)
+	gate := testcluster.NewGate(t, hub)
 	for i, c := range []*testcluster.Cluster{east, west} {
 		access := hub.Approve(t, v1alpha1.DefaultHubNamespace, c.Name(), v1alpha1.MemberSpec{
 			Index: int32(i + 1), CIDRs: []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", i+1))},
 		})
 		url := hub.RESTConfig().Host
 		if c == west {
-			url = proxy.URL()
+			url, access = gate.URL(), gate.Access(access)
 		}
 		c.JoinAt(t, c.Name(), url, access)
 		start(t, c, "")
@@ -108,9 +108,9 @@ func TestHubLossAndOutage(t *testing.T) {
 		t.Errorf("the hub's loss took the import away: %+v", after)
 	}
 
-	proxy.Cut()
+	gate.Cut()
 	message := waitHub(t, west, v1alpha1.ReasonUnreachable)
-	if !strings.Contains(message, proxy.URL()) || !strings.Contains(message, "stays") {
+	if !strings.Contains(message, gate.URL()) || !strings.Contains(message, "stays") {
 		t.Errorf("the message is no help: %s", message)
 	}
 	if err := east.Delete(t.Context(), exports["one"]); err != nil {
@@ -122,7 +122,7 @@ func TestHubLossAndOutage(t *testing.T) {
 	waitImported(t, west, "outage", "one", 1)
 	waitImported(t, west, "outage", "three", 0)
 
-	proxy.Heal()
+	gate.Heal()
 	waitHub(t, west, v1alpha1.ReasonConnected)
 	waitImported(t, west, "outage", "one", 0)
 	waitImported(t, west, "outage", "two", 1)
