@@ -163,6 +163,15 @@ type DataplaneOptions struct {
 	// +optional
 	Locality Locality `json:"locality,omitempty"`
 
+	// failBackSeconds is how long endpoints that are preferred, and had failed, must be well again before flows go back
+	// to them. It keeps flows from going to and fro.
+	//
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	// +optional
+	FailBackSeconds *int32 `json:"failBackSeconds,omitempty"`
+
 	// vxlanPort is the UDP port of the VXLAN that joins a cluster's nodes with its gateways.
 	//
 	// +kubebuilder:default=7473

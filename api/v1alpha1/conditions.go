@@ -2,7 +2,7 @@ package v1alpha1
 
 // Condition types of tombolo's kinds. Their messages name the object, the value and the remedy.
 const (
-	// ConditionAccepted (ClusterSet, RemoteCluster): the object makes sense beside what is already in use.
+	// ConditionAccepted (ClusterSet, RemoteCluster, TrafficPolicy): the object makes sense beside what is already in use.
 	ConditionAccepted = "Accepted"
 	// ConditionHubConnected (ClusterSet): the operator is in step with the hub.
 	ConditionHubConnected = "HubConnected"
@@ -35,6 +35,13 @@ const (
 	ReasonNotSupported = "NotSupported"
 	// ReasonInvalidTunnelAddress: a gateway published a tunnel address outside its Member's block.
 	ReasonInvalidTunnelAddress = "InvalidTunnelAddress"
+
+	// ReasonTargetNotFound: the ServiceImport that a TrafficPolicy is for is not there yet (GEP-713).
+	ReasonTargetNotFound = "TargetNotFound"
+	// ReasonConflicted: another TrafficPolicy for the same ServiceImport is in effect (GEP-713).
+	ReasonConflicted = "Conflicted"
+	// ReasonInvalid: the policy would leave nobody to answer (GEP-713).
+	ReasonInvalid = "Invalid"
 
 	ReasonConnected = "Connected"
 	// ReasonPending: nothing is known yet.

@@ -22,6 +22,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&GatewayNode{}, &GatewayNodeList{},
 		&ExportedService{}, &ExportedServiceList{},
 		&RemoteCluster{}, &RemoteClusterList{},
+		&TrafficPolicy{}, &TrafficPolicyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

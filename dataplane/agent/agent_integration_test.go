@@ -33,7 +33,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/hack/testbin"
 )
 
@@ -214,8 +214,8 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 			Endpoints: []v1alpha1.Endpoint{{Address: "127.0.0.2", Port: 51820}}},
 		Status: v1alpha1.GatewayNodeStatus{Lane: ptr.To(v1alpha1.Lane(3))}})
 
-	web := ipvs.Key{Address: netip.MustParseAddr("244.0.0.7"), Port: 80, Protocol: ipvs.TCP}
-	destinations := func() int { return len(a.node.wanted.Services[web].Destinations) }
+	web := plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Port: 80, Protocol: corev1.ProtocolTCP}
+	destinations := func() int { return len(a.node.wanted[web].Destinations) }
 	look := func() {
 		work, started := a.dirty.take()
 		if !started {
@@ -266,5 +266,5 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 	if err := s.admin.Delete(t.Context(), si); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("the deleted ServiceImport goes", func() bool { look(); return len(a.node.wanted.Services) == 0 })
+	s.eventually("the deleted ServiceImport goes", func() bool { look(); return len(a.node.wanted) == 0 })
 }

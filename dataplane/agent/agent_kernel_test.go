@@ -360,8 +360,9 @@ func TestOneBadServiceHarmsNoOther(t *testing.T) {
 	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
 	f.pass(none)
 	bad := ipvs.Key{Address: netip.MustParseAddr("244.0.0.8"), Port: 80, Protocol: ipvs.TCP}
-	f.agent.node.wanted.Services[bad] = ipvs.Service{Scheduler: "nonesuch"}
-	f.agent.node.pending[bad] = true
+	kernel := f.agent.node.serving.(*ipvsBackend)
+	kernel.wanted.Services[bad] = ipvs.Service{Scheduler: "nonesuch"}
+	kernel.pending[bad] = true
 	for range 2 {
 		worker.Run("ipvsadm", "-C")
 		f.pass(services)
@@ -372,7 +373,7 @@ func TestOneBadServiceHarmsNoOther(t *testing.T) {
 			t.Errorf("condition %q", got)
 		}
 	}
-	delete(f.agent.node.wanted.Services, bad)
+	delete(kernel.wanted.Services, bad)
 	f.pass(services)
 	if got := f.condition(); !strings.HasPrefix(got, "True") {
 		t.Errorf("mended: condition %q", got)

@@ -46,12 +46,12 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 
 func (m *Metrics) observe(n *node) {
 	destinations := 0
-	for _, service := range n.wanted.Services {
+	for _, service := range n.wanted {
 		destinations += len(service.Destinations)
 	}
-	m.services.Set(float64(len(n.wanted.Services)))
+	m.services.Set(float64(len(n.wanted)))
 	m.destinations.Set(float64(destinations))
-	m.foreign.Set(float64(len(n.foreign)))
+	m.foreign.Set(float64(len(n.foreign())))
 	ready := 0.0
 	if n.problems.first() == nil {
 		ready = 1

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/filter"
@@ -29,20 +28,18 @@ type node struct {
 	verdict verdict
 	table   plan.Table
 
-	ipvs ipvs.Table
-	// owned are the VIP CIDRs in which marked services are ours: those of now, and those that were served before.
+	// serving is what serves clusterset IPs; nil while nothing may.
+	serving backend
+	// owned are the VIP CIDRs that are ours: those of now, and those that were served before.
 	owned []netip.Prefix
-	// wanted is the table of services as IPVS should have it.
-	wanted ipvs.Config
-	// pending are the keys that changed since the kernel was last in step with them.
-	pending map[ipvs.Key]bool
-	// compared is false until the kernel's table was once read and in step as a whole.
-	compared bool
-	// audit tells whether this pass looks for what others did.
-	audit bool
-	// repairTook is how long the last comparison with all of the kernel's table took.
+	// wanted are the virtual services that the kernel should have.
+	wanted servicesByKey
+	// changed are the keys that changed since the backend was last told.
+	changed map[plan.Key]bool
+	// inStep is false until the backend has once brought the kernel in step with all of wanted.
+	inStep bool
+	// repairTook is how long the last repair of the virtual services took.
 	repairTook time.Duration
-	foreign    []ipvs.Key
 
 	filter      filter.Table
 	filterDirty bool
@@ -56,13 +53,18 @@ type node struct {
 	problems problems
 }
 
-func (n *node) close() { n.ipvs.Close() }
+func (n *node) close() {
+	if n.serving != nil {
+		n.serving.close()
+	}
+}
 
 func (n *node) ownVIPs(prefixes ...netip.Prefix) {
 	for _, p := range prefixes {
 		if !slices.Contains(n.owned, p) {
 			n.owned = append(n.owned, p)
-			n.compared = false
+			n.close()
+			n.serving = nil // the next one knows all of them
 		}
 	}
 }
@@ -82,16 +84,15 @@ func (n *node) setNetwork(network plan.Network) {
 // setServices takes over from the table of services what those keys are now.
 func (n *node) setServices(keys []plan.Key) {
 	for _, key := range keys {
-		k, ok := ipvsKey(key)
-		if !ok {
+		if _, ok := ipvsKey(key); !ok {
 			continue
 		}
-		if n.wanted.Services == nil {
-			n.wanted.Services, n.pending, n.hairpin = map[ipvs.Key]ipvs.Service{}, map[ipvs.Key]bool{}, map[plan.Key][]netip.Addr{}
+		if n.wanted == nil {
+			n.wanted, n.changed, n.hairpin = servicesByKey{}, map[plan.Key]bool{}, map[plan.Key][]netip.Addr{}
 		}
-		n.pending[k] = true
+		n.changed[key] = true
 		service, exists := n.table.Get(key)
-		if _, had := n.wanted.Services[k]; had != exists {
+		if _, had := n.wanted[key]; had != exists {
 			n.filterDirty = true
 		}
 		if local := localAddresses(service); !slices.Equal(local, n.hairpin[key]) {
@@ -99,54 +100,50 @@ func (n *node) setServices(keys []plan.Key) {
 			n.hairpin[key] = local
 		}
 		if !exists {
-			delete(n.wanted.Services, k)
+			delete(n.wanted, key)
 			delete(n.hairpin, key)
 			continue
 		}
-		n.wanted.Services[k] = ipvsService(service)
+		n.wanted[key] = service
+	}
+}
+
+// serve takes the backend that serves from now on.
+func (n *node) serve() {
+	if n.serving == nil {
+		n.serving, n.inStep = newIPVSBackend(slices.Clone(n.owned)), false
 	}
 }
 
 func (n *node) servicesDue(repair scope) bool {
-	n.audit = repair > none
-	return !n.compared || len(n.pending) > 0 || repair > none
+	return !n.inStep || len(n.changed) > 0 || repair > none
 }
 
-// auditRounds is in how many repairs every service's destinations are compared once.
-const auditRounds = 60
-
-// syncServices brings the virtual services in step: all of them at first, then what changed, and in a repair what
-// others did.
-func (n *node) syncServices(ctx context.Context) (int, error) {
-	scope := ipvs.Scope{VIPs: n.owned, Wanted: n.wanted}
-	if !n.compared {
-		result, err := n.ipvs.Sync(ctx, scope)
-		n.foreign = result.Foreign
-		if err == nil {
-			n.compared = true
-			clear(n.pending)
-		}
-		return len(result.Change.Operations), permission(err)
+// syncServices tells the backend what changed, all of it at first, and has it look for what others did in a repair.
+func (n *node) syncServices(ctx context.Context, repair scope) (int, error) {
+	keys := n.changed
+	if !n.inStep {
+		keys = allKeys(n.wanted)
 	}
-	written, err := 0, error(nil)
-	if len(n.pending) > 0 {
-		var change ipvs.Change
-		change, err = n.ipvs.SyncKeys(ctx, scope, slices.SortedFunc(maps.Keys(n.pending), ipvs.Key.Compare))
-		written = len(change.Operations)
-		if err == nil {
-			clear(n.pending)
-		}
-	}
-	if !n.audit {
+	first := !n.inStep
+	written, err := n.serving.sync(ctx, n.wanted, slices.SortedFunc(maps.Keys(keys), plan.Key.Compare))
+	clear(n.changed) // a backend remembers what it could not do
+	n.inStep = n.inStep || err == nil
+	if repair == none || first {
 		return written, permission(err)
 	}
 	begin := time.Now()
-	result, errRepair := n.ipvs.Repair(ctx, scope, len(n.wanted.Services)/auditRounds+1)
+	repaired, errRepair := n.serving.repair(ctx, n.wanted)
 	n.repairTook = time.Since(begin)
-	if errRepair == nil {
-		n.foreign = result.Foreign
+	return written + repaired, permission(errors.Join(err, errRepair))
+}
+
+func allKeys(all servicesByKey) map[plan.Key]bool {
+	keys := make(map[plan.Key]bool, len(all))
+	for key := range all {
+		keys[key] = true
 	}
-	return written + len(result.Change.Operations), permission(errors.Join(err, errRepair))
+	return keys
 }
 
 // filterDue costs one netlink request in a repair, as long as nobody writes to nftables.
@@ -162,8 +159,8 @@ func (n *node) filterDue(repair scope) bool {
 
 func (n *node) syncFilter(ctx context.Context) (int, error) {
 	want := filter.Config{VIPs: n.network.VIPs, Own: n.network.Own, Remote: n.network.Remote}
-	for key := range n.wanted.Services {
-		want.Served = append(want.Served, filter.Port{Address: key.Address, Protocol: strings.ToLower(key.Protocol.String()), Port: key.Port})
+	for key := range n.wanted {
+		want.Served = append(want.Served, filter.Port{Address: key.Address, Protocol: strings.ToLower(string(key.Protocol)), Port: key.Port})
 	}
 	for _, addresses := range n.hairpin {
 		want.Hairpin = append(want.Hairpin, addresses...)
@@ -184,33 +181,10 @@ func (n *node) syncRoutes(ctx context.Context) (int, error) {
 // checkSysctls sets what may be set and remembers the rest. Without the module there is nothing to look at.
 func (n *node) checkSysctls() {
 	n.drift = []string{}
-	if n.compared {
+	if n.inStep {
 		drift, _ := ipvs.SetSysctls()
 		n.drift = append(n.drift, drift...)
 	}
-}
-
-var protocols = map[corev1.Protocol]ipvs.Protocol{
-	corev1.ProtocolTCP: ipvs.TCP, corev1.ProtocolUDP: ipvs.UDP, corev1.ProtocolSCTP: ipvs.SCTP,
-}
-
-// ipvsKey is false for a protocol that IPVS does not know.
-func ipvsKey(key plan.Key) (ipvs.Key, bool) {
-	protocol, ok := protocols[key.Protocol]
-	return ipvs.Key{Address: key.Address, Port: key.Port, Protocol: protocol}, ok
-}
-
-func ipvsService(v plan.VirtualService) ipvs.Service {
-	service := ipvs.Service{Scheduler: string(v.Scheduler), Affinity: v.Affinity,
-		Destinations: make([]ipvs.Destination, 0, len(v.Destinations))}
-	for _, d := range v.Destinations {
-		service.Destinations = append(service.Destinations, ipvs.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})
-	}
-	return service
-}
-
-func samePlace(a, b plan.Place) bool {
-	return a.Cluster == b.Cluster && a.Node == b.Node && slices.Equal(a.VIPs, b.VIPs) && maps.Equal(a.Unreachable, b.Unreachable)
 }
 
 // mayChangeNetwork tells whether this thread has CAP_NET_ADMIN in effect.

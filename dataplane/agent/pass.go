@@ -83,7 +83,7 @@ func (a *Agent) planNetwork(ctx context.Context, work *work) error {
 	if err = accepted(&set); err == nil {
 		network, err = plan.NewNetwork(in)
 	}
-	place := plan.Place{Cluster: set.Spec.ClusterID, Node: a.cfg.NodeName, VIPs: network.VIPs, Unreachable: plan.Unreachable(in.Remotes)}
+	place := plan.NewPlace(in, network.VIPs)
 	if err != nil {
 		n.problems.set("clusterset", err)
 		if !n.planned {
@@ -91,8 +91,7 @@ func (a *Agent) planNetwork(ctx context.Context, work *work) error {
 		}
 		// All stays as it is, but for the clusters that come and go.
 		network = n.network
-		place = n.place
-		place.Unreachable = plan.Unreachable(in.Remotes)
+		place = n.place.WithRemotes(in.Remotes)
 	}
 	return a.adopt(ctx, network, place, work)
 }
@@ -112,7 +111,7 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 			}
 		}
 	}
-	if !n.planned || !samePlace(n.place, place) {
+	if !n.planned || !n.place.Equal(place) {
 		names, err := a.allServices(ctx)
 		if err != nil {
 			return err
@@ -207,7 +206,7 @@ func (a *Agent) planService(ctx context.Context, name types.NamespacedName) ([]p
 	if err != nil {
 		return nil, fmt.Errorf("reading EndpointSlices of ServiceImport %s: %w", name, err)
 	}
-	return plan.Services(&si, pointers(slices.Items), a.node.place), nil
+	return plan.Services(plan.Input{Import: &si, Slices: pointers(slices.Items), Place: a.node.place, Now: time.Now()}).Services, nil
 }
 
 // syncKernel brings the parts of the kernel in step, services first: until they are there the filter refuses their
@@ -218,7 +217,10 @@ func (a *Agent) syncKernel(ctx context.Context, repair scope) {
 	n.verdict = verdict
 	n.problems.set("backend", verdict.refusal)
 	if verdict.refusal == nil {
-		a.part(ctx, "services", repair > none, n.servicesDue(repair), n.syncServices)
+		n.serve()
+		a.part(ctx, "services", repair > none, n.servicesDue(repair), func(ctx context.Context) (int, error) {
+			return n.syncServices(ctx, repair)
+		})
 	} else {
 		n.problems.set("services", nil)
 	}

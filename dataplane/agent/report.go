@@ -43,17 +43,20 @@ func (n *node) summary() string {
 	if n.verdict.warning != "" {
 		parts = append(parts, n.verdict.warning)
 	}
-	if len(n.foreign) > 0 {
-		names := make([]string, 0, maxForeign+1)
-		for _, key := range n.foreign[:min(maxForeign, len(n.foreign))] {
-			names = append(names, key.String())
-		}
-		if more := len(n.foreign) - maxForeign; more > 0 {
-			names = append(names, fmt.Sprintf("%d more", more))
+	if names := n.foreign(); len(names) > 0 {
+		if more := len(names) - maxForeign; more > 0 {
+			names = append(names[:maxForeign:maxForeign], fmt.Sprintf("%d more", more))
 		}
 		parts = append(parts, "virtual services inside the VIP CIDR that tombolo did not make are left alone: "+strings.Join(names, ", "))
 	}
 	return strings.Join(append(parts, n.drift...), "; ")
+}
+
+func (n *node) foreign() []string {
+	if n.serving == nil {
+		return nil
+	}
+	return n.serving.foreign()
 }
 
 // setCondition patches the condition of this agent's own Node, if it differs from what the cache has.

@@ -366,17 +366,6 @@ func remoteCIDRs(remotes []*v1alpha1.RemoteCluster) []netip.Prefix {
 	return prefixes(all)
 }
 
-// Unreachable are the clusters that say that they are. One of which nothing is known counts as reachable.
-func Unreachable(remotes []*v1alpha1.RemoteCluster) map[v1alpha1.ClusterID]bool {
-	found := map[v1alpha1.ClusterID]bool{}
-	for _, r := range remotes {
-		if meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionReachable) {
-			found[v1alpha1.ClusterID(r.Name)] = true
-		}
-	}
-	return found
-}
-
 // prefixes are sorted, without duplicates and without what cannot be parsed, which the API refuses in the first place.
 func prefixes(cidrs []v1alpha1.CIDR) []netip.Prefix {
 	var parsed []netip.Prefix

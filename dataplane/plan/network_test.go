@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/route"
@@ -270,14 +272,30 @@ func TestNetworkConflicts(t *testing.T) {
 	}
 }
 
-func TestUnreachable(t *testing.T) {
-	remotes := []*v1alpha1.RemoteCluster{remote("unknown"), remote("up"), remote("down"), remote("refused, but in use")}
-	remotes[1].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionTrue)
-	remotes[2].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionFalse)
-	remotes[3].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
-	want := map[v1alpha1.ClusterID]bool{"down": true}
-	if diff := cmp.Diff(want, Unreachable(remotes)); diff != "" {
+func TestPlace(t *testing.T) {
+	in := input()
+	in.ClusterSet.Status.Region, in.ClusterSet.Status.ZoneDomain = "eu", "cloud"
+	in.ClusterSet.Spec.Dataplane.FailBackSeconds = ptr.To(int32(0))
+	in.Node = in.Nodes[0].Name
+	in.Nodes[0].Labels = map[string]string{corev1.LabelTopologyZone: "a"}
+	in.Remotes = []*v1alpha1.RemoteCluster{remote("unknown"), remote("up"), remote("down"), remote("refused, but in use")}
+	in.Remotes[0].Spec.Region = "us"
+	in.Remotes[1].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionTrue)
+	in.Remotes[2].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionFalse)
+	in.Remotes[3].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
+	got := NewPlace(in, nil)
+	want := Place{Cluster: in.ClusterSet.Spec.ClusterID, Node: in.Node, Zone: "a", Area: Area{Region: "eu", ZoneDomain: "cloud"},
+		Addresses: newPeer(in.Nodes[0]).addresses, Remotes: map[v1alpha1.ClusterID]Remote{
+			"unknown": {Area: Area{Region: "us"}}, "up": {}, "down": {Unreachable: true}, "refused, but in use": {}}}
+	if diff := cmp.Diff(want, got, compare); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if !got.Equal(want) || got.Equal(want.WithRemotes(nil)) {
+		t.Error("Equal tells another tale")
+	}
+	in.ClusterSet.Spec.Dataplane.FailBackSeconds = nil
+	if got := NewPlace(in, nil).FailBack; got != 30*time.Second {
+		t.Errorf("by default flows go back after %s, want 30 s", got)
 	}
 }
 

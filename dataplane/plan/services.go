@@ -25,16 +25,10 @@ func (k Key) Compare(other Key) int {
 	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Protocol, other.Protocol), cmp.Compare(k.Port, other.Port))
 }
 
-// Scheduler is how flows are shared among a virtual service's destinations.
-type Scheduler string
-
-// WeightedRoundRobin gives each destination flows in proportion to its weight.
-const WeightedRoundRobin Scheduler = "wrr"
-
 // VirtualService is one port of one clusterset IP.
 type VirtualService struct {
 	Key
-	Scheduler Scheduler
+	Scheduler v1alpha1.Scheduler
 	// Affinity is how long a client stays with its endpoint; zero: every flow is on its own.
 	Affinity time.Duration
 	// Destinations sorted by address and port. None: the port is served and refuses, as no endpoint is ready.
@@ -45,7 +39,8 @@ type VirtualService struct {
 type Destination struct {
 	Address netip.Addr
 	Port    uint16
-	Weight  uint32
+	// Weight is its share of new flows, beside the other destinations' weights; zero: it keeps the flows that it has.
+	Weight uint32
 	// OnThisNode is true of a pod of this node: it may reach itself by way of the clusterset IP.
 	OnThisNode bool
 }
@@ -55,35 +50,23 @@ func (d Destination) Compare(other Destination) int {
 	return cmp.Or(d.Address.Compare(other.Address), cmp.Compare(d.Port, other.Port))
 }
 
-// Place is where the plan is for.
-type Place struct {
-	// Cluster is this cluster's ID.
-	Cluster v1alpha1.ClusterID
-	// Node is this node's name.
-	Node string
-	// VIPs are the VIP CIDRs that are valid. A clusterset IP outside is not served: nothing would lead to it.
-	VIPs []netip.Prefix
-	// Unreachable clusters' endpoints count as not ready while others are.
-	Unreachable map[v1alpha1.ClusterID]bool
-}
-
 // Imported tells whether the ServiceImport is one that tombolo serves: made by tombolo, with clusterset IPs.
 func Imported(si *mcsv1beta1.ServiceImport) bool {
 	return si.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy && si.Spec.Type == mcsv1beta1.ClusterSetIP
 }
 
-// Services are the virtual services of a ServiceImport, sorted: one for each of its addresses and ports. The slices are
-// those labelled with its name; others' are left out. Ports are matched by name and protocol, and the slice has the real
-// number (KEP-1645 "EndpointSlice"). Only ready endpoints get traffic; an endpoint that does not say counts as ready, as
-// in discovery/v1.
-func Services(si *mcsv1beta1.ServiceImport, all []*discoveryv1.EndpointSlice, place Place) []VirtualService {
+// Services plans the virtual services of a ServiceImport. Ports are matched by name and protocol, and the slice has the
+// real number (KEP-1645 "EndpointSlice"). Only ready endpoints get traffic; an endpoint that does not say counts as
+// ready, as in discovery/v1.
+func Services(in Input) Output {
+	si := in.Import
 	if !Imported(si) || si.DeletionTimestamp != nil {
-		return nil
+		return Output{}
 	}
 	services := make([]VirtualService, 0, len(si.Spec.IPs)*len(si.Spec.Ports))
 	for _, ip := range si.Spec.IPs {
 		address, err := netip.ParseAddr(ip)
-		if err != nil || !contains(place.VIPs, address) {
+		if err != nil || !contains(in.Place.VIPs, address) {
 			continue
 		}
 		for _, port := range si.Spec.Ports {
@@ -92,13 +75,13 @@ func Services(si *mcsv1beta1.ServiceImport, all []*discoveryv1.EndpointSlice, pl
 			}
 			services = append(services, VirtualService{
 				Key:          Key{Address: address, Protocol: protocolOf(&port.Protocol), Port: uint16(port.Port)},
-				Scheduler:    WeightedRoundRobin,
+				Scheduler:    v1alpha1.SchedulerRoundRobin,
 				Affinity:     affinityOf(&si.Spec),
-				Destinations: destinations(port, address.Is4(), all, place),
+				Destinations: destinations(port, address.Is4(), in.Slices, in.Place),
 			})
 		}
 	}
-	return sortUnique(services)
+	return Output{Services: sortUnique(services)}
 }
 
 func contains(prefixes []netip.Prefix, address netip.Addr) bool {
@@ -145,7 +128,7 @@ func destinations(port mcsv1beta1.ServicePort, is4 bool, all []*discoveryv1.Endp
 			continue
 		}
 		ready := readyEndpoints(slice, number, is4, place)
-		if place.Unreachable[sourceCluster(slice)] {
+		if place.Remotes[sourceCluster(slice)].Unreachable {
 			cutOff = append(cutOff, ready...)
 		} else {
 			found = append(found, ready...)

@@ -1,0 +1,91 @@
+package plan
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// Place is where the plan is for.
+type Place struct {
+	// Cluster is this cluster's ID.
+	Cluster v1alpha1.ClusterID
+	// Node is this node's name, Zone the zone in its labels; empty if it has none.
+	Node, Zone string
+	// Area is this cluster's.
+	Area Area
+	// VIPs are the VIP CIDRs that are valid. A clusterset IP outside is not served: nothing would lead to it.
+	VIPs []netip.Prefix
+	// Addresses of this node. They are no endpoints of anybody's pods.
+	Addresses []netip.Addr
+	// Remotes are the other members, by their cluster IDs.
+	Remotes map[v1alpha1.ClusterID]Remote
+	// Locality is where flows go without trafficDistribution. Empty: to all alike.
+	Locality v1alpha1.Locality
+	// FailBack is how long what had failed must be well before flows go back to it.
+	FailBack time.Duration
+}
+
+// Area tells which zones of two clusters are the same: those of equal name, where both parts are equal and known.
+type Area struct {
+	Region, ZoneDomain string
+}
+
+// Remote is another member.
+type Remote struct {
+	Area Area
+	// Unreachable: no link leads to it. Its endpoints count as not ready while others are.
+	Unreachable bool
+}
+
+// Equal tells whether two places are the same in all.
+func (p Place) Equal(other Place) bool {
+	return p.Cluster == other.Cluster && p.Node == other.Node && p.Zone == other.Zone && p.Area == other.Area &&
+		slices.Equal(p.VIPs, other.VIPs) && slices.Equal(p.Addresses, other.Addresses) &&
+		maps.Equal(p.Remotes, other.Remotes) && p.Locality == other.Locality && p.FailBack == other.FailBack
+}
+
+// NewPlace is the place of a node, with the VIP CIDRs that it can serve.
+func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
+	set := in.ClusterSet
+	place := Place{
+		Cluster: set.Spec.ClusterID, Node: in.Node, Area: Area{Region: set.Status.Region, ZoneDomain: set.Status.ZoneDomain},
+		VIPs: vips, Remotes: remotes(in.Remotes), Locality: set.Spec.Dataplane.Locality, FailBack: defaultFailBack,
+	}
+	if s := set.Spec.Dataplane.FailBackSeconds; s != nil {
+		place.FailBack = time.Duration(*s) * time.Second
+	}
+	for _, node := range in.Nodes {
+		if node.Name == in.Node {
+			place.Zone = node.Labels[corev1.LabelTopologyZone]
+			place.Addresses = newPeer(node).addresses
+		}
+	}
+	return place
+}
+
+// defaultFailBack is the API's default.
+const defaultFailBack = 30 * time.Second
+
+// WithRemotes is the place among these other members.
+func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster) Place {
+	p.Remotes = remotes(all)
+	return p
+}
+
+func remotes(all []*v1alpha1.RemoteCluster) map[v1alpha1.ClusterID]Remote {
+	found := make(map[v1alpha1.ClusterID]Remote, len(all))
+	for _, r := range all {
+		found[v1alpha1.ClusterID(r.Name)] = Remote{
+			Area:        Area{Region: r.Spec.Region, ZoneDomain: r.Spec.ZoneDomain},
+			Unreachable: meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionReachable),
+		}
+	}
+	return found
+}
