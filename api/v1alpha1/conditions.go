@@ -38,6 +38,8 @@ const (
 
 	// ReasonTargetNotFound: the ServiceImport that a TrafficPolicy is for is not there yet (GEP-713).
 	ReasonTargetNotFound = "TargetNotFound"
+	// ReasonTargetHeadless: the ServiceImport has no clusterset IP, so that a TrafficPolicy has nothing to act on.
+	ReasonTargetHeadless = "TargetHeadless"
 	// ReasonConflicted: another TrafficPolicy for the same ServiceImport is in effect (GEP-713).
 	ReasonConflicted = "Conflicted"
 	// ReasonInvalid: the policy would leave nobody to answer (GEP-713).
