@@ -39,12 +39,8 @@ type Output struct {
 
 // Skipped is a part of an import that cannot be served; the rest of it is.
 type Skipped struct {
-	// What it is: "address 10.1.0.5 of cluster east", for example.
-	What string
+	// What it is: "endpoint 10.1.0.5 of cluster east", for example.
+	What string `json:"what"`
 	// Why it is left out, and the remedy.
-	Why string
+	Why string `json:"why"`
 }
-
-// Memory is what a plan needs of the one before it: what failed when, and what drains since when. It is not to be
-// changed. The zero Memory knows of nothing.
-type Memory struct{}
