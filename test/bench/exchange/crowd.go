@@ -74,7 +74,7 @@ func newMember(m member, own *rest.Config, hubURL string, secret *corev1.Secret)
 			options.HTTPClient, options.Scheme, options.Mapper = given.HTTPClient, given.Scheme, given.Mapper
 			options.DefaultNamespaces = map[string]cache.Config{m.namespace: {}}
 			inner, err := cache.New(config, options)
-			return &ownCache{Cache: inner, set: m.clusterSet(hubURL), secret: secret}, err
+			return &ownCache{Cache: inner, namespace: m.namespace, set: m.clusterSet(hubURL), secret: secret}, err
 		},
 		GracefulShutdownTimeout: ptr.To(5 * time.Second),
 		BaseContext:             func() context.Context { return logr.NewContext(context.Background(), logr.Discard()) },
