@@ -62,7 +62,7 @@ func newRootCommand() *cobra.Command {
 	f.IntVar(&o.exchange.Services, "services", exchange.DefaultServices, "exchange: how many Services each exports")
 	f.BoolVar(&o.exchange.NoCrowd, "no-crowd", false,
 		"exchange: run no other members; measures what needs none of them: joining, and being idle")
-	f.StringVar(&o.exchange.Profiles, "profiles", "", "exchange: a folder for profiles of the operator (default none are taken)")
+	f.StringVar(&o.exchange.Profiles, "profiles", "", "exchange: a folder for profiles of the operator and of the others (default none are taken)")
 	root.AddCommand(newWatchCommand(), newLoadCommand(), newProgramCommand())
 	return root
 }

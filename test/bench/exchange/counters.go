@@ -13,8 +13,8 @@ import (
 // writes counts write requests to an API server by resource, as that tells itself in its metrics: refused ones too.
 type writes map[string]float64
 
-// readWrites reads what the API server has counted so far.
-func readWrites(ctx context.Context, config *rest.Config) (writes, error) {
+// readMetrics reads what the API server tells of itself (Prometheus's text format).
+func readMetrics(ctx context.Context, config *rest.Config) ([]byte, error) {
 	api, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -22,6 +22,15 @@ func readWrites(ctx context.Context, config *rest.Config) (writes, error) {
 	data, err := api.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the API server's metrics: %w", err)
+	}
+	return data, nil
+}
+
+// readWrites reads what the API server has counted so far.
+func readWrites(ctx context.Context, config *rest.Config) (writes, error) {
+	data, err := readMetrics(ctx, config)
+	if err != nil {
+		return nil, err
 	}
 	return parseWrites(string(data))
 }

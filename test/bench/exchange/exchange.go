@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -39,7 +38,7 @@ type Config struct {
 	Services int    // of each member; at most 999
 	Quick    bool   // watch for half as long
 	NoCrowd  bool   // let the hub's administrator publish for the others: measures what one member that joins costs, only
-	Profiles string // optional, a folder for profiles of the operator
+	Profiles string // optional, a folder for profiles of the operator and of the crowd, and the API servers' metrics
 }
 
 // window is how long an operator is watched.
@@ -173,6 +172,7 @@ func (s *scene) fill(ctx context.Context, hubURL string) (*crowd, error) {
 		return nil, err
 	}
 	defer seen.close()
+	defer s.profileCrowd(ctx, "fill")()
 	start := time.Now()
 	crowd, err := startCrowd(ctx, s.servers, s.others, hubURL)
 	if err != nil {
@@ -247,7 +247,9 @@ func (s *scene) load(ctx context.Context, crowdWay, ownWay *proxy, idle usage) e
 	if s.Profiles != "" {
 		go s.profile(ctx, "profile?seconds=20", "load") //nolint:errcheck // it is said if it fails
 	}
+	profiled := s.profileCrowd(ctx, "load")
 	changes, err := s.change(ctx, s.others, s.Services, s.window(), s.imports)
+	profiled()
 	if err != nil {
 		return err
 	}
@@ -336,22 +338,6 @@ func (s *scene) publish(ctx context.Context, namespaces ...string) error {
 	start := time.Now()
 	err := errors.Join(s.createAll(ctx, measured, own), s.createAll(ctx, hubName, hub))
 	progress("%d objects made in %.1f s", len(own)+len(hub), time.Since(start).Seconds())
-	return err
-}
-
-// profile saves one of the operator's profiles, if they are wanted.
-func (s *scene) profile(ctx context.Context, what, when string) error {
-	if s.Profiles == "" {
-		return nil
-	}
-	kind, _, _ := strings.Cut(what, "?")
-	err := errors.Join(os.MkdirAll(s.Profiles, 0o755), s.operator.waitProfiles(ctx))
-	if err == nil {
-		err = s.operator.saveProfile(ctx, what, filepath.Join(s.Profiles, s.mark+"-"+when+"-"+kind+".pprof"))
-	}
-	if err != nil {
-		progress("%v", err)
-	}
 	return err
 }
 
