@@ -1,0 +1,92 @@
+package nftables
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Key is what makes a service distinct: an address, a protocol and a port.
+type Key struct {
+	Address netip.Addr
+	// Protocol by its nftables name: tcp, udp, sctp.
+	Protocol string
+	Port     uint16
+}
+
+// String is, for example, "tcp 244.0.0.1:80".
+func (k Key) String() string {
+	return k.Protocol + " " + netip.AddrPortFrom(k.Address, k.Port).String()
+}
+
+// Compare orders keys by address, protocol and port.
+func (k Key) Compare(other Key) int {
+	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Protocol, other.Protocol), cmp.Compare(k.Port, other.Port))
+}
+
+// Scheduler is how a new flow gets its slot.
+type Scheduler uint8
+
+// The schedulers. There is none that counts connections: nftables cannot.
+const (
+	// Random draws lots for each flow. It needs the fewest slots.
+	Random Scheduler = iota
+	// RoundRobin takes the slots in turn. The kernel keeps one count for all services of the same number of slots, so
+	// that the turn is even over all of their flows, and for one service only if its flows do not follow a pattern: a
+	// client that opens one connection to each of two services in turn sees every second slot of each. At least 16 slots,
+	// given out by hash, keep a service of few endpoints from missing one of them.
+	RoundRobin
+	// ConsistentHash gives all flows of a client's address the same slot. The number of slots is one of 16, 64, 256, 1024
+	// and 4096, so that it seldom changes, and with it nearly all clients' endpoints.
+	ConsistentHash
+)
+
+// String is the scheduler's name in the API.
+func (s Scheduler) String() string {
+	if int(s) < len(schedulers) {
+		return schedulers[s].name
+	}
+	return fmt.Sprintf("scheduler %d", uint8(s))
+}
+
+// Service is what happens to the flows to one port of a clusterset IP.
+type Service struct {
+	Scheduler Scheduler
+	// Affinity is how long after its last new connection a client stays with its endpoint, in whole seconds; zero: every
+	// flow is on its own.
+	Affinity time.Duration
+	// Destinations in any order, without duplicates of address and port, all of the family of the key's address. If none
+	// has weight, new flows are refused.
+	Destinations []Destination
+}
+
+// Destination is one endpoint.
+type Destination struct {
+	Address netip.Addr
+	Port    uint16
+	// Weight is the destination's share of new flows beside the others' weights; zero: it keeps the flows that it has.
+	Weight uint32
+}
+
+// Config is what the table should serve. The zero Config: there should be no table.
+type Config struct {
+	Services map[Key]Service
+	// Counters asks for a count of each service's new flows, which Table.Counts reads. To turn it on or off writes the
+	// table anew.
+	Counters bool
+}
+
+// Keys of the Config, sorted.
+func (c Config) Keys() []Key {
+	keys := make([]Key, 0, len(c.Services))
+	for key := range c.Services {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, Key.Compare)
+	return keys
+}
+
+// empty tells whether no table is needed.
+func (c Config) empty() bool { return len(c.Services) == 0 }
