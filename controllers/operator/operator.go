@@ -42,6 +42,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
+	"github.com/tombolo-net/tombolo/controllers/trafficpolicy"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=tombolo-system,resources=leases,verbs=get;create;update;patch
@@ -162,6 +163,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(mgr),
 		imports.SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h, Intake: skipped}).SetUp(ctx, mgr),
+		(&trafficpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
 		(&dns.Reconciler{Client: local, Events: events}).SetUp(mgr),
 		(&about.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 	)

@@ -131,7 +131,8 @@ func (e *Env) Settle(t *testing.T) {
 
 func memberLists() []client.ObjectList {
 	return []client.ObjectList{
-		&v1alpha1.ClusterSetList{}, &v1alpha1.RemoteClusterList{}, &mcsv1beta1.ServiceExportList{}, &mcsv1beta1.ServiceImportList{},
+		&v1alpha1.ClusterSetList{}, &v1alpha1.RemoteClusterList{}, &v1alpha1.TrafficPolicyList{},
+		&mcsv1beta1.ServiceExportList{}, &mcsv1beta1.ServiceImportList{},
 		&discoveryv1.EndpointSliceList{}, &corev1.ServiceList{}, &corev1.NamespaceList{}, &corev1.NodeList{},
 	}
 }

@@ -1,0 +1,103 @@
+package trafficpolicy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// surroundings are what there is to say about a policy that is in effect. The zero surroundings know of nothing.
+type surroundings struct {
+	// backend is the ClusterSet's; empty: there is no ClusterSet.
+	backend v1alpha1.DataplaneBackend
+	// known are the members and regions, as names has them; nil: the hub has not told yet.
+	known map[string]bool
+}
+
+// newSurroundings returns the surroundings that this cluster (nil: it is no member) and the others make.
+func newSurroundings(set *v1alpha1.ClusterSet, remotes []v1alpha1.RemoteCluster) surroundings {
+	if set == nil {
+		return surroundings{}
+	}
+	s := surroundings{backend: set.Spec.Dataplane.Backend}
+	if set.Status.Index == 0 {
+		return s
+	}
+	s.known = map[string]bool{nameCluster(set.Spec.ClusterID): true, nameRegion(set.Status.Region): true}
+	for _, remote := range remotes {
+		s.known[nameCluster(v1alpha1.ClusterID(remote.Name))] = true
+		s.known[nameRegion(remote.Spec.Region)] = true
+	}
+	return s
+}
+
+// remarks are what is to be known of a policy that is in effect; empty: nothing.
+func (s surroundings) remarks(spec *v1alpha1.TrafficPolicySpec) string {
+	return s.substitute(spec.Scheduler) + s.unknown(spec)
+}
+
+// substitute says where another scheduler is used, because a backend lacks this one.
+func (s surroundings) substitute(scheduler v1alpha1.Scheduler) string {
+	var backend v1alpha1.DataplaneBackend
+	var name string
+	var instead v1alpha1.Scheduler
+	switch scheduler {
+	case v1alpha1.SchedulerRandom:
+		backend, name, instead = v1alpha1.BackendIPVS, "IPVS", v1alpha1.SchedulerRoundRobin
+	case v1alpha1.SchedulerLeastConnection:
+		backend, name, instead = v1alpha1.BackendNFTables, "nftables", v1alpha1.SchedulerRandom
+	default:
+		return ""
+	}
+	switch s.backend {
+	case backend:
+		return fmt.Sprintf("; nodes serve with %s, which has no %s: they use %s", name, scheduler, instead)
+	case v1alpha1.BackendAuto:
+		return fmt.Sprintf("; nodes that serve with %s have no %s and use %s", name, scheduler, instead)
+	}
+	return ""
+}
+
+// maxNamed is how many names a message holds at most.
+const maxNamed = 10
+
+// unknown says which clusters and regions are in the policy and not in the clusterset.
+func (s surroundings) unknown(spec *v1alpha1.TrafficPolicySpec) string {
+	if s.known == nil {
+		return ""
+	}
+	names := slices.DeleteFunc(names(spec), func(name string) bool { return s.known[name] })
+	if len(names) == 0 {
+		return ""
+	}
+	more := ""
+	if n := len(names) - maxNamed; n > 0 {
+		names, more = names[:maxNamed], fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Sprintf("; the clusterset does not have %s%s, which the policy names: perhaps a typo, or not joined yet",
+		strings.Join(names, ", "), more)
+}
+
+// names are those of the clusters and regions in the policy, sorted.
+func names(spec *v1alpha1.TrafficPolicySpec) []string {
+	found := map[string]bool{}
+	for _, weight := range spec.Weights {
+		found[nameCluster(weight.Cluster)] = true
+	}
+	for _, step := range spec.Failover {
+		for _, cluster := range step.Clusters {
+			found[nameCluster(cluster)] = true
+		}
+		for _, region := range step.Regions {
+			found[nameRegion(region)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+func nameCluster(id v1alpha1.ClusterID) string { return "cluster " + string(id) }
+
+func nameRegion(region string) string { return "region " + region }

@@ -1,0 +1,93 @@
+package trafficpolicy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// here is cluster east in region eu-1, of which the hub has told, with that backend.
+func here(backend v1alpha1.DataplaneBackend) *v1alpha1.ClusterSet {
+	return &v1alpha1.ClusterSet{
+		Spec:   v1alpha1.ClusterSetSpec{ClusterID: "east", Dataplane: v1alpha1.DataplaneOptions{Backend: backend}},
+		Status: v1alpha1.ClusterSetStatus{Index: 1, Region: "eu-1"},
+	}
+}
+
+func TestSubstitute(t *testing.T) {
+	const auto, ipvs, nftables = v1alpha1.BackendAuto, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables
+	const random, least = v1alpha1.SchedulerRandom, v1alpha1.SchedulerLeastConnection
+	const hash, inTurn = v1alpha1.SchedulerConsistentHash, v1alpha1.SchedulerRoundRobin
+	for _, tc := range []struct {
+		backend   v1alpha1.DataplaneBackend
+		scheduler v1alpha1.Scheduler
+		want      string
+	}{
+		{auto, random, "; nodes that serve with IPVS have no Random and use RoundRobin"},
+		{auto, least, "; nodes that serve with nftables have no LeastConnection and use Random"},
+		{ipvs, random, "; nodes serve with IPVS, which has no Random: they use RoundRobin"},
+		{nftables, least, "; nodes serve with nftables, which has no LeastConnection: they use Random"},
+		{ipvs, least, ""}, {nftables, random, ""},
+		{auto, hash, ""}, {ipvs, hash, ""}, {nftables, hash, ""},
+		{auto, inTurn, ""}, {ipvs, inTurn, ""}, {nftables, inTurn, ""},
+		{auto, "", ""},
+	} {
+		got := newSurroundings(here(tc.backend), nil).remarks(&v1alpha1.TrafficPolicySpec{Scheduler: tc.scheduler})
+		if got != tc.want {
+			t.Errorf("%s with backend %s: got %q, want %q", tc.scheduler, tc.backend, got, tc.want)
+		}
+	}
+	if got := newSurroundings(nil, nil).remarks(&v1alpha1.TrafficPolicySpec{Scheduler: random}); got != "" {
+		t.Errorf("without a ClusterSet: %q", got)
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	west := v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "west"}, Spec: v1alpha1.RemoteClusterSpec{Region: "us-1"}}
+	in := func(names ...string) string {
+		return "; the clusterset does not have " + strings.Join(names, ", ") + ", which the policy names: perhaps a typo, or not joined yet"
+	}
+	many, firstTen := v1alpha1.TrafficPolicySpec{}, []string{}
+	for i := range 64 {
+		many.Weights = append(many.Weights, v1alpha1.ClusterWeight{Cluster: v1alpha1.ClusterID(fmt.Sprintf("c%02d", i))})
+		if i < 9 {
+			firstTen = append(firstTen, fmt.Sprintf("cluster c%02d", i))
+		}
+	}
+	untold := here(v1alpha1.BackendAuto)
+	untold.Status = v1alpha1.ClusterSetStatus{}
+	for _, tc := range []struct {
+		name string
+		set  *v1alpha1.ClusterSet
+		spec v1alpha1.TrafficPolicySpec
+		want string
+	}{
+		{"none named", here("auto"), v1alpha1.TrafficPolicySpec{}, ""},
+		{"all there", here("auto"), v1alpha1.TrafficPolicySpec{
+			Weights:  []v1alpha1.ClusterWeight{{Cluster: "east"}, {Cluster: "west"}},
+			Failover: []v1alpha1.FailoverStep{{Clusters: []v1alpha1.ClusterID{"west"}, Regions: []string{"eu-1"}}, {Regions: []string{"us-1"}}},
+		}, ""},
+		{"in weights", here("auto"), v1alpha1.TrafficPolicySpec{Weights: []v1alpha1.ClusterWeight{{Cluster: "wset"}, {Cluster: "west"}}},
+			in("cluster wset")},
+		{"a region is no cluster", here("auto"), v1alpha1.TrafficPolicySpec{
+			Failover: []v1alpha1.FailoverStep{{Clusters: []v1alpha1.ClusterID{"us-1"}, Regions: []string{"west"}}},
+		}, in("cluster us-1", "region west")},
+		{"each once", here("auto"), v1alpha1.TrafficPolicySpec{
+			Weights:  []v1alpha1.ClusterWeight{{Cluster: "b"}},
+			Failover: []v1alpha1.FailoverStep{{Clusters: []v1alpha1.ClusterID{"b"}}, {Clusters: []v1alpha1.ClusterID{"a"}}},
+		}, in("cluster a", "cluster b")},
+		{"so many that not all are named", here("auto"), many, in(append(firstTen, "cluster c09 and 54 more")...)},
+		{"before the hub has told who is a member", untold, many, ""},
+		{"without a ClusterSet", nil, many, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := newSurroundings(tc.set, []v1alpha1.RemoteCluster{west}).remarks(&tc.spec); got != tc.want {
+				t.Errorf("got  %q\nwant %q", got, tc.want)
+			}
+		})
+	}
+}

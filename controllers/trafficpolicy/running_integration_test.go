@@ -1,0 +1,263 @@
+//go:build integration
+
+package trafficpolicy_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/operator"
+	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/controllers/trafficpolicy"
+)
+
+// startController runs the controller, as the operator, in a cluster with a ClusterSet, until the test ends. The gate
+// sees all that it asks for.
+func startController(t *testing.T) (*testcluster.Cluster, *testcluster.Gate) {
+	t.Helper()
+	c := clusters[testcluster.HubName]
+	c.Dump(t)
+	c.Make(t, &v1alpha1.ClusterSet{
+		ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName),
+		Spec: v1alpha1.ClusterSetSpec{
+			ClusterSetID: testcluster.SetID, ClusterID: testcluster.Own,
+			Hub: v1alpha1.HubAccess{Server: "https://hub.example.com", SecretRef: v1alpha1.SecretReference{Name: "none"}},
+		},
+	})
+	gate, config := testcluster.NewOwnGate(t, c)
+	runManager(t, config)
+	return c, gate
+}
+
+func runManager(t *testing.T, rest *rest.Config) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+		Scheme: operator.NewScheme(), Cache: operator.CacheOptions(v1alpha1.DefaultNamespace), Logger: testr.New(t),
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, Metrics: metricsserver.Options{BindAddress: "0"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (&trafficpolicy.Reconciler{Client: mgr.GetClient()}).SetUp(ctx, mgr); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("the manager: %v", err)
+		}
+	})
+}
+
+// eventually waits for the policy's reason and these words; one with a ! before it must not be in the message.
+func eventually(t *testing.T, c *testcluster.Cluster, p *v1alpha1.TrafficPolicy, reason string, words ...string) {
+	t.Helper()
+	testcluster.Eventually(t, func() error {
+		got, now := accepted(t, c.Client, p.Namespace, p.Name)
+		if got.Reason != reason || got.ObservedGeneration != now.Generation {
+			return fmt.Errorf("policy %s is %+v, want %s of generation %d", p.Name, got, reason, now.Generation)
+		}
+		for _, word := range words {
+			unwanted, without := strings.CutPrefix(word, "!")
+			if strings.Contains(got.Message, unwanted) == without {
+				return fmt.Errorf("policy %s says %q, want %s in it", p.Name, got.Message, word)
+			}
+		}
+		return nil
+	})
+}
+
+// edit changes the object as it is now.
+func edit[T client.Object](t *testing.T, c *testcluster.Cluster, obj T, status bool, change func(T)) {
+	t.Helper()
+	if err := c.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
+		t.Fatal(err)
+	}
+	change(obj)
+	var err error
+	if status {
+		err = c.Status().Update(t.Context(), obj)
+	} else {
+		err = c.Update(t.Context(), obj)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Each change that matters reaches the policies that it concerns, without one that is reconciled by hand.
+func TestChangesReachPolicies(t *testing.T) {
+	c, gate := startController(t)
+	const namespace = "changes"
+	c.MakeNamespace(t, namespace, nil)
+	p := policy(t, c, namespace, "p", drains("west"))
+	eventually(t, c, p, v1alpha1.ReasonTargetNotFound)
+	si := imported(t, c, namespace, "east", "west")
+	eventually(t, c, p, v1alpha1.ReasonAccepted)
+
+	// The exporters and the kind of import.
+	edit(t, c, si, true, func(si *mcsv1beta1.ServiceImport) { si.Status.Clusters = si.Status.Clusters[1:] })
+	eventually(t, c, p, v1alpha1.ReasonInvalid)
+	exportedBy(t, c, si, "east", "west")
+	eventually(t, c, p, v1alpha1.ReasonAccepted)
+	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Spec.Type = mcsv1beta1.Headless })
+	eventually(t, c, p, v1alpha1.ReasonTargetHeadless)
+	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Spec.Type, si.Labels = mcsv1beta1.ClusterSetIP, nil })
+	eventually(t, c, p, v1alpha1.ReasonTargetNotFound)
+	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) {
+		si.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
+	})
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "!west")
+
+	// What the clusterset has.
+	set := &v1alpha1.ClusterSet{ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName)}
+	edit(t, c, set, true, func(set *v1alpha1.ClusterSet) { set.Status.Index = 1 })
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "cluster west")
+	remote := c.Remote(t, "west", 2, "10.2.0.0/16")
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "!west")
+	edit(t, c, p, false, func(p *v1alpha1.TrafficPolicy) {
+		p.Spec.Failover = []v1alpha1.FailoverStep{{Regions: []string{"eu-1"}}, {Regions: []string{"us-1"}}}
+		p.Spec.Scheduler = v1alpha1.SchedulerLeastConnection
+	})
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "region eu-1, region us-1", "nftables")
+	edit(t, c, remote, false, func(remote *v1alpha1.RemoteCluster) { remote.Spec.Region = "us-1" })
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "region eu-1", "!us-1")
+	edit(t, c, set, true, func(set *v1alpha1.ClusterSet) { set.Status.Region = "eu-1" })
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "!eu-1")
+	edit(t, c, set, false, func(set *v1alpha1.ClusterSet) { set.Spec.Dataplane.Backend = v1alpha1.BackendIPVS })
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "!nftables")
+
+	// Other policies.
+	nextSecond(t, p)
+	younger := policy(t, c, namespace, "a", nil)
+	eventually(t, c, younger, v1alpha1.ReasonConflicted)
+	edit(t, c, p, false, func(p *v1alpha1.TrafficPolicy) { p.Spec.TargetRef.Name = "db" })
+	eventually(t, c, younger, v1alpha1.ReasonAccepted)
+	eventually(t, c, p, v1alpha1.ReasonTargetNotFound)
+	edit(t, c, p, false, func(p *v1alpha1.TrafficPolicy) { p.Spec.TargetRef.Name = "web" })
+	eventually(t, c, younger, v1alpha1.ReasonConflicted)
+	if err := c.Delete(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, c, younger, v1alpha1.ReasonAccepted)
+
+	// What somebody else does to the status; and an API server that refuses for a while.
+	gate.Rule("refuse", testcluster.Refuse(http.StatusInternalServerError, "trafficpolicies/status"))
+	gate.Reset()
+	edit(t, c, younger, true, func(p *v1alpha1.TrafficPolicy) { p.Status.Conditions = nil })
+	testcluster.Eventually(t, func() error {
+		if n := len(gate.Writes()); n < 2 {
+			return fmt.Errorf("tried %d times", n)
+		}
+		return nil
+	})
+	gate.Rule("refuse", nil)
+	eventually(t, c, younger, v1alpha1.ReasonAccepted)
+
+	if err := c.Delete(t.Context(), si); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, c, younger, v1alpha1.ReasonTargetNotFound)
+}
+
+// Where nothing changes nothing is written, nor even looked at, however much else goes on.
+func TestQuiet(t *testing.T) {
+	c, gate := startController(t)
+	const namespace = "quiet"
+	c.MakeNamespace(t, namespace, nil)
+	si := imported(t, c, namespace, "east")
+	remote := c.Remote(t, "west", 2, "10.2.0.0/16")
+	first := policy(t, c, namespace, "a", nil)
+	eventually(t, c, first, v1alpha1.ReasonAccepted)
+	eventually(t, c, policy(t, c, namespace, "b", nil), v1alpha1.ReasonConflicted)
+	gate.Reset()
+	before := untilQuiet(t)
+
+	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Annotations = map[string]string{"his": "own"} })
+	edit(t, c, si, true, func(si *mcsv1beta1.ServiceImport) {
+		si.Status.EndpointSliceObjects = mcsv1beta1.EndpointSliceObjectsPresent
+	})
+	edit(t, c, remote, true, func(r *v1alpha1.RemoteCluster) {
+		r.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1"}}
+	})
+	edit(t, c, &v1alpha1.ClusterSet{ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName)}, true, func(set *v1alpha1.ClusterSet) {
+		set.Status.Members = 2
+	})
+	// These two are looked at.
+	edit(t, c, first, true, func(p *v1alpha1.TrafficPolicy) {
+		p.Status.Conditions = append(p.Status.Conditions, metav1.Condition{
+			Type: "example.com/Seen", Status: metav1.ConditionTrue, Reason: "Seen", LastTransitionTime: metav1.Now(),
+		})
+	})
+	last := policy(t, c, namespace, "c", func(spec *v1alpha1.TrafficPolicySpec) { spec.TargetRef.Name = "db" })
+	eventually(t, c, last, v1alpha1.ReasonTargetNotFound)
+	after := untilQuiet(t)
+
+	writes := gate.Writes()
+	if len(writes) != 1 || writes[0].Name != last.Name || !slices.Contains([]string{"patch", "update"}, writes[0].Verb) {
+		t.Errorf("written: %v, want the status of %s alone, once", writes, last.Name)
+	}
+	// The first policy for the edit, the last for its creation, as itself and as its own rival, and for its new status.
+	if n := after - before; n < 3 || n > 4 {
+		t.Errorf("%v reconciles, want 3 or 4", n)
+	}
+}
+
+// untilQuiet waits until the controller has reconciled nothing for a while, and returns how often it has until then.
+func untilQuiet(t *testing.T) float64 {
+	t.Helper()
+	const quiet = 500 * time.Millisecond
+	var count float64
+	testcluster.Eventually(t, func() error {
+		count = reconciles(t)
+		time.Sleep(quiet)
+		if now := reconciles(t); now != count {
+			return fmt.Errorf("%v reconciles in %v", now-count, quiet)
+		}
+		return nil
+	})
+	return count
+}
+
+// reconciles is how many the controller has done, by controller-runtime's own count.
+func reconciles(t *testing.T) float64 {
+	t.Helper()
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := 0.0
+	for _, family := range families {
+		if family.GetName() != "controller_runtime_reconcile_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetValue() == "trafficpolicy" {
+					total += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return total
+}
