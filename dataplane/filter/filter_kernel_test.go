@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
 	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
 )
 
@@ -23,7 +24,7 @@ func sync(t *testing.T, node *testnet.Namespace, want Config) {
 		if _, err := table.Sync(t.Context(), want); err != nil {
 			t.Fatalf("Sync: %v", err)
 		}
-		before, err := Generation()
+		before, err := nft.Generation()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,7 +37,7 @@ func sync(t *testing.T, node *testnet.Namespace, want Config) {
 		if diff := cmp.Diff(stateOf(want), have, compareAddresses); err != nil || diff != "" {
 			t.Fatalf("Read: %v, (-want +got)\n%s", err, diff)
 		}
-		if after, err := Generation(); err != nil || after != before {
+		if after, err := nft.Generation(); err != nil || after != before {
 			t.Fatalf("the second pass wrote: generation %d, then %d, %v", before, after, err)
 		}
 	})

@@ -4,12 +4,19 @@ import (
 	"context"
 	"hash/maphash"
 	"net/netip"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
 )
+
+// fingerprint changes with every rule and element of the table.
+func fingerprint(seed maphash.Seed) (uint64, error) {
+	return nft.Fingerprint(seed, TableName, "served4", "hairpin4", "served6", "hairpin6")
+}
 
 // Update makes the table do what want says, like Sync, but takes the kernel to have what Update gave it last: one run of
 // nft instead of one for every chain. If nft disagrees, or Touched says that the table is another, it reads the kernel.
 func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
-	before, err := Generation()
+	before, err := nft.Generation()
 	if err != nil {
 		return Change{}, err
 	}
@@ -56,7 +63,7 @@ func (t *Table) remember(generation uint32, sure bool) {
 	if err != nil {
 		return
 	}
-	if now, err := Generation(); err == nil && now == generation {
+	if now, err := nft.Generation(); err == nil && now == generation {
 		t.print = &print
 	}
 }
@@ -64,7 +71,7 @@ func (t *Table) remember(generation uint32, sure bool) {
 // Touched tells whether anybody has changed our table since the last Update, or might have. It costs one netlink request
 // as long as nobody writes to nftables, and six if somebody writes to other tables.
 func (t *Table) Touched() bool {
-	generation, err := Generation()
+	generation, err := nft.Generation()
 	switch {
 	case err != nil || t.known == nil || t.print == nil:
 		return true

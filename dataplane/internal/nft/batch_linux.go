@@ -1,0 +1,148 @@
+package nft
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// messageSize is how much one message carries: the length of a netlink attribute has 16 bits.
+const messageSize = 60 << 10
+
+// Batch is a transaction on the elements of one table's sets: all of it is done, or nothing. The zero Batch is none;
+// see NewBatch. It is not safe for concurrent use.
+type Batch struct {
+	table string
+	buf   []byte
+	// labels say what each message does.
+	labels []string
+	// start and nest are where that message and its list of elements begin; what and set are its kind.
+	start, nest, what int
+	set               string
+	elements          int
+}
+
+// NewBatch is an empty transaction on a table of the inet family.
+func NewBatch(table string) *Batch {
+	b := &Batch{table: table}
+	b.buf = appendHeader(nil, unix.NFNL_MSG_BATCH_BEGIN, 0, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
+	finish(b.buf, 0)
+	return b
+}
+
+// Len is how many elements are written.
+func (b *Batch) Len() int { return b.elements }
+
+// Size is how many bytes are sent.
+func (b *Batch) Size() int { return len(b.buf) }
+
+// Add adds an element; fill appends its attributes (NFTA_SET_ELEM_KEY and so on).
+func (b *Batch) Add(set string, fill func([]byte) []byte) {
+	b.append(unix.NFT_MSG_NEWSETELEM, set, fill)
+}
+
+// Delete deletes an element, which must be there.
+func (b *Batch) Delete(set string, fill func([]byte) []byte) {
+	b.append(unix.NFT_MSG_DELSETELEM, set, fill)
+}
+
+func (b *Batch) append(what int, set string, fill func([]byte) []byte) {
+	if b.what != what || b.set != set || len(b.buf)-b.start > messageSize {
+		b.closeMessage()
+		b.openMessage(what, set)
+	}
+	b.buf = AppendNest(b.buf, unix.NFTA_LIST_ELEM, fill)
+	b.elements++
+}
+
+func (b *Batch) openMessage(what int, set string) {
+	flags, verb := 0, "deleting from"
+	if what == unix.NFT_MSG_NEWSETELEM {
+		flags, verb = unix.NLM_F_CREATE, "adding to"
+	}
+	b.labels = append(b.labels, verb+" "+set)
+	b.what, b.set, b.start = what, set, len(b.buf)
+	b.buf = appendHeader(b.buf, unix.NFNL_SUBSYS_NFTABLES<<8|what, flags, uint32(len(b.labels)), unix.NFPROTO_INET, 0)
+	b.buf = AppendText(b.buf, unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
+	b.buf = AppendText(b.buf, unix.NFTA_SET_ELEM_LIST_SET, set)
+	b.nest = len(b.buf)
+	b.buf = append(b.buf, 0, 0, 0, 0)
+}
+
+func (b *Batch) closeMessage() {
+	if b.what == 0 {
+		return
+	}
+	binary.NativeEndian.PutUint16(b.buf[b.nest:], uint16(len(b.buf)-b.nest))
+	binary.NativeEndian.PutUint16(b.buf[b.nest+2:], unix.NFTA_SET_ELEM_LIST_ELEMENTS|unix.NLA_F_NESTED)
+	finish(b.buf, b.start)
+	b.what = 0
+}
+
+// Commit sends the transaction. An error of the kernel is a unix.Errno: ENOENT if an element that is deleted was not
+// there, EEXIST if one that is added was, with another value. The Batch is then used up.
+func (b *Batch) Commit() error {
+	if len(b.labels) == 0 {
+		return nil
+	}
+	last := b.start
+	b.closeMessage()
+	// Errors come unasked; the last message's acknowledgement says that all are there.
+	flags := binary.NativeEndian.Uint16(b.buf[last+6:])
+	binary.NativeEndian.PutUint16(b.buf[last+6:], flags|unix.NLM_F_ACK)
+	end := len(b.buf)
+	b.buf = appendHeader(b.buf, unix.NFNL_MSG_BATCH_END, 0, uint32(len(b.labels)+1), unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
+	finish(b.buf, end)
+	s, err := dial()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.room(len(b.buf)); err != nil {
+		return err
+	}
+	if err := s.send(b.buf); err != nil {
+		return err
+	}
+	return b.answer(s)
+}
+
+// room makes the socket's buffer large enough for a request: the kernel takes it in one piece.
+func (s *socket) room(size int) error {
+	size += size / 8 // what the kernel keeps beside it
+	if have, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF); err == nil && have > size {
+		return nil
+	}
+	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size); err == nil {
+		return nil
+	}
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size))
+}
+
+func (b *Batch) answer(s *socket) error {
+	var first error
+	for {
+		messages, err := s.receive()
+		if err != nil {
+			return err
+		}
+		for _, m := range messages {
+			if m.kind != unix.NLMSG_ERROR {
+				continue
+			}
+			errno := m.errno()
+			switch {
+			case m.seq == 0: // the transaction as a whole: no permission, no memory
+				return errors.Join(first, errno)
+			case errno != 0 && first == nil && int(m.seq) <= len(b.labels):
+				first = fmt.Errorf("%s: %w", b.labels[m.seq-1], errno)
+			}
+			if int(m.seq) == len(b.labels) {
+				return first
+			}
+		}
+	}
+}
