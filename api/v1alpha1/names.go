@@ -32,6 +32,9 @@ const (
 	// AnnotationCorefile on CoreDNS's ConfigMap says what tombolo added to its Corefile, so that just that can be taken
 	// away again.
 	AnnotationCorefile = "clusterset.tombolo.dev/corefile-additions"
+	// AnnotationTransitAddress on a Node holds its transit addresses, separated by commas: the source that other clusters
+	// see of its host-network clients. The operator gives them, and nobody else.
+	AnnotationTransitAddress = "clusterset.tombolo.dev/transit-address"
 )
 
 // Names that every installation shares.
