@@ -70,6 +70,11 @@ type Network struct {
 	VIPs []netip.Prefix
 	// Own are the addresses of this cluster that others see as they are, Remote those of the others.
 	Own, Remote []netip.Prefix
+	// Transit are this node's transit addresses, at most one of a family: the source that other clusters see of its own
+	// processes. None of a family until the operator has given it, nor if it could not be answered.
+	Transit []netip.Addr
+	// TransitCIDRs hold the transit addresses of all members, of the families that are in use between clusters.
+	TransitCIDRs []netip.Prefix
 	// Routes is what the kernel should have.
 	Routes route.Config
 	// Gateway is true if this node is one; else Via is the node name of the gateway that it uses, empty if there is none.
@@ -141,6 +146,7 @@ func NewNetwork(in NetworkInput) (Network, error) {
 	if err := b.vips(); err != nil {
 		return Network{}, err
 	}
+	b.transit()
 	b.fallback()
 	b.n.Gateway = isGateway(in.Gateways, b.node)
 	if b.n.Gateway {
@@ -157,7 +163,11 @@ type builder struct {
 	in   NetworkInput
 	self peer
 	node *corev1.Node
-	n    Network
+	// remote are the other clusters' addresses, and their transit blocks.
+	remote []netip.Prefix
+	// transits are the nodes' transit addresses, by node.
+	transits map[string][]netip.Addr
+	n        Network
 }
 
 // vips makes the VIP CIDRs local, unless they hold addresses that are in use.
@@ -167,7 +177,7 @@ func (b *builder) vips() error {
 		"the addresses of another cluster":         b.n.Remote,
 		"the pods of this cluster":                 nil,
 		"the addresses of nodes of this cluster":   nil,
-		"the transit addresses of the clusterset":  prefixes([]v1alpha1.CIDR{b.in.ClusterSet.Spec.TransitCIDR}),
+		"the transit addresses of the clusterset":  b.in.ClusterSet.Spec.TransitCIDRs(),
 		"the block that addresses every host here": {netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	for _, node := range b.in.Nodes {
@@ -207,7 +217,7 @@ func conflict(vip netip.Prefix, used map[string][]netip.Prefix) error {
 
 // fallback refuses the other clusters' addresses where no other route takes them.
 func (b *builder) fallback() {
-	for _, p := range b.n.Remote {
+	for _, p := range b.remote {
 		b.route(route.Route{Table: route.TableFallback, Prefix: p, Kind: route.Unreachable})
 	}
 	b.familyRules(route.TableFallback, route.PriorityFallback)
@@ -217,7 +227,7 @@ func (b *builder) fallback() {
 // unfit.
 func (b *builder) toGateway() {
 	gateways := usableGateways(b.in.Gateways)
-	if len(gateways) == 0 || len(b.n.Remote) == 0 {
+	if len(gateways) == 0 || len(b.remote) == 0 {
 		return
 	}
 	// Failover and the sharing of flows among gateways will choose here.
@@ -232,7 +242,7 @@ func (b *builder) toGateway() {
 		return
 	}
 	b.n.Via = via.name
-	for _, p := range b.n.Remote {
+	for _, p := range b.remote {
 		if hop := via.nextHop(p.Addr().Is4()); hop.IsValid() {
 			b.route(route.Route{Table: route.TableRemote, Prefix: p, Kind: route.Via, Gateway: hop,
 				MTU: b.in.UnderlayMTU - route.TunnelOverhead})
@@ -243,20 +253,24 @@ func (b *builder) toGateway() {
 
 // toNodes leads what comes from the other clusters on to the nodes that hold the pods.
 func (b *builder) toNodes() {
-	if len(b.n.Remote) == 0 {
+	if len(b.remote) == 0 {
 		return
 	}
+	b.ownBlocks()
 	for _, node := range b.in.Nodes {
 		other := newPeer(node)
 		if node.Name == b.in.Node || !b.neighbour(other) {
 			continue
 		}
-		held := b.in.Pods(node)
+		held := slices.Clone(b.in.Pods(node))
 		for _, a := range other.addresses {
 			// The node itself, if it may be an endpoint: a pod in the host's network.
 			if contains(b.n.Own, a) {
 				held = append(held, netip.PrefixFrom(a, a.BitLen()))
 			}
+		}
+		for _, a := range b.transits[node.Name] {
+			held = append(held, netip.PrefixFrom(a, a.BitLen()))
 		}
 		for _, p := range held {
 			if hop := other.nextHop(p.Addr().Is4()); hop.IsValid() {
@@ -264,7 +278,7 @@ func (b *builder) toNodes() {
 			}
 		}
 	}
-	for _, p := range b.n.Remote {
+	for _, p := range b.remote {
 		b.n.Routes.Rules = append(b.n.Routes.Rules,
 			route.Rule{Table: route.TableNodes, Priority: route.TableNodes, IPv6: p.Addr().Is6(), From: p})
 	}
@@ -306,14 +320,14 @@ func (b *builder) device() {
 const defaultVXLAN = 7473
 
 func (b *builder) route(r route.Route) {
-	r.Metric = route.Metric
+	r.Metric = cmp.Or(r.Metric, route.Metric)
 	b.n.Routes.Routes = append(b.n.Routes.Routes, r)
 }
 
 // familyRules leads all packets of the families that have other clusters' addresses to a table.
 func (b *builder) familyRules(table, priority int) {
 	for _, is6 := range []bool{false, true} {
-		if slices.ContainsFunc(b.n.Remote, func(p netip.Prefix) bool { return p.Addr().Is6() == is6 }) {
+		if hasFamily(b.remote, !is6) {
 			b.n.Routes.Rules = append(b.n.Routes.Rules, route.Rule{Table: table, Priority: priority, IPv6: is6})
 		}
 	}
@@ -374,8 +388,10 @@ func prefixes(cidrs []v1alpha1.CIDR) []netip.Prefix {
 			parsed = append(parsed, p.Masked())
 		}
 	}
-	slices.SortFunc(parsed, func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-	})
+	slices.SortFunc(parsed, comparePrefixes)
 	return slices.Compact(parsed)
+}
+
+func comparePrefixes(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }

@@ -20,7 +20,7 @@ const (
 	TableLocal = 255
 	// TableRemote leads from a node to a gateway.
 	TableRemote = 7474
-	// TableNodes leads from a gateway to the other nodes.
+	// TableNodes leads what comes from other clusters from a gateway to the other nodes.
 	TableNodes = 7475
 	// TableFallback refuses remote clusters' addresses, so that nothing leaves in clear while there is no gateway.
 	TableFallback = 7476
@@ -30,8 +30,12 @@ const (
 // gateway's (7473), and before the table `main` (32766).
 const PriorityFallback = 32000
 
-// Metric of every route; the same in both families, though IPv4 would default to 0.
+// Metric of the routes; the same in both families, though IPv4 would default to 0.
 const Metric = 1024
+
+// MetricTransit is the metric of the local routes to this node's transit addresses, by which those to VIP CIDRs can be
+// told from them.
+const MetricTransit = 1025
 
 // VXLANOverhead is what VXLAN adds to a packet, in bytes, by the family of the underlay (RFC 7348 section 5): outer
 // Ethernet, IP, UDP and VXLAN headers, less the inner Ethernet header's own place on the underlay.
@@ -189,4 +193,15 @@ type Config struct {
 	Forwards   []Forward
 	Routes     []Route
 	Rules      []Rule
+}
+
+// VIPs are the VIP CIDRs that the Config makes local, in the order of its routes.
+func (c Config) VIPs() []netip.Prefix {
+	var vips []netip.Prefix
+	for _, r := range c.Routes {
+		if r.Kind == Local && r.Metric != MetricTransit {
+			vips = append(vips, r.Prefix)
+		}
+	}
+	return vips
 }

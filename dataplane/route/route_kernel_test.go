@@ -75,6 +75,8 @@ func workerConfig() Config {
 			{Table: TableFallback, Prefix: prefix("fd01::/64"), Metric: Metric, Kind: Unreachable},
 			{Table: TableRemote, Prefix: prefix("10.1.0.0/16"), Metric: Metric, Kind: Via, Gateway: addr("192.0.2.2"), MTU: 1420},
 			{Table: TableRemote, Prefix: prefix("fd01::/64"), Metric: Metric, Kind: Via, Gateway: NodeMAC("gateway").LinkLocal(), MTU: 1420},
+			{Table: TableLocal, Prefix: prefix("245.0.32.64/32"), Metric: MetricTransit, Kind: Local},
+			{Table: TableLocal, Prefix: prefix("fd5f:1:2:2::40/128"), Metric: MetricTransit, Kind: Local},
 		},
 		Rules: []Rule{
 			{Table: TableFallback, Priority: PriorityFallback}, {Table: TableFallback, Priority: PriorityFallback, IPv6: true},
@@ -91,6 +93,8 @@ func gatewayConfig() Config {
 		Routes: []Route{
 			{Table: TableNodes, Prefix: prefix("10.2.1.0/24"), Metric: Metric, Kind: Via, Gateway: addr("192.0.2.1")},
 			{Table: TableNodes, Prefix: prefix("fd02:1::/64"), Metric: Metric, Kind: Via, Gateway: NodeMAC("worker").LinkLocal()},
+			{Table: TableNodes, Prefix: prefix("245.0.32.64/32"), Metric: Metric, Kind: Via, Gateway: addr("192.0.2.1")},
+			{Table: TableNodes, Prefix: prefix("245.0.32.0/20"), Metric: Metric, Kind: Unreachable},
 		},
 		Rules: []Rule{
 			{Table: TableNodes, Priority: TableNodes, From: prefix("10.1.0.0/16")},
@@ -159,6 +163,8 @@ func TestKernelHoldsWhatIsWanted(t *testing.T) {
 		"32000:\tfrom all lookup 7476 proto 148",
 		"local 244.0.0.0/16 dev lo table local proto 148 scope host src 192.0.2.1 metric 1024",
 		"10.1.0.0/16 via 192.0.2.2 dev tombolo-vx table 7474 proto 148 metric 1024 onlink mtu 1420",
+		"local 245.0.32.64 dev lo table local proto 148 scope host metric 1025",
+		"local fd5f:1:2:2::40 dev lo table local proto 148 metric 1025",
 		"unreachable 10.1.0.0/16 table 7476 proto 148 metric 1024",
 		"fd01::/64 via " + NodeMAC("gateway").LinkLocal().String() + " dev tombolo-vx table 7474 proto 148 metric 1024 onlink mtu 1420",
 		"192.0.2.2 dev tombolo-vx lladdr " + NodeMAC("gateway").String() + " PERMANENT",
@@ -213,6 +219,7 @@ func TestRepair(t *testing.T) {
 		"route added":        "route add 10.9.0.0/16 via 192.0.2.2 dev tombolo-vx onlink table 7474 proto 148",
 		"fallback deleted":   "route del unreachable 10.1.0.0/16 table 7476",
 		"local deleted":      "route del local 244.0.0.0/16 table local",
+		"transit deleted":    "route del local 245.0.32.64 table local",
 		"rule deleted":       "rule del pref 7474",
 		"rule added":         "rule add pref 7400 lookup 7474 protocol 148",
 		"neighbour deleted":  "neigh del 192.0.2.2 dev tombolo-vx",

@@ -1,0 +1,84 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/route"
+)
+
+// transit takes in the transit addresses: those of other members' nodes are led to like their pods, and this node's own
+// is local, so that answers to it arrive.
+func (b *builder) transit() {
+	b.remote = slices.Clone(b.n.Remote)
+	for _, r := range b.in.Remotes {
+		if r.DeletionTimestamp == nil {
+			b.remote = append(b.remote, ofFamiliesOf(b.in.ClusterSet.Spec.TransitBlocks(r.Spec.Index), prefixes(r.Spec.CIDRs))...)
+		}
+	}
+	slices.SortFunc(b.remote, comparePrefixes)
+	b.remote = slices.Compact(b.remote)
+	b.n.TransitCIDRs = ofFamiliesOf(b.in.ClusterSet.Spec.TransitCIDRs(), b.n.Remote)
+	b.transits = b.givenAddresses()
+	for _, a := range b.transits[b.in.Node] {
+		if !b.self.address(a.Is4()).IsValid() {
+			continue // a node without addresses of that family has no clients of it either
+		}
+		b.n.Transit = append(b.n.Transit, a)
+		b.route(route.Route{Table: route.TableLocal, Prefix: netip.PrefixFrom(a, a.BitLen()), Kind: route.Local, Metric: route.MetricTransit})
+	}
+}
+
+// givenAddresses are the nodes' transit addresses that can be used: inside this cluster's blocks, one of a family. An
+// address that two nodes claim, until the operator mends it, is the one's of the lower name.
+func (b *builder) givenAddresses() map[string][]netip.Addr {
+	blocks := b.blocks()
+	taken := map[netip.Addr]bool{}
+	given := map[string][]netip.Addr{}
+	for _, node := range slices.SortedFunc(slices.Values(b.in.Nodes), func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) }) {
+		claimed := v1alpha1.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress])
+		for _, block := range blocks {
+			i := slices.IndexFunc(claimed, block.Contains)
+			if i < 0 || taken[claimed[i]] {
+				continue
+			}
+			taken[claimed[i]] = true
+			given[node.Name] = append(given[node.Name], claimed[i])
+		}
+	}
+	return given
+}
+
+// blocks are this cluster's transit blocks, of the families in which both it and others have addresses: others lead back
+// to no other.
+func (b *builder) blocks() []netip.Prefix {
+	own := b.in.ClusterSet.Spec.TransitBlocks(b.in.ClusterSet.Status.Index)
+	return ofFamiliesOf(ofFamiliesOf(own, b.n.Own), b.n.Remote)
+}
+
+// ownBlocks refuses, on a gateway, what other clusters send to a transit address that no node has: it would leave by the
+// default route.
+func (b *builder) ownBlocks() {
+	for _, block := range b.blocks() {
+		b.route(route.Route{Table: route.TableNodes, Prefix: block, Kind: route.Unreachable})
+	}
+}
+
+// ofFamiliesOf are those of the prefixes whose family the others have, too.
+func ofFamiliesOf(all, others []netip.Prefix) []netip.Prefix {
+	var kept []netip.Prefix
+	for _, p := range all {
+		if hasFamily(others, p.Addr().Is4()) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+func hasFamily(all []netip.Prefix, is4 bool) bool {
+	return slices.ContainsFunc(all, func(p netip.Prefix) bool { return p.Addr().Is4() == is4 })
+}
