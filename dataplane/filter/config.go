@@ -30,6 +30,11 @@ type Config struct {
 	Own []netip.Prefix
 	// Remote are the addresses of the other clusters.
 	Remote []netip.Prefix
+	// Transit are this node's transit addresses, at most one of a family: the source that its own processes have in the
+	// other clusters.
+	Transit []netip.Addr
+	// TransitCIDRs hold the transit addresses of all clusters, which others see as they are.
+	TransitCIDRs []netip.Prefix
 	// Served ports of clusterset IPs; all others are refused.
 	Served []Port
 	// Hairpin are the addresses of endpoints on this node.
@@ -67,7 +72,7 @@ func (c Config) chains() []chain {
 	}
 	var keep, clamp []string
 	for _, f := range families {
-		keep = append(keep, keepRules(f, vips[f], own[f], remote[f])...)
+		keep = append(keep, c.keepRules(f, vips[f], own[f], remote[f])...)
 		if len(remote[f]) > 0 {
 			for _, field := range []string{"saddr", "daddr"} {
 				clamp = append(clamp, "tcp flags syn / syn,rst "+f.name+" "+field+" "+set(remote[f])+" tcp option maxseg size set rt mtu")
@@ -89,7 +94,7 @@ func (c Config) chains() []chain {
 			"reject with icmpx type port-unreachable",
 		}},
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
-		{name: "prerouting", kind: "filter", hook: "prerouting", priority: "-105", rules: toVIP("jump unserved")},
+		{name: "prerouting", kind: "filter", hook: "prerouting", priority: "-105", rules: append(toVIP("jump unserved"), c.transitRules()...)},
 		{name: "output", kind: "filter", hook: "output", priority: "-105", rules: toVIP("jump unserved")},
 		// After IPVS, which takes its packets out of this hook at 98 and 99: what is left here has no virtual service.
 		{name: "input", kind: "filter", hook: "input", priority: "105", rules: toVIP("jump no-service")},
@@ -99,28 +104,62 @@ func (c Config) chains() []chain {
 	}
 }
 
+// ourDevices are the devices between the clusters: the dataplane's and the gateway's.
+const ourDevices = `"tombolo*"`
+
 // keepRules translate the sources of one family to themselves: between clusters, and of all flows that go through a
-// clusterset IP, whichever endpoint they got.
-func keepRules(f family, vips, own, remote []netip.Prefix) []string {
+// clusterset IP, whichever endpoint they got. What this node sends itself gets its transit address.
+func (c Config) keepRules(f family, vips, own, remote []netip.Prefix) []string {
 	rules := []string{f.name + " saddr . " + f.name + " daddr @hairpin" + f.suffix + " masquerade"}
+	if transit := c.transit(f); transit.IsValid() && len(remote) > 0 {
+		// By its source, because IPVS hands on the packets of pods and those of the node alike, without a device that they came
+		// by. By the device, because a tunnel's own packets may go to addresses of the other cluster.
+		rules = append(rules, "oifname "+ourDevices+" "+f.name+" daddr "+set(remote)+" fib saddr type local snat "+f.name+" to "+transit.String())
+	}
 	if len(own) == 0 {
 		return rules
 	}
-	all := minimal(slices.Concat(own, remote))
+	transit := byFamily(c.TransitCIDRs)[f]
+	all := minimal(slices.Concat(own, remote, transit))
 	pairs := make([]string, 0, len(all))
 	for _, p := range all {
 		pairs = append(pairs, p.String()+" : "+p.String())
 	}
 	same := "snat " + f.name + " prefix to " + f.name + " saddr map { " + strings.Join(pairs, ", ") + " }"
 	if len(remote) > 0 {
+		here, there := set(minimal(slices.Concat(own, transit))), set(minimal(slices.Concat(remote, transit)))
 		rules = append(rules,
-			f.name+" saddr "+set(own)+" "+f.name+" daddr "+set(remote)+" "+same,
-			f.name+" saddr "+set(remote)+" "+f.name+" daddr "+set(own)+" "+same)
+			f.name+" saddr "+here+" "+f.name+" daddr "+there+" "+same,
+			f.name+" saddr "+there+" "+f.name+" daddr "+here+" "+same)
 	}
 	if len(vips) > 0 {
 		rules = append(rules, "ct original "+f.name+" daddr "+set(vips)+" "+f.name+" saddr "+set(all)+" "+same)
 	}
 	return rules
+}
+
+// transitRules let in to a transit address what answers, and echoes: it is local to the node, and would open the node's
+// own listeners and NodePorts to the other clusters.
+func (c Config) transitRules() (rules []string) {
+	for _, f := range families {
+		if a := c.transit(f); a.IsValid() {
+			rules = append(rules,
+				// A reset in answer to a packet that only came late would end its connection.
+				f.name+" daddr "+a.String()+" ct state invalid drop",
+				f.name+" daddr "+a.String()+" ct state new,untracked jump no-service")
+		}
+	}
+	return rules
+}
+
+// transit is this node's transit address of the family; not valid if it has none.
+func (c Config) transit(f family) netip.Addr {
+	for _, a := range c.Transit {
+		if a.Is4() == f.is4 {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 type family struct {

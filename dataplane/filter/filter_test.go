@@ -35,6 +35,10 @@ func base() Config {
 		VIPs:    prefixes("244.0.0.0/16", "fd77::/112"),
 		Own:     prefixes("10.2.0.0/18", "10.2.1.0/24", "fd02::/48"),
 		Remote:  prefixes("10.3.0.0/16", "10.1.0.0/16", "fd01::/48"),
+		Transit: []netip.Addr{netip.MustParseAddr("245.0.32.64"), netip.MustParseAddr("fd5f:1:2:2::40")},
+
+		TransitCIDRs: prefixes("245.0.0.0/8", "fd5f:1:2::/48"),
+
 		Served:  []Port{port("244.0.0.2:53", "udp"), port("244.0.0.1:80", "tcp"), port("[fd77::1]:80", "sctp")},
 		Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5"), netip.MustParseAddr("fd02::5")},
 	}
@@ -135,6 +139,9 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 		"VIPs":            func(c *Config) { c.VIPs = c.VIPs[:1] },
 		"own":             func(c *Config) { c.Own = c.Own[:1] },
 		"remote":          func(c *Config) { c.Remote = c.Remote[1:] },
+		"transit":         func(c *Config) { c.Transit = c.Transit[1:] },
+		"transit address": func(c *Config) { c.Transit[1] = c.Transit[1].Next() },
+		"transit CIDRs":   func(c *Config) { c.TransitCIDRs = c.TransitCIDRs[:1] },
 		"served":          func(c *Config) { c.Served = c.Served[1:] },
 		"served address":  func(c *Config) { c.Served[0].Address = c.Served[0].Address.Next() },
 		"served protocol": func(c *Config) { c.Served[0].Protocol = "tcp" },
