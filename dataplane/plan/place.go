@@ -56,7 +56,7 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 	set := in.ClusterSet
 	place := Place{
 		Cluster: set.Spec.ClusterID, Node: in.Node, Area: Area{Region: set.Status.Region, ZoneDomain: set.Status.ZoneDomain},
-		VIPs: vips, Remotes: remotes(in.Remotes), Locality: set.Spec.Dataplane.Locality, FailBack: defaultFailBack,
+		VIPs: vips, Remotes: remotes(in.Remotes, in.Gateways), Locality: set.Spec.Dataplane.Locality, FailBack: defaultFailBack,
 	}
 	if s := set.Spec.Dataplane.FailBackSeconds; s != nil {
 		place.FailBack = time.Duration(*s) * time.Second
@@ -73,19 +73,58 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 // defaultFailBack is the API's default.
 const defaultFailBack = 30 * time.Second
 
-// WithRemotes is the place among these other members.
-func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster) Place {
-	p.Remotes = remotes(all)
+// WithRemotes is the place among these other members, by the links of these gateways of this cluster.
+func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster, gateways ...*v1alpha1.GatewayNode) Place {
+	p.Remotes = remotes(all, gateways)
 	return p
 }
 
-func remotes(all []*v1alpha1.RemoteCluster) map[v1alpha1.ClusterID]Remote {
+func remotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) map[v1alpha1.ClusterID]Remote {
+	names := make(map[string]bool, len(gateways))
+	for _, g := range gateways {
+		names[g.Name] = true
+	}
 	found := make(map[v1alpha1.ClusterID]Remote, len(all))
 	for _, r := range all {
 		found[v1alpha1.ClusterID(r.Name)] = Remote{
 			Area:        Area{Region: r.Spec.Region, ZoneDomain: r.Spec.ZoneDomain},
-			Unreachable: meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionReachable),
+			Unreachable: unreachable(r, names),
 		}
 	}
 	return found
+}
+
+// unreachable goes by the links of the gateways that are there, as they report them: one that is up will do, and if
+// one is down and none up, nothing leads to the cluster. The operator's condition comes later, and counts what a gateway
+// that is gone has left behind. It decides where links say nothing: there is none, or they are new and were not answered
+// yet, as when a gateway takes the place of another.
+func unreachable(r *v1alpha1.RemoteCluster, gateways map[string]bool) bool {
+	down := false
+	for _, g := range r.Status.Links {
+		if !gateways[g.Gateway] {
+			continue
+		}
+		for _, link := range g.Links {
+			switch link.State {
+			case v1alpha1.LinkUp:
+				return false
+			case v1alpha1.LinkDown:
+				down = true
+			}
+		}
+	}
+	return down || meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionReachable)
+}
+
+// area of a cluster, this one or another; the zero Area if nothing is known of it.
+func (p *Place) area(cluster v1alpha1.ClusterID) Area {
+	if cluster == p.Cluster {
+		return p.Area
+	}
+	return p.Remotes[cluster].Area
+}
+
+// sameZones tells whether zones of equal name are the same zone in both.
+func (a Area) sameZones(other Area) bool {
+	return a == other && a.Region != "" && a.ZoneDomain != ""
 }
