@@ -1,7 +1,13 @@
 package plan
 
 import (
+	"cmp"
+	"fmt"
+	"math"
 	"net/netip"
+	"slices"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -66,13 +72,145 @@ type ExplainedEndpoint struct {
 // Explain says where the flows to each port of a ServiceImport go, and why, by the same choice as Services; sorted by
 // address, protocol and port. With the Memory of the last plan it explains what the next one at that time would be.
 func Explain(in Input) []Explanation {
-	var all []Explanation
-	for _, v := range Services(in).Services {
-		e := Explanation{Address: v.Address, Protocol: v.Protocol, Port: v.Port, Scheduler: v.Scheduler, AffinitySeconds: int(v.Affinity.Seconds())}
-		for _, d := range v.Destinations {
-			e.Endpoints = append(e.Endpoints, ExplainedEndpoint{Address: d.Address, Port: d.Port, Programmed: true, Weight: d.Weight})
+	var s scratch
+	targets, v := look(&in, &s)
+	all := make([]Explanation, 0, len(targets))
+	for _, t := range targets {
+		c := v.choose(t, &s)
+		all = append(all, v.explain(&c))
+	}
+	return all
+}
+
+func (v *view) explain(c *choice) Explanation {
+	e := Explanation{Address: c.Address, Protocol: c.Protocol, Port: c.Port, PortName: c.name, Scheduler: v.ranking.scheduler(),
+		AffinitySeconds: int(affinityOf(&v.in.Import.Spec).Seconds()), Levels: v.explainLevels(c), Endpoints: v.explainEndpoints(c)}
+	if v.in.Policy != nil {
+		e.Policy = v.in.Policy.Name
+	}
+	e.Outcome = v.outcome(c, e.Levels)
+	return e
+}
+
+func (v *view) explainLevels(c *choice) []ExplainedLevel {
+	sum := 0
+	for i := range c.levels {
+		sum += c.levels[i].share
+	}
+	all := make([]ExplainedLevel, 0, len(c.levels))
+	for i := range c.levels {
+		l := &c.levels[i]
+		e := ExplainedLevel{Name: v.ranking.name(i), Endpoints: l.total, Ready: l.count[isReady], HealthPercent: l.memory.used.percent()}
+		if sum > 0 {
+			e.SharePercent = math.Round(10_000*float64(l.share)/float64(sum)) / 100
+		}
+		if better := l.memory.better; !better.IsZero() {
+			e.Note = fmt.Sprintf("it had failed: its health counts as %.4g %% from %s on, if it stays well",
+				l.health(v).percent(), clock(better.Add(v.in.Place.FailBack)))
 		}
 		all = append(all, e)
 	}
 	return all
 }
+
+// outcome is one sentence on where new flows go.
+func (v *view) outcome(c *choice, levels []ExplainedLevel) string {
+	var carry []string
+	for i, l := range levels {
+		if l.SharePercent > 0 || c.levels[i].share > 0 {
+			carry = append(carry, fmt.Sprintf("level %d (%s) gets %.4g %% of new flows", i+1, l.Name, l.SharePercent))
+		}
+	}
+	said := strings.Join(carry, ", ")
+	switch {
+	case len(c.candidates) == 0:
+		return "refused: there is no endpoint with this port"
+	case len(carry) == 0 && v.ranking.kind == onlyNode:
+		return "refused: no endpoint on this node is ready, and internalTrafficPolicy is Local"
+	case len(carry) == 0:
+		return "refused: no endpoint that may get new flows is ready"
+	case c.from == isCutOff:
+		return said + ", though nothing leads there: no endpoint of a cluster that can be reached is ready"
+	case c.from == isLeaving:
+		return said + ", though its endpoints are terminating: none is ready"
+	}
+	return said
+}
+
+func (v *view) explainEndpoints(c *choice) []ExplainedEndpoint {
+	all := make([]ExplainedEndpoint, 0, len(c.candidates))
+	for i := range c.candidates {
+		k := &c.candidates[i]
+		e := v.explained(&v.endpoints[k.endpoint])
+		e.Port, e.Programmed, e.Weight, e.Why = k.port, k.programmed(), k.weight, v.why(c, k)
+		all = append(all, e)
+	}
+	for i := range v.endpoints {
+		e := &v.endpoints[i]
+		if e.address.Is4() == c.Address.Is4() && c.number(v.in.Slices[e.source]) == 0 {
+			without := v.explained(e)
+			without.Why = fmt.Sprintf("it has no port %q of protocol %s", c.name, c.Protocol)
+			all = append(all, without)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b ExplainedEndpoint) int {
+		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Port, b.Port))
+	})
+	return all
+}
+
+// explained is what the slice says of the endpoint.
+func (v *view) explained(e *endpoint) ExplainedEndpoint {
+	m := &v.members[v.sources[e.source].member]
+	of := &v.in.Slices[e.source].Endpoints[e.item]
+	x := ExplainedEndpoint{Address: e.address, Cluster: m.id, Level: int(e.level) + 1}
+	if of.Zone != nil {
+		x.Zone = *of.Zone
+	}
+	if of.NodeName != nil && m.own {
+		x.Node = *of.NodeName
+	}
+	return x
+}
+
+// why the candidate is in or out.
+func (v *view) why(c *choice, k *candidate) string {
+	why := v.reason(c, k)
+	if k.drains {
+		d := v.destination(*k)
+		i := slices.IndexFunc(c.drains, func(r drain) bool { return r.address == d.Address && r.port == d.Port })
+		why += "; it keeps the flows that it has, until " + clock(c.drains[i].since.Add(drainFor))
+	}
+	return why
+}
+
+func (v *view) reason(c *choice, k *candidate) string {
+	e := &v.endpoints[k.endpoint]
+	m := &v.members[v.sources[e.source].member]
+	switch {
+	case k.weight > 0:
+		return [...]string{
+			isReady:   "ready",
+			isCutOff:  "ready, and used though nothing leads to its cluster: no endpoint of a cluster that can be reached is ready",
+			isLeaving: "terminating, and used as none is ready",
+		}[e.state]
+	case m.drained:
+		return fmt.Sprintf("cluster %s has weight 0 in the TrafficPolicy", m.id)
+	case e.level == noLevel:
+		return "it is not on this node, and internalTrafficPolicy is Local"
+	case e.state == isNotReady:
+		return "not ready"
+	case e.state == isGone:
+		return "terminating, and not serving any more"
+	case e.state == isLeaving && c.from != isLeaving:
+		return "terminating"
+	case e.state == isCutOff && c.from != isCutOff:
+		return fmt.Sprintf("ready, but nothing leads to cluster %s", m.id)
+	case !c.levels[e.level].memory.better.IsZero():
+		return fmt.Sprintf("ready, but its level had failed, and is used again from %s on if it stays well",
+			clock(c.levels[e.level].memory.better.Add(v.in.Place.FailBack)))
+	}
+	return "levels before its own carry the flows"
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -56,37 +55,84 @@ func Imported(si *mcsv1beta1.ServiceImport) bool {
 }
 
 // Services plans the virtual services of a ServiceImport. Ports are matched by name and protocol, and the slice has the
-// real number (KEP-1645 "EndpointSlice"). Only ready endpoints get traffic; an endpoint that does not say counts as
-// ready, as in discovery/v1.
+// real number (KEP-1645 "EndpointSlice"). Explain puts into words which endpoints get flows, and why.
 func Services(in Input) Output {
-	si := in.Import
-	if !Imported(si) || si.DeletionTimestamp != nil {
-		return Output{}
+	var s scratch
+	targets, v := look(&in, &s)
+	services, memories := s.services[:0], s.memories[:0]
+	var again time.Time
+	for _, t := range targets {
+		c := v.choose(t, &s)
+		services = append(services, v.service(&c))
+		memories = append(memories, c.memory)
+		again = earlier(again, c.again)
 	}
-	services := make([]VirtualService, 0, len(si.Spec.IPs)*len(si.Spec.Ports))
-	for _, ip := range si.Spec.IPs {
-		address, err := netip.ParseAddr(ip)
-		if err != nil || !contains(in.Place.VIPs, address) {
-			continue
-		}
-		for _, port := range si.Spec.Ports {
-			if port.Port < 1 || port.Port > 65535 {
-				continue
-			}
-			services = append(services, VirtualService{
-				Key:          Key{Address: address, Protocol: protocolOf(&port.Protocol), Port: uint16(port.Port)},
-				Scheduler:    v1alpha1.SchedulerRoundRobin,
-				Affinity:     affinityOf(&si.Spec),
-				Destinations: destinations(port, address.Is4(), in.Slices, in.Place),
-			})
-		}
+	if len(targets) == 0 {
+		return Output{Skipped: skippedOf(v.skips)}
 	}
-	return Output{Services: sortUnique(services)}
+	out := Output{Services: sameServices(in.Memory.services, services), Again: again, Skipped: skippedOf(v.skips)}
+	out.Memory = Memory{services: out.Services, ports: sameMemories(in.Memory.ports, memories), ranking: v.fingerprint}
+	return out
 }
 
-func contains(prefixes []netip.Prefix, address netip.Addr) bool {
-	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
+// look at the import and its slices, where there is a port to serve.
+func look(in *Input, s *scratch) ([]target, view) {
+	targets, has, skips := targetsOf(in, s)
+	if len(targets) == 0 {
+		return nil, view{skips: skips}
+	}
+	return targets, newView(in, has, skips, s)
 }
+
+// service is what is chosen, with the destinations of the last plan if they are the same, so that there is one list of
+// them and not one more with each plan.
+func (v *view) service(c *choice) VirtualService {
+	service := VirtualService{Key: c.Key, Scheduler: v.ranking.scheduler(), Affinity: affinityOf(&v.in.Import.Spec)}
+	count, same := 0, true
+	for _, k := range c.candidates {
+		if k.programmed() {
+			same = same && count < len(c.served.Destinations) && c.served.Destinations[count] == v.destination(k)
+			count++
+		}
+	}
+	switch {
+	case count == 0:
+	case same && count == len(c.served.Destinations):
+		service.Destinations = c.served.Destinations
+	default:
+		service.Destinations = make([]Destination, 0, count)
+		for _, k := range c.candidates {
+			if k.programmed() {
+				service.Destinations = append(service.Destinations, v.destination(k))
+			}
+		}
+	}
+	return service
+}
+
+// sameServices returns before if the two are the same, else a copy of services. Lists of destinations are the same if
+// they are one list (view.service).
+func sameServices(before, services []VirtualService) []VirtualService {
+	if slices.EqualFunc(before, services, func(a, b VirtualService) bool {
+		return a.Key == b.Key && a.Scheduler == b.Scheduler && a.Affinity == b.Affinity && oneList(a.Destinations, b.Destinations)
+	}) {
+		return before
+	}
+	return slices.Clone(services)
+}
+
+// sameMemories returns before if the two are the same, nil if there is nothing to remember, else a copy of memories.
+func sameMemories(before, memories []portMemory) []portMemory {
+	if !slices.ContainsFunc(memories, func(m portMemory) bool { return !m.empty() }) {
+		return nil
+	}
+	if slices.EqualFunc(before, memories, func(a, b portMemory) bool { return oneList(a.levels, b.levels) && oneList(a.drains, b.drains) }) {
+		return before
+	}
+	return slices.Clone(memories)
+}
+
+func oneList[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
 // sortUnique keeps the first of two with one key.
 func sortUnique(services []VirtualService) []VirtualService {
@@ -102,88 +148,8 @@ func affinityOf(spec *mcsv1beta1.ServiceImportSpec) time.Duration {
 	if spec.SessionAffinity != corev1.ServiceAffinityClientIP {
 		return 0
 	}
-	if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+	if c := spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil && *c.ClientIP.TimeoutSeconds > 0 {
 		return time.Duration(*c.ClientIP.TimeoutSeconds) * time.Second
 	}
 	return defaultAffinity
-}
-
-func protocolOf(p *corev1.Protocol) corev1.Protocol {
-	if p == nil || *p == "" {
-		return corev1.ProtocolTCP
-	}
-	return *p
-}
-
-// weight of every destination. Preferences for zones and nodes will choose among the endpoints in destinations.
-const weight = 1
-
-// destinations of one port: the ready endpoints of the clusters that can be reached. If no such cluster has one, those
-// of the others: links are called down by probes, which may be wrong, and to refuse would be to be sure.
-func destinations(port mcsv1beta1.ServicePort, is4 bool, all []*discoveryv1.EndpointSlice, place Place) []Destination {
-	var found, cutOff []Destination
-	for _, slice := range all {
-		number, ok := targetPort(slice, port)
-		if !ok || !usable(slice, is4) {
-			continue
-		}
-		ready := readyEndpoints(slice, number, is4, place)
-		if place.Remotes[sourceCluster(slice)].Unreachable {
-			cutOff = append(cutOff, ready...)
-		} else {
-			found = append(found, ready...)
-		}
-	}
-	if len(found) == 0 {
-		found = cutOff
-	}
-	slices.SortStableFunc(found, Destination.Compare)
-	return slices.CompactFunc(found, func(a, b Destination) bool { return a.Compare(b) == 0 })
-}
-
-func readyEndpoints(slice *discoveryv1.EndpointSlice, number uint16, is4 bool, place Place) []Destination {
-	var found []Destination
-	local := sourceCluster(slice) == place.Cluster
-	for i := range slice.Endpoints {
-		endpoint := &slice.Endpoints[i]
-		if ready := endpoint.Conditions.Ready; len(endpoint.Addresses) == 0 || ready != nil && !*ready {
-			continue
-		}
-		// Further addresses of an endpoint are no further endpoints (discovery/v1 Endpoint.Addresses).
-		address, err := netip.ParseAddr(endpoint.Addresses[0])
-		if err != nil || address.Is4() != is4 {
-			continue
-		}
-		found = append(found, Destination{Address: address, Port: number, Weight: weight,
-			OnThisNode: local && endpoint.NodeName != nil && *endpoint.NodeName == place.Node})
-	}
-	return found
-}
-
-// usable tells whether the slice is of tombolo's and of that family.
-func usable(slice *discoveryv1.EndpointSlice, is4 bool) bool {
-	family := discoveryv1.AddressTypeIPv6
-	if is4 {
-		family = discoveryv1.AddressTypeIPv4
-	}
-	return slice.Labels[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy && slice.AddressType == family &&
-		slice.DeletionTimestamp == nil
-}
-
-func sourceCluster(slice *discoveryv1.EndpointSlice) v1alpha1.ClusterID {
-	return v1alpha1.ClusterID(slice.Labels[v1alpha1.LabelSourceCluster])
-}
-
-// targetPort is the slice's port of the same name and protocol.
-func targetPort(slice *discoveryv1.EndpointSlice, port mcsv1beta1.ServicePort) (uint16, bool) {
-	for _, p := range slice.Ports {
-		name := ""
-		if p.Name != nil {
-			name = *p.Name
-		}
-		if name == port.Name && protocolOf(p.Protocol) == protocolOf(&port.Protocol) && p.Port != nil && *p.Port > 0 && *p.Port < 1<<16 {
-			return uint16(*p.Port), true
-		}
-	}
-	return 0, false
 }

@@ -1,0 +1,304 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// ranking says in which level an endpoint is. Levels count from 0, the first is preferred.
+type ranking struct {
+	kind  rankingKind
+	place *Place
+	// policy in effect; nil: none.
+	policy *v1alpha1.TrafficPolicySpec
+}
+
+type rankingKind uint8
+
+// The kinds of rankings.
+const (
+	// allAlike has one level.
+	allAlike rankingKind = iota
+	// onlyNode has one level, this node's endpoints; others are in none.
+	onlyNode
+	// ownFirst: this cluster's, the others'.
+	ownFirst
+	// byZone: this zone's in this cluster, this zone's in others, this cluster's, the others'.
+	byZone
+	// byNode: this node's, then as byZone.
+	byNode
+	// byPolicy: the failover steps, then what is in none; each of them twice if the policy has weights, first the clusters
+	// that have one.
+	byPolicy
+)
+
+// noLevel is the level of an endpoint that never gets new flows.
+const noLevel = -1
+
+// newRanking of an import: internalTrafficPolicy Local comes before the policy's failover and weights, and they before
+// trafficDistribution, of which what is not known counts as absent, and the ClusterSet's locality.
+func newRanking(spec *mcsv1beta1.ServiceImportSpec, policy *v1alpha1.TrafficPolicy, place *Place) ranking {
+	r := ranking{place: place}
+	if policy != nil {
+		r.policy = &policy.Spec
+	}
+	distribution := ""
+	if spec.TrafficDistribution != nil {
+		distribution = *spec.TrafficDistribution
+	}
+	switch local := spec.InternalTrafficPolicy; {
+	case local != nil && *local == corev1.ServiceInternalTrafficPolicyLocal:
+		r.kind = onlyNode
+	case r.policy != nil && len(r.policy.Failover)+len(r.policy.Weights) > 0:
+		r.kind = byPolicy
+	case distribution == corev1.ServiceTrafficDistributionPreferSameNode:
+		r.kind = byNode
+	case distribution == corev1.ServiceTrafficDistributionPreferSameZone, distribution == corev1.ServiceTrafficDistributionPreferClose:
+		r.kind = byZone
+	case place.Locality == v1alpha1.LocalityLocalFirst:
+		r.kind = ownFirst
+	}
+	return r
+}
+
+// weighted tells whether the levels are each split in two, by whether the policy gives the cluster a weight.
+func (r *ranking) weighted() bool { return r.kind == byPolicy && len(r.policy.Weights) > 0 }
+
+// levels is how many there are.
+func (r *ranking) levels() int {
+	switch r.kind {
+	case ownFirst:
+		return 2
+	case byZone:
+		return 4
+	case byNode:
+		return 5
+	case byPolicy:
+		if r.weighted() {
+			return 2 * (len(r.policy.Failover) + 1)
+		}
+		return len(r.policy.Failover) + 1
+	}
+	return 1
+}
+
+// name of a level, in words.
+func (r *ranking) name(level int) string {
+	inZone := "in zone " + r.place.Zone
+	if r.place.Zone == "" {
+		inZone = "in this node's zone, which is not known,"
+	}
+	switch r.kind {
+	case onlyNode:
+		return "on this node"
+	case ownFirst:
+		return [...]string{"in this cluster", "in other clusters"}[level]
+	case byZone:
+		return [...]string{inZone + " of this cluster", inZone + " of other clusters", "elsewhere in this cluster", "elsewhere in other clusters"}[level]
+	case byNode:
+		return [...]string{"on this node", inZone + " of this cluster", inZone + " of other clusters",
+			"elsewhere in this cluster", "elsewhere in other clusters"}[level]
+	case byPolicy:
+		return r.policyName(level)
+	}
+	return "all endpoints"
+}
+
+func (r *ranking) policyName(level int) string {
+	step, which := level, ""
+	if r.weighted() {
+		step, which = level/2, [...]string{"clusters with a weight", "clusters without a weight"}[level%2]
+	}
+	if len(r.policy.Failover) == 0 {
+		return which
+	}
+	name := "clusters in no failover step"
+	if step < len(r.policy.Failover) {
+		name = fmt.Sprintf("failover step %d", step+1)
+	}
+	if which != "" {
+		name += ", " + which
+	}
+	return name
+}
+
+// byWeight tells whether the clusters of that level share its flows by their weights.
+func (r *ranking) byWeight(level int) bool { return r.weighted() && level%2 == 0 }
+
+// overprovisioning in percent; zero: no spillover.
+func (r *ranking) overprovisioning() int {
+	switch {
+	case r.policy == nil || r.policy.Spillover == nil:
+		return 0
+	case r.policy.Spillover.OverprovisioningPercent == 0:
+		return defaultOverprovisioning
+	}
+	return int(max(100, r.policy.Spillover.OverprovisioningPercent))
+}
+
+// scheduler of the policy, RoundRobin without.
+func (r *ranking) scheduler() v1alpha1.Scheduler {
+	if r.policy == nil {
+		return v1alpha1.SchedulerRoundRobin
+	}
+	switch s := r.policy.Scheduler; s {
+	case v1alpha1.SchedulerLeastConnection, v1alpha1.SchedulerConsistentHash, v1alpha1.SchedulerRandom:
+		return s
+	}
+	return v1alpha1.SchedulerRoundRobin
+}
+
+// weight of the cluster in the policy; false: it is not listed.
+func (r *ranking) weight(cluster v1alpha1.ClusterID) (int32, bool) {
+	if r.policy == nil {
+		return 0, false
+	}
+	for _, w := range r.policy.Weights {
+		if w.Cluster == cluster {
+			return max(0, w.Weight), true
+		}
+	}
+	return 0, false
+}
+
+// member is a cluster that has endpoints, as a ranking sees it.
+type member struct {
+	id v1alpha1.ClusterID
+	// own: it is this cluster. sameZones: its zones are this cluster's if they have the same name.
+	own, sameZones bool
+	// drained: the policy gives it weight 0.
+	drained     bool
+	unreachable bool
+	// weight that the policy gives it; zero also if it is not listed.
+	weight int32
+	// level of all its endpoints, where the policy ranks.
+	level int32
+}
+
+func (r *ranking) member(id v1alpha1.ClusterID) member {
+	m := member{id: id, own: id == r.place.Cluster}
+	m.unreachable = !m.own && r.place.Remotes[id].Unreachable
+	if r.kind == byZone || r.kind == byNode {
+		m.sameZones = m.own || r.place.Area.sameZones(r.place.area(id))
+	}
+	weight, listed := r.weight(id)
+	m.weight, m.drained = weight, listed && weight == 0
+	if r.kind == byPolicy {
+		m.level = int32(r.step(id))
+		if r.weighted() {
+			m.level *= 2
+			if !listed {
+				m.level++
+			}
+		}
+	}
+	return m
+}
+
+// step is the first that names the cluster or its region; one behind the last if none does.
+func (r *ranking) step(cluster v1alpha1.ClusterID) int {
+	region := r.place.area(cluster).Region
+	for i := range r.policy.Failover {
+		step := &r.policy.Failover[i]
+		if slices.Contains(step.Clusters, cluster) || region != "" && slices.Contains(step.Regions, region) {
+			return i
+		}
+	}
+	return len(r.policy.Failover)
+}
+
+// level of a member's endpoint.
+func (r *ranking) level(m *member, zone *string, here bool) int {
+	if m.drained {
+		return noLevel
+	}
+	sameZone := m.sameZones && zone != nil && *zone != "" && *zone == r.place.Zone
+	switch r.kind {
+	case onlyNode:
+		if !here {
+			return noLevel
+		}
+	case ownFirst:
+		if !m.own {
+			return 1
+		}
+	case byZone:
+		return zoneLevel(m.own, sameZone)
+	case byNode:
+		if !here {
+			return 1 + zoneLevel(m.own, sameZone)
+		}
+	case byPolicy:
+		return int(m.level)
+	}
+	return 0
+}
+
+func zoneLevel(own, sameZone bool) int {
+	switch {
+	case own && sameZone:
+		return 0
+	case sameZone:
+		return 1
+	case own:
+		return 2
+	}
+	return 3
+}
+
+// fingerprint changes when levels are no longer what they were, so that what is remembered of them says nothing any
+// more: then the new ones are used at once, as whoever changed them expects.
+func (r *ranking) fingerprint() uint64 {
+	h := fnv(fnvOffset).byte(byte(r.kind))
+	if r.overprovisioning() > 0 {
+		h = h.byte('s')
+	}
+	switch r.kind {
+	case byZone, byNode:
+		h = h.text(r.place.Zone)
+	case byPolicy:
+		for i := range r.policy.Failover {
+			h = h.byte('f')
+			for _, c := range r.policy.Failover[i].Clusters {
+				h = h.text(string(c))
+			}
+			h = h.byte('r')
+			for _, region := range r.policy.Failover[i].Regions {
+				h = h.text(region)
+			}
+		}
+		listed := fnv(0) // in any order
+		for _, w := range r.policy.Weights {
+			one := fnv(fnvOffset).text(string(w.Cluster))
+			if w.Weight <= 0 {
+				one = one.byte(0)
+			}
+			listed += one
+		}
+		h += listed
+	}
+	return uint64(h)
+}
+
+// fnv is the FNV-1a hash, 64 bits: without allocations, unlike hash/fnv.
+type fnv uint64
+
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+func (h fnv) byte(b byte) fnv { return (h ^ fnv(b)) * fnvPrime }
+
+// text ends with a byte that no name holds.
+func (h fnv) text(s string) fnv {
+	for i := range len(s) {
+		h = h.byte(s[i])
+	}
+	return h.byte(0)
+}
