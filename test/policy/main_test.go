@@ -26,9 +26,10 @@ import (
 
 // The API server that every test of the package shares, and an admin's way to it. Set once by TestMain.
 var (
-	adminConfig *rest.Config
-	admin       client.Client
-	kubectl     func(args ...string) (stdout, stderr io.Reader, err error)
+	adminConfig     *rest.Config
+	adminKubeconfig []byte
+	admin           client.Client
+	kubectl         func(args ...string) (stdout, stderr io.Reader, err error)
 )
 
 // config/ as seen from this package's folder.
@@ -91,7 +92,8 @@ func prepareKubectl(server *envtest.Environment) error {
 		return fmt.Errorf("preparing kubectl: %w", err)
 	}
 	kubectl = k.Run
-	return nil
+	adminKubeconfig, err = user.KubeConfig()
+	return err
 }
 
 // apply applies a folder of config/, as a user does, and returns what kubectl says: a line for each object.
