@@ -1,0 +1,232 @@
+package kubeproxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/tombolo-net/tombolo/hack/testbin"
+)
+
+// The modes of kube-proxy, by its own names.
+const (
+	IPTables = "iptables"
+	NFTables = "nftables"
+	IPVS     = "ipvs"
+)
+
+// Config is how kube-proxy is run.
+type Config struct {
+	// Mode is one of the constants of this package.
+	Mode string // required
+	// Node is the node that it runs on; its InternalIPs decide about the address families.
+	Node *corev1.Node // required
+	// Objects are the Services and EndpointSlices that it finds. More may come with Apply.
+	Objects []runtime.Object // optional
+	// ClusterCIDRs are the pods' addresses.
+	ClusterCIDRs []string // optional
+	// ExcludeCIDRs are left alone in mode ipvs.
+	ExcludeCIDRs []string // optional
+	// NodePortAddresses are where NodePorts answer.
+	NodePortAddresses []string // optional, default kube-proxy's own: in mode nftables the node's addresses, else all local ones
+	// Dir is a folder for its configuration, of this one alone.
+	Dir string // required
+	// Enter runs a function in the network namespace that kube-proxy is for, on a thread of its own.
+	Enter func(func()) // optional, default: the namespace of this process
+	// Log gets what kube-proxy prints.
+	Log io.Writer // optional, default nobody
+	// Program is the path of kube-proxy.
+	Program string // optional, default the one of testbin
+}
+
+// stopGrace is how long kube-proxy may take to end.
+const stopGrace = 10 * time.Second
+
+// Proxy is a kube-proxy with its API server. It is not safe for concurrent use, but for Apply and Delete.
+type Proxy struct {
+	cfg    Config
+	api    *api
+	client *http.Client
+	// server is the API server, inside the namespace; front answers outside of it for kube-proxy.
+	server, front *http.Server
+	address       string
+
+	command *exec.Cmd
+	ended   chan error
+}
+
+// Start starts kube-proxy and waits until its rules for the objects are in the kernel, or ctx ends. Close ends it.
+func Start(ctx context.Context, cfg Config) (*Proxy, error) {
+	if cfg.Enter == nil {
+		cfg.Enter = func(f func()) { f() }
+	}
+	if cfg.Program == "" {
+		dir, err := testbin.Dir()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Program = filepath.Join(dir, "kube-proxy")
+	}
+	p := &Proxy{cfg: cfg, api: newAPI()}
+	if err := p.api.put(append([]runtime.Object{cfg.Node}, cfg.Objects...)...); err != nil {
+		return nil, err
+	}
+	if err := p.listen(); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	if err := errors.Join(p.run(), p.wait(ctx)); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// Apply adds objects, or replaces those of the same names. It does not wait for kube-proxy.
+func (p *Proxy) Apply(objects ...runtime.Object) error { return p.api.put(objects...) }
+
+// Delete takes objects away. It does not wait for kube-proxy.
+func (p *Proxy) Delete(objects ...runtime.Object) error { return p.api.remove(objects...) }
+
+// Address is host:port in the namespace of this process where kube-proxy tells its mode and metrics. While it does not
+// run, the answer is 502.
+func (p *Proxy) Address() string { return p.address }
+
+// PID is the process ID of kube-proxy, 0 if it does not run.
+func (p *Proxy) PID() int {
+	if p.command == nil {
+		return 0
+	}
+	return p.command.Process.Pid
+}
+
+// Stop ends kube-proxy. Its rules stay.
+func (p *Proxy) Stop() error {
+	if p.command == nil {
+		return nil
+	}
+	process := p.command.Process
+	p.command = nil
+	if err := process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("ending kube-proxy: %w", err)
+	}
+	select {
+	case <-p.ended: // by a signal, so that its status tells nothing
+		return nil
+	case <-time.After(stopGrace):
+	}
+	err := process.Kill()
+	<-p.ended
+	return errors.Join(fmt.Errorf("kube-proxy did not end within %s", stopGrace), err)
+}
+
+// Restart ends kube-proxy, starts it again and waits until it has compared all of its rules with the kernel.
+func (p *Proxy) Restart(ctx context.Context) error {
+	return errors.Join(p.Stop(), p.run(), p.wait(ctx))
+}
+
+// Close ends kube-proxy and its API server.
+func (p *Proxy) Close() error {
+	err := p.Stop()
+	for _, server := range []*http.Server{p.server, p.front} {
+		if server != nil {
+			err = errors.Join(err, server.Close())
+		}
+	}
+	return err
+}
+
+// listen starts the API server, and what answers for kube-proxy outside of its namespace.
+func (p *Proxy) listen() error {
+	var inside net.Listener
+	var err error
+	p.cfg.Enter(func() { inside, err = net.Listen("tcp", "127.0.0.1:0") })
+	if err != nil {
+		return fmt.Errorf("listening for kube-proxy: %w", err)
+	}
+	p.server = &http.Server{Handler: p.api.mux}
+	go func() { _ = p.server.Serve(inside) }() // until Close
+	outside, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listening for those who ask kube-proxy: %w", err)
+	}
+	p.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: p.dial}}
+	p.front = &http.Server{Handler: p.forward()}
+	p.address = outside.Addr().String()
+	go func() { _ = p.front.Serve(outside) }() // until Close
+	return p.configure(inside.Addr().String())
+}
+
+func (p *Proxy) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	p.cfg.Enter(func() { conn, err = new(net.Dialer).DialContext(ctx, network, address) })
+	return conn, err
+}
+
+const (
+	metricsAddress = "127.0.0.1:10249"
+	configFile     = "config.json"
+	kubeconfigFile = "kubeconfig.json"
+)
+
+type object map[string]any
+
+// configure writes the files that kube-proxy reads.
+func (p *Proxy) configure(server string) error {
+	kubeconfig := object{
+		"apiVersion": "v1", "kind": "Config", "current-context": "test",
+		"clusters": []object{{"name": "test", "cluster": object{"server": "http://" + server}}},
+		"users":    []object{{"name": "test", "user": object{}}},
+		"contexts": []object{{"name": "test", "context": object{"cluster": "test", "user": "test"}}},
+	}
+	config := object{
+		"apiVersion":         "kubeproxy.config.k8s.io/v1alpha1",
+		"kind":               "KubeProxyConfiguration",
+		"mode":               p.cfg.Mode,
+		"hostnameOverride":   p.cfg.Node.Name,
+		"metricsBindAddress": metricsAddress,
+		"nodePortAddresses":  p.cfg.NodePortAddresses,
+		// These are of the kernel's first namespace, and cannot be set in others.
+		"conntrack": object{"maxPerCore": 0, "min": 0},
+		"ipvs":      object{"excludeCIDRs": p.cfg.ExcludeCIDRs},
+		"clientConnection": object{"kubeconfig": filepath.Join(p.cfg.Dir, kubeconfigFile),
+			"contentType": "application/json", "acceptContentTypes": "application/json"},
+	}
+	if len(p.cfg.ClusterCIDRs) > 0 {
+		config["clusterCIDR"] = strings.Join(p.cfg.ClusterCIDRs, ",")
+		config["detectLocalMode"] = "ClusterCIDR"
+	}
+	return errors.Join(writeJSON(filepath.Join(p.cfg.Dir, kubeconfigFile), kubeconfig),
+		writeJSON(filepath.Join(p.cfg.Dir, configFile), config))
+}
+
+func writeJSON(path string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", path, err)
+	}
+	return os.WriteFile(path, text, 0o600)
+}
+
+func (p *Proxy) run() error {
+	command := exec.Command(p.cfg.Program, "--config="+filepath.Join(p.cfg.Dir, configFile), "--v=2")
+	command.Stdout, command.Stderr = p.cfg.Log, p.cfg.Log
+	var err error
+	p.cfg.Enter(func() { err = command.Start() }) // the process is born in the namespace of its parent's thread
+	if err != nil {
+		return fmt.Errorf("starting kube-proxy: %w", err)
+	}
+	p.command, p.ended = command, make(chan error, 1)
+	go func(ended chan<- error) { ended <- command.Wait() }(p.ended)
+	return nil
+}
