@@ -70,8 +70,11 @@ func (c Config) chains() []chain {
 		}
 		return rules
 	}
-	var keep, clamp []string
+	var stay, keep, clamp []string
 	for _, f := range families {
+		if len(vips[f]) > 0 {
+			stay = append(stay, "dnat "+f.name+" prefix to "+f.name+" daddr map { "+identity(vips[f])+" }")
+		}
 		keep = append(keep, c.keepRules(f, vips[f], own[f], remote[f])...)
 		if len(remote[f]) > 0 {
 			for _, field := range []string{"saddr", "daddr"} {
@@ -96,6 +99,11 @@ func (c Config) chains() []chain {
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
 		{name: "prerouting", kind: "filter", hook: "prerouting", priority: "-105", rules: append(toVIP("jump unserved"), c.transitRules()...)},
 		{name: "output", kind: "filter", hook: "output", priority: "-105", rules: toVIP("jump unserved")},
+		// Before kube-proxy's NodePorts again, and all else that translates what is sent to any local address: a port that is
+		// served may have a NodePort's number. A connection's destination is translated once, here to itself, unless the
+		// dataplane itself did before.
+		{name: "stay-prerouting", kind: "nat", hook: "prerouting", priority: "-101", rules: stay},
+		{name: "stay-output", kind: "nat", hook: "output", priority: "-101", rules: stay},
 		// After IPVS, which takes its packets out of this hook at 98 and 99: what is left here has no virtual service.
 		{name: "input", kind: "filter", hook: "input", priority: "105", rules: toVIP("jump no-service")},
 		{name: "clamp", kind: "filter", hook: "postrouting", priority: "-150", rules: clamp},
@@ -121,11 +129,7 @@ func (c Config) keepRules(f family, vips, own, remote []netip.Prefix) []string {
 	}
 	transit := byFamily(c.TransitCIDRs)[f]
 	all := minimal(slices.Concat(own, remote, transit))
-	pairs := make([]string, 0, len(all))
-	for _, p := range all {
-		pairs = append(pairs, p.String()+" : "+p.String())
-	}
-	same := "snat " + f.name + " prefix to " + f.name + " saddr map { " + strings.Join(pairs, ", ") + " }"
+	same := "snat " + f.name + " prefix to " + f.name + " saddr map { " + identity(all) + " }"
 	if len(remote) > 0 {
 		here, there := set(minimal(slices.Concat(own, transit))), set(minimal(slices.Concat(remote, transit)))
 		rules = append(rules,
@@ -200,6 +204,15 @@ func minimal(prefixes []netip.Prefix) []netip.Prefix {
 		}
 	}
 	return kept
+}
+
+// identity maps each prefix to itself.
+func identity(prefixes []netip.Prefix) string {
+	pairs := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		pairs = append(pairs, p.String()+" : "+p.String())
+	}
+	return strings.Join(pairs, ", ")
 }
 
 func set(prefixes []netip.Prefix) string {

@@ -2,6 +2,7 @@
 //
 //   - refuses what is sent to a clusterset IP but to no port of a Service: all of the VIP CIDR is local to the node, so
 //     that without it the node's own listeners and NodePorts would answer there;
+//   - keeps NodePorts off the ports that a Service has, where the numbers are the same;
 //   - keeps the source address of packets between pods of different clusters, against the masquerade of a CNI;
 //   - gives what the node itself sends to other clusters the node's transit address as the source, which they can answer,
 //     and refuses what is sent to that address unasked;

@@ -130,6 +130,7 @@ func TestTraffic(t *testing.T) {
 	node.Sysctl("net/ipv4/vs/conntrack", "1")
 	node.Serve("kubelet", 10250)
 	remote.Serve("remote", 8080)
+	remote.Serve("like a NodePort", 8181)
 	pod.Serve("pod", 8080)
 	for _, command := range []string{
 		"add table ip cni", "add chain ip cni post { type nat hook postrouting priority srcnat; }",
@@ -137,14 +138,16 @@ func TestTraffic(t *testing.T) {
 		"add chain ip cni ports { type nat hook prerouting priority dstnat; }",
 		"add chain ip cni hostports { type nat hook output priority dstnat; }",
 		"add rule ip cni ports fib daddr type local tcp dport 30080 dnat to 10.1.0.5:8080",
+		"add rule ip cni hostports fib daddr type local tcp dport 30080 dnat to 10.1.0.5:8080",
 	} {
 		if strings.Contains(command, "hook output") {
 			command = strings.Replace(command, "dstnat", "-100", 1)
 		}
 		node.Run("nft", command)
 	}
-	for _, vip := range []string{"244.0.0.1:80", "244.0.0.2:80"} {
-		backend := map[string]string{"244.0.0.1:80": "10.1.0.5:8080", "244.0.0.2:80": "10.2.1.5:8080"}[vip]
+	for vip, backend := range map[string]string{
+		"244.0.0.1:80": "10.1.0.5:8080", "244.0.0.2:80": "10.2.1.5:8080", "244.0.0.4:30080": "10.1.0.5:8181",
+	} {
 		for _, protocol := range []string{"-t", "-u"} {
 			node.Run("ipvsadm", "-A", protocol, vip, "-s", "wrr")
 			node.Run("ipvsadm", "-a", protocol, vip, "-r", backend, "-m")
@@ -163,7 +166,7 @@ func TestTraffic(t *testing.T) {
 	}
 	// Without the filter: what would go wrong.
 	for address, want := range map[string]string{
-		"244.0.0.1:10250": "kubelet 10.2.1.5", "244.0.0.1:30080": "remote 192.0.2.1", "244.0.0.1:80": "remote 192.0.2.1",
+		"244.0.0.1:10250": "kubelet 10.2.1.5", "244.0.0.1:30080": "remote 192.0.2.1", "244.0.0.4:30080": "remote 192.0.2.1", "244.0.0.1:80": "remote 192.0.2.1",
 	} {
 		if got := ask(pod, "tcp", address); got != want {
 			t.Errorf("before: %s answers %q, the test expects %q", address, got, want)
@@ -173,7 +176,8 @@ func TestTraffic(t *testing.T) {
 	want := Config{VIPs: prefixes("244.0.0.0/16"), Own: prefixes("10.2.0.0/18"), Remote: prefixes("10.1.0.0/16"),
 		Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5")}}
 	for _, protocol := range []string{"tcp", "udp"} {
-		want.Served = append(want.Served, port("244.0.0.1:80", protocol), port("244.0.0.2:80", protocol), port("244.0.0.3:80", protocol))
+		want.Served = append(want.Served, port("244.0.0.1:80", protocol), port("244.0.0.2:80", protocol), port("244.0.0.3:80", protocol),
+			port("244.0.0.4:30080", protocol))
 	}
 	sync(t, node, want)
 	for _, network := range []string{"tcp", "udp"} {
@@ -188,6 +192,8 @@ func TestTraffic(t *testing.T) {
 			{node, "node", "244.0.0.1:10250", "refused"},
 			{pod, "pod", "244.0.200.200:10250", "refused"},
 			{pod, "pod", "244.0.0.1:30080", "refused"},
+			{pod, "pod", "244.0.0.4:30080", "like a NodePort 10.2.1.5"}, // a NodePort has the same number
+			{node, "node", "244.0.0.4:30080", "like a NodePort 192.0.2.1"},
 			{pod, "pod", "244.0.0.3:80", "refused"}, // served, but its virtual service is gone
 			{node, "node", "244.0.0.3:80", "refused"},
 			{pod, "pod", "10.2.1.1:10250", "kubelet 10.2.1.5"},
