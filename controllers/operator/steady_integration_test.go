@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/testcluster"
@@ -58,6 +59,7 @@ func TestNoWritesWithoutChange(t *testing.T) {
 	s.wantAll(t, "west", 1)
 	for _, m := range s.members {
 		m.wantJudged(t)
+		m.wantPolicy(t, "web")
 	}
 	s.settle(t)
 	s.reset()
@@ -94,6 +96,29 @@ func (m *member) wantJudged(t *testing.T) {
 			if meta.FindStatusCondition(remote.Status.Conditions, v1alpha1.ConditionContentAccepted) == nil {
 				return fmt.Errorf("%s has not judged %s", m.Name(), remote.Name)
 			}
+		}
+		return nil
+	})
+}
+
+// wantPolicy makes a TrafficPolicy for the import, and waits until it is in effect.
+func (m *member) wantPolicy(t *testing.T, name string) {
+	t.Helper()
+	policy := &v1alpha1.TrafficPolicy{
+		ObjectMeta: testcluster.Meta(m.namespace, name),
+		Spec: v1alpha1.TrafficPolicySpec{
+			TargetRef: v1alpha1.TrafficPolicyTarget{Name: name},
+			Weights:   []v1alpha1.ClusterWeight{{Cluster: "east", Weight: 95}, {Cluster: "west", Weight: 5}},
+		},
+	}
+	m.Make(t, policy)
+	testcluster.Eventually(t, func() error {
+		if err := m.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil {
+			return err
+		}
+		accepted := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionAccepted)
+		if want := "in effect for ServiceImport " + policy.Target().String(); accepted == nil || accepted.Message != want {
+			return fmt.Errorf("the policy of %s is %+v, want %q", m.Name(), accepted, want)
 		}
 		return nil
 	})

@@ -285,7 +285,7 @@ func (c *Cluster) Dump(t *testing.T) {
 		}
 		for _, list := range []client.ObjectList{
 			&v1alpha1.ClusterSetList{}, &v1alpha1.RemoteClusterList{}, &v1alpha1.MemberList{}, &v1alpha1.ExportedServiceList{},
-			&v1alpha1.GatewayNodeList{}, &mcsv1beta1.ServiceExportList{}, &mcsv1beta1.ServiceImportList{}, &discoveryv1.EndpointSliceList{},
+			&v1alpha1.GatewayNodeList{}, &v1alpha1.TrafficPolicyList{}, &mcsv1beta1.ServiceExportList{}, &mcsv1beta1.ServiceImportList{}, &discoveryv1.EndpointSliceList{},
 		} {
 			if err := c.List(context.Background(), list); err != nil {
 				continue // the hub has not all
