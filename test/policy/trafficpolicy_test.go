@@ -159,3 +159,25 @@ func TestTrafficPolicyColumns(t *testing.T) {
 		t.Errorf("CRDs labelled as policies: %q, error %v", crds, err)
 	}
 }
+
+// The operator writes the status and nothing else, agents only read.
+func TestTrafficPolicyRights(t *testing.T) {
+	policy := &v1alpha1.TrafficPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "rights", Namespace: metav1.NamespaceDefault},
+		Spec:       v1alpha1.TrafficPolicySpec{TargetRef: v1alpha1.TrafficPolicyTarget{Name: "web"}},
+	}
+	create(t, policy)
+	for account, want := range map[string]struct{ read, status string }{
+		"tombolo-operator":  {"", ""},
+		"tombolo-dataplane": {"", noRight},
+		"tombolo-gateway":   {noRight, noRight},
+	} {
+		c := asAccount(t, system, account, nil)
+		t.Run(account, func(t *testing.T) {
+			checkForbidden(t, c.List(t.Context(), &v1alpha1.TrafficPolicyList{}), want.read)
+			checkForbidden(t, c.Status().Patch(t.Context(), policy.DeepCopy(), merge(`{"status":{"conditions":[]}}`)), want.status)
+			checkForbidden(t, c.Patch(t.Context(), policy.DeepCopy(), merge(`{"spec":{"scheduler":"Random"}}`)), noRight)
+			checkForbidden(t, c.Delete(t.Context(), policy.DeepCopy(), client.DryRunAll), noRight)
+		})
+	}
+}
