@@ -54,7 +54,8 @@ type Service struct {
 	Scheduler string
 	// Affinity is how long a client stays with its destination, in whole seconds; zero: every flow is on its own.
 	Affinity time.Duration
-	// Unmarked is true of a service in the kernel that lacks our mark; nobody asks for it.
+	// Unmarked is true of a service in the kernel that lacks our mark, or a flag that its scheduler should have; nobody asks
+	// for it.
 	Unmarked bool
 	// Destinations sorted by Compare, without duplicates of address and port. None: flows are refused.
 	Destinations []Destination

@@ -47,6 +47,17 @@ const (
 // process, so that a service that nobody wants any more is known as ours after a restart.
 const Mark = 0x0020
 
+// flagFallback is IP_VS_SVC_F_SCHED_MH_FALLBACK: without it, mh refuses the clients of an endpoint that drains.
+const flagFallback = 0x0008
+
+// flagsOf are what a service of that scheduler carries.
+func flagsOf(scheduler string) uint32 {
+	if scheduler == "mh" {
+		return Mark | flagFallback
+	}
+	return Mark
+}
+
 var commands = [...]uint8{
 	AddService: cmdNewService, SetService: cmdSetService, DeleteService: cmdDelService,
 	AddDestination: cmdNewDest, SetDestination: cmdSetDest, DeleteDestination: cmdDelDest,
@@ -78,7 +89,7 @@ func appendServiceAttr(b []byte, op Operation) []byte {
 	b = appendAttr(b, svcPort, binary.BigEndian.AppendUint16(nil, op.Key.Port))
 	if op.Verb == AddService || op.Verb == SetService {
 		b = appendAttr(b, svcScheduler, append([]byte(op.Service.Scheduler), 0))
-		flags, timeout := uint32(Mark), uint32(0)
+		flags, timeout := flagsOf(op.Service.Scheduler), uint32(0)
 		if op.Service.Affinity > 0 {
 			flags, timeout = flags|flagPersistent, uint32(op.Service.Affinity.Seconds())
 		}

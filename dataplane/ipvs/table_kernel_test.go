@@ -309,3 +309,34 @@ func anyIP(t *testing.T, block, source string) {
 		t.Fatal(err)
 	}
 }
+
+// TestGlance: a few services tell whether somebody has wiped the table, or changed them.
+func TestGlance(t *testing.T) {
+	node := testnet.New(t)
+	a, b := key("244.0.0.1:80", TCP), key("[fd77::1]:53", UDP)
+	scope := scopeOf(map[Key]Service{a: service("10.1.1.5:8080"), b: service("[fd01::5]:53")})
+	sync(t, node, scope)
+	glance := func(keys ...Key) (well bool) {
+		t.Helper()
+		node.Do(func() {
+			var table Table
+			defer table.Close()
+			var err error
+			if well, err = table.Glance(t.Context(), scope.Wanted, keys); err != nil {
+				t.Fatal(err)
+			}
+		})
+		return well
+	}
+	if !glance() || !glance(a, b) {
+		t.Error("what is as wanted looks wrong")
+	}
+	node.Run("ipvsadm", "-E", "-t", "244.0.0.1:80", "-s", "rr")
+	if glance(a, b) || !glance(b) {
+		t.Error("another scheduler was not seen, or seen where it is not")
+	}
+	node.Run("ipvsadm", "-C")
+	if glance(a) || glance(b) {
+		t.Error("an empty table looks right")
+	}
+}

@@ -18,7 +18,7 @@ import (
 var ErrNoModule = errors.New("the kernel module ip_vs is missing: load it on the host with `modprobe ip_vs`, and name it in /etc/modules-load.d so that it is there after a reboot")
 
 // ErrNoScheduler says that this kernel has IPVS, but not the scheduler that was asked for.
-var ErrNoScheduler = errors.New("the kernel module of the scheduler is missing: load it on the host with `modprobe ip_vs_wrr`")
+var ErrNoScheduler = errors.New("the kernel module of the scheduler is missing")
 
 // fewKeys is how many services are read one by one; for more of them one dump of all is quicker.
 const fewKeys = 16
@@ -229,7 +229,7 @@ func (t *Table) settle(op Operation, errno unix.Errno) error {
 	case (errno == unix.ESRCH || errno == unix.ENOENT) && (op.Verb == DeleteService || op.Verb == DeleteDestination):
 		return nil
 	case errno == unix.ENOENT && (op.Verb == AddService || op.Verb == SetService):
-		return fmt.Errorf("scheduler %s: %w", op.Service.Scheduler, ErrNoScheduler)
+		return fmt.Errorf("scheduler %s: %w: load it on the host with `modprobe ip_vs_%s`", op.Service.Scheduler, ErrNoScheduler, op.Service.Scheduler)
 	}
 	return errno
 }
@@ -289,6 +289,27 @@ func (t *Table) Repair(ctx context.Context, scope Scope, n int) (Result, error) 
 	return Result{Change: change, Foreign: foreign}, err
 }
 
+// Glance tells whether those virtual services are as wanted, but for their destinations. It costs a request for each:
+// who wipes the table takes all, so that a few of them tell.
+func (t *Table) Glance(ctx context.Context, want Config, keys []Key) (bool, error) {
+	if err := errors.Join(ctx.Err(), t.open()); err != nil {
+		return false, err
+	}
+	have := Config{Services: make(map[Key]Service, len(keys))}
+	for _, key := range keys {
+		service, err := t.reader.GetService(toKernel(key))
+		if errors.Is(err, unix.ESRCH) {
+			return false, nil
+		}
+		if err != nil {
+			t.Close()
+			return false, fmt.Errorf("reading virtual service %s: %w", key, err)
+		}
+		_, have.Services[key], _ = fromKernel(service)
+	}
+	return len(wrongServices(have, want.Only(keys))) == 0, nil
+}
+
 // nextKeys are the next n keys in turn.
 func (t *Table) nextKeys(want Config, n int) []Key {
 	keys := want.Keys()
@@ -335,7 +356,8 @@ func fromKernel(s *mobyipvs.Service) (Key, Service, bool) {
 	if !ok || s.FWMark != 0 {
 		return Key{}, Service{}, false
 	}
-	service := Service{Scheduler: s.SchedName, Unmarked: s.Flags&Mark == 0}
+	wanted := flagsOf(s.SchedName)
+	service := Service{Scheduler: s.SchedName, Unmarked: s.Flags&wanted != wanted}
 	if s.Flags&flagPersistent != 0 {
 		service.Affinity = time.Duration(s.Timeout) * time.Second
 	}
