@@ -3,6 +3,7 @@ package nftables
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -14,21 +15,30 @@ const MaxSlots = 4096
 // tolerance is how far a destination's share may be from its weight.
 const tolerance = 0.05
 
-// schedulers by Scheduler: the API's name, the prefix of the chains' names, and which numbers of slots there are: next is
-// the least that is n or more.
+// schedulers by Scheduler: the API's name, the prefix of the chains' names, the nftables expression for one of n slots,
+// and which numbers of slots there are: next is the least that is n or more.
 var schedulers = [...]struct {
 	name, prefix string
+	slot         func(f family, n int) string
 	next         func(n int) int
 }{
-	Random:     {"Random", "random", func(n int) int { return n }},
-	RoundRobin: {"RoundRobin", "inc", func(n int) int { return max(n, 16) }},
-	ConsistentHash: {"ConsistentHash", "hash", func(n int) int {
-		size := 16
-		for size < n {
-			size *= 4
-		}
-		return size
-	}},
+	Random: {"Random", "random",
+		func(_ family, n int) string { return fmt.Sprintf("numgen random mod %d", n) },
+		func(n int) int { return n }},
+	RoundRobin: {"RoundRobin", "inc",
+		func(_ family, n int) string { return fmt.Sprintf("numgen inc mod %d", n) },
+		func(n int) int { return max(n, 16) }},
+	ConsistentHash: {"ConsistentHash", "hash",
+		func(f family, n int) string {
+			return fmt.Sprintf("jhash %s saddr mod %d seed %s", f.name, n, hashSeed)
+		},
+		func(n int) int {
+			size := 16
+			for size < n {
+				size *= 4
+			}
+			return size
+		}},
 }
 
 // Unplaced is how many destinations with weight get no new flows because a service has no more than MaxSlots slots. They

@@ -1,63 +1,173 @@
 package nftables
 
 import (
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
 )
 
-func serviceOf(scheduler Scheduler, weights ...uint32) Service {
+var web = Key{Address: netip.MustParseAddr("244.0.0.1"), Protocol: "tcp", Port: 80}
+
+// weighted is a service with destinations of those weights.
+func weighted(scheduler Scheduler, weights ...uint32) Service {
 	s := Service{Scheduler: scheduler}
-	for i, w := range weights {
-		s.Destinations = append(s.Destinations, Destination{Address: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), Port: 8080, Weight: w})
+	for i, weight := range weights {
+		address := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
+		s.Destinations = append(s.Destinations, Destination{Address: address, Port: 8080, Weight: weight})
 	}
 	return s
 }
 
-func TestMoved(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	k := Key{netip.MustParseAddr("244.0.0.1"), "tcp", 80}
-	for _, d := range []int{2, 3, 5, 16, 40, 200, 1000, 4000} {
-		w := make([]uint32, d)
-		for i := range w {
-			w[i] = 1
-		}
-		total, least, n := 0, 0, 0
-		for range max(1, 400/d) {
-			s := serviceOf(ConsistentHash, w...)
-			i := random.IntN(d)
-			before := s.slots(k)
-			s.Destinations[i].Weight = 0
-			after := s.slots(k)
-			if len(before) != len(after) {
-				continue
+func alike(n int) []uint32 {
+	weights := make([]uint32, n)
+	for i := range weights {
+		weights[i] = 1
+	}
+	return weights
+}
+
+func counts(slots []netip.AddrPort) map[netip.AddrPort]int {
+	counts := map[netip.AddrPort]int{}
+	for _, endpoint := range slots {
+		counts[endpoint]++
+	}
+	return counts
+}
+
+func TestNumberOfSlots(t *testing.T) {
+	tests := []struct {
+		name      string
+		scheduler Scheduler
+		weights   []uint32
+		want      int
+	}{
+		{"nobody", Random, nil, 0},
+		{"only draining", Random, []uint32{0, 0}, 0},
+		{"one", Random, []uint32{7}, 1},
+		{"alike", Random, alike(20), 20},
+		{"one drains", Random, []uint32{1, 1, 0, 1}, 3},
+		{"canary", Random, []uint32{95, 5}, 20},
+		{"three to one", Random, []uint32{48, 16}, 4},
+		{"one in turn", RoundRobin, []uint32{7}, 16},
+		{"alike in turn", RoundRobin, alike(16), 16},
+		{"three in turn", RoundRobin, alike(3), 18},
+		{"one by hash", ConsistentHash, []uint32{7}, 16},
+		{"sixteen by hash", ConsistentHash, alike(16), 16},
+		{"three by hash", ConsistentHash, alike(3), 64},
+		{"twenty by hash", ConsistentHash, alike(20), 1024},
+		{"more than there can be", Random, alike(5000), MaxSlots},
+		{"a weight too small for any size", Random, []uint32{math.MaxUint32, 1}, MaxSlots},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := weighted(tt.scheduler, tt.weights...)
+			slots := s.slots(web)
+			if len(slots) != tt.want {
+				t.Errorf("%d slots, want %d", len(slots), tt.want)
 			}
-			n = len(before)
-			count := map[netip.AddrPort]int{}
-			for j := range before {
-				if before[j] != after[j] {
-					total++
+			seen := counts(slots)
+			missing := 0
+			for _, d := range s.Destinations {
+				if n := seen[netip.AddrPortFrom(d.Address, d.Port)]; d.Weight > 0 && n == 0 {
+					missing++
+				} else if d.Weight == 0 && n > 0 {
+					t.Errorf("%s drains, and has %d slots", d.Address, n)
 				}
-				count[before[j]]--
-				count[after[j]]++
 			}
-			for _, c := range count {
-				if c > 0 {
-					least += c
-				}
+			if missing != s.Unplaced() {
+				t.Errorf("%d destinations have no slot, Unplaced says %d", missing, s.Unplaced())
 			}
-		}
-		t.Log(d, n, total, least, float64(total)/float64(least))
+		})
 	}
 }
-func BenchmarkSlots4000(b *testing.B) {
-	w := make([]uint32, 4000)
-	for i := range w {
-		w[i] = 1 + uint32(i%3)
+
+// TestShares: every destination's share is within the tolerance of its weight, or the size is the largest, and no slot
+// is empty.
+func TestShares(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 3))
+	for range 300 {
+		weights := make([]uint32, 1+random.IntN(40))
+		total := 0.0
+		for i := range weights {
+			weights[i] = random.Uint32N(256)
+			total += float64(weights[i])
+		}
+		s := weighted(Scheduler(random.IntN(3)), weights...)
+		slots := s.slots(web)
+		if total == 0 {
+			continue
+		}
+		seen := counts(slots)
+		for i, d := range s.Destinations {
+			want := float64(weights[i]) / total
+			got := float64(seen[netip.AddrPortFrom(d.Address, d.Port)]) / float64(len(slots))
+			if math.Abs(got-want) > want*tolerance+1e-9 && (len(slots) != MaxSlots || math.Abs(got-want) > 1.0/MaxSlots) {
+				t.Fatalf("%s of weights %v in %d slots: share %.4f, want %.4f", s.Scheduler, weights, len(slots), got, want)
+			}
+		}
+		if seen[netip.AddrPort{}] > 0 {
+			t.Fatalf("empty slots: %v", slots)
+		}
 	}
-	s := serviceOf(ConsistentHash, w...)
-	k := Key{netip.MustParseAddr("244.0.0.1"), "tcp", 80}
+}
+
+// TestFewSlotsMove: when a destination goes, or a weight changes, and the number of slots stays, as good as only the
+// slots that must move do: at most three times as many in a service of up to 64 destinations, where the least is one
+// destination's slots.
+func TestFewSlotsMove(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, n := range []int{2, 4, 8, 16, 30, 64} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			moved, least := 0, 0
+			for i := range min(200, 8000/(n*n)) {
+				key := web
+				key.Port = uint16(i + 1)
+				candidates := weighted(ConsistentHash, alike(n)...).candidates(key)
+				before := assign(candidates, apportion(candidates, 1024))
+				switch i % 2 {
+				case 0:
+					gone := random.IntN(n)
+					candidates = append(candidates[:gone:gone], candidates[gone+1:]...)
+				case 1:
+					candidates[random.IntN(n)].weight = 2
+				}
+				after := assign(candidates, apportion(candidates, 1024))
+				change := counts(after)
+				for slot, endpoint := range before {
+					change[endpoint]--
+					if endpoint != after[slot] {
+						moved++
+					}
+				}
+				for _, more := range change {
+					least += max(0, more)
+				}
+			}
+			t.Logf("%d slots moved, %d had to: %.2f times", moved, least, float64(moved)/float64(least))
+			if moved > 3*least {
+				t.Errorf("%d slots moved, %d had to", moved, least)
+			}
+		})
+	}
+}
+
+// TestSlotsAreStable: an upgrade must not move the slots of what has not changed.
+func TestSlotsAreStable(t *testing.T) {
+	got := fmt.Sprint(weighted(Random, 3, 1).slots(web), weighted(ConsistentHash, 1, 1, 1).slots(web)[:4])
+	want := "[10.1.0.0:8080 10.1.0.0:8080 10.1.0.0:8080 10.1.0.1:8080] [10.1.0.1:8080 10.1.0.0:8080 10.1.0.2:8080 10.1.0.1:8080]"
+	if got != want {
+		t.Errorf("slots %s, want %s", got, want)
+	}
+}
+
+func BenchmarkSlotsOf16(b *testing.B) { benchmarkSlots(b, weighted(Random, alike(16)...)) }
+
+func BenchmarkSlotsOf4000(b *testing.B) { benchmarkSlots(b, weighted(ConsistentHash, alike(4000)...)) }
+
+func benchmarkSlots(b *testing.B, s Service) {
 	for b.Loop() {
-		s.slots(k)
+		s.slots(web)
 	}
 }

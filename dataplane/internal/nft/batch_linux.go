@@ -12,7 +12,7 @@ import (
 // messageSize is how much one message carries: the length of a netlink attribute has 16 bits.
 const messageSize = 60 << 10
 
-// Batch is a transaction on the elements of one table's sets: all of it is done, or nothing. The zero Batch is none;
+// Batch is a transaction on the rules and elements of one table: all of it is done, or nothing. The zero Batch is none;
 // see NewBatch. It is not safe for concurrent use.
 type Batch struct {
 	table string
@@ -22,7 +22,7 @@ type Batch struct {
 	// start and nest are where that message and its list of elements begin; what and set are its kind.
 	start, nest, what int
 	set               string
-	elements          int
+	size              int
 }
 
 // NewBatch is an empty transaction on a table of the inet family.
@@ -33,11 +33,35 @@ func NewBatch(table string) *Batch {
 	return b
 }
 
-// Len is how many elements are written.
-func (b *Batch) Len() int { return b.elements }
+// Size is how many elements and rules are written.
+func (b *Batch) Size() int { return b.size }
 
-// Size is how many bytes are sent.
-func (b *Batch) Size() int { return len(b.buf) }
+// Flush deletes all rules of a chain.
+func (b *Batch) Flush(chain string) {
+	b.rule(unix.NFT_MSG_DELRULE, "flushing chain "+chain, 0, func(b []byte) []byte {
+		return AppendText(b, unix.NFTA_RULE_CHAIN, chain)
+	})
+}
+
+// Rule appends a rule to a chain, with a comment as nft keeps it; fill appends the list of its expressions.
+func (b *Batch) Rule(chain, comment string, fill func([]byte) []byte) {
+	b.rule(unix.NFT_MSG_NEWRULE, "adding a rule to chain "+chain, unix.NLM_F_CREATE|unix.NLM_F_APPEND, func(b []byte) []byte {
+		b = AppendText(b, unix.NFTA_RULE_CHAIN, chain)
+		b = AppendNest(b, unix.NFTA_RULE_EXPRESSIONS, fill)
+		userdata := append([]byte{0, byte(len(comment) + 1)}, comment...)
+		return AppendAttribute(b, unix.NFTA_RULE_USERDATA, append(userdata, 0)...)
+	})
+}
+
+func (b *Batch) rule(what int, label string, flags int, fill func([]byte) []byte) {
+	b.closeMessage()
+	b.labels = append(b.labels, label)
+	b.start = len(b.buf)
+	b.buf = appendHeader(b.buf, unix.NFNL_SUBSYS_NFTABLES<<8|what, flags, uint32(len(b.labels)), unix.NFPROTO_INET, 0)
+	b.buf = fill(AppendText(b.buf, unix.NFTA_RULE_TABLE, b.table))
+	finish(b.buf, b.start)
+	b.size++
+}
 
 // Add adds an element; fill appends its attributes (NFTA_SET_ELEM_KEY and so on).
 func (b *Batch) Add(set string, fill func([]byte) []byte) {
@@ -55,7 +79,7 @@ func (b *Batch) append(what int, set string, fill func([]byte) []byte) {
 		b.openMessage(what, set)
 	}
 	b.buf = AppendNest(b.buf, unix.NFTA_LIST_ELEM, fill)
-	b.elements++
+	b.size++
 }
 
 func (b *Batch) openMessage(what int, set string) {

@@ -1,0 +1,284 @@
+package nftables
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"maps"
+
+	"golang.org/x/sys/unix"
+	"sigs.k8s.io/knftables"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+)
+
+// Table is the nftables table of the network namespace of whoever calls. The zero Table is ready to use; it is not
+// safe for concurrent use.
+type Table struct {
+	nft knftables.Interface
+
+	// known are the layouts that the kernel has, as far as this Table wrote them; nil if that is not sure. counters and
+	// chains are how it has the maps, and which chains.
+	known    map[Key]Layout
+	counters bool
+	chains   map[string]bool
+	// sum is that of the elements of known, by seed, and generation that of nftables when the kernel had just that.
+	seed       maphash.Seed
+	sum        uint64
+	generation uint32
+	// unswept are services that may have clients whose affinity is to an endpoint that is gone.
+	unswept map[Key]bool
+	// transactions counts those that this Table made.
+	transactions uint32
+}
+
+// open looks for nft when it is first needed, and again after a failure.
+func (t *Table) open() error {
+	if t.nft != nil {
+		return nil
+	}
+	n, err := knftables.New(knftables.InetFamily, TableName)
+	if err != nil {
+		return fmt.Errorf("starting nftables: %w", missing(err))
+	}
+	t.nft = n
+	return nil
+}
+
+// Sync makes the table serve what want says, reading all of the kernel's, and returns what it changed. It is safe to
+// repeat. An empty Config removes the table.
+func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
+	t.known = nil
+	generation, err := nft.Generation()
+	if err != nil {
+		return Change{}, explain(err)
+	}
+	begin := t.transactions
+	have, err := t.Read(ctx)
+	if err != nil {
+		return Change{}, err
+	}
+	layouts := want.layouts()
+	change := Diff(have, want)
+	if !want.empty() {
+		change = diff(have, want, layouts)
+	}
+	change, err = t.Apply(ctx, change)
+	if err != nil {
+		return change, err
+	}
+	t.remember(want, layouts)
+	t.settle(generation, begin)
+	return change, nil
+}
+
+// remember takes the layouts for what the kernel has.
+func (t *Table) remember(want Config, layouts map[Key]Layout) {
+	if t.seed == (maphash.Seed{}) {
+		t.seed = maphash.MakeSeed()
+	}
+	t.known, t.counters, t.chains, t.unswept = layouts, want.Counters, needed(layouts), map[Key]bool{}
+	t.sum = 0
+	for key, layout := range layouts {
+		t.sum += t.sumOf(ServiceChange{Key: key, Want: layout})
+	}
+}
+
+// settle takes the generation for one in which the kernel has what this Table knows, if nobody else has written between
+// the given generation and now. If somebody has, Touched will look.
+func (t *Table) settle(before, transactions uint32) {
+	t.generation = before
+	if now, err := nft.Generation(); err == nil && now-before == t.transactions-transactions {
+		t.generation = now
+	}
+}
+
+// Update makes those services what want says, like Sync, and looks at no others; it takes the kernel to have what this
+// Table gave it. If the kernel says otherwise, or there was no Sync yet, it is a Sync. keys may be of services that want
+// does not have: they go.
+func (t *Table) Update(ctx context.Context, want Config, keys []Key) (Change, error) {
+	if len(t.known) == 0 || want.empty() || want.Counters != t.counters {
+		return t.Sync(ctx, want)
+	}
+	before, err := nft.Generation()
+	if err != nil {
+		return Change{}, explain(err)
+	}
+	begin := t.transactions
+	change := t.changeOf(want, keys)
+	applied, err := t.Apply(ctx, change)
+	if err == nil {
+		t.learn(applied)
+		var swept []Client
+		swept, err = t.sweep(ctx)
+		applied.Forget = swept
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			t.known = nil
+			return applied, err
+		}
+		return t.Sync(ctx, want)
+	}
+	if before == t.generation {
+		t.settle(before, begin)
+	}
+	return applied, nil
+}
+
+// changeOf is what Update does, but for the affinities.
+func (t *Table) changeOf(want Config, keys []Key) Change {
+	have, layouts := map[Key]Layout{}, map[Key]Layout{}
+	for _, key := range keys {
+		if layout, ok := t.known[key]; ok {
+			have[key] = layout
+		}
+		if service, ok := want.Services[key]; ok {
+			layouts[key] = service.layout(key)
+		}
+	}
+	change := Change{Services: diffServices(have, layouts), Counters: want.Counters}
+	write, _ := diffChains(nil, layouts)
+	for _, name := range write {
+		if !t.chains[name] {
+			change.Chains = append(change.Chains, name)
+		}
+	}
+	return change
+}
+
+// learn takes what was applied for what the kernel has.
+func (t *Table) learn(applied Change) {
+	for _, name := range applied.Chains {
+		t.chains[name] = true
+	}
+	for _, s := range applied.Services {
+		t.sum += t.sumOf(ServiceChange{Key: s.Key, Want: s.Want}) - t.sumOf(ServiceChange{Key: s.Key, Want: s.Have})
+		if s.Want.Chain == "" {
+			delete(t.known, s.Key)
+		} else {
+			t.known[s.Key] = s.Want
+		}
+		if s.Have.Remember != "" && s.lost() {
+			t.unswept[s.Key] = true
+		}
+	}
+}
+
+// lost tells whether clients may have affinity to an endpoint that they should no longer get.
+func (s ServiceChange) lost() bool {
+	if s.Want.Remember == "" {
+		return true
+	}
+	for _, endpoint := range s.Have.Slots {
+		if !s.Want.gives(endpoint) {
+			return true
+		}
+	}
+	return false
+}
+
+// sweep ends the affinity of clients to endpoints that are gone. It comes after the slots were written: a packet that was
+// on its way may have had one of the old.
+func (t *Table) sweep(ctx context.Context) (forget []Client, err error) {
+	for _, f := range families {
+		any := false
+		for key := range t.unswept {
+			any = any || key.Address.Is4() == f.is4
+		}
+		if !any {
+			continue
+		}
+		affinity, err := readAffinity(f)
+		if err != nil {
+			return nil, err
+		}
+		for client := range affinity {
+			if !t.unswept[client.Key] {
+				delete(affinity, client)
+			}
+		}
+		forget = append(forget, stale(affinity, t.known)...)
+	}
+	if err := t.forget(ctx, forget); err != nil {
+		return nil, err
+	}
+	clear(t.unswept)
+	return forget, nil
+}
+
+// Touched tells whether the table is no longer what this Table made of it, or might not be. It costs one netlink request
+// as long as nobody writes to nftables; if somebody has written to other tables, it reads all of this one once.
+func (t *Table) Touched() bool {
+	generation, err := nft.Generation()
+	switch {
+	case err != nil || t.known == nil:
+		return true
+	case generation == t.generation:
+		return false
+	}
+	same, err := t.same()
+	if err != nil || !same {
+		return true
+	}
+	t.generation = generation
+	return false
+}
+
+// same tells whether the kernel has what is known, affinities aside.
+func (t *Table) same() (bool, error) {
+	exists, err := tableExists()
+	if err != nil || exists != (len(t.known) > 0) || !exists {
+		return err == nil && exists == (len(t.known) > 0), err
+	}
+	shapes, err := readMaps()
+	if err != nil || !maps.Equal(shapes, wantedMaps(t.counters)) {
+		return false, err
+	}
+	chains, err := readChains()
+	if err != nil {
+		return false, err
+	}
+	for name := range t.chains {
+		if wanted, _ := wantedDigest(name); chains[name] != wanted {
+			return false, nil
+		}
+	}
+	if len(chains) != len(t.chains) {
+		return false, nil
+	}
+	var sum uint64
+	for _, m := range mappings(t.counters) {
+		if m.dynamic {
+			continue
+		}
+		messages, err := nft.Elements(TableName, m.name)
+		if err != nil {
+			return false, err
+		}
+		for _, message := range messages {
+			for _, attrs := range nft.Attributes(nft.Attribute(message, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+				sum += t.hash(parseElement(m.name, attrs))
+			}
+		}
+	}
+	return sum == t.sum, nil
+}
+
+// sumOf the elements that the change adds. A sum does not depend on the order, which is the kernel's.
+func (t *Table) sumOf(s ServiceChange) (sum uint64) {
+	for _, e := range s.elements() {
+		sum += t.hash(e)
+	}
+	return sum
+}
+
+func (t *Table) hash(e element) uint64 {
+	h := maphash.String(t.seed, e.set)
+	h = h*31 + maphash.Bytes(t.seed, e.key)
+	h = h*31 + maphash.Bytes(t.seed, e.value)
+	return mix(h*31 + maphash.String(t.seed, e.chain))
+}
+
+// Close gives back what is held in this process; the kernel stays as it is.
+func (t *Table) Close() { *t = Table{} }
