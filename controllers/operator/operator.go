@@ -40,6 +40,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/intake"
 	"github.com/tombolo-net/tombolo/controllers/inuse"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/nodeaddress"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
 	"github.com/tombolo-net/tombolo/controllers/trafficpolicy"
@@ -159,6 +160,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Intake: skipped}).SetUp(mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(mgr),
+		(&nodeaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(mgr),
 		(&export.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(mgr),
 		imports.SetUp(ctx, mgr),

@@ -30,6 +30,7 @@ func probes() []probe {
 		agents    = "system:serviceaccount:" + v1alpha1.DefaultNamespace + ":"
 		gateway   = agents + "tombolo-gateway"
 		dataplane = agents + "tombolo-dataplane"
+		operator  = agents + "tombolo-operator"
 	)
 	return []probe{
 		{"tombolo-members", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
@@ -49,11 +50,14 @@ func probes() []probe {
 			remote := &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
 			return c.Status().Patch(ctx, remote, merge(`{"status":{"links":[{"gateway":"probe"}]}}`), client.DryRunAll)
 		}},
-		{"tombolo-dataplane", dataplane, func(ctx context.Context, c client.Client) error {
-			node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
-			return c.Patch(ctx, node, merge(`{"metadata":{"labels":{"a":"b"}}}`), client.DryRunAll)
-		}},
+		{"tombolo-dataplane", dataplane, labelNode},
+		{"tombolo-operator", operator, labelNode},
 	}
+}
+
+func labelNode(ctx context.Context, c client.Client) error {
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
+	return c.Patch(ctx, node, merge(`{"metadata":{"labels":{"a":"b"}}}`), client.DryRunAll)
 }
 
 // waitForPolicies waits until every admission policy in config/ is in force, for which the API server takes its time.

@@ -1,0 +1,50 @@
+//go:build integration
+
+package policy
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// Of a Node the operator writes the transit addresses, and nothing else.
+func TestOperatorWritesTransitAddresses(t *testing.T) {
+	node := addNode(t, "operator-1.example")
+	patch := func(c client.Client, text string) error { return c.Patch(t.Context(), node.DeepCopy(), merge(text)) }
+	checkForbidden(t, patch(admin, `{"metadata":{"annotations":{"others":"a"}}}`), "")
+	operator := asAccount(t, system, "tombolo-operator", nil)
+	own := func(value string) string {
+		return fmt.Sprintf(`{"metadata":{"annotations":{%q:%s}}}`, v1alpha1.AnnotationTransitAddress, value)
+	}
+	const (
+		nothing = "the operator may write the annotation clusterset.tombolo.dev/transit-address and nothing else"
+		noOther = "the operator may write the annotation clusterset.tombolo.dev/transit-address and no other annotation"
+	)
+	for _, tc := range []struct{ name, patch, want string }{
+		{"its annotation", own(`"245.0.16.64"`), ""},
+		{"another value", own(`"245.0.16.65"`), ""},
+		{"none", own("null"), ""},
+		{"a new annotation", `{"metadata":{"annotations":{"a":"b"}}}`, noOther},
+		{"another's annotation", `{"metadata":{"annotations":{"others":"b"}}}`, noOther},
+		{"another's annotation away", `{"metadata":{"annotations":{"others":null}}}`, noOther},
+		{"a new label", `{"metadata":{"labels":{"clusterset.tombolo.dev/gateway":"true"}}}`, nothing},
+		{"another's label away", `{"metadata":{"labels":{"zone":null}}}`, nothing},
+		{"a finalizer", `{"metadata":{"finalizers":["example.com/a"]}}`, nothing},
+		{"an owner", `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"x","uid":"y"}]}}`, nothing},
+		{"unschedulable", `{"spec":{"unschedulable":true}}`, nothing},
+		{"pod CIDRs", `{"spec":{"podCIDR":"10.1.0.0/24","podCIDRs":["10.1.0.0/24"]}}`, nothing},
+	} {
+		t.Run(tc.name, func(t *testing.T) { checkForbidden(t, patch(operator, tc.patch), tc.want) })
+	}
+	status := client.RawPatch(types.StrategicMergePatchType, []byte(`{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`))
+	checkForbidden(t, operator.Status().Patch(t.Context(), node.DeepCopy(), status), noRight)
+	checkForbidden(t, operator.Update(t.Context(), node.DeepCopy()), noRight)
+	checkForbidden(t, operator.Delete(t.Context(), node.DeepCopy()), noRight)
+	checkForbidden(t, operator.Create(t.Context(), &corev1.Node{ObjectMeta: hubMeta("", "operator-2.example", "")}), noRight)
+}
