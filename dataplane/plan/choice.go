@@ -14,11 +14,14 @@ type choice struct {
 	// from is the state of the endpoints that get new flows: isReady, and if there are none isCutOff, else isLeaving. If
 	// nobody gets any it is isGone.
 	from state
-	// served is what the last plan made of it.
-	served VirtualService
 	// drains of this plan, and those that are over but must not begin anew.
 	drains []drain
-	memory portMemory
+}
+
+// next is what follows from a choice.
+type next struct {
+	service VirtualService
+	memory  portMemory
 	// again is when to choose anew; zero: not before something changes.
 	again time.Time
 }
@@ -49,17 +52,19 @@ type level struct {
 	memory levelMemory
 }
 
-// choose what becomes of a target.
-func (v *view) choose(t target, s *scratch) choice {
-	c := choice{target: t, candidates: v.candidates(&t, s.candidates[:0])}
-	served, memory, _ := v.in.Memory.of(t.Key)
-	c.served = served
-	c.levels = v.count(c.candidates, s.levels[:0])
-	c.share(v, memory.levels)
-	v.weigh(&c, s.groups[:0])
-	c.drains = v.drain(&c, memory.drains, s.drains[:0])
-	c.memory.drains = kept(memory.drains, c.drains)
-	return c
+// choose what becomes of a target. (Two results, as the second outlives the scratch that the first is in.)
+func (v *view) choose(t target, s *scratch) (choice, next) {
+	served, before := v.in.Memory.of(t.Key)
+	candidates := v.candidates(&t, s.candidates[:0])
+	levels := v.count(candidates, s.levels[:0])
+	from, levelMemories, again := v.share(levels, before.levels)
+	v.weigh(candidates, levels, from, s.groups[:0])
+	drains, drained := v.drain(candidates, served.Destinations, t.Protocol, before.drains, s.drains[:0])
+	return choice{target: t, candidates: candidates, levels: levels, from: from, drains: drains}, next{
+		service: v.service(t.Key, candidates, served.Destinations),
+		memory:  portMemory{levels: levelMemories, drains: kept(before.drains, drains)},
+		again:   earlier(again, drained),
+	}
 }
 
 // candidates of a target are appended to found.
@@ -113,37 +118,37 @@ func (v *view) count(all []candidate, levels []level) []level {
 	return levels
 }
 
-// share new flows among the levels, by what is remembered of them.
-func (c *choice) share(v *view, before []levelMemory) {
-	if v.in.Memory.ranking != v.fingerprint {
+// share new flows among the levels, by what is remembered of them. It returns the state of the endpoints that get them,
+// what is to be remembered, and when to share anew.
+func (v *view) share(levels []level, before []levelMemory) (from state, after []levelMemory, again time.Time) {
+	if v.in.Memory.ranking != v.fingerprint || len(levels) < 2 {
 		before = nil
 	}
 	now, pause := v.in.Now, v.in.Place.FailBack
-	for i := range c.levels {
-		l := &c.levels[i]
-		if i < len(before) && len(c.levels) > 1 {
+	for i := range levels {
+		l := &levels[i]
+		if i < len(before) {
 			l.memory = before[i]
 		}
 		l.memory = l.memory.next(l.health(v), now, pause)
 	}
-	sum := shares(c.levels, v.overprovisioning)
+	sum := shares(levels, v.overprovisioning)
 	if sum == 0 {
 		// Who is ready and has to prove itself is better than nobody.
-		for i := range c.levels {
-			l := &c.levels[i]
-			l.memory = l.memory.trust(l.health(v))
+		for i := range levels {
+			levels[i].memory = levels[i].memory.trust(levels[i].health(v))
 		}
-		sum = shares(c.levels, v.overprovisioning)
+		sum = shares(levels, v.overprovisioning)
 	}
 	if sum == 0 {
-		c.lastResort()
+		from = lastResort(levels)
 	}
-	for i := range c.levels {
-		if better := c.levels[i].memory.better; !better.IsZero() {
-			c.again = earlier(c.again, better.Add(pause))
+	for i := range levels {
+		if better := levels[i].memory.better; !better.IsZero() {
+			again = earlier(again, better.Add(pause))
 		}
 	}
-	c.remember(before)
+	return from, remembered(before, levels), again
 }
 
 func (l *level) health(v *view) health {
@@ -153,84 +158,89 @@ func (l *level) health(v *view) health {
 // lastResort gives all to the first level that has endpoints of clusters that cannot be reached: links are called down
 // by probes, which may be wrong, and to refuse would be to be sure. Else to the first where somebody leaves, but serves
 // yet, as Kubernetes does (KEP-1669).
-func (c *choice) lastResort() {
-	for c.from = isCutOff; c.from <= isLeaving; c.from++ {
-		for i := range c.levels {
-			if c.levels[i].count[c.from] > 0 {
-				c.levels[i].share = int(full)
-				return
+func lastResort(levels []level) state {
+	for from := isCutOff; from <= isLeaving; from++ {
+		for i := range levels {
+			if levels[i].count[from] > 0 {
+				levels[i].share = int(full)
+				return from
 			}
 		}
 	}
-	c.from = isGone
+	return isGone
 }
 
-// remember the levels, unless there is but one.
-func (c *choice) remember(before []levelMemory) {
-	if len(c.levels) < 2 {
-		return
-	}
-	n := len(c.levels)
-	for n > 0 && c.levels[n-1].memory == (levelMemory{}) {
+// remembered of the levels, unless there is but one: before, if that is the same.
+func remembered(before []levelMemory, levels []level) []levelMemory {
+	n := len(levels)
+	for n > 0 && levels[n-1].memory == (levelMemory{}) {
 		n--
 	}
-	same := n == len(before)
-	for i := 0; same && i < n; i++ {
-		same = before[i] == c.levels[i].memory
+	if len(levels) < 2 || n == 0 {
+		return nil
 	}
-	if same {
-		c.memory.levels = before
-		return
+	if slices.EqualFunc(before, levels[:n], func(m levelMemory, l level) bool { return m == l.memory }) {
+		return before
 	}
-	c.memory.levels = make([]levelMemory, n)
-	for i := range n {
-		c.memory.levels[i] = c.levels[i].memory
+	after := make([]levelMemory, n)
+	for i := range after {
+		after[i] = levels[i].memory
 	}
-}
-
-// serves tells whether the candidate gets new flows.
-func (c *choice) serves(e *endpoint) bool {
-	return e.state == c.from && e.level != noLevel && c.levels[e.level].share > 0
+	return after
 }
 
 // weigh gives those that get new flows their weights: a level's share is shared equally by its endpoints, or first by
 // its clusters if the policy has weights.
-func (v *view) weigh(c *choice, groups []group) {
-	of := func(e *endpoint) int {
-		g := group{level: int(e.level), member: -1}
-		if v.ranking.byWeight(g.level) {
-			g.member = int(v.sources[e.source].member)
+func (v *view) weigh(candidates []candidate, levels []level, from state, groups []group) {
+	for i := range candidates {
+		e := &v.endpoints[candidates[i].endpoint]
+		if e.state != from || e.level == noLevel || levels[e.level].share == 0 {
+			continue
 		}
-		i := slices.IndexFunc(groups, func(other group) bool { return other.level == g.level && other.member == g.member })
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, g)
+		index := v.groupOf(e, groups)
+		if index == len(groups) {
+			groups = append(groups, v.newGroup(e))
 		}
-		return i
-	}
-	for i := range c.candidates {
-		if e := &v.endpoints[c.candidates[i].endpoint]; c.serves(e) {
-			groups[of(e)].count++
-		}
+		groups[index].count++
+		candidates[i].weight = uint32(index) + 1 // until the weights are known
 	}
 	if len(groups) == 0 {
 		return
 	}
 	for i := range groups {
-		groups[i].share = v.wanted(c, groups, i)
+		groups[i].share = v.wanted(levels, groups, i)
 	}
 	weigh(groups)
-	for i := range c.candidates {
-		if e := &v.endpoints[c.candidates[i].endpoint]; c.serves(e) {
-			c.candidates[i].weight = groups[of(e)].weight
+	for i := range candidates {
+		if k := &candidates[i]; k.weight > 0 {
+			k.weight = groups[k.weight-1].weight
 		}
 	}
 }
 
+func (v *view) newGroup(e *endpoint) group {
+	g := group{level: int(e.level), member: -1}
+	if v.ranking.byWeight(g.level) {
+		g.member = int(v.sources[e.source].member)
+	}
+	return g
+}
+
+// groupOf is the index of the endpoint's group; len(groups) if that is none of them.
+func (v *view) groupOf(e *endpoint, groups []group) int {
+	want := v.newGroup(e)
+	for i := range groups {
+		if groups[i].level == want.level && groups[i].member == want.member {
+			return i
+		}
+	}
+	return len(groups)
+}
+
 // wanted is a group's share of new flows, as any number beside the sum of all groups'.
-func (v *view) wanted(c *choice, groups []group, index int) float64 {
+func (v *view) wanted(levels []level, groups []group, index int) float64 {
 	g := groups[index]
-	share := float64(c.levels[g.level].share)
+	share := float64(levels[g.level].share)
 	if g.member < 0 {
 		return share
 	}

@@ -10,44 +10,44 @@ import (
 // drainFor is how long an endpoint that gets no new flows may keep those that it has. Kubernetes' own proxy sets no end.
 const drainFor = 15 * time.Minute
 
-// drain marks the candidates that keep their flows and get no new ones: those that leave, and, but for UDP, those that
-// were served before and are there yet, be it that they are not ready, that another level carries the flows, or that the
-// policy drains their cluster. It returns since when each of them does, appended to drains, sorted.
-func (v *view) drain(c *choice, before, drains []drain) []drain {
-	was, now := c.served.Destinations, v.in.Now
-	for i := range c.candidates {
-		k := &c.candidates[i]
+// drain marks the candidates that keep their flows and get no new ones: those that leave, and, but for UDP, those of the
+// destinations served before that are there yet, be it that they are not ready, that another level carries the flows,
+// or that the policy drains their cluster. It returns since when each of them does, appended to drains, sorted, and when
+// the first is over.
+func (v *view) drain(candidates []candidate, was []Destination, protocol corev1.Protocol, before, drains []drain) ([]drain, time.Time) {
+	var again time.Time
+	for i := range candidates {
+		k := &candidates[i]
 		if k.weight > 0 {
 			continue
 		}
-		e := &v.endpoints[k.endpoint]
-		d := v.destination(*k)
+		e, d := &v.endpoints[k.endpoint], v.destination(*k)
 		for len(was) > 0 && was[0].Compare(d) < 0 {
 			was = was[1:]
 		}
-		served := len(was) > 0 && was[0].Compare(d) == 0 && c.Protocol != corev1.ProtocolUDP
+		served := len(was) > 0 && was[0].Compare(d) == 0 && protocol != corev1.ProtocolUDP
 		leaves := e.state == isLeaving && (e.level != noLevel || v.ranking.kind != onlyNode)
 		if !served && !leaves {
 			continue
 		}
-		for len(before) > 0 && before[0].compare(drain{address: d.Address, port: d.Port}) < 0 {
+		record := drain{address: d.Address, port: d.Port, since: v.in.Now}
+		for len(before) > 0 && before[0].compare(record) < 0 {
 			before = before[1:]
 		}
-		record := drain{address: d.Address, port: d.Port, since: now}
-		if len(before) > 0 && before[0].compare(record) == 0 && !before[0].since.After(now) {
+		if len(before) > 0 && before[0].compare(record) == 0 && !before[0].since.After(v.in.Now) {
 			record = before[0]
 		}
 		end := record.since.Add(drainFor)
-		k.drains = now.Before(end)
+		k.drains = v.in.Now.Before(end)
 		if k.drains {
-			c.again = earlier(c.again, end)
+			again = earlier(again, end)
 		}
 		// One that leaves would begin anew if nothing were known of it.
 		if k.drains || leaves {
 			drains = append(drains, record)
 		}
 	}
-	return drains
+	return drains, again
 }
 
 // kept returns before if the two are the same, else a copy of drains.

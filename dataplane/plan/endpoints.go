@@ -100,6 +100,7 @@ func newView(in *Input, families families, skips []skip, s *scratch) view {
 		members: s.members[:0], sources: s.sources[:0], endpoints: s.endpoints[:0]}
 	v.levels, v.overprovisioning = v.ranking.levels(), v.ranking.overprovisioning()
 	v.fingerprint = v.ranking.fingerprint()
+	endpoints := slices.Grow(s.endpoints[:0], sizeOf(in.Slices))
 	for i, slice := range in.Slices {
 		from, why := sourceOf(slice)
 		if why != "" {
@@ -113,15 +114,27 @@ func newView(in *Input, families families, skips []skip, s *scratch) view {
 				v.members = append(v.members, v.ranking.member(id))
 			}
 			from.member = int32(index)
-			v.endpoints, v.skips = v.addEndpoints(v.endpoints, v.skips, int32(i), from)
+			endpoints, v.skips = v.addEndpoints(endpoints, v.skips, int32(i), from)
 			if len(slice.Endpoints) > 0 && !families.has(from.is4) {
 				v.skips = append(v.skips, families.skip(from.is4))
 			}
 		}
 		v.sources = append(v.sources, from)
 	}
+	v.endpoints = endpoints
 	slices.SortFunc(v.endpoints, func(a, b endpoint) int { return compareEndpoints(in.Slices, &a, &b) })
 	return v
+}
+
+// sizeOf all slices: how many endpoints they hold.
+func sizeOf(all []*discoveryv1.EndpointSlice) int {
+	size := 0
+	for _, slice := range all {
+		if slice != nil {
+			size += len(slice.Endpoints)
+		}
+	}
+	return size
 }
 
 // sourceOf a slice. Of one that is another's, or that goes, nothing is said.

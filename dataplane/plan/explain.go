@@ -76,7 +76,7 @@ func Explain(in Input) []Explanation {
 	targets, v := look(&in, &s)
 	all := make([]Explanation, 0, len(targets))
 	for _, t := range targets {
-		c := v.choose(t, &s)
+		c, _ := v.choose(t, &s)
 		all = append(all, v.explain(&c))
 	}
 	return all

@@ -68,14 +68,14 @@ func sortUniqueDestinations(all []Destination) []Destination {
 	return all
 }
 
-// of returns what the last plan served at that key and what it knew; false: it did not serve it.
-func (m *Memory) of(key Key) (VirtualService, portMemory, bool) {
+// of returns what the last plan served at that key, and what it knew of that; nothing if it did not serve it.
+func (m *Memory) of(key Key) (served VirtualService, known portMemory) {
 	i, found := slices.BinarySearchFunc(m.services, key, func(v VirtualService, k Key) int { return v.Key.Compare(k) })
 	if !found {
-		return VirtualService{}, portMemory{}, false
+		return VirtualService{}, portMemory{}
 	}
-	if i >= len(m.ports) {
-		return m.services[i], portMemory{}, true
+	if i < len(m.ports) {
+		known = m.ports[i]
 	}
-	return m.services[i], m.ports[i], true
+	return m.services[i], known
 }

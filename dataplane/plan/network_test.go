@@ -276,6 +276,7 @@ func TestPlace(t *testing.T) {
 	in := input()
 	in.ClusterSet.Status.Region, in.ClusterSet.Status.ZoneDomain = "eu", "cloud"
 	in.ClusterSet.Spec.Dataplane.FailBackSeconds = ptr.To(int32(0))
+	in.ClusterSet.Spec.Dataplane.Locality = v1alpha1.LocalityLocalFirst
 	in.Node = in.Nodes[0].Name
 	in.Nodes[0].Labels = map[string]string{corev1.LabelTopologyZone: "a"}
 	in.Remotes = []*v1alpha1.RemoteCluster{remote("unknown"), remote("up"), remote("down"), remote("refused, but in use")}
@@ -284,7 +285,7 @@ func TestPlace(t *testing.T) {
 	in.Remotes[2].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionFalse)
 	in.Remotes[3].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
 	got := NewPlace(in, nil)
-	want := Place{Cluster: in.ClusterSet.Spec.ClusterID, Node: in.Node, Zone: "a", Area: Area{Region: "eu", ZoneDomain: "cloud"},
+	want := Place{Cluster: in.ClusterSet.Spec.ClusterID, Node: in.Node, Zone: "a", Area: Area{Region: "eu", ZoneDomain: "cloud"}, Locality: v1alpha1.LocalityLocalFirst,
 		Addresses: newPeer(in.Nodes[0]).addresses, Remotes: map[v1alpha1.ClusterID]Remote{
 			"unknown": {Area: Area{Region: "us"}}, "up": {}, "down": {Unreachable: true}, "refused, but in use": {}}}
 	if diff := cmp.Diff(want, got, compare); diff != "" {

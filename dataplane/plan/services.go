@@ -62,10 +62,8 @@ func Services(in Input) Output {
 	services, memories := s.services[:0], s.memories[:0]
 	var again time.Time
 	for _, t := range targets {
-		c := v.choose(t, &s)
-		services = append(services, v.service(&c))
-		memories = append(memories, c.memory)
-		again = earlier(again, c.again)
+		_, n := v.choose(t, &s)
+		services, memories, again = append(services, n.service), append(memories, n.memory), earlier(again, n.again)
 	}
 	if len(targets) == 0 {
 		return Output{Skipped: skippedOf(v.skips)}
@@ -86,22 +84,22 @@ func look(in *Input, s *scratch) ([]target, view) {
 
 // service is what is chosen, with the destinations of the last plan if they are the same, so that there is one list of
 // them and not one more with each plan.
-func (v *view) service(c *choice) VirtualService {
-	service := VirtualService{Key: c.Key, Scheduler: v.ranking.scheduler(), Affinity: affinityOf(&v.in.Import.Spec)}
+func (v *view) service(key Key, candidates []candidate, served []Destination) VirtualService {
+	service := VirtualService{Key: key, Scheduler: v.ranking.scheduler(), Affinity: affinityOf(&v.in.Import.Spec)}
 	count, same := 0, true
-	for _, k := range c.candidates {
+	for _, k := range candidates {
 		if k.programmed() {
-			same = same && count < len(c.served.Destinations) && c.served.Destinations[count] == v.destination(k)
+			same = same && count < len(served) && served[count] == v.destination(k)
 			count++
 		}
 	}
 	switch {
 	case count == 0:
-	case same && count == len(c.served.Destinations):
-		service.Destinations = c.served.Destinations
+	case same && count == len(served):
+		service.Destinations = served
 	default:
 		service.Destinations = make([]Destination, 0, count)
-		for _, k := range c.candidates {
+		for _, k := range candidates {
 			if k.programmed() {
 				service.Destinations = append(service.Destinations, v.destination(k))
 			}

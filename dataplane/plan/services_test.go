@@ -263,15 +263,3 @@ func TestTable(t *testing.T) {
 		t.Errorf("left in an empty table: %+v", table)
 	}
 }
-
-func BenchmarkServices(b *testing.B) {
-	si := imported([]string{"244.0.0.1"}, port("http", "TCP", 80))
-	s := slice("east", discoveryv1.AddressTypeIPv4, []discoveryv1.EndpointPort{slicePort("http", "TCP", 8080)})
-	for i := range 10 {
-		s.Endpoints = append(s.Endpoints, ready(fmt.Sprintf("10.1.0.%d", i)))
-	}
-	p := place()
-	for b.Loop() {
-		Services(Input{Import: si, Slices: []*discoveryv1.EndpointSlice{s}, Place: p})
-	}
-}

@@ -24,8 +24,8 @@ type group struct {
 }
 
 // weigh sets the weights of the groups' endpoints: the smallest whole numbers with which every group's share is right
-// within 1 % of it; if there are none up to 256, the best of those; if that is off by more than 5 %, the smallest above
-// with which it is not, and else the best up to 65535. Endpoints that are to get equal parts all get 1.
+// within 1 % of it; if none up to 256 are, the best of those; if that is off by more than 5 %, larger ones up to 65535
+// with which it is not, or else the best of them. Endpoints that are to get equal parts all get 1.
 func weigh(groups []group) {
 	if len(groups) == 1 {
 		groups[0].weight = 1
