@@ -49,7 +49,7 @@ func JudgePolicy(policy *TrafficPolicy, si *mcsv1beta1.ServiceImport, policies [
 	}
 	if policy.silences(si) {
 		c.Reason, c.Message = ReasonInvalid, fmt.Sprintf("every cluster that exports Service %s has weight 0 (%s), so that nobody "+
-			"would answer: the policy is not in effect; give one of them a weight above 0", target, strings.Join(exporters(si), ", "))
+			"would answer: the policy is not in effect; give one of them a weight above 0", target, strings.Join(Exporters(si), ", "))
 		return c
 	}
 	switch winner := PolicyFor(si, append(slices.Clip(policies), policy)); {
@@ -113,8 +113,8 @@ func (p *TrafficPolicy) precedence(other *TrafficPolicy) string {
 	return "it is older"
 }
 
-// exporters are the cluster IDs of those that export the Service.
-func exporters(si *mcsv1beta1.ServiceImport) []string {
+// Exporters are the cluster IDs of those that export the Service, in the order of the ServiceImport's status.
+func Exporters(si *mcsv1beta1.ServiceImport) []string {
 	ids := make([]string, 0, len(si.Status.Clusters))
 	for _, s := range si.Status.Clusters {
 		ids = append(ids, s.Cluster)

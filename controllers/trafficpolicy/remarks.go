@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
@@ -34,9 +37,23 @@ func newSurroundings(set *v1alpha1.ClusterSet, remotes []v1alpha1.RemoteCluster)
 	return s
 }
 
-// remarks are what is to be known of a policy that is in effect; empty: nothing.
-func (s surroundings) remarks(spec *v1alpha1.TrafficPolicySpec) string {
-	return s.substitute(spec.Scheduler) + s.unknown(spec)
+// remarks are what is to be known of a policy that is in effect for the target; empty: nothing.
+func (s surroundings) remarks(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
+	return idle(spec, target) + s.substitute(spec.Scheduler) + s.unknown(spec)
+}
+
+// idle says if the policy has nothing to choose among.
+func idle(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
+	if !staysOnNode(target) || len(spec.Failover)+len(spec.Weights) == 0 {
+		return ""
+	}
+	return "; but the Service has internalTrafficPolicy Local, so that flows stay on their node, whatever failover and weights say"
+}
+
+// staysOnNode tells whether the Service's flows go to endpoints of their own node only.
+func staysOnNode(si *mcsv1beta1.ServiceImport) bool {
+	policy := si.Spec.InternalTrafficPolicy
+	return policy != nil && *policy == corev1.ServiceInternalTrafficPolicyLocal
 }
 
 // substitute says where another scheduler is used, because a backend lacks this one.

@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
@@ -15,6 +18,37 @@ func here(backend v1alpha1.DataplaneBackend) *v1alpha1.ClusterSet {
 	return &v1alpha1.ClusterSet{
 		Spec:   v1alpha1.ClusterSetSpec{ClusterID: "east", Dataplane: v1alpha1.DataplaneOptions{Backend: backend}},
 		Status: v1alpha1.ClusterSetStatus{Index: 1, Region: "eu-1"},
+	}
+}
+
+// web is an import like any other.
+var web = &mcsv1beta1.ServiceImport{}
+
+func TestIdle(t *testing.T) {
+	local := &mcsv1beta1.ServiceImport{
+		Spec: mcsv1beta1.ServiceImportSpec{InternalTrafficPolicy: ptr.To(corev1.ServiceInternalTrafficPolicyLocal)},
+	}
+	cluster := &mcsv1beta1.ServiceImport{
+		Spec: mcsv1beta1.ServiceImportSpec{InternalTrafficPolicy: ptr.To(corev1.ServiceInternalTrafficPolicyCluster)},
+	}
+	weights := v1alpha1.TrafficPolicySpec{Weights: []v1alpha1.ClusterWeight{{Cluster: "east"}}}
+	failover := v1alpha1.TrafficPolicySpec{Failover: []v1alpha1.FailoverStep{{Regions: []string{"eu-1"}}}}
+	for _, tc := range []struct {
+		name   string
+		spec   v1alpha1.TrafficPolicySpec
+		target *mcsv1beta1.ServiceImport
+		want   bool
+	}{
+		{"weights", weights, local, true},
+		{"failover", failover, local, true},
+		{"a scheduler, which chooses among the node's", v1alpha1.TrafficPolicySpec{Scheduler: v1alpha1.SchedulerRandom}, local, false},
+		{"weights of a Service that may leave the node", weights, cluster, false},
+		{"weights of a Service that does not say", weights, web, false},
+	} {
+		got := surroundings{}.remarks(&tc.spec, tc.target)
+		if strings.Contains(got, "internalTrafficPolicy Local") != tc.want {
+			t.Errorf("%s: %q, want a remark: %v", tc.name, got, tc.want)
+		}
 	}
 }
 
@@ -36,12 +70,12 @@ func TestSubstitute(t *testing.T) {
 		{auto, inTurn, ""}, {ipvs, inTurn, ""}, {nftables, inTurn, ""},
 		{auto, "", ""},
 	} {
-		got := newSurroundings(here(tc.backend), nil).remarks(&v1alpha1.TrafficPolicySpec{Scheduler: tc.scheduler})
+		got := newSurroundings(here(tc.backend), nil).remarks(&v1alpha1.TrafficPolicySpec{Scheduler: tc.scheduler}, web)
 		if got != tc.want {
 			t.Errorf("%s with backend %s: got %q, want %q", tc.scheduler, tc.backend, got, tc.want)
 		}
 	}
-	if got := newSurroundings(nil, nil).remarks(&v1alpha1.TrafficPolicySpec{Scheduler: random}); got != "" {
+	if got := newSurroundings(nil, nil).remarks(&v1alpha1.TrafficPolicySpec{Scheduler: random}, web); got != "" {
 		t.Errorf("without a ClusterSet: %q", got)
 	}
 }
@@ -85,7 +119,7 @@ func TestUnknown(t *testing.T) {
 		{"without a ClusterSet", nil, many, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := newSurroundings(tc.set, []v1alpha1.RemoteCluster{west}).remarks(&tc.spec); got != tc.want {
+			if got := newSurroundings(tc.set, []v1alpha1.RemoteCluster{west}).remarks(&tc.spec, web); got != tc.want {
 				t.Errorf("got  %q\nwant %q", got, tc.want)
 			}
 		})

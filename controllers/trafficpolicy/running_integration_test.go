@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/testr"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -127,6 +128,12 @@ func TestChangesReachPolicies(t *testing.T) {
 		si.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 	})
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "!west")
+
+	local, anywhere := corev1.ServiceInternalTrafficPolicyLocal, corev1.ServiceInternalTrafficPolicyCluster
+	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Spec.InternalTrafficPolicy = &local })
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "internalTrafficPolicy Local")
+	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Spec.InternalTrafficPolicy = &anywhere })
+	eventually(t, c, p, v1alpha1.ReasonAccepted, "!internalTrafficPolicy")
 
 	// What the clusterset has.
 	set := &v1alpha1.ClusterSet{ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName)}

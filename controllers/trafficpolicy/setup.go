@@ -70,22 +70,15 @@ func policyChanged() predicate.Predicate {
 	}}
 }
 
-// importChanged lets through what may change whether a policy for it is in effect.
+// importChanged lets through what may change whether a policy for it is in effect, and what is to be known of it then.
 func importChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*mcsv1beta1.ServiceImport), e.ObjectNew.(*mcsv1beta1.ServiceImport)
-		return before.Spec.Type != after.Spec.Type || !slices.Equal(exporters(before), exporters(after)) ||
+		return before.Spec.Type != after.Spec.Type || staysOnNode(before) != staysOnNode(after) ||
+			!slices.Equal(v1alpha1.Exporters(before), v1alpha1.Exporters(after)) ||
 			before.Labels[v1alpha1.LabelManagedBy] != after.Labels[v1alpha1.LabelManagedBy] ||
 			!before.DeletionTimestamp.Equal(after.DeletionTimestamp)
 	}}
-}
-
-func exporters(si *mcsv1beta1.ServiceImport) []string {
-	ids := make([]string, 0, len(si.Status.Clusters))
-	for _, status := range si.Status.Clusters {
-		ids = append(ids, status.Cluster)
-	}
-	return ids
 }
 
 // regionChanged lets through what may change which clusters and regions there are.

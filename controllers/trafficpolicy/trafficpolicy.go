@@ -65,7 +65,7 @@ func (r *Reconciler) accepted(ctx context.Context, policy *v1alpha1.TrafficPolic
 		if err != nil {
 			return metav1.Condition{}, err
 		}
-		condition.Message += around.remarks(&policy.Spec)
+		condition.Message += around.remarks(&policy.Spec, target)
 	}
 	return condition, nil
 }

@@ -147,11 +147,11 @@ func nextSecond(t *testing.T, than client.Object) {
 
 func TestPolicyWaitsForItsTarget(t *testing.T) {
 	s := newScene(t)
-	p := policy(t, s.Cluster, s.namespace, "p", nil)
+	policy(t, s.Cluster, s.namespace, "p", nil)
 	s.step(t, "p", v1alpha1.ReasonTargetNotFound, s.namespace+"/web")
 	si := imported(t, s.Cluster, s.namespace, "east")
 	s.step(t, "p", v1alpha1.ReasonAccepted)
-	_, p = accepted(t, s.Client, s.namespace, "p")
+	_, p := accepted(t, s.Client, s.namespace, "p")
 	p.Spec.TargetRef.Name = "db"
 	s.update(t, p)
 	s.step(t, "p", v1alpha1.ReasonTargetNotFound, s.namespace+"/db")
