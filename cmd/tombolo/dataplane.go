@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 
 	"github.com/go-logr/logr"
@@ -24,7 +25,9 @@ type dataplaneOptions struct {
 	nodeName  string
 	namespace string
 	address   string
+	debug     string
 	kubeProxy string
+	profile   string
 	prepare   bool
 	cleanup   bool
 }
@@ -52,7 +55,10 @@ When it ends, the kernel stays as it is and carries on; --cleanup removes what i
 	c.Flags().StringVar(&o.nodeName, "node-name", o.nodeName, "the name of this node (default: $NODE_NAME)")
 	c.Flags().StringVar(&o.namespace, "namespace", o.namespace, "the operator's namespace (default: $POD_NAMESPACE)")
 	c.Flags().StringVar(&o.address, "address", ":7475", "where /metrics, /healthz and /readyz are served")
+	c.Flags().StringVar(&o.debug, "debug-address", "127.0.0.1:7476", "where /explain/<namespace>/<name> says where flows to an imported Service go, and why; empty for nowhere")
 	c.Flags().StringVar(&o.kubeProxy, "kube-proxy-address", agent.DefaultKubeProxy, "where this node's kube-proxy serves its metrics")
+	c.Flags().StringVar(&o.profile, "profile-address", "",
+		"loopback address of Go's profiles, as 127.0.0.1:6060 (default none are served)")
 	c.Flags().BoolVar(&o.prepare, "init", false, "load kernel modules and set sysctls, which needs privileges, and end")
 	c.Flags().BoolVar(&o.cleanup, "cleanup", false, "remove from this node all that the dataplane has made, and end")
 	c.MarkFlagsMutuallyExclusive("init", "cleanup")
@@ -70,6 +76,15 @@ func (o dataplaneOptions) validate() error {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return fmt.Errorf("%s %q: want host:port or :port: %w", flag, address, err)
 		}
+	}
+	if err := validateProfileAddress(o.profile); err != nil {
+		return err
+	}
+	if o.debug == "" {
+		return nil
+	}
+	if address, err := netip.ParseAddrPort(o.debug); err != nil || !address.Addr().IsLoopback() {
+		return fmt.Errorf("--debug-address %q: want a loopback address and a port, such as 127.0.0.1:7476: it shows endpoints to whoever asks", o.debug)
 	}
 	return nil
 }
@@ -97,12 +112,19 @@ func (o dataplaneOptions) run(ctx context.Context) error {
 	a := agent.New(agent.Config{
 		Client: cluster.GetClient(), NodeName: o.nodeName, Namespace: o.namespace,
 		Metrics: agent.NewMetrics(registry), KubeProxy: agent.KubeProxy{Address: o.kubeProxy},
+		Events: cluster.GetEventRecorder("tombolo-dataplane"),
 	})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return cluster.Start(ctx) })
 	group.Go(func() error {
 		return pages{metrics: registry, healthy: a.Healthy, ready: a.Ready}.serve(ctx, o.address)
 	})
+	if o.debug != "" {
+		group.Go(func() error { return serveHTTP(ctx, o.debug, a.DebugHandler()) })
+	}
+	if o.profile != "" {
+		group.Go(func() error { return serveHTTP(ctx, o.profile, profiles()) })
+	}
 	group.Go(func() error { return a.Watch(ctx, cluster) })
 	group.Go(func() error { return a.Run(ctx) })
 	return group.Wait()

@@ -24,12 +24,17 @@ type pages struct {
 
 // serve serves /metrics, /healthz and /readyz at the address until ctx ends.
 func (p pages) serve(ctx context.Context, address string) error {
+	return serveHTTP(ctx, address, p.handler())
+}
+
+// serveHTTP serves at the address until ctx ends.
+func serveHTTP(ctx context.Context, address string, handler http.Handler) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("serving metrics and health: %w", err)
+		return fmt.Errorf("serving pages: %w", err)
 	}
-	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	stopped := context.AfterFunc(ctx, func() {
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
@@ -37,7 +42,7 @@ func (p pages) serve(ctx context.Context, address string) error {
 	})
 	defer stopped()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving metrics and health on %s: %w", address, err)
+		return fmt.Errorf("serving pages on %s: %w", address, err)
 	}
 	return nil
 }

@@ -127,10 +127,7 @@ func (r *Reconciler) refusal(ctx context.Context, set *v1alpha1.ClusterSet) (*mc
 			blocks = append(blocks, mcs.Block{Prefix: p, Owner: "Member " + remote.Name})
 		}
 	}
-	if refusal := mcs.RefuseClusterSet(&set.Spec, blocks); refusal != nil {
-		return refusal, nil
-	}
-	return mcs.Unsupported(&set.Spec), nil
+	return mcs.RefuseClusterSet(&set.Spec, blocks), nil
 }
 
 func accepted(refusal *mcs.Refusal) metav1.Condition {

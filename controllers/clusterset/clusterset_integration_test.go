@@ -121,13 +121,12 @@ func TestVIPsOverlap(t *testing.T) {
 	}
 }
 
-func TestNotSupported(t *testing.T) {
+func TestChoicesOfTheDataplane(t *testing.T) {
 	e, r := newEnv(t)
 	change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.DNS = v1alpha1.DNSManaged }, "True", "Accepted")
-	message := change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.Dataplane.Backend = v1alpha1.BackendNFTables }, "False", "NotSupported")
-	if !strings.Contains(message, "spec.dataplane.backend") || !strings.Contains(message, "ipvs") {
-		t.Errorf("the message names no field or no remedy: %s", message)
-	}
+	change(t, e, r, func(s *v1alpha1.ClusterSetSpec) {
+		s.Dataplane.Backend, s.Dataplane.Locality = v1alpha1.BackendNFTables, v1alpha1.LocalityLocalFirst
+	}, "True", "Accepted")
 }
 
 // A controller whose cache is behind leaves the conditions of others as they are, and tries again.

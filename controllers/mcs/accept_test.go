@@ -122,16 +122,3 @@ func TestRefuseClusterSet(t *testing.T) {
 		})
 	}
 }
-
-func TestUnsupported(t *testing.T) {
-	for field, spec := range map[string]v1alpha1.ClusterSetSpec{
-		"":                        {DNS: v1alpha1.DNSManaged, Dataplane: v1alpha1.DataplaneOptions{Backend: v1alpha1.BackendAuto, Locality: v1alpha1.LocalityNone}},
-		"spec.dataplane.backend":  {Dataplane: v1alpha1.DataplaneOptions{Backend: v1alpha1.BackendNFTables}},
-		"spec.dataplane.locality": {Dataplane: v1alpha1.DataplaneOptions{Locality: v1alpha1.LocalityLocalFirst}},
-	} {
-		got := Unsupported(&spec)
-		if (got == nil) != (field == "") || got != nil && !strings.HasPrefix(got.Message, field+":") {
-			t.Errorf("%q: got %+v", field, got)
-		}
-	}
-}

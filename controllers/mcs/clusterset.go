@@ -39,22 +39,6 @@ func refuseOverlap(field string, prefixes []netip.Prefix, b Block, example strin
 			"until then no new clusterset IPs are given out", field, p, q, b.Owner, example)}
 }
 
-// Unsupported names the first value of the ClusterSet that this version cannot do, and what to set instead; nil if it
-// can do all. The rest of the ClusterSet is in effect.
-func Unsupported(spec *v1alpha1.ClusterSetSpec) *Refusal {
-	refuse := func(field, value, instead string) *Refusal {
-		return &Refusal{v1alpha1.ReasonNotSupported, fmt.Sprintf(
-			"%s: this version cannot do %s: set %s; the rest of the ClusterSet is in effect", field, value, instead)}
-	}
-	switch {
-	case spec.Dataplane.Backend == v1alpha1.BackendNFTables:
-		return refuse("spec.dataplane.backend", string(v1alpha1.BackendNFTables), "auto or ipvs")
-	case spec.Dataplane.Locality == v1alpha1.LocalityLocalFirst:
-		return refuse("spec.dataplane.locality", string(v1alpha1.LocalityLocalFirst), "None")
-	}
-	return nil
-}
-
 // OwnBlocks are what the ClusterSet itself takes, as other members' CIDRs are judged against it.
 func OwnBlocks(spec *v1alpha1.ClusterSetSpec) []Block {
 	var blocks []Block

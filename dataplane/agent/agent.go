@@ -14,13 +14,10 @@ const (
 	// coalesce is how long the loop waits after an event for those that come with it: a ServiceImport and its slices.
 	// It adds to every propagation.
 	coalesce = 2 * time.Millisecond
-	// repairInterval is how often the virtual services are compared with the kernel: kube-proxy may wipe the table.
+	// repairInterval is how often to look for what others did: kube-proxy may wipe the table.
 	repairInterval = time.Second
-	// repairShare is how much of its time the loop may spend on that, one part in so many: a large table is compared less
-	// often.
-	repairShare = 20
-	// auditInterval is how often everything else is.
-	auditInterval = 10 * time.Second
+	// auditInterval is how often all is compared, also that of whose changes the kernel tells.
+	auditInterval = time.Minute
 	// stuckAfter is how long a pass may take before the agent counts as dead.
 	stuckAfter = time.Minute
 )
@@ -35,6 +32,8 @@ type Config struct {
 	Namespace string // required
 	// Metrics of this agent.
 	Metrics *Metrics // required
+	// Events are made with it.
+	Events reporter // optional, default none
 	// KubeProxy is where this node's kube-proxy tells its mode.
 	KubeProxy KubeProxy // optional, default DefaultKubeProxy
 }
@@ -47,6 +46,9 @@ type Agent struct {
 
 	// waiting says what Watch waits for; nil if for nothing.
 	waiting atomic.Pointer[string]
+
+	// asked are questions that only the loop can answer.
+	asked chan func()
 
 	// node is used by the loop only.
 	node *node
@@ -61,7 +63,7 @@ func New(cfg Config) *Agent {
 	if cfg.KubeProxy.Address == "" {
 		cfg.KubeProxy.Address = DefaultKubeProxy
 	}
-	a := &Agent{cfg: cfg, dirty: newDirty(), node: &node{}}
+	a := &Agent{cfg: cfg, dirty: newDirty(), asked: make(chan func()), node: &node{}}
 	a.proxy = &proxyWatch{source: cfg.KubeProxy, changed: a.dirty.network}
 	pending := "no pass yet"
 	a.problem.Store(&pending)
@@ -79,15 +81,22 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.proxy.run(ctx)
 	}()
 	defer func() { <-done }()
+	stop, err := watchRoutes(func() { a.node.routesTouched.Store(true) })
+	if err != nil {
+		return err
+	}
+	defer stop()
 	tick := time.NewTicker(repairInterval)
 	defer tick.Stop()
 	audited := time.Now()
-	var next time.Time // of a repair
 	for {
 		repair := none
 		select {
 		case <-ctx.Done():
 			return nil
+		case question := <-a.asked:
+			question()
+			continue
 		case <-a.dirty.wake:
 			select {
 			case <-ctx.Done():
@@ -95,18 +104,28 @@ func (a *Agent) Run(ctx context.Context) error {
 			case <-time.After(coalesce):
 			}
 		case <-tick.C:
-			if time.Now().After(next) {
-				repair = services
-			}
+			repair = services
 			if time.Since(audited) >= auditInterval {
 				repair, audited = everything, time.Now()
 			}
+			for _, name := range a.node.due(time.Now()) {
+				a.dirty.service(name)
+			}
 		}
 		a.pass(ctx, repair)
-		if repair > none {
-			next = time.Now().Add(repairShare * a.node.repairTook)
-		}
 		a.alive.Store(time.Now().UnixNano())
+	}
+}
+
+// ask has the loop answer a question about the node.
+func (a *Agent) ask(ctx context.Context, question func()) error {
+	done := make(chan struct{})
+	select {
+	case a.asked <- func() { defer close(done); question() }:
+		<-done
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

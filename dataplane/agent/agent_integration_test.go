@@ -215,7 +215,14 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 		Status: v1alpha1.GatewayNodeStatus{Lane: ptr.To(v1alpha1.Lane(3))}})
 
 	web := plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Port: 80, Protocol: corev1.ProtocolTCP}
-	destinations := func() int { return len(a.node.wanted[web].Destinations) }
+	destinations := func() (n int) { // those that get new flows
+		for _, d := range a.node.wanted[web].Destinations {
+			if d.Weight > 0 {
+				n++
+			}
+		}
+		return n
+	}
 	look := func() {
 		work, started := a.dirty.take()
 		if !started {

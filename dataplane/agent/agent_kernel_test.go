@@ -49,16 +49,22 @@ func newFixture(t *testing.T, node *testnet.Namespace, objects ...client.Object)
 	f := &fixture{t: t, node: node}
 	f.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&corev1.Node{}, &v1alpha1.ClusterSet{}).
-		WithIndex(&discoveryv1.EndpointSlice{}, byService, serviceOf).Build()
+		WithIndex(&discoveryv1.EndpointSlice{}, byService, serviceOf).
+		WithIndex(&v1alpha1.TrafficPolicy{}, byTarget, targetOf).Build()
 	f.restart()
 	return f
 }
 
 // restart makes a new agent, as a new process would be.
-func (f *fixture) restart() {
-	f.agent = New(Config{Client: f.client, NodeName: "worker", Namespace: namespace,
+func (f *fixture) restart() { f.agent = f.on("worker", f.node).agent }
+
+// on is an agent on another node of the same cluster.
+func (f *fixture) on(name string, node *testnet.Namespace) *fixture {
+	other := &fixture{t: f.t, node: node, client: f.client}
+	other.agent = New(Config{Client: f.client, NodeName: name, Namespace: namespace,
 		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: "127.0.0.1:1"}})
-	f.agent.dirty.start()
+	other.agent.dirty.start()
+	return other
 }
 
 // pass is one pass in the node's namespace.
@@ -206,6 +212,18 @@ func list(node *testnet.Namespace) string {
 	return strings.Join(strings.Fields(strings.SplitN(node.Run("ipvsadm", "-Ln"), "InActConn", 2)[1]), " ")
 }
 
+// weights are the destinations of the only virtual service, as "address*weight".
+func weights(node *testnet.Namespace) string {
+	var all []string
+	for _, line := range strings.Split(node.Run("ipvsadm", "-Ln"), "\n") {
+		if f := strings.Fields(line); len(f) > 3 && f[0] == "->" && f[2] == "Masq" {
+			all = append(all, netip.MustParseAddrPort(f[1]).Addr().String()+"*"+f[3])
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
+}
+
 // TestLife: from nothing to traffic through clusterset IP and VXLAN, with both nodes driven by agents; then every
 // change in turn, a restart, and the clean-up.
 func TestLife(t *testing.T) {
@@ -217,10 +235,7 @@ func TestLife(t *testing.T) {
 		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5")} {
 		f.apply(o)
 	}
-	g := &fixture{t: t, node: gatewayNet, client: f.client}
-	g.agent = New(Config{Client: f.client, NodeName: "gateway", Namespace: namespace,
-		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: "127.0.0.1:1"}})
-	g.agent.dirty.start()
+	g := f.on("gateway", gatewayNet)
 	f.pass(none)
 	g.pass(none)
 	if got, want := list(worker), "TCP 244.0.0.7:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 0 0"; got != want {
@@ -243,19 +258,20 @@ func TestLife(t *testing.T) {
 	f.apply(unready)
 	f.apply(slice("web", "west", 8080, "10.2.1.5"))
 	f.pass(none)
-	if got := list(worker); !strings.Contains(got, "-> 10.1.0.6:8080 Masq 1 0 0 -> 10.2.1.5:8080 Masq 1 0 0") || strings.Contains(got, "10.1.0.5") {
-		t.Errorf("ipvsadm: %q", got)
+	// What is not ready gets no new flows, and keeps those that it has.
+	if got := weights(worker); got != "10.1.0.5*0 10.1.0.6*1 10.2.1.5*1" {
+		t.Errorf("weights: %q", got)
 	}
 	lost := remote("east", "10.1.0.0/16")
 	lost.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNoLink}}
 	f.apply(lost)
 	f.pass(none)
-	if got := list(worker); strings.Contains(got, "10.1.0.6") || !strings.Contains(got, "10.2.1.5") {
+	if got := weights(worker); got != "10.1.0.5*0 10.1.0.6*0 10.2.1.5*1" {
 		t.Errorf("with east unreachable: %q", got)
 	}
 	f.apply(remote("east", "10.1.0.0/16"))
 	f.pass(none)
-	if got := list(worker); !strings.Contains(got, "10.1.0.6") {
+	if got := weights(worker); got != "10.1.0.5*0 10.1.0.6*1 10.2.1.5*1" {
 		t.Errorf("with east back: %q", got)
 	}
 	f.quiet()
@@ -347,7 +363,7 @@ func TestRepair(t *testing.T) {
 	}
 	f.quiet()
 	worker.Run("ipvsadm", "-A", "-t", "244.0.3.3:80", "-s", "rr")
-	f.pass(services)
+	f.pass(everything)
 	if got := f.condition(); !strings.Contains(got, "True Ready") || !strings.Contains(got, "left alone: TCP 244.0.3.3:80") {
 		t.Errorf("with a foreign virtual service: condition %q", got)
 	}
@@ -406,11 +422,10 @@ func TestBadInputChangesNothing(t *testing.T) {
 			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
 			c.Status.Conditions[0].ObservedGeneration = -1
 		}, "False Pending the operator has not said yet"},
-		"backend nftables": {func(c *v1alpha1.ClusterSet) {
+		"not accepted, with another backend": {func(c *v1alpha1.ClusterSet) {
 			c.Spec.Dataplane.Backend = v1alpha1.BackendNFTables
-			c.Status.Conditions = verdictOn(metav1.ConditionFalse, v1alpha1.ReasonNotSupported)
-		},
-			`False NotSupported backend "nftables" is not in this build: set backend to "auto" or "ipvs"`},
+			c.Status.Conditions = verdictOn(metav1.ConditionFalse, v1alpha1.ReasonInvalidCIDR)
+		}, "False InvalidCIDR the ClusterSet is not accepted"},
 	} {
 		bad := clusterSet()
 		tt.edit(bad)
@@ -429,7 +444,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		lost.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}}
 		f.apply(lost)
 		f.pass(none)
-		if got := list(worker); strings.Contains(got, "10.1.0.5") && name != "backend nftables" {
+		if got := weights(worker); got != "10.1.0.5*0 10.2.1.5*1" {
 			t.Errorf("%s: with east unreachable: %s", name, got)
 		}
 		f.apply(remote("east", "10.1.0.0/16"))

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
@@ -10,11 +11,14 @@ import (
 // was, and what was not is tried again.
 type backend interface {
 	// sync brings the kernel in step with want where keys say that it changed, and with all of it at first and after an
-	// error. It returns how many objects were written.
-	sync(ctx context.Context, want servicesByKey, keys []plan.Key) (written int, err error)
-	// repair looks for what others did, mends it, and returns how many objects were written. It is called once a second,
-	// or less often where it takes long.
-	repair(ctx context.Context, want servicesByKey) (written int, err error)
+	// error.
+	sync(ctx context.Context, want servicesByKey, keys []plan.Key) (outcome, error)
+	// repair looks for what others did and mends it. It is called once a second, and may do less where that would cost
+	// much, unless it is to be thorough.
+	repair(ctx context.Context, want servicesByKey, thorough bool) (outcome, error)
+	// leave takes away what is there of this backend's, once another one serves, and is called again until it has all
+	// gone: flows that are under way may be given time to end.
+	leave(ctx context.Context, now time.Time) (o outcome, gone bool, err error)
 	// foreign are virtual services of others inside the VIP CIDRs, in words, as of the last repair or full sync.
 	foreign() []string
 	// close gives back what is held in this process; the kernel stays as it is.
@@ -23,3 +27,15 @@ type backend interface {
 
 // servicesByKey are what a backend serves: the virtual services of the plan, by their keys.
 type servicesByKey map[plan.Key]plan.VirtualService
+
+// outcome is what a step did to the kernel.
+type outcome struct {
+	// written is how many objects were.
+	written int
+	// mended says in words what others had changed and is again as it should be.
+	mended []string
+}
+
+func (o outcome) and(other outcome) outcome {
+	return outcome{written: o.written + other.written, mended: append(o.mended, other.mended...)}
+}

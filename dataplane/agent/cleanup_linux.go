@@ -8,6 +8,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/route"
 )
 
@@ -21,6 +22,11 @@ func Cleanup(ctx context.Context) error {
 	defer services.Close()
 	if _, err := services.Sync(ctx, ipvs.Scope{VIPs: vips}); err != nil && !errors.Is(err, ipvs.ErrNoModule) {
 		errs = append(errs, fmt.Errorf("removing virtual services: %w", err))
+	}
+	var slots nftables.Table
+	defer slots.Close()
+	if _, err := slots.Sync(ctx, nftables.Config{}); err != nil {
+		errs = append(errs, fmt.Errorf("removing what nftables serves: %w", err))
 	}
 	if _, err := route.Sync(ctx, route.Config{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing routes: %w", err))
@@ -39,12 +45,7 @@ func servedVIPs(ctx context.Context) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, err
 	}
-	var vips []netip.Prefix
-	for _, r := range routes.Routes {
-		if r.Kind == route.Local {
-			vips = append(vips, r.Prefix)
-		}
-	}
+	vips := routes.VIPs()
 	state, err := new(filter.Table).Read(ctx)
 	for _, p := range state.Served {
 		vips = append(vips, netip.PrefixFrom(p.Address, p.Address.BitLen()))

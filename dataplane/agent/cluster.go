@@ -30,8 +30,12 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// byService is the index of EndpointSlices by the Service that they belong to.
-const byService = "service"
+const (
+	// byService is the index of EndpointSlices by the Service that they belong to.
+	byService = "service"
+	// byTarget is the index of TrafficPolicies by the ServiceImport that they are for.
+	byTarget = "target"
+)
 
 // Cluster is this cluster's API server, with a cache of what the dataplane reads.
 type Cluster struct {
@@ -86,6 +90,7 @@ func kinds() map[client.Object]meta.RESTScope {
 		&v1alpha1.ClusterSet{}: meta.RESTScopeRoot, &v1alpha1.RemoteCluster{}: meta.RESTScopeRoot,
 		&v1alpha1.GatewayNode{}: meta.RESTScopeNamespace, &corev1.Node{}: meta.RESTScopeRoot,
 		&mcsv1beta1.ServiceImport{}: meta.RESTScopeNamespace, &discoveryv1.EndpointSlice{}: meta.RESTScopeNamespace,
+		&v1alpha1.TrafficPolicy{}: meta.RESTScopeNamespace,
 	}
 }
 
@@ -115,6 +120,9 @@ func stripNode(object any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion, Labels: node.Labels},
 		Spec:       corev1.NodeSpec{PodCIDRs: node.Spec.PodCIDRs},
 		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses},
+	}
+	if transit, ok := node.Annotations[v1alpha1.AnnotationTransitAddress]; ok {
+		slim.Annotations = map[string]string{v1alpha1.AnnotationTransitAddress: transit}
 	}
 	for _, c := range node.Status.Conditions {
 		if c.Type == v1alpha1.NodeConditionDataplane {
@@ -173,6 +181,9 @@ func (a *Agent) watchAll(ctx context.Context, c cache.Cache) error {
 	if err := c.IndexField(ctx, &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
 		return fmt.Errorf("indexing EndpointSlices: %w", err)
 	}
+	if err := c.IndexField(ctx, &v1alpha1.TrafficPolicy{}, byTarget, targetOf); err != nil {
+		return fmt.Errorf("indexing TrafficPolicies: %w", err)
+	}
 	for object := range kinds() {
 		informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {
@@ -190,11 +201,13 @@ func (a *Agent) watchAll(ctx context.Context, c cache.Cache) error {
 
 // mark remembers what an event is about.
 func (a *Agent) mark(o client.Object) {
-	switch o.(type) {
+	switch o := o.(type) {
 	case *mcsv1beta1.ServiceImport:
 		a.dirty.service(client.ObjectKeyFromObject(o))
 	case *discoveryv1.EndpointSlice:
 		a.dirty.service(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[v1alpha1.LabelServiceName]})
+	case *v1alpha1.TrafficPolicy:
+		a.dirty.service(types.NamespacedName{Namespace: o.Namespace, Name: o.Spec.TargetRef.Name})
 	default:
 		a.dirty.network()
 	}
@@ -202,8 +215,11 @@ func (a *Agent) mark(o client.Object) {
 
 func onEvent(mark func(client.Object)) toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { mark(o.(client.Object)) },
-		UpdateFunc: func(_, o any) { mark(o.(client.Object)) },
+		AddFunc: func(o any) { mark(o.(client.Object)) },
+		UpdateFunc: func(old, o any) {
+			mark(old.(client.Object)) // what it was about may be something else
+			mark(o.(client.Object))
+		},
 		DeleteFunc: func(o any) {
 			if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 				o = gone.Obj
@@ -218,4 +234,9 @@ func onEvent(mark func(client.Object)) toolscache.ResourceEventHandler {
 // serviceOf is the index byService.
 func serviceOf(o client.Object) []string {
 	return []string{o.GetLabels()[v1alpha1.LabelServiceName]}
+}
+
+// targetOf is the index byTarget.
+func targetOf(o client.Object) []string {
+	return []string{o.(*v1alpha1.TrafficPolicy).Spec.TargetRef.Name}
 }

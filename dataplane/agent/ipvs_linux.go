@@ -2,9 +2,12 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -25,6 +28,10 @@ type ipvsBackend struct {
 	// compared is false until the kernel's table was once read and in step as a whole.
 	compared bool
 	others   []ipvs.Key
+	// nextRepair is when to compare the whole table again, at the earliest.
+	nextRepair time.Time
+	// leaving is since when another backend serves; zero: this one does.
+	leaving time.Time
 }
 
 func newIPVSBackend(owned []netip.Prefix) *ipvsBackend {
@@ -33,7 +40,7 @@ func newIPVSBackend(owned []netip.Prefix) *ipvsBackend {
 
 func (b *ipvsBackend) scope() ipvs.Scope { return ipvs.Scope{VIPs: b.owned, Wanted: b.wanted} }
 
-func (b *ipvsBackend) sync(ctx context.Context, want servicesByKey, keys []plan.Key) (int, error) {
+func (b *ipvsBackend) sync(ctx context.Context, want servicesByKey, keys []plan.Key) (outcome, error) {
 	b.take(want, keys)
 	if !b.compared {
 		result, err := b.table.Sync(ctx, b.scope())
@@ -42,16 +49,43 @@ func (b *ipvsBackend) sync(ctx context.Context, want servicesByKey, keys []plan.
 			b.compared = true
 			clear(b.pending)
 		}
-		return len(result.Change.Operations), err
+		return outcome{written: len(result.Change.Operations)}, err
 	}
 	if len(b.pending) == 0 {
-		return 0, nil
+		return outcome{}, nil
 	}
 	change, err := b.table.SyncKeys(ctx, b.scope(), slices.SortedFunc(maps.Keys(b.pending), ipvs.Key.Compare))
 	if err == nil {
 		clear(b.pending)
 	}
-	return len(change.Operations), err
+	return outcome{written: len(change.Operations)}, err
+}
+
+// recall is what the kernel still serves of an earlier life of this agent; nothing if that cannot be read.
+func (b *ipvsBackend) recall(ctx context.Context) servicesByKey {
+	have, _, err := b.table.Read(ctx, b.scope())
+	if err != nil {
+		return nil
+	}
+	recalled := make(servicesByKey, len(have.Services))
+	for k, service := range have.Services {
+		for protocol, number := range protocols {
+			if number != k.Protocol {
+				continue
+			}
+			key := plan.Key{Address: k.Address, Protocol: protocol, Port: k.Port}
+			recalled[key] = plan.VirtualService{Key: key, Destinations: planned(service.Destinations)}
+		}
+	}
+	return recalled
+}
+
+func planned(destinations []ipvs.Destination) []plan.Destination {
+	all := make([]plan.Destination, 0, len(destinations))
+	for _, d := range destinations {
+		all = append(all, plan.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})
+	}
+	return all
 }
 
 // take remembers what those keys should be now.
@@ -70,15 +104,83 @@ func (b *ipvsBackend) take(want servicesByKey, keys []plan.Key) {
 	}
 }
 
-// auditRounds is in how many repairs every service's destinations are compared once.
-const auditRounds = 60
+const (
+	// auditRounds is in how many repairs every service's destinations are compared once.
+	auditRounds = 60
+	// repairShare is how much of its time the loop may spend on comparing the whole table, one part in so many.
+	repairShare = 100
+	// glances is how many services are looked at where the table was compared only just now.
+	glances = 4
+)
 
-func (b *ipvsBackend) repair(ctx context.Context, _ servicesByKey) (int, error) {
+// repair compares the table with what is wanted: each time if it is small, else as often as repairShare allows, and in
+// between only a few services, which tell whether somebody has wiped it.
+func (b *ipvsBackend) repair(ctx context.Context, _ servicesByKey, thorough bool) (outcome, error) {
+	if !thorough && time.Now().Before(b.nextRepair) {
+		well, err := b.table.Glance(ctx, b.wanted, b.some(glances))
+		if well || err != nil {
+			return outcome{}, err
+		}
+	}
+	begin := time.Now()
 	result, err := b.table.Repair(ctx, b.scope(), len(b.wanted.Services)/auditRounds+1)
 	if err == nil {
 		b.others = result.Foreign
 	}
-	return len(result.Change.Operations), err
+	b.nextRepair = begin.Add(repairShare*time.Since(begin) - repairInterval) // in the past where it is quick
+	return outcome{written: len(result.Change.Operations), mended: inWords(result.Change.Operations)}, err
+}
+
+// some are n keys of those that are wanted, any.
+func (b *ipvsBackend) some(n int) []ipvs.Key {
+	keys := make([]ipvs.Key, 0, n)
+	for key := range b.wanted.Services {
+		if len(keys) == n {
+			break
+		}
+		if !b.pending[key] {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// lingering is how long flows that go through IPVS may go on once nftables serves.
+const lingering = 15 * time.Minute
+
+// leave first sees to it that no new flow comes here, should the new backend not take it, and lets those under way end:
+// a virtual service that is deleted ends its flows (net.ipv4.vs.expire_nodest_conn).
+func (b *ipvsBackend) leave(ctx context.Context, now time.Time) (outcome, bool, error) {
+	have, _, err := b.table.Read(ctx, b.scope())
+	if errors.Is(err, ipvs.ErrNoModule) || err == nil && len(have.Services) == 0 {
+		return outcome{}, true, nil
+	}
+	if err != nil {
+		return outcome{}, false, err
+	}
+	if b.leaving.IsZero() {
+		b.leaving = now
+	}
+	want := ipvs.Config{}
+	gone := now.Sub(b.leaving) >= lingering
+	if !gone {
+		want = drained(have)
+	}
+	change, err := b.table.Apply(ctx, ipvs.Diff(have, want))
+	return outcome{written: len(change.Operations)}, gone && err == nil, err
+}
+
+// drained is the same virtual services, whose destinations get no new flows.
+func drained(have ipvs.Config) ipvs.Config {
+	want := ipvs.Config{Services: make(map[ipvs.Key]ipvs.Service, len(have.Services))}
+	for key, service := range have.Services {
+		service.Destinations = slices.Clone(service.Destinations)
+		for i := range service.Destinations {
+			service.Destinations[i].Weight = 0
+		}
+		want.Services[key] = service
+	}
+	return want
 }
 
 func (b *ipvsBackend) foreign() []string {
@@ -101,17 +203,26 @@ func ipvsKey(key plan.Key) (ipvs.Key, bool) {
 	return ipvs.Key{Address: key.Address, Port: key.Port, Protocol: protocol}, ok
 }
 
-// schedulers of the kernel. It has none that draws lots.
-var schedulers = map[v1alpha1.Scheduler]string{
+// ipvsSchedulers by their names in the kernel. It has none that draws lots.
+var ipvsSchedulers = map[v1alpha1.Scheduler]string{
 	v1alpha1.SchedulerRoundRobin: "wrr", v1alpha1.SchedulerRandom: "wrr",
 	v1alpha1.SchedulerLeastConnection: "wlc", v1alpha1.SchedulerConsistentHash: "mh",
 }
 
 func ipvsService(v plan.VirtualService) ipvs.Service {
-	service := ipvs.Service{Scheduler: schedulers[v.Scheduler], Affinity: v.Affinity,
+	service := ipvs.Service{Scheduler: ipvsSchedulers[v.Scheduler], Affinity: v.Affinity,
 		Destinations: make([]ipvs.Destination, 0, len(v.Destinations))}
 	for _, d := range v.Destinations {
 		service.Destinations = append(service.Destinations, ipvs.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})
 	}
 	return service
+}
+
+// inWords is a sentence for each item.
+func inWords[T fmt.Stringer](items []T) []string {
+	words := make([]string, 0, len(items))
+	for _, item := range items {
+		words = append(words, item.String())
+	}
+	return words
 }

@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
-
-	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 // DefaultKubeProxy is where kube-proxy serves its mode and its configuration, unless told otherwise.
@@ -31,9 +31,18 @@ type KubeProxy struct {
 	Address string
 }
 
+// Modes of kube-proxy. The empty mode: nobody listens where it would answer.
+const (
+	modeNone     = ""
+	modeIPTables = "iptables"
+	modeNFTables = "nftables"
+	modeIPVS     = "ipvs"
+	// modeUnknown: somebody is there and does not tell.
+	modeUnknown = "unknown"
+)
+
 // proxyState is what is known of kube-proxy.
 type proxyState struct {
-	// Mode is empty if nobody answers: there is no kube-proxy, or it does not tell.
 	Mode string
 	// Excluded are the CIDRs that it leaves alone in ipvs mode.
 	Excluded []netip.Prefix
@@ -52,8 +61,12 @@ func (k KubeProxy) read(ctx context.Context) (proxyState, error) {
 		return proxyState{}, err
 	}
 	state := proxyState{Mode: strings.TrimSpace(string(mode))}
-	if state.Mode != "ipvs" {
+	switch state.Mode {
+	case modeIPVS:
+	case modeIPTables, modeNFTables:
 		return state, nil
+	default:
+		return proxyState{Mode: modeUnknown}, nil
 	}
 	body, err := k.get(ctx, "/configz")
 	if err != nil {
@@ -103,7 +116,8 @@ const silences = 4
 
 // proxyWatch asks kube-proxy from time to time.
 type proxyWatch struct {
-	source  KubeProxy
+	source KubeProxy
+	// changed is called when the state is another one than before, but for the first.
 	changed func()
 	state   atomic.Pointer[proxyState]
 	// silent is used by look only: the questions in a row without an answer.
@@ -117,6 +131,8 @@ func (w *proxyWatch) look(ctx context.Context) {
 		w.silent = 0
 	} else if w.silent++; old != nil && w.silent < silences {
 		return
+	} else {
+		state = guess(err)
 	}
 	if old != nil && old.equal(state) || ctx.Err() != nil {
 		return
@@ -125,6 +141,20 @@ func (w *proxyWatch) look(ctx context.Context) {
 	if old != nil {
 		w.changed()
 	}
+}
+
+// ipvsDevice is what kube-proxy in ipvs mode keeps its addresses on.
+const ipvsDevice = "kube-ipvs0"
+
+// guess is what can be known of a kube-proxy that does not answer: what it leaves in the kernel, or that it is not there.
+func guess(err error) proxyState {
+	if _, missing := net.InterfaceByName(ipvsDevice); missing == nil {
+		return proxyState{Mode: modeIPVS}
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return proxyState{Mode: modeNone}
+	}
+	return proxyState{Mode: modeUnknown}
 }
 
 func (w *proxyWatch) run(ctx context.Context) {
@@ -138,55 +168,4 @@ func (w *proxyWatch) run(ctx context.Context) {
 			w.look(ctx)
 		}
 	}
-}
-
-// verdict is what follows from the backend that was asked for and from kube-proxy.
-type verdict struct {
-	// refusal is why no virtual service may be programmed; nil if they may.
-	refusal error
-	// why says what is used and why, warning what is not well about it.
-	why, warning string
-}
-
-var (
-	errBackend = fmt.Errorf("backend %q is not in this build: set backend to %q or %q in spec.dataplane of the ClusterSet",
-		v1alpha1.BackendNFTables, v1alpha1.BackendAuto, v1alpha1.BackendIPVS)
-	errKubeProxy = errors.New("this node's kube-proxy runs in ipvs mode and would delete tombolo's virtual services")
-)
-
-func (w *proxyWatch) verdict(backend v1alpha1.DataplaneBackend, vips []netip.Prefix) verdict {
-	var state proxyState
-	if s := w.state.Load(); s != nil {
-		state = *s
-	}
-	return judge(backend, state, vips)
-}
-
-// judge tells whether IPVS is safe beside that kube-proxy.
-func judge(backend v1alpha1.DataplaneBackend, state proxyState, vips []netip.Prefix) verdict {
-	if backend == v1alpha1.BackendNFTables {
-		return verdict{refusal: errBackend}
-	}
-	if backend == "" {
-		backend = v1alpha1.BackendAuto
-	}
-	why := fmt.Sprintf("IPVS serves clusterset IPs (backend %s, kube-proxy mode %s)", backend, state.Mode)
-	switch state.Mode {
-	case "ipvs":
-		for _, vip := range vips {
-			if !excluded(state.Excluded, vip) {
-				return verdict{refusal: fmt.Errorf("%w: add %s to ipvs.excludeCIDRs in its configuration, or run it in iptables mode", errKubeProxy, vip)}
-			}
-		}
-		return verdict{why: why + ", which excludes the VIP CIDR"}
-	case "nftables":
-		return verdict{why: why, warning: "kube-proxy in nftables mode wipes the IPVS table when it starts: clusterset IPs are back within a second"}
-	case "":
-		return verdict{why: fmt.Sprintf("IPVS serves clusterset IPs (backend %s, no kube-proxy answers)", backend)}
-	}
-	return verdict{why: why}
-}
-
-func excluded(all []netip.Prefix, p netip.Prefix) bool {
-	return slices.ContainsFunc(all, func(e netip.Prefix) bool { return e.Bits() <= p.Bits() && e.Contains(p.Addr()) })
 }

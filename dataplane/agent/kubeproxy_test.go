@@ -33,22 +33,33 @@ func TestJudge(t *testing.T) {
 	vips := []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
 	const versioned = `{"kubeproxy.config.k8s.io":{"kind":"KubeProxyConfiguration","ipvs":{"excludeCIDRs":["10.0.0.0/8","%s"]}}}`
 	const internal = `{"kubeproxy.config.k8s.io":{"IPVS":{"ExcludeCIDRs":["%s"]}}}`
+	auto, byIPVS, byNFT := v1alpha1.BackendAuto, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables
 	tests := []struct {
 		name          string
 		proxy         KubeProxy
-		backend       v1alpha1.DataplaneBackend
+		asked         v1alpha1.DataplaneBackend
+		noIPVS        error
+		want          v1alpha1.DataplaneBackend
 		refusal       error
 		text, warning string
 	}{
-		{"no kube-proxy", KubeProxy{Address: "127.0.0.1:1"}, "", nil, "no kube-proxy answers", ""},
-		{"iptables", kubeProxy(t, "iptables", ""), v1alpha1.BackendAuto, nil, "backend auto, kube-proxy mode iptables", ""},
-		{"nftables", kubeProxy(t, "nftables", ""), v1alpha1.BackendIPVS, nil, "backend ipvs, kube-proxy mode nftables", "wipes the IPVS table"},
-		{"ipvs, excluded", kubeProxy(t, "ipvs\n", fmt.Sprintf(versioned, "244.0.0.0/8")), v1alpha1.BackendAuto, nil, "excludes the VIP CIDR", ""},
-		{"ipvs, excluded, an older one", kubeProxy(t, "ipvs", fmt.Sprintf(internal, "244.0.0.0/16")), v1alpha1.BackendAuto, nil, "excludes the VIP CIDR", ""},
-		{"ipvs, a part excluded", kubeProxy(t, "ipvs", fmt.Sprintf(versioned, "244.0.0.0/24")), v1alpha1.BackendAuto, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
-		{"ipvs, silent", kubeProxy(t, "ipvs", ""), v1alpha1.BackendIPVS, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
-		{"ipvs, nonsense", kubeProxy(t, "ipvs", "<html>"), v1alpha1.BackendIPVS, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
-		{"backend nftables", kubeProxy(t, "iptables", ""), v1alpha1.BackendNFTables, errBackend, "not in this build", ""},
+		{"no kube-proxy", KubeProxy{Address: "127.0.0.1:1"}, auto, nil, byIPVS, nil, "IPVS serves clusterset IPs (backend auto, no kube-proxy answers)", ""},
+		{"no kube-proxy, by name", KubeProxy{Address: "127.0.0.1:1"}, byIPVS, nil, byIPVS, nil, "backend ipvs, no kube-proxy answers", ""},
+		{"neither kube-proxy nor IPVS", KubeProxy{Address: "127.0.0.1:1"}, auto, ipvs.ErrNoModule, byNFT, nil, "this kernel has no IPVS", ""},
+		{"no IPVS, by name", KubeProxy{Address: "127.0.0.1:1"}, byIPVS, ipvs.ErrNoModule, byIPVS, nil, "backend ipvs", ""},
+		{"iptables", kubeProxy(t, "iptables", ""), auto, nil, byIPVS, nil, "backend auto, kube-proxy mode iptables", ""},
+		{"nftables", kubeProxy(t, "nftables", ""), auto, nil, byNFT, nil, "nftables serves clusterset IPs (backend auto, kube-proxy mode nftables", ""},
+		{"nftables, IPVS by name", kubeProxy(t, "nftables", ""), byIPVS, nil, byIPVS, nil, "backend ipvs, kube-proxy mode nftables", "may wipe the IPVS table"},
+		{"ipvs, excluded", kubeProxy(t, "ipvs\n", fmt.Sprintf(versioned, "244.0.0.0/8")), auto, nil, byIPVS, nil, "excludes the VIP CIDR", ""},
+		{"ipvs, excluded, by name", kubeProxy(t, "ipvs\n", fmt.Sprintf(versioned, "244.0.0.0/8")), byIPVS, nil, byIPVS, nil, "excludes the VIP CIDR", ""},
+		{"ipvs, excluded, an older one", kubeProxy(t, "ipvs", fmt.Sprintf(internal, "244.0.0.0/16")), auto, nil, byIPVS, nil, "excludes the VIP CIDR", ""},
+		{"ipvs, a part excluded", kubeProxy(t, "ipvs", fmt.Sprintf(versioned, "244.0.0.0/24")), auto, nil, byNFT, nil, "does not exclude the VIP CIDR", ""},
+		{"ipvs, a part excluded, by name", kubeProxy(t, "ipvs", fmt.Sprintf(versioned, "244.0.0.0/24")), byIPVS, nil, byIPVS, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"ipvs, silent", kubeProxy(t, "ipvs", ""), byIPVS, nil, byIPVS, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"ipvs, nonsense", kubeProxy(t, "ipvs", "<html>"), byIPVS, nil, byIPVS, errKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"a mode that nobody knows", kubeProxy(t, "<html>", ""), auto, nil, byNFT, nil, "does not tell its mode", ""},
+		{"a mode that nobody knows, by name", kubeProxy(t, "<html>", ""), byIPVS, nil, byIPVS, nil, "does not tell its mode", "may wipe the IPVS table"},
+		{"nftables by name", kubeProxy(t, "iptables", ""), byNFT, ipvs.ErrNoModule, byNFT, nil, "nftables serves clusterset IPs (backend nftables)", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -56,9 +67,9 @@ func TestJudge(t *testing.T) {
 			watch := proxyWatch{source: tt.proxy, changed: func() { changes++ }}
 			watch.look(t.Context())
 			watch.look(t.Context())
-			got := watch.verdict(tt.backend, vips)
-			if !errors.Is(got.refusal, tt.refusal) || changes != 0 {
-				t.Errorf("refusal %v, want %v; %d changes", got.refusal, tt.refusal, changes)
+			got := watch.verdict(tt.asked, vips, tt.noIPVS)
+			if got.backend != tt.want || !errors.Is(got.refusal, tt.refusal) || changes != 0 {
+				t.Errorf("backend %s, refusal %v, want %s, %v; %d changes", got.backend, got.refusal, tt.want, tt.refusal, changes)
 			}
 			text := got.why
 			if got.refusal != nil {
@@ -103,7 +114,6 @@ func TestReasons(t *testing.T) {
 		v1alpha1.ReasonNotPermitted:        permission(fmt.Errorf("listing: %w", unix.EPERM)),
 		v1alpha1.ReasonCIDROverlap:         plan.ConflictError{},
 		v1alpha1.ReasonPending:             plan.ErrNoNode,
-		v1alpha1.ReasonNotSupported:        errBackend,
 		v1alpha1.ReasonInvalidCIDR:         notAccepted{reason: v1alpha1.ReasonInvalidCIDR},
 		v1alpha1.ReasonKernelError:         unix.ENOBUFS,
 		reasonKubeProxy:                    fmt.Errorf("%w: x", errKubeProxy),

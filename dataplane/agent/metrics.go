@@ -12,7 +12,11 @@ type Metrics struct {
 	services     prometheus.Gauge
 	destinations prometheus.Gauge
 	foreign      prometheus.Gauge
+	skipped      prometheus.Gauge
+	backend      *prometheus.GaugeVec
 	ready        prometheus.Gauge
+	// why is the reason that backend has.
+	why string
 }
 
 // NewMetrics registers the dataplane's metrics.
@@ -37,10 +41,13 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		services:     gauge("virtual_services", "Ports of clusterset IPs that this node serves."),
 		destinations: gauge("destinations", "Ready endpoints of these ports."),
 		foreign:      gauge("foreign_virtual_services", "Virtual services of others inside the VIP CIDR."),
-		ready:        gauge("ready", "1 if the kernel is as planned."),
+		skipped:      gauge("skipped", "Parts of ServiceImports that cannot be served: ports, addresses, endpoints."),
+		backend: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: "backend",
+			Help: "1 for what serves clusterset IPs on this node."}, []string{"backend", "reason"}),
+		ready: gauge("ready", "1 if the kernel is as planned."),
 	}
 	registry.MustRegister(pass, m.syncDuration, m.kernelWrites, m.repairs, m.syncErrors, m.services,
-		m.destinations, m.foreign, m.ready)
+		m.destinations, m.foreign, m.skipped, m.backend, m.ready)
 	return m
 }
 
@@ -52,6 +59,16 @@ func (m *Metrics) observe(n *node) {
 	m.services.Set(float64(len(n.wanted)))
 	m.destinations.Set(float64(destinations))
 	m.foreign.Set(float64(len(n.foreign())))
+	skipped := 0
+	for _, of := range n.skipped {
+		skipped += len(of)
+	}
+	m.skipped.Set(float64(skipped))
+	if v := n.verdict; n.serving != nil && v.why != m.why {
+		m.backend.Reset()
+		m.backend.WithLabelValues(string(n.servingBy), v.why).Set(1)
+		m.why = v.why
+	}
 	ready := 0.0
 	if n.problems.first() == nil {
 		ready = 1

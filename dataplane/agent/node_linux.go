@@ -1,15 +1,21 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/filter"
@@ -24,12 +30,23 @@ type node struct {
 	planned bool
 	place   plan.Place
 	network plan.Network
-	backend v1alpha1.DataplaneBackend
+	// asked is the backend that the ClusterSet asks for.
+	asked   v1alpha1.DataplaneBackend
 	verdict verdict
 	table   plan.Table
+	// memory is what the plans of ServiceImports need to know of those before them, again when to plan them anew, and
+	// skipped what of them cannot be served.
+	memory map[types.NamespacedName]plan.Memory
+	// recalled is what an earlier life of this agent served, for the first plans.
+	recalled servicesByKey
+	again    map[types.NamespacedName]time.Time
+	skipped  map[types.NamespacedName][]plan.Skipped
 
-	// serving is what serves clusterset IPs; nil while nothing may.
-	serving backend
+	// serving is what serves clusterset IPs, by the backend of that name; nil while nothing may.
+	serving   backend
+	servingBy v1alpha1.DataplaneBackend
+	// leaving is the other backend, until nothing of it is left in the kernel.
+	leaving backend
 	// owned are the VIP CIDRs that are ours: those of now, and those that were served before.
 	owned []netip.Prefix
 	// wanted are the virtual services that the kernel should have.
@@ -38,14 +55,14 @@ type node struct {
 	changed map[plan.Key]bool
 	// inStep is false until the backend has once brought the kernel in step with all of wanted.
 	inStep bool
-	// repairTook is how long the last repair of the virtual services took.
-	repairTook time.Duration
 
 	filter      filter.Table
 	filterDirty bool
 	hairpin     map[plan.Key][]netip.Addr
 
 	routesDirty bool
+	// routesTouched is set when the kernel says that somebody changed routes, rules or addresses.
+	routesTouched atomic.Bool
 
 	// drift are the sysctls that are not as they should be; nil until they were looked at.
 	drift    []string
@@ -54,17 +71,19 @@ type node struct {
 }
 
 func (n *node) close() {
-	if n.serving != nil {
-		n.serving.close()
+	for _, b := range []backend{n.serving, n.leaving} {
+		if b != nil {
+			b.close()
+		}
 	}
+	n.serving, n.leaving = nil, nil
 }
 
 func (n *node) ownVIPs(prefixes ...netip.Prefix) {
 	for _, p := range prefixes {
 		if !slices.Contains(n.owned, p) {
 			n.owned = append(n.owned, p)
-			n.close()
-			n.serving = nil // the next one knows all of them
+			n.close() // the next ones know all of them
 		}
 	}
 }
@@ -72,13 +91,63 @@ func (n *node) ownVIPs(prefixes ...netip.Prefix) {
 func (n *node) setNetwork(network plan.Network) {
 	n.ownVIPs(network.VIPs...)
 	if !n.planned || !slices.Equal(n.network.VIPs, network.VIPs) || !slices.Equal(n.network.Own, network.Own) ||
-		!slices.Equal(n.network.Remote, network.Remote) {
+		!slices.Equal(n.network.Remote, network.Remote) || !slices.Equal(n.network.Transit, network.Transit) ||
+		!slices.Equal(n.network.TransitCIDRs, network.TransitCIDRs) {
 		n.filterDirty = true
 	}
 	if !n.planned || !route.Diff(n.network.Routes, network.Routes).Empty() {
 		n.routesDirty = true
 	}
 	n.network = network
+}
+
+// take takes over the plan for a ServiceImport; the zero Output: there is none any more.
+func (n *node) take(name types.NamespacedName, planned plan.Output) {
+	if n.memory == nil {
+		n.memory, n.again = map[types.NamespacedName]plan.Memory{}, map[types.NamespacedName]time.Time{}
+	}
+	n.setServices(n.table.Put(name, planned.Services))
+	delete(n.memory, name)
+	delete(n.again, name)
+	if len(planned.Services) > 0 {
+		n.memory[name] = planned.Memory
+	}
+	if !planned.Again.IsZero() {
+		n.again[name] = planned.Again
+	}
+}
+
+// remembered is the memory for the next plan of a ServiceImport. Without one there is what the kernel still has, so that
+// a restart ends no flow to an endpoint that drains. (nftables keeps its flows by itself.)
+func (n *node) remembered(si *mcsv1beta1.ServiceImport) plan.Memory {
+	if memory, ok := n.memory[types.NamespacedName{Namespace: si.Namespace, Name: si.Name}]; ok || len(n.recalled) == 0 {
+		return memory
+	}
+	var served []plan.VirtualService
+	for _, ip := range si.Spec.IPs {
+		address, err := netip.ParseAddr(ip)
+		if err != nil {
+			continue
+		}
+		for _, port := range si.Spec.Ports {
+			key := plan.Key{Address: address, Protocol: cmp.Or(port.Protocol, corev1.ProtocolTCP), Port: uint16(port.Port)}
+			if service, ok := n.recalled[key]; ok {
+				served = append(served, service)
+			}
+		}
+	}
+	return plan.Recall(served)
+}
+
+// due are the ServiceImports whose time to be planned anew has come.
+func (n *node) due(now time.Time) []types.NamespacedName {
+	var names []types.NamespacedName
+	for name, at := range n.again {
+		if !now.Before(at) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // setServices takes over from the table of services what those keys are now.
@@ -108,10 +177,17 @@ func (n *node) setServices(keys []plan.Key) {
 	}
 }
 
-// serve takes the backend that serves from now on.
+// serve takes the backend of the verdict. The other one leaves as soon as the kernel is in step with this one, also if it
+// is from an earlier life of this agent: established flows go on, and no new one finds nobody.
 func (n *node) serve() {
-	if n.serving == nil {
-		n.serving, n.inStep = newIPVSBackend(slices.Clone(n.owned)), false
+	if n.serving != nil && n.servingBy == n.verdict.backend {
+		return
+	}
+	n.close()
+	n.servingBy, n.inStep = n.verdict.backend, false
+	n.serving, n.leaving = newIPVSBackend(slices.Clone(n.owned)), newNFTBackend()
+	if n.servingBy == v1alpha1.BackendNFTables {
+		n.serving, n.leaving = n.leaving, n.serving
 	}
 }
 
@@ -120,22 +196,27 @@ func (n *node) servicesDue(repair scope) bool {
 }
 
 // syncServices tells the backend what changed, all of it at first, and has it look for what others did in a repair.
-func (n *node) syncServices(ctx context.Context, repair scope) (int, error) {
-	keys := n.changed
-	if !n.inStep {
+func (n *node) syncServices(ctx context.Context, repair scope) (outcome, error) {
+	keys, first := n.changed, !n.inStep
+	if first {
 		keys = allKeys(n.wanted)
 	}
-	first := !n.inStep
-	written, err := n.serving.sync(ctx, n.wanted, slices.SortedFunc(maps.Keys(keys), plan.Key.Compare))
+	did, err := n.serving.sync(ctx, n.wanted, slices.SortedFunc(maps.Keys(keys), plan.Key.Compare))
 	clear(n.changed) // a backend remembers what it could not do
 	n.inStep = n.inStep || err == nil
-	if repair == none || first {
-		return written, permission(err)
+	if repair > none && !first {
+		mended, errRepair := n.serving.repair(ctx, n.wanted, repair == everything)
+		did, err = did.and(mended), errors.Join(err, errRepair)
 	}
-	begin := time.Now()
-	repaired, errRepair := n.serving.repair(ctx, n.wanted)
-	n.repairTook = time.Since(begin)
-	return written + repaired, permission(errors.Join(err, errRepair))
+	if n.leaving != nil && err == nil && (first || repair == everything) {
+		left, gone, errLeave := n.leaving.leave(ctx, time.Now())
+		if gone {
+			n.leaving.close()
+			n.leaving = nil
+		}
+		did, err = did.and(left), errLeave
+	}
+	return did, permission(err)
 }
 
 func allKeys(all servicesByKey) map[plan.Key]bool {
@@ -148,17 +229,13 @@ func allKeys(all servicesByKey) map[plan.Key]bool {
 
 // filterDue costs one netlink request in a repair, as long as nobody writes to nftables.
 func (n *node) filterDue(repair scope) bool {
-	switch {
-	case n.filterDirty:
-		return true
-	case repair == everything:
-		return n.filter.Touched()
-	}
-	return false
+	return n.filterDirty || repair > none && n.filter.Touched()
 }
 
-func (n *node) syncFilter(ctx context.Context) (int, error) {
-	want := filter.Config{VIPs: n.network.VIPs, Own: n.network.Own, Remote: n.network.Remote}
+func (n *node) syncFilter(ctx context.Context) (outcome, error) {
+	touched := !n.filterDirty
+	want := filter.Config{VIPs: n.network.VIPs, Own: n.network.Own, Remote: n.network.Remote,
+		Transit: n.network.Transit, TransitCIDRs: n.network.TransitCIDRs}
 	for key := range n.wanted {
 		want.Served = append(want.Served, filter.Port{Address: key.Address, Protocol: strings.ToLower(string(key.Protocol)), Port: key.Port})
 	}
@@ -167,24 +244,55 @@ func (n *node) syncFilter(ctx context.Context) (int, error) {
 	}
 	change, err := n.filter.Update(ctx, want)
 	n.filterDirty = err != nil
-	return change.Size(), permission(err)
+	did := outcome{written: change.Size()}
+	if touched && change.Replace {
+		did.mended = []string{"the nftables table " + filter.TableName}
+	} else if touched && !change.Empty() {
+		did.mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), filter.TableName)}
+	}
+	return did, permission(err)
 }
 
-func (n *node) routesDue(repair scope) bool { return n.routesDirty || repair == everything }
+// routesDue: the kernel tells when somebody changes routes; should it have lost a message, an audit finds out.
+func (n *node) routesDue(repair scope) bool {
+	return n.routesDirty || repair > none && n.routesTouched.Swap(false) || repair == everything
+}
 
-func (n *node) syncRoutes(ctx context.Context) (int, error) {
+func (n *node) syncRoutes(ctx context.Context) (outcome, error) {
+	touched := !n.routesDirty
 	change, err := route.Sync(ctx, n.network.Routes)
 	n.routesDirty = err != nil
-	return change.Size(), permission(err)
+	did := outcome{written: change.Size()}
+	if touched {
+		did.mended = mendedRoutes(change)
+	}
+	return did, permission(err)
 }
 
-// checkSysctls sets what may be set and remembers the rest. Without the module there is nothing to look at.
-func (n *node) checkSysctls() {
-	n.drift = []string{}
-	if n.inStep {
-		drift, _ := ipvs.SetSysctls()
-		n.drift = append(n.drift, drift...)
+// mendedRoutes is what was not as it should be, in words.
+func mendedRoutes(change route.Change) []string {
+	words := slices.Concat(inWords(change.SetRoutes), inWords(change.DeleteRoutes), inWords(change.AddRules), inWords(change.DeleteRules),
+		inWords(change.SetNeighbours), inWords(change.DeleteNeighbours), inWords(change.SetForwards), inWords(change.DeleteForwards))
+	if change.AddVXLAN != nil || change.SetVXLAN != nil || change.DeleteVXLAN {
+		words = append([]string{"the VXLAN device"}, words...)
 	}
+	return words
+}
+
+// syncSysctls sets what may be set and remembers the rest. Without IPVS there is nothing to look at.
+func (n *node) syncSysctls(context.Context) (outcome, error) {
+	first := n.drift == nil
+	n.drift = []string{}
+	if !n.inStep || n.servingBy != v1alpha1.BackendIPVS {
+		return outcome{}, nil
+	}
+	drift, written := ipvs.SetSysctls()
+	n.drift = append(n.drift, drift...)
+	did := outcome{written: len(written)}
+	if !first {
+		did.mended = written
+	}
+	return did, nil
 }
 
 // mayChangeNetwork tells whether this thread has CAP_NET_ADMIN in effect.

@@ -17,6 +17,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/dataplane/route"
 )
@@ -44,11 +45,12 @@ func (a *Agent) pass(ctx context.Context, repair scope) {
 			a.node.problems.set("network", err)
 		}
 	}
-	if err := a.planServices(ctx, work); err != nil {
+	err := a.planServices(ctx, work)
+	a.node.problems.set("cache", err)
+	if err != nil {
 		a.dirty.putBack(work)
-		a.node.problems.set("cache", err)
-	} else {
-		a.node.problems.set("cache", nil)
+	} else if a.node.planned {
+		a.node.recalled = nil // all has been planned once
 	}
 	if a.node.planned {
 		a.syncKernel(ctx, repair)
@@ -74,7 +76,6 @@ func (a *Agent) planNetwork(ctx context.Context, work *work) error {
 	if err != nil {
 		return fmt.Errorf("reading the ClusterSet: %w", err)
 	}
-	n.backend = set.Spec.Dataplane.Backend
 	in, err := a.networkInput(ctx, &set)
 	if err != nil {
 		return err
@@ -92,6 +93,8 @@ func (a *Agent) planNetwork(ctx context.Context, work *work) error {
 		// All stays as it is, but for the clusters that come and go.
 		network = n.network
 		place = n.place.WithRemotes(in.Remotes)
+	} else {
+		n.asked = set.Spec.Dataplane.Backend
 	}
 	return a.adopt(ctx, network, place, work)
 }
@@ -105,11 +108,10 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 		if err != nil {
 			return err
 		}
-		for _, r := range have.Routes {
-			if r.Kind == route.Local {
-				n.ownVIPs(r.Prefix)
-			}
-		}
+		n.ownVIPs(have.VIPs()...)
+		earlier := newIPVSBackend(n.owned)
+		defer earlier.close()
+		n.recalled = earlier.recall(ctx)
 	}
 	if !n.planned || !n.place.Equal(place) {
 		names, err := a.allServices(ctx)
@@ -178,74 +180,84 @@ func (a *Agent) planServices(ctx context.Context, work work) error {
 	if !a.node.planned {
 		return nil // their place is not known; when it is, all of them will be planned
 	}
+	now := time.Now()
 	for name := range work.services {
-		planned, err := a.planService(ctx, name)
+		in, err := a.serviceInput(ctx, name, now)
 		if err != nil {
 			return err
 		}
-		a.node.setServices(a.node.table.Put(name, planned))
+		var planned plan.Output
+		if in.Import != nil {
+			planned = plan.Services(in)
+		}
+		a.node.take(name, planned)
+		a.skipped(name, planned.Skipped)
 		delete(work.services, name)
 	}
 	return nil
 }
 
-func (a *Agent) planService(ctx context.Context, name types.NamespacedName) ([]plan.VirtualService, error) {
+// serviceInput is what the plan for a ServiceImport follows from; its Import is nil if there is nothing to plan.
+func (a *Agent) serviceInput(ctx context.Context, name types.NamespacedName, now time.Time) (plan.Input, error) {
 	var si mcsv1beta1.ServiceImport
 	err := a.cfg.Client.Get(ctx, name, &si)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
+	if apierrors.IsNotFound(err) || err == nil && !plan.Imported(&si) {
+		return plan.Input{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading ServiceImport %s: %w", name, err)
-	}
-	if !plan.Imported(&si) {
-		return nil, nil
+		return plan.Input{}, fmt.Errorf("reading ServiceImport %s: %w", name, err)
 	}
 	var slices discoveryv1.EndpointSliceList
 	err = a.cfg.Client.List(ctx, &slices, client.InNamespace(name.Namespace), client.MatchingFields{byService: name.Name})
 	if err != nil {
-		return nil, fmt.Errorf("reading EndpointSlices of ServiceImport %s: %w", name, err)
+		return plan.Input{}, fmt.Errorf("reading EndpointSlices of ServiceImport %s: %w", name, err)
 	}
-	return plan.Services(plan.Input{Import: &si, Slices: pointers(slices.Items), Place: a.node.place, Now: time.Now()}).Services, nil
+	var policies v1alpha1.TrafficPolicyList
+	err = a.cfg.Client.List(ctx, &policies, client.InNamespace(name.Namespace), client.MatchingFields{byTarget: name.Name})
+	if err != nil {
+		return plan.Input{}, fmt.Errorf("reading TrafficPolicies of ServiceImport %s: %w", name, err)
+	}
+	return plan.Input{
+		Import: &si, Slices: pointers(slices.Items), Policy: v1alpha1.PolicyFor(&si, pointers(policies.Items)),
+		Place: a.node.place, Now: now, Memory: a.node.remembered(&si),
+	}, nil
 }
 
 // syncKernel brings the parts of the kernel in step, services first: until they are there the filter refuses their
 // ports, and until the routes are there nothing comes.
 func (a *Agent) syncKernel(ctx context.Context, repair scope) {
 	n := a.node
-	verdict := a.proxy.verdict(n.backend, n.place.VIPs)
-	n.verdict = verdict
-	n.problems.set("backend", verdict.refusal)
-	if verdict.refusal == nil {
+	n.verdict = a.proxy.verdict(n.asked, n.place.VIPs, ipvs.Available())
+	n.problems.set("backend", n.verdict.refusal)
+	if n.verdict.refusal == nil {
 		n.serve()
-		a.part(ctx, "services", repair > none, n.servicesDue(repair), func(ctx context.Context) (int, error) {
+		a.part(ctx, "services", n.servicesDue(repair), func(ctx context.Context) (outcome, error) {
 			return n.syncServices(ctx, repair)
 		})
 	} else {
 		n.problems.set("services", nil)
 	}
-	a.part(ctx, "filter", repair > none, n.filterDue(repair), n.syncFilter)
-	a.part(ctx, "routes", repair > none, n.routesDue(repair), n.syncRoutes)
-	if repair == everything || n.drift == nil {
-		n.checkSysctls()
-	}
+	a.part(ctx, "filter", n.filterDue(repair), n.syncFilter)
+	a.part(ctx, "routes", n.routesDue(repair), n.syncRoutes)
+	a.part(ctx, "sysctls", repair > none || n.drift == nil, n.syncSysctls)
 }
 
-// part runs one part of the pass: do returns how many objects it wrote.
-func (a *Agent) part(ctx context.Context, name string, repair, due bool, do func(context.Context) (int, error)) {
+// part runs one part of the pass.
+func (a *Agent) part(ctx context.Context, name string, due bool, do func(context.Context) (outcome, error)) {
 	if !due {
 		return
 	}
 	m := a.cfg.Metrics
 	begin := time.Now()
-	written, err := do(ctx)
+	did, err := do(ctx)
 	m.syncDuration.WithLabelValues(name).Observe(time.Since(begin).Seconds())
-	if written > 0 {
-		m.kernelWrites.WithLabelValues(name).Add(float64(written))
-		a.log(ctx).Info("kernel changed", "part", name, "objects", written, "repair", repair, "elapsed", time.Since(begin).String())
+	if did.written > 0 {
+		m.kernelWrites.WithLabelValues(name).Add(float64(did.written))
+		a.log(ctx).Info("kernel changed", "part", name, "objects", did.written, "mended", len(did.mended), "elapsed", time.Since(begin).String())
 	}
-	if written > 0 && repair {
+	if len(did.mended) > 0 {
 		m.repairs.WithLabelValues(name).Inc()
+		a.event(corev1.EventTypeWarning, reasonRepaired, "Repair", "mended what others had changed: "+someOf(did.mended))
 	}
 	if err != nil {
 		m.syncErrors.WithLabelValues(name).Inc()
@@ -270,13 +282,13 @@ func (e notAccepted) Error() string {
 }
 
 // accepted is nil if the ClusterSet may be acted on. Only the operator can see what a VIP CIDR might take away, so its
-// verdict on just this generation is waited for. What is merely not supported leaves the rest in effect.
+// verdict on just this generation is waited for.
 func accepted(set *v1alpha1.ClusterSet) error {
 	c := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted)
 	switch {
 	case c == nil || c.ObservedGeneration < set.Generation:
 		return errNoVerdict
-	case c.Status != metav1.ConditionTrue && c.Reason != v1alpha1.ReasonNotSupported:
+	case c.Status != metav1.ConditionTrue:
 		return notAccepted{reason: c.Reason, message: c.Message}
 	}
 	return nil

@@ -10,9 +10,9 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/kmod"
 )
 
-// modules that the dataplane needs and that the kernel does not load by itself; the scheduler would be, were there a
+// modules that the dataplane needs and that the kernel does not load by itself; the schedulers would be, were there a
 // modprobe in the host's usual place.
-var modules = []string{"ip_vs", "ip_vs_wrr"}
+var modules = []string{"ip_vs", "ip_vs_wrr", "ip_vs_wlc", "ip_vs_mh"}
 
 // Prepare is the privileged step before the agent starts: it loads kernel modules from the host's /lib/modules and sets
 // sysctls. What it cannot do it logs, and the agent will say on the Node: a node with a problem is to show it there, not
@@ -25,7 +25,7 @@ func Prepare(ctx context.Context) error {
 		}
 	}
 	if err := ipvs.Available(); err != nil {
-		log.Error(err, "this node cannot serve clusterset IPs with IPVS")
+		log.Info("this node cannot serve clusterset IPs with IPVS", "why", err.Error())
 		return nil
 	}
 	drift, written := ipvs.SetSysctls()

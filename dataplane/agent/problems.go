@@ -52,8 +52,6 @@ func reasonOf(err error) string {
 		return v1alpha1.ReasonKernelModuleMissing
 	case errors.Is(err, errNoClusterSet), errors.Is(err, errNoVerdict), errors.Is(err, plan.ErrNoNode):
 		return v1alpha1.ReasonPending
-	case errors.Is(err, errBackend):
-		return v1alpha1.ReasonNotSupported
 	case errors.Is(err, errKubeProxy):
 		return reasonKubeProxy
 	case errors.As(err, &conflict):

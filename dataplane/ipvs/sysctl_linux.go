@@ -23,12 +23,12 @@ var settings = [...]setting{
 
 // SetSysctls sets what the data path relies on, where it may be written: a container's /proc/sys is usually read-only,
 // and then a privileged init step has set it. It returns a sentence for every parameter that is still different, with
-// the remedy, and how many it wrote.
-func SetSysctls() (drift []string, written int) {
+// the remedy, and the names of those that it wrote.
+func SetSysctls() (drift, written []string) {
 	for _, s := range settings {
 		wrote, err := s.set()
 		if wrote {
-			written++
+			written = append(written, "sysctl "+strings.ReplaceAll(s.path, "/", "."))
 		}
 		if err != nil {
 			drift = append(drift, err.Error())

@@ -29,6 +29,7 @@ import (
 	mcsv1alpha1 "sigs.k8s.io/mcs-api/pkg/apis/v1alpha1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/shell"
 )
 
@@ -93,7 +94,7 @@ func newCluster(name string) (*cluster, error) {
 	config.QPS = -1                           // the tests poll
 	config.WarningHandler = rest.NoWarnings{} // such as that a headless Service has no use for affinity
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), mcsv1beta1.Install(scheme), mcsv1alpha1.Install(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), mcsv1beta1.Install(scheme), mcsv1alpha1.Install(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	c, err := client.New(config, client.Options{Scheme: scheme})

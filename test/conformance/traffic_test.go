@@ -44,6 +44,7 @@ func TestServing(t *testing.T) {
 		"without selector":              testWithoutSelector,
 		"session affinity":              testAffinity,
 		"not ready":                     testNotReady,
+		"traffic policy":                testTrafficPolicy,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, s) })
 	}

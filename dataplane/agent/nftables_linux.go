@@ -1,0 +1,94 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+)
+
+// nftBackend serves by nftables.
+type nftBackend struct {
+	table nftables.Table
+	// wanted is what the table should serve.
+	wanted nftables.Config
+	// pending are the keys that changed since the kernel was last in step with them.
+	pending map[nftables.Key]bool
+}
+
+func newNFTBackend() *nftBackend {
+	return &nftBackend{wanted: nftables.Config{Services: map[nftables.Key]nftables.Service{}}, pending: map[nftables.Key]bool{}}
+}
+
+func (b *nftBackend) sync(ctx context.Context, want servicesByKey, keys []plan.Key) (outcome, error) {
+	for _, key := range keys {
+		k := nftKey(key)
+		b.pending[k] = true
+		if service, exists := want[key]; exists {
+			b.wanted.Services[k] = nftService(service)
+		} else {
+			delete(b.wanted.Services, k)
+		}
+	}
+	pending := make([]nftables.Key, 0, len(b.pending))
+	for key := range b.pending {
+		pending = append(pending, key)
+	}
+	slices.SortFunc(pending, nftables.Key.Compare)
+	change, err := b.table.Update(ctx, b.wanted, pending)
+	if err == nil {
+		clear(b.pending)
+	}
+	return outcome{written: change.Size()}, err
+}
+
+// repair costs one netlink request as long as nobody writes to nftables.
+func (b *nftBackend) repair(ctx context.Context, _ servicesByKey, _ bool) (outcome, error) {
+	if !b.table.Touched() {
+		return outcome{}, nil
+	}
+	change, err := b.table.Sync(ctx, b.wanted)
+	did := outcome{written: change.Size()}
+	switch {
+	case change.Replace || change.Create:
+		did.mended = []string{"the nftables table " + nftables.TableName}
+	case !change.Empty():
+		did.mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), nftables.TableName)}
+	}
+	return did, err
+}
+
+// leave takes the table away at once: conntrack knows where the flows under way go.
+func (b *nftBackend) leave(ctx context.Context, _ time.Time) (outcome, bool, error) {
+	change, err := b.table.Sync(ctx, nftables.Config{})
+	return outcome{written: change.Size()}, err == nil, err
+}
+
+// foreign: the table is tombolo's alone.
+func (b *nftBackend) foreign() []string { return nil }
+
+func (b *nftBackend) close() { b.table.Close() }
+
+func nftKey(key plan.Key) nftables.Key {
+	return nftables.Key{Address: key.Address, Protocol: strings.ToLower(string(key.Protocol)), Port: key.Port}
+}
+
+// nftSchedulers are those of nftables. It has none that counts connections.
+var nftSchedulers = map[v1alpha1.Scheduler]nftables.Scheduler{
+	v1alpha1.SchedulerRoundRobin: nftables.RoundRobin, v1alpha1.SchedulerRandom: nftables.Random,
+	v1alpha1.SchedulerLeastConnection: nftables.Random, v1alpha1.SchedulerConsistentHash: nftables.ConsistentHash,
+}
+
+func nftService(v plan.VirtualService) nftables.Service {
+	service := nftables.Service{Scheduler: nftSchedulers[v.Scheduler], Affinity: v.Affinity,
+		Destinations: make([]nftables.Destination, 0, len(v.Destinations))}
+	for _, d := range v.Destinations {
+		service.Destinations = append(service.Destinations, nftables.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})
+	}
+	return service
+}

@@ -1,0 +1,164 @@
+//go:build kernel
+
+package agent
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+)
+
+// echoOn sends back what it gets, on every connection, until the test ends.
+func echoOn(t *testing.T, n *testnet.Namespace, port int) {
+	t.Helper()
+	n.Do(func() {
+		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer conn.Close()
+					io.Copy(conn, conn)
+				}()
+			}
+		}()
+	})
+}
+
+// longLived is a connection that is used again and again.
+type longLived struct{ net.Conn }
+
+func dialFrom(t *testing.T, n *testnet.Namespace, address string) longLived {
+	t.Helper()
+	var conn net.Conn
+	n.Do(func() {
+		var err error
+		if conn, err = net.DialTimeout("tcp", address, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Cleanup(func() { conn.Close() })
+	return longLived{conn}
+}
+
+// works is nil if what is sent comes back.
+func (l longLived) works() error {
+	if err := l.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := l.Write([]byte("hello")); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(l, make([]byte, 5))
+	return err
+}
+
+func tables(n *testnet.Namespace) string {
+	return strings.Join(strings.Fields(n.Run("nft", "list", "tables")), " ")
+}
+
+// TestSwitchBackends: the backend changes while flows are under way. They go on in both directions, new ones are served all
+// the time, and in the end nothing is left of the backend that left.
+func TestSwitchBackends(t *testing.T) {
+	worker, pod, gateway, away := newWorker(t)
+	echoOn(t, away, 8081)
+	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
+		nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), imported("web", "244.0.0.7", web80), slice("web", "east", 8081, "10.1.0.5"))
+	f.on("gateway", gateway).pass(none)
+	serveBy := func(backend v1alpha1.DataplaneBackend) {
+		t.Helper()
+		set := clusterSet()
+		set.Spec.Dataplane.Backend = backend
+		f.applyStatus(set)
+		f.pass(none)
+		if got := f.condition(); !strings.HasPrefix(got, "True Ready") || !strings.Contains(strings.ToLower(got), string(backend)+" serves clusterset ips") {
+			t.Fatalf("condition %q", got)
+		}
+	}
+	serveBy(v1alpha1.BackendIPVS)
+	if got := tables(worker); strings.Contains(got, "tombolo-services") {
+		t.Errorf("tables %q", got)
+	}
+	byIPVS := dialFrom(t, pod, "244.0.0.7:80")
+
+	serveBy(v1alpha1.BackendNFTables)
+	byNFT := dialFrom(t, pod, "244.0.0.7:80")
+	for name, conn := range map[string]longLived{"by IPVS": byIPVS, "by nftables": byNFT} {
+		if err := conn.works(); err != nil {
+			t.Errorf("served by nftables, a connection made %s: %v", name, err)
+		}
+	}
+	if got := weights(worker); got != "10.1.0.5*0" {
+		t.Errorf("IPVS takes new flows: %s", got)
+	}
+	f.quiet()
+	f.restart() // and remembers nothing
+	f.pass(none)
+	if err := byIPVS.works(); err != nil {
+		t.Errorf("after a restart, a connection made by IPVS: %v", err)
+	}
+	f.agent.node.leaving.(*ipvsBackend).leaving = time.Now().Add(-lingering)
+	f.pass(everything)
+	if got := list(worker); got != "" {
+		t.Errorf("left of IPVS: %s", got)
+	}
+	if f.agent.node.leaving != nil {
+		t.Error("IPVS is still leaving")
+	}
+	if err := byNFT.works(); err != nil {
+		t.Errorf("a connection made by nftables: %v", err)
+	}
+
+	serveBy(v1alpha1.BackendIPVS)
+	dialFrom(t, pod, "244.0.0.7:80")
+	if err := byNFT.works(); err != nil {
+		t.Errorf("served by IPVS again, a connection made by nftables: %v", err)
+	}
+	if got := tables(worker); strings.Contains(got, "tombolo-services") {
+		t.Errorf("left of nftables: tables %q", got)
+	}
+	f.quiet()
+}
+
+// TestRestartKeepsDrainingFlows: an endpoint that drains keeps its flows over a restart of the agent, also one that is
+// merely not ready, which nothing but the kernel remembers.
+func TestRestartKeepsDrainingFlows(t *testing.T) {
+	worker, pod, gateway, away := newWorker(t)
+	echoOn(t, away, 8081)
+	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
+		nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), imported("web", "244.0.0.7", web80), slice("web", "east", 8081, "10.1.0.5"))
+	f.on("gateway", gateway).pass(none)
+	f.pass(none)
+	conn := dialFrom(t, pod, "244.0.0.7:80")
+	gone := slice("web", "east", 8081, "10.1.0.5", "10.1.0.6")
+	gone.Endpoints[0].Conditions = discoveryv1.EndpointConditions{Ready: ptr.To(false), Serving: ptr.To(false)}
+	f.apply(gone)
+	f.pass(none)
+	for _, when := range []string{"before", "after"} {
+		if err := conn.works(); err != nil {
+			t.Errorf("%s the restart: %v", when, err)
+		}
+		if got := weights(worker); got != "10.1.0.5*0 10.1.0.6*1" {
+			t.Errorf("%s the restart: %s", when, got)
+		}
+		f.restart()
+		f.pass(none)
+	}
+	f.quiet()
+}
