@@ -14,9 +14,11 @@ const (
 	cmdNewService = 1
 	cmdSetService = 2
 	cmdDelService = 3
+	cmdGetService = 4
 	cmdNewDest    = 5
 	cmdSetDest    = 6
 	cmdDelDest    = 7
+	cmdGetDest    = 8
 
 	attrService = 1
 	attrDest    = 2
@@ -25,6 +27,7 @@ const (
 	svcProtocol  = 2
 	svcAddress   = 3
 	svcPort      = 4
+	svcMark      = 5
 	svcScheduler = 6
 	svcFlags     = 7
 	svcTimeout   = 8

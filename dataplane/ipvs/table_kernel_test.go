@@ -340,3 +340,41 @@ func TestGlance(t *testing.T) {
 		t.Error("an empty table looks right")
 	}
 }
+
+// TestSyncKeys: so many keys that they are looked up in several requests, some of which are not there, and so many that
+// the table is dumped for them.
+func TestSyncKeys(t *testing.T) {
+	node := testnet.New(t)
+	services := map[Key]Service{}
+	for i := range 400 {
+		address := netip.AddrFrom4([4]byte{244, 0, byte(i / 200), byte(1 + i%200)})
+		services[Key{Address: address, Port: 80, Protocol: TCP}] = service("10.1.0.5:8080", "10.1.0.6:8080")
+	}
+	scope := scopeOf(services)
+	sync(t, node, scope)
+	for _, n := range []int{lookupBatch + 4, 100} {
+		keys := scope.Wanted.Keys()[:n]
+		node.Run("ipvsadm", "-D", "-t", "244.0.0.2:80")
+		services[keys[0]] = service("10.1.0.6:8080", "10.1.0.7:8080")
+		services[keys[n-1]] = Service{Scheduler: "rr"}
+		node.Do(func() {
+			var table Table
+			defer table.Close()
+			change, err := table.SyncKeys(t.Context(), scope, keys)
+			if len(change.Operations) == 0 || err != nil {
+				t.Errorf("SyncKeys of %d: %v, %v", n, change, err)
+			}
+			if again, err := table.SyncKeys(t.Context(), scope, keys); !again.Empty() || err != nil {
+				t.Errorf("second SyncKeys of %d: %v, %v", n, again, err)
+			}
+		})
+		got := list(node)
+		for _, want := range []string{"TCP 244.0.0.1:80 wrr (flag-3) -> 10.1.0.6:8080 Masq 1 -> 10.1.0.7:8080 Masq 1",
+			"TCP 244.0.0.2:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 -> 10.1.0.6:8080 Masq 1",
+			"TCP " + netip.AddrPortFrom(keys[n-1].Address, 80).String() + " rr (flag-3)"} {
+			if len(got) != 400 || !slices.Contains(got, want) {
+				t.Errorf("%d services, and not %q", len(got), want)
+			}
+		}
+	}
+}

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
-	"time"
 
-	mobyipvs "github.com/moby/ipvs"
-	"github.com/sirupsen/logrus"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -20,23 +18,22 @@ var ErrNoModule = errors.New("the kernel module ip_vs is missing: load it on the
 // ErrNoScheduler says that this kernel has IPVS, but not the scheduler that was asked for.
 var ErrNoScheduler = errors.New("the kernel module of the scheduler is missing")
 
-// fewKeys is how many services are read one by one; for more of them one dump of all is quicker.
-const fewKeys = 16
+// A table is dumped for what is more than one part in dumpShare of it; fewer services are looked up, which costs as much as
+// so many of them in a dump. fewKeys are looked up always.
+const fewKeys, dumpShare = 16, 16
 
 // Table is the IPVS table of the network namespace of whoever calls. The zero Table is ready to use; it is not safe
 // for concurrent use.
 type Table struct {
-	reader *mobyipvs.Handle
-	writer *socket
-	audit  int // where the next round of Repair begins
+	socket *socket // nil until it is opened
+	audit  int     // where the next round of Repair begins
 }
 
-// Close gives back the sockets. The Table opens new ones when it is used again.
+// Close gives back the socket. The Table opens a new one when it is used again.
 func (t *Table) Close() {
-	if t.reader != nil {
-		t.reader.Close()
-		t.writer.close()
-		t.reader, t.writer = nil, nil
+	if t.socket != nil {
+		t.socket.close()
+		t.socket = nil
 	}
 }
 
@@ -59,27 +56,15 @@ func family() (uint16, error) {
 
 // open resolves the family anew on every failure, so that a module that is loaded later is found.
 func (t *Table) open() error {
-	if t.reader != nil {
+	if t.socket != nil {
 		return nil
 	}
 	id, err := family()
 	if err != nil {
 		return err
 	}
-	writer, err := dial(id)
-	if err != nil {
-		return err
-	}
-	// Only now: moby/ipvs looks the family up once in the life of the process. Before that it runs modprobe, and warns
-	// that there is none: the module is there by now.
-	logrus.SetLevel(logrus.ErrorLevel)
-	reader, err := mobyipvs.New("")
-	if err != nil {
-		writer.close()
-		return fmt.Errorf("opening the IPVS table: %w", err)
-	}
-	t.reader, t.writer = reader, writer
-	return nil
+	t.socket, err = dial(id)
+	return err
 }
 
 // Scope says which virtual services of the kernel are ours.
@@ -100,17 +85,13 @@ func (t *Table) ReadServices(ctx context.Context, scope Scope) (ours Config, for
 	if err := errors.Join(ctx.Err(), t.open()); err != nil {
 		return Config{}, nil, err
 	}
-	dump, err := t.reader.GetServices()
+	dump, err := t.socket.services()
 	if err != nil {
 		t.Close()
 		return Config{}, nil, fmt.Errorf("listing virtual services: %w", err)
 	}
 	ours.Services = make(map[Key]Service, len(dump))
-	for _, s := range dump {
-		key, service, ok := fromKernel(s)
-		if !ok {
-			continue
-		}
+	for key, service := range dump {
 		_, wanted := scope.Wanted.Services[key]
 		inside := scope.contains(key.Address)
 		switch {
@@ -137,7 +118,7 @@ func (t *Table) Read(ctx context.Context, scope Scope) (ours Config, foreign []K
 
 // readKeys returns those of the keys that the kernel has, with their destinations.
 func (t *Table) readKeys(ctx context.Context, scope Scope, keys []Key) (Config, error) {
-	if len(keys) > fewKeys {
+	if len(keys) > max(fewKeys, len(scope.Wanted.Services)/dumpShare) {
 		ours, _, err := t.ReadServices(ctx, scope)
 		if err != nil {
 			return Config{}, err
@@ -145,43 +126,43 @@ func (t *Table) readKeys(ctx context.Context, scope Scope, keys []Key) (Config, 
 		part := ours.Only(keys)
 		return part, t.readDestinations(ctx, part, part.Keys())
 	}
-	if err := errors.Join(ctx.Err(), t.open()); err != nil {
+	part, err := t.lookup(ctx, keys)
+	if err != nil {
 		return Config{}, err
 	}
+	return part, t.readDestinations(ctx, part, part.Keys())
+}
+
+// lookup returns those of the keys that the kernel has, without their destinations.
+func (t *Table) lookup(ctx context.Context, keys []Key) (Config, error) {
 	part := Config{Services: make(map[Key]Service, len(keys))}
-	for _, key := range keys {
-		service, err := t.reader.GetService(toKernel(key))
-		if errors.Is(err, unix.ESRCH) {
-			continue
+	for some := range slices.Chunk(keys, lookupBatch) {
+		if err := errors.Join(ctx.Err(), t.open()); err != nil {
+			return Config{}, err
 		}
+		found, err := t.socket.lookup(some)
 		if err != nil {
 			t.Close()
-			return Config{}, fmt.Errorf("reading virtual service %s: %w", key, err)
+			return Config{}, fmt.Errorf("reading virtual services, %s first: %w", some[0], err)
 		}
-		_, attributes, _ := fromKernel(service)
-		part.Services[key] = attributes
+		maps.Copy(part.Services, found)
 	}
-	return part, t.readDestinations(ctx, part, part.Keys())
+	return part, nil
 }
 
 // readDestinations fills in the destinations of those services.
 func (t *Table) readDestinations(ctx context.Context, config Config, keys []Key) error {
 	for _, key := range keys {
-		if err := ctx.Err(); err != nil {
+		if err := errors.Join(ctx.Err(), t.open()); err != nil {
 			return err
 		}
-		dump, err := t.reader.GetDestinations(toKernel(key))
+		destinations, err := t.socket.destinations(key)
 		if err != nil {
 			t.Close()
 			return fmt.Errorf("listing destinations of virtual service %s: %w", key, err)
 		}
 		service := config.Services[key]
-		service.Destinations = make([]Destination, 0, len(dump))
-		for _, d := range dump {
-			address, _ := netip.AddrFromSlice(d.Address)
-			service.Destinations = append(service.Destinations,
-				Destination{Address: address.Unmap(), Port: d.Port, Weight: uint32(d.Weight)})
-		}
+		service.Destinations = destinations
 		slices.SortFunc(service.Destinations, Destination.Compare)
 		config.Services[key] = service
 	}
@@ -198,7 +179,7 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 		if err := errors.Join(ctx.Err(), t.open()); err != nil {
 			return applied, errors.Join(append(errs, err)...)
 		}
-		answers, err := t.writer.execute(ops)
+		answers, err := t.socket.execute(ops)
 		if err != nil {
 			t.Close()
 			return applied, errors.Join(append(errs, fmt.Errorf("writing to the IPVS table: %w", err))...)
@@ -221,7 +202,7 @@ func (t *Table) settle(op Operation, errno unix.Errno) error {
 		return nil
 	case errno == unix.EEXIST && (op.Verb == AddService || op.Verb == AddDestination):
 		op.Verb++ // to Set, of the same thing
-		answers, err := t.writer.execute([]Operation{op})
+		answers, err := t.socket.execute([]Operation{op})
 		if err != nil {
 			return err
 		}
@@ -289,23 +270,12 @@ func (t *Table) Repair(ctx context.Context, scope Scope, n int) (Result, error) 
 	return Result{Change: change, Foreign: foreign}, err
 }
 
-// Glance tells whether those virtual services are as wanted, but for their destinations. It costs a request for each:
-// who wipes the table takes all, so that a few of them tell.
+// Glance tells whether those virtual services are as wanted, but for their destinations. It costs one system call for a
+// few: who wipes the table takes all, so that they tell.
 func (t *Table) Glance(ctx context.Context, want Config, keys []Key) (bool, error) {
-	if err := errors.Join(ctx.Err(), t.open()); err != nil {
+	have, err := t.lookup(ctx, keys)
+	if err != nil {
 		return false, err
-	}
-	have := Config{Services: make(map[Key]Service, len(keys))}
-	for _, key := range keys {
-		service, err := t.reader.GetService(toKernel(key))
-		if errors.Is(err, unix.ESRCH) {
-			return false, nil
-		}
-		if err != nil {
-			t.Close()
-			return false, fmt.Errorf("reading virtual service %s: %w", key, err)
-		}
-		_, have.Services[key], _ = fromKernel(service)
 	}
 	return len(wrongServices(have, want.Only(keys))) == 0, nil
 }
@@ -341,25 +311,4 @@ func wrongServices(have, want Config) []Key {
 		}
 	}
 	return wrong
-}
-
-func toKernel(key Key) *mobyipvs.Service {
-	return &mobyipvs.Service{
-		AddressFamily: addressFamily(key.Address), Protocol: uint16(key.Protocol),
-		Address: key.Address.AsSlice(), Port: key.Port,
-	}
-}
-
-// fromKernel leaves out services by firewall mark: they have no address.
-func fromKernel(s *mobyipvs.Service) (Key, Service, bool) {
-	address, ok := netip.AddrFromSlice(s.Address)
-	if !ok || s.FWMark != 0 {
-		return Key{}, Service{}, false
-	}
-	wanted := flagsOf(s.SchedName)
-	service := Service{Scheduler: s.SchedName, Unmarked: s.Flags&wanted != wanted}
-	if s.Flags&flagPersistent != 0 {
-		service.Affinity = time.Duration(s.Timeout) * time.Second
-	}
-	return Key{Address: address, Port: s.Port, Protocol: Protocol(s.Protocol)}, service, true
 }
