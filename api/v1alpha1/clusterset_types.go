@@ -70,8 +70,8 @@ type ClusterSetSpec struct {
 	// +optional
 	VIPCIDRs []CIDR `json:"vipCIDRs,omitempty"`
 
-	// transitCIDR is the IPv4 block that tunnel addresses come from, the same in every member: a /20 of it belongs
-	// to each Member, by its index.
+	// transitCIDR is the IPv4 block that the addresses of gateways' tunnels and of nodes come from, the same in every
+	// member: a /20 of it belongs to each Member, by its index. A node's is the source of its host-network clients.
 	//
 	// +kubebuilder:default="245.0.0.0/8"
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).ip().family() == 4 && cidr(self).prefixLength() <= 8",message="must be an IPv4 CIDR of /8 or larger, so that every Member index (1-4095) has a /20"
