@@ -181,7 +181,13 @@ func compareEndpoints(all []*discoveryv1.EndpointSlice, a, b *endpoint) int {
 	if c := a.address.Compare(b.address); c != 0 {
 		return c
 	}
-	if c := cmp.Or(cmp.Compare(a.state, b.state), cmp.Compare(uint16(a.level), uint16(b.level))); c != 0 { // noLevel comes last
+	switch {
+	case a.level == noLevel && b.level != noLevel:
+		return 1
+	case a.level != noLevel && b.level == noLevel:
+		return -1
+	}
+	if c := cmp.Or(cmp.Compare(a.state, b.state), cmp.Compare(a.level, b.level)); c != 0 {
 		return c
 	}
 	x, y := all[a.source], all[b.source]

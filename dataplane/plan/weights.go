@@ -49,7 +49,7 @@ func weigh(groups []group) {
 	}
 	if best > coarse {
 		// What is off is above all the smallest part, rounded: let it be 1, 2 and so on.
-		for k := 1.0; ; k++ {
+		for k := 1.0; k <= 1/coarse; k++ {
 			scale := min(largest, math.Round(k*most/least))
 			if scale > neat && try(scale) <= coarse || scale == largest {
 				break
