@@ -142,7 +142,8 @@ type TrafficPolicyStatus struct {
 }
 
 // TrafficPolicy says where this cluster's flows to one imported Service go: a direct policy attachment (GEP-713). Of two
-// for one ServiceImport the older one is in effect, then the one whose name comes first.
+// for one ServiceImport the older one is in effect, then the one whose name comes first; one that would leave nobody to
+// answer is not. It says nothing of the flows of other clusters.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
