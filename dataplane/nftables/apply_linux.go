@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/knftables"
@@ -18,27 +19,32 @@ import (
 // memory, and checks all verdicts of the table after each one that adds a verdict. A service is never split.
 const chunk = 16384
 
-// Apply does what the Change says: the chains first in one transaction, then the elements in as few as there is room
-// for, so that each service changes at once, then what is no longer used. It returns what was applied.
+// Apply does what the Change says: first what nft has to write, in one transaction, then the other chains and the
+// elements, in one or, where there are many, in as few as there is room for, so that each service changes at once, then
+// what is no longer used. It returns what was applied.
 func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	if change.Empty() {
 		return change, nil
 	}
 	applied := Change{Counters: change.Counters}
-	if err := t.applyChains(ctx, change); err != nil {
+	if err := t.runNFT(ctx, change); err != nil {
 		return applied, err
 	}
-	applied.Delete, applied.Replace, applied.Create, applied.Chains = change.Delete, change.Replace, change.Create, change.Chains
+	applied.Delete, applied.Replace, applied.Create = change.Delete, change.Replace, change.Create
+	chains := slices.DeleteFunc(slices.Clone(change.Chains), func(name string) bool { return !byNetlink(name) })
+	services := change.Services
 	if change.Replace {
-		applied.Services = change.Services
-	} else {
-		for services := range groups(change.Services) {
-			if err := errors.Join(ctx.Err(), t.commit(services)); err != nil {
-				return applied, err
-			}
-			applied.Services = append(applied.Services, services...)
-		}
+		chains = slices.DeleteFunc(chains, inNFT)
+		services, applied.Services = nil, services
 	}
+	for part := range groups(services) {
+		if err := errors.Join(ctx.Err(), t.commit(chains, part)); err != nil {
+			return applied, err
+		}
+		chains = nil
+		applied.Services = append(applied.Services, part...)
+	}
+	applied.Chains = change.Chains
 	if err := t.forget(ctx, change.Forget); err != nil {
 		return applied, err
 	}
@@ -50,9 +56,13 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	return applied, nil
 }
 
-// applyChains makes or takes away the table, and writes chains.
-func (t *Table) applyChains(ctx context.Context, change Change) error {
-	if !change.Delete && !change.Replace && !change.Create && len(change.Chains) == 0 {
+// runNFT makes or takes away the table, and writes the chains that need nft.
+func (t *Table) runNFT(ctx context.Context, change Change) error {
+	chains := slices.Clone(change.Chains)
+	if !change.Replace {
+		chains = slices.DeleteFunc(chains, byNetlink)
+	}
+	if !change.Delete && !change.Replace && !change.Create && len(chains) == 0 {
 		return nil
 	}
 	if err := t.open(); err != nil {
@@ -70,7 +80,7 @@ func (t *Table) applyChains(ctx context.Context, change Change) error {
 			tx.Add(m.object())
 		}
 	}
-	writeChains(tx, change.Chains)
+	writeChains(tx, chains)
 	if change.Replace {
 		writeElements(tx, change.Services)
 	}
@@ -78,7 +88,7 @@ func (t *Table) applyChains(ctx context.Context, change Change) error {
 	if err := t.nft.Run(ctx, tx); err != nil {
 		return fmt.Errorf("changing table %s: %w", TableName, explain(err))
 	}
-	return t.writeRules(change.Chains)
+	return nil
 }
 
 func (m mapping) object() *knftables.Map {
@@ -118,7 +128,7 @@ func writeChains(tx *knftables.Transaction, names []string) {
 	for _, name := range names {
 		c, _ := chainFor(name)
 		for _, rule := range c.rules {
-			if byNetlink(name) {
+			if !inNFT(name) {
 				break
 			}
 			tx.Add(&knftables.Rule{Chain: c.name, Rule: rule, Comment: knftables.PtrTo(comment(rule))})
@@ -152,7 +162,10 @@ func (e element) object(key Key) *knftables.Element {
 	return object
 }
 
-// groups are the services by transaction.
+// inNFT tells whether nft can write the chain's rules together with the maps that they use.
+func inNFT(name string) bool { return !strings.HasPrefix(name, rememberChain+"6-") }
+
+// groups are the services by transaction; at least one, which may be empty.
 func groups(services []ServiceChange) func(yield func([]ServiceChange) bool) {
 	return func(yield func([]ServiceChange) bool) {
 		begin, size := 0, 0
@@ -166,14 +179,12 @@ func groups(services []ServiceChange) func(yield func([]ServiceChange) bool) {
 			}
 			size += n
 		}
-		if begin < len(services) {
-			yield(services[begin:])
-		}
+		yield(services[begin:])
 	}
 }
 
-// commit writes those services in one transaction.
-func (t *Table) commit(services []ServiceChange) error {
+// commit writes those chains and services in one transaction.
+func (t *Table) commit(chains []string, services []ServiceChange) error {
 	type message struct {
 		add bool
 		set string
@@ -186,6 +197,9 @@ func (t *Table) commit(services []ServiceChange) error {
 		}
 	}
 	batch := nft.NewBatch(TableName)
+	for _, name := range chains {
+		appendChain(batch, name)
+	}
 	for _, add := range []bool{false, true} { // a changed element goes, and comes again
 		for _, m := range mappings(false) {
 			for _, e := range byMessage[message{add, m.name}] {
@@ -197,9 +211,12 @@ func (t *Table) commit(services []ServiceChange) error {
 			}
 		}
 	}
+	if batch.Size() == 0 {
+		return nil
+	}
 	t.transactions++
 	if err := batch.Commit(); err != nil {
-		return fmt.Errorf("writing %d services of table %s, the first %s: %w", len(services), TableName, services[0].Key, explain(err))
+		return fmt.Errorf("writing %d chains and %d services of table %s: %w", len(chains), len(services), TableName, explain(err))
 	}
 	return nil
 }

@@ -117,28 +117,41 @@ func chainFor(name string) (chain, bool) {
 	case refuseChain:
 		return chain{name: name, rules: []string{"meta l4proto tcp reject with tcp reset", "reject with icmpx type port-unreachable"}}, true
 	}
-	kind, number, _ := strings.Cut(name, "-")
+	if f, scheduler, n, ok := parseDraw(name); ok {
+		return chain{name: name, rules: drawRules(f, schedulers[scheduler].slot, n)}, true
+	}
 	for _, f := range families {
-		bare, ok := strings.CutSuffix(kind, f.suffix)
-		if !ok {
-			continue
-		}
-		n, err := strconv.Atoi(number)
-		switch {
-		case bare == stickyChain && number == "":
+		if name == stickyChain+f.suffix {
 			return chain{name: name, rules: stickyRules(f)}, true
-		case err != nil || n <= 0 || strconv.Itoa(n) != number:
-			continue
-		case bare == rememberChain:
-			return chain{name: name, rules: updateRules(f, n)}, true
 		}
-		for _, s := range schedulers {
-			if bare == s.prefix && n <= MaxSlots {
-				return chain{name: name, rules: drawRules(f, s.slot, n)}, true
-			}
+		if bare, n := parseName(name); bare == rememberChain+f.suffix && n > 0 {
+			return chain{name: name, rules: updateRules(f, n)}, true
 		}
 	}
 	return chain{}, false
+}
+
+// parseName takes apart a name that ends with a number; zero if it does not.
+func parseName(name string) (bare string, n int) {
+	bare, number, _ := strings.Cut(name, "-")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || strconv.Itoa(n) != number {
+		return name, 0
+	}
+	return bare, n
+}
+
+// parseDraw takes apart the name of a chain that draws one of n slots.
+func parseDraw(name string) (f family, s Scheduler, n int, ok bool) {
+	bare, n := parseName(name)
+	for _, f := range families {
+		for s, scheduler := range schedulers {
+			if bare == scheduler.prefix+f.suffix && n > 0 && n <= MaxSlots {
+				return f, Scheduler(s), n, true
+			}
+		}
+	}
+	return family{}, 0, 0, false
 }
 
 // dispatchRules lead new flows to their service's chain.
@@ -189,7 +202,7 @@ func updateRules(f family, seconds int) (rules []string) {
 }
 
 // hashSeed is constant, so that clients keep their slots when the rules are written anew.
-const hashSeed = "0x746f6d62"
+const hashSeed = 0x746f6d62
 
 type family struct {
 	name, suffix string

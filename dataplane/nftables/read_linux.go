@@ -148,19 +148,82 @@ func commentOf(b []byte) string {
 	return ""
 }
 
+// dumps is how often a map is listed until no element comes twice. The kernel lists a map in parts, and begins each by
+// counting from the front: if it moves the elements to a larger table meanwhile, which it does some time after many were
+// added, as many as come twice are left out.
+const dumps = 10
+
 func (s *State) readElements(m mapping) error {
-	messages, err := nft.Elements(TableName, m.name)
-	if err != nil {
-		return explain(err)
+	for range dumps {
+		messages, err := nft.Elements(TableName, m.name)
+		if err != nil {
+			return explain(err)
+		}
+		s.forget(m.name)
+		if s.takeAll(m.name, messages) {
+			return nil
+		}
 	}
+	return fmt.Errorf("listing elements of map %s: some come twice, as the kernel is moving them", m.name)
+}
+
+// takeAll adds the elements of the messages; false if one comes twice.
+func (s *State) takeAll(set string, messages [][]byte) (once bool) {
 	for _, message := range messages {
 		for _, attrs := range nft.Attributes(nft.Attribute(message, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-			if !s.take(m.name, parseElement(m.name, attrs)) {
-				s.Maps[m.name] += ", with elements of somebody else"
+			ours, twice := s.take(set, parseElement(set, attrs))
+			if twice {
+				return false
+			}
+			if !ours {
+				s.Maps[set] += ", with elements of somebody else"
 			}
 		}
 	}
-	return nil
+	return true
+}
+
+// forget takes the map's elements out of the State.
+func (s *State) forget(set string) {
+	kind, f := kindOf(set)
+	if kind == "affinity" {
+		for client := range s.Affinity {
+			if client.Address.Is4() == f.is4 {
+				delete(s.Affinity, client)
+			}
+		}
+	}
+	for key, layout := range s.Services {
+		if key.Address.Is4() == f.is4 {
+			*layout.field(kind) = ""
+			if kind == "slots" {
+				layout.Slots = nil
+			}
+			s.Services[key] = layout
+		}
+	}
+}
+
+// kindOf a map is its name without the family.
+func kindOf(set string) (kind string, f family) {
+	f = families[0]
+	if set[len(set)-1] == '6' {
+		f = families[1]
+	}
+	return set[:len(set)-1], f
+}
+
+// field is where the layout has the verdict of that kind of map.
+func (l *Layout) field(kind string) *string {
+	switch kind {
+	case "services":
+		return &l.Chain
+	case "sticky":
+		return &l.Sticky
+	case "remember":
+		return &l.Remember
+	}
+	return new(string)
 }
 
 // parseElement takes an element's attributes apart. Its slices are parts of b.
@@ -178,51 +241,49 @@ func parseElement(set string, b []byte) element {
 	return e
 }
 
-// take adds the element to the State; false if it is none that this package writes.
-func (s *State) take(set string, e element) bool {
-	kind, f := set[:len(set)-1], families[0]
-	if set[len(set)-1] == '6' {
-		f = families[1]
-	}
+// take adds the element to the State. It is not ours if it is none that this package writes.
+func (s *State) take(set string, e element) (ours, twice bool) {
+	kind, f := kindOf(set)
 	if kind == "affinity" {
 		return s.takeAffinity(f, e)
 	}
 	key, rest, ok := parseKey(e.key, f)
 	if !ok {
-		return false
+		return false, false
 	}
 	layout := s.Services[key]
-	switch kind {
-	case "services":
-		layout.Chain = e.chain
-	case "sticky":
-		layout.Sticky = e.chain
-	case "remember":
-		layout.Remember = e.chain
-	case "slots":
+	if kind == "slots" {
 		endpoint, ok := parseEndpoint(e.value, f)
 		if !ok || len(rest) != 4 || binary.NativeEndian.Uint32(rest) >= MaxSlots {
-			return false
+			return false, false
 		}
-		i := int(binary.NativeEndian.Uint32(rest))
+		i := slotOf(rest)
 		for len(layout.Slots) <= i {
 			layout.Slots = append(layout.Slots, netip.AddrPort{})
 		}
+		twice = layout.Slots[i].IsValid()
 		layout.Slots[i] = endpoint
+	} else {
+		verdict := layout.field(kind)
+		twice = *verdict != ""
+		*verdict = e.chain
 	}
 	s.Services[key] = layout
-	return true
+	return true, twice
 }
 
-func (s *State) takeAffinity(f family, e element) bool {
+func (s *State) takeAffinity(f family, e element) (ours, twice bool) {
 	address, rest, ok := parseAddress(e.key, f)
 	if !ok {
-		return false
+		return false, false
 	}
 	key, _, ok := parseKey(rest, f)
 	endpoint, valid := parseEndpoint(e.value, f)
-	if ok && valid {
-		s.Affinity[Client{address, key}] = endpoint
+	if !ok || !valid {
+		return false, false
 	}
-	return ok && valid
+	client := Client{address, key}
+	_, twice = s.Affinity[client]
+	s.Affinity[client] = endpoint
+	return true, twice
 }

@@ -2,7 +2,6 @@ package nftables
 
 import (
 	"encoding/binary"
-	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -10,34 +9,32 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
 )
 
-// byNetlink tells whether the rules of that chain are written by netlink: nft 1.0.6 ends with "Assertion `dreg <
-// ctx->reg_low' failed" on an update of a map whose key has an IPv6 address and more. It lists such a rule as it should.
-func byNetlink(chain string) bool { return strings.HasPrefix(chain, rememberChain+"6-") }
+// byNetlink tells whether the chain is written by netlink. Chains that draw a slot are, so that a service that needs
+// another one changes without a run of nft. Besides, nft 1.0.6 does not take a rule with a map of slots that is in the
+// kernel already ("conflicting protocols specified: ip vs. th"), and ends on an update of a map whose key has an IPv6
+// address and more ("Assertion `dreg < ctx->reg_low' failed"). It lists all of these rules as it should.
+func byNetlink(name string) bool {
+	_, _, _, draws := parseDraw(name)
+	return draws || strings.HasPrefix(name, rememberChain+"6-")
+}
 
-// writeRules replaces the rules of those of the chains that are written by netlink. The chains are there.
-func (t *Table) writeRules(chains []string) error {
-	batch := nft.NewBatch(TableName)
-	for _, name := range chains {
-		if !byNetlink(name) {
-			continue
-		}
-		var seconds uint64
-		if _, err := fmt.Sscanf(name, rememberChain+"6-%d", &seconds); err != nil {
-			return fmt.Errorf("reading the name of chain %s: %w", name, err)
-		}
-		batch.Flush(name)
-		for i, rule := range updateRules(families[1], int(seconds)) {
-			batch.Rule(name, comment(rule), func(b []byte) []byte { return appendUpdate(b, protocols[i].number, seconds) })
-		}
+// appendChain adds to the transaction that the chain be made, if it is not there, and its rules be just what they should.
+func appendChain(batch *nft.Batch, name string) {
+	batch.Chain(name)
+	batch.Flush(name)
+	c, _ := chainFor(name)
+	for i, rule := range c.rules {
+		batch.Rule(name, comment(rule), func(b []byte) []byte {
+			if f, scheduler, n, ok := parseDraw(name); ok {
+				if i > 0 {
+					scheduler, n = Random, 1
+				}
+				return appendDraw(b, f, scheduler, n)
+			}
+			_, seconds := parseName(name)
+			return appendUpdate(b, protocols[i].number, uint64(seconds))
+		})
 	}
-	if batch.Size() == 0 {
-		return nil
-	}
-	t.transactions++
-	if err := batch.Commit(); err != nil {
-		return fmt.Errorf("writing rules of table %s: %w", TableName, explain(err))
-	}
-	return nil
 }
 
 // Registers of nf_tables, of four bytes each; register holds the first.
@@ -62,6 +59,52 @@ func appendUpdate(b []byte, protocol byte, seconds uint64) []byte {
 		b = appendNumber(b, unix.NFTA_DYNSET_SREG_KEY, key)
 		b = appendNumber(b, unix.NFTA_DYNSET_SREG_DATA, data)
 		return nft.AppendAttribute(b, unix.NFTA_DYNSET_TIMEOUT, binary.BigEndian.AppendUint64(nil, seconds*1000)...)
+	})
+}
+
+// appendDraw appends the expressions of a rule of drawRules, just as nft would.
+func appendDraw(b []byte, f family, scheduler Scheduler, n int) []byte {
+	source, destination, protocol := uint32(12), uint32(16), uint32(unix.NFPROTO_IPV4)
+	if !f.is4 {
+		source, destination, protocol = 8, 24, unix.NFPROTO_IPV6
+	}
+	size := f.addressType.size
+	after := register + size/4 // where the address ends
+	b = appendMeta(b, unix.NFT_META_NFPROTO, register)
+	b = appendEqual(b, register, byte(protocol))
+	b = appendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, destination, size, register)
+	b = appendMeta(b, unix.NFT_META_L4PROTO, after)
+	b = appendPayload(b, unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, after+1)
+	b = appendSlotNumber(b, scheduler, n, after+2, func(b []byte, register uint32) []byte {
+		return appendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, source, size, register)
+	}, size)
+	b = appendExpression(b, "lookup", func(b []byte) []byte {
+		b = nft.AppendText(b, unix.NFTA_LOOKUP_SET, "slots"+f.suffix)
+		return appendNumber(appendNumber(b, unix.NFTA_LOOKUP_SREG, register), unix.NFTA_LOOKUP_DREG, register)
+	})
+	return appendExpression(b, "nat", func(b []byte) []byte {
+		b = appendNumber(appendNumber(b, unix.NFTA_NAT_TYPE, unix.NFT_NAT_DNAT), unix.NFTA_NAT_FAMILY, protocol)
+		return appendNumber(appendNumber(b, unix.NFTA_NAT_REG_ADDR_MIN, register), unix.NFTA_NAT_REG_PROTO_MIN, after)
+	})
+}
+
+// appendSlotNumber appends what gives the slot; load appends what loads the client's address, of so many bytes.
+func appendSlotNumber(b []byte, s Scheduler, n int, to uint32, load func([]byte, uint32) []byte, size uint32) []byte {
+	if s == ConsistentHash {
+		b = load(b, to+1)
+		return appendExpression(b, "hash", func(b []byte) []byte {
+			b = appendNumber(appendNumber(b, unix.NFTA_HASH_SREG, to+1), unix.NFTA_HASH_DREG, to)
+			b = appendNumber(appendNumber(b, unix.NFTA_HASH_LEN, size), unix.NFTA_HASH_MODULUS, uint32(n))
+			return appendNumber(appendNumber(b, unix.NFTA_HASH_SEED, hashSeed), unix.NFTA_HASH_TYPE, unix.NFT_HASH_JENKINS)
+		})
+	}
+	kind := uint32(unix.NFT_NG_RANDOM)
+	if s == RoundRobin {
+		kind = unix.NFT_NG_INCREMENTAL
+	}
+	return appendExpression(b, "numgen", func(b []byte) []byte {
+		b = appendNumber(appendNumber(b, unix.NFTA_NG_DREG, to), unix.NFTA_NG_MODULUS, uint32(n))
+		return appendNumber(b, unix.NFTA_NG_TYPE, kind)
 	})
 }
 

@@ -30,7 +30,7 @@ var schedulers = [...]struct {
 		func(n int) int { return max(n, 16) }},
 	ConsistentHash: {"ConsistentHash", "hash",
 		func(f family, n int) string {
-			return fmt.Sprintf("jhash %s saddr mod %d seed %s", f.name, n, hashSeed)
+			return fmt.Sprintf("jhash %s saddr mod %d seed %#x", f.name, n, hashSeed)
 		},
 		func(n int) int {
 			size := 16

@@ -247,14 +247,25 @@ func (t *Table) same() (bool, error) {
 	if len(chains) != len(t.chains) {
 		return false, nil
 	}
-	var sum uint64
+	// What was just added may be listed wrong, but seldom twice; see dumps.
+	for range 3 {
+		sum, err := t.sumNow()
+		if err != nil || sum == t.sum {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// sumNow is the sum of the elements that the kernel has, affinities aside.
+func (t *Table) sumNow() (sum uint64, err error) {
 	for _, m := range mappings(t.counters) {
 		if m.dynamic {
 			continue
 		}
 		messages, err := nft.Elements(TableName, m.name)
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		for _, message := range messages {
 			for _, attrs := range nft.Attributes(nft.Attribute(message, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
@@ -262,7 +273,7 @@ func (t *Table) same() (bool, error) {
 			}
 		}
 	}
-	return sum == t.sum, nil
+	return sum, nil
 }
 
 // sumOf the elements that the change adds. A sum does not depend on the order, which is the kernel's.

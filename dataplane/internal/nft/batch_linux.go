@@ -36,16 +36,24 @@ func NewBatch(table string) *Batch {
 // Size is how many elements and rules are written.
 func (b *Batch) Size() int { return b.size }
 
+// Chain makes a chain without a hook, if it is not there.
+func (b *Batch) Chain(name string) {
+	b.object(unix.NFT_MSG_NEWCHAIN, "adding chain "+name, unix.NLM_F_CREATE, unix.NFTA_CHAIN_TABLE, func(b []byte) []byte {
+		return AppendText(b, unix.NFTA_CHAIN_NAME, name)
+	})
+}
+
 // Flush deletes all rules of a chain.
 func (b *Batch) Flush(chain string) {
-	b.rule(unix.NFT_MSG_DELRULE, "flushing chain "+chain, 0, func(b []byte) []byte {
+	b.object(unix.NFT_MSG_DELRULE, "flushing chain "+chain, 0, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
 		return AppendText(b, unix.NFTA_RULE_CHAIN, chain)
 	})
 }
 
 // Rule appends a rule to a chain, with a comment as nft keeps it; fill appends the list of its expressions.
 func (b *Batch) Rule(chain, comment string, fill func([]byte) []byte) {
-	b.rule(unix.NFT_MSG_NEWRULE, "adding a rule to chain "+chain, unix.NLM_F_CREATE|unix.NLM_F_APPEND, func(b []byte) []byte {
+	const flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
+	b.object(unix.NFT_MSG_NEWRULE, "adding a rule to chain "+chain, flags, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
 		b = AppendText(b, unix.NFTA_RULE_CHAIN, chain)
 		b = AppendNest(b, unix.NFTA_RULE_EXPRESSIONS, fill)
 		userdata := append([]byte{0, byte(len(comment) + 1)}, comment...)
@@ -53,12 +61,12 @@ func (b *Batch) Rule(chain, comment string, fill func([]byte) []byte) {
 	})
 }
 
-func (b *Batch) rule(what int, label string, flags int, fill func([]byte) []byte) {
+func (b *Batch) object(what int, label string, flags int, table uint16, fill func([]byte) []byte) {
 	b.closeMessage()
 	b.labels = append(b.labels, label)
 	b.start = len(b.buf)
 	b.buf = appendHeader(b.buf, unix.NFNL_SUBSYS_NFTABLES<<8|what, flags, uint32(len(b.labels)), unix.NFPROTO_INET, 0)
-	b.buf = fill(AppendText(b.buf, unix.NFTA_RULE_TABLE, b.table))
+	b.buf = fill(AppendText(b.buf, table, b.table))
 	finish(b.buf, b.start)
 	b.size++
 }

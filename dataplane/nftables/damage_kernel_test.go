@@ -1,0 +1,269 @@
+//go:build kernel
+
+package nftables
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+)
+
+// TestUpdate: a change writes what differs, others' transactions are told from ours, and every change of ours by others
+// is found and mended.
+func TestUpdate(t *testing.T) {
+	node := testnet.New(t)
+	var table Table
+	want := base()
+	run := func(what string, f func() (Change, error), empty bool) (change Change) {
+		t.Helper()
+		node.Do(func() {
+			var err error
+			if change, err = f(); err != nil || change.Empty() != empty {
+				t.Errorf("%s: %+v, %v; want empty: %t", what, change, err, empty)
+			}
+			have, err := table.Read(t.Context())
+			if what == "a service goes" { // its chain stays until the next Sync: another may soon need it
+				delete(have.Chains, "random4-4")
+			}
+			if diff := cmp.Diff(stateOf(want), have, compareAddresses); err != nil || diff != "" {
+				t.Errorf("%s: Read: %v, (-want +got)\n%s", what, err, diff)
+			}
+		})
+		return change
+	}
+	update := func(keys ...Key) func() (Change, error) {
+		return func() (Change, error) { return table.Update(t.Context(), want, keys) }
+	}
+	repair := func() (Change, error) { return table.Sync(t.Context(), want) }
+	touched := func(expected bool) {
+		t.Helper()
+		node.Do(func() {
+			if got := table.Touched(); got != expected {
+				t.Errorf("Touched is %t, want %t", got, expected)
+			}
+		})
+	}
+	touched(true)
+	run("the first", update(), false)
+	touched(false)
+	run("nothing new", update(key("244.0.0.1:80", "tcp")), true)
+
+	web, more := key("244.0.0.1:80", "tcp"), key("244.0.0.7:80", "tcp")
+	want.Services[more] = service("10.1.0.5:8080", "10.1.0.6:8080", "10.1.0.7:8080", "10.1.0.8:8080")
+	change := run("a service comes", update(more), false)
+	// A chain that draws one of four, a verdict, four slots.
+	if change.Size() != 6 {
+		t.Errorf("a service comes: %d objects, want 6: %+v", change.Size(), change)
+	}
+	touched(false)
+	before := slots(t, node)
+	want.Services[more] = service("10.1.0.5:8080", "10.1.0.6:8080", "10.1.0.7:8080", "10.1.0.9:8080")
+	run("an endpoint changes", update(more, web), false)
+	if moved := different(before, slots(t, node)); moved != 1 {
+		t.Errorf("an endpoint of four changes: %d slots moved, want 1", moved)
+	}
+	touched(false)
+	delete(want.Services, more)
+	change = run("a service goes", update(more), false)
+	touched(false)
+	if change.Size() != 5 {
+		t.Errorf("a service goes: %d objects, want 5: %+v", change.Size(), change)
+	}
+	run("what is left over goes", repair, false)
+
+	node.Run("nft", "add table inet other; add chain inet other c; add rule inet other c accept")
+	touched(false)
+	for _, damage := range []string{
+		"add rule inet tombolo-services refuse accept",
+		"flush chain inet tombolo-services random4-3",
+		"flush chain inet tombolo-services remember4-90",
+		"flush chain inet tombolo-services prerouting",
+		"delete chain inet tombolo-services output",
+		"add chain inet tombolo-services strange",
+		"delete element inet tombolo-services services4 { 244.0.0.1 . tcp . 80 }",
+		"delete element inet tombolo-services sticky4 { 244.0.0.1 . tcp . 80 }",
+		"delete element inet tombolo-services remember4 { 244.0.0.1 . tcp . 80 }",
+		"delete element inet tombolo-services slots4 { 244.0.0.1 . tcp . 80 . 1 }",
+		"add element inet tombolo-services slots4 { 244.0.0.1 . tcp . 80 . 9 : 10.9.9.9 . 80 }",
+		"add element inet tombolo-services slots4 { 244.0.0.1 . tcp . 80 . 99999 : 10.9.9.9 . 80 }",
+		"add element inet tombolo-services slots6 { fd77::9 . icmp . 80 . 9 : fd00::9 . 80 }",
+		"add element inet tombolo-services services4 { 244.0.0.9 . tcp . 80 : jump refuse }",
+		"flush map inet tombolo-services slots6",
+		"delete table inet tombolo-services",
+		"flush ruleset",
+	} {
+		node.Run("nft", damage)
+		touched(true)
+		node.Run("nft", "add table inet other")
+		touched(true)
+		run(damage, repair, false)
+		touched(false)
+		run(damage+", again", repair, true)
+	}
+	// A change where the table is not as it was: it is made, and the damage mended.
+	node.Run("nft", "flush map inet tombolo-services slots4")
+	want.Services[web] = service("10.1.0.9:80")
+	run("a change of a damaged table", update(web), false)
+	touched(false)
+}
+
+// slots of map slots4 by their keys, as nft tells them.
+func slots(t *testing.T, node *testnet.Namespace) map[string]string {
+	t.Helper()
+	var listing struct {
+		NFTables []struct {
+			Map struct{ Elem [][2]any }
+		}
+	}
+	if err := json.Unmarshal([]byte(node.Run("nft", "-j", "list", "map", "inet", TableName, "slots4")), &listing); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, object := range listing.NFTables {
+		for _, e := range object.Map.Elem {
+			all[fmt.Sprint(e[0])] = fmt.Sprint(e[1])
+		}
+	}
+	return all
+}
+
+func different(a, b map[string]string) (n int) {
+	keys := maps.Clone(a)
+	maps.Copy(keys, b)
+	for k := range keys {
+		if a[k] != b[k] {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOlderTable: a table of an older version gives way in one transaction, and so does one with counters to one without.
+func TestOlderTable(t *testing.T) {
+	fresh := testnet.New(t)
+	sync(t, fresh, base())
+	want := strings.Split(fresh.Run("nft", "list", "table", "inet", TableName), "\n")
+	slices.Sort(want)
+	counters := base()
+	counters.Counters = true
+	for name, older := range map[string]func(*testnet.Namespace){
+		"another layout": func(node *testnet.Namespace) {
+			node.Run("nft", `add table inet tombolo-services
+				add map inet tombolo-services services4 { type ipv4_addr . inet_service : verdict; }
+				add chain inet tombolo-services old
+				add chain inet tombolo-services prerouting { type nat hook prerouting priority -110; }
+				add rule inet tombolo-services prerouting ip daddr . th dport vmap @services4
+				add element inet tombolo-services services4 { 244.0.0.1 . 80 : goto old }`)
+		},
+		"only its name": func(node *testnet.Namespace) { node.Run("nft", "add table inet tombolo-services") },
+		"with counters": func(node *testnet.Namespace) { sync(t, node, counters) },
+		"another hook": func(node *testnet.Namespace) {
+			sync(t, node, base())
+			node.Run("nft", `delete chain inet tombolo-services prerouting
+				add chain inet tombolo-services prerouting { type nat hook prerouting priority 7; }`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			node := testnet.New(t)
+			older(node)
+			before := generation(t, node)
+			change := sync(t, node, base())
+			if change.Replace != (name != "another hook") {
+				t.Errorf("%+v", change)
+			}
+			// One transaction of nft's, and one for the rule that nft cannot write.
+			if after := generation(t, node); after-before > 2 {
+				t.Errorf("%d transactions", after-before)
+			}
+			got := strings.Split(node.Run("nft", "list", "table", "inet", TableName), "\n")
+			slices.Sort(got)
+			if diff := cmp.Diff(trimmed(want), trimmed(got)); diff != "" {
+				t.Errorf("(-fresh +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// trimmed are the lines without what depends on the order of elements.
+func trimmed(lines []string) (all []string) {
+	for _, line := range lines {
+		all = append(all, strings.Trim(strings.TrimPrefix(strings.TrimSpace(line), "elements = {"), " ,}"))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestCounts(t *testing.T) {
+	s := newSite(t)
+	four, _ := both()
+	k := key("244.0.0.1:80", "udp")
+	s.serve(map[Key]Service{k: four})
+	config := Config{Services: map[Key]Service{k: four}, Counters: true}
+	s.node.Do(func() {
+		if _, err := s.table.Update(t.Context(), config, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for range 7 {
+		ask(s.client, "udp", "244.0.0.1:80")
+	}
+	s.node.Do(func() {
+		counts, err := s.table.Counts(t.Context())
+		if err != nil || counts[k].Flows != 7 || len(counts) != 1 {
+			t.Errorf("%v, %v; want 7 flows", counts, err)
+		}
+		if s.table.Touched() {
+			t.Error("Touched because of counters")
+		}
+	})
+}
+
+// TestUnavailable: what is missing is named, with the remedy.
+func TestUnavailable(t *testing.T) {
+	node := testnet.New(t)
+	available := func() (err error) {
+		node.Do(func() { err = Available(t.Context()) })
+		return err
+	}
+	t.Setenv("PATH", t.TempDir())
+	if err := available(); err == nil || !strings.Contains(err.Error(), "install the package nftables") {
+		t.Errorf("without nft: %v", err)
+	}
+	node.Do(func() {
+		if _, err := new(Table).Sync(t.Context(), base()); err == nil || !strings.Contains(err.Error(), "install the package nftables") {
+			t.Errorf("Sync without nft: %v", err)
+		}
+	})
+	script := filepath.Join(os.Getenv("PATH"), "nft")
+	write := func(text string) {
+		if err := os.WriteFile(script, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("echo 'nftables v0.9.8 (E.D.S.)'")
+	if err := available(); err == nil || !strings.Contains(err.Error(), "v1.0.1 or later") {
+		t.Errorf("an old nft: %v", err)
+	}
+	// An nft whose kernel has no jhash.
+	write(`PATH=/usr/sbin:/usr/bin:/bin
+case "$1" in --version) exec nft --version;; esac
+in=$(cat)
+case "$in" in *jhash*) echo "Error: Could not process rule: Operation not supported" >&2; exit 1;; esac
+echo "$in" | exec nft "$@"`)
+	if err := available(); err == nil || !strings.Contains(err.Error(), "nft_hash") {
+		t.Errorf("without jhash: %v", err)
+	}
+	write(`case "$1" in --version) echo nftables v1.0.6;; *) echo "Error: Could not process rule: Operation not permitted" >&2; exit 1;; esac`)
+	if err := available(); err == nil || !strings.Contains(err.Error(), "NET_ADMIN") {
+		t.Errorf("without the capability: %v", err)
+	}
+}
