@@ -83,19 +83,42 @@ type way struct {
 	config *rest.Config
 	http   *http.Client
 	dialer *connrotation.Dialer
+	last   *atomic.Int64 // when the hub was last heard, in ns since 1970
+}
+
+// heardSince tells whether anything at all has come from the hub since then, over any connection: also half an answer.
+func (w *way) heardSince(then time.Time) bool { return w.last.Load() > then.UnixNano() }
+
+// heard is a connection that notes when something comes.
+type heard struct {
+	net.Conn
+	last *atomic.Int64
+}
+
+// Read reads, and notes it.
+func (c heard) Read(into []byte) (int, error) {
+	n, err := c.Conn.Read(into)
+	if n > 0 {
+		c.last.Store(time.Now().UnixNano())
+	}
+	return n, err
 }
 
 // newWay prepares a way. redialed is called whenever a connection is made in place of one that was there before: watches
 // that it carried have ended, which nobody else tells.
 func newWay(a access, redialed func()) (*way, error) {
 	var before atomic.Bool
+	last := &atomic.Int64{}
 	plain := &net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}
 	dialer := connrotation.NewDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := plain.DialContext(ctx, network, address)
-		if err == nil && before.Swap(true) {
+		if err != nil {
+			return nil, err
+		}
+		if before.Swap(true) {
 			redialed()
 		}
-		return conn, err
+		return heard{conn, last}, nil
 	})
 	config := &rest.Config{
 		Host:            a.server,
@@ -109,5 +132,5 @@ func newWay(a access, redialed func()) (*way, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the way to hub %s: %w", a.server, err)
 	}
-	return &way{config: config, http: httpClient, dialer: dialer}, nil
+	return &way{config: config, http: httpClient, dialer: dialer, last: last}, nil
 }

@@ -27,6 +27,10 @@ const (
 // tolerated is how many probes in a row may fail before the hub counts as lost: one may meet a busy moment.
 const tolerated = 1
 
+// patience is for how long a hub that is heard, but answers no probe, counts as slow and not as lost. To connect anew
+// would make a busy hub busier: it would have to tell again all that it holds, as it would all other members.
+const patience = time.Minute
+
 // Config is what a Hub needs.
 type Config struct {
 	Local     cache.Cache     // required, of this cluster: ClusterSet, and Secrets of Namespace
@@ -49,10 +53,11 @@ type Hub struct {
 	listeners []*listener     // guarded by mu
 
 	// Of the loop in Start alone.
-	way    *way
-	wayFor access
-	failed int // probes in a row
-	breaks breaks
+	way      *way
+	wayFor   access
+	failed   int       // probes in a row
+	answered time.Time // when the last probe that did not fail was sent
+	breaks   breaks
 }
 
 // New returns a Hub that does nothing yet.
@@ -144,14 +149,24 @@ func (h *Hub) step(ctx context.Context) (Status, error) {
 	if broke {
 		look = want.check
 	}
+	asked := time.Now()
 	if status := look(ctx, current.direct); status.Reason != "" {
+		if status.Reason == v1alpha1.ReasonUnreachable && h.busy(asked) && asked.Sub(h.answered) < patience {
+			h.suspect.CompareAndSwap(false, broke) // to be looked into once it answers
+			return current.membership(ctx)
+		}
 		return h.probeFailed(ctx, current, status)
 	}
-	h.failed = 0
+	h.failed, h.answered = 0, asked
 	if broke && h.breaks.again(time.Now()) {
 		return h.connect(ctx, want)
 	}
 	return current.membership(ctx)
+}
+
+// busy tells whether the hub did not answer in time what it was asked then, and is there all the same: it is heard.
+func (h *Hub) busy(asked time.Time) bool {
+	return time.Since(asked) >= checkTimeout && h.way.heardSince(asked)
 }
 
 // probeFailed gives the hub a second chance, then drops the connections, which may be dead, and makes the next step
@@ -181,8 +196,11 @@ func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("preparing a client of hub %s: %w", want.server, err)
 	}
+	asked := time.Now()
 	if status := want.check(ctx, direct); status.Reason != "" {
-		h.way.dialer.CloseAll()
+		if !h.busy(asked) {
+			h.way.dialer.CloseAll()
+		}
 		return status, nil
 	}
 	opened, err := openSession(ctx, want, h.way, direct, h)
@@ -193,7 +211,7 @@ func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 		opened.close()
 		return Status{}, err
 	}
-	h.failed = 0
+	h.failed, h.answered = 0, asked
 	status, err := opened.membership(ctx)
 	if err != nil {
 		opened.close()

@@ -4,7 +4,9 @@ package hub_test
 
 import (
 	"errors"
+	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -274,6 +276,62 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// A hub that is too busy to answer, but sends what happens, keeps its connections and its sessions: to begin anew would
+// make it busier. One that is silent is lost.
+func TestBusyHub(t *testing.T) {
+	c := clusters[testcluster.HubName]
+	e := testcluster.NewEnv(t, c, c, nil)
+	gate := through(t, e)
+	testcluster.Eventually(t, func() error {
+		if message := e.Conn.Status().Message; !strings.Contains(message, gate.URL()) {
+			return errors.New(message)
+		}
+		return nil
+	})
+	first := reader(t, e)
+	unanswered := make(chan struct{}, 100)
+	gate.Rule("busy", func(r testcluster.Request, _ http.Handler) http.Handler {
+		if r.Resource != "namespaces" {
+			return nil
+		}
+		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done() // who asks has given up
+			unanswered <- struct{}{}
+		})
+	})
+	west := e.Hub.Member(t, "west", 2, "10.2.0.0/16")
+	for probes := 0; probes < 3; {
+		select {
+		case <-unanswered:
+			probes++
+		case <-time.After(300 * time.Millisecond):
+			west.Labels = map[string]string{"now": strconv.FormatInt(time.Now().UnixNano(), 10)}
+			if err := c.Update(t.Context(), west); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if status := e.Conn.Status(); !status.Connected() {
+		t.Errorf("a busy hub counts as lost: %+v", status)
+	}
+	if reader(t, e) != first {
+		t.Error("there is a new session with a busy hub")
+	}
+	e.WaitStatus(t, v1alpha1.ReasonUnreachable) // it is silent now
+	gate.Rule("busy", nil)
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+}
+
+// reader is of the session that there is now.
+func reader(t *testing.T, e *testcluster.Env) client.Reader {
+	t.Helper()
+	view, err := e.Conn.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view.Reader
+}
+
 // A connection that ends again and again leaves nobody behind: the hub answers all the time, so that nothing is reported,
 // but a new session takes the place of watches that pause longer each time.
 func TestConnectionsEnd(t *testing.T) {
@@ -283,25 +341,21 @@ func TestConnectionsEnd(t *testing.T) {
 	c.JoinAt(t, "east", gate.URL(), gate.Access(access))
 	e := testcluster.NewUnconnected(t, c, nil)
 	e.WaitStatus(t, v1alpha1.ReasonConnected)
-	reader := func() client.Reader {
-		view, err := e.Conn.View()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return view.Reader
-	}
-	first := reader()
+	first := reader(t, e)
 	gate.EndConnections()
-	time.Sleep(7 * time.Second) // it is seen at the next probe at the latest
-	gate.EndConnections()
+	last := time.Now()
 	testcluster.Eventually(t, func() error {
-		if reader() == first {
-			return errors.New("the session is still the first one")
+		if reader(t, e) != first {
+			return nil
 		}
-		return nil
+		if time.Since(last) > 7*time.Second { // the last one has been seen: at a probe at the latest
+			gate.EndConnections()
+			last = time.Now()
+		}
+		return errors.New("the session is still the first one")
 	})
 	c.Member(t, "late", 9, "10.9.0.0/16")
 	testcluster.Eventually(t, func() error {
-		return reader().Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "late"}, &v1alpha1.Member{})
+		return reader(t, e).Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "late"}, &v1alpha1.Member{})
 	})
 }

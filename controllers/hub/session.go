@@ -18,8 +18,12 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// syncTimeout is how long the first listing of the hub may take.
-const syncTimeout = 30 * time.Second
+// The first listing of the hub may take as long as it is heard now and then, to a limit: to begin anew would make a busy
+// hub busier.
+const (
+	syncSilence = 30 * time.Second
+	syncTries   = 4 // of syncSilence each
+)
 
 // Indexes of the hub's cache.
 const (
@@ -70,13 +74,26 @@ func openSession(ctx context.Context, a access, w *way, direct client.Client, h 
 		defer close(s.done)
 		_ = c.Start(ctx) // its only error is that it was started twice
 	}()
-	syncCtx, cancelSync := context.WithTimeout(ctx, syncTimeout)
-	defer cancelSync()
-	if !c.WaitForCacheSync(syncCtx) {
+	start := time.Now()
+	if !waitSync(ctx, c.WaitForCacheSync, w.heardSince) {
 		s.close()
-		return nil, fmt.Errorf("listing namespace %s of hub %s: not done after %v", a.namespace, a.server, syncTimeout)
+		return nil, fmt.Errorf("listing namespace %s of hub %s: not done after %v", a.namespace, a.server, time.Since(start).Round(syncSilence))
 	}
 	return s, nil
+}
+
+// waitSync waits until the cache has synced, as long as the hub is heard.
+func waitSync(ctx context.Context, sync func(context.Context) bool, heardSince func(time.Time) bool) bool {
+	for range syncTries {
+		began := time.Now()
+		try, cancel := context.WithTimeout(ctx, syncSilence)
+		synced := sync(try)
+		cancel()
+		if synced || ctx.Err() != nil || !heardSince(began) {
+			return synced
+		}
+	}
+	return false
 }
 
 func (s *session) close() {

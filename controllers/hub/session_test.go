@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -28,6 +30,41 @@ func TestBreaks(t *testing.T) {
 					t.Errorf("break %d: a new session: %v, want %v", i+1, got, tt.anew[i])
 				}
 			}
+		})
+	}
+}
+
+func TestWaitSync(t *testing.T) {
+	tests := []struct {
+		name  string
+		sync  time.Duration // after which the cache has synced
+		heard time.Duration // until when the hub is heard
+		want  bool
+		took  time.Duration
+	}{
+		{name: "quick", sync: time.Second, want: true, took: time.Second},
+		{name: "silent", sync: time.Hour, want: false, took: 30 * time.Second},
+		{name: "slow, and heard", sync: 70 * time.Second, heard: time.Hour, want: true, took: 70 * time.Second},
+		{name: "falls silent", sync: 70 * time.Second, heard: 10 * time.Second, want: false, took: time.Minute},
+		{name: "heard, and never synced", sync: time.Hour, heard: time.Hour, want: false, took: 2 * time.Minute},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				sync := func(ctx context.Context) bool {
+					select {
+					case <-ctx.Done():
+						return false
+					case <-time.After(time.Until(start.Add(tt.sync))):
+						return true
+					}
+				}
+				heardSince := func(then time.Time) bool { return start.Add(tt.heard).After(then) }
+				if got := waitSync(t.Context(), sync, heardSince); got != tt.want || time.Since(start) != tt.took {
+					t.Errorf("got %v after %v, want %v after %v", got, time.Since(start), tt.want, tt.took)
+				}
+			})
 		})
 	}
 }
