@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -159,7 +160,8 @@ func (r *Reconciler) exports(ctx context.Context, options ...client.ListOption) 
 func (r *Reconciler) exportedHere(ctx context.Context, requests []reconcile.Request) []reconcile.Request {
 	var kept []reconcile.Request
 	for _, request := range requests {
-		if err := r.Client.Get(ctx, request.NamespacedName, &mcsv1beta1.ServiceExport{}); client.IgnoreNotFound(err) != nil || err == nil {
+		err := r.Client.Get(ctx, request.NamespacedName, &mcsv1beta1.ServiceExport{}, client.UnsafeDisableDeepCopy)
+		if !apierrors.IsNotFound(err) {
 			kept = append(kept, request)
 		}
 	}

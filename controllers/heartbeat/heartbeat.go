@@ -132,7 +132,7 @@ func (r *Reconciler) meant(ctx context.Context, cluster v1alpha1.ClusterID) ([]s
 		return nil, fmt.Errorf("reading ClusterSet %s: %w", v1alpha1.ClusterSetName, err)
 	}
 	exports := &mcsv1beta1.ServiceExportList{}
-	if err := r.Client.List(ctx, exports); err != nil {
+	if err := r.Client.List(ctx, exports, client.UnsafeDisableDeepCopy); err != nil { // all, at each change of one: only read
 		return nil, fmt.Errorf("listing ServiceExports: %w", err)
 	}
 	var names []string
@@ -151,7 +151,7 @@ func (r *Reconciler) meant(ctx context.Context, cluster v1alpha1.ClusterID) ([]s
 
 func (r *Reconciler) valid(ctx context.Context, e *mcsv1beta1.ServiceExport) (bool, error) {
 	service := &corev1.Service{}
-	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(e), service); apierrors.IsNotFound(err) {
+	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(e), service, client.UnsafeDisableDeepCopy); apierrors.IsNotFound(err) {
 		service = nil
 	} else if err != nil {
 		return false, fmt.Errorf("reading Service %s/%s: %w", e.Namespace, e.Name, err)

@@ -122,10 +122,11 @@ func (v View) Export(ctx context.Context, cluster v1alpha1.ClusterID, namespace,
 
 // ExportNames returns the names, on the hub, of all that the cluster exports.
 func (v View) ExportNames(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
-	exports, err := v.Exports(ctx, cluster)
-	names := make([]string, 0, len(exports))
-	for i := range exports {
-		names = append(names, exports[i].Name)
+	exports := &v1alpha1.ExportedServiceList{}
+	err := v.list(ctx, exports, ofCluster(cluster), client.UnsafeDisableDeepCopy) // only read here
+	names := make([]string, 0, len(exports.Items))
+	for i := range exports.Items {
+		names = append(names, exports.Items[i].Name)
 	}
 	return names, err
 }
