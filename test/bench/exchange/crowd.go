@@ -9,13 +9,17 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/export"
@@ -63,6 +67,18 @@ func (c *crowd) end() error {
 	return <-c.done
 }
 
+// restrict leaves a member, of what has a namespace, only what is in its own: the rest of the API server is other clusters.
+// It is done by selectors because a cache of some namespaces says of others that it cannot tell, instead of that there is
+// nothing, and looks up at every read whether the kind has namespaces.
+func (m member) restrict(kinds map[client.Object]cache.ByObject) {
+	own := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.namespace", m.namespace)}
+	for _, kind := range []client.Object{
+		&corev1.Service{}, &discoveryv1.EndpointSlice{}, &mcsv1beta1.ServiceExport{}, &mcsv1beta1.ServiceImport{},
+	} {
+		kinds[kind] = own
+	}
+}
+
 func newMember(m member, own *rest.Config, hubURL string, secret *corev1.Secret) (manager.Manager, error) {
 	own.Dial = (&net.Dialer{}).DialContext // a connection of its own: clients with equal configurations share one
 	mgr, err := ctrl.NewManager(own, ctrl.Options{
@@ -72,9 +88,9 @@ func newMember(m member, own *rest.Config, hubURL string, secret *corev1.Secret)
 		NewCache: func(config *rest.Config, given cache.Options) (cache.Cache, error) {
 			options := operator.CacheOptions(v1alpha1.DefaultNamespace)
 			options.HTTPClient, options.Scheme, options.Mapper = given.HTTPClient, given.Scheme, given.Mapper
-			options.DefaultNamespaces = map[string]cache.Config{m.namespace: {}}
+			m.restrict(options.ByObject)
 			inner, err := cache.New(config, options)
-			return &ownCache{Cache: inner, namespace: m.namespace, set: m.clusterSet(hubURL), secret: secret}, err
+			return &ownCache{Cache: inner, set: m.clusterSet(hubURL), secret: secret}, err
 		},
 		GracefulShutdownTimeout: ptr.To(5 * time.Second),
 		BaseContext:             func() context.Context { return logr.NewContext(context.Background(), logr.Discard()) },

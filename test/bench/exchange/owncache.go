@@ -14,17 +14,14 @@ import (
 )
 
 // ownCache is the cache of one member of many that live in one API server, each in a namespace of it. Of the ClusterSet
-// and the hub's Secret a cluster has one, so those come from here, and all else from the API server. Other namespaces
-// are of other clusters: here, they have nothing.
+// and the hub's Secret a cluster has one, so those come from here, and all else from the API server.
 type ownCache struct {
 	cache.Cache
-	namespace string // of the member's Services
-	set       *v1alpha1.ClusterSet
-	secret    *corev1.Secret
+	set    *v1alpha1.ClusterSet
+	secret *corev1.Secret
 }
 
-// Get answers from the API server's cache, but for the two, and for what is another member's. That is not there, as it
-// would not be in a cluster of its own; a cache of one namespace says of others that it cannot tell.
+// Get answers from the API server's cache, but for the two.
 func (c *ownCache) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	switch into := obj.(type) {
 	case *v1alpha1.ClusterSet:
@@ -39,9 +36,6 @@ func (c *ownCache) Get(ctx context.Context, key client.ObjectKey, obj client.Obj
 		}
 		c.secret.DeepCopyInto(into)
 		return nil
-	}
-	if key.Namespace != "" && key.Namespace != c.namespace {
-		return apierrors.NewNotFound(schema.GroupResource{}, key.String())
 	}
 	return c.Cache.Get(ctx, key, obj, opts...)
 }

@@ -34,6 +34,8 @@ const (
 	secretName = "tombolo-hub"
 	// startTimeout is how long the API servers may take to start, and to take the manifests.
 	startTimeout = 3 * time.Minute
+	// createTries is how often an object is tried to be made at most.
+	createTries = 5
 	// writers are how many requests at a time fill an API server.
 	writers = 16
 )
@@ -106,13 +108,24 @@ func (s *servers) createAll(ctx context.Context, server string, objects []client
 	g.SetLimit(writers)
 	for _, o := range objects {
 		g.Go(func() error {
-			if err := s.api[server].Create(ctx, o); err != nil {
+			if err := create(ctx, s.api[server], o); err != nil {
 				return fmt.Errorf("creating %T %s in %s: %w", o, client.ObjectKeyFromObject(o), server, err)
 			}
 			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// create makes the object, again if the API server was too busy: it may have made it all the same.
+func create(ctx context.Context, api client.Client, o client.Object) error {
+	err := api.Create(ctx, o)
+	for tries := 1; tries < createTries && apierrors.IsTimeout(err); tries++ {
+		if err = api.Create(ctx, o); apierrors.IsAlreadyExists(err) {
+			return nil
+		}
+	}
+	return err
 }
 
 // approve makes the member on the hub, with its identity, as docs/install.md says.
