@@ -1,0 +1,46 @@
+package conntrack
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+)
+
+// TestMatch: an entry matches if all of it does; each field alone can differ.
+func TestMatch(t *testing.T) {
+	w := wanted{flow("244.0.0.1:53", "10.1.0.5:5353"): true}
+	entry := func(edit func(*netlink.ConntrackFlow)) *netlink.ConntrackFlow {
+		f := &netlink.ConntrackFlow{
+			Forward: netlink.IPTuple{SrcIP: net.ParseIP("10.2.0.5"), SrcPort: 4000, DstIP: net.ParseIP("244.0.0.1"), DstPort: 53, Protocol: 17},
+			Reverse: netlink.IPTuple{SrcIP: net.ParseIP("10.1.0.5").To4(), SrcPort: 5353, DstIP: net.ParseIP("10.2.0.5"), DstPort: 4000, Protocol: 17},
+		}
+		edit(f)
+		return f
+	}
+	if !w.MatchConntrackFlow(entry(func(*netlink.ConntrackFlow) {})) {
+		t.Error("the flow's entry does not match")
+	}
+	for name, edit := range map[string]func(*netlink.ConntrackFlow){
+		"protocol":      func(f *netlink.ConntrackFlow) { f.Forward.Protocol = 6 },
+		"strange":       func(f *netlink.ConntrackFlow) { f.Forward.Protocol = 47 },
+		"address":       func(f *netlink.ConntrackFlow) { f.Forward.DstIP = net.ParseIP("244.0.0.2") },
+		"port":          func(f *netlink.ConntrackFlow) { f.Forward.DstPort++ },
+		"endpoint":      func(f *netlink.ConntrackFlow) { f.Reverse.SrcIP = net.ParseIP("10.1.0.6") },
+		"endpoint port": func(f *netlink.ConntrackFlow) { f.Reverse.SrcPort++ },
+		"no address":    func(f *netlink.ConntrackFlow) { f.Forward.DstIP = nil },
+		"not translated": func(f *netlink.ConntrackFlow) {
+			f.Reverse.SrcIP, f.Reverse.SrcPort = f.Forward.DstIP, f.Forward.DstPort
+		},
+	} {
+		if w.MatchConntrackFlow(entry(edit)) {
+			t.Errorf("%s differs, and the entry matches", name)
+		}
+	}
+}
+
+func flow(vip, endpoint string) Flow {
+	ap := netip.MustParseAddrPort(vip)
+	return Flow{Address: ap.Addr(), Protocol: "udp", Port: ap.Port(), Endpoint: netip.MustParseAddrPort(endpoint)}
+}
