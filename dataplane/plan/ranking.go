@@ -22,8 +22,8 @@ type rankingKind uint8
 
 // The kinds of rankings.
 const (
-	// allAlike has one level.
-	allAlike rankingKind = iota
+	// The zero kind: all alike, in one level.
+	_ rankingKind = iota
 	// onlyNode has one level, this node's endpoints; others are in none.
 	onlyNode
 	// ownFirst: this cluster's, the others'.
