@@ -29,6 +29,7 @@ func (e *Env) Steps() []Step {
 		{"west: " + webName + " resolves to it in a pod", e.resolves},
 		{"west: HTTP through the name reaches all 3 replicas from a worker node", e.reachesAll},
 		{"the server sees the client pod's own IP", e.keepsSource},
+		{"the nodes' own network reaches it, too, and the server sees each node's transit address", e.hostClients},
 		{"the worker's kernel holds the clusterset IP (ipvsadm -Ln)", e.inIPVS},
 		{"the request went through WireGuard: its counters moved (wg show)", e.inWireGuard},
 		{"between the clusters' nodes there is WireGuard and not one byte of the request in clear (tcpdump)", e.encrypted},
