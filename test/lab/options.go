@@ -21,6 +21,7 @@ type Options struct {
 	Nodes     int    // optional, of each cluster, default 2; 1 to 9
 	Gateways  int    // optional, how many of a cluster's nodes are gateways, the first ones, default 1
 	Zones     int    // optional, of each cluster, default one for each node; nodes take turns
+	CNI       string // optional, default routed: what is masqueraded of what pods send
 	ProxyMode string // optional, default iptables: as kube-proxy names them, or none
 
 	// ExcludeCIDRs are the IPVS addresses that kube-proxy in mode ipvs leaves alone.
@@ -53,6 +54,9 @@ const binEnv = "TOMBOLO_TESTBIN"
 // defaultMemory is what a node believes to have: its root is in memory too, and so are its images.
 const defaultMemory = "2G"
 
+// CNIs are the values of Options.CNI.
+func CNIs() []string { return []string{node.CNIRouted, node.CNIKindnet} }
+
 // ProxyModes are the values of Options.ProxyMode.
 func ProxyModes() []string {
 	return []string{node.ProxyIPTables, node.ProxyNFTables, node.ProxyIPVS, node.ProxyNone}
@@ -64,6 +68,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Nodes = cmp.Or(o.Nodes, 2)
 	o.Gateways = cmp.Or(o.Gateways, 1)
 	o.Zones = cmp.Or(o.Zones, o.Nodes)
+	o.CNI = cmp.Or(o.CNI, node.CNIRouted)
 	o.ProxyMode = cmp.Or(o.ProxyMode, node.ProxyIPTables)
 	if o.ExcludeCIDRs == nil {
 		o.ExcludeCIDRs = []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
@@ -91,6 +96,9 @@ func (o Options) validate() error {
 	}
 	if o.Zones < 1 || o.Zones > o.Nodes {
 		errs = append(errs, fmt.Errorf("%d zones in a cluster of %d nodes: allowed are 1 to %d", o.Zones, o.Nodes, o.Nodes))
+	}
+	if cnis := CNIs(); !slices.Contains(cnis, o.CNI) {
+		errs = append(errs, fmt.Errorf("CNI %q: allowed are %s", o.CNI, strings.Join(cnis, ", ")))
 	}
 	if modes := ProxyModes(); !slices.Contains(modes, o.ProxyMode) {
 		errs = append(errs, fmt.Errorf("proxy mode %q: allowed are %s", o.ProxyMode, strings.Join(modes, ", ")))

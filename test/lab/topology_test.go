@@ -92,6 +92,7 @@ func TestOptionsValidate(t *testing.T) {
 		{"nodes", Options{Nodes: -1, Zones: 1}, "-1 nodes in a cluster: allowed are 1 to 9"},
 		{"gateways", Options{Gateways: 3}, "3 gateways in a cluster of 2 nodes: allowed are 1 to 2"},
 		{"zones", Options{Zones: 3}, "3 zones in a cluster of 2 nodes: allowed are 1 to 2"},
+		{"CNI", Options{CNI: "weave"}, `CNI "weave": allowed are routed, kindnet`},
 		{"proxy mode", Options{ProxyMode: "ebpf"}, `proxy mode "ebpf": allowed are iptables, nftables, ipvs, none`},
 	}
 	for _, tt := range tests {

@@ -20,6 +20,7 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.IntVar(&o.Nodes, "nodes", 2, "nodes in each cluster, the first of which is its gateway")
 	f.IntVar(&o.Gateways, "gateways", 1, "gateways in each cluster, the first of its nodes")
 	f.IntVar(&o.Zones, "zones", 0, "zones of each cluster, which its nodes take turns in (default: one for each node)")
+	f.StringVar(&o.CNI, "cni", "routed", "what is masqueraded of what pods send outside the cluster: what leaves by the uplink (routed), or all (kindnet)")
 	f.StringVar(&o.ProxyMode, "proxy-mode", "iptables", "what serves ClusterIPs: "+strings.Join(lab.ProxyModes(), ", "))
 	f.Func("exclude-cidrs", "IPVS addresses that kube-proxy in mode ipvs leaves alone, none for none (default 244.0.0.0/16, the clusterset IPs)",
 		func(value string) (err error) {

@@ -37,6 +37,14 @@ const (
 // LogDir is the folder, below Config.Dir, of the components' logs.
 const LogDir = "logs"
 
+// What Config.CNI may be: how pods are connected, which is the same but for what is masqueraded.
+const (
+	// CNIRouted masquerades what the node forwards out of its uplink to addresses outside the cluster.
+	CNIRouted = "routed"
+	// CNIKindnet masquerades all that goes to addresses outside the cluster, by whichever device, as kindnet does.
+	CNIKindnet = "kindnet"
+)
+
 // Proxy modes of Config.ProxyMode, as kube-proxy names them.
 const (
 	ProxyNFTables = "nftables"
@@ -63,6 +71,7 @@ type Config struct {
 	ClusterDomain string         `json:"clusterDomain"` // optional, default cluster.local
 	ClusterDNS    []netip.Addr   `json:"clusterDNS"`    // required for pods to resolve names
 	PodCIDRs      []netip.Prefix `json:"podCIDRs"`      // required; the whole cluster's
+	CNI           string         `json:"cni"`           // optional, default routed
 	ProxyMode     string         `json:"proxyMode"`     // optional, default iptables
 	// ExcludeCIDRs are the IPVS addresses that kube-proxy in mode ipvs leaves alone.
 	ExcludeCIDRs []netip.Prefix    `json:"excludeCIDRs,omitempty"`
@@ -90,6 +99,9 @@ func Read(path string) (Config, error) {
 func (c *Config) setDefaults() {
 	if c.ClusterDomain == "" {
 		c.ClusterDomain = "cluster.local"
+	}
+	if c.CNI == "" {
+		c.CNI = CNIRouted
 	}
 	if c.ProxyMode == "" {
 		c.ProxyMode = ProxyIPTables
@@ -119,6 +131,9 @@ func (c Config) Validate() error {
 		if !f.ok {
 			errs = append(errs, fmt.Errorf("node %q: %s is missing or not usable", c.Name, f.name))
 		}
+	}
+	if !slices.Contains([]string{CNIRouted, CNIKindnet}, c.CNI) {
+		errs = append(errs, fmt.Errorf("node %q: CNI %q is none of routed, kindnet", c.Name, c.CNI))
 	}
 	if !slices.Contains([]string{ProxyNFTables, ProxyIPTables, ProxyIPVS, ProxyNone}, c.ProxyMode) {
 		errs = append(errs, fmt.Errorf("node %q: proxy mode %q is none of nftables, iptables, ipvs, none", c.Name, c.ProxyMode))

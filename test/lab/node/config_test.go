@@ -41,7 +41,7 @@ func TestReadFillsInDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := valid()
-	want.ClusterDomain, want.ProxyMode = "cluster.local", ProxyIPTables
+	want.ClusterDomain, want.CNI, want.ProxyMode = "cluster.local", CNIRouted, ProxyIPTables
 	want.Resolvers = []netip.Addr{want.Gateway}
 	compare := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 	if diff := cmp.Diff(want, got, compare, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
@@ -61,6 +61,7 @@ func TestValidate(t *testing.T) {
 		"podCIDRs is missing":     func(c *Config) { c.PodCIDRs = nil },
 		"sandboxImage is missing": func(c *Config) { c.SandboxImage = "" },
 		`proxy mode "ebpf"`:       func(c *Config) { c.ProxyMode = "ebpf" },
+		`CNI "weave"`:             func(c *Config) { c.CNI = "weave" },
 	} {
 		t.Run(want, func(t *testing.T) {
 			c := valid()

@@ -24,12 +24,12 @@ import (
 
 // runPodNetwork connects the node's pods, as kindnet does: a CNI configuration
 // once the node has its pod CIDRs, routes to the pods of other nodes, and a
-// masquerade rule for what leaves the cluster. It returns when ctx ends.
+// masquerade rule for what leaves the cluster, the one that Config.CNI says. It returns when ctx ends.
 func runPodNetwork(ctx context.Context, cfg Config, log *slog.Logger, status *statusBoard) error {
 	if err := registerNode(ctx, cfg); err != nil {
 		return err
 	}
-	if err := masquerade(ctx, cfg.PodCIDRs); err != nil {
+	if err := masquerade(ctx, cfg.CNI, cfg.PodCIDRs); err != nil {
 		return err
 	}
 	// Not the kubelet's identity: that one may see its own Node only.

@@ -92,10 +92,15 @@ func TestMasqueradeRule(t *testing.T) {
 	cidrs := prefixes([]string{"10.1.0.0/16", "10.9.0.0/16", "fd00:1::/48"})
 	tests := []struct {
 		name   string
+		cni    string
 		family knftables.Family
 		cidrs  []netip.Prefix
 		want   string
 	}{
+		{
+			name: "as kindnet does", cni: CNIKindnet, family: knftables.IPv4Family, cidrs: cidrs,
+			want: "ip daddr != { 10.1.0.0/16, 10.9.0.0/16 } fib daddr type != local masquerade",
+		},
 		{
 			name: "IPv4", family: knftables.IPv4Family, cidrs: cidrs,
 			want: "oifname eth0 ip daddr != { 10.1.0.0/16, 10.9.0.0/16 } fib saddr type != local masquerade",
@@ -108,7 +113,7 @@ func TestMasqueradeRule(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, masqueradeRule(tt.family, tt.cidrs)); diff != "" {
+			if diff := cmp.Diff(tt.want, masqueradeRule(tt.cni, tt.family, tt.cidrs)); diff != "" {
 				t.Errorf("rule (-want +got):\n%s", diff)
 			}
 		})

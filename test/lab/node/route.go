@@ -101,9 +101,9 @@ func routeFor(dst netip.Prefix, via netip.Addr) *netlink.Route {
 // masqueradeTable is the nftables table of the masquerade rules.
 const masqueradeTable = "lab-masquerade"
 
-// masquerade has everything that the node forwards out of its uplink leave with
-// the node's own address, unless it goes to a pod of the cluster.
-func masquerade(ctx context.Context, podCIDRs []netip.Prefix) error {
+// masquerade has everything that leaves the cluster leave with the node's own
+// address, which is what the cni takes for it.
+func masquerade(ctx context.Context, cni string, podCIDRs []netip.Prefix) error {
 	nft, err := knftables.New(knftables.InetFamily, masqueradeTable)
 	if err != nil {
 		return fmt.Errorf("preparing nftables: %w", err)
@@ -118,7 +118,7 @@ func masquerade(ctx context.Context, podCIDRs []netip.Prefix) error {
 		Priority: knftables.PtrTo(knftables.SNATPriority),
 	})
 	for _, family := range []knftables.Family{knftables.IPv4Family, knftables.IPv6Family} {
-		if rule := masqueradeRule(family, podCIDRs); rule != "" {
+		if rule := masqueradeRule(cni, family, podCIDRs); rule != "" {
 			tx.Add(&knftables.Rule{Chain: "postrouting", Rule: rule})
 		}
 	}
@@ -129,7 +129,7 @@ func masquerade(ctx context.Context, podCIDRs []netip.Prefix) error {
 }
 
 // masqueradeRule returns the rule for one family, "" if no pod has it.
-func masqueradeRule(family knftables.Family, podCIDRs []netip.Prefix) string {
+func masqueradeRule(cni string, family knftables.Family, podCIDRs []netip.Prefix) string {
 	var cidrs []string
 	for _, p := range podCIDRs {
 		if p.Addr().Is4() == (family == knftables.IPv4Family) {
@@ -139,6 +139,10 @@ func masqueradeRule(family knftables.Family, podCIDRs []netip.Prefix) string {
 	if len(cidrs) == 0 {
 		return ""
 	}
-	return knftables.Concat("oifname", uplink, string(family), "daddr != {", strings.Join(cidrs, ", "), "}",
-		"fib saddr type != local", "masquerade")
+	outside := knftables.Concat(string(family), "daddr != {", strings.Join(cidrs, ", "), "}")
+	if cni == CNIKindnet {
+		// The node's own packets as well, and whichever device they leave by.
+		return knftables.Concat(outside, "fib daddr type != local", "masquerade")
+	}
+	return knftables.Concat("oifname", uplink, outside, "fib saddr type != local", "masquerade")
 }
