@@ -115,7 +115,7 @@ func TestManyEndpoints(t *testing.T) {
 			t.Fatalf("Read: %v, (-want +got)\n%.2000s", err, diff)
 		}
 	})
-	got := node.Run("nft", "get", "element", "inet", TableName, "slots4", fmt.Sprint("{ 244.0.19.135 . tcp . 80 . 19 }"))
+	got := node.Run("nft", "get", "element", "inet", TableName, "slots4", "{ 244.0.19.135 . tcp . 80 . 19 }")
 	want4999 := want.Services[Key{netip.MustParseAddr("244.0.19.135"), "tcp", 80}].slots(Key{netip.MustParseAddr("244.0.19.135"), "tcp", 80})[19]
 	if !strings.Contains(got, fmt.Sprintf("244.0.19.135 . tcp . 80 . 19 : %s . 8080", want4999.Addr())) {
 		t.Errorf("the last slot: %s, want %s", got, want4999)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -266,4 +267,43 @@ echo "$in" | exec nft "$@"`)
 	if err := available(); err == nil || !strings.Contains(err.Error(), "NET_ADMIN") {
 		t.Errorf("without the capability: %v", err)
 	}
+}
+
+// TestTouchedOfLargeTable: while others write all the time, slots are compared now and then, all else at once.
+func TestTouchedOfLargeTable(t *testing.T) {
+	node := testnet.New(t)
+	var table Table
+	touched := func(expected bool) {
+		t.Helper()
+		node.Do(func() {
+			if got := table.Touched(); got != expected {
+				t.Errorf("Touched is %t, want %t", got, expected)
+			}
+		})
+	}
+	update := func() {
+		t.Helper()
+		node.Do(func() {
+			if _, err := table.Sync(t.Context(), large(500, 16)); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	update()
+	node.Run("nft", "add table inet other")
+	touched(false)
+	if since := time.Since(table.compared); since > time.Hour {
+		t.Errorf("compared %s ago", since)
+	}
+	const damage = "delete element inet tombolo-services slots4 { 244.0.0.1 . tcp . 80 . 1 }"
+	node.Run("nft", damage)
+	table.compared = time.Now().Add(time.Hour) // as good as just now
+	touched(false)
+	table.compared = time.Time{}
+	touched(true)
+	update()
+	touched(false)
+	table.compared = time.Now().Add(time.Hour)
+	node.Run("nft", "delete element inet tombolo-services services4 { 244.0.0.1 . tcp . 80 }")
+	touched(true)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/knftables"
@@ -24,8 +25,11 @@ type Table struct {
 	chains   map[string]bool
 	// sum is that of the elements of known, by seed, and generation that of nftables when the kernel had just that.
 	seed       maphash.Seed
-	sum        uint64
+	sum        sums
 	generation uint32
+	// slots is how many slots known has, and compared is when the kernel's were last compared with them.
+	slots    int
+	compared time.Time
 	// unswept are services that may have clients whose affinity is to an endpoint that is gone.
 	unswept map[Key]bool
 	// transactions counts those that this Table made.
@@ -59,8 +63,10 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 		return Change{}, err
 	}
 	layouts := want.layouts()
-	change := Diff(have, want)
-	if !want.empty() {
+	var change Change
+	if want.empty() {
+		change = Diff(have, want)
+	} else {
 		change = diff(have, want, layouts)
 	}
 	change, err = t.Apply(ctx, change)
@@ -78,9 +84,9 @@ func (t *Table) remember(want Config, layouts map[Key]Layout) {
 		t.seed = maphash.MakeSeed()
 	}
 	t.known, t.counters, t.chains, t.unswept = layouts, want.Counters, needed(layouts), map[Key]bool{}
-	t.sum = 0
+	t.sum, t.slots = sums{}, 0
 	for key, layout := range layouts {
-		t.sum += t.sumOf(ServiceChange{Key: key, Want: layout})
+		t.count(key, layout, 1)
 	}
 }
 
@@ -153,7 +159,8 @@ func (t *Table) learn(applied Change) {
 		t.chains[name] = true
 	}
 	for _, s := range applied.Services {
-		t.sum += t.sumOf(ServiceChange{Key: s.Key, Want: s.Want}) - t.sumOf(ServiceChange{Key: s.Key, Want: s.Have})
+		t.count(s.Key, s.Have, -1)
+		t.count(s.Key, s.Want, 1)
 		if s.Want.Chain == "" {
 			delete(t.known, s.Key)
 		} else {
@@ -207,8 +214,13 @@ func (t *Table) sweep(ctx context.Context) (forget []Client, err error) {
 	return forget, nil
 }
 
+// slotsASecond is how many slots are compared in a second at most while others write to nftables again and again: a
+// hundredth of what one CPU can do.
+const slotsASecond = 4000
+
 // Touched tells whether the table is no longer what this Table made of it, or might not be. It costs one netlink request
-// as long as nobody writes to nftables; if somebody has written to other tables, it reads all of this one once.
+// as long as nobody writes to nftables; if somebody has written to other tables, it reads all of this one once. Where
+// others write all the time it leaves the slots of a large table out, but for once in n/4000 seconds with n slots.
 func (t *Table) Touched() bool {
 	generation, err := nft.Generation()
 	switch {
@@ -217,26 +229,29 @@ func (t *Table) Touched() bool {
 	case generation == t.generation:
 		return false
 	}
-	same, err := t.same()
-	if err != nil || !same {
+	now := time.Now()
+	all := t.slots <= slotsASecond || now.Sub(t.compared) >= time.Duration(t.slots/slotsASecond)*time.Second
+	if same, err := t.same(all); err != nil || !same {
 		return true
 	}
-	t.generation = generation
+	if all {
+		t.generation, t.compared = generation, now
+	}
 	return false
 }
 
-// same tells whether the kernel has what is known, affinities aside.
-func (t *Table) same() (bool, error) {
+// same tells whether the kernel has what is known, affinities aside, and slots if they are not asked for.
+func (t *Table) same(slots bool) (bool, error) {
 	exists, err := tableExists()
-	if err != nil || exists != (len(t.known) > 0) || !exists {
-		return err == nil && exists == (len(t.known) > 0), err
+	if err != nil || !exists {
+		return err == nil && len(t.known) == 0, err
 	}
 	shapes, err := readMaps()
 	if err != nil || !maps.Equal(shapes, wantedMaps(t.counters)) {
 		return false, err
 	}
 	chains, err := readChains()
-	if err != nil {
+	if err != nil || len(chains) != len(t.chains) {
 		return false, err
 	}
 	for name := range t.chains {
@@ -244,12 +259,12 @@ func (t *Table) same() (bool, error) {
 			return false, nil
 		}
 	}
-	if len(chains) != len(t.chains) {
-		return false, nil
-	}
 	// What was just added may be listed wrong, but seldom twice; see dumps.
 	for range 3 {
-		sum, err := t.sumNow()
+		sum, err := t.sumNow(slots)
+		if !slots {
+			sum.slots = t.sum.slots
+		}
 		if err != nil || sum == t.sum {
 			return err == nil, err
 		}
@@ -257,38 +272,48 @@ func (t *Table) same() (bool, error) {
 	return false, nil
 }
 
-// sumNow is the sum of the elements that the kernel has, affinities aside.
-func (t *Table) sumNow() (sum uint64, err error) {
+// sums of the hashes of elements: they do not depend on the order, which is the kernel's.
+type sums struct{ slots, others uint64 }
+
+// sumNow is the sum of the elements that the kernel has, affinities aside, and slots if they are not asked for.
+func (t *Table) sumNow(slots bool) (sum sums, err error) {
 	for _, m := range mappings(t.counters) {
-		if m.dynamic {
+		kind, _ := kindOf(m.name)
+		if m.dynamic || kind == "slots" && !slots {
 			continue
 		}
 		messages, err := nft.Elements(TableName, m.name)
 		if err != nil {
-			return 0, err
+			return sums{}, err
 		}
 		for _, message := range messages {
 			for _, attrs := range nft.Attributes(nft.Attribute(message, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-				sum += t.hash(parseElement(m.name, attrs))
+				sum.add(parseElement(m.name, attrs), t.seed, 1)
 			}
 		}
 	}
 	return sum, nil
 }
 
-// sumOf the elements that the change adds. A sum does not depend on the order, which is the kernel's.
-func (t *Table) sumOf(s ServiceChange) (sum uint64) {
-	for _, e := range s.elements() {
-		sum += t.hash(e)
+// count adds the elements of a layout that is known from now on, or takes them away if sign is -1.
+func (t *Table) count(key Key, layout Layout, sign int) {
+	t.slots += sign * len(layout.Slots)
+	for _, e := range (ServiceChange{Key: key, Want: layout}).elements() {
+		t.sum.add(e, t.seed, sign)
 	}
-	return sum
 }
 
-func (t *Table) hash(e element) uint64 {
-	h := maphash.String(t.seed, e.set)
-	h = h*31 + maphash.Bytes(t.seed, e.key)
-	h = h*31 + maphash.Bytes(t.seed, e.value)
-	return mix(h*31 + maphash.String(t.seed, e.chain))
+// add adds the element, or takes it away if sign is -1.
+func (s *sums) add(e element, seed maphash.Seed, sign int) {
+	h := maphash.String(seed, e.set)
+	h = h*31 + maphash.Bytes(seed, e.key)
+	h = h*31 + maphash.Bytes(seed, e.value)
+	h = mix(h*31+maphash.String(seed, e.chain)) * uint64(sign)
+	if e.chain == "" {
+		s.slots += h
+	} else {
+		s.others += h
+	}
 }
 
 // Close gives back what is held in this process; the kernel stays as it is.

@@ -298,7 +298,7 @@ func testAffinity(t *testing.T, network, suffix, vip, one string) {
 	stays := func(from *testnet.Namespace) string {
 		t.Helper()
 		first := ask(from, network, vip)
-		for range 12 {
+		for range 8 {
 			if again := ask(from, network, vip); again != first {
 				t.Fatalf("a client moved from %q to %q", first, again)
 			}
