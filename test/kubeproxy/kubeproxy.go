@@ -16,9 +16,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/test/listwatch"
 )
 
 // The modes of kube-proxy, by its own names.
@@ -52,13 +56,21 @@ type Config struct {
 	Program string // optional, default the one of testbin
 }
 
+// kinds are those that kube-proxy v1.36 watches.
+var kinds = []listwatch.Kind{
+	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Node"), Plural: "nodes"},
+	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service"), Plural: "services", Namespaced: true},
+	{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), Plural: "endpointslices", Namespaced: true},
+	{GroupVersionKind: networkingv1.SchemeGroupVersion.WithKind("ServiceCIDR"), Plural: "servicecidrs"},
+}
+
 // stopGrace is how long kube-proxy may take to end.
 const stopGrace = 10 * time.Second
 
 // Proxy is a kube-proxy with its API server. It is not safe for concurrent use, but for Apply and Delete.
 type Proxy struct {
 	cfg    Config
-	api    *api
+	api    *listwatch.Server
 	client *http.Client
 	// server is the API server, inside the namespace; front answers outside of it for kube-proxy.
 	server, front *http.Server
@@ -80,8 +92,8 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 		}
 		cfg.Program = filepath.Join(dir, "kube-proxy")
 	}
-	p := &Proxy{cfg: cfg, api: newAPI()}
-	if err := p.api.put(append([]runtime.Object{cfg.Node}, cfg.Objects...)...); err != nil {
+	p := &Proxy{cfg: cfg, api: listwatch.New(clientgoscheme.Scheme, kinds...)}
+	if err := p.api.Put(append([]runtime.Object{cfg.Node}, cfg.Objects...)...); err != nil {
 		return nil, err
 	}
 	if err := p.listen(); err != nil {
@@ -94,10 +106,10 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 }
 
 // Apply adds objects, or replaces those of the same names. It does not wait for kube-proxy.
-func (p *Proxy) Apply(objects ...runtime.Object) error { return p.api.put(objects...) }
+func (p *Proxy) Apply(objects ...runtime.Object) error { return p.api.Put(objects...) }
 
 // Delete takes objects away. It does not wait for kube-proxy.
-func (p *Proxy) Delete(objects ...runtime.Object) error { return p.api.remove(objects...) }
+func (p *Proxy) Delete(objects ...runtime.Object) error { return p.api.Remove(objects...) }
 
 // Address is host:port in the namespace of this process where kube-proxy tells its mode and metrics. While it does not
 // run, the answer is 502.
@@ -155,7 +167,7 @@ func (p *Proxy) listen() error {
 	if err != nil {
 		return fmt.Errorf("listening for kube-proxy: %w", err)
 	}
-	p.server = &http.Server{Handler: p.api.mux}
+	p.server = &http.Server{Handler: p.api}
 	go func() { _ = p.server.Serve(inside) }() // until Close
 	outside, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
