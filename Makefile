@@ -90,9 +90,9 @@ verify: ## that what is generated fits the code
 	@hack/generate.sh --check
 
 .PHONY: bench
-bench: build testbin ## measure 50 members on one hub, then two clusters; prints a table and writes dist/bench.json
+bench: build testbin ## measure 50 members on one hub, the dataplane beside kube-proxy, then two clusters; prints a table and writes dist/bench.json
 	@mkdir -p dist
-	bin/bench --only exchange
+	bin/bench --only exchange,dataplane
 	bin/lab run --install -- bin/bench --keep
 
 ##@ Other

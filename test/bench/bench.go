@@ -94,7 +94,6 @@ func (b *bench) measurements() []measurement {
 		{"propagation", "propagation of 100 endpoint changes", b.propagation},
 		{"first-answer", "first answers of 20 exports", b.firstAnswers},
 		{"ratios", "throughput and request rate, beside a tunnel made by hand", b.ratios},
-		{"program", "1,000 virtual services of 10 endpoints in a kernel of their own", b.program},
 	}
 }
 

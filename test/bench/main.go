@@ -1,6 +1,7 @@
 // Command bench measures tombolo, prints a table and writes the same as JSON. Most of it needs a lab with tombolo
-// installed, and runs as `bin/lab run --install -- bin/bench`; `bin/bench --only exchange` needs none: it measures the
-// exchange through the hub, with API servers and operators and without nodes. `make bench` does both.
+// installed, and runs as `bin/lab run --install -- bin/bench`. Two need none: `bin/bench --only exchange` measures the
+// exchange through the hub, with API servers and operators and without nodes, and `bin/bench --only dataplane` what
+// serves clusterset IPs beside kube-proxy, each in a kernel of its own. `make bench` does all.
 //
 // Absolute figures mean little in user-mode kernels with one CPU each; ratios of things measured side by side, in
 // interleaved rounds of one run, do. It never fails for a figure: it measures, it does not judge.
@@ -12,17 +13,20 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tombolo-net/tombolo/test/bench/dataplane"
 	"github.com/tombolo-net/tombolo/test/bench/exchange"
 	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
-// keyExchange is the measurement that needs no lab. It is made only if it is named.
-const keyExchange = "exchange"
+// The measurements that need no lab. They are made only if they are named.
+const keyExchange, keyDataplane = "exchange", "dataplane"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,6 +43,8 @@ type options struct {
 	keep     bool
 	only     []string
 	exchange exchange.Config
+
+	dataplane dataplane.Config
 }
 
 func newRootCommand() *cobra.Command {
@@ -46,7 +52,7 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "bench",
 		Short:         "Measure tombolo",
-		Example:       "  bin/lab run --install -- bin/bench\n  bin/bench --only exchange",
+		Example:       "  bin/lab run --install -- bin/bench\n  bin/bench --only exchange,dataplane",
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -56,14 +62,16 @@ func newRootCommand() *cobra.Command {
 	f.StringVar(&o.output, "output", "dist/bench.json", "the file that the figures are written to")
 	f.BoolVar(&o.keep, "keep", false, "keep the figures that the file holds and that are not measured now")
 	f.StringSliceVar(&o.only, "only", nil,
-		"measure these only: propagation, first-answer, ratios, program (the default: all these, in a lab); exchange")
-	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long")
+		"measure these only: propagation, first-answer, ratios (the default: all these, in a lab); exchange; dataplane")
+	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long; dataplane: a tenth of the services, and shorter looks")
 	f.IntVar(&o.exchange.Members, "members", exchange.DefaultMembers, "exchange: how many members the clusterset has")
 	f.IntVar(&o.exchange.Services, "services", exchange.DefaultServices, "exchange: how many Services each exports")
 	f.BoolVar(&o.exchange.NoCrowd, "no-crowd", false,
 		"exchange: run no other members; measures what needs none of them: joining, and being idle")
-	f.StringVar(&o.exchange.Profiles, "profiles", "", "exchange: a folder for profiles of the operator and of the others (default none are taken)")
-	root.AddCommand(newWatchCommand(), newLoadCommand(), newProgramCommand())
+	f.StringVar(&o.exchange.Profiles, "profiles", "", "exchange, dataplane: a folder for profiles of what is measured (default none are taken)")
+	f.StringSliceVar(&o.dataplane.Only, "subjects", nil,
+		"dataplane: what is measured: "+strings.Join(dataplane.Subjects(), ", ")+" (default all)")
+	root.AddCommand(newWatchCommand(), newLoadCommand(), newInKernelCommand())
 	return root
 }
 
@@ -71,13 +79,15 @@ func newRootCommand() *cobra.Command {
 func (o options) measure(ctx context.Context) error {
 	var all figures.List
 	var errs error
-	if slices.Contains(o.only, keyExchange) {
-		m := measurement{keyExchange, "the exchange through the hub", func(ctx context.Context) error {
-			return exchange.Measure(ctx, o.exchange, &all)
-		}}
-		errs = m.run(ctx)
+	for _, m := range []measurement{
+		{keyExchange, "the exchange through the hub", func(ctx context.Context) error { return exchange.Measure(ctx, o.exchange, &all) }},
+		{keyDataplane, "the dataplane beside kube-proxy", func(ctx context.Context) error { return o.measureDataplane(ctx, &all) }},
+	} {
+		if slices.Contains(o.only, m.key) {
+			errs = errors.Join(errs, m.run(ctx))
+		}
 	}
-	if len(o.only) == 0 || slices.ContainsFunc(o.only, func(key string) bool { return key != keyExchange }) {
+	if len(o.only) == 0 || slices.ContainsFunc(o.only, func(key string) bool { return key != keyExchange && key != keyDataplane }) {
 		b, err := newBench(ctx)
 		if err == nil {
 			err = b.run(ctx, o.only)
@@ -92,4 +102,15 @@ func (o options) measure(ctx context.Context) error {
 	}
 	all.Print(os.Stdout)
 	return errors.Join(errs, all.Write(o.output))
+}
+
+// measureDataplane takes the lab's command and this program itself from where this program is.
+func (o options) measureDataplane(ctx context.Context, all *figures.List) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c := o.dataplane
+	c.Self, c.Lab, c.Quick, c.Profiles = self, filepath.Join(filepath.Dir(self), "lab"), o.exchange.Quick, o.exchange.Profiles
+	return dataplane.Measure(ctx, c, all)
 }

@@ -1,0 +1,214 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/listwatch"
+)
+
+const (
+	pagesAddress = "127.0.0.1:7475"
+	// profileAddress is served if profiles are wanted.
+	profileAddress = "127.0.0.1:7479"
+	logFile        = "agent.log"
+	// stopGrace is how long the agent may take to end.
+	stopGrace = 10 * time.Second
+)
+
+// agent is `tombolo dataplane`, the real binary, and the API server that it reads from.
+type agent struct {
+	backend v1alpha1.DataplaneBackend
+	program string
+	// profiled is true if profiles are wanted.
+	profiled bool
+	dir      string
+
+	api    *listwatch.Server
+	server *http.Server
+	cmd    *exec.Cmd
+}
+
+// agentKinds are those that the agent reads.
+var agentKinds = []listwatch.Kind{
+	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Node"), Plural: "nodes"},
+	{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), Plural: "endpointslices", Namespaced: true},
+	{GroupVersionKind: schema.GroupVersion(mcsv1beta1.GroupVersion).WithKind("ServiceImport"), Plural: "serviceimports", Namespaced: true},
+	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("ClusterSet"), Plural: "clustersets"},
+	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("RemoteCluster"), Plural: "remoteclusters"},
+	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("GatewayNode"), Plural: "gatewaynodes", Namespaced: true},
+	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("TrafficPolicy"), Plural: "trafficpolicies", Namespaced: true},
+}
+
+// surroundings are what the agent finds beside the services.
+func surroundings(backend v1alpha1.DataplaneBackend) []runtime.Object {
+	set := &v1alpha1.ClusterSet{
+		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},
+		Spec: v1alpha1.ClusterSetSpec{ClusterSetID: "bench", ClusterID: "west", VIPCIDRs: []v1alpha1.CIDR{vipCIDR},
+			TransitCIDR: "245.0.0.0/8"},
+		Status: v1alpha1.ClusterSetStatus{CIDRs: []v1alpha1.CIDR{"10.2.0.0/18"}, Conditions: []metav1.Condition{{
+			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted}}},
+	}
+	set.Spec.Dataplane.Backend = backend
+	return []runtime.Object{node(), set,
+		&v1alpha1.GatewayNode{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: nodeName},
+			Spec:   v1alpha1.GatewayNodeSpec{NodeName: nodeName, UnderlayAddresses: []v1alpha1.IPAddress{nodeIP}},
+			Status: v1alpha1.GatewayNodeStatus{Lane: ptr.To(v1alpha1.Lane(0))}},
+		&v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "east"},
+			Spec: v1alpha1.RemoteClusterSpec{Index: 1, CIDRs: []v1alpha1.CIDR{remoteCIDR}}},
+	}
+}
+
+func (a *agent) vip(index int) netip.Addr { return clusterSetIP(index) }
+
+func (a *agent) put(all ...service) error {
+	var objects []runtime.Object
+	for _, s := range all {
+		objects = append(objects, s.imported()...)
+	}
+	return a.api.Put(objects...)
+}
+
+func (a *agent) pid() int { return a.cmd.Process.Pid }
+
+// pause: the agent takes the next change at once.
+func (a *agent) pause() time.Duration { return 0 }
+
+// start starts the agent among those services and waits until it is ready.
+func (a *agent) start(ctx context.Context, all []service) error {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), mcsv1beta1.Install(scheme)); err != nil {
+		return err
+	}
+	a.api = listwatch.New(scheme, agentKinds...)
+	if err := errors.Join(a.api.Put(surroundings(a.backend)...), a.put(all...)); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	a.server = &http.Server{Handler: a.api, ReadHeaderTimeout: time.Minute}
+	go func() { _ = a.server.Serve(listener) }() // until stop
+	if err := a.run(listener.Addr().String()); err != nil {
+		return err
+	}
+	return a.waitReady(ctx)
+}
+
+func (a *agent) run(server string) error {
+	config := clientcmdapi.NewConfig()
+	config.Clusters["bench"] = &clientcmdapi.Cluster{Server: "http://" + server}
+	config.Contexts["bench"] = &clientcmdapi.Context{Cluster: "bench"}
+	config.CurrentContext = "bench"
+	kubeconfig := filepath.Join(a.dir, "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(a.dir, logFile))
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has it then
+	a.cmd = exec.Command(a.program, "dataplane", "--node-name", nodeName, "--address", pagesAddress)
+	if a.profiled {
+		a.cmd.Args = append(a.cmd.Args, "--profile-address", profileAddress)
+	}
+	a.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	a.cmd.Stdout, a.cmd.Stderr = log, log
+	if err := a.cmd.Start(); err != nil {
+		return fmt.Errorf("starting the agent: %w", err)
+	}
+	return nil
+}
+
+// waitReady returns when the agent says that the kernel is in step.
+func (a *agent) waitReady(ctx context.Context) error {
+	last := errors.New("not asked yet")
+	for {
+		if _, err := get(ctx, pagesAddress, "/readyz"); err == nil {
+			return nil
+		} else {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			log, _ := os.ReadFile(filepath.Join(a.dir, logFile)) // all the more to be said
+			return fmt.Errorf("waiting for the agent: %w: %w: %s", ctx.Err(), last, log)
+		case <-time.After(readyInterval):
+		}
+	}
+}
+
+// known is when the agent first asked for services or endpoints.
+func (a *agent) known() time.Time {
+	first := a.api.Asked("ServiceImport")
+	if slices := a.api.Asked("EndpointSlice"); slices.Before(first) {
+		first = slices
+	}
+	return first
+}
+
+func (a *agent) stop() error {
+	var err error
+	if a.cmd != nil && a.cmd.Process != nil {
+		stuck := time.AfterFunc(stopGrace, func() { _ = a.cmd.Process.Kill() })
+		err = a.cmd.Process.Signal(syscall.SIGTERM)
+		_ = a.cmd.Wait() // its log says why
+		stuck.Stop()
+	}
+	if a.server != nil {
+		err = errors.Join(err, a.server.Close())
+	}
+	return err
+}
+
+// profile saves one of the agent's profiles to a file.
+func (a *agent) profile(ctx context.Context, what, file string) error {
+	data, err := get(ctx, profileAddress, "/debug/pprof/"+what)
+	if err != nil {
+		return fmt.Errorf("taking profile %s of the agent: %w", what, err)
+	}
+	return os.WriteFile(file, data, 0o644)
+}
+
+// get is a page in the node's namespace.
+func get(ctx context.Context, address, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(body)))
+	}
+	return body, err
+}

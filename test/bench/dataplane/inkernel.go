@@ -1,0 +1,213 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/kubeproxy"
+)
+
+// The parts of a subject's measurement, each in a kernel of its own.
+const (
+	partMany = "many" // all but what partFew is about
+	partFew  = "few"  // first packets among few services
+)
+
+// Parts are the names of the parts.
+func Parts() []string { return []string{partMany, partFew} }
+
+// Inside is what is measured in the kernel that this process runs in.
+type Inside struct {
+	// Subject is one of Subjects, Part one of Parts.
+	Subject, Part string // required
+	// Tombolo is the path of the binary.
+	Tombolo string // required
+	// Quick and Profiles are those of Config.
+	Quick    bool
+	Profiles string
+	// Emit gets each figure as soon as it is known.
+	Emit func(figures.Figure) error // required
+}
+
+// subject is something that makes the kernel serve Services.
+type subject interface {
+	// start starts it among those services, and returns when it says that the kernel is in step.
+	start(ctx context.Context, all []service) error
+	// known is when it began to ask for services and endpoints; they were there then.
+	known() time.Time
+	// put adds services or replaces them, and does not wait.
+	put(all ...service) error
+	// vip is the virtual IP of the service of that index.
+	vip(index int) netip.Addr
+	// pause is how long after one change the next one is taken at once.
+	pause() time.Duration
+	pid() int
+	stop() error
+}
+
+const (
+	// readyInterval is how often a subject is asked whether it is done: each question takes time from it.
+	readyInterval = 50 * time.Millisecond
+	// patience is how long any one step may take.
+	patience = 10 * time.Minute
+)
+
+// measurement is one part of one subject's.
+type measurement struct {
+	Inside
+	subject subject
+	table   table
+	// services are those that the subject knows.
+	services []service
+}
+
+// InKernel measures; it takes the kernel for its own.
+func InKernel(ctx context.Context, in Inside) error {
+	if err := makeSite(ctx); err != nil {
+		return err
+	}
+	m := &measurement{Inside: in}
+	if err := m.choose(ctx); err != nil {
+		return err
+	}
+	steps := m.many
+	if in.Part == partFew {
+		steps = m.few
+	}
+	return errors.Join(steps(ctx), m.subject.stop())
+}
+
+// choose makes the subject by its name.
+func (m *measurement) choose(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
+	mode, isProxy := strings.CutPrefix(m.Subject, "kubeproxy_")
+	if isProxy {
+		m.subject = &ordinaryProxy{mode: mode, dir: dir}
+	} else {
+		m.subject = &agent{backend: v1alpha1.DataplaneBackend(mode), program: m.Tombolo, profiled: m.Profiles != "", dir: dir}
+	}
+	switch {
+	case mode == kubeproxy.IPVS:
+		m.table, err = newIPVSTable(ctx)
+	case isProxy:
+		m.table = &nftTable{list: []string{"list", "map", "ip", "kube-proxy", "service-ips"}}
+	default:
+		m.table = &nftTable{list: []string{"list", "map", "inet", "tombolo-services", "slots4"}, slots: true}
+	}
+	return err
+}
+
+func (m *measurement) add(name string, value float64, unit string) error {
+	return m.Emit(figures.Figure{Name: name + "_" + m.Subject, Value: value, Unit: unit})
+}
+
+// counts of services and endpoints of each.
+func (m *measurement) counts() (many, few, fewest, endpoints int) {
+	if m.Quick {
+		return 500, 100, 10, 16
+	}
+	return 5000, 1000, 10, 16
+}
+
+// step of a measurement; what has a place for the number of services.
+type step struct {
+	what string
+	do   func(context.Context) error
+}
+
+// many measures what it costs to serve many services.
+func (m *measurement) many(ctx context.Context) error {
+	count, _, _, endpoints := m.counts()
+	m.services = services(count, endpoints)
+	steps := []step{
+		{"programming %d services", m.program},
+		{"changes of one among %d", m.change},
+		{"idle with %d services", m.idle},
+		{"throughput and requests beside the pod IP, among %d services", m.traffic},
+		{"first packets among %d services", m.firstPackets},
+	}
+	if _, ours := m.subject.(*agent); ours {
+		steps = append(steps, step{"more endpoints for each of %d services", m.grow})
+	}
+	for _, step := range steps {
+		began := time.Now()
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf(step.what+": %w", len(m.services), err)
+		}
+		progress("%s: "+step.what+", %s", m.Subject, len(m.services), time.Since(began).Round(100*time.Millisecond))
+	}
+	return nil
+}
+
+// few measures first packets among few services.
+func (m *measurement) few(ctx context.Context) error {
+	_, few, fewest, endpoints := m.counts()
+	all := services(few, endpoints)
+	m.services = all[:fewest]
+	if err := m.subject.start(ctx, m.services); err != nil {
+		return err
+	}
+	if err := m.firstPackets(ctx); err != nil {
+		return err
+	}
+	if err := m.subject.put(all[fewest:]...); err != nil {
+		return err
+	}
+	m.services = all
+	if err := m.waitChecked(ctx); err != nil {
+		return err
+	}
+	return m.firstPackets(ctx)
+}
+
+// waitChecked returns when all services are as they should be.
+func (m *measurement) waitChecked(ctx context.Context) error {
+	return eventually(ctx, time.Second, func() error { return m.table.check(ctx, m.subject.vip, m.services) })
+}
+
+// eventually returns when check does not fail any more, or with its last error.
+func eventually(ctx context.Context, interval time.Duration, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-time.After(interval):
+		}
+	}
+}
+
+// profiling takes a profile of the agent until the returned function is called, if that is wanted.
+func (m *measurement) profiling(ctx context.Context, what, when string) (wait func()) {
+	a, ok := m.subject.(*agent)
+	if m.Profiles == "" || !ok {
+		return func() {}
+	}
+	kind, _, _ := strings.Cut(what, "?")
+	file := filepath.Join(m.Profiles, m.Subject+"-"+when+"-"+kind+".pprof")
+	done := make(chan error, 1)
+	go func() {
+		done <- eventually(ctx, readyInterval, func() error { return a.profile(ctx, what, file) }) // it may not listen yet
+	}()
+	return func() {
+		if err := <-done; err != nil {
+			progress("%v", err)
+		}
+	}
+}

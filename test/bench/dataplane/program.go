@@ -1,0 +1,236 @@
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/shell"
+)
+
+const (
+	// programInterval is how often the kernel is looked at while it is programmed.
+	programInterval = 20 * time.Millisecond
+	// changeInterval is the same for one change; the look itself takes as long.
+	changeInterval = 200 * time.Microsecond
+)
+
+// program starts the subject among the services: from when it asks for them to the last one in the kernel.
+func (m *measurement) program(ctx context.Context) error {
+	wait := m.profiling(ctx, "profile?seconds=10", "programming")
+	defer wait()
+	last := m.subject.vip(m.services[len(m.services)-1].index)
+	watched := m.watch(last)
+	starting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := m.subject.start(starting, m.services); err != nil {
+		_, _ = watched()
+		return err
+	}
+	ready := time.Now()
+	changed, err := watched()
+	if err != nil {
+		return err
+	}
+	if err := m.table.check(ctx, m.subject.vip, m.services); err != nil {
+		return fmt.Errorf("it said that all is programmed: %w", err)
+	}
+	end := ready
+	if _, sorted := m.subject.(*agent); sorted || m.Subject == proxyNFTables {
+		end = changed // the last service is the last one written, or all come at once
+	}
+	progress("%s: ready %s after it began to read, the last change after %s", m.Subject,
+		ready.Sub(m.subject.known()).Round(time.Millisecond), changed.Sub(m.subject.known()).Round(time.Millisecond))
+	return m.add(m.named("program_%d_vips_s"), end.Sub(m.subject.known()).Seconds(), "s")
+}
+
+// named is a figure's name with the number of services.
+func (m *measurement) named(format string) string { return fmt.Sprintf(format, len(m.services)) }
+
+// watch looks at what serves a virtual IP until the returned function is called, which tells when it last changed.
+func (m *measurement) watch(vip netip.Addr) (end func() (time.Time, error)) {
+	stop, done := make(chan struct{}), make(chan struct{})
+	var changed time.Time
+	var err error
+	go func() {
+		defer close(done)
+		before, now := "", ""
+		for {
+			if now, err = m.table.stamp(vip); err != nil {
+				return
+			}
+			if now != before {
+				before, changed = now, time.Now()
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(programInterval):
+			}
+		}
+	}()
+	return func() (time.Time, error) {
+		time.Sleep(2 * programInterval) // one more look
+		close(stop)
+		<-done
+		return changed, err
+	}
+}
+
+// change replaces one endpoint of one service, again and again: from the object to the kernel.
+func (m *measurement) change(ctx context.Context) error {
+	n := 200
+	if m.subject.pause() > 0 || m.Quick {
+		n = 10
+	}
+	runsNFT := m.Subject == proxyNFTables // the agent writes by netlink
+	var took, alone []time.Duration
+	for i := range n {
+		s := &m.services[i*len(m.services)/n]
+		time.Sleep(m.subject.pause())
+		elapsed, err := m.changeOne(ctx, s)
+		if err != nil {
+			return err
+		}
+		took = append(took, elapsed)
+		if runsNFT {
+			elapsed, err := runNFT(ctx)
+			if err != nil {
+				return err
+			}
+			alone = append(alone, elapsed)
+		}
+	}
+	p50, p99 := figures.Quantile(took, 0.5), figures.Quantile(took, 0.99)
+	errs := []error{
+		m.add(m.named("change_one_of_%d_vips_ms"), figures.Milliseconds(p50), "ms"),
+		m.add(m.named("change_one_of_%d_vips_p99_ms"), figures.Milliseconds(p99), "ms"),
+	}
+	if runsNFT {
+		run := figures.Quantile(alone, 0.5)
+		errs = append(errs, m.add("nft_run_ms", figures.Milliseconds(run), "ms"),
+			m.add(m.named("change_one_of_%d_vips_net_of_nft_ms"), figures.Milliseconds(max(0, p50-run)), "ms"))
+	}
+	return errors.Join(errs...)
+}
+
+// changeOne gives a service's first endpoint another address.
+func (m *measurement) changeOne(ctx context.Context, s *service) (time.Duration, error) {
+	vip := m.subject.vip(s.index)
+	before, err := m.table.stamp(vip)
+	if err != nil {
+		return 0, err
+	}
+	s.endpoints = append(s.endpoints[1:len(s.endpoints):len(s.endpoints)], endpoint(s.index, room-1))
+	began := time.Now()
+	if err := m.subject.put(*s); err != nil {
+		return 0, err
+	}
+	err = eventually(ctx, changeInterval, func() error {
+		if now, err := m.table.stamp(vip); err != nil || now == before {
+			return errors.Join(err, errors.New("the kernel has not changed"))
+		}
+		return nil
+	})
+	return time.Since(began), err
+}
+
+// runNFT is how long nft takes to run with next to nothing to do.
+func runNFT(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	_, err := shell.Run(ctx, "add table inet bench\ndelete table inet bench\n", "nft", "-f", "-")
+	return time.Since(began), err
+}
+
+// idle measures the process when nothing happens, once it has had time to calm down.
+func (m *measurement) idle(ctx context.Context) error {
+	calm, window := 5*time.Second, 30*time.Second
+	if m.Quick {
+		calm, window = time.Second, 10*time.Second
+	}
+	time.Sleep(calm)
+	wait := m.profiling(ctx, fmt.Sprintf("profile?seconds=%d", int(window.Seconds())), "idle")
+	before, err := processTime(m.subject.pid())
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	time.Sleep(window)
+	after, err := processTime(m.subject.pid())
+	if err != nil {
+		return err
+	}
+	elapsed := time.Since(began)
+	wait()
+	resident, peak, err := processMemory(m.subject.pid())
+	if err != nil {
+		return err
+	}
+	m.profiling(ctx, "heap?gc=1", "idle")()
+	return errors.Join(
+		m.add("agent_idle_cpu_percent", 100*(after-before).Seconds()/elapsed.Seconds(), "%"),
+		m.add(m.named("agent_rss_%d_vips_mb"), resident/1e6, "MB"),
+		m.add(m.named("agent_rss_peak_%d_vips_mb"), peak/1e6, "MB"),
+	)
+}
+
+// processTime is how long a process has computed, by the scheduler's own count: ticks are too coarse for what wakes up
+// once in a second (clock_getcpuclockid(3)).
+func processTime(pid int) (time.Duration, error) {
+	const schedClock = 2
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|schedClock), &t); err != nil {
+		return 0, fmt.Errorf("reading the clock of process %d: %w", pid, err)
+	}
+	return time.Duration(t.Nano()), nil
+}
+
+// processMemory is how much of a process is in memory now, and was at most, in bytes (proc(5), status).
+func processMemory(pid int) (now, peak float64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) != 3 || fields[0] != "VmRSS:" && fields[0] != "VmHWM:" {
+			continue
+		}
+		kilobytes, err := strconv.ParseFloat(fields[1], 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("parsing %q: %w", line, err)
+		}
+		if fields[0] == "VmRSS:" {
+			now = kilobytes * 1024
+		} else {
+			peak = kilobytes * 1024
+		}
+	}
+	return now, peak, nil
+}
+
+// grow gives every service four endpoints more, all at once, and checks them all: 100,000 where there are 5,000 services.
+func (m *measurement) grow(ctx context.Context) error {
+	for i := range m.services {
+		s := &m.services[i]
+		for n := len(s.endpoints); n < 20; n++ {
+			s.endpoints = append(s.endpoints, endpoint(s.index, n))
+		}
+	}
+	began := time.Now()
+	if err := m.subject.put(m.services...); err != nil {
+		return err
+	}
+	if err := m.waitChecked(ctx); err != nil {
+		return err
+	}
+	return m.add(fmt.Sprintf("grow_to_%d_endpoints_s", 20*len(m.services)), time.Since(began).Seconds(), "s")
+}
