@@ -21,6 +21,8 @@ const (
 	programInterval = 20 * time.Millisecond
 	// changeInterval is the same for one change; the look itself takes as long.
 	changeInterval = 200 * time.Microsecond
+	// changeLimit ends the changes of a subject that takes seconds for each.
+	changeLimit = 45 * time.Second
 )
 
 // program starts the subject among the services: from when it asks for them to the last one in the kernel.
@@ -93,7 +95,7 @@ func (m *measurement) change(ctx context.Context) error {
 	}
 	runsNFT := m.Subject == proxyNFTables // the agent writes by netlink
 	var took, alone []time.Duration
-	for i := range n {
+	for i, start := 0, time.Now(); i < n && time.Since(start) < changeLimit; i++ {
 		s := &m.services[i*len(m.services)/n]
 		time.Sleep(m.subject.pause())
 		elapsed, err := m.changeOne(ctx, s)
