@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/conntrack"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
@@ -19,6 +21,8 @@ type nftBackend struct {
 	wanted nftables.Config
 	// pending are the keys that changed since the kernel was last in step with them.
 	pending map[nftables.Key]bool
+	// ended are the flows to endpoints that are gone, until conntrack has forgotten them.
+	ended []conntrack.Flow
 }
 
 func newNFTBackend() *nftBackend {
@@ -29,6 +33,7 @@ func (b *nftBackend) sync(ctx context.Context, want servicesByKey, keys []plan.K
 	for _, key := range keys {
 		k := nftKey(key)
 		b.pending[k] = true
+		b.ended = append(b.ended, gone(k, b.wanted.Services[k].Destinations, want[key].Destinations)...)
 		if service, exists := want[key]; exists {
 			b.wanted.Services[k] = nftService(service)
 		} else {
@@ -41,10 +46,32 @@ func (b *nftBackend) sync(ctx context.Context, want servicesByKey, keys []plan.K
 	}
 	slices.SortFunc(pending, nftables.Key.Compare)
 	change, err := b.table.Update(ctx, b.wanted, pending)
-	if err == nil {
-		clear(b.pending)
+	if err != nil {
+		return outcome{written: change.Size()}, err
 	}
-	return outcome{written: change.Size()}, err
+	clear(b.pending)
+	if len(b.ended) == 0 {
+		return outcome{written: change.Size()}, nil
+	}
+	// Only now: until the slots are written, a new flow may still get the endpoint.
+	ended, err := conntrack.Delete(ctx, b.ended)
+	if err == nil {
+		b.ended = nil
+	}
+	return outcome{written: change.Size() + ended}, err
+}
+
+// gone are the flows to destinations that a service had and has no longer; those that drain keep theirs.
+func gone(key nftables.Key, had []nftables.Destination, have []plan.Destination) []conntrack.Flow {
+	var flows []conntrack.Flow
+	for _, old := range had {
+		d := plan.Destination{Address: old.Address, Port: old.Port}
+		if _, still := slices.BinarySearchFunc(have, d, plan.Destination.Compare); !still {
+			flows = append(flows, conntrack.Flow{Address: key.Address, Protocol: key.Protocol, Port: key.Port,
+				Endpoint: netip.AddrPortFrom(old.Address, old.Port)})
+		}
+	}
+	return flows
 }
 
 // repair costs one netlink request as long as nobody writes to nftables.
