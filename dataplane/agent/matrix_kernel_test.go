@@ -1,0 +1,477 @@
+//go:build kernel
+
+package agent
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/utils/ptr"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/test/kubeproxy"
+)
+
+// surroundings are the kube-proxies that the dataplane lives beside. NodePorts answer on every local address, which is
+// the default but in mode nftables: the worst that can be.
+var surroundings = []struct {
+	name  string
+	proxy *kubeproxy.Config
+	// auto is the backend that is safe.
+	auto v1alpha1.DataplaneBackend
+	// refuses is true where IPVS is not to be used.
+	refuses bool
+}{
+	{name: "none", auto: v1alpha1.BackendIPVS},
+	{name: "iptables", proxy: &kubeproxy.Config{Mode: kubeproxy.IPTables}, auto: v1alpha1.BackendIPVS},
+	{name: "nftables", proxy: &kubeproxy.Config{Mode: kubeproxy.NFTables, NodePortAddresses: []string{"0.0.0.0/0", "::/0"}}, auto: v1alpha1.BackendNFTables},
+	{name: "ipvs that excludes", proxy: &kubeproxy.Config{Mode: kubeproxy.IPVS, ExcludeCIDRs: []string{string(ipv4.vips), string(ipv6.vips)}}, auto: v1alpha1.BackendIPVS},
+	{name: "ipvs", proxy: &kubeproxy.Config{Mode: kubeproxy.IPVS}, auto: v1alpha1.BackendNFTables, refuses: true},
+}
+
+var clustersets = []struct {
+	name     string
+	families []addresses
+}{
+	{"IPv4", []addresses{ipv4}},
+	{"IPv6", []addresses{ipv6}},
+	{"dual-stack", bothFamilies},
+}
+
+// TestBesideKubeProxy: every promise of a Service, by every backend, beside every mode of kube-proxy, in every family;
+// and kube-proxy's own Services and state are as they were.
+func TestBesideKubeProxy(t *testing.T) {
+	for _, around := range surroundings {
+		t.Run(around.name, func(t *testing.T) {
+			s := newSite(t, around.proxy)
+			s.listen()
+			before := s.others()
+			s.ordinary(t)
+			t.Run("auto", func(t *testing.T) { s.in(t).choose(around.auto) })
+			for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
+				if around.refuses && backend == v1alpha1.BackendIPVS {
+					t.Run("ipvs/refused", func(t *testing.T) { s.in(t).refused(backend) })
+					continue
+				}
+				for _, set := range clustersets {
+					t.Run(fmt.Sprintf("%s/%s", backend, set.name), func(t *testing.T) {
+						f := s.in(t).fixture(backend, set.families)
+						f.conform()
+						if len(set.families) > 1 {
+							f.conformUnderChange()
+							if diff := cmp.Diff(before, s.others()); diff != "" {
+								t.Errorf("what is others' has changed (-before +now)\n%s", diff)
+							}
+						}
+						s.ordinary(t)
+						f.leave()
+					})
+				}
+				t.Run(fmt.Sprintf("%s/repairs", backend), func(t *testing.T) { s.in(t).repairs(backend) })
+			}
+			if diff := cmp.Diff(before, s.others()); diff != "" {
+				t.Errorf("what is others' has changed (-before +after)\n%s", diff)
+			}
+		})
+	}
+}
+
+// in is the site for a part of the test.
+func (s *site) in(t *testing.T) *site {
+	part := *s
+	part.t = t
+	return &part
+}
+
+// port of the imports: its number in clusterset IPs, and what it is called in both clusters.
+type port struct {
+	name       string
+	protocol   corev1.Protocol
+	number     int
+	west, east int
+}
+
+func (p port) network() string { return strings.ToLower(string(p.protocol)) }
+
+var (
+	http80   = port{"http", corev1.ProtocolTCP, 80, 9080, 8080}
+	dns53    = port{"dns", corev1.ProtocolUDP, 53, 9053, 8053}
+	sig90    = port{"sig", corev1.ProtocolSCTP, 90, 9090, 8090}
+	likeTCP  = port{"like-tcp", corev1.ProtocolTCP, nodePortTCP, 9180, 8180}
+	likeUDP  = port{"like-udp", corev1.ProtocolUDP, nodePortUDP, 9153, 8153}
+	allPorts = []port{http80, dns53, sig90, likeTCP, likeUDP}
+)
+
+func servicePorts(ports ...port) (all []mcsv1beta1.ServicePort) {
+	for _, p := range ports {
+		all = append(all, mcsv1beta1.ServicePort{Name: p.name, Protocol: p.protocol, Port: int32(p.number)})
+	}
+	return all
+}
+
+func endpointPorts(cluster string, ports ...port) (all []discoveryv1.EndpointPort) {
+	for _, p := range ports {
+		number := p.east
+		if cluster == "west" {
+			number = p.west
+		}
+		all = append(all, discoveryv1.EndpointPort{Name: ptr.To(p.name), Protocol: ptr.To(p.protocol), Port: ptr.To(int32(number))})
+	}
+	return all
+}
+
+// listen has all pods answer.
+func (s *site) listen() {
+	for _, a := range bothFamilies {
+		serving(s.t, s.neighbour, "tcp", at(a.neighbour, 7080))
+		serving(s.t, s.neighbour, "udp", at(a.neighbour, 7053))
+		for _, p := range allPorts {
+			serving(s.t, s.pod, p.network(), at(a.pod, p.west))
+			serving(s.t, s.neighbour, p.network(), at(a.neighbour, p.west))
+			for _, address := range a.away[:3] {
+				serving(s.t, s.away, p.network(), at(address, p.east))
+			}
+		}
+	}
+}
+
+// ordinary checks what kube-proxy serves.
+func (s *site) ordinary(t *testing.T) {
+	t.Helper()
+	if s.proxy == nil {
+		return
+	}
+	for _, a := range bothFamilies {
+		for _, tt := range []struct {
+			from                 *testnet.Namespace
+			network, to, reached string
+		}{
+			{s.pod, "tcp", at(a.service, 80), at(a.neighbour, 7080)},
+			{s.pod, "udp", at(a.service, 53), at(a.neighbour, 7053)},
+			{s.worker, "tcp", at(a.service, 80), at(a.neighbour, 7080)},
+			{s.outside, "tcp", at(a.node, nodePortTCP), at(a.neighbour, 7080)},
+			{s.outside, "udp", at(a.node, nodePortUDP), at(a.neighbour, 7053)},
+		} {
+			if got := said(tt.from, tt.network, tt.to); !strings.HasPrefix(got, tt.reached+" ") {
+				t.Errorf("the ordinary Service at %s %s: %q, want an answer of %s", tt.network, tt.to, got, tt.reached)
+			}
+		}
+	}
+}
+
+// choose: backend auto takes what is safe beside this kube-proxy, and says why.
+func (s *site) choose(want v1alpha1.DataplaneBackend) {
+	s.t.Helper()
+	f := s.fixture(v1alpha1.BackendAuto, bothFamilies)
+	f.pass(none)
+	if got := f.condition(); !strings.HasPrefix(strings.ToLower(got), "true ready "+string(want)+" serves clusterset ips (backend auto, ") ||
+		s.proxy != nil && !strings.Contains(got, "kube-proxy mode "+s.mode) {
+		s.t.Errorf("condition %q, want one that tells of %s", got, want)
+	}
+	f.leave()
+}
+
+// refused: IPVS beside a kube-proxy that would delete what is ours.
+func (s *site) refused(backend v1alpha1.DataplaneBackend) {
+	s.t.Helper()
+	f := s.fixture(backend, bothFamilies)
+	f.serve("web", 1, servicePorts(allPorts...)...)
+	for _, a := range bothFamilies {
+		f.endpoints("web", "east", a, endpointPorts("east", allPorts...), ready(a.away[0]))
+	}
+	f.pass(none)
+	f.pass(everything)
+	const want = "False KubeProxyConflict this node's kube-proxy runs in ipvs mode and would delete tombolo's virtual services: add 244.0.0.0/16 to ipvs.excludeCIDRs"
+	if got := f.condition(); !strings.HasPrefix(got, want) {
+		s.t.Errorf("condition %q, want %q", got, want)
+	}
+	for _, a := range bothFamilies {
+		for _, p := range []port{http80, likeTCP} {
+			if got := said(s.pod, "tcp", a.to(1, p.number)); got != "refused" {
+				s.t.Errorf("%s port %d: %q, want a refusal", a.name, p.number, got)
+			}
+		}
+	}
+	if got := s.worker.Run("ipvsadm", "-Sn"); strings.Contains(got, " "+ipv4.vip) || strings.Contains(got, ipv6.vip) {
+		s.t.Errorf("ipvsadm: %s", got)
+	}
+	f.leave()
+}
+
+// leave takes the cluster out of the clusterset.
+func (f *siteFixture) leave() {
+	f.t.Helper()
+	f.delete(f.clusterSet())
+	f.pass(none)
+	f.agent.node.close()
+}
+
+// conform checks what stands still.
+func (f *siteFixture) conform() {
+	f.t.Helper()
+	f.serve("web", 1, servicePorts(allPorts...)...)
+	f.serve("own", 2, servicePorts(http80, dns53)...)
+	for _, a := range bothFamilies { // also of a family that is not served
+		f.endpoints("web", "west", a, endpointPorts("west", allPorts...), onNode(ready(a.neighbour), "worker"))
+		f.endpoints("web", "east", a, endpointPorts("east", allPorts...), ready(a.away[0]), ready(a.away[1]))
+		f.endpoints("own", "west", a, endpointPorts("west", http80, dns53), onNode(ready(a.pod), "worker"))
+	}
+	f.pass(none)
+	f.quiet()
+	if got := f.condition(); !strings.HasPrefix(got, "True Ready ") {
+		f.t.Errorf("condition %q", got)
+	}
+	for _, a := range f.families {
+		for _, p := range allPorts {
+			all := []string{at(a.neighbour, p.west), at(a.away[0], p.east), at(a.away[1], p.east)}
+			f.reaches(f.site.pod, "a pod", p.network(), a.to(1, p.number), a.pod, all...)
+			f.reaches(f.site.worker, "the node", p.network(), a.to(1, p.number), a.node, all...)
+		}
+		for _, p := range []port{http80, dns53} {
+			f.reaches(f.site.pod, "a pod that is its own backend", p.network(), a.to(2, p.number), a.podGateway, at(a.pod, p.west))
+		}
+		f.refuses(a)
+	}
+}
+
+// reaches fails the test unless all of these answer, nobody else does, and each sees that source.
+func (f *siteFixture) reaches(from *testnet.Namespace, who, network, address, source string, all ...string) {
+	f.t.Helper()
+	seen := map[string]bool{}
+	for range 60 * len(all) {
+		got := said(from, network, address)
+		reached, client, _ := strings.Cut(got, " ")
+		if !slices.Contains(all, reached) || client != source {
+			f.t.Fatalf("%s from %s to %s: %q, want an answer of %v to %s", network, who, address, got, all, source)
+		}
+		if seen[reached] = true; len(seen) == len(all) {
+			return
+		}
+	}
+	f.t.Errorf("%s from %s to %s: only %v of %v answered", network, who, address, seen, all)
+}
+
+// refuses: what no Service has is refused at once, also where a NodePort has that number.
+func (f *siteFixture) refuses(a addresses) {
+	f.t.Helper()
+	unknown := map[string][]string{
+		"tcp": {a.to(1, 81), a.to(2, nodePortTCP), a.to(9, nodePortTCP), a.to(9, 10250)},
+		"udp": {a.to(1, 54), a.to(2, nodePortUDP), a.to(9, nodePortUDP)},
+	}
+	for network, all := range unknown {
+		for _, to := range all {
+			for who, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+				if got := said(from, network, to); got != "refused" {
+					f.t.Errorf("%s from %s to %s: %q, want a refusal", network, who, to, got)
+				}
+			}
+		}
+	}
+}
+
+// conformUnderChange checks what happens when endpoints come and go.
+func (f *siteFixture) conformUnderChange() {
+	f.t.Helper()
+	for _, a := range f.families {
+		f.distribution(a)
+	}
+	f.affinity()
+	if f.backend == v1alpha1.BackendNFTables { // IPVS also keeps a client while its last connection is in TIME_WAIT
+		f.forgets()
+	}
+	if f.backend == v1alpha1.BackendIPVS {
+		f.movesUDP()
+	}
+	f.rolls()
+}
+
+// distribution of flows by the weights that were programmed. A fair draw is outside of three sigma once in 370 times, so
+// a second one may decide.
+func (f *siteFixture) distribution(a addresses) {
+	f.t.Helper()
+	var failure string
+	for range 2 {
+		if failure = f.sample(a); failure == "" {
+			return
+		}
+	}
+	f.t.Error(failure)
+}
+
+func (f *siteFixture) sample(a addresses) string {
+	const flows = 150
+	vip := netipOf(a.to(1, http80.number))
+	wanted := f.agent.node.wanted[plan.Key{Address: vip.Addr(), Protocol: corev1.ProtocolTCP, Port: vip.Port()}]
+	var sum float64
+	for _, d := range wanted.Destinations {
+		sum += float64(d.Weight)
+	}
+	count := map[string]int{}
+	f.site.pod.Do(func() {
+		for range flows {
+			answer, err := ask("tcp", vip.String())
+			reached, _, _ := strings.Cut(answer, " ")
+			if err != nil {
+				reached = err.Error()
+			}
+			count[reached]++
+		}
+	})
+	total := 0
+	for _, d := range wanted.Destinations {
+		n := count[net.JoinHostPort(d.Address.String(), fmt.Sprint(d.Port))]
+		total += n
+		share := float64(d.Weight) / sum
+		if sigma := math.Sqrt(flows * share * (1 - share)); math.Abs(float64(n)-flows*share) > 3*sigma {
+			return fmt.Sprintf("%s: %d of %d flows reached %s, whose weight is %d of %v", a.name, n, flows, d.Address, d.Weight, sum)
+		}
+	}
+	if total != flows || len(wanted.Destinations) < 2 {
+		return fmt.Sprintf("%s: %d of %d flows reached one of %d destinations: %v", a.name, total, flows, len(wanted.Destinations), count)
+	}
+	return ""
+}
+
+// affinity: a client stays with its endpoint, and moves when that goes.
+func (f *siteFixture) affinity() {
+	f.t.Helper()
+	sticky := f.serve("sticky", 3, servicePorts(http80)...)
+	sticky.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	f.apply(sticky)
+	for _, a := range f.families {
+		f.endpoints("sticky", "east", a, endpointPorts("east", http80), ready(a.away[0]), ready(a.away[1]), ready(a.away[2]))
+	}
+	f.pass(none)
+	for _, a := range f.families {
+		for who, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+			first := said(from, "tcp", a.to(3, 80))
+			for range 12 {
+				if got := said(from, "tcp", a.to(3, 80)); got != first {
+					f.t.Errorf("%s: %s first got %q, then %q", a.name, who, first, got)
+					break
+				}
+			}
+		}
+		first, _, _ := strings.Cut(said(f.site.pod, "tcp", a.to(3, 80)), " ")
+		var rest []discoveryv1.Endpoint
+		for _, address := range a.away[:3] {
+			if at(address, http80.east) != first {
+				rest = append(rest, ready(address))
+			}
+		}
+		f.endpoints("sticky", "east", a, endpointPorts("east", http80), rest...)
+		f.pass(none)
+		second := said(f.site.pod, "tcp", a.to(3, 80))
+		if len(rest) != 2 || strings.HasPrefix(second, first) || !strings.HasSuffix(second, " "+a.pod) {
+			f.t.Errorf("%s: after %s has gone: %q", a.name, first, second)
+		}
+		if got := said(f.site.pod, "tcp", a.to(3, 80)); got != second {
+			f.t.Errorf("%s: the client has moved to %q, then to %q", a.name, second, got)
+		}
+	}
+}
+
+// forgets: after the timeout of its affinity a client is as any other.
+func (f *siteFixture) forgets() {
+	f.t.Helper()
+	brief := f.serve("brief", 6, servicePorts(http80)...)
+	brief.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	brief.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: ptr.To[int32](1)}}
+	f.apply(brief)
+	for _, a := range f.families {
+		f.endpoints("brief", "east", a, endpointPorts("east", http80), ready(a.away[0]), ready(a.away[1]), ready(a.away[2]))
+	}
+	f.pass(none)
+	for _, a := range f.families {
+		first := said(f.site.pod, "tcp", a.to(6, 80))
+		moved := false
+		for deadline := time.Now().Add(limit); !moved && time.Now().Before(deadline); {
+			time.Sleep(1100 * time.Millisecond) // every connection begins the time anew
+			moved = said(f.site.pod, "tcp", a.to(6, 80)) != first
+		}
+		if !moved {
+			f.t.Errorf("%s: a client that comes back after the timeout still gets %s", a.name, first)
+		}
+	}
+}
+
+// movesUDP: a client that keeps its socket reaches another endpoint when its own has gone.
+func (f *siteFixture) movesUDP() {
+	f.t.Helper()
+	f.serve("names", 4, servicePorts(dns53)...)
+	for _, a := range f.families {
+		for who, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[0]))
+			f.pass(none)
+			var client net.Conn
+			from.Do(func() {
+				var err error
+				if client, err = connect("udp", a.to(4, 53)); err != nil {
+					f.t.Fatal(err)
+				}
+			})
+			get := func() string {
+				answer, err := askOn(client, "udp", lost)
+				if err != nil {
+					return err.Error()
+				}
+				reached, _, _ := strings.Cut(answer, " ")
+				return reached
+			}
+			eventually(f.t, a.name+": the first endpoint, from "+who, get, at(a.away[0], dns53.east))
+			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[1]))
+			f.pass(none)
+			eventually(f.t, a.name+": the second endpoint, from "+who, get, at(a.away[1], dns53.east))
+			client.Close()
+		}
+	}
+}
+
+// rolls: no connection fails while every endpoint is replaced in turn, each as Kubernetes does it: the new one is ready,
+// the old one terminates, then it is gone.
+func (f *siteFixture) rolls() {
+	f.t.Helper()
+	const clients = 4
+	each := int64(1000 / clients / len(f.families))
+	f.serve("rolling", 5, servicePorts(http80)...)
+	for _, a := range f.families {
+		ports := endpointPorts("east", http80)
+		roll := a.away[3:]
+		stop := serving(f.t, f.site.away, "tcp", at(roll[0], http80.east))
+		f.endpoints("rolling", "east", a, ports, ready(roll[0]))
+		f.pass(none)
+		l := startLoad(f.site.pod, a.to(5, 80), clients, each)
+		rounds := 0
+		for i := 1; l.settle(each); i = (i + 1) % len(roll) {
+			old := roll[(i+len(roll)-1)%len(roll)]
+			next := serving(f.t, f.site.away, "tcp", at(roll[i], http80.east))
+			for _, endpoints := range [][]discoveryv1.Endpoint{
+				{ready(old), ready(roll[i])}, {terminating(old), ready(roll[i])},
+			} {
+				f.endpoints("rolling", "east", a, ports, endpoints...)
+				f.pass(none)
+			}
+			l.settle(each) // what it has, it ends
+			f.endpoints("rolling", "east", a, ports, ready(roll[i]))
+			f.pass(none)
+			stop()
+			stop = next
+			rounds++
+		}
+		if failed := l.failures(); len(failed) > 0 || rounds < 3 {
+			f.t.Errorf("%s: %d of %d connections failed while endpoints were replaced %d times: %q", a.name, len(failed), clients*each, rounds, failed[:min(3, len(failed))])
+		}
+		stop()
+	}
+}
