@@ -3,13 +3,10 @@
 package conntrack
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
@@ -54,7 +51,7 @@ func TestDelete(t *testing.T) {
 	expect := func(want map[string]string) {
 		t.Helper()
 		for vip, endpoint := range want {
-			if got := exchange(t, sockets[vip]); !strings.HasPrefix(got, endpoint+" ") {
+			if got := testnet.Exchange(t, sockets[vip]); !strings.HasPrefix(got, endpoint+" ") {
 				t.Errorf("%s is answered by %q, want %s", vip, got, endpoint)
 			}
 		}
@@ -85,22 +82,4 @@ func TestDelete(t *testing.T) {
 	remove([]Flow{flow("244.0.0.1:53", "10.1.1.5:8080"), flow("[fd77::1]:53", "[fd01:1::5]:8080")}, 2)
 	expect(map[string]string{"244.0.0.1": "two", "244.0.0.2": "one", "fd77::1": "two", "fd77::2": "one"})
 	remove([]Flow{flow("244.0.0.1:53", "10.1.1.5:8080"), flow("[fd77::1]:53", "[fd01:1::5]:8080")}, 0)
-}
-
-// exchange sends a packet until there is an answer.
-func exchange(t *testing.T, conn net.Conn) string {
-	t.Helper()
-	b := make([]byte, 64)
-	for range 10 {
-		if _, err := conn.Write([]byte("?")); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Fatal(err)
-		}
-		if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := conn.Read(b); err == nil {
-			return string(b[:n])
-		}
-	}
-	return "nothing"
 }

@@ -239,27 +239,9 @@ func askFrom(t *testing.T, client *testnet.Namespace, source, vip string) (answe
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		answer = exchange(t, conn)
+		answer = testnet.Exchange(t, conn)
 	})
 	return answer
-}
-
-// exchange sends a packet until there is an answer.
-func exchange(t *testing.T, conn net.Conn) string {
-	t.Helper()
-	b := make([]byte, 64)
-	for range 10 {
-		if _, err := conn.Write([]byte("?")); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Fatal(err)
-		}
-		if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := conn.Read(b); err == nil {
-			return string(b[:n])
-		}
-	}
-	return "nothing"
 }
 
 // affinities are the clients that map affinity4 or affinity6 has, with their endpoints, as nft tells them.

@@ -5,6 +5,7 @@
 package testnet
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -217,6 +219,23 @@ func (n *Namespace) Ask(network, address string) (answer string, err error) {
 		answer = string(b)
 	})
 	return answer, err
+}
+
+// Exchange sends packets to a UDP server made by Serve until one is answered, and returns the answer: one may be lost
+// when an endpoint goes.
+func Exchange(t testing.TB, conn net.Conn) string {
+	t.Helper()
+	b := make([]byte, 64)
+	for range 10 {
+		if _, err := conn.Write([]byte("?")); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatal(err)
+		}
+		check(t, conn.SetReadDeadline(time.Now().Add(time.Second)), "setting a deadline")
+		if n, err := conn.Read(b); err == nil {
+			return string(b[:n])
+		}
+	}
+	return "nothing"
 }
 
 func check(t testing.TB, err error, what string) {
