@@ -121,7 +121,7 @@ func (v *view) count(all []candidate, levels []level) []level {
 // share new flows among the levels, by what is remembered of them. It returns the state of the endpoints that get them,
 // what is to be remembered, and when to share anew.
 func (v *view) share(levels []level, before []levelMemory) (from state, after []levelMemory, again time.Time) {
-	if v.in.Memory.ranking != v.fingerprint || len(levels) < 2 {
+	if v.in.Memory.ranking != v.fingerprint {
 		before = nil
 	}
 	now, pause := v.in.Now, v.in.Place.FailBack

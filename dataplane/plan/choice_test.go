@@ -61,7 +61,7 @@ func TestLevels(t *testing.T) {
 			s.distribution("PreferSameZone")
 			s.Place.Area = Area{}
 		}, want: "10.2.0.1*1 10.2.0.2*1"},
-		{name: "a node without a zone is in none, and not in that of endpoints without", have: []string{"west 10.2.0.1", "west 10.2.0.2 zone=a", "east 10.1.0.1"},
+		{name: "a node without a zone is in none, and not in that of endpoints without", have: []string{"west 10.2.0.1 zone=", "west 10.2.0.2 zone=a", "east 10.1.0.1"},
 			edit: func(s *scene) { s.distribution("PreferSameZone"); s.Place.Zone = "" }, want: "10.2.0.1*1 10.2.0.2*1"},
 		{name: "a distribution that is not known counts as none", have: everywhere, edit: func(s *scene) { s.distribution("PreferBlue") }, want: all},
 		{name: "LocalFirst", have: everywhere, edit: func(s *scene) { s.Place.Locality = v1alpha1.LocalityLocalFirst }, want: own},
@@ -121,6 +121,7 @@ func TestPolicy(t *testing.T) {
 		{"a region, this cluster's own too", clusters, func(p *spec) { p.Failover = steps("region:eu", "region:us") }, "10.1.0.1*1 10.2.0.1*1 10.2.0.2*1 10.3.0.1*1"},
 		{"a cluster is in the first step that names it or its region", clusters, func(p *spec) { p.Failover = steps("south", "region:eu", "region:us") }, "10.4.0.1*1"},
 		{"and not in a later one", clusters[2:3], func(p *spec) { p.Failover = steps("region:eu", "east") }, "10.1.0.1*1"},
+		{"a region that is not known is none", []string{"elsewhere 10.5.0.1", "west 10.2.0.1"}, func(p *spec) { p.Failover = steps("region:") }, "10.2.0.1*1 10.5.0.1*1"},
 		{"clusters and regions in one step", clusters, func(p *spec) { p.Failover = steps("west region:us") }, "10.2.0.1*1 10.2.0.2*1 10.4.0.1*1"},
 		{"failover replaces the distribution", everywhere, func(p *spec) { p.Failover = steps("south") }, "10.4.0.1*1"},
 
@@ -268,5 +269,62 @@ func TestSchedulers(t *testing.T) {
 		if got := Services(s.Input).Services[0].Scheduler; got != want {
 			t.Errorf("%q is %s, want %s", given, got, want)
 		}
+	}
+}
+
+// The own cluster is always reachable.
+func TestOwnCluster(t *testing.T) {
+	s := newScene(t, "west 10.2.0.1", "east 10.1.0.1")
+	s.unreachable("west")
+	s.wants(0, "10.1.0.1*1 10.2.0.1*1")
+}
+
+// What differs in anything but the destinations is another plan too.
+func TestChangedService(t *testing.T) {
+	s := newScene(t, "west 10.2.0.1")
+	s.wants(0, "10.2.0.1*1")
+	s.policy(func(p *v1alpha1.TrafficPolicySpec) { p.Scheduler = v1alpha1.SchedulerRandom }).wants(0, "10.2.0.1*1")
+	if got := s.last.Services[0].Scheduler; got != v1alpha1.SchedulerRandom {
+		t.Errorf("scheduler %s", got)
+	}
+	s.Import.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	if s.wants(0, "10.2.0.1*1"); s.last.Services[0].Affinity != defaultAffinity {
+		t.Errorf("affinity %s", s.last.Services[0].Affinity)
+	}
+	s.Import.Spec.IPs[0] = "244.0.0.2"
+	if s.wants(0, "10.2.0.1*1"); s.last.Services[0].Address.String() != "244.0.0.2" {
+		t.Errorf("address %s", s.last.Services[0].Address)
+	}
+}
+
+// Levels that are others have another fingerprint; what changes shares only has not.
+func TestFingerprint(t *testing.T) {
+	fingerprint := func(edit func(*scene)) uint64 {
+		s := newScene(t)
+		edit(s)
+		r := newRanking(&s.Import.Spec, s.Policy, &s.Place)
+		return r.fingerprint()
+	}
+	policy := func(edit func(*v1alpha1.TrafficPolicySpec)) func(*scene) { return func(s *scene) { s.policy(edit) } }
+	type spec = v1alpha1.TrafficPolicySpec
+	seen := map[uint64]int{}
+	for i, edit := range []func(*scene){
+		func(*scene) {}, func(s *scene) { s.local() }, func(s *scene) { s.Place.Locality = v1alpha1.LocalityLocalFirst },
+		func(s *scene) { s.distribution("PreferSameZone") }, func(s *scene) { s.distribution("PreferSameNode") },
+		func(s *scene) { s.distribution("PreferSameZone").Place.Zone = "b" },
+		policy(func(p *spec) { p.Spillover = &v1alpha1.Spillover{} }),
+		policy(func(p *spec) { p.Failover = steps("east") }), policy(func(p *spec) { p.Failover = steps("east west") }),
+		policy(func(p *spec) { p.Failover = steps("east", "west") }), policy(func(p *spec) { p.Failover = steps("region:east") }),
+		policy(func(p *spec) { p.Weights = weights("east", 1, "west", 1) }), policy(func(p *spec) { p.Weights = weights("east", 1, "west", 0) }),
+		policy(func(p *spec) { p.Weights = weights("east", 1) }),
+	} {
+		f := fingerprint(edit)
+		if other, twice := seen[f]; twice {
+			t.Errorf("%d and %d have one fingerprint", other, i)
+		}
+		seen[f] = i
+	}
+	if fingerprint(policy(func(p *spec) { p.Weights = weights("east", 1, "west", 3) })) != fingerprint(policy(func(p *spec) { p.Weights = weights("west", 1, "east", 9) })) {
+		t.Error("other shares have another fingerprint")
 	}
 }

@@ -163,7 +163,7 @@ func checkPlan(t *testing.T, in Input, out Output) {
 	turned := in
 	turned.Slices = slices.Clone(in.Slices)
 	slices.Reverse(turned.Slices)
-	if other := Services(turned); !reflect.DeepEqual(other, out) {
+	if other := Services(turned); !reflect.DeepEqual(other, out) || !reflect.DeepEqual(Explain(turned), Explain(in)) {
 		t.Errorf("the order of slices shows:\n%+v\n%+v", out, other)
 	}
 	checkExplained(t, in, out)

@@ -11,6 +11,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 // words of what is skipped, up to the remedy.
@@ -161,6 +163,10 @@ func TestSkippedMany(t *testing.T) {
 func TestTwice(t *testing.T) {
 	s := newScene(t, "west 10.2.0.1 unready", "west 10.2.0.1", "west 10.2.0.1 leaving", "west 10.2.0.2 port=9", "west 10.2.0.2", "east 10.2.0.1", "west 10.2.0.3 gone", "west 10.2.0.3 unready")
 	s.wants(0, "10.2.0.1*1 10.2.0.2:9*1 10.2.0.2*1")
+	// One that never gets flows is no better state, whatever the order.
+	s = newScene(t, "north 10.2.0.1", "east 10.2.0.1", "east 10.2.0.2", "north 10.2.0.2").policy(func(p *v1alpha1.TrafficPolicySpec) { p.Weights = weights("north", 0) })
+	s.unreachable("east")
+	s.wants(0, "10.2.0.1*1 10.2.0.2*1")
 }
 
 func TestManyEndpoints(t *testing.T) {
