@@ -32,13 +32,13 @@ import (
 // publish: connection, export and heartbeat as they ship. They import nothing.
 type crowd struct {
 	stop context.CancelFunc
-	done chan error
+	done chan struct{} // closed once all have ended
+	err  error         // why, to be read then
 }
 
 // startCrowd starts them all; each reaches the hub at that URL with a token of its own.
 func startCrowd(ctx context.Context, s *servers, members []member, hubURL string) (*crowd, error) {
 	ctx, cancel := context.WithCancel(logr.NewContext(ctx, logr.Discard()))
-	c := &crowd{stop: cancel, done: make(chan error, 1)}
 	var all []manager.Manager
 	for _, m := range members {
 		secret, err := s.access(ctx, m)
@@ -53,18 +53,38 @@ func startCrowd(ctx context.Context, s *servers, members []member, hubURL string
 		}
 		all = append(all, mgr)
 	}
+	return gather(ctx, cancel, all), nil
+}
+
+// gather runs all until stop is called, or one ends with an error.
+func gather[R manager.Runnable](ctx context.Context, stop context.CancelFunc, all []R) *crowd {
+	c := &crowd{stop: stop, done: make(chan struct{})}
 	g, ctx := errgroup.WithContext(ctx)
-	for _, mgr := range all {
-		g.Go(func() error { return mgr.Start(ctx) })
+	for _, r := range all {
+		g.Go(func() error { return r.Start(ctx) })
 	}
-	go func() { c.done <- g.Wait() }()
-	return c, nil
+	go func() {
+		c.err = g.Wait()
+		close(c.done)
+	}()
+	return c
+}
+
+// running says, as an error, that the crowd has ended, and why.
+func (c *crowd) running() error {
+	select {
+	case <-c.done:
+		return fmt.Errorf("the crowd has ended: %w", c.err)
+	default:
+		return nil
+	}
 }
 
 // end returns when all have ended.
 func (c *crowd) end() error {
 	c.stop()
-	return <-c.done
+	<-c.done
+	return c.err
 }
 
 // restrict leaves a member, of what has a namespace, only what is in its own: the rest of the API server is other clusters.
@@ -94,7 +114,8 @@ func newMember(m member, own *rest.Config, hubURL string, secret *corev1.Secret)
 		},
 		GracefulShutdownTimeout: ptr.To(5 * time.Second),
 		BaseContext:             func() context.Context { return logr.NewContext(context.Background(), logr.Discard()) },
-		Controller:              config.Controller{SkipNameValidation: ptr.To(true), Logger: logr.Discard()},
+		// Where one process is all members, one of them must not end because the first listing takes long.
+		Controller: config.Controller{SkipNameValidation: ptr.To(true), Logger: logr.Discard(), CacheSyncTimeout: timeout},
 	})
 	if err != nil {
 		return nil, err

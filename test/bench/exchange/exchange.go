@@ -134,7 +134,7 @@ func (s *scene) distinct(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.load(ctx, crowdWay, ownWay, idle); err != nil {
+	if err := errors.Join(s.load(ctx, crowdWay, ownWay, idle), crowd.running()); err != nil {
 		return err
 	}
 	_, peak, err := s.operator.memory()
@@ -179,7 +179,7 @@ func (s *scene) fill(ctx context.Context, hubURL string) (*crowd, error) {
 		return nil, err
 	}
 	exports := len(s.others) * s.Services
-	if err := seen.waitFor(ctx, ctx.Err, exports, exports); err != nil {
+	if err := seen.waitFor(ctx, crowd.running, exports, exports); err != nil {
 		return nil, errors.Join(err, crowd.end())
 	}
 	s.figures.Add("exchange_fill_s", time.Since(start).Seconds(), "s")
