@@ -115,11 +115,12 @@ func TestRecall(t *testing.T) {
 	other.Port = 81
 	s := newScene(t, "west 10.2.0.1", "east 10.1.0.1", "east 10.1.0.2")
 	s.Place.Locality = v1alpha1.LocalityLocalFirst
-	s.Memory = Recall([]VirtualService{other, {Key: key, Destinations: had}})
+	given := []VirtualService{other, {Key: key, Destinations: had}}
+	s.Memory = Recall(given)
 	s.wants(0, "10.1.0.1*0 10.2.0.1*1")
 	s.wantsAgain(drainFor)
-	if had[0].Address.String() != "10.2.0.9" {
-		t.Errorf("what was given is changed: %v", had)
+	if had[0].Address.String() != "10.2.0.9" || given[0].Port != 81 {
+		t.Errorf("what was given is changed: %v", given)
 	}
 	s.wants(drainFor, "10.2.0.1*1")
 	if empty := Recall(nil); empty.services != nil {
