@@ -290,9 +290,7 @@ func (f *siteFixture) conformUnderChange() {
 	if f.backend == v1alpha1.BackendNFTables { // IPVS also keeps a client while its last connection is in TIME_WAIT
 		f.forgets()
 	}
-	if f.backend == v1alpha1.BackendIPVS {
-		f.movesUDP()
-	}
+	f.movesUDP()
 	f.rolls()
 }
 
