@@ -92,7 +92,7 @@ func (a *Agent) planNetwork(ctx context.Context, work *work) error {
 		}
 		// All stays as it is, but for the clusters that come and go.
 		network = n.network
-		place = n.place.WithRemotes(in.Remotes)
+		place = n.place.WithRemotes(in.Remotes, in.Gateways)
 	} else {
 		n.asked = set.Spec.Dataplane.Backend
 	}

@@ -291,7 +291,7 @@ func TestPlace(t *testing.T) {
 	if diff := cmp.Diff(want, got, compare); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if !got.Equal(want) || got.Equal(want.WithRemotes(nil)) {
+	if !got.Equal(want) || got.Equal(want.WithRemotes(nil, nil)) {
 		t.Error("Equal tells another tale")
 	}
 	in.ClusterSet.Spec.Dataplane.FailBackSeconds = nil

@@ -74,7 +74,7 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 const defaultFailBack = 30 * time.Second
 
 // WithRemotes is the place among these other members, by the links of these gateways of this cluster.
-func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster, gateways ...*v1alpha1.GatewayNode) Place {
+func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) Place {
 	p.Remotes = remotes(all, gateways)
 	return p
 }

@@ -48,7 +48,7 @@ func TestUnreachable(t *testing.T) {
 			if got := NewPlace(in, nil).Remotes["east"].Unreachable; got != tt.want {
 				t.Errorf("unreachable: %t, want %t", got, tt.want)
 			}
-			if got := (Place{}).WithRemotes(in.Remotes, in.Gateways...).Remotes["east"].Unreachable; got != tt.want {
+			if got := (Place{}).WithRemotes(in.Remotes, in.Gateways).Remotes["east"].Unreachable; got != tt.want {
 				t.Errorf("among other members: unreachable %t, want %t", got, tt.want)
 			}
 		})

@@ -141,10 +141,11 @@ func (r *ranking) overprovisioning() int {
 	return int(max(100, r.policy.Spillover.OverprovisioningPercent))
 }
 
-// scheduler of the policy, RoundRobin without.
+// scheduler of the policy. Without one it is Random, as Kubernetes promises no order: IPVS takes turns all the same, and
+// nftables, whose turns are shared by many services, does not fall into step with a client that alternates between two.
 func (r *ranking) scheduler() v1alpha1.Scheduler {
 	if r.policy == nil {
-		return v1alpha1.SchedulerRoundRobin
+		return v1alpha1.SchedulerRandom
 	}
 	switch s := r.policy.Scheduler; s {
 	case v1alpha1.SchedulerLeastConnection, v1alpha1.SchedulerConsistentHash, v1alpha1.SchedulerRandom:

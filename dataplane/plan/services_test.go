@@ -96,9 +96,9 @@ func TestServices(t *testing.T) {
 				slice("south", v4, []discoveryv1.EndpointPort{slicePort("http", "UDP", 8082)}, ready("10.4.0.5")),
 			},
 			want: []string{
-				"SCTP 244.0.0.1:9 RoundRobin",
-				"TCP 244.0.0.1:80 RoundRobin -> 10.1.0.5:8080*1 -> 10.3.0.5:8081*1",
-				"UDP 244.0.0.1:53 RoundRobin -> 10.1.0.5:5353*1",
+				"SCTP 244.0.0.1:9 Random",
+				"TCP 244.0.0.1:80 Random -> 10.1.0.5:8080*1 -> 10.3.0.5:8081*1",
+				"UDP 244.0.0.1:53 Random -> 10.1.0.5:5353*1",
 			},
 		},
 		{
@@ -108,14 +108,14 @@ func TestServices(t *testing.T) {
 				discoveryv1.Endpoint{Addresses: []string{"10.1.0.6"}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(false), Serving: ptr.To(true)}},
 				discoveryv1.Endpoint{Addresses: []string{"10.1.0.7"}}, discoveryv1.Endpoint{}, ready("nonsense"), ready("fd00::1"),
 			)},
-			want: []string{"TCP 244.0.0.1:80 RoundRobin -> 10.1.0.5:80*1 -> 10.1.0.7:80*1 -> 10.1.0.9:80*1"},
+			want: []string{"TCP 244.0.0.1:80 Random -> 10.1.0.5:80*1 -> 10.1.0.7:80*1 -> 10.1.0.9:80*1"},
 		},
 		{
 			name: "both families, each with its own endpoints",
 			si:   imported([]string{"244.0.0.1", "fd77::1"}, web...),
 			slices: []*discoveryv1.EndpointSlice{slice("east", v4, webAt(80), ready("10.1.0.5")),
 				slice("east", v6, webAt(8080), ready("fd01::5"), ready("fd01::5"))},
-			want: []string{"TCP 244.0.0.1:80 RoundRobin -> 10.1.0.5:80*1", "TCP [fd77::1]:80 RoundRobin -> [fd01::5]:8080*1"},
+			want: []string{"TCP 244.0.0.1:80 Random -> 10.1.0.5:80*1", "TCP [fd77::1]:80 Random -> [fd01::5]:8080*1"},
 		},
 		{
 			name:   "an unreachable cluster's endpoints count as not ready",
@@ -124,14 +124,14 @@ func TestServices(t *testing.T) {
 			edit: func(p *Place) {
 				p.Remotes = map[v1alpha1.ClusterID]Remote{"east": {Unreachable: true}, "nowhere": {Unreachable: true}}
 			},
-			want: []string{"TCP 244.0.0.1:80 RoundRobin -> 10.2.0.5:80*1"},
+			want: []string{"TCP 244.0.0.1:80 Random -> 10.2.0.5:80*1"},
 		},
 		{
 			name:   "where no other cluster has any, an unreachable cluster's endpoints stay",
 			si:     imported([]string{"244.0.0.1"}, web...),
 			slices: []*discoveryv1.EndpointSlice{slice("east", v4, webAt(80), ready("10.1.0.5")), slice("west", v4, webAt(80))},
 			edit:   func(p *Place) { p.Remotes = map[v1alpha1.ClusterID]Remote{"east": {Unreachable: true}} },
-			want:   []string{"TCP 244.0.0.1:80 RoundRobin -> 10.1.0.5:80*1"},
+			want:   []string{"TCP 244.0.0.1:80 Random -> 10.1.0.5:80*1"},
 		},
 		{
 			name: "pods of this node, but not those of another cluster's node of that name",
@@ -141,7 +141,7 @@ func TestServices(t *testing.T) {
 				slice("west", v4, webAt(80), discoveryv1.Endpoint{Addresses: []string{"10.2.0.5"}, NodeName: ptr.To("worker")},
 					discoveryv1.Endpoint{Addresses: []string{"10.2.1.5"}, NodeName: ptr.To("other")}),
 			},
-			want: []string{"TCP 244.0.0.1:80 RoundRobin -> 10.1.0.5:80*1 -> 10.2.0.5:80*1 here -> 10.2.1.5:80*1"},
+			want: []string{"TCP 244.0.0.1:80 Random -> 10.1.0.5:80*1 -> 10.2.0.5:80*1 here -> 10.2.1.5:80*1"},
 		},
 		{
 			name: "slices of others are none of ours",
@@ -151,7 +151,7 @@ func TestServices(t *testing.T) {
 				s.Labels[discoveryv1.LabelManagedBy] = "somebody"
 				return s
 			}()},
-			want: []string{"TCP 244.0.0.1:80 RoundRobin"},
+			want: []string{"TCP 244.0.0.1:80 Random"},
 		},
 		{
 			name: "affinity",
@@ -161,7 +161,7 @@ func TestServices(t *testing.T) {
 				si.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: ptr.To(int32(90))}}
 				return si
 			}(),
-			want: []string{"TCP 244.0.0.1:80 RoundRobin 1m30s"},
+			want: []string{"TCP 244.0.0.1:80 Random 1m30s"},
 		},
 		{
 			name: "affinity without a timeout",
@@ -170,14 +170,14 @@ func TestServices(t *testing.T) {
 				si.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
 				return si
 			}(),
-			want: []string{"TCP 244.0.0.1:80 RoundRobin 3h0m0s"},
+			want: []string{"TCP 244.0.0.1:80 Random 3h0m0s"},
 		},
 		{
 			name: "outside the VIP CIDR, twice, malformed",
 			si:   imported([]string{"10.0.0.1", "244.0.0.1", "244.0.0.1", "x", ""}, port("", "", 80), port("", "TCP", 80), port("", "TCP", 0)),
 			slices: []*discoveryv1.EndpointSlice{{ObjectMeta: slice("east", v4, nil).ObjectMeta, AddressType: v4,
 				Ports: []discoveryv1.EndpointPort{{Port: ptr.To(int32(8080))}}, Endpoints: []discoveryv1.Endpoint{ready("10.1.0.5")}}},
-			want: []string{"TCP 244.0.0.1:80 RoundRobin -> 10.1.0.5:8080*1"},
+			want: []string{"TCP 244.0.0.1:80 Random -> 10.1.0.5:8080*1"},
 		},
 		{
 			name: "somebody else's import",
