@@ -30,7 +30,7 @@ func (e *Env) Steps() []Step {
 		{"west: HTTP through the name reaches all 3 replicas from a worker node", e.reachesAll},
 		{"the server sees the client pod's own IP", e.keepsSource},
 		{"the nodes' own network reaches it, too, and the server sees each node's transit address", e.hostClients},
-		{"the worker's kernel holds the clusterset IP (ipvsadm -Ln)", e.inIPVS},
+		{"the worker's kernel holds the clusterset IP (ipvsadm -Ln, or nft where nftables serves)", e.inKernel},
 		{"the request went through WireGuard: its counters moved (wg show)", e.inWireGuard},
 		{"between the clusters' nodes there is WireGuard and not one byte of the request in clear (tcpdump)", e.encrypted},
 		{"a replica that is removed is gone from the answers", e.scalesDown},
@@ -146,16 +146,37 @@ func (e *Env) keepsSource(ctx context.Context) (string, error) {
 	return fmt.Sprintf("pod %s saw %s; the client pod's IP is %s", answer.pod, answer.client, own), nil
 }
 
-func (e *Env) inIPVS(ctx context.Context) (string, error) {
-	out, err := e.OnNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+func (e *Env) inKernel(ctx context.Context) (string, error) {
+	service, endpoints, err := e.kernel(ctx)
 	if err != nil {
 		return "", err
 	}
-	service := virtualService(out, e.vip+":80")
-	if got := strings.Count(service, "->"); got != 3 {
-		return "", fmt.Errorf("%s:80 has %d destinations on %s, want 3:\n%s", e.vip, got, e.clientNode, out)
+	if endpoints != 3 {
+		return "", fmt.Errorf("%s:80 has %d endpoints in the kernel of %s, want 3:\n%s", e.vip, endpoints, e.clientNode, service)
 	}
 	return service, nil
+}
+
+// kernel is what serves the clusterset IP on the client's node, and with how many endpoints: IPVS or nftables, as the
+// node's kube-proxy allows. It is empty if nothing does.
+func (e *Env) kernel(ctx context.Context) (service string, endpoints int, err error) {
+	out, err := e.OnNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+	if err != nil {
+		return "", 0, err
+	}
+	if service := virtualService(out, e.vip+":80"); service != "" {
+		return service, strings.Count(service, "->"), nil
+	}
+	tables, err := e.OnNode(ctx, e.clientNode, "nft", "list", "tables")
+	if err != nil || !strings.Contains(tables, "tombolo-services") {
+		return "", 0, err
+	}
+	out, err = e.OnNode(ctx, e.clientNode, "nft", "--numeric", "list", "map", "inet", "tombolo-services", "slots4")
+	if err != nil {
+		return "", 0, err
+	}
+	service, endpoints = slots(out, e.vip)
+	return service, endpoints, nil
 }
 
 func (e *Env) scalesDown(ctx context.Context) (string, error) {
@@ -216,12 +237,12 @@ func (e *Env) unexport(ctx context.Context) (string, error) {
 		if strings.Contains(imports, "/web") {
 			return "", fmt.Errorf("west still has %s", imports)
 		}
-		ipvs, err := e.OnNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+		service, _, err := e.kernel(ctx)
 		if err != nil {
 			return "", err
 		}
-		if strings.Contains(ipvs, e.vip+":") {
-			return "", fmt.Errorf("%s still holds the clusterset IP:\n%s", e.clientNode, ipvs)
+		if service != "" {
+			return "", fmt.Errorf("%s still holds the clusterset IP:\n%s", e.clientNode, service)
 		}
 		answer, err := e.inClient(ctx, "dig", "+tries=2", "+time=2", webName)
 		if err != nil {

@@ -6,6 +6,22 @@ import (
 	"strings"
 )
 
+// slots are those of a clusterset IP in a map of slots as `nft list map` prints it, one line each, and how many
+// endpoints are in them.
+func slots(nft, vip string) (lines string, endpoints int) {
+	var mine []string
+	different := map[string]bool{}
+	for _, element := range strings.FieldsFunc(nft, func(r rune) bool { return strings.ContainsRune(",{}\n", r) }) {
+		slot, endpoint, ok := strings.Cut(strings.TrimSpace(element), " : ")
+		if !ok || !strings.HasPrefix(slot, vip+" . ") {
+			continue
+		}
+		mine = append(mine, slot+" : "+endpoint)
+		different[endpoint] = true
+	}
+	return strings.Join(mine, "\n"), len(different)
+}
+
 // virtualService is the part of `ipvsadm -Ln` that belongs to one virtual service, empty if there is none.
 func virtualService(ipvsadm, addressPort string) string {
 	var lines []string
