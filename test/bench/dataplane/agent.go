@@ -147,12 +147,10 @@ func (a *agent) run(server string) error {
 
 // waitReady returns when the agent says that the kernel is in step.
 func (a *agent) waitReady(ctx context.Context) error {
-	last := errors.New("not asked yet")
 	for {
-		if _, err := get(ctx, pagesAddress, "/readyz"); err == nil {
+		_, last := get(ctx, pagesAddress, "/readyz")
+		if last == nil {
 			return nil
-		} else {
-			last = err
 		}
 		select {
 		case <-ctx.Done():

@@ -64,8 +64,9 @@ func (m *measurement) watch(vip netip.Addr) (end func() (time.Time, error)) {
 	var err error
 	go func() {
 		defer close(done)
-		before, now := "", ""
+		before := ""
 		for {
+			var now string
 			if now, err = m.table.stamp(vip); err != nil {
 				return
 			}
