@@ -8,7 +8,6 @@ import (
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // changesPerSecond is the load: in how many of the crowd's EndpointSlices a pod is replaced by another.
@@ -23,11 +22,6 @@ func (s *servers) change(ctx context.Context, members []member, services int, wi
 			slices = append(slices, m.slice(n))
 		}
 	}
-	for _, one := range slices { // with the versions that they have
-		if err := s.api[crowdName].Get(ctx, client.ObjectKeyFromObject(one), one); err != nil {
-			return 0, err
-		}
-	}
 	total := int(window.Seconds() * changesPerSecond)
 	start := time.Now()
 	var running sync.WaitGroup
@@ -40,9 +34,11 @@ func (s *servers) change(ctx context.Context, members []member, services int, wi
 		one, m := slices[n%len(slices)], members[n%len(members)]
 		running.Go(func() {
 			address := m.address(spare + n)
-			one.Endpoints[len(one.Endpoints)-1].Addresses = []string{address}
+			next := one.DeepCopy()    // its turn may come again before this is answered
+			next.ResourceVersion = "" // and then the later one counts
+			next.Endpoints[len(next.Endpoints)-1].Addresses = []string{address}
 			o.expect(address)
-			errs <- s.api[crowdName].Update(ctx, one)
+			errs <- s.api[crowdName].Update(ctx, next)
 		})
 	}
 	running.Wait()
