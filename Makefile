@@ -61,8 +61,8 @@ test-integration: testbin ## controllers, kinds and policies, each against a rea
 
 .PHONY: test-kernel
 test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kernel of its own
-	@$(STEP) "kernel tests" "usually 2 minutes" \
-		go test -tags kernel -count=1 -p 2 -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
+	@$(STEP) "kernel tests" "usually 6 minutes" \
+		go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters

@@ -77,7 +77,7 @@ type Proxy struct {
 	address       string
 
 	command *exec.Cmd
-	ended   chan error
+	ended   chan struct{}
 }
 
 // Start starts kube-proxy and waits until its rules for the objects are in the kernel, or ctx ends. Close ends it.
@@ -238,7 +238,10 @@ func (p *Proxy) run() error {
 	if err != nil {
 		return fmt.Errorf("starting kube-proxy: %w", err)
 	}
-	p.command, p.ended = command, make(chan error, 1)
-	go func(ended chan<- error) { ended <- command.Wait() }(p.ended)
+	p.command, p.ended = command, make(chan struct{})
+	go func(ended chan<- struct{}) {
+		_ = command.Wait() // what it says is in its log
+		close(ended)
+	}(p.ended)
 	return nil
 }

@@ -24,9 +24,10 @@ func (p *Proxy) wait(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case err := <-p.ended:
+		case <-p.ended:
+			state := p.command.ProcessState
 			p.command = nil
-			return fmt.Errorf("kube-proxy ended while it was waited for: %w", err)
+			return fmt.Errorf("kube-proxy ended while it was waited for: %s; its log says why", state)
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for kube-proxy: %w: %w", ctx.Err(), last)
 		case <-time.After(pollInterval):
