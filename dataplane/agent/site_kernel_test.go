@@ -244,6 +244,7 @@ func (s *site) others() []string {
 			}
 		}
 	}
+	slices.Sort(lines)
 	return append(lines, s.tables(func(name string) bool {
 		return strings.HasSuffix(name, " kube-proxy") || strings.HasSuffix(name, " cni")
 	})...)
