@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -97,17 +96,7 @@ func (b *bench) throughput(ctx context.Context, t target) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var report struct {
-		End struct {
-			Received struct {
-				BitsPerSecond float64 `json:"bits_per_second"`
-			} `json:"sum_received"`
-		} `json:"end"`
-	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil {
-		return 0, fmt.Errorf("parsing iperf3's report: %w", err)
-	}
-	return report.End.Received.BitsPerSecond / 1e6, nil
+	return figures.Received(out)
 }
 
 // requestRate is in requests per second, each over a connection of its own.

@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -87,17 +86,7 @@ func throughput(ctx context.Context, to netip.AddrPort) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var report struct {
-		End struct {
-			Received struct {
-				BitsPerSecond float64 `json:"bits_per_second"`
-			} `json:"sum_received"`
-		} `json:"end"`
-	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil {
-		return 0, fmt.Errorf("parsing iperf3's report: %w", err)
-	}
-	return report.End.Received.BitsPerSecond / 1e6, nil
+	return figures.Received(out)
 }
 
 // requestRate is in requests per second, each over a connection of its own: the command "load" of this program.
