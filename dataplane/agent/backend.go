@@ -15,7 +15,7 @@ type backend interface {
 	sync(ctx context.Context, want servicesByKey, keys []plan.Key) (outcome, error)
 	// repair looks for what others did and mends it. It is called once a second, and may do less where that would cost
 	// much, unless it is to be thorough.
-	repair(ctx context.Context, want servicesByKey, thorough bool) (outcome, error)
+	repair(ctx context.Context, thorough bool) (outcome, error)
 	// leave takes away what is there of this backend's, once another one serves, and is called again until it has all
 	// gone: flows that are under way may be given time to end.
 	leave(ctx context.Context, now time.Time) (o outcome, gone bool, err error)

@@ -115,7 +115,7 @@ const (
 
 // repair compares the table with what is wanted: each time if it is small, else as often as repairShare allows, and in
 // between only a few services, which tell whether somebody has wiped it.
-func (b *ipvsBackend) repair(ctx context.Context, _ servicesByKey, thorough bool) (outcome, error) {
+func (b *ipvsBackend) repair(ctx context.Context, thorough bool) (outcome, error) {
 	if !thorough && time.Now().Before(b.nextRepair) {
 		well, err := b.table.Glance(ctx, b.wanted, b.some(glances))
 		if well || err != nil {

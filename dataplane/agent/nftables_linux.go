@@ -75,7 +75,7 @@ func gone(key nftables.Key, had []nftables.Destination, have []plan.Destination)
 }
 
 // repair costs one netlink request as long as nobody writes to nftables.
-func (b *nftBackend) repair(ctx context.Context, _ servicesByKey, _ bool) (outcome, error) {
+func (b *nftBackend) repair(ctx context.Context, _ bool) (outcome, error) {
 	if !b.table.Touched() {
 		return outcome{}, nil
 	}

@@ -205,7 +205,7 @@ func (n *node) syncServices(ctx context.Context, repair scope) (outcome, error) 
 	clear(n.changed) // a backend remembers what it could not do
 	n.inStep = n.inStep || err == nil
 	if repair > none && !first {
-		mended, errRepair := n.serving.repair(ctx, n.wanted, repair == everything)
+		mended, errRepair := n.serving.repair(ctx, repair == everything)
 		did, err = did.and(mended), errors.Join(err, errRepair)
 	}
 	if n.leaving != nil && err == nil && (first || repair == everything) {
