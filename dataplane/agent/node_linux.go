@@ -33,7 +33,9 @@ type node struct {
 	// asked is the backend that the ClusterSet asks for.
 	asked   v1alpha1.DataplaneBackend
 	verdict verdict
-	table   plan.Table
+	// noIPVS says why this kernel has no IPVS, as of the last repair; nil if it has.
+	noIPVS error
+	table  plan.Table
 	// memory is what the plans of ServiceImports need to know of those before them, again when to plan them anew, and
 	// skipped what of them cannot be served.
 	memory map[types.NamespacedName]plan.Memory

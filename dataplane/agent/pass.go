@@ -227,7 +227,10 @@ func (a *Agent) serviceInput(ctx context.Context, name types.NamespacedName, now
 // ports, and until the routes are there nothing comes.
 func (a *Agent) syncKernel(ctx context.Context, repair scope) {
 	n := a.node
-	n.verdict = a.proxy.verdict(n.asked, n.place.VIPs, ipvs.Available())
+	if repair > none || n.serving == nil { // a module may be loaded later, but not with every event
+		n.noIPVS = ipvs.Available()
+	}
+	n.verdict = a.proxy.verdict(n.asked, n.place.VIPs, n.noIPVS)
 	n.problems.set("backend", n.verdict.refusal)
 	if n.verdict.refusal == nil {
 		n.serve()
