@@ -1,10 +1,9 @@
 // Package listwatch serves lists and watches of objects that are in memory, as much of the Kubernetes API as informers
-// ask for: for tests and measurements of what watches an API server, where a real one would take longer to start, or
+// ask for, in JSON and, for kinds that have it, in protobuf: for tests and measurements of what watches an API server, where a real one would take longer to start, or
 // compute more, than what is looked at. It owns the objects; it decides nothing about them.
 package listwatch
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -54,14 +53,14 @@ type Server struct {
 
 type stored struct {
 	namespace string
-	text      json.RawMessage
+	document  *document
 }
 
 type event struct {
 	version   int64
 	kind      watch.EventType
 	namespace string
-	object    json.RawMessage
+	document  *document
 }
 
 // New returns a Server of those kinds, without objects. The scheme knows the Go types of all of them.
@@ -95,9 +94,9 @@ func (s *Server) Asked(kind string) time.Time {
 // Put adds the objects, or replaces those of their names. Watches see all of them at once. The error is about an object
 // of no kind that this Server serves.
 func (s *Server) Put(objects ...runtime.Object) error {
-	return s.record(objects, func(k Kind, name string, namespace string, text json.RawMessage) watch.EventType {
+	return s.record(objects, func(k Kind, name string, namespace string, d *document) watch.EventType {
 		_, exists := s.objects[k][name]
-		s.objects[k][name] = stored{namespace, text}
+		s.objects[k][name] = stored{namespace, d}
 		if exists {
 			return watch.Modified
 		}
@@ -107,14 +106,15 @@ func (s *Server) Put(objects ...runtime.Object) error {
 
 // Remove takes the objects of those names away.
 func (s *Server) Remove(objects ...runtime.Object) error {
-	return s.record(objects, func(k Kind, name, _ string, _ json.RawMessage) watch.EventType {
+	return s.record(objects, func(k Kind, name, _ string, _ *document) watch.EventType {
 		delete(s.objects[k], name)
 		return watch.Deleted
 	})
 }
 
-// record keeps the objects with do, and an event of each; what cannot be encoded changes nothing.
-func (s *Server) record(objects []runtime.Object, do func(k Kind, name, namespace string, text json.RawMessage) watch.EventType) error {
+// record keeps the objects with do, and an event of each. They are encoded here in the form that most clients ask for, so
+// that this does not count as a client's time.
+func (s *Server) record(objects []runtime.Object, do func(k Kind, name, namespace string, d *document) watch.EventType) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range objects {
@@ -122,17 +122,20 @@ func (s *Server) record(objects []runtime.Object, do func(k Kind, name, namespac
 		if err != nil {
 			return err
 		}
+		o = o.DeepCopyObject()
+		o.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
 		m, err := meta.Accessor(o)
 		if err != nil {
 			return err
 		}
-		text, err := encode(k, s.version+1, o)
-		if err != nil {
+		s.version++
+		m.SetResourceVersion(strconv.FormatInt(s.version, 10))
+		d := &document{object: o}
+		if _, err := d.in(best(o), s.scheme); err != nil {
 			return err
 		}
-		s.version++
-		kind := do(k, m.GetNamespace()+"/"+m.GetName(), m.GetNamespace(), text)
-		s.events[k] = append(s.events[k], event{s.version, kind, m.GetNamespace(), text})
+		kind := do(k, m.GetNamespace()+"/"+m.GetName(), m.GetNamespace(), d)
+		s.events[k] = append(s.events[k], event{s.version, kind, m.GetNamespace(), d})
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -149,20 +152,4 @@ func (s *Server) kindOf(o runtime.Object) (Kind, error) {
 		return Kind{}, fmt.Errorf("%T is not of the kinds that are served", o)
 	}
 	return s.kinds[i], nil
-}
-
-// encode is the object as it is served, of that version.
-func encode(k Kind, version int64, o runtime.Object) (json.RawMessage, error) {
-	o = o.DeepCopyObject()
-	o.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
-	m, err := meta.Accessor(o)
-	if err != nil {
-		return nil, err
-	}
-	m.SetResourceVersion(strconv.FormatInt(version, 10))
-	text, err := json.Marshal(o)
-	if err != nil {
-		return nil, fmt.Errorf("encoding %s %s: %w", k.Kind, m.GetName(), err)
-	}
-	return text, nil
 }

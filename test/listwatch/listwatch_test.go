@@ -11,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -21,13 +22,19 @@ import (
 
 func serve(t *testing.T) (*Server, kubernetes.Interface) {
 	t.Helper()
+	return serveIn(t, runtime.ContentTypeJSON)
+}
+
+// serveIn: the client reads that content type if it can.
+func serveIn(t *testing.T, contentType string) (*Server, kubernetes.Interface) {
+	t.Helper()
 	a := New(clientgoscheme.Scheme,
 		Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Node"), Plural: "nodes"},
 		Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service"), Plural: "services", Namespaced: true},
 		Kind{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), Plural: "endpointslices", Namespaced: true})
 	server := httptest.NewServer(a)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: contentType}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +55,13 @@ func put(t *testing.T, a *Server, s *corev1.Service) {
 
 // TestInformer: what client-go keeps is what the server was given, before and after it began to watch.
 func TestInformer(t *testing.T) {
-	a, client := serve(t)
+	for _, contentType := range []string{runtime.ContentTypeJSON, runtime.ContentTypeProtobuf} {
+		t.Run(contentType, func(t *testing.T) { testInformer(t, contentType) })
+	}
+}
+
+func testInformer(t *testing.T, contentType string) {
+	a, client := serveIn(t, contentType)
 	put(t, a, service("first", 80))
 	factory := informers.NewSharedInformerFactory(client, 0)
 	informer := factory.Core().V1().Services()
@@ -74,6 +87,23 @@ func TestInformer(t *testing.T) {
 		_, err := informer.Lister().Services("default").Get("first")
 		return apierrors.IsNotFound(err)
 	})
+}
+
+// TestForm: a client that reads protobuf gets that, and one that does not does not.
+func TestForm(t *testing.T) {
+	for _, contentType := range []string{runtime.ContentTypeJSON, runtime.ContentTypeProtobuf} {
+		a, client := serveIn(t, contentType)
+		put(t, a, service("first", 80))
+		var got string
+		result := client.CoreV1().RESTClient().Get().Resource("services").Do(t.Context())
+		if result.ContentType(&got); got != contentType {
+			t.Errorf("content type %q, want %q", got, contentType)
+		}
+		list, err := client.CoreV1().Services("").List(t.Context(), metav1.ListOptions{})
+		if err != nil || len(list.Items) != 1 || list.ResourceVersion != "1" || list.Items[0].Spec.Ports[0].Port != 80 {
+			t.Errorf("%s: %v, %v; want the one service", contentType, list, err)
+		}
+	}
 }
 
 // TestListThenWatch: the older way, and every event exactly once.

@@ -1,9 +1,7 @@
 package listwatch
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -11,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -34,8 +30,8 @@ func (s *Server) route(k Kind) {
 		s.mux.HandleFunc("GET "+one, all)
 	}
 	s.mux.HandleFunc("GET "+one+"/{name}", func(w http.ResponseWriter, r *http.Request) {
-		if text, ok := s.get(k, r); ok {
-			answer(w, text)
+		if have, ok := s.get(k, r); ok {
+			answer(w, have.object)
 			return
 		}
 		http.NotFound(w, r)
@@ -52,21 +48,21 @@ func (s *Server) ask(k Kind) {
 	}
 }
 
-func (s *Server) get(k Kind, r *http.Request) (json.RawMessage, bool) {
+func (s *Server) get(k Kind, r *http.Request) (*document, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o, ok := s.objects[k][r.PathValue("namespace")+"/"+r.PathValue("name")]
-	return o.text, ok
+	return o.document, ok
 }
 
 // snapshot of a kind: its objects sorted by name, and the version that they are of. No namespace is every one.
-func (s *Server) snapshot(k Kind, namespace string) ([]json.RawMessage, int64) {
+func (s *Server) snapshot(k Kind, namespace string) ([]*document, int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	items := []json.RawMessage{}
+	items := []*document{}
 	for _, name := range slices.Sorted(maps.Keys(s.objects[k])) {
 		if o := s.objects[k][name]; namespace == "" || namespace == o.namespace {
-			items = append(items, o.text)
+			items = append(items, o.document)
 		}
 	}
 	return items, s.version
@@ -74,10 +70,9 @@ func (s *Server) snapshot(k Kind, namespace string) ([]json.RawMessage, int64) {
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request, k Kind) {
 	items, version := s.snapshot(k, r.PathValue("namespace"))
-	answer(w, map[string]any{
-		"kind": k.Kind + "List", "apiVersion": k.GroupVersion().String(),
-		"metadata": map[string]string{"resourceVersion": strconv.FormatInt(version, 10)}, "items": items,
-	})
+	if err := s.answerList(w, s.formFor(r, k), k, items, version); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
 }
 
 func answer(w http.ResponseWriter, body any) {
@@ -97,11 +92,15 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, k Kind) {
 		return
 	}
 	object, err := s.scheme.New(k.GroupVersionKind)
+	var text []byte
 	if err == nil {
-		have, err = strategicpatch.StrategicMergePatch(have, change, object)
+		text, err = have.in(inJSON, s.scheme)
 	}
 	if err == nil {
-		err = json.Unmarshal(have, object)
+		text, err = strategicpatch.StrategicMergePatch(text, change, object)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, object)
 	}
 	if err == nil {
 		err = s.Put(object)
@@ -111,29 +110,25 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, k Kind) {
 		return
 	}
 	have, _ = s.get(k, r)
-	answer(w, have)
+	answer(w, have.object)
 }
 
 func takeEvent(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
 	w.WriteHeader(http.StatusCreated)
 	_, _ = io.Copy(w, r.Body) // a client that is gone needs no answer
 }
 
 // watch sends what is there first, if that is asked for (KEP-3157, sendInitialEvents), and then every event.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, k Kind) {
-	w.Header().Set("Content-Type", "application/json")
+	f := s.formFor(r, k)
+	w.Header().Set("Content-Type", f.watch())
 	namespace := r.PathValue("namespace")
 	since, _ := strconv.ParseInt(r.FormValue("resourceVersion"), 10, 64)
 	if initial, _ := strconv.ParseBool(r.FormValue("sendInitialEvents")); initial {
-		var items []json.RawMessage
-		items, since = s.snapshot(k, namespace)
-		for _, item := range items {
-			if send(w, watch.Added, item) != nil {
-				return
-			}
-		}
-		if send(w, watch.Bookmark, bookmark(k, since)) != nil {
+		items, version := s.snapshot(k, namespace)
+		since = version
+		if s.sendFirst(w, f, k, items, since) != nil {
 			return
 		}
 	}
@@ -144,7 +139,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, k Kind) {
 			if namespace != "" && namespace != e.namespace {
 				continue
 			}
-			if send(w, e.kind, e.object) != nil {
+			if s.sendDocument(w, f, e.kind, e.document) != nil {
 				return
 			}
 		}
@@ -160,14 +155,26 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, k Kind) {
 	}
 }
 
-// send writes an event; the object is not looked at again, since that would cost as much as the client's reading.
-func send(w io.Writer, kind watch.EventType, object json.RawMessage) error {
-	var line bytes.Buffer
-	fmt.Fprintf(&line, `{"type":%q,"object":`, kind)
-	line.Write(object)
-	line.WriteString("}\n")
-	_, err := w.Write(line.Bytes())
-	return err
+// sendFirst sends what is there, and that this was all.
+func (s *Server) sendFirst(w io.Writer, f form, k Kind, items []*document, version int64) error {
+	for _, item := range items {
+		if err := s.sendDocument(w, f, watch.Added, item); err != nil {
+			return err
+		}
+	}
+	end, err := s.bookmark(f, k, version)
+	if err != nil {
+		return err
+	}
+	return f.send(w, watch.Bookmark, end)
+}
+
+func (s *Server) sendDocument(w io.Writer, f form, kind watch.EventType, d *document) error {
+	object, err := d.in(f, s.scheme)
+	if err != nil {
+		return err
+	}
+	return f.send(w, kind, object)
 }
 
 // after are the events after a version, and a channel that is closed when there may be more.
@@ -177,14 +184,4 @@ func (s *Server) after(k Kind, version int64) ([]event, <-chan struct{}) {
 	all := s.events[k]
 	first, _ := slices.BinarySearchFunc(all, version+1, func(e event, v int64) int { return int(e.version - v) })
 	return all[first:], s.changed
-}
-
-func bookmark(k Kind, version int64) json.RawMessage {
-	text, err := json.Marshal(metav1.PartialObjectMetadata{
-		TypeMeta: metav1.TypeMeta{Kind: k.Kind, APIVersion: k.GroupVersion().String()},
-		ObjectMeta: metav1.ObjectMeta{ResourceVersion: strconv.FormatInt(version, 10),
-			Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}},
-	})
-	utilruntime.Must(err) // strings only
-	return text
 }
