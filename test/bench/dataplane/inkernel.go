@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -69,8 +70,13 @@ type measurement struct {
 	services []service
 }
 
+// lookers is how many goroutines of this process may run at once: the API server must not wait for who looks at the
+// kernel, which the kernel itself sees to (unobtrusively).
+const lookers = 4
+
 // InKernel measures; it takes the kernel for its own.
 func InKernel(ctx context.Context, in Inside) error {
+	runtime.GOMAXPROCS(lookers)
 	if err := makeSite(ctx); err != nil {
 		return err
 	}
@@ -95,7 +101,11 @@ func (m *measurement) choose(ctx context.Context) error {
 	if isProxy {
 		m.subject = &ordinaryProxy{mode: mode, dir: dir}
 	} else {
-		m.subject = &agent{backend: v1alpha1.DataplaneBackend(mode), program: m.Tombolo, profiled: m.Profiles != "", dir: dir}
+		ours := &agent{backend: v1alpha1.DataplaneBackend(mode), program: m.Tombolo, profiled: m.Profiles != "", dir: dir}
+		if ours.profiled {
+			ours.dir = m.Profiles // its log tells more
+		}
+		m.subject = ours
 	}
 	switch {
 	case mode == kubeproxy.IPVS:
