@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -47,8 +48,12 @@ func Available(ctx context.Context) error {
 	}
 	for _, p := range probes {
 		if err := probe(ctx, n, p.chains); err != nil {
-			return fmt.Errorf("nftables lacks %s: load the kernel module on the host with modprobe and name it in /etc/modules-load.d, or take a newer kernel and nft: %w",
-				p.needs, explain(err))
+			told := explain(err)
+			if errors.Is(told, ErrNotPermitted) || errors.Is(told, ErrNoRoom) {
+				return told
+			}
+			return fmt.Errorf("%w: %s: load the module on the host with modprobe and name it in /etc/modules-load.d, or take a newer kernel and nft: %w",
+				ErrUnsupported, p.needs, err)
 		}
 	}
 	return nil // each by itself; what failed has gone meanwhile
@@ -75,7 +80,7 @@ func kernelVersion() error {
 	}
 	release := unix.ByteSliceToString(name.Release[:])
 	if older(release, oldestKernel) {
-		return fmt.Errorf("the kernel is %s: serving by nftables needs Linux %s or later", release, oldestKernel)
+		return fmt.Errorf("%w: it is Linux %s, and serving by nftables needs %s or later", ErrUnsupported, release, oldestKernel)
 	}
 	return nil
 }
@@ -92,40 +97,82 @@ func older(release, than string) bool {
 	return a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
 }
 
+// What keeps a node from serving by nftables, for errors.Is. The errors' texts have the remedy.
+var (
+	// ErrNoProgram: there is no nft, or it is too old.
+	ErrNoProgram = errors.New("the program nft is missing or too old: install the package nftables, version 1.0.1 or later, where the dataplane runs")
+	// ErrUnsupported: the kernel is too old, or lacks nftables or a part of it.
+	ErrUnsupported = errors.New("the kernel lacks a part of nftables")
+	// ErrNotPermitted: the kernel does not let us.
+	ErrNotPermitted = errors.New("the dataplane may not change nftables")
+	// ErrNoRoom: the kernel has no memory for what it should keep, or a map or buffer is full.
+	ErrNoRoom = errors.New("nftables has no room")
+)
+
 // missing says what knftables could not start with.
 func missing(err error) error {
-	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("the program nft is missing: install the package nftables, version 1.0.1 or later, where the dataplane runs: %w", err)
+	// knftables has no error of its own for an old one.
+	if errors.Is(err, exec.ErrNotFound) || strings.Contains(err.Error(), "nft version must be") {
+		return fmt.Errorf("%w: %w", ErrNoProgram, err)
 	}
 	return explain(err)
 }
 
+const (
+	permit = "it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet); where it has that, " +
+		"another program owns the table (nft list tables shows flags owner), or a security module forbids it"
+	parts = "load its modules on the host (nf_tables, nft_chain_nat, nft_nat, nft_numgen, nft_hash, nft_ct, nft_reject_inet)"
+)
+
 // remedies by what the kernel says.
 var remedies = []struct {
 	errno  unix.Errno
+	kind   error
 	remedy string
 }{
-	{unix.EPERM, "the dataplane may not change nftables: it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet)"},
-	{unix.EACCES, "the dataplane may not change nftables: it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet)"},
-	{unix.ENOMEM, "the kernel has no memory for it: give the node more, or serve fewer endpoints"},
-	{unix.ENOSPC, "the kernel has no room for it: give the node more memory, or serve fewer endpoints"},
-	{unix.ENFILE, "a map is full: serve fewer endpoints"},
-	{unix.ENOBUFS, "netlink has no room for the kernel's answer: raise sysctl net.core.rmem_max to 8388608 on the host"},
-	{unix.EMSGSIZE, "netlink has no room for the request: raise sysctl net.core.wmem_max to 8388608 on the host, or give the dataplane the capability NET_ADMIN"},
-	{unix.EPROTONOSUPPORT, "the kernel has no nftables: load the module nf_tables on the host with modprobe, and name it in /etc/modules-load.d"},
-	{unix.EOPNOTSUPP, "the kernel lacks a part of nftables: load its modules on the host (nf_tables, nft_chain_nat, nft_nat, nft_numgen, nft_hash, nft_ct, nft_reject_inet)"},
+	{unix.EPERM, ErrNotPermitted, permit},
+	{unix.EACCES, ErrNotPermitted, permit},
+	{unix.ENOMEM, ErrNoRoom, "the kernel has no memory for it: give the node more, or serve fewer endpoints"},
+	{unix.ENOSPC, ErrNoRoom, "give the node more memory, or serve fewer endpoints"},
+	{unix.ENFILE, ErrNoRoom, "a map is full: serve fewer endpoints"},
+	{unix.ENOBUFS, ErrNoRoom, "netlink cannot take the kernel's answer: raise sysctl net.core.rmem_max to 8388608 on the host"},
+	{unix.EMSGSIZE, ErrNoRoom, "netlink cannot take the request: raise sysctl net.core.wmem_max to 8388608 on the host, or give the dataplane the capability NET_ADMIN"},
+	{unix.EPROTONOSUPPORT, ErrUnsupported, "load the module nf_tables on the host with modprobe, and name it in /etc/modules-load.d"},
+	{unix.EOPNOTSUPP, ErrUnsupported, parts},
 }
 
-// explain adds the remedy to an error of the kernel's. nft tells those in words only.
+// kinds are the errors above.
+var kinds = []error{ErrNoProgram, ErrUnsupported, ErrNotPermitted, ErrNoRoom}
+
+// explain adds the remedy to an error of the kernel's, once. nft tells those in words only.
 func explain(err error) error {
-	if err == nil {
-		return nil
+	if err == nil || slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) }) {
+		return err
 	}
 	text := strings.ToLower(err.Error())
 	for _, r := range remedies {
 		if errors.Is(err, r.errno) || strings.Contains(text, r.errno.Error()) {
-			return fmt.Errorf("%s: %w", r.remedy, err)
+			return fmt.Errorf("%w: %s: %w", r.kind, r.remedy, err)
 		}
 	}
 	return err
+}
+
+// Diagnose adds to an error that came of writing to nftables, or of reading it, what this node is missing, and the remedy.
+// Where the error itself does not say it runs nft some times; it changes nothing.
+func Diagnose(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	told := explain(err)
+	if errors.Is(told, ErrNoProgram) || errors.Is(told, ErrNotPermitted) || errors.Is(told, ErrNoRoom) {
+		return told
+	}
+	switch why := Available(ctx); {
+	case errors.Is(why, ErrNoProgram):
+		return why
+	case why != nil:
+		return fmt.Errorf("%w; found after: %w", why, err)
+	}
+	return told
 }

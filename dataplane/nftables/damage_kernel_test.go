@@ -4,9 +4,11 @@ package nftables
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -165,6 +167,24 @@ func TestOlderTable(t *testing.T) {
 				add rule inet tombolo-services prerouting ip daddr . th dport vmap @services4
 				add element inet tombolo-services services4 { 244.0.0.1 . 80 : goto old }`)
 		},
+		// What is more than it has room for would never be taken (ENFILE).
+		"a map of limited size": func(node *testnet.Namespace) {
+			var script strings.Builder
+			for _, m := range mappings(false) {
+				object := m.object()
+				typed := "type " + object.Type
+				if object.TypeOf != "" {
+					typed = "typeof " + object.TypeOf
+				}
+				if m.dynamic {
+					typed += " ; size 131072 ; flags dynamic,timeout"
+				} else if m.name == "slots4" {
+					typed += " ; size 2"
+				}
+				fmt.Fprintf(&script, "add table inet tombolo-services\nadd map inet tombolo-services %s { %s ; }\n", m.name, typed)
+			}
+			node.Run("nft", script.String())
+		},
 		"only its name": func(node *testnet.Namespace) { node.Run("nft", "add table inet tombolo-services") },
 		"with counters": func(node *testnet.Namespace) { sync(t, node, counters) },
 		"another hook": func(node *testnet.Namespace) {
@@ -267,6 +287,64 @@ echo "$in" | exec nft "$@"`)
 	if err := available(); err == nil || !strings.Contains(err.Error(), "NET_ADMIN") {
 		t.Errorf("without the capability: %v", err)
 	}
+}
+
+// TestDiagnose: what nft and the kernel really say is told with the remedy, and what they say of nothing is left as it is.
+func TestDiagnose(t *testing.T) {
+	node := testnet.New(t)
+	diagnosed := func() (err error) {
+		node.Do(func() {
+			_, err = new(Table).Sync(t.Context(), base())
+			err = Diagnose(t.Context(), err)
+		})
+		return err
+	}
+	if err := diagnosed(); err != nil {
+		t.Errorf("all is there: %v", err)
+	}
+	node.Run("nft", "delete table inet tombolo-services")
+	owner := own(t, node, TableName)
+	if err := diagnosed(); !errors.Is(err, ErrNotPermitted) {
+		t.Errorf("another program owns the table: %v", err)
+	}
+	owner()
+	if err := diagnosed(); err != nil {
+		t.Errorf("nobody owns it: %v", err)
+	}
+	node.Do(func() {
+		strange := errors.New("strange")
+		if err := Diagnose(t.Context(), strange); err != strange {
+			t.Errorf("%v became %v", strange, err)
+		}
+		t.Setenv("PATH", t.TempDir())
+		if err := Diagnose(t.Context(), strange); !errors.Is(err, ErrNoProgram) {
+			t.Errorf("without nft: %v", err)
+		}
+	})
+}
+
+// own has another program own a table of that name, so that nobody else may change it, until release.
+func own(t *testing.T, node *testnet.Namespace, table string) (release func()) {
+	t.Helper()
+	nft := exec.Command("nft", "-i")
+	in, err := nft.StdinPipe()
+	if err == nil {
+		node.Do(func() { err = nft.Start() })
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(in, "add table inet %s { flags owner; }\n", table)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		if strings.Contains(node.Run("nft", "list", "tables"), " "+table+"\n") {
+			return func() { in.Close(); _ = nft.Wait() }
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the table did not come")
+	return nil
 }
 
 // TestTouchedOfLargeTable: while others write all the time, slots are compared now and then, all else at once.

@@ -85,7 +85,9 @@ func (m mapping) declaration() (text string, byExpression bool) {
 // shape is what the kernel tells of a map: enough to know one of an older version of this package.
 type shape struct {
 	keyType, keySize, valueType, valueSize, flags uint32
-	counter                                       bool
+	// room is how many elements there may be; zero: no limit.
+	room    uint32
+	counter bool
 }
 
 func (m mapping) shape() shape {
@@ -96,6 +98,7 @@ func (m mapping) shape() shape {
 	}
 	if m.dynamic {
 		s.flags |= flagTimeout | flagDynamic
+		s.room = affinities
 	}
 	return s
 }
@@ -110,6 +113,6 @@ func concatenation(types []datatype) (id, size uint32) {
 
 // String is for comparison and for messages.
 func (s shape) String() string {
-	return fmt.Sprintf("key %#x of %d bytes, value %#x of %d bytes, flags %#x, counter %t",
-		s.keyType, s.keySize, s.valueType, s.valueSize, s.flags, s.counter)
+	return fmt.Sprintf("key %#x of %d bytes, value %#x of %d bytes, flags %#x, counter %t, room for %d",
+		s.keyType, s.keySize, s.valueType, s.valueSize, s.flags, s.counter, s.room)
 }

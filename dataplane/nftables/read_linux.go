@@ -67,6 +67,7 @@ func readMaps() (map[string]string, error) {
 			keyType: number(set, unix.NFTA_SET_KEY_TYPE), keySize: number(set, unix.NFTA_SET_KEY_LEN),
 			valueType: number(set, unix.NFTA_SET_DATA_TYPE), valueSize: number(set, unix.NFTA_SET_DATA_LEN),
 			flags: number(set, unix.NFTA_SET_FLAGS), counter: nft.Attribute(set, attrSetExpression) != nil,
+			room: number(set, unix.NFTA_SET_DESC, unix.NFTA_SET_DESC_SIZE),
 		}
 		if s.valueType == verdictType {
 			s.valueSize = 0 // the kernel's own structure

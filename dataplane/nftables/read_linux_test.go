@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -48,11 +49,15 @@ func FuzzRead(f *testing.F) {
 
 func TestExplain(t *testing.T) {
 	for errno, want := range map[unix.Errno]string{
-		unix.EPERM: "NET_ADMIN", unix.ENOSPC: "no room", unix.ENOMEM: "no memory", unix.ENFILE: "full", unix.ENOBUFS: "rmem_max",
+		unix.EPERM: "NET_ADMIN", unix.ENOSPC: "no room", unix.ENOMEM: "no memory", unix.EACCES: "NET_ADMIN", unix.ENFILE: "full", unix.ENOBUFS: "rmem_max",
 		unix.EMSGSIZE: "wmem_max", unix.EPROTONOSUPPORT: "nf_tables", unix.EOPNOTSUPP: "nft_numgen",
 	} {
-		if err := explain(errno); !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), errno.Error()) {
+		err := explain(errno)
+		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), errno.Error()) {
 			t.Errorf("%v: %v; want %q in it", errno, err, want)
+		}
+		if again := explain(fmt.Errorf("reading: %w", err)); strings.Count(again.Error(), want) != strings.Count(err.Error(), want) {
+			t.Errorf("explained twice: %v", again)
 		}
 	}
 	if explain(nil) != nil || explain(unix.ENOENT) != unix.ENOENT {
