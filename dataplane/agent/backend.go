@@ -34,8 +34,10 @@ type outcome struct {
 	written int
 	// mended says in words what others had changed and is again as it should be.
 	mended []string
+	// idle is true if nothing was tried, since it is too early to try again what failed.
+	idle bool
 }
 
 func (o outcome) and(other outcome) outcome {
-	return outcome{written: o.written + other.written, mended: append(o.mended, other.mended...)}
+	return outcome{written: o.written + other.written, mended: append(o.mended, other.mended...), idle: o.idle && other.idle}
 }

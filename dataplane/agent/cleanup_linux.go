@@ -35,7 +35,7 @@ func Cleanup(ctx context.Context) error {
 	if _, err := rules.Sync(ctx, filter.Config{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing the filter: %w", err))
 	}
-	return permission(errors.Join(errs...))
+	return remedied(errors.Join(errs...))
 }
 
 // servedVIPs are the blocks of the local routes, and the addresses that the filter lets through, should a route be

@@ -2,15 +2,12 @@ package agent
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
 // Reasons of the events on this agent's own Node.
@@ -27,8 +24,14 @@ type reporter interface {
 }
 
 // event is about this agent's own Node. As the kubelet's, it names the Node in the place of its UID, by which kubectl
-// finds it.
+// finds it. Of events of one reason and action the API server gets the first one's note, and of the others in the minutes
+// after it the number only.
 func (a *Agent) event(kind, reason, action, note string) {
+	a.eventWith(nil, kind, reason, action, note)
+}
+
+// eventWith is an event that has to do with another object as well: it counts apart from those with others.
+func (a *Agent) eventWith(related runtime.Object, kind, reason, action, note string) {
 	if a.cfg.Events == nil {
 		return
 	}
@@ -36,7 +39,12 @@ func (a *Agent) event(kind, reason, action, note string) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
 		ObjectMeta: metav1.ObjectMeta{Name: a.cfg.NodeName, UID: types.UID(a.cfg.NodeName)},
 	}
-	a.cfg.Events.Eventf(node, nil, kind, reason, action, "%s", note[:min(len(note), maxNote)])
+	a.cfg.Events.Eventf(node, related, kind, reason, action, "%s", note[:min(len(note), maxNote)])
+}
+
+// repairing is the action of an event about a repair, by part: each has its own, so that none hides the others.
+var repairing = map[string]string{
+	"services": "RepairServices", "filter": "RepairFilter", "routes": "RepairRoutes", "sysctls": "RepairSysctls",
 }
 
 // maxNote is how long the note of an event may be (events.k8s.io/v1).
@@ -51,25 +59,4 @@ func someOf(things []string) string {
 		things = append(things[:spelledOut:spelledOut], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(things, ", ")
-}
-
-// skipped remembers what of a ServiceImport cannot be served, and tells it where that is new.
-func (a *Agent) skipped(name types.NamespacedName, skipped []plan.Skipped) {
-	n := a.node
-	if slices.Equal(n.skipped[name], skipped) {
-		return
-	}
-	if n.skipped == nil {
-		n.skipped = map[types.NamespacedName][]plan.Skipped{}
-	}
-	if len(skipped) == 0 {
-		delete(n.skipped, name)
-		return
-	}
-	n.skipped[name] = skipped
-	words := make([]string, 0, len(skipped))
-	for _, s := range skipped {
-		words = append(words, fmt.Sprintf("%s: %s", s.What, s.Why))
-	}
-	a.event(corev1.EventTypeWarning, reasonSkipped, "Plan", fmt.Sprintf("ServiceImport %s is served but for: %s", name, someOf(words)))
 }

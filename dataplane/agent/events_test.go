@@ -2,14 +2,18 @@ package agent
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
@@ -20,27 +24,90 @@ func (s *toldEvents) Eventf(regarding, _ runtime.Object, kind, reason, _, note s
 	*s = append(*s, fmt.Sprintf("%s %s %s: %s", kind, reason, regarding.(*corev1.Node).UID, fmt.Sprintf(note, args...)))
 }
 
+const skippedPrefix = "Warning ClustersetIPsSkipped worker: ServiceImport default/web is served but for: "
+
 func TestSkippedIsToldOnce(t *testing.T) {
 	var events toldEvents
 	a := New(Config{NodeName: "worker", Events: &events})
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
-	one := []plan.Skipped{{What: "endpoint 127.0.0.1 of cluster east", Why: "it is a loopback address"}}
-	many := []plan.Skipped{{What: "a", Why: "1"}, {What: "b", Why: "2"}, {What: "c", Why: "3"}, {What: "d", Why: "4"}, {What: "e", Why: "5"}}
+	skip := func(what string) plan.Skipped { return plan.Skipped{What: what, Why: "because", Count: 1} }
+	one := []plan.Skipped{skip("an endpoint")}
+	many := []plan.Skipped{skip("a"), skip("b"), skip("c"), skip("d"), {What: "7 more", Why: "because", Count: 7}}
 	for _, skipped := range [][]plan.Skipped{nil, one, slices.Clone(one), nil, one, many} {
-		a.skipped(web, skipped)
+		a.node.skips.take(web, plan.Output{Skipped: skipped})
+		a.tellSkipped(time.Now())
 	}
-	const prefix = "Warning ClustersetIPsSkipped worker: ServiceImport default/web is served but for: "
 	want := []string{
-		prefix + "endpoint 127.0.0.1 of cluster east: it is a loopback address",
-		prefix + "endpoint 127.0.0.1 of cluster east: it is a loopback address",
-		prefix + "a: 1, b: 2, c: 3, and 2 more",
+		skippedPrefix + "an endpoint: because",
+		skippedPrefix + "an endpoint: because",
+		skippedPrefix + "a: because, b: because, c: because, and 2 more",
 	}
 	if !slices.Equal(events, want) {
 		t.Errorf("told %q, want %q", events, want)
 	}
-	a.skipped(web, nil)
-	if len(a.node.skipped) != 0 {
-		t.Errorf("still remembered: %v", a.node.skipped)
+	if n := a.node.skips.count(v1alpha1.BackendIPVS); n != 11 {
+		t.Errorf("%d are counted, want 11", n)
+	}
+	a.node.skips.take(web, plan.Output{})
+	a.tellSkipped(time.Now())
+	if s := a.node.skips; len(s.planned)+len(s.told)+len(s.fresh)+s.count(v1alpha1.BackendIPVS) != 0 {
+		t.Errorf("still remembered: %+v", s)
+	}
+}
+
+// TestSkippedIsNotToldTooOften: however many ServiceImports there are, few events come at once, and what was held back is
+// counted.
+func TestSkippedIsNotToldTooOften(t *testing.T) {
+	var events toldEvents
+	a := New(Config{NodeName: "worker", Events: &events})
+	now := time.Unix(1_000_000, 0)
+	take := func(from, to int) {
+		for i := range to - from {
+			name := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%04d", from+i)}
+			a.node.skips.take(name, plan.Output{Skipped: []plan.Skipped{{What: "x", Why: "y", Count: 1}}})
+		}
+		a.tellSkipped(now)
+	}
+	take(0, 1000)
+	if len(events) != eventBurst || a.node.skips.count(v1alpha1.BackendNFTables) != 1000 {
+		t.Fatalf("%d events", len(events))
+	}
+	now = now.Add(eventPause - time.Second)
+	take(1000, 1001)
+	now = now.Add(time.Second)
+	take(1001, 1003)
+	if len(events) != eventBurst+1 || !strings.Contains(events[eventBurst], "default/s1001 is served but for: x: y; not told of 976 others before it") {
+		t.Errorf("%d events, the last %s", len(events), events[len(events)-1])
+	}
+	now = now.Add(100 * eventPause)
+	take(2000, 2100)
+	if len(events) != 2*eventBurst+1 {
+		t.Errorf("after a long time %d events", len(events))
+	}
+}
+
+// TestCrowded: what nftables has no slots for is told where nftables serves, and only there.
+func TestCrowded(t *testing.T) {
+	var events toldEvents
+	a := New(Config{NodeName: "worker", Events: &events})
+	huge := plan.VirtualService{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Protocol: "TCP", Port: 80}}
+	for i := range nftables.MaxSlots + 3 {
+		huge.Destinations = append(huge.Destinations, plan.Destination{Address: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), Port: 80, Weight: 1})
+	}
+	huge.Destinations[0].Weight = 0 // it needs no slot
+	a.node.skips.take(types.NamespacedName{Namespace: "default", Name: "web"}, plan.Output{Services: []plan.VirtualService{huge}})
+	for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
+		a.node.servingBy = backend
+		a.tellSkipped(time.Now())
+		count, ports := a.node.skips.count(backend), fmt.Sprint(a.node.skips.crowdedPorts(backend))
+		if want := backend == v1alpha1.BackendNFTables; want != (count == 2) || want != (ports == "[tcp 244.0.0.7:80]") {
+			t.Errorf("%s: %d, %s", backend, count, ports)
+		}
+	}
+	told := skippedPrefix + "2 endpoints of tcp 244.0.0.7:80: nftables shares the flows to a port among 4096 endpoints at most: " +
+		"let trafficDistribution or a TrafficPolicy choose fewer, or serve with IPVS"
+	if !slices.Equal(events, []string{told, told}) {
+		t.Errorf("told %q", events)
 	}
 }
 

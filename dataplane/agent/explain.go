@@ -3,25 +3,47 @@ package agent
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// DebugHandler answers GET /explain/<namespace>/<name> with a JSON list: for each port of each clusterset IP of that
-// ServiceImport, where its flows go from this node, and why each endpoint is in or out (plan.Explanation). It answers 404
-// for a ServiceImport that this node does not serve, and 503 until there is a plan.
+// Explained is the answer about one ServiceImport.
+type Explained struct {
+	// Ports says for each port of each clusterset IP where its flows go from this node, and why each endpoint is in or out.
+	Ports []plan.Explanation `json:"ports"`
+	// Skipped is what of the ServiceImport cannot be served, and why.
+	Skipped []plan.Skipped `json:"skipped,omitempty"`
+}
+
+// explain what the next plan would be, where that backend serves.
+func explain(in plan.Input, backend v1alpha1.DataplaneBackend) Explained {
+	planned := plan.Services(in)
+	e := Explained{Ports: plan.Explain(in), Skipped: planned.Skipped}
+	if backend == v1alpha1.BackendNFTables {
+		crowded, _ := crowdedOf(planned.Services)
+		e.Skipped = slices.Concat(e.Skipped, crowded)
+	}
+	return e
+}
+
+// DebugHandler answers GET /explain/<namespace>/<name> with what Explained has of that ServiceImport, in JSON. It answers
+// 404 for a ServiceImport that this node does not serve, and 503 until there is a plan.
 func (a *Agent) DebugHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /explain/{namespace}/{name}", func(w http.ResponseWriter, r *http.Request) {
 		name := types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
 		var in plan.Input
+		var backend v1alpha1.DataplaneBackend
 		var planned bool
 		var err error
 		asked := a.ask(r.Context(), func() {
 			if planned = a.node.planned; planned {
+				backend = a.node.servingBy
 				in, err = a.serviceInput(r.Context(), name, time.Now())
 			}
 		})
@@ -38,7 +60,7 @@ func (a *Agent) DebugHandler() http.Handler {
 			w.Header().Set("Content-Type", "application/json")
 			encoder := json.NewEncoder(w)
 			encoder.SetIndent("", "  ")
-			_ = encoder.Encode(plan.Explain(in)) // an error: the client has gone
+			_ = encoder.Encode(explain(in, backend)) // an error: the client has gone
 		}
 	})
 	return mux

@@ -38,6 +38,7 @@ func explainer(t *testing.T) *Agent {
 			v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: "east", discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}},
 		AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080)}},
 		Endpoints: []discoveryv1.Endpoint{
+			{Addresses: []string{"127.0.0.1"}},
 			{Addresses: []string{"10.1.0.5"}},
 			{Addresses: []string{"10.1.0.6"}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(false)}},
 		},
@@ -78,9 +79,13 @@ func TestExplain(t *testing.T) {
 	if text := get("/explain/shop/nothing", 404); !strings.Contains(text, "shop/nothing") {
 		t.Errorf("without an import: %s", text)
 	}
-	var got []plan.Explanation
-	if err := json.Unmarshal([]byte(get("/explain/shop/web", 200)), &got); err != nil {
+	var all Explained
+	if err := json.Unmarshal([]byte(get("/explain/shop/web", 200)), &all); err != nil {
 		t.Fatal(err)
+	}
+	got := all.Ports
+	if len(all.Skipped) != 1 || !strings.Contains(all.Skipped[0].What, "127.0.0.1") || !strings.Contains(all.Skipped[0].Why, "loopback") {
+		t.Errorf("skipped %+v", all.Skipped)
 	}
 	if len(got) != 1 || got[0].Address.String() != "244.0.0.7" || got[0].Port != 80 || len(got[0].Endpoints) != 2 {
 		t.Fatalf("got %+v", got)

@@ -111,7 +111,7 @@ func TestProxyWatchTellsChanges(t *testing.T) {
 func TestReasons(t *testing.T) {
 	for want, err := range map[string]error{
 		v1alpha1.ReasonKernelModuleMissing: fmt.Errorf("listing: %w", ipvs.ErrNoModule),
-		v1alpha1.ReasonNotPermitted:        permission(fmt.Errorf("listing: %w", unix.EPERM)),
+		v1alpha1.ReasonNotPermitted:        remedied(fmt.Errorf("listing: %w", unix.EPERM)),
 		v1alpha1.ReasonCIDROverlap:         plan.ConflictError{},
 		v1alpha1.ReasonPending:             plan.ErrNoNode,
 		v1alpha1.ReasonInvalidCIDR:         notAccepted{reason: v1alpha1.ReasonInvalidCIDR},

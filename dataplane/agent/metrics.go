@@ -59,11 +59,7 @@ func (m *Metrics) observe(n *node) {
 	m.services.Set(float64(len(n.wanted)))
 	m.destinations.Set(float64(destinations))
 	m.foreign.Set(float64(len(n.foreign())))
-	skipped := 0
-	for _, of := range n.skipped {
-		skipped += len(of)
-	}
-	m.skipped.Set(float64(skipped))
+	m.skipped.Set(float64(n.skips.count(n.servingBy)))
 	if v := n.verdict; n.serving != nil && v.why != m.why {
 		m.backend.Reset()
 		m.backend.WithLabelValues(string(n.servingBy), v.why).Set(1)

@@ -21,6 +21,8 @@ type nftBackend struct {
 	wanted nftables.Config
 	// pending are the keys that changed since the kernel was last in step with them.
 	pending map[nftables.Key]bool
+	// behind is true if the last attempt failed, so that the kernel is not as wanted.
+	behind bool
 	// ended are the flows to endpoints that are gone, until conntrack has forgotten them.
 	ended []conntrack.Flow
 }
@@ -46,8 +48,9 @@ func (b *nftBackend) sync(ctx context.Context, want servicesByKey, keys []plan.K
 	}
 	slices.SortFunc(pending, nftables.Key.Compare)
 	change, err := b.table.Update(ctx, b.wanted, pending)
+	b.behind = err != nil
 	if err != nil {
-		return outcome{written: change.Size()}, err
+		return outcome{written: change.Size()}, nftables.Diagnose(ctx, err)
 	}
 	clear(b.pending)
 	if len(b.ended) == 0 {
@@ -74,12 +77,14 @@ func gone(key nftables.Key, had []nftables.Destination, have []plan.Destination)
 	return flows
 }
 
-// repair costs one netlink request as long as nobody writes to nftables.
+// repair costs one netlink request as long as nobody writes to nftables. Where the last attempt failed there is nothing to
+// repair: the next sync compares all.
 func (b *nftBackend) repair(ctx context.Context, _ bool) (outcome, error) {
-	if !b.table.Touched() {
+	if b.behind || !b.table.Touched() {
 		return outcome{}, nil
 	}
 	change, err := b.table.Sync(ctx, b.wanted)
+	b.behind = err != nil
 	did := outcome{written: change.Size()}
 	switch {
 	case change.Replace || change.Create:
@@ -87,7 +92,7 @@ func (b *nftBackend) repair(ctx context.Context, _ bool) (outcome, error) {
 	case !change.Empty():
 		did.mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), nftables.TableName)}
 	}
-	return did, err
+	return did, nftables.Diagnose(ctx, err)
 }
 
 // leave takes the table away at once: conntrack knows where the flows under way go.

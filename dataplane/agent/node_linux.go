@@ -20,6 +20,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/dataplane/route"
 )
@@ -36,13 +37,12 @@ type node struct {
 	// noIPVS says why this kernel has no IPVS, as of the last repair; nil if it has.
 	noIPVS error
 	table  plan.Table
-	// memory is what the plans of ServiceImports need to know of those before them, again when to plan them anew, and
-	// skipped what of them cannot be served.
+	// memory is what the plans of ServiceImports need to know of those before them, and again when to plan them anew.
 	memory map[types.NamespacedName]plan.Memory
 	// recalled is what an earlier life of this agent served, for the first plans.
 	recalled servicesByKey
 	again    map[types.NamespacedName]time.Time
-	skipped  map[types.NamespacedName][]plan.Skipped
+	skips    skips
 
 	// serving is what serves clusterset IPs, by the backend of that name; nil while nothing may.
 	serving   backend
@@ -57,6 +57,10 @@ type node struct {
 	changed map[plan.Key]bool
 	// inStep is false until the backend has once brought the kernel in step with all of wanted.
 	inStep bool
+	// failed is why the kernel is not in step with wanted since the last attempt; nil if it is.
+	failed error
+	// retries say when to try again what failed.
+	retries struct{ services, filter, routes retry }
 
 	filter      filter.Table
 	filterDirty bool
@@ -187,6 +191,7 @@ func (n *node) serve() {
 	}
 	n.close()
 	n.servingBy, n.inStep = n.verdict.backend, false
+	n.failed, n.retries.services = nil, retry{}
 	n.serving, n.leaving = newIPVSBackend(slices.Clone(n.owned)), newNFTBackend()
 	if n.servingBy == v1alpha1.BackendNFTables {
 		n.serving, n.leaving = n.leaving, n.serving
@@ -197,28 +202,55 @@ func (n *node) servicesDue(repair scope) bool {
 	return !n.inStep || len(n.changed) > 0 || repair > none
 }
 
-// syncServices tells the backend what changed, all of it at first, and has it look for what others did in a repair.
-func (n *node) syncServices(ctx context.Context, repair scope) (outcome, error) {
-	keys, first := n.changed, !n.inStep
-	if first {
-		keys = allKeys(n.wanted)
+// syncServices tells the backend what changed, all of it at first, and has it look for what others did in a repair. What
+// failed is tried again less and less often; an audit tries it in any case.
+func (n *node) syncServices(ctx context.Context, repair scope) (did outcome, err error) {
+	now, first := time.Now(), !n.inStep
+	pending := first || len(n.changed) > 0 || n.failed != nil
+	told := pending && (n.retries.services.due(now, len(n.changed) > 0 || n.loaded()) || repair == everything)
+	if told {
+		did, n.failed = n.tell(ctx)
+		n.retries.services.record(now, n.failed)
 	}
-	did, err := n.serving.sync(ctx, n.wanted, slices.SortedFunc(maps.Keys(keys), plan.Key.Compare))
-	clear(n.changed) // a backend remembers what it could not do
-	n.inStep = n.inStep || err == nil
-	if repair > none && !first {
-		mended, errRepair := n.serving.repair(ctx, repair == everything)
-		did, err = did.and(mended), errors.Join(err, errRepair)
+	did.idle = !told
+	if repair > none && !(first && told) {
+		mended, err := n.serving.repair(ctx, repair == everything)
+		did = did.and(mended)
+		if err != nil {
+			did.idle = false
+			if n.failed == nil {
+				n.failed = err
+				n.retries.services.record(now, err)
+			}
+		}
 	}
-	if n.leaving != nil && err == nil && (first || repair == everything) {
-		left, gone, errLeave := n.leaving.leave(ctx, time.Now())
+	if n.leaving != nil && n.failed == nil && (first || repair == everything) {
+		left, gone, errLeave := n.leaving.leave(ctx, now)
 		if gone {
 			n.leaving.close()
 			n.leaving = nil
 		}
 		did, err = did.and(left), errLeave
 	}
-	return did, permission(err)
+	return did, remedied(errors.Join(n.failed, err))
+}
+
+// tell the backend what changed, or all there is until the kernel was once in step.
+func (n *node) tell(ctx context.Context) (outcome, error) {
+	keys := n.changed
+	if !n.inStep {
+		keys = allKeys(n.wanted)
+		maps.Copy(keys, n.changed) // those that went since a first attempt that failed
+	}
+	did, err := n.serving.sync(ctx, n.wanted, slices.SortedFunc(maps.Keys(keys), plan.Key.Compare))
+	clear(n.changed) // a backend remembers what it could not do
+	n.inStep = n.inStep || err == nil
+	return did, err
+}
+
+// loaded tells whether IPVS is there by now, for want of which the last attempt failed.
+func (n *node) loaded() bool {
+	return n.servingBy == v1alpha1.BackendIPVS && n.noIPVS == nil && errors.Is(n.failed, ipvs.ErrNoModule)
 }
 
 func allKeys(all servicesByKey) map[plan.Key]bool {
@@ -231,11 +263,14 @@ func allKeys(all servicesByKey) map[plan.Key]bool {
 
 // filterDue costs one netlink request in a repair, as long as nobody writes to nftables.
 func (n *node) filterDue(repair scope) bool {
+	if r := &n.retries.filter; r.failing() {
+		return r.due(time.Now(), n.filterDirty) || repair == everything
+	}
 	return n.filterDirty || repair > none && n.filter.Touched()
 }
 
 func (n *node) syncFilter(ctx context.Context) (outcome, error) {
-	touched := !n.filterDirty
+	touched := !n.filterDirty && !n.retries.filter.failing()
 	want := filter.Config{VIPs: n.network.VIPs, Own: n.network.Own, Remote: n.network.Remote,
 		Transit: n.network.Transit, TransitCIDRs: n.network.TransitCIDRs}
 	for key := range n.wanted {
@@ -245,30 +280,36 @@ func (n *node) syncFilter(ctx context.Context) (outcome, error) {
 		want.Hairpin = append(want.Hairpin, addresses...)
 	}
 	change, err := n.filter.Update(ctx, want)
-	n.filterDirty = err != nil
+	n.filterDirty = false
+	err = nftables.Diagnose(ctx, err)
+	n.retries.filter.record(time.Now(), err)
 	did := outcome{written: change.Size()}
 	if touched && change.Replace {
 		did.mended = []string{"the nftables table " + filter.TableName}
 	} else if touched && !change.Empty() {
 		did.mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), filter.TableName)}
 	}
-	return did, permission(err)
+	return did, remedied(err)
 }
 
 // routesDue: the kernel tells when somebody changes routes; should it have lost a message, an audit finds out.
 func (n *node) routesDue(repair scope) bool {
+	if r := &n.retries.routes; r.failing() {
+		return r.due(time.Now(), n.routesDirty || n.routesTouched.Swap(false)) || repair == everything
+	}
 	return n.routesDirty || repair > none && n.routesTouched.Swap(false) || repair == everything
 }
 
 func (n *node) syncRoutes(ctx context.Context) (outcome, error) {
-	touched := !n.routesDirty
+	touched := !n.routesDirty && !n.retries.routes.failing()
 	change, err := route.Sync(ctx, n.network.Routes)
-	n.routesDirty = err != nil
+	n.routesDirty = false
+	n.retries.routes.record(time.Now(), err)
 	did := outcome{written: change.Size()}
 	if touched {
 		did.mended = mendedRoutes(change)
 	}
-	return did, permission(err)
+	return did, remedied(err)
 }
 
 // mendedRoutes is what was not as it should be, in words.

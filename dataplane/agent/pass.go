@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -191,7 +190,7 @@ func (a *Agent) planServices(ctx context.Context, work work) error {
 			planned = plan.Services(in)
 		}
 		a.node.take(name, planned)
-		a.skipped(name, planned.Skipped)
+		a.node.skips.take(name, planned)
 		delete(work.services, name)
 	}
 	return nil
@@ -260,9 +259,9 @@ func (a *Agent) part(ctx context.Context, name string, due bool, do func(context
 	}
 	if len(did.mended) > 0 {
 		m.repairs.WithLabelValues(name).Inc()
-		a.event(corev1.EventTypeWarning, reasonRepaired, "Repair", "mended what others had changed: "+someOf(did.mended))
+		a.event(corev1.EventTypeWarning, reasonRepaired, repairing[name], "mended what others had changed: "+someOf(did.mended))
 	}
-	if err != nil {
+	if err != nil && !did.idle {
 		m.syncErrors.WithLabelValues(name).Inc()
 	}
 	if fresh := a.node.problems.set(name, err); err != nil && fresh {
@@ -273,7 +272,6 @@ func (a *Agent) part(ctx context.Context, name string, due bool, do func(context
 var (
 	errNoClusterSet = fmt.Errorf("there is no ClusterSet named %q: this cluster is in no clusterset", v1alpha1.ClusterSetName)
 	errNoVerdict    = errors.New("the operator has not said yet whether the ClusterSet is accepted: is it running?")
-	errNotPermitted = errors.New("the dataplane may not change the network: it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet)")
 )
 
 // notAccepted is a ClusterSet that the operator refused.
@@ -295,12 +293,4 @@ func accepted(set *v1alpha1.ClusterSet) error {
 		return notAccepted{reason: c.Reason, message: c.Message}
 	}
 	return nil
-}
-
-// permission turns the many ways in which the kernel says "no" into one sentence.
-func permission(err error) error {
-	if err != nil && !mayChangeNetwork() || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("%w: %w", errNotPermitted, err)
-	}
-	return err
 }

@@ -5,24 +5,32 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
 )
 
-// maxForeign is how many foreign virtual services a condition names.
-const maxForeign = 3
+const (
+	// maxNamed is how many virtual services a condition names.
+	maxNamed = 3
+	// maxMessage is how long a condition's message may be: nft repeats what it did not like.
+	maxMessage = 2048
+)
 
 // report sets metrics and readiness, and the node's condition where it differs.
 func (a *Agent) report(ctx context.Context) {
 	n := a.node
+	a.tellSkipped(time.Now())
 	a.cfg.Metrics.observe(n)
 	status, reason, message := corev1.ConditionTrue, v1alpha1.ReasonReady, n.summary()
 	if err := n.problems.first(); err != nil {
 		status, reason, message = corev1.ConditionFalse, reasonOf(err), err.Error()
+		message = message[:min(len(message), maxMessage)]
 		a.problem.Store(&message)
 	} else {
 		a.problem.Store(nil)
@@ -44,12 +52,20 @@ func (n *node) summary() string {
 		parts = append(parts, n.verdict.warning)
 	}
 	if names := n.foreign(); len(names) > 0 {
-		if more := len(names) - maxForeign; more > 0 {
-			names = append(names[:maxForeign:maxForeign], fmt.Sprintf("%d more", more))
-		}
-		parts = append(parts, "virtual services inside the VIP CIDR that tombolo did not make are left alone: "+strings.Join(names, ", "))
+		parts = append(parts, "virtual services inside the VIP CIDR that tombolo did not make are left alone: "+firstOf(names))
+	}
+	if ports := n.skips.crowdedPorts(n.servingBy); len(ports) > 0 {
+		parts = append(parts, fmt.Sprintf("with more endpoints than the %d that nftables shares flows among: %s", nftables.MaxSlots, firstOf(ports)))
 	}
 	return strings.Join(append(parts, n.drift...), "; ")
+}
+
+// firstOf names the first things and counts the others.
+func firstOf(names []string) string {
+	if more := len(names) - maxNamed; more > 0 {
+		names = append(names[:maxNamed:maxNamed], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (n *node) foreign() []string {

@@ -43,4 +43,6 @@ type Skipped struct {
 	What string `json:"what"`
 	// Why it is left out, and the remedy.
 	Why string `json:"why"`
+	// Count is how many things this is about: 1, but for a line that sums up.
+	Count int `json:"count"`
 }

@@ -52,7 +52,7 @@ func (s skip) words() Skipped {
 	case skippedEndpoint:
 		what = fmt.Sprintf("endpoint %q of cluster %s", name, s.cluster)
 	}
-	return Skipped{What: what, Why: s.why}
+	return Skipped{What: what, Why: s.why, Count: 1}
 }
 
 // clip keeps the beginning of what others wrote.
@@ -77,7 +77,7 @@ func skippedOf(all []skip) []Skipped {
 		words = append(words, s.words())
 	}
 	if more := len(all) - len(named); more > 0 {
-		words = append(words, Skipped{What: fmt.Sprintf("%d more", more), Why: "as those above, or for other reasons"})
+		words = append(words, Skipped{What: fmt.Sprintf("%d more", more), Why: "as those above, or for other reasons", Count: more})
 	}
 	return words
 }

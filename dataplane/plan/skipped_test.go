@@ -157,6 +157,13 @@ func TestSkippedMany(t *testing.T) {
 	if n := len(s.last.Skipped); n != maxSkipped+1 || s.last.Skipped[maxSkipped].What != "480 more" {
 		t.Errorf("%d lines, the last one %+v", n, s.last.Skipped[n-1])
 	}
+	count := 0
+	for _, skipped := range s.last.Skipped {
+		count += skipped.Count
+	}
+	if count != 500 {
+		t.Errorf("%d are counted, want 500: each once", count)
+	}
 }
 
 // An endpoint that several slices hold counts once, in its best state.
