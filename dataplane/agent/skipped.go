@@ -59,7 +59,7 @@ func crowdedOf(services []plan.VirtualService) (skipped []plan.Skipped, ports []
 		if len(service.Destinations) <= nftables.MaxSlots {
 			continue
 		}
-		if more := nftService(service).Unplaced(); more > 0 {
+		if more := nftService(service).Unplaced(nftKey(service.Key)); more > 0 {
 			port := nftKey(service.Key).String()
 			ports = append(ports, port)
 			skipped = append(skipped, plan.Skipped{What: fmt.Sprintf("%d endpoints of %s", more, port), Count: more,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -41,16 +42,15 @@ var schedulers = [...]struct {
 		}},
 }
 
-// Unplaced is how many destinations with weight get no new flows because a service has no more than MaxSlots slots. They
-// are chosen by hash, so that others' coming and going moves few.
-func (s Service) Unplaced() int {
-	weighted := 0
-	for _, d := range s.Destinations {
-		if d.Weight > 0 {
-			weighted++
-		}
+// Unplaced is how many destinations with weight get no new flows under that key, because a service has no more than
+// MaxSlots slots. They are chosen by hash, so that others' coming and going moves few, and so that those of equal weight
+// that are left have the share of all of them.
+func (s Service) Unplaced(key Key) int {
+	all := s.weighted(key)
+	if len(all) <= MaxSlots {
+		return 0
 	}
-	return max(0, weighted-MaxSlots)
+	return len(all) - len(placed(all))
 }
 
 // slots are the endpoints of the slots of the service; none if no destination has weight. A destination's slots are
@@ -72,8 +72,17 @@ type candidate struct {
 	hash uint64
 }
 
-// candidates are the destinations with weight sorted by endpoint: MaxSlots of them at most, those of the highest hash.
+// candidates are the destinations with weight that get slots, sorted by endpoint.
 func (s Service) candidates(key Key) []candidate {
+	all := s.weighted(key)
+	if len(all) > MaxSlots {
+		all = placed(all)
+	}
+	return all
+}
+
+// weighted are the destinations with weight, sorted by endpoint.
+func (s Service) weighted(key Key) []candidate {
 	seed := hashKey(key)
 	all := make([]candidate, 0, len(s.Destinations))
 	for _, d := range s.Destinations {
@@ -82,14 +91,40 @@ func (s Service) candidates(key Key) []candidate {
 			all = append(all, candidate{endpoint, d.Weight, mix(seed ^ hashAddress(d.Address) ^ uint64(d.Port)<<48)})
 		}
 	}
-	if len(all) > MaxSlots {
-		slices.SortFunc(all, func(a, b candidate) int {
-			return cmp.Or(cmp.Compare(b.hash, a.hash), a.endpoint.Compare(b.endpoint))
-		})
-		all = all[:MaxSlots]
-	}
 	slices.SortFunc(all, func(a, b candidate) int { return a.endpoint.Compare(b.endpoint) })
 	return slices.CompactFunc(all, func(a, b candidate) bool { return a.endpoint == b.endpoint })
+}
+
+// placed are those that get a slot where there are not enough for all. A slot is the least that one can have: so that the
+// share of all of one weight is right, some of them have none.
+func placed(all []candidate) []candidate {
+	byWeight := map[uint32][]candidate{}
+	for _, c := range all {
+		byWeight[c.weight] = append(byWeight[c.weight], c)
+	}
+	weights, total := slices.Sorted(maps.Keys(byWeight)), float64(sum(all))
+	exact := func(weight uint32) float64 { // how many slots all of that weight should have
+		return float64(weight) * float64(len(byWeight[weight])) / total * MaxSlots
+	}
+	left := MaxSlots
+	for _, weight := range weights {
+		left -= int(exact(weight))
+	}
+	remainder := func(weight uint32) float64 { return exact(weight) - math.Floor(exact(weight)) }
+	slices.SortStableFunc(weights, func(a, b uint32) int { return cmp.Compare(remainder(b), remainder(a)) })
+	some := make([]candidate, 0, MaxSlots)
+	for i, weight := range weights {
+		alike, n := byWeight[weight], int(exact(weight))
+		if i < left {
+			n++
+		}
+		slices.SortFunc(alike, func(a, b candidate) int {
+			return cmp.Or(cmp.Compare(b.hash, a.hash), a.endpoint.Compare(b.endpoint))
+		})
+		some = append(some, alike[:min(n, len(alike))]...)
+	}
+	slices.SortFunc(some, func(a, b candidate) int { return a.endpoint.Compare(b.endpoint) })
+	return some
 }
 
 // quotas are the candidates' numbers of slots, in the smallest size that keeps them within the tolerance, or the largest.
@@ -178,8 +213,9 @@ func assign(candidates []candidate, quotas []int) []netip.AddrPort {
 	}
 	bids := make([]bidder, size)
 	held := make([]holding, len(candidates))
+	even := !slices.ContainsFunc(candidates, func(c candidate) bool { return c.weight != candidates[0].weight })
 	for slot := range bids {
-		bids[slot].salt = mix(uint64(slot) + 1)
+		bids[slot].salt, bids[slot].even = mix(uint64(slot)+1), even
 	}
 	for slot := range bids {
 		for homeless := slot; homeless >= 0; {
@@ -209,6 +245,8 @@ func (o offer) compare(other offer) int {
 // bidder is a slot that offers itself to one candidate after the other, the best first.
 type bidder struct {
 	salt uint64
+	// even is true where all candidates have the same weight.
+	even bool
 	// last is the last offer, and best are the next few, the best at the end.
 	last  offer
 	begun bool
@@ -228,10 +266,21 @@ func (b *bidder) next(candidates []candidate) offer {
 	return b.last
 }
 
+// score is how much the slot and the candidate prefer each other. Slots prefer those of more weight in proportion to it, so
+// that few are turned down (weighted rendezvous hashing: Schindelhauer and Schomaker 2005).
+func (b *bidder) score(c candidate) uint64 {
+	h := mix(c.hash ^ b.salt)
+	if b.even {
+		return h
+	}
+	u := (float64(h>>12) + 0.5) / (1 << 52)                   // above 0 and below 1
+	return math.Float64bits(float64(c.weight) / -math.Log(u)) // positive: the bits are in the order of the numbers
+}
+
 func (b *bidder) look(candidates []candidate) {
 	b.best = make([]offer, 0, min(few, len(candidates)))
 	for i, c := range candidates {
-		o := offer{mix(c.hash ^ b.salt), i}
+		o := offer{b.score(c), i}
 		if b.begun && o.compare(b.last) >= 0 || len(b.best) == few && o.compare(b.best[0]) < 0 {
 			continue
 		}

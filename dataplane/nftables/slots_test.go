@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 )
 
@@ -76,8 +77,8 @@ func TestNumberOfSlots(t *testing.T) {
 					t.Errorf("%s drains, and has %d slots", d.Address, n)
 				}
 			}
-			if missing != s.Unplaced() {
-				t.Errorf("%d destinations have no slot, Unplaced says %d", missing, s.Unplaced())
+			if unplaced := s.Unplaced(web); missing != unplaced {
+				t.Errorf("%d destinations have no slot, Unplaced says %d", missing, unplaced)
 			}
 		})
 	}
@@ -110,6 +111,45 @@ func TestShares(t *testing.T) {
 		if seen[netip.AddrPort{}] > 0 {
 			t.Fatalf("empty slots: %v", slots)
 		}
+	}
+}
+
+// TestMoreDestinationsThanSlots: those that have no slot do not change what share others have, and few slots move when a
+// destination comes.
+func TestMoreDestinationsThanSlots(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		many, others int
+		weight       uint32 // of the others
+	}{
+		{"alike", 4500, 500, 1}, {"canary", 1000, 4000, 19 * 1000 / 4000}, {"a few heavy ones", 5000, 100, 1000}, {"many light ones", 60000, 2, 30000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := weighted(Random, slices.Concat(alike(tt.many), slices.Repeat([]uint32{tt.weight}, tt.others))...)
+			slots := s.slots(web)
+			share := 0.0
+			seen := counts(slots)
+			for _, d := range s.Destinations[tt.many:] {
+				share += float64(seen[netip.AddrPortFrom(d.Address, d.Port)]) / MaxSlots
+			}
+			want := float64(tt.weight) * float64(tt.others) / (float64(tt.weight)*float64(tt.others) + float64(tt.many))
+			if math.Abs(share-want) > tolerance*want || math.Abs(share-want) > tolerance*(1-want) {
+				t.Errorf("the others' share is %.4f, want %.4f", share, want)
+			}
+			if missing := len(s.Destinations) - len(seen); missing != s.Unplaced(web) {
+				t.Errorf("%d have no slot, Unplaced says %d", missing, s.Unplaced(web))
+			}
+			s.Destinations = s.Destinations[1:]
+			moved := 0
+			for i, endpoint := range s.slots(web) {
+				if endpoint != slots[i] {
+					moved++
+				}
+			}
+			if moved > 16 {
+				t.Errorf("%d slots moved as one destination of %d went", moved, len(s.Destinations)+1)
+			}
+		})
 	}
 }
 
