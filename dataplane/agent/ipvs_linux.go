@@ -30,6 +30,9 @@ type ipvsBackend struct {
 	others   []ipvs.Key
 	// nextRepair is when to compare the whole table again, at the earliest.
 	nextRepair time.Time
+	// misled is true if the number of services has changed since the last repair in time, and ours were all there: others
+	// come and go.
+	misled bool
 	// leaving is since when another backend serves; zero: this one does.
 	leaving time.Time
 }
@@ -49,16 +52,16 @@ func (b *ipvsBackend) sync(ctx context.Context, want servicesByKey, keys []plan.
 			b.compared = true
 			clear(b.pending)
 		}
-		return outcome{written: len(result.Change.Operations)}, err
+		return outcome{written: result.Done.Count}, err
 	}
 	if len(b.pending) == 0 {
 		return outcome{}, nil
 	}
-	change, err := b.table.SyncKeys(ctx, b.scope(), slices.SortedFunc(maps.Keys(b.pending), ipvs.Key.Compare))
+	done, err := b.table.SyncKeys(ctx, b.scope(), slices.SortedFunc(maps.Keys(b.pending), ipvs.Key.Compare))
 	if err == nil {
 		clear(b.pending)
 	}
-	return outcome{written: len(change.Operations)}, err
+	return outcome{written: done.Count}, err
 }
 
 // recall is what the kernel still serves of an earlier life of this agent; nothing if that cannot be read.
@@ -108,17 +111,19 @@ const (
 	// auditRounds is in how many repairs every service's destinations are compared once.
 	auditRounds = 60
 	// repairShare is how much of its time the loop may spend on comparing the whole table, one part in so many.
-	repairShare = 100
+	repairShare = 400
 	// glances is how many services are looked at where the table was compared only just now.
 	glances = 4
 )
 
-// repair compares the table with what is wanted: each time if it is small, else as often as repairShare allows, and in
-// between only a few services, which tell whether somebody has wiped it.
+// repair compares the table with what is wanted: each time if it is small, else as often as repairShare allows. In between
+// it only looks how many services there are, and at a few of them, which tell whether somebody has wiped the table.
 func (b *ipvsBackend) repair(ctx context.Context, thorough bool) (outcome, error) {
-	if !thorough && time.Now().Before(b.nextRepair) {
+	early, alarm := !thorough && time.Now().Before(b.nextRepair), false
+	if early {
+		alarm = !b.table.Recount() && !b.misled
 		well, err := b.table.Glance(ctx, b.wanted, b.some(glances))
-		if well || err != nil {
+		if well && !alarm || err != nil {
 			return outcome{}, err
 		}
 	}
@@ -126,9 +131,18 @@ func (b *ipvsBackend) repair(ctx context.Context, thorough bool) (outcome, error
 	result, err := b.table.Repair(ctx, b.scope(), len(b.wanted.Services)/auditRounds+1)
 	if err == nil {
 		b.others = result.Foreign
+		b.misled = (b.misled || alarm) && early && result.Done.Count == 0
 	}
 	b.nextRepair = begin.Add(repairShare*time.Since(begin) - repairInterval) // in the past where it is quick
-	return outcome{written: len(result.Change.Operations), mended: inWords(result.Change.Operations)}, err
+	return outcome{written: result.Done.Count, mended: mendedServices(result.Done)}, err
+}
+
+// mendedServices is what was not as it should be, in words.
+func mendedServices(done ipvs.Done) []string {
+	if done.Count > len(done.First) {
+		return []string{fmt.Sprintf("%d entries of the IPVS table (%s first)", done.Count, done.First[0])}
+	}
+	return inWords(done.First)
 }
 
 // some are n keys of those that are wanted, any.
@@ -166,8 +180,8 @@ func (b *ipvsBackend) leave(ctx context.Context, now time.Time) (outcome, bool, 
 	if !gone {
 		want = drained(have)
 	}
-	change, err := b.table.Apply(ctx, ipvs.Diff(have, want))
-	return outcome{written: len(change.Operations)}, gone && err == nil, err
+	done, err := b.table.Apply(ctx, ipvs.Diff(have, want))
+	return outcome{written: done.Count}, gone && err == nil, err
 }
 
 // drained is the same virtual services, whose destinations get no new flows.

@@ -19,6 +19,8 @@ type socket struct {
 	family uint16
 	seq    uint32
 	buf    []byte
+	// request is reused from one batch to the next.
+	request []byte
 }
 
 func dial(family uint16) (*socket, error) {
@@ -45,7 +47,7 @@ func (s *socket) close() { unix.Close(s.fd) }
 // Only the last one asks for an acknowledgement, since errors come unasked.
 func (s *socket) execute(ops []Operation) ([]unix.Errno, error) {
 	first := s.seq + 1
-	var request []byte
+	request := s.request[:0]
 	for i, op := range ops {
 		s.seq++
 		flags := uint16(unix.NLM_F_REQUEST)
@@ -54,6 +56,7 @@ func (s *socket) execute(ops []Operation) ([]unix.Errno, error) {
 		}
 		request = appendRequest(request, s.family, flags, s.seq, op)
 	}
+	s.request = request
 	if err := unix.Sendto(s.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil, os.NewSyscallError("sendto", err)
 	}

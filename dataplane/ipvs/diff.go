@@ -1,6 +1,9 @@
 package ipvs
 
-import "fmt"
+import (
+	"fmt"
+	"iter"
+)
 
 // Verb is what an Operation does.
 type Verb uint8
@@ -39,29 +42,31 @@ func (o Operation) String() string {
 	return fmt.Sprintf("%s virtual service %s", o.Verb, o.Key)
 }
 
-// Change is a list of operations in the order in which they are safe.
-type Change struct {
-	Operations []Operation
-}
-
-// Empty tells whether there is nothing to do.
-func (c Change) Empty() bool { return len(c.Operations) == 0 }
+// Change is what turns one Config into another: operations in the order in which they are safe. They are made as they are
+// asked for, since all of a large change take many times the room of what comes of it.
+type Change = iter.Seq[Operation]
 
 // Diff is what turns have into want. Services come in the order of their keys; within one, new destinations come
 // before old ones go, so that it is never without any, and a service goes only after all others were changed.
 // Diff reads its arguments only.
 func Diff(have, want Config) Change {
-	var change Change
-	for _, key := range want.Keys() {
-		old, exists := have.Services[key]
-		change.Operations = appendService(change.Operations, key, old, exists, want.Services[key])
-	}
-	for _, key := range have.Keys() {
-		if _, wanted := want.Services[key]; !wanted {
-			change.Operations = append(change.Operations, Operation{Verb: DeleteService, Key: key})
+	return func(yield func(Operation) bool) {
+		var ops []Operation
+		for _, key := range want.Keys() {
+			old, exists := have.Services[key]
+			ops = appendService(ops[:0], key, old, exists, want.Services[key])
+			for _, op := range ops {
+				if !yield(op) {
+					return
+				}
+			}
+		}
+		for _, key := range have.Keys() {
+			if _, wanted := want.Services[key]; !wanted && !yield(Operation{Verb: DeleteService, Key: key}) {
+				return
+			}
 		}
 	}
-	return change
 }
 
 func appendService(ops []Operation, key Key, old Service, exists bool, want Service) []Operation {

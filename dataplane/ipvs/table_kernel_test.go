@@ -45,8 +45,8 @@ func sync(t *testing.T, node *testnet.Namespace, scope Scope) (Result, []string)
 			t.Fatalf("Sync: %v", err)
 		}
 		again, err := table.Sync(t.Context(), scope)
-		if err != nil || !again.Change.Empty() {
-			t.Fatalf("second Sync: %v, %v", again.Change, err)
+		if err != nil || again.Done.Count > 0 {
+			t.Fatalf("second Sync: %v, %v", again.Done, err)
 		}
 		have, _, err := table.Read(t.Context(), scope)
 		if diff := cmp.Diff(scope.Wanted, have, compareAddresses, cmpopts.EquateEmpty()); err != nil || diff != "" {
@@ -166,11 +166,11 @@ func TestRepair(t *testing.T) {
 				var table Table
 				defer table.Close()
 				result, err := table.Repair(t.Context(), scopeOf(services), tt.audit)
-				if err != nil || result.Change.Empty() != (tt.damage == nil) || len(result.Foreign) > 0 {
+				if err != nil || (result.Done.Count == 0) != (tt.damage == nil) || len(result.Foreign) > 0 {
 					t.Errorf("Repair: %v, %v", result, err)
 				}
 				again, err := table.Repair(t.Context(), scopeOf(services), tt.audit)
-				if err != nil || !again.Change.Empty() {
+				if err != nil || again.Done.Count > 0 {
 					t.Errorf("second Repair: %v, %v", again, err)
 				}
 			})
@@ -190,7 +190,7 @@ func TestApplySettlesWhatOthersDidMeanwhile(t *testing.T) {
 		defer table.Close()
 		change := Diff(Config{}, Config{Services: services}) // all of it is there
 		applied, err := table.Apply(t.Context(), change)
-		if diff := cmp.Diff(change, applied, compareAddresses); err != nil || diff != "" {
+		if diff := cmp.Diff(Done{Count: 2, First: slices.Collect(change)}, applied, compareAddresses); err != nil || diff != "" {
 			t.Errorf("adding again: %v\n%s", err, diff)
 		}
 		gone := map[Key]Service{key("244.0.0.8:80", TCP): service("10.1.0.5:8080")}
@@ -310,6 +310,38 @@ func anyIP(t *testing.T, block, source string) {
 	}
 }
 
+// TestRecount: a service that somebody adds or deletes shows, and what the Table does itself does not.
+func TestRecount(t *testing.T) {
+	node := testnet.New(t)
+	scope := scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.1.5:8080"), key("244.0.0.2:80", TCP): service("10.1.1.5:8080")})
+	var table Table
+	defer table.Close()
+	same := func(want bool, after string) {
+		t.Helper()
+		var got bool
+		if node.Do(func() { got = table.Recount() }); got != want {
+			t.Errorf("the same number of services after %s: %t, want %t", after, got, want)
+		}
+	}
+	node.Do(func() {
+		if _, err := table.Sync(t.Context(), scope); err != nil {
+			t.Fatal(err)
+		}
+	})
+	same(true, "a Sync")
+	node.Run("ipvsadm", "-D", "-t", "244.0.0.2:80")
+	same(false, "ipvsadm -D")
+	same(true, "nothing")
+	node.Do(func() {
+		if result, err := table.Repair(t.Context(), scope, 0); err != nil || result.Done.Count != 2 {
+			t.Errorf("Repair: %v, %v; want a service and its destination", result, err)
+		}
+	})
+	same(true, "a Repair")
+	node.Run("ipvsadm", "-A", "-t", "192.0.2.1:80")
+	same(false, "ipvsadm -A")
+}
+
 // TestGlance: a few services tell whether somebody has wiped the table, or changed them.
 func TestGlance(t *testing.T) {
 	node := testnet.New(t)
@@ -360,11 +392,11 @@ func TestSyncKeys(t *testing.T) {
 		node.Do(func() {
 			var table Table
 			defer table.Close()
-			change, err := table.SyncKeys(t.Context(), scope, keys)
-			if len(change.Operations) == 0 || err != nil {
-				t.Errorf("SyncKeys of %d: %v, %v", n, change, err)
+			done, err := table.SyncKeys(t.Context(), scope, keys)
+			if done.Count == 0 || err != nil {
+				t.Errorf("SyncKeys of %d: %v, %v", n, done, err)
 			}
-			if again, err := table.SyncKeys(t.Context(), scope, keys); !again.Empty() || err != nil {
+			if again, err := table.SyncKeys(t.Context(), scope, keys); again.Count > 0 || err != nil {
 				t.Errorf("second SyncKeys of %d: %v, %v", n, again, err)
 			}
 		})

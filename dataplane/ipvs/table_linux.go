@@ -27,6 +27,15 @@ const fewKeys, dumpShare = 16, 16
 type Table struct {
 	socket *socket // nil until it is opened
 	audit  int     // where the next round of Repair begins
+	// counted is how many IPv4 services there were when the table was last repaired, written, or counted.
+	counted uint32
+}
+
+func (t *Table) count() {
+	t.counted = 0
+	if n, err := countServices(); err == nil {
+		t.counted = n
+	}
 }
 
 // Close gives back the socket. The Table opens a new one when it is used again.
@@ -169,30 +178,69 @@ func (t *Table) readDestinations(ctx context.Context, config Config, keys []Key)
 	return nil
 }
 
+// Done is what was applied.
+type Done struct {
+	// Count of the operations.
+	Count int
+	// First are the first few of them, for messages.
+	First []Operation
+}
+
+// firstFew is how many operations a Done names.
+const firstFew = 16
+
+func (d *Done) add(op Operation) {
+	d.Count++
+	if len(d.First) < firstFew {
+		d.First = append(d.First, op)
+	}
+}
+
 // Apply does what the Change says, in its order and in as few system calls as the socket's buffer allows. Every
 // operation is tried; what is there already is changed instead of added, what is gone already counts as deleted.
 // It returns what was applied, and the joined errors of what was not.
-func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
-	var applied Change
-	var errs []error
-	for ops := range slices.Chunk(change.Operations, batchSize) {
-		if err := errors.Join(ctx.Err(), t.open()); err != nil {
-			return applied, errors.Join(append(errs, err)...)
+func (t *Table) Apply(ctx context.Context, change Change) (Done, error) {
+	var done Done
+	var failed failures
+	batch := make([]Operation, 0, batchSize)
+	for op := range change {
+		if batch = append(batch, op); len(batch) < batchSize {
+			continue
 		}
-		answers, err := t.socket.execute(ops)
-		if err != nil {
-			t.Close()
-			return applied, errors.Join(append(errs, fmt.Errorf("writing to the IPVS table: %w", err))...)
+		if err := t.applyBatch(ctx, batch, &done, &failed); err != nil {
+			return done, errors.Join(failed.summary(), err)
 		}
-		for i, errno := range answers {
-			if err := t.settle(ops[i], errno); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", ops[i], err))
-				continue
-			}
-			applied.Operations = append(applied.Operations, ops[i])
+		batch = batch[:0]
+	}
+	if len(batch) > 0 {
+		if err := t.applyBatch(ctx, batch, &done, &failed); err != nil {
+			return done, errors.Join(failed.summary(), err)
 		}
 	}
-	return applied, summary(errs)
+	if done.Count > 0 {
+		t.count()
+	}
+	return done, failed.summary()
+}
+
+// applyBatch tries up to batchSize operations; the error is one of the socket's.
+func (t *Table) applyBatch(ctx context.Context, ops []Operation, done *Done, failed *failures) error {
+	if err := errors.Join(ctx.Err(), t.open()); err != nil {
+		return err
+	}
+	answers, err := t.socket.execute(ops)
+	if err != nil {
+		t.Close()
+		return fmt.Errorf("writing to the IPVS table: %w", err)
+	}
+	for i, errno := range answers {
+		if err := t.settle(ops[i], errno); err != nil {
+			failed.add(fmt.Errorf("%s: %w", ops[i], err))
+			continue
+		}
+		done.add(ops[i])
+	}
+	return nil
 }
 
 // settle judges the kernel's answer to an operation: nil if its aim is reached.
@@ -218,17 +266,31 @@ func (t *Table) settle(op Operation, errno unix.Errno) error {
 // maxErrors is how many errors of one Apply are spelt out.
 const maxErrors = 5
 
-func summary(errs []error) error {
-	if len(errs) > maxErrors {
-		errs = append(errs[:maxErrors:maxErrors], fmt.Errorf("and %d more errors", len(errs)-maxErrors))
+// failures are what an Apply could not do.
+type failures struct {
+	first []error
+	more  int
+}
+
+func (f *failures) add(err error) {
+	if len(f.first) < maxErrors {
+		f.first = append(f.first, err)
+	} else {
+		f.more++
 	}
-	return errors.Join(errs...)
+}
+
+func (f *failures) summary() error {
+	if f.more > 0 {
+		return errors.Join(append(slices.Clip(f.first), fmt.Errorf("and %d more errors", f.more))...)
+	}
+	return errors.Join(f.first...)
 }
 
 // Result is what a pass found and did.
 type Result struct {
-	// Change is what was applied.
-	Change Change
+	// Done is what was applied.
+	Done Done
 	// Foreign are the keys of others' services inside our VIP CIDRs, sorted.
 	Foreign []Key
 }
@@ -239,15 +301,15 @@ func (t *Table) Sync(ctx context.Context, scope Scope) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	change, err := t.Apply(ctx, Diff(have, scope.Wanted))
-	return Result{Change: change, Foreign: foreign}, err
+	done, err := t.Apply(ctx, Diff(have, scope.Wanted))
+	return Result{Done: done, Foreign: foreign}, err
 }
 
 // SyncKeys makes those services match scope.Wanted and looks at no other: a key that is not wanted is deleted.
-func (t *Table) SyncKeys(ctx context.Context, scope Scope, keys []Key) (Change, error) {
+func (t *Table) SyncKeys(ctx context.Context, scope Scope, keys []Key) (Done, error) {
 	have, err := t.readKeys(ctx, scope, keys)
 	if err != nil {
-		return Change{}, err
+		return Done{}, err
 	}
 	return t.Apply(ctx, Diff(have, scope.Wanted.Only(keys)))
 }
@@ -255,6 +317,7 @@ func (t *Table) SyncKeys(ctx context.Context, scope Scope, keys []Key) (Change, 
 // Repair finds what others did to the table and mends it. It dumps the services once, since what wipes the table
 // takes whole services, and reads the destinations of those that are wrong and, in turn, of n more.
 func (t *Table) Repair(ctx context.Context, scope Scope, n int) (Result, error) {
+	t.count() // before the dump, so that what is changed meanwhile shows
 	have, foreign, err := t.ReadServices(ctx, scope)
 	if err != nil {
 		return Result{}, err
@@ -266,8 +329,17 @@ func (t *Table) Repair(ctx context.Context, scope Scope, n int) (Result, error) 
 	if err := t.readDestinations(ctx, have, have.Keys()); err != nil {
 		return Result{Foreign: foreign}, err
 	}
-	change, err := t.Apply(ctx, Diff(have, scope.Wanted.Only(keys)))
-	return Result{Change: change, Foreign: foreign}, err
+	done, err := t.Apply(ctx, Diff(have, scope.Wanted.Only(keys)))
+	return Result{Done: done, Foreign: foreign}, err
+}
+
+// Recount tells whether there are as many IPv4 services, whosesoever they be, as when the table was last repaired,
+// written, or counted here. It costs three system calls, however many there are. IPv6 services do not count, and nobody's
+// do where the kernel does not tell.
+func (t *Table) Recount() (same bool) {
+	before := t.counted
+	t.count()
+	return t.counted == before
 }
 
 // Glance tells whether those virtual services are as wanted, but for their destinations. It costs one system call for a
