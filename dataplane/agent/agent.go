@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// coalesce is how long the loop waits after an event for those that come with it: a ServiceImport and its slices.
-	// It adds to every propagation.
+	// coalesce is how long the loop rests after a pass, so that events which come one after the other share one. The first
+	// one after a rest is not kept waiting.
 	coalesce = 2 * time.Millisecond
 	// repairInterval is how often to look for what others did: kube-proxy may wipe the table.
 	repairInterval = time.Second
@@ -88,7 +88,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop()
 	tick := time.NewTicker(repairInterval)
 	defer tick.Stop()
-	audited := time.Now()
+	audited, passed := time.Now(), time.Time{}
 	for {
 		repair := none
 		select {
@@ -101,7 +101,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(coalesce):
+			case <-time.After(coalesce - time.Since(passed)):
 			}
 		case <-tick.C:
 			repair = services
@@ -113,7 +113,8 @@ func (a *Agent) Run(ctx context.Context) error {
 			}
 		}
 		a.pass(ctx, repair)
-		a.alive.Store(time.Now().UnixNano())
+		passed = time.Now()
+		a.alive.Store(passed.UnixNano())
 	}
 }
 

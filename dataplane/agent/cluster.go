@@ -103,7 +103,7 @@ func cacheOptions(namespace string) cache.Options {
 		DefaultUnsafeDisableDeepCopy: ptr.To(true),
 		DefaultTransform:             cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&discoveryv1.EndpointSlice{}: {Label: labels.NewSelector().Add(*imported)},
+			&discoveryv1.EndpointSlice{}: {Label: labels.NewSelector().Add(*imported), Transform: stripSlice},
 			&v1alpha1.GatewayNode{}:      {Namespaces: map[string]cache.Config{namespace: {}}},
 			&corev1.Node{}:               {Transform: stripNode},
 		},
@@ -130,6 +130,57 @@ func stripNode(object any) (any, error) {
 		}
 	}
 	return slim, nil
+}
+
+// stripSlice keeps of an EndpointSlice what the dataplane reads, and what its endpoints have in common once: with many
+// ServiceImports they are most of the cache.
+func stripSlice(object any) (any, error) {
+	slice, ok := object.(*discoveryv1.EndpointSlice)
+	if !ok {
+		return object, nil
+	}
+	slim := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: slice.Namespace, Name: slice.Name, UID: slice.UID,
+			ResourceVersion: slice.ResourceVersion, DeletionTimestamp: slice.DeletionTimestamp, Labels: map[string]string{}},
+		AddressType: slice.AddressType, Ports: slice.Ports, Endpoints: make([]discoveryv1.Endpoint, len(slice.Endpoints)),
+	}
+	for _, label := range []string{v1alpha1.LabelServiceName, v1alpha1.LabelSourceCluster, discoveryv1.LabelManagedBy} {
+		if value, ok := slice.Labels[label]; ok {
+			slim.Labels[label] = value
+		}
+	}
+	texts := map[string]*string{}
+	for i := range slice.Endpoints {
+		e := &slice.Endpoints[i]
+		slim.Endpoints[i] = discoveryv1.Endpoint{Addresses: e.Addresses, NodeName: once(texts, e.NodeName), Zone: once(texts, e.Zone),
+			Conditions: discoveryv1.EndpointConditions{
+				Ready: shared(e.Conditions.Ready), Serving: shared(e.Conditions.Serving), Terminating: shared(e.Conditions.Terminating)}}
+	}
+	return slim, nil
+}
+
+// once is the first pointer of the texts to that text.
+func once(texts map[string]*string, text *string) *string {
+	if text == nil {
+		return nil
+	}
+	if _, ok := texts[*text]; !ok {
+		texts[*text] = text
+	}
+	return texts[*text]
+}
+
+var yes, no = ptr.To(true), ptr.To(false)
+
+// shared is a pointer to the same truth, which everybody has; nobody may change what is in the cache.
+func shared(b *bool) *bool {
+	switch {
+	case b == nil:
+		return nil
+	case *b:
+		return yes
+	}
+	return no
 }
 
 // watchRetry is how long to wait for kinds that the API server does not serve yet.

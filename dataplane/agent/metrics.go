@@ -52,12 +52,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) observe(n *node) {
-	destinations := 0
-	for _, service := range n.wanted {
-		destinations += len(service.Destinations)
-	}
 	m.services.Set(float64(len(n.wanted)))
-	m.destinations.Set(float64(destinations))
+	m.destinations.Set(float64(n.destinations))
 	m.foreign.Set(float64(len(n.foreign())))
 	m.skipped.Set(float64(n.skips.count(n.servingBy)))
 	if v := n.verdict; n.serving != nil && v.why != m.why {

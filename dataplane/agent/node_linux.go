@@ -53,6 +53,8 @@ type node struct {
 	owned []netip.Prefix
 	// wanted are the virtual services that the kernel should have.
 	wanted servicesByKey
+	// destinations is how many they have.
+	destinations int
 	// changed are the keys that changed since the backend was last told.
 	changed map[plan.Key]bool
 	// inStep is false until the backend has once brought the kernel in step with all of wanted.
@@ -167,6 +169,7 @@ func (n *node) setServices(keys []plan.Key) {
 		}
 		n.changed[key] = true
 		service, exists := n.table.Get(key)
+		n.destinations += len(service.Destinations) - len(n.wanted[key].Destinations)
 		if _, had := n.wanted[key]; had != exists {
 			n.filterDirty = true
 		}

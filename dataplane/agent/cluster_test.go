@@ -1,0 +1,50 @@
+package agent
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// TestStripSlice: what plans read of a slice stays, and what its endpoints have in common is there once.
+func TestStripSlice(t *testing.T) {
+	now := metav1.Now()
+	endpoint := func(address, node string, ready, terminating bool) discoveryv1.Endpoint {
+		return discoveryv1.Endpoint{Addresses: []string{address}, NodeName: ptr.To(node), Zone: ptr.To("a"),
+			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: ptr.To(true), Terminating: &terminating}}
+	}
+	want := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-east", UID: "1", ResourceVersion: "7", DeletionTimestamp: &now,
+			Labels: map[string]string{v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: "east", discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Protocol: ptr.To(corev1.ProtocolTCP), Port: ptr.To[int32](8080)}},
+		Endpoints: []discoveryv1.Endpoint{endpoint("10.1.0.5", "one", true, false), endpoint("10.1.0.6", "two", false, true),
+			endpoint("10.1.0.7", "one", true, false), {Addresses: []string{"10.1.0.8"}}},
+	}
+	full := want.DeepCopy()
+	full.Annotations = map[string]string{"note": "long"}
+	full.Labels["other"] = "label"
+	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "operator"}}
+	full.Endpoints[0].Hostname, full.Endpoints[0].TargetRef = ptr.To("web-0"), &corev1.ObjectReference{Kind: "Pod", Name: "web-0"}
+	full.Endpoints[0].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: "a"}}}
+	stripped, err := stripSlice(full)
+	got, ok := stripped.(*discoveryv1.EndpointSlice)
+	if err != nil || !ok {
+		t.Fatalf("%v, %v", stripped, err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stripped (-want +got)\n%s", diff)
+	}
+	if a, b := got.Endpoints[0], got.Endpoints[2]; a.NodeName != b.NodeName || a.Zone != b.Zone || a.Conditions.Ready != b.Conditions.Ready {
+		t.Error("two endpoints of one node, zone and readiness have a copy of them each")
+	}
+	if other, err := stripSlice("tombstone"); err != nil || other != "tombstone" {
+		t.Errorf("what is no slice: %v, %v", other, err)
+	}
+}
