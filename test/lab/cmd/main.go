@@ -2,7 +2,7 @@
 // own, on one Linux machine, without Docker and without root. This package
 // holds the command line and nothing else.
 //
-// The same binary is PID 1 of the user-mode kernels that it boots.
+// The same binary is PID 1 of the user-mode kernels that it boots, and a CNI plugin in them.
 package main
 
 import (
@@ -14,11 +14,16 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tombolo-net/tombolo/test/lab/cni"
 )
 
 func main() {
 	if os.Getpid() == 1 {
 		bootGuest()
+	}
+	if cni.Called() {
+		os.Exit(cni.Main())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := newRootCommand().ExecuteContext(ctx)
