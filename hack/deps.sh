@@ -10,6 +10,7 @@ set -euo pipefail
 # host's files, so kube-proxy's and tombolo's own tools are among them.
 run=(
 	bind9-dnsutils   # dig
+	bird2            # BGP between the lab's nodes, as Calico has it
 	busybox-static   # the user-mode kernels' first steps; pods of the tests
 	ca-certificates
 	conntrack        # asserts on connection tracking
@@ -74,10 +75,26 @@ missing() {
 	done
 }
 
+# daemons are services that packages would start, now and at each boot, though
+# nothing here wants them on the machine itself.
+daemons=(bird)
+
+# keep_down has systemd not start a service that is not there yet; who wants it
+# says systemctl unmask.
+keep_down() {
+	local unit=/etc/systemd/system/$1.service
+	[[ -d /etc/systemd/system ]] || return 0
+	[[ -e /lib/systemd/system/$1.service || -e $unit || -L $unit ]] || ln -s /dev/null "$unit"
+}
+
 # install installs packages, as root. Without --no-install-recommends apt
 # would bring in a distribution kernel.
 install() {
 	export DEBIAN_FRONTEND=noninteractive
+	local name
+	for name in "${daemons[@]}"; do
+		keep_down "$name"
+	done
 	echo "deps.sh: installing $* (usually under a minute)" >&2
 	apt-get -o DPkg::Lock::Timeout=300 -qq update
 	apt-get -o DPkg::Lock::Timeout=300 -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >&2

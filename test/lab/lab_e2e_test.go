@@ -26,7 +26,7 @@ import (
 func TestLab(t *testing.T) {
 	program := build(t)
 	name := fmt.Sprintf("e2e-%d", os.Getpid())
-	run(t, program, "up", "--name", name)
+	run(t, program, "up", "--name", name, "--cni", "flannel,calico")
 	dir := strings.TrimSpace(run(t, program, "shell", "--name", name, "--", "printenv", lab.RunEnv))
 	t.Cleanup(func() {
 		run(t, program, "down", "--name", name)
@@ -65,20 +65,45 @@ func (b bench) gateways(t *testing.T) {
 	}
 }
 
-// pods runs one on each node of east: they are reached from outside, reach each other and resolve names.
+// pods runs one on each node: they are reached from outside, reach each other on the way that their CNI has, and resolve
+// names.
 func (b bench) pods(t *testing.T) {
-	for _, node := range []string{"east-1", "east-2"} {
-		overrides := fmt.Sprintf(`{"spec":{"nodeName":%q,"terminationGracePeriodSeconds":0}}`, node)
-		b.kubectl(t, "--context", "east", "run", "on-"+node, "--image=busybox", "--overrides="+overrides,
-			"--", "sh", "-c", "echo hello from "+node+"; sleep 3600")
+	for cluster, way := range map[string]string{
+		"east": "dev flannel.1",
+		"west": "via 192.168.127.22 dev eth0 proto bird",
+	} {
+		t.Run(cluster, func(t *testing.T) {
+			first, second := "on-"+cluster+"-1", "on-"+cluster+"-2"
+			for _, pod := range []string{first, second} {
+				node := strings.TrimPrefix(pod, "on-")
+				overrides := fmt.Sprintf(`{"spec":{"nodeName":%q,"terminationGracePeriodSeconds":0}}`, node)
+				b.kubectl(t, "--context", cluster, "run", pod, "--image=busybox", "--overrides="+overrides,
+					"--", "sh", "-c", "echo hello from "+node+"; sleep 3600")
+			}
+			b.kubectl(t, "--context", cluster, "wait", "--for=condition=Ready", "--timeout=60s", "pod/"+first, "pod/"+second)
+			if got := b.kubectl(t, "--context", cluster, "logs", second); got != "hello from "+cluster+"-2\n" {
+				t.Errorf("log %q", got)
+			}
+			cidr := b.kubectl(t, "--context", cluster, "get", "node", cluster+"-2", "-o", "jsonpath={.spec.podCIDR}")
+			if got := b.on(t, cluster+"-1", "ip", "route", "show", cidr); !strings.Contains(got, way) {
+				t.Errorf("the way to pods of %s-2: %s, want %s", cluster, got, way)
+			}
+			address := b.kubectl(t, "--context", cluster, "get", "pod", second, "-o", "jsonpath={.status.podIP}")
+			b.kubectl(t, "--context", cluster, "exec", first, "--", "ping", "-c", "1", "-W", "5", address)
+			b.kubectl(t, "--context", cluster, "exec", first, "--", "nslookup", "kubernetes.default.svc.cluster.local")
+		})
 	}
-	b.kubectl(t, "--context", "east", "wait", "--for=condition=Ready", "--timeout=60s", "pod/on-east-1", "pod/on-east-2")
-	if got := b.kubectl(t, "--context", "east", "logs", "on-east-2"); got != "hello from east-2\n" {
-		t.Errorf("log %q", got)
+}
+
+// on returns what a command prints on a node.
+func (b bench) on(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	var out bytes.Buffer
+	code, err := b.lab.Exec(t.Context(), name, node.Command{Args: args, Stdout: &out})
+	if code != 0 || err != nil {
+		t.Errorf("%s on %s: exit code %d, %v", strings.Join(args, " "), name, code, err)
 	}
-	address := b.kubectl(t, "--context", "east", "get", "pod", "on-east-2", "-o", "jsonpath={.status.podIP}")
-	b.kubectl(t, "--context", "east", "exec", "on-east-1", "--", "ping", "-c", "1", "-W", "5", address)
-	b.kubectl(t, "--context", "east", "exec", "on-east-1", "--", "nslookup", "kubernetes.default.svc.cluster.local")
+	return out.String()
 }
 
 func (b bench) faults(t *testing.T) {
@@ -180,6 +205,14 @@ func (b bench) reboot(t *testing.T) {
 		return nil
 	})
 	b.kubectl(t, "--context", "east", "wait", "--for=condition=Ready", "--timeout=60s", "node/east-2")
+	cidr := b.kubectl(t, "--context", "east", "get", "node", "east-2", "-o", "jsonpath={.spec.podCIDR}")
+	address, _, _ := strings.Cut(cidr, "/") // the node's own one on the VXLAN, which was made anew
+	eventually(t, time.Minute, func() error {
+		if !b.pings(t, "east-1", address) {
+			return fmt.Errorf("east-1 does not reach %s of east-2 through the VXLAN", address)
+		}
+		return nil
+	})
 }
 
 // TestRunEnds checks that a lab leaves nothing, however it ends.

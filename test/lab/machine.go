@@ -196,7 +196,7 @@ func (l *Lab) machineOf(c Cluster, n Node) (*machine, error) {
 		Token:        l.token,
 		ClusterDNS:   []netip.Addr{c.DNS},
 		PodCIDRs:     c.PodCIDRs,
-		CNI:          l.options.CNI,
+		CNI:          c.CNI,
 		ProxyMode:    l.options.ProxyMode,
 		ExcludeCIDRs: l.options.ExcludeCIDRs,
 		Labels:       n.labels(),

@@ -17,12 +17,14 @@ import (
 
 // Options say what a lab consists of. The zero value is the default lab.
 type Options struct {
-	Clusters  int    // optional, default 2: east, west; 1 to 9
-	Nodes     int    // optional, of each cluster, default 2; 1 to 9
-	Gateways  int    // optional, how many of a cluster's nodes are gateways, the first ones, default 1
-	Zones     int    // optional, of each cluster, default one for each node; nodes take turns
-	CNI       string // optional, default routed: what is masqueraded of what pods send
-	ProxyMode string // optional, default iptables: as kube-proxy names them, or none
+	Clusters int // optional, default 2: east, west; 1 to 9
+	Nodes    int // optional, of each cluster, default 2; 1 to 9
+	Gateways int // optional, how many of a cluster's nodes are gateways, the first ones, default 1
+	Zones    int // optional, of each cluster, default one for each node; nodes take turns
+	// CNI is how pods are connected and what is masqueraded of what they send: one of CNIs for each cluster, of which the
+	// last one holds for all clusters after it.
+	CNI       []string // optional, default routed
+	ProxyMode string   // optional, default iptables: as kube-proxy names them, or none
 
 	// ExcludeCIDRs are the IPVS addresses that kube-proxy in mode ipvs leaves alone.
 	ExcludeCIDRs []netip.Prefix // optional, default 244.0.0.0/16: the clusterset IPs
@@ -55,7 +57,7 @@ const binEnv = "TOMBOLO_TESTBIN"
 const defaultMemory = "2G"
 
 // CNIs are the values of Options.CNI.
-func CNIs() []string { return []string{node.CNIRouted, node.CNIKindnet} }
+func CNIs() []string { return node.CNIs() }
 
 // ProxyModes are the values of Options.ProxyMode.
 func ProxyModes() []string {
@@ -68,7 +70,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Nodes = cmp.Or(o.Nodes, 2)
 	o.Gateways = cmp.Or(o.Gateways, 1)
 	o.Zones = cmp.Or(o.Zones, o.Nodes)
-	o.CNI = cmp.Or(o.CNI, node.CNIRouted)
+	if len(o.CNI) == 0 {
+		o.CNI = []string{node.CNIRouted}
+	}
 	o.ProxyMode = cmp.Or(o.ProxyMode, node.ProxyIPTables)
 	if o.ExcludeCIDRs == nil {
 		o.ExcludeCIDRs = []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
@@ -97,8 +101,13 @@ func (o Options) validate() error {
 	if o.Zones < 1 || o.Zones > o.Nodes {
 		errs = append(errs, fmt.Errorf("%d zones in a cluster of %d nodes: allowed are 1 to %d", o.Zones, o.Nodes, o.Nodes))
 	}
-	if cnis := CNIs(); !slices.Contains(cnis, o.CNI) {
-		errs = append(errs, fmt.Errorf("CNI %q: allowed are %s", o.CNI, strings.Join(cnis, ", ")))
+	for _, cni := range o.CNI {
+		if all := CNIs(); !slices.Contains(all, cni) {
+			errs = append(errs, fmt.Errorf("CNI %q: allowed are %s", cni, strings.Join(all, ", ")))
+		}
+	}
+	if len(o.CNI) > o.Clusters {
+		errs = append(errs, fmt.Errorf("CNIs %s: there are more than the %d clusters", strings.Join(o.CNI, ", "), o.Clusters))
 	}
 	if modes := ProxyModes(); !slices.Contains(modes, o.ProxyMode) {
 		errs = append(errs, fmt.Errorf("proxy mode %q: allowed are %s", o.ProxyMode, strings.Join(modes, ", ")))
@@ -106,8 +115,16 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
+// cni returns the i-th cluster's, i from 1.
+func (o Options) cni(i int) string { return o.CNI[min(i, len(o.CNI))-1] }
+
 // findFolders fills in what depends on the machine.
 func (o *Options) findFolders() (err error) {
+	for _, cni := range slices.Compact(slices.Sorted(slices.Values(o.CNI))) {
+		if err := node.CheckPrograms(cni); err != nil {
+			return err
+		}
+	}
 	if o.Bin == "" {
 		o.Bin = os.Getenv(binEnv)
 	}

@@ -30,6 +30,7 @@ type Topology struct {
 // Cluster is a cluster with nodes.
 type Cluster struct {
 	Name         string         `json:"name"`
+	CNI          string         `json:"cni"` // one of CNIs
 	PodCIDRs     []netip.Prefix `json:"podCIDRs"`
 	ServiceCIDRs []netip.Prefix `json:"serviceCIDRs"`
 	DNS          netip.Addr     `json:"dns"` // where pods ask for names
@@ -65,6 +66,7 @@ func clusterOf(o Options, i int) Cluster {
 	}
 	c := Cluster{
 		Name:         clusterName(i),
+		CNI:          o.cni(i),
 		PodCIDRs:     []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), podBits)},
 		ServiceCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i)}), 16)},
 	}

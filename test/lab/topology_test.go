@@ -11,7 +11,7 @@ import (
 func describe(t Topology) []string {
 	var lines []string
 	for _, c := range t.Clusters {
-		lines = append(lines, strings.Join([]string{c.Name, c.PodCIDRs[0].String(), c.ServiceCIDRs[0].String(), c.DNS.String()}, " "))
+		lines = append(lines, strings.Join([]string{c.Name, c.CNI, c.PodCIDRs[0].String(), c.ServiceCIDRs[0].String(), c.DNS.String()}, " "))
 		for _, n := range c.Nodes {
 			line := strings.Join([]string{n.Name, n.Address.String(), n.Zone, n.MAC}, " ")
 			if n.Gateway {
@@ -31,10 +31,10 @@ func TestTopologyOf(t *testing.T) {
 	}{{
 		name: "default",
 		want: []string{
-			"east 10.1.0.0/16 10.101.0.0/16 10.101.0.10",
+			"east routed 10.1.0.0/16 10.101.0.0/16 10.101.0.10",
 			"east-1 192.168.127.11 east-a 02:74:6f:6d:01:01 gateway",
 			"east-2 192.168.127.12 east-b 02:74:6f:6d:01:02",
-			"west 10.2.0.0/18 10.102.0.0/16 10.102.0.10",
+			"west routed 10.2.0.0/18 10.102.0.0/16 10.102.0.10",
 			"west-1 192.168.127.21 west-a 02:74:6f:6d:02:01 gateway",
 			"west-2 192.168.127.22 west-b 02:74:6f:6d:02:02",
 		},
@@ -42,14 +42,14 @@ func TestTopologyOf(t *testing.T) {
 		name: "nobody serves cluster IPs",
 		in:   Options{Clusters: 1, Nodes: 1, ProxyMode: "none"},
 		want: []string{
-			"east 10.1.0.0/16 10.101.0.0/16 192.168.127.11",
+			"east routed 10.1.0.0/16 10.101.0.0/16 192.168.127.11",
 			"east-1 192.168.127.11 east-a 02:74:6f:6d:01:01 gateway",
 		},
 	}, {
 		name: "two zones, two gateways",
 		in:   Options{Clusters: 1, Nodes: 3, Zones: 2, Gateways: 2},
 		want: []string{
-			"east 10.1.0.0/16 10.101.0.0/16 10.101.0.10",
+			"east routed 10.1.0.0/16 10.101.0.0/16 10.101.0.10",
 			"east-1 192.168.127.11 east-a 02:74:6f:6d:01:01 gateway",
 			"east-2 192.168.127.12 east-b 02:74:6f:6d:01:02 gateway",
 			"east-3 192.168.127.13 east-a 02:74:6f:6d:01:03",
@@ -71,13 +71,33 @@ func TestTopologyOf(t *testing.T) {
 
 func TestTopologyIsUnique(t *testing.T) {
 	seen := map[string]bool{}
-	o := Options{Clusters: maxClusters, Nodes: maxNodes, Gateways: 1, Zones: maxNodes}
+	o := Options{Clusters: maxClusters, Nodes: maxNodes, Gateways: 1, Zones: maxNodes, CNI: []string{"routed"}}
 	for _, n := range topologyOf(o).Nodes() {
 		for _, key := range []string{n.Name, n.Address.String(), n.MAC} {
 			if seen[key] {
 				t.Errorf("%s is there twice", key)
 			}
 			seen[key] = true
+		}
+	}
+}
+
+func TestCNIOf(t *testing.T) {
+	for _, tt := range []struct{ in, want []string }{
+		{nil, []string{"routed", "routed", "routed"}},
+		{[]string{"kindnet"}, []string{"kindnet", "kindnet", "kindnet"}},
+		{[]string{"routed", "kindnet"}, []string{"routed", "kindnet", "kindnet"}},
+	} {
+		o, err := Options{Clusters: 3, CNI: tt.in, Bin: "/bin", Cache: "/cache", Init: "/init"}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, c := range topologyOf(o).Clusters {
+			got = append(got, c.CNI)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", tt.in, diff)
 		}
 	}
 }
@@ -92,7 +112,8 @@ func TestOptionsValidate(t *testing.T) {
 		{"nodes", Options{Nodes: -1, Zones: 1}, "-1 nodes in a cluster: allowed are 1 to 9"},
 		{"gateways", Options{Gateways: 3}, "3 gateways in a cluster of 2 nodes: allowed are 1 to 2"},
 		{"zones", Options{Zones: 3}, "3 zones in a cluster of 2 nodes: allowed are 1 to 2"},
-		{"CNI", Options{CNI: "weave"}, `CNI "weave": allowed are routed, kindnet`},
+		{"CNI", Options{CNI: []string{"kindnet", "weave"}}, `CNI "weave": allowed are routed, kindnet, flannel, calico`},
+		{"too many CNIs", Options{CNI: []string{"kindnet", "routed", "routed"}}, "CNIs kindnet, routed, routed: there are more than the 2 clusters"},
 		{"proxy mode", Options{ProxyMode: "ebpf"}, `proxy mode "ebpf": allowed are iptables, nftables, ipvs, none`},
 	}
 	for _, tt := range tests {

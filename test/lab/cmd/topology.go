@@ -20,7 +20,7 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.IntVar(&o.Nodes, "nodes", 2, "nodes in each cluster, the first of which is its gateway")
 	f.IntVar(&o.Gateways, "gateways", 1, "gateways in each cluster, the first of its nodes")
 	f.IntVar(&o.Zones, "zones", 0, "zones of each cluster, which its nodes take turns in (default: one for each node)")
-	f.StringVar(&o.CNI, "cni", "routed", "what is masqueraded of what pods send outside the cluster: what leaves by the uplink (routed), or all (kindnet)")
+	f.StringSliceVar(&o.CNI, "cni", []string{"routed"}, cniUsage)
 	f.StringVar(&o.ProxyMode, "proxy-mode", "iptables", "what serves ClusterIPs: "+strings.Join(lab.ProxyModes(), ", "))
 	f.Func("exclude-cidrs", "IPVS addresses that kube-proxy in mode ipvs leaves alone, none for none (default 244.0.0.0/16, the clusterset IPs)",
 		func(value string) (err error) {
@@ -30,6 +30,14 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.StringVar(&o.NodeMemory, "node-memory", "", "what a node has of memory, its files and images included (default 2G)")
 	f.StringSliceVar(&o.Images, "images", nil, "images to make before the lab is ready, for example nginx,busybox; others are made when a pod wants them")
 }
+
+// cniUsage says what the CNIs are, by what sets them apart.
+const cniUsage = `how pods are connected and what is masqueraded of what they send out of their cluster:
+routed   routes between nodes; masqueraded is what leaves by the uplink
+kindnet  the same routes; masqueraded is what leaves by any device
+flannel  a bridge, VXLAN between nodes; masqueraded is what leaves, and what comes from outside for other nodes' pods
+calico   host routes, BGP between nodes, strict reverse path filters; masqueraded is what leaves, before all other rules
+Several are for a cluster each, the last one for the rest: flannel,calico`
 
 // defaultConfig stands for the folder config of the tree that lab was built in, or of the working directory.
 const defaultConfig = "config"

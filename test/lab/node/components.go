@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tombolo-net/tombolo/test/lab/cni"
 )
 
 // Where components are configured and listen.
@@ -42,6 +44,11 @@ func writeComponentFiles(cfg Config) error {
 	for _, plugin := range []string{"ptp", "host-local", "loopback", "portmap"} {
 		errs = append(errs, os.Symlink(filepath.Join(cfg.Bin, "cni-"+plugin), filepath.Join(cniBin, plugin)))
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding lab's own program: %w", err)
+	}
+	errs = append(errs, os.Symlink(self, filepath.Join(cniBin, cni.Name)))
 	return errors.Join(errs...)
 }
 

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // ConfigEnv is the environment variable by which PID 1 finds its Config: the
@@ -36,14 +37,6 @@ const (
 
 // LogDir is the folder, below Config.Dir, of the components' logs.
 const LogDir = "logs"
-
-// What Config.CNI may be: how pods are connected, which is the same but for what is masqueraded.
-const (
-	// CNIRouted masquerades what the node forwards out of its uplink to addresses outside the cluster.
-	CNIRouted = "routed"
-	// CNIKindnet masquerades all that goes to addresses outside the cluster, by whichever device, as kindnet does.
-	CNIKindnet = "kindnet"
-)
 
 // Proxy modes of Config.ProxyMode, as kube-proxy names them.
 const (
@@ -132,8 +125,8 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("node %q: %s is missing or not usable", c.Name, f.name))
 		}
 	}
-	if !slices.Contains([]string{CNIRouted, CNIKindnet}, c.CNI) {
-		errs = append(errs, fmt.Errorf("node %q: CNI %q is none of routed, kindnet", c.Name, c.CNI))
+	if !slices.Contains(CNIs(), c.CNI) {
+		errs = append(errs, fmt.Errorf("node %q: CNI %q is none of %s", c.Name, c.CNI, strings.Join(CNIs(), ", ")))
 	}
 	if !slices.Contains([]string{ProxyNFTables, ProxyIPTables, ProxyIPVS, ProxyNone}, c.ProxyMode) {
 		errs = append(errs, fmt.Errorf("node %q: proxy mode %q is none of nftables, iptables, ipvs, none", c.Name, c.ProxyMode))

@@ -80,6 +80,9 @@ func (n *node) serve(ctx context.Context) error {
 	if n.cfg.ProxyMode != ProxyNone {
 		s.start(ctx, kubeProxy(n.cfg))
 	}
+	if n.cfg.CNI == CNICalico {
+		s.start(ctx, bird())
+	}
 	s.goRetry(ctx, "images", func(ctx context.Context) error { return importImages(ctx, n.cfg) })
 	s.goRetry(ctx, "podnet", func(ctx context.Context) error { return runPodNetwork(ctx, n.cfg, n.log, n.status) })
 	err := n.serveControl(ctx, cancel)

@@ -22,14 +22,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// runPodNetwork connects the node's pods, as kindnet does: a CNI configuration
-// once the node has its pod CIDRs, routes to the pods of other nodes, and a
-// masquerade rule for what leaves the cluster, the one that Config.CNI says. It returns when ctx ends.
+// runPodNetwork connects the node's pods in the way that Config.CNI says: a CNI configuration
+// once the node has its pod CIDRs, ways to the pods of other nodes, and
+// masquerade rules for what leaves the cluster. It returns when ctx ends.
 func runPodNetwork(ctx context.Context, cfg Config, log *slog.Logger, status *statusBoard) error {
 	if err := registerNode(ctx, cfg); err != nil {
-		return err
-	}
-	if err := masquerade(ctx, cfg.CNI, cfg.PodCIDRs); err != nil {
 		return err
 	}
 	// Not the kubelet's identity: that one may see its own Node only.
@@ -61,16 +58,17 @@ func runPodNetwork(ctx context.Context, cfg Config, log *slog.Logger, status *st
 	if !cache.WaitForCacheSync(ctx.Done(), nodes.Informer().HasSynced) {
 		return ctx.Err()
 	}
-	p := podNetwork{cfg: cfg, log: log, status: status, nodes: nodes.Lister()}
+	p := podNetwork{cfg: cfg, net: newPodNet(cfg, log), log: log, status: status, nodes: nodes.Lister()}
 	return p.loop(ctx, dirty)
 }
 
-// resyncInterval is how often routes are looked at though no Node has changed.
+// resyncInterval is how often routes and rules are looked at though no Node has changed.
 const resyncInterval = 10 * time.Second
 
 // podNetwork is what a pass needs.
 type podNetwork struct {
 	cfg    Config
+	net    podNet
 	log    *slog.Logger
 	status *statusBoard
 	nodes  listers.NodeLister
@@ -82,7 +80,7 @@ func (p *podNetwork) loop(ctx context.Context, dirty <-chan struct{}) error {
 	ticker := time.NewTicker(resyncInterval)
 	defer ticker.Stop()
 	for {
-		if err := p.sync(); err != nil {
+		if err := p.sync(ctx); err != nil {
 			return err
 		}
 		select {
@@ -95,25 +93,20 @@ func (p *podNetwork) loop(ctx context.Context, dirty <-chan struct{}) error {
 }
 
 // sync makes the node match the Nodes.
-func (p *podNetwork) sync() error {
+func (p *podNetwork) sync(ctx context.Context) error {
 	all, err := p.nodes.List(labels.Everything())
 	if err != nil {
 		return fmt.Errorf("listing Nodes: %w", err)
 	}
-	var errs []error
-	want := map[netip.Prefix]netip.Addr{}
-	for _, n := range all {
-		if n.Name == p.cfg.Name {
-			errs = append(errs, p.writeCNI(n))
-			continue
-		}
-		maps.Copy(want, routesTo(n))
+	isSelf := func(n *corev1.Node) bool { return n.Name == p.cfg.Name }
+	i := slices.IndexFunc(all, isSelf)
+	if i < 0 {
+		return nil // somebody has deleted it; the kubelet makes it anew
 	}
-	change, err := syncRoutes(want)
-	if !change.empty() {
-		p.log.Info("routes to other nodes changed", "added", change.added, "removed", change.removed)
-	}
-	return errors.Join(append(errs, err)...)
+	self := all[i]
+	errNet := p.net.sync(ctx, self, slices.DeleteFunc(slices.Clone(all), isSelf))
+	// Pods of this node run without the others, and without what was not possible.
+	return errors.Join(errNet, p.writeCNI(self))
 }
 
 // writeCNI writes the CNI configuration once the node has its pod CIDRs.
@@ -122,7 +115,7 @@ func (p *podNetwork) writeCNI(n *corev1.Node) error {
 	if p.ready || len(cidrs) == 0 {
 		return nil
 	}
-	if err := writeCNIConfig(cidrs, p.cfg.MTU); err != nil {
+	if err := writeCNIConfig(p.net.plugin(), cidrs); err != nil {
 		return err
 	}
 	p.ready = true

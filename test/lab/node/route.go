@@ -22,8 +22,9 @@ type routeChange struct{ added, removed []netip.Prefix }
 func (c routeChange) empty() bool { return len(c.added)+len(c.removed) == 0 }
 
 // syncRoutes makes the main table hold the routes of want, from destination to
-// next hop, and no other of our protocol.
-func syncRoutes(want map[netip.Prefix]netip.Addr) (routeChange, error) {
+// next hop, and no other of our protocol. If a device is given they go there,
+// whether or not it has the next hops in its network.
+func syncRoutes(want map[netip.Prefix]netip.Addr, device netlink.Link) (routeChange, error) {
 	have, err := readRoutes()
 	if err != nil {
 		return routeChange{}, err
@@ -32,14 +33,14 @@ func syncRoutes(want map[netip.Prefix]netip.Addr) (routeChange, error) {
 	var done routeChange
 	var errs []error
 	for _, dst := range add {
-		if err := netlink.RouteReplace(routeFor(dst, want[dst])); err != nil {
+		if err := netlink.RouteReplace(routeFor(dst, want[dst], device)); err != nil {
 			errs = append(errs, fmt.Errorf("adding the route to %s via %s: %w", dst, want[dst], err))
 			continue
 		}
 		done.added = append(done.added, dst)
 	}
 	for _, dst := range remove {
-		err := netlink.RouteDel(routeFor(dst, have[dst]))
+		err := netlink.RouteDel(routeFor(dst, have[dst], nil))
 		if err != nil && !errors.Is(err, unix.ESRCH) {
 			errs = append(errs, fmt.Errorf("removing the route to %s: %w", dst, err))
 			continue
@@ -94,8 +95,12 @@ func comparePrefix(a, b netip.Prefix) int {
 	return a.Bits() - b.Bits()
 }
 
-func routeFor(dst netip.Prefix, via netip.Addr) *netlink.Route {
-	return &netlink.Route{Dst: ipNet(dst), Gw: via.AsSlice(), Protocol: routeProtocol}
+func routeFor(dst netip.Prefix, via netip.Addr, device netlink.Link) *netlink.Route {
+	r := &netlink.Route{Dst: ipNet(dst), Gw: via.AsSlice(), Protocol: routeProtocol}
+	if device != nil {
+		r.LinkIndex, r.Flags = device.Attrs().Index, int(netlink.FLAG_ONLINK)
+	}
+	return r
 }
 
 // masqueradeTable is the nftables table of the masquerade rules.

@@ -69,14 +69,14 @@ func TestSyncRoutes(t *testing.T) {
 		{routes{}, "|"},
 	}
 	for _, s := range steps {
-		change, err := syncRoutes(s.want)
+		change, err := syncRoutes(s.want, nil)
 		if err != nil || change.empty() {
 			t.Fatalf("syncRoutes(%v): %+v, %v; want a change", s.want, change, err)
 		}
 		if diff := cmp.Diff(s.show, show()); diff != "" {
 			t.Errorf("routes (-want +got):\n%s", diff)
 		}
-		if change, err := syncRoutes(s.want); err != nil || !change.empty() {
+		if change, err := syncRoutes(s.want, nil); err != nil || !change.empty() {
 			t.Errorf("again: %+v, %v; want no change", change, err)
 		}
 	}

@@ -148,7 +148,8 @@ func componentEnv(cfg Config) []string {
 	return []string{"PATH=" + searchPath(cfg), "HOME=/root", "NODE_NAME=" + cfg.Name}
 }
 
+// systemPath is where the host's programs are.
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // searchPath is the node's PATH: the test binaries before the host's programs.
-func searchPath(cfg Config) string {
-	return cfg.Bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-}
+func searchPath(cfg Config) string { return cfg.Bin + ":" + systemPath }
