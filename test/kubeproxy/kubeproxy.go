@@ -185,8 +185,10 @@ func (p *Proxy) dial(ctx context.Context, network, address string) (conn net.Con
 	return conn, err
 }
 
+// MetricsAddress is where kube-proxy serves its metrics, in its network namespace.
+const MetricsAddress = "127.0.0.1:10249"
+
 const (
-	metricsAddress = "127.0.0.1:10249"
 	configFile     = "config.json"
 	kubeconfigFile = "kubeconfig.json"
 )
@@ -206,13 +208,12 @@ func (p *Proxy) configure(server string) error {
 		"kind":               "KubeProxyConfiguration",
 		"mode":               p.cfg.Mode,
 		"hostnameOverride":   p.cfg.Node.Name,
-		"metricsBindAddress": metricsAddress,
+		"metricsBindAddress": MetricsAddress,
 		"nodePortAddresses":  p.cfg.NodePortAddresses,
 		// These are of the kernel's first namespace, and cannot be set in others.
-		"conntrack": object{"maxPerCore": 0, "min": 0},
-		"ipvs":      object{"excludeCIDRs": p.cfg.ExcludeCIDRs},
-		"clientConnection": object{"kubeconfig": filepath.Join(p.cfg.Dir, kubeconfigFile),
-			"contentType": "application/json", "acceptContentTypes": "application/json"},
+		"conntrack":        object{"maxPerCore": 0, "min": 0},
+		"ipvs":             object{"excludeCIDRs": p.cfg.ExcludeCIDRs},
+		"clientConnection": object{"kubeconfig": filepath.Join(p.cfg.Dir, kubeconfigFile)},
 	}
 	if len(p.cfg.ClusterCIDRs) > 0 {
 		config["clusterCIDR"] = strings.Join(p.cfg.ClusterCIDRs, ",")

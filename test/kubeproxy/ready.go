@@ -70,7 +70,7 @@ func synced(metrics string, family corev1.IPFamily) bool {
 
 // get asks kube-proxy itself.
 func (p *Proxy) get(ctx context.Context, path string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+metricsAddress+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+MetricsAddress+path, nil)
 	if err != nil {
 		return "", err
 	}
@@ -94,7 +94,7 @@ func (p *Proxy) forward() http.Handler {
 	return &httputil.ReverseProxy{
 		Transport: p.client.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host = "http", metricsAddress
+			r.Out.URL.Scheme, r.Out.URL.Host = "http", MetricsAddress
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}

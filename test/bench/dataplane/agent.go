@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -170,6 +173,10 @@ func (a *agent) known() time.Time {
 	return first
 }
 
+func (a *agent) spent(ctx context.Context) (time.Duration, error) {
+	return histogramSum(ctx, pagesAddress, "tombolo_dataplane_pass_duration_seconds")
+}
+
 func (a *agent) stop() error {
 	var err error
 	if a.cmd != nil && a.cmd.Process != nil {
@@ -191,6 +198,28 @@ func (a *agent) profile(ctx context.Context, what, file string) error {
 		return fmt.Errorf("taking profile %s of the agent: %w", what, err)
 	}
 	return os.WriteFile(file, data, 0o644)
+}
+
+// histogramSum is the sum of all that a histogram of seconds has seen, whatever its labels.
+func histogramSum(ctx context.Context, address, name string) (time.Duration, error) {
+	text, err := get(ctx, address, "/metrics")
+	if err != nil {
+		return 0, fmt.Errorf("reading the metrics at %s: %w", address, err)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return 0, fmt.Errorf("parsing the metrics at %s: %w", address, err)
+	}
+	family, ok := families[name]
+	if !ok {
+		return 0, fmt.Errorf("the metrics at %s have no %s", address, name)
+	}
+	sum := 0.0
+	for _, m := range family.GetMetric() {
+		sum += m.GetHistogram().GetSampleSum()
+	}
+	return time.Duration(sum * float64(time.Second)), nil
 }
 
 // get is a page in the node's namespace.

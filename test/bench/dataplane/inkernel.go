@@ -44,6 +44,8 @@ type subject interface {
 	start(ctx context.Context, all []service) error
 	// known is when it began to ask for services and endpoints; they were there then.
 	known() time.Time
+	// spent is how long it says that it has spent on bringing the kernel in step, since it started.
+	spent(ctx context.Context) (time.Duration, error)
 	// put adds services or replaces them, and does not wait.
 	put(all ...service) error
 	// vip is the virtual IP of the service of that index.

@@ -55,6 +55,10 @@ func (p *ordinaryProxy) start(ctx context.Context, all []service) error {
 // known is when kube-proxy began to ask for services and endpoints.
 func (p *ordinaryProxy) known() time.Time { return p.log.began() }
 
+func (p *ordinaryProxy) spent(ctx context.Context) (time.Duration, error) {
+	return histogramSum(ctx, kubeproxy.MetricsAddress, "kubeproxy_sync_proxy_rules_duration_seconds")
+}
+
 func (p *ordinaryProxy) stop() error {
 	if p.proxy == nil {
 		return nil
