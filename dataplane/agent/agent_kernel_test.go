@@ -85,20 +85,23 @@ func (f *fixture) quiet() {
 	}
 }
 
-func (f *fixture) writes() (total float64) {
-	f.t.Helper()
+func (f *fixture) writes() float64 { return total(f.t, f.agent.cfg.Metrics.kernelWrites) }
+
+// total of a metric, over all its labels.
+func total(t *testing.T, metric prometheus.Collector) (sum float64) {
+	t.Helper()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(f.agent.cfg.Metrics.kernelWrites)
+	registry.MustRegister(metric)
 	families, err := registry.Gather()
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			total += m.GetCounter().GetValue()
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
-	return total
+	return sum
 }
 
 func (f *fixture) apply(o client.Object) {
@@ -513,9 +516,12 @@ func TestChangeOfVIPCIDR(t *testing.T) {
 	}
 }
 
-// dropNetAdmin takes CAP_NET_ADMIN from this thread's effective set.
+// dropNetAdmin takes CAP_NET_ADMIN from this thread, and from the programs that it runs.
 func dropNetAdmin(t *testing.T) {
 	t.Helper()
+	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_NET_ADMIN, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {

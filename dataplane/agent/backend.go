@@ -39,5 +39,5 @@ type outcome struct {
 }
 
 func (o outcome) and(other outcome) outcome {
-	return outcome{written: o.written + other.written, mended: append(o.mended, other.mended...), idle: o.idle && other.idle}
+	return outcome{written: o.written + other.written, mended: append(o.mended, other.mended...)}
 }

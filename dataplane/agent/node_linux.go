@@ -215,16 +215,13 @@ func (n *node) syncServices(ctx context.Context, repair scope) (did outcome, err
 		did, n.failed = n.tell(ctx)
 		n.retries.services.record(now, n.failed)
 	}
-	did.idle = !told
+	idle := !told && n.failed != nil
 	if repair > none && !(first && told) {
 		mended, err := n.serving.repair(ctx, repair == everything)
 		did = did.and(mended)
-		if err != nil {
-			did.idle = false
-			if n.failed == nil {
-				n.failed = err
-				n.retries.services.record(now, err)
-			}
+		if err != nil && n.failed == nil {
+			n.failed = err
+			n.retries.services.record(now, err)
 		}
 	}
 	if n.leaving != nil && n.failed == nil && (first || repair == everything) {
@@ -235,6 +232,7 @@ func (n *node) syncServices(ctx context.Context, repair scope) (did outcome, err
 		}
 		did, err = did.and(left), errLeave
 	}
+	did.idle = idle
 	return did, remedied(errors.Join(n.failed, err))
 }
 

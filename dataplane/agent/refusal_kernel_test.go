@@ -1,0 +1,216 @@
+//go:build kernel
+
+package agent
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
+)
+
+// refused is a node that serves one import, and cannot serve what comes next.
+type refused struct {
+	*fixture
+	pod     *testnet.Namespace
+	backend v1alpha1.DataplaneBackend
+}
+
+func newRefused(t *testing.T, backend v1alpha1.DataplaneBackend) *refused {
+	worker, pod, gatewayNet, _ := newWorker(t)
+	f := newFixture(t, worker, nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), gatewayNode("gateway", "192.0.2.2", 3),
+		remote("east", "10.1.0.0/16"), imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	set := clusterSet()
+	set.Spec.Dataplane.Backend = backend
+	f.applyStatus(set)
+	f.on("gateway", gatewayNet).pass(none)
+	f.pass(none)
+	r := &refused{fixture: f, pod: pod, backend: backend}
+	r.serves("at first")
+	return r
+}
+
+// serves asks as a pod does.
+func (r *refused) serves(when string) {
+	r.t.Helper()
+	if answer, err := r.pod.Ask("tcp", "244.0.0.7:80"); answer != "away 10.2.1.5" {
+		r.t.Errorf("%s: %q, %v", when, answer, err)
+	}
+}
+
+// fails sees that the agent tells what is wrong while pass fails, serves on, and does not try again and again. If nothing at
+// all can be programmed, whole, nothing is.
+func (r *refused) fails(name, want string, whole bool, pass func(scope)) {
+	r.t.Helper()
+	t := r.t
+	before := snapshot(r.node)
+	r.apply(imported("more", "244.0.0.8", web80))
+	r.apply(slice("more", "east", 8080, "10.1.0.5"))
+	pass(none)
+	if got := r.condition(); !strings.HasPrefix(got, "False "+want) {
+		t.Errorf("%s: condition %q, want %q", name, got, want)
+	}
+	if r.agent.Ready() == nil {
+		t.Errorf("%s: the agent is ready", name)
+	}
+	if diff := differing(before, snapshot(r.node)); whole && diff != "" {
+		t.Errorf("%s: half programmed:\n%s", name, diff)
+	}
+	errors, begin := total(t, r.agent.cfg.Metrics.syncErrors), time.Now()
+	for range 20 {
+		pass(services)
+	}
+	// With each part that fails at most so many attempts as 1 s, 2 s and so on leave room for.
+	if tried, most := total(t, r.agent.cfg.Metrics.syncErrors)-errors, 3*(1+time.Since(begin).Seconds()); tried > most {
+		t.Errorf("%s: %v attempts in %s", name, tried, time.Since(begin))
+	}
+	r.serves(name)
+}
+
+// heals sees that the agent finds out by itself when it may go on.
+func (r *refused) heals(name string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && !strings.HasPrefix(r.condition(), "True"); time.Sleep(100 * time.Millisecond) {
+		r.pass(services)
+	}
+	if got := r.condition(); !strings.HasPrefix(got, "True Ready") {
+		r.t.Errorf("%s, mended: condition %q", name, got)
+	}
+	r.serves(name + ", mended")
+	if answer, err := r.pod.Ask("tcp", "244.0.0.8:80"); answer != "away 10.2.1.5" {
+		r.t.Errorf("%s, mended: what came meanwhile: %q, %v", name, answer, err)
+	}
+	r.delete(imported("more", "244.0.0.8", web80))
+	r.delete(slice("more", "east", 8080, "10.1.0.5"))
+	r.pass(none)
+}
+
+// differing are the lines that only one of them has, but for those with counters.
+func differing(before, after []string) string {
+	count := map[string]int{}
+	for _, line := range before {
+		count[line]--
+	}
+	for _, line := range after {
+		count[line]++
+	}
+	var all strings.Builder
+	for line, n := range count {
+		if n != 0 && !strings.Contains(line, "->") {
+			fmt.Fprintf(&all, "%+d %s\n", n, line)
+		}
+	}
+	return all.String()
+}
+
+// TestKernelRefuses: what keeps the agent from programming the kernel is told with the remedy, and tried again less and
+// less often; what was served is served on, whole, and what came meanwhile as soon as it can be.
+func TestKernelRefuses(t *testing.T) {
+	for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
+		t.Run(string(backend), func(t *testing.T) {
+			r := newRefused(t, backend)
+			r.fails("without the capability", "NotPermitted the dataplane may not change the network: it needs the capability NET_ADMIN", true, func(s scope) {
+				r.node.Do(func() {
+					dropNetAdmin(t)
+					r.agent.pass(t.Context(), s)
+				})
+			})
+			r.heals("without the capability")
+			if backend == v1alpha1.BackendNFTables {
+				r.ownedTable()
+			}
+			r.withoutNFT()
+		})
+	}
+}
+
+// withoutNFT: an agent begins where PATH leads to no nft. Both backends need it for the filter, without which a port that
+// is new is refused, and what was served is served on.
+func (r *refused) withoutNFT() {
+	path, empty := os.Getenv("PATH"), r.t.TempDir()
+	r.restart()
+	r.fails("without nft", "ProgramMissing starting nftables: the program nft is missing or too old: install the package nftables, version 1.0.1 or later", false, func(s scope) {
+		r.t.Setenv("PATH", empty)
+		r.pass(s)
+		r.t.Setenv("PATH", path)
+	})
+	if _, err := r.pod.Ask("tcp", "244.0.0.8:80"); err == nil || !strings.Contains(err.Error(), "refused") {
+		r.t.Errorf("what came without nft: %v, want a refusal", err)
+	}
+	r.heals("without nft")
+}
+
+// ownedTable: another program owns a table of that name, so that the kernel refuses all changes (EPERM). Routes are
+// repaired meanwhile.
+func (r *refused) ownedTable() {
+	t := r.t
+	nft := exec.Command("nft", "-i")
+	in, err := nft.StdinPipe()
+	if err == nil {
+		r.node.Do(func() { err = nft.Start() })
+	}
+	if err == nil {
+		_, err = fmt.Fprintf(in, "delete table inet %s\nadd table inet %[1]s { flags owner; }\n", nftables.TableName)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the table of another program", func() string {
+		return fmt.Sprint(strings.Contains(r.node.Run("nft", "list", "ruleset"), "flags owner"))
+	}, "true")
+	r.pass(services)
+	if got, want := r.condition(), "False NotPermitted changing table tombolo-services: the dataplane may not change nftables"; !strings.HasPrefix(got, want) || !strings.Contains(got, "flags owner") {
+		t.Errorf("condition %q, want %q", got, want)
+	}
+	r.node.Run("ip", "rule", "del", "pref", "7474")
+	r.agent.node.routesTouched.Store(true) // as the watch does
+	r.pass(services)
+	if rules := r.node.Run("ip", "rule"); !strings.Contains(rules, "7474:") {
+		t.Errorf("while nftables fails a rule is not repaired: %s", rules)
+	}
+	in.Close()
+	_ = nft.Wait()
+	r.apply(imported("more", "244.0.0.8", web80))
+	r.apply(slice("more", "east", 8080, "10.1.0.5"))
+	r.heals("without its table")
+}
+
+// TestTablesOfAnOlderVersion: tables of our names that are made otherwise, as an older version or a newer one would have
+// left them, give way, and nobody needs to do anything.
+func TestTablesOfAnOlderVersion(t *testing.T) {
+	worker, pod, gatewayNet, _ := newWorker(t)
+	worker.Run("nft", `add table inet tombolo-services
+		add map inet tombolo-services services4 { type ipv4_addr . inet_service : verdict; }
+		add chain inet tombolo-services old
+		add rule inet tombolo-services old drop
+		add chain inet tombolo-services prerouting { type nat hook prerouting priority -110; }
+		add rule inet tombolo-services prerouting ip daddr . th dport vmap @services4
+		add element inet tombolo-services services4 { 244.0.0.7 . 80 : goto old }
+		add table inet tombolo
+		add set inet tombolo served4 { type ipv4_addr . inet_service; }
+		add chain inet tombolo refuse { type filter hook prerouting priority -300; }
+		add rule inet tombolo refuse ip daddr 244.0.0.0/16 drop`)
+	f := newFixture(t, worker, nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), gatewayNode("gateway", "192.0.2.2", 3),
+		remote("east", "10.1.0.0/16"), imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	set := clusterSet()
+	set.Spec.Dataplane.Backend = v1alpha1.BackendNFTables
+	f.applyStatus(set)
+	f.on("gateway", gatewayNet).pass(none)
+	f.pass(none)
+	if got := f.condition(); !strings.HasPrefix(got, "True Ready") {
+		t.Errorf("condition %q", got)
+	}
+	if answer, err := pod.Ask("tcp", "244.0.0.7:80"); answer != "away 10.2.1.5" {
+		t.Errorf("%q, %v", answer, err)
+	}
+	if rules := worker.Run("nft", "list", "ruleset"); strings.Contains(rules, "drop") || strings.Contains(rules, "chain old") {
+		t.Errorf("something old is left:\n%s", rules)
+	}
+	f.quiet()
+}
