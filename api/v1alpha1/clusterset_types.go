@@ -172,6 +172,13 @@ type DataplaneOptions struct {
 	// +optional
 	FailBackSeconds *int32 `json:"failBackSeconds,omitempty"`
 
+	// counters asks nodes that serve with nftables to count the new flows to each port of each clusterset IP, for
+	// `nft list map inet tombolo-services services4` (or services6) to show; IPVS counts in any case. When it is turned on
+	// or off, clients with session affinity may get another endpoint once.
+	//
+	// +optional
+	Counters bool `json:"counters,omitempty"`
+
 	// vxlanPort is the UDP port of the VXLAN that joins a cluster's nodes with its gateways.
 	//
 	// +kubebuilder:default=7473

@@ -27,8 +27,8 @@ type nftBackend struct {
 	ended []conntrack.Flow
 }
 
-func newNFTBackend() *nftBackend {
-	return &nftBackend{wanted: nftables.Config{Services: map[nftables.Key]nftables.Service{}}, pending: map[nftables.Key]bool{}}
+func newNFTBackend(counters bool) *nftBackend {
+	return &nftBackend{wanted: nftables.Config{Services: map[nftables.Key]nftables.Service{}, Counters: counters}, pending: map[nftables.Key]bool{}}
 }
 
 func (b *nftBackend) sync(ctx context.Context, want servicesByKey, keys []plan.Key) (outcome, error) {

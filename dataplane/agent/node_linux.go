@@ -34,6 +34,8 @@ type node struct {
 	// asked is the backend that the ClusterSet asks for.
 	asked   v1alpha1.DataplaneBackend
 	verdict verdict
+	// counters says whether nftables is to count flows, and counting whether serving does.
+	counters, counting bool
 	// noIPVS says why this kernel has no IPVS, as of the last repair; nil if it has.
 	noIPVS error
 	table  plan.Table
@@ -189,13 +191,13 @@ func (n *node) setServices(keys []plan.Key) {
 // serve takes the backend of the verdict. The other one leaves as soon as the kernel is in step with this one, also if it
 // is from an earlier life of this agent: established flows go on, and no new one finds nobody.
 func (n *node) serve() {
-	if n.serving != nil && n.servingBy == n.verdict.backend {
+	if n.serving != nil && n.servingBy == n.verdict.backend && n.counting == n.counters {
 		return
 	}
 	n.close()
-	n.servingBy, n.inStep = n.verdict.backend, false
+	n.servingBy, n.counting, n.inStep = n.verdict.backend, n.counters, false
 	n.failed, n.retries.services = nil, retry{}
-	n.serving, n.leaving = newIPVSBackend(slices.Clone(n.owned)), newNFTBackend()
+	n.serving, n.leaving = newIPVSBackend(slices.Clone(n.owned)), newNFTBackend(n.counters)
 	if n.servingBy == v1alpha1.BackendNFTables {
 		n.serving, n.leaving = n.leaving, n.serving
 	}

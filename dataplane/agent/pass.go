@@ -93,7 +93,7 @@ func (a *Agent) planNetwork(ctx context.Context, work *work) error {
 		network = n.network
 		place = n.place.WithRemotes(in.Remotes, in.Gateways)
 	} else {
-		n.asked = set.Spec.Dataplane.Backend
+		n.asked, n.counters = set.Spec.Dataplane.Backend, set.Spec.Dataplane.Counters
 	}
 	return a.adopt(ctx, network, place, work)
 }

@@ -181,6 +181,25 @@ func (r *refused) ownedTable() {
 	r.heals("without its table")
 }
 
+// TestCounters: nftables counts flows while the ClusterSet asks for it.
+func TestCounters(t *testing.T) {
+	r := newRefused(t, v1alpha1.BackendNFTables)
+	for _, on := range []bool{true, false} {
+		set := clusterSet()
+		set.Spec.Dataplane.Backend, set.Spec.Dataplane.Counters = v1alpha1.BackendNFTables, on
+		r.applyStatus(set)
+		r.pass(none)
+		for range 3 {
+			r.serves(fmt.Sprint("counters ", on))
+		}
+		listing := r.node.Run("nft", "list", "map", "inet", nftables.TableName, "services4")
+		if strings.Contains(listing, "244.0.0.7 . tcp . 80 counter packets 3 bytes ") != on || strings.Contains(listing, "counter") != on {
+			t.Errorf("counters %t: %s", on, listing)
+		}
+		r.quiet()
+	}
+}
+
 // TestTablesOfAnOlderVersion: tables of our names that are made otherwise, as an older version or a newer one would have
 // left them, give way, and nobody needs to do anything.
 func TestTablesOfAnOlderVersion(t *testing.T) {

@@ -73,7 +73,9 @@ type Destination struct {
 // Config is what the table should serve. The zero Config: there should be no table.
 type Config struct {
 	Services map[Key]Service
-	// Counters asks for a count of each service's new flows, which Table.Counts reads. To turn it on or off writes the
+	// Counters asks for a count of each service's new flows, those that are refused as well, in the elements of the maps
+	// services4 and services6: nft lists it as packets, of which it is the first of each flow. It begins at zero when the
+	// service comes, and again when its number of slots changes. To turn it on or off writes the
 	// table anew.
 	Counters bool
 }

@@ -223,7 +223,8 @@ func trimmed(lines []string) (all []string) {
 	return all
 }
 
-func TestCounts(t *testing.T) {
+// TestCounters: the kernel counts flows, not packets, nft lists them, and to count is no damage.
+func TestCounters(t *testing.T) {
 	s := newSite(t)
 	four, _ := both()
 	k := key("244.0.0.1:80", "udp")
@@ -237,11 +238,10 @@ func TestCounts(t *testing.T) {
 	for range 7 {
 		ask(s.client, "udp", "244.0.0.1:80")
 	}
+	if listing := s.node.Run("nft", "list", "map", "inet", TableName, "services4"); !strings.Contains(listing, "244.0.0.1 . udp . 80 counter packets 7 bytes ") {
+		t.Errorf("want 7 flows: %s", listing)
+	}
 	s.node.Do(func() {
-		counts, err := s.table.Counts(t.Context())
-		if err != nil || counts[k].Flows != 7 || len(counts) != 1 {
-			t.Errorf("%v, %v; want 7 flows", counts, err)
-		}
 		if s.table.Touched() {
 			t.Error("Touched because of counters")
 		}
