@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,6 +88,62 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 		t.Errorf("after the clean-up (-before +after)\n%s", diff)
 	}
 }
+
+// TestSync: elements alone are written where only they differ, and the table anew where its rules do.
+func TestSync(t *testing.T) {
+	node := testnet.New(t)
+	try := func(want Config, size int, replace bool) {
+		t.Helper()
+		node.Do(func() {
+			var table Table
+			change, err := table.Sync(t.Context(), want)
+			if err != nil || change.Size() != size || change.Replace != replace {
+				t.Errorf("changed %d objects (replace %t), %v; want %d (%t): %+v", change.Size(), change.Replace, err, size, replace, change)
+			}
+		})
+		sync(t, node, want)
+	}
+	try(Config{}, 0, false)
+	try(base(), 6, true)
+
+	other := base()
+	other.Served = append(other.Served[1:], port("244.0.0.1:443", "tcp"), port("244.0.0.1:80", "tcp"))
+	other.Hairpin = other.Hairpin[1:]
+	try(other, 3, false)
+
+	other.Remote = prefixes("10.1.0.0/16")
+	try(other, 6, true)
+	other.Remote = nil
+	try(other, 6, true)
+	try(Config{}, 1, true)
+	if left := node.Run("nft", "list", "ruleset"); left != "" {
+		t.Errorf("left after the clean-up:\n%s", left)
+	}
+}
+
+func TestDamageIsRepaired(t *testing.T) {
+	node := testnet.New(t)
+	sync(t, node, base())
+	want := lines(node.Run("nft", "-s", "list", "ruleset"))
+	for _, damage := range []string{
+		"delete table inet tombolo", "flush chain inet tombolo keep", "add rule inet tombolo unserved accept",
+		"flush set inet tombolo served4", "delete element inet tombolo served4 { 244.0.0.1 . tcp . 80 }",
+		"delete element inet tombolo hairpin6 { fd02::5 . fd02::5 }", "add element inet tombolo served6 { fd77::9 . udp . 53 }",
+	} {
+		node.Run("nft", damage)
+		node.Do(func() {
+			if change, err := new(Table).Sync(t.Context(), base()); err != nil || change.Empty() {
+				t.Errorf("%s: %+v, %v", damage, change, err)
+			}
+		})
+		if diff := cmp.Diff(want, lines(node.Run("nft", "-s", "list", "ruleset"))); diff != "" {
+			t.Errorf("after %q and the repair (-want +got)\n%s", damage, diff)
+		}
+	}
+}
+
+// lines are sorted, since elements have no order.
+func lines(dump string) []string { return slices.Sorted(strings.SplitSeq(dump, "\n")) }
 
 // A container has no /etc/protocols: nft then prints the protocols of elements as numbers.
 func TestSyncWithoutProtocolNames(t *testing.T) {

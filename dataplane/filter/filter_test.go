@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,74 +64,6 @@ func TestTableGolden(t *testing.T) {
 		t.Errorf("%s (-want +got)\n%s", golden, diff)
 	}
 }
-
-func TestSync(t *testing.T) {
-	fake := knftables.NewFake(knftables.InetFamily, TableName)
-	table := Table{nft: fake}
-	sync := func(want Config, size int, replace bool) {
-		t.Helper()
-		change, err := table.Sync(t.Context(), want)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if change.Size() != size || change.Replace != replace {
-			t.Errorf("changed %d objects (replace %t), want %d (%t): %+v", change.Size(), change.Replace, size, replace, change)
-		}
-		before := fake.Dump()
-		if again, err := table.Sync(t.Context(), want); err != nil || !again.Empty() || fake.Dump() != before {
-			t.Errorf("second Sync: %+v, %v", again, err)
-		}
-	}
-	sync(Config{}, 0, false)
-	sync(base(), 6, true)
-
-	other := base()
-	other.Served = append(other.Served[1:], port("244.0.0.1:443", "tcp"), port("244.0.0.1:80", "tcp"))
-	other.Hairpin = other.Hairpin[1:]
-	sync(other, 3, false)
-
-	other.Remote = prefixes("10.1.0.0/16")
-	sync(other, 6, true)
-	other.Remote = nil
-	sync(other, 6, true)
-	sync(Config{}, 1, true)
-	if dump := fake.Dump(); dump != "" {
-		t.Errorf("left after the clean-up:\n%s", dump)
-	}
-}
-
-func TestDamageIsRepaired(t *testing.T) {
-	for name, damage := range map[string]func(*knftables.Transaction){
-		"table deleted":   func(tx *knftables.Transaction) { tx.Delete(&knftables.Table{}) },
-		"chain flushed":   func(tx *knftables.Transaction) { tx.Flush(&knftables.Chain{Name: "keep"}) },
-		"rule added":      func(tx *knftables.Transaction) { tx.Add(&knftables.Rule{Chain: "unserved", Rule: "accept"}) },
-		"set flushed":     func(tx *knftables.Transaction) { tx.Flush(&knftables.Set{Name: "served4"}) },
-		"element deleted": func(tx *knftables.Transaction) { tx.Delete(port("244.0.0.1:80", "tcp").element()) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			fake := knftables.NewFake(knftables.InetFamily, TableName)
-			table := Table{nft: fake}
-			if _, err := table.Sync(t.Context(), base()); err != nil {
-				t.Fatal(err)
-			}
-			want := fake.Dump()
-			tx := fake.NewTransaction()
-			damage(tx)
-			if err := fake.Run(t.Context(), tx); err != nil {
-				t.Fatal(err)
-			}
-			if change, err := table.Sync(t.Context(), base()); err != nil || change.Empty() {
-				t.Fatalf("Sync: %+v, %v", change, err)
-			}
-			if diff := cmp.Diff(lines(want), lines(fake.Dump())); diff != "" {
-				t.Errorf("after the repair (-want +got)\n%s", diff)
-			}
-		})
-	}
-}
-
-// lines are sorted, since elements have no order.
-func lines(dump string) []string { return slices.Sorted(strings.SplitSeq(dump, "\n")) }
 
 func TestEveryFieldShowsInDiff(t *testing.T) {
 	for name, edit := range map[string]func(*Config){

@@ -124,43 +124,36 @@ func parsePort(key []string) (Port, error) {
 	return Port{Address: address, Protocol: protocolName(key[1]), Port: uint16(number)}, nil
 }
 
+// protocolNumbers by names, as IANA has them.
+var protocolNumbers = map[string]byte{"tcp": 6, "udp": 17, "sctp": 132}
+
 // protocolName is the name of a protocol that nft prints as a number where there is no /etc/protocols, as in a container.
 func protocolName(text string) string {
-	switch text {
-	case "6":
-		return "tcp"
-	case "17":
-		return "udp"
-	case "132":
-		return "sctp"
+	for name, number := range protocolNumbers {
+		if text == strconv.Itoa(int(number)) {
+			return name
+		}
 	}
 	return text
 }
 
-// Apply does what the Change says in one transaction: all of it or nothing.
+// Apply does what the Change says in one transaction, all of it or nothing: the table by nft, elements alone by netlink,
+// which takes a fraction of the time.
 func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	if change.Empty() {
+		return change, nil
+	}
+	if !change.Replace {
+		if err := applyElements(change); err != nil {
+			return Change{}, fmt.Errorf("changing elements of table %s: %w", TableName, err)
+		}
 		return change, nil
 	}
 	if err := t.open(); err != nil {
 		return Change{}, err
 	}
 	tx := t.nft.NewTransaction()
-	if change.Replace {
-		replace(tx, change.Want)
-	}
-	for _, p := range change.AddServed {
-		tx.Add(p.element())
-	}
-	for _, a := range change.AddHairpin {
-		tx.Add(hairpinElement(a))
-	}
-	for _, p := range change.DeleteServed {
-		tx.Delete(p.element())
-	}
-	for _, a := range change.DeleteHairpin {
-		tx.Delete(hairpinElement(a))
-	}
+	replace(tx, change.Want)
 	if err := t.nft.Run(ctx, tx); err != nil {
 		return Change{}, fmt.Errorf("changing table %s: %w", TableName, err)
 	}
@@ -216,10 +209,13 @@ func (c chain) object() *knftables.Chain {
 }
 
 func (p Port) element() *knftables.Element {
-	return &knftables.Element{Set: "served" + familyOf(p.Address).suffix,
-		Key: []string{p.Address.String(), p.Protocol, strconv.Itoa(int(p.Port))}}
+	return &knftables.Element{Set: p.set(), Key: []string{p.Address.String(), p.Protocol, strconv.Itoa(int(p.Port))}}
 }
 
+func (p Port) set() string { return "served" + familyOf(p.Address).suffix }
+
 func hairpinElement(a netip.Addr) *knftables.Element {
-	return &knftables.Element{Set: "hairpin" + familyOf(a).suffix, Key: []string{a.String(), a.String()}}
+	return &knftables.Element{Set: hairpinSet(a), Key: []string{a.String(), a.String()}}
 }
+
+func hairpinSet(a netip.Addr) string { return "hairpin" + familyOf(a).suffix }

@@ -222,9 +222,7 @@ func (t *Table) commit(chains []string, services []ServiceChange) error {
 }
 
 func (e element) appendKeyTo(b []byte) []byte {
-	return nft.AppendNest(b, unix.NFTA_SET_ELEM_KEY, func(b []byte) []byte {
-		return nft.AppendAttribute(b, unix.NFTA_DATA_VALUE, e.key...)
-	})
+	return nft.AppendElementKey(b, e.key)
 }
 
 func (e element) appendTo(b []byte) []byte {

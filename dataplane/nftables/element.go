@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"iter"
 	"net/netip"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
 )
 
 // element is one element of a map as the kernel has it.
@@ -50,15 +52,9 @@ func (c Client) element() element {
 	return element{set: "affinity" + familyOf(c.Key.Address).suffix, key: key}
 }
 
-// appendKey appends a key as the packets' fields are in the kernel's registers: each part begins at four bytes.
+// appendKey appends a key as the packets' fields are in the kernel's registers.
 func appendKey(b []byte, k Key) []byte {
-	b = append(b, k.Address.AsSlice()...)
-	b = append(b, protocolNumber(k.Protocol), 0, 0, 0)
-	return appendPort(b, k.Port)
-}
-
-func appendPort(b []byte, port uint16) []byte {
-	return append(binary.BigEndian.AppendUint16(b, port), 0, 0)
+	return nft.AppendService(b, k.Address, protocolNumber(k.Protocol), k.Port)
 }
 
 // appendSlot appends a number of numgen and jhash, which are in the order of the machine.
@@ -68,7 +64,7 @@ func appendSlot(b []byte, slot int) []byte { return binary.NativeEndian.AppendUi
 func slotOf(key []byte) int { return int(binary.NativeEndian.Uint32(key[len(key)-4:])) }
 
 func appendEndpoint(b []byte, endpoint netip.AddrPort) []byte {
-	return appendPort(append(b, endpoint.Addr().AsSlice()...), endpoint.Port())
+	return nft.AppendPort(append(b, endpoint.Addr().AsSlice()...), endpoint.Port())
 }
 
 // parseAddress takes an address of the family from the front.

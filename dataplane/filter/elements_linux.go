@@ -1,0 +1,34 @@
+package filter
+
+import (
+	"net/netip"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+)
+
+// applyElements adds and deletes elements, all of them or none.
+func applyElements(change Change) error {
+	batch := nft.NewBatch(TableName)
+	for _, p := range change.AddServed {
+		batch.Add(p.set(), p.appendTo)
+	}
+	for _, a := range change.AddHairpin {
+		batch.Add(hairpinSet(a), appendHairpin(a))
+	}
+	for _, p := range change.DeleteServed {
+		batch.Delete(p.set(), p.appendTo)
+	}
+	for _, a := range change.DeleteHairpin {
+		batch.Delete(hairpinSet(a), appendHairpin(a))
+	}
+	return batch.Commit()
+}
+
+func (p Port) appendTo(b []byte) []byte {
+	return nft.AppendElementKey(b, nft.AppendService(nil, p.Address, protocolNumbers[p.Protocol], p.Port))
+}
+
+// appendHairpin is the key "address . address".
+func appendHairpin(a netip.Addr) func([]byte) []byte {
+	return func(b []byte) []byte { return nft.AppendElementKey(b, append(a.AsSlice(), a.AsSlice()...)) }
+}
