@@ -34,7 +34,7 @@ var schedulers = [...]struct {
 			return fmt.Sprintf("jhash %s saddr mod %d seed %#x", f.name, n, hashSeed)
 		},
 		func(n int) int {
-			size := 16
+			size := 256
 			for size < n {
 				size *= 4
 			}
@@ -130,11 +130,22 @@ func placed(all []candidate) []candidate {
 // quotas are the candidates' numbers of slots, in the smallest size that keeps them within the tolerance, or the largest.
 func (s Service) quotas(candidates []candidate) []int {
 	next := schedulers[s.Scheduler].next
+	if s.Scheduler == ConsistentHash {
+		return apportion(candidates, next(enough(candidates)))
+	}
 	size := next(len(candidates))
 	for size < MaxSlots && !fits(candidates, size) {
 		size = next(size + 1)
 	}
 	return apportion(candidates, size)
+}
+
+// enough is how many slots keep every share within the tolerance, however they divide, since apportioning is off by less
+// than one; MaxSlots at most. Fewer may do, but how many changes with every endpoint that comes or goes, and with the
+// number of slots nearly every client's endpoint by hash.
+func enough(candidates []candidate) int {
+	least := slices.MinFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.weight, b.weight) })
+	return int(min(MaxSlots, math.Ceil(float64(sum(candidates))/float64(least.weight)/tolerance)))
 }
 
 func sum(candidates []candidate) (total uint64) {

@@ -54,10 +54,12 @@ func TestNumberOfSlots(t *testing.T) {
 		{"one in turn", RoundRobin, []uint32{7}, 16},
 		{"alike in turn", RoundRobin, alike(16), 16},
 		{"three in turn", RoundRobin, alike(3), 18},
-		{"one by hash", ConsistentHash, []uint32{7}, 16},
-		{"sixteen by hash", ConsistentHash, alike(16), 16},
-		{"three by hash", ConsistentHash, alike(3), 64},
+		{"one by hash", ConsistentHash, []uint32{7}, 256},
+		{"twelve by hash", ConsistentHash, alike(12), 256},
 		{"twenty by hash", ConsistentHash, alike(20), 1024},
+		{"a canary by hash", ConsistentHash, []uint32{95, 5}, 1024},
+		{"many by hash", ConsistentHash, alike(204), 4096},
+		{"a weight too small for any size by hash", ConsistentHash, []uint32{math.MaxUint32, 1}, MaxSlots},
 		{"more than there can be", Random, alike(5000), MaxSlots},
 		{"a weight too small for any size", Random, []uint32{math.MaxUint32, 1}, MaxSlots},
 	}
@@ -150,6 +152,33 @@ func TestMoreDestinationsThanSlots(t *testing.T) {
 				t.Errorf("%d slots moved as one destination of %d went", moved, len(s.Destinations)+1)
 			}
 		})
+	}
+}
+
+// TestHashSeldomChangesSize: the number of slots by hash is another one at two numbers of endpoints only, since then all
+// clients move; and where it stays, hardly more clients move than those of the endpoint that went.
+func TestHashSeldomChangesSize(t *testing.T) {
+	var before []netip.AddrPort
+	changes := 0
+	for n := 100; n > 0; n-- {
+		slots := weighted(ConsistentHash, alike(n)...).slots(web)
+		if before != nil && len(slots) != len(before) {
+			changes++
+		} else if before != nil {
+			moved := 0
+			for i, endpoint := range slots {
+				if endpoint != before[i] {
+					moved++
+				}
+			}
+			if part := float64(moved) / float64(len(slots)); part > 4.0/float64(n+1) {
+				t.Errorf("%.2f of the slots moved when one of %d endpoints went", part, n+1)
+			}
+		}
+		before = slots
+	}
+	if changes > 2 {
+		t.Errorf("the number of slots changed %d times", changes)
 	}
 }
 
