@@ -21,6 +21,8 @@ type backend interface {
 	leave(ctx context.Context, now time.Time) (o outcome, gone bool, err error)
 	// foreign are virtual services of others inside the VIP CIDRs, in words, as of the last repair or full sync.
 	foreign() []string
+	// remarks are what is to be known, with the remedy, though the kernel is as wanted; as of the last thorough repair.
+	remarks() []string
 	// close gives back what is held in this process; the kernel stays as it is.
 	close()
 }

@@ -16,6 +16,8 @@ const (
 	reasonRepaired = "ClustersetIPsRepaired"
 	// reasonSkipped: a part of a ServiceImport cannot be served.
 	reasonSkipped = "ClustersetIPsSkipped"
+	// reasonFull: something in the kernel has no room for more.
+	reasonFull = "ClustersetIPsFull"
 )
 
 // reporter makes events (client-go's events.EventRecorder), and keeps those that come too often from the API server.

@@ -119,3 +119,23 @@ func TestEvents(t *testing.T) {
 		t.Errorf("events %q", events)
 	}
 }
+
+// TestRemarks: what has no room is in the condition, and in one event.
+func TestRemarks(t *testing.T) {
+	var events toldEvents
+	a := New(Config{NodeName: "worker", Events: &events})
+	a.tellRemarks() // nothing serves yet
+	backend := newNFTBackend(false)
+	a.node.serving = backend
+	for _, full := range [][]string{nil, {"IPv6"}, {"IPv6"}, nil, {"IPv4", "IPv6"}} {
+		backend.full = full
+		a.tellRemarks()
+		if told := strings.Contains(a.node.summary(), "no room for more clients with session affinity"); told != (full != nil) {
+			t.Errorf("full %v: the condition says %q", full, a.node.summary())
+		}
+	}
+	const prefix = "Warning ClustersetIPsFull worker: no room for more clients with session affinity "
+	if len(events) != 2 || !strings.HasPrefix(events[0], prefix+"(IPv6, 131072 of them)") || !strings.HasPrefix(events[1], prefix+"(IPv4 and IPv6,") {
+		t.Errorf("events %q", events)
+	}
+}

@@ -205,6 +205,9 @@ func (b *ipvsBackend) foreign() []string {
 	return names
 }
 
+// remarks: IPVS has no limits of its own.
+func (b *ipvsBackend) remarks() []string { return nil }
+
 func (b *ipvsBackend) close() { b.table.Close() }
 
 var protocols = map[corev1.Protocol]ipvs.Protocol{

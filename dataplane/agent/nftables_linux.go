@@ -23,6 +23,8 @@ type nftBackend struct {
 	pending map[nftables.Key]bool
 	// behind is true if the last attempt failed, so that the kernel is not as wanted.
 	behind bool
+	// full are the families of which no more clients with affinity fit, as of the last thorough repair.
+	full []string
 	// ended are the flows to endpoints that are gone, until conntrack has forgotten them.
 	ended []conntrack.Flow
 }
@@ -79,10 +81,20 @@ func gone(key nftables.Key, had []nftables.Destination, have []plan.Destination)
 
 // repair costs one netlink request as long as nobody writes to nftables. Where the last attempt failed there is nothing to
 // repair: the next sync compares all.
-func (b *nftBackend) repair(ctx context.Context, _ bool) (outcome, error) {
-	if b.behind || !b.table.Touched() {
+func (b *nftBackend) repair(ctx context.Context, thorough bool) (did outcome, err error) {
+	if b.behind {
 		return outcome{}, nil
 	}
+	if b.table.Touched() {
+		did, err = b.mend(ctx)
+	}
+	if thorough && err == nil {
+		b.full, err = b.table.Full(ctx, b.wanted)
+	}
+	return did, nftables.Diagnose(ctx, err)
+}
+
+func (b *nftBackend) mend(ctx context.Context) (outcome, error) {
 	change, err := b.table.Sync(ctx, b.wanted)
 	b.behind = err != nil
 	did := outcome{written: change.Size()}
@@ -92,7 +104,7 @@ func (b *nftBackend) repair(ctx context.Context, _ bool) (outcome, error) {
 	case !change.Empty():
 		did.mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), nftables.TableName)}
 	}
-	return did, nftables.Diagnose(ctx, err)
+	return did, err
 }
 
 // leave takes the table away at once: conntrack knows where the flows under way go.
@@ -103,6 +115,14 @@ func (b *nftBackend) leave(ctx context.Context, _ time.Time) (outcome, bool, err
 
 // foreign: the table is tombolo's alone.
 func (b *nftBackend) foreign() []string { return nil }
+
+func (b *nftBackend) remarks() []string {
+	if len(b.full) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("no room for more clients with session affinity (%s, %d of them): new ones go to any endpoint until the time of others is over; "+
+		"shorten sessionAffinityConfig.clientIP.timeoutSeconds of the Services, or serve with IPVS", strings.Join(b.full, " and "), nftables.MaxAffinities)}
+}
 
 func (b *nftBackend) close() { b.table.Close() }
 

@@ -75,8 +75,10 @@ type node struct {
 	routesTouched atomic.Bool
 
 	// drift are the sysctls that are not as they should be; nil until they were looked at.
-	drift    []string
-	written  writtenCondition
+	drift   []string
+	written writtenCondition
+	// remarked are the remarks of the last report.
+	remarked string
 	problems problems
 }
 

@@ -26,6 +26,7 @@ const (
 func (a *Agent) report(ctx context.Context) {
 	n := a.node
 	a.tellSkipped(time.Now())
+	a.tellRemarks()
 	a.cfg.Metrics.observe(n)
 	status, reason, message := corev1.ConditionTrue, v1alpha1.ReasonReady, n.summary()
 	if err := n.problems.first(); err != nil {
@@ -57,7 +58,24 @@ func (n *node) summary() string {
 	if ports := n.skips.crowdedPorts(n.servingBy); len(ports) > 0 {
 		parts = append(parts, fmt.Sprintf("with more endpoints than the %d that nftables shares flows among: %s", nftables.MaxSlots, firstOf(ports)))
 	}
+	parts = append(parts, n.remarks()...)
 	return strings.Join(append(parts, n.drift...), "; ")
+}
+
+func (n *node) remarks() []string {
+	if n.serving == nil {
+		return nil
+	}
+	return n.serving.remarks()
+}
+
+// tellRemarks makes an event of remarks that are new.
+func (a *Agent) tellRemarks() {
+	remarks := strings.Join(a.node.remarks(), "; ")
+	if remarks != "" && remarks != a.node.remarked {
+		a.event(corev1.EventTypeWarning, reasonFull, "Serve", remarks)
+	}
+	a.node.remarked = remarks
 }
 
 // firstOf names the first things and counts the others.

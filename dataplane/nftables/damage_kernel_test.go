@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
 	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
 )
 
@@ -248,6 +250,62 @@ func TestCounters(t *testing.T) {
 	})
 }
 
+// TestFull: when no more clients with affinity fit into the kernel's map, new ones are served on without, and that is told;
+// one that has affinity keeps it.
+func TestFull(t *testing.T) {
+	s := newSite(t)
+	four, _ := both()
+	four.Affinity = time.Hour
+	k := key("244.0.0.1:80", "tcp")
+	services := map[Key]Service{k: four}
+	s.serve(services)
+	full := func() (full []string) {
+		s.node.Do(func() {
+			var err error
+			if full, err = s.table.Full(t.Context(), Config{Services: services}); err != nil {
+				t.Error(err)
+			}
+		})
+		return full
+	}
+	before := ask(s.client, "tcp", "244.0.0.1:80")
+	if got := full(); len(got) > 0 {
+		t.Errorf("%s is full with one client", got)
+	}
+	s.node.Do(func() {
+		for n := 1; n < affinities; { // one is there
+			batch := nft.NewBatch(TableName)
+			for range min(chunk, affinities-n) {
+				e := Client{netip.AddrFrom4([4]byte{11, byte(n >> 16), byte(n >> 8), byte(n)}), k}.element()
+				e.value = appendEndpoint(nil, netip.MustParseAddrPort("10.1.1.5:8080"))
+				batch.Add(e.set, e.appendTo)
+				n++
+			}
+			if err := batch.Commit(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if got := full(); !slices.Equal(got, []string{"IPv4"}) {
+		t.Errorf("full: %s, want IPv4", got)
+	}
+	s.client.Address("eth0", "10.2.0.6/24")
+	s.client.Run("ip", "route", "replace", "default", "via", "10.2.0.1", "src", "10.2.0.6")
+	seen := map[string]bool{}
+	for range 64 {
+		seen[strings.Fields(ask(s.client, "tcp", "244.0.0.1:80"))[0]] = true
+	}
+	if !maps.Equal(seen, map[string]bool{"one": true, "two": true}) {
+		t.Errorf("a client without room got %v, want both endpoints", seen)
+	}
+	s.client.Run("ip", "route", "replace", "default", "via", "10.2.0.1", "src", "10.2.0.5")
+	for range 8 {
+		if got := ask(s.client, "tcp", "244.0.0.1:80"); got != before {
+			t.Errorf("the client with affinity moved from %q to %q", before, got)
+		}
+	}
+}
+
 // TestUnavailable: what is missing is named, with the remedy.
 func TestUnavailable(t *testing.T) {
 	node := testnet.New(t)
@@ -326,10 +384,10 @@ func TestDiagnose(t *testing.T) {
 // own has another program own a table of that name, so that nobody else may change it, until release.
 func own(t *testing.T, node *testnet.Namespace, table string) (release func()) {
 	t.Helper()
-	nft := exec.Command("nft", "-i")
-	in, err := nft.StdinPipe()
+	program := exec.Command("nft", "-i")
+	in, err := program.StdinPipe()
 	if err == nil {
-		node.Do(func() { err = nft.Start() })
+		node.Do(func() { err = program.Start() })
 	}
 	if err == nil {
 		_, err = fmt.Fprintf(in, "add table inet %s { flags owner; }\n", table)
@@ -339,7 +397,7 @@ func own(t *testing.T, node *testnet.Namespace, table string) (release func()) {
 	}
 	for range 1000 {
 		if strings.Contains(node.Run("nft", "list", "tables"), " "+table+"\n") {
-			return func() { in.Close(); _ = nft.Wait() }
+			return func() { in.Close(); _ = program.Wait() }
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
