@@ -301,6 +301,11 @@ func TestUpdate(t *testing.T) {
 		})
 	}
 	touched(true)
+	bare := base()
+	bare.Served, bare.Hairpin = nil, nil
+	update(bare, 1)
+	touched(false)
+	update(Config{}, 1)
 	update(base(), 6)
 	touched(false)
 	update(base(), 0)

@@ -46,7 +46,7 @@ func base() Config {
 func TestTableGolden(t *testing.T) {
 	fake := knftables.NewFake(knftables.InetFamily, TableName)
 	table := Table{nft: fake}
-	if _, err := table.Sync(t.Context(), base()); err != nil {
+	if _, err := table.Apply(t.Context(), Change{Replace: true, Want: base()}); err != nil {
 		t.Fatal(err)
 	}
 	got := fake.Dump()

@@ -137,8 +137,9 @@ func protocolName(text string) string {
 	return text
 }
 
-// Apply does what the Change says in one transaction, all of it or nothing: the table by nft, elements alone by netlink,
-// which takes a fraction of the time.
+// Apply does what the Change says, all of it or nothing: elements by netlink, which takes a fraction of the time that nft
+// does, and a table that replaces another one by nft in one transaction. A fresh table first gets its elements, and then the
+// chains that look at them.
 func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	if change.Empty() {
 		return change, nil
@@ -152,12 +153,30 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	if err := t.open(); err != nil {
 		return Change{}, err
 	}
-	tx := t.nft.NewTransaction()
-	replace(tx, change.Want)
-	if err := t.nft.Run(ctx, tx); err != nil {
-		return Change{}, fmt.Errorf("changing table %s: %w", TableName, err)
+	if change.Fresh {
+		return change, t.create(ctx, change.Want)
 	}
-	return change, nil
+	return change, t.run(ctx, func(tx *knftables.Transaction) { replace(tx, change.Want) })
+}
+
+func (t *Table) run(ctx context.Context, fill func(tx *knftables.Transaction)) error {
+	tx := t.nft.NewTransaction()
+	fill(tx)
+	if err := t.nft.Run(ctx, tx); err != nil {
+		return fmt.Errorf("changing table %s: %w", TableName, err)
+	}
+	return nil
+}
+
+// create makes a table where there is none.
+func (t *Table) create(ctx context.Context, want Config) error {
+	if err := t.run(ctx, addSets); err != nil {
+		return err
+	}
+	if err := applyElements(Change{AddServed: unique(want.Served, Port.Compare), AddHairpin: unique(want.Hairpin, netip.Addr.Compare)}); err != nil {
+		return fmt.Errorf("filling table %s: %w", TableName, err)
+	}
+	return t.run(ctx, func(tx *knftables.Transaction) { addChains(tx, want) })
 }
 
 // Sync makes the table do what want says and returns what it changed. It is safe to repeat.
@@ -176,11 +195,26 @@ func replace(tx *knftables.Transaction, want Config) {
 	if want.empty() {
 		return
 	}
-	tx.Add(table)
+	addSets(tx)
+	addChains(tx, want)
+	for _, p := range unique(want.Served, Port.Compare) {
+		tx.Add(p.element())
+	}
+	for _, a := range unique(want.Hairpin, netip.Addr.Compare) {
+		tx.Add(hairpinElement(a))
+	}
+}
+
+// addSets adds a table with its sets.
+func addSets(tx *knftables.Transaction) {
+	tx.Add(&knftables.Table{})
 	for _, f := range families {
 		tx.Add(&knftables.Set{Name: "served" + f.suffix, Type: f.addressType + " . inet_proto . inet_service"})
 		tx.Add(&knftables.Set{Name: "hairpin" + f.suffix, Type: f.addressType + " . " + f.addressType})
 	}
+}
+
+func addChains(tx *knftables.Transaction, want Config) {
 	chains := want.chains()
 	for _, c := range chains {
 		tx.Add(c.object())
@@ -189,12 +223,6 @@ func replace(tx *knftables.Transaction, want Config) {
 		for _, rule := range c.rules {
 			tx.Add(&knftables.Rule{Chain: c.name, Rule: rule, Comment: knftables.PtrTo(comment(rule))})
 		}
-	}
-	for _, p := range unique(want.Served, Port.Compare) {
-		tx.Add(p.element())
-	}
-	for _, a := range unique(want.Hairpin, netip.Addr.Compare) {
-		tx.Add(hairpinElement(a))
 	}
 }
 

@@ -42,9 +42,7 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	}
 	t.known = &State{Digest: want.wantedDigest(), Served: unique(want.Served, Port.Compare),
 		Hairpin: unique(want.Hairpin, netip.Addr.Compare)}
-	if !change.Empty() {
-		before++ // by our transaction; if it is more by now, somebody else wrote as well
-	}
+	before += change.transactions() // if it is more by now, somebody else wrote as well
 	t.remember(before, read || change.Replace || !touched)
 	return change, nil
 }
