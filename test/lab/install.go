@@ -110,7 +110,7 @@ func (l *Lab) installMember(ctx context.Context, config string, c Cluster) error
 	if _, err := l.kubectl(ctx, c.Name, "", "apply", "-k", filepath.Join(config, "default")); err != nil {
 		return err
 	}
-	if l.options.servesClusterIPs() {
+	if c.servesClusterIPs() {
 		return nil
 	}
 	server := l.apiServer(c.Name)

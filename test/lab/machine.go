@@ -197,7 +197,7 @@ func (l *Lab) machineOf(c Cluster, n Node) (*machine, error) {
 		ClusterDNS:   []netip.Addr{c.DNS},
 		PodCIDRs:     c.PodCIDRs,
 		CNI:          c.CNI,
-		ProxyMode:    l.options.ProxyMode,
+		ProxyMode:    c.ProxyMode,
 		ExcludeCIDRs: l.options.ExcludeCIDRs,
 		Labels:       n.labels(),
 		Mirror:       l.mirror,

@@ -23,8 +23,9 @@ type Options struct {
 	Zones    int // optional, of each cluster, default one for each node; nodes take turns
 	// CNI is how pods are connected and what is masqueraded of what they send: one of CNIs for each cluster, of which the
 	// last one holds for all clusters after it.
-	CNI       []string // optional, default routed
-	ProxyMode string   // optional, default iptables: as kube-proxy names them, or none
+	CNI []string // optional, default routed
+	// ProxyMode is what serves ClusterIPs, as kube-proxy names its modes, or none: of each cluster, as for CNI.
+	ProxyMode []string // optional, default iptables
 
 	// ExcludeCIDRs are the IPVS addresses that kube-proxy in mode ipvs leaves alone.
 	ExcludeCIDRs []netip.Prefix // optional, default 244.0.0.0/16: the clusterset IPs
@@ -73,7 +74,9 @@ func (o Options) withDefaults() (Options, error) {
 	if len(o.CNI) == 0 {
 		o.CNI = []string{node.CNIRouted}
 	}
-	o.ProxyMode = cmp.Or(o.ProxyMode, node.ProxyIPTables)
+	if len(o.ProxyMode) == 0 {
+		o.ProxyMode = []string{node.ProxyIPTables}
+	}
 	if o.ExcludeCIDRs == nil {
 		o.ExcludeCIDRs = []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
 	}
@@ -101,22 +104,26 @@ func (o Options) validate() error {
 	if o.Zones < 1 || o.Zones > o.Nodes {
 		errs = append(errs, fmt.Errorf("%d zones in a cluster of %d nodes: allowed are 1 to %d", o.Zones, o.Nodes, o.Nodes))
 	}
-	for _, cni := range o.CNI {
-		if all := CNIs(); !slices.Contains(all, cni) {
-			errs = append(errs, fmt.Errorf("CNI %q: allowed are %s", cni, strings.Join(all, ", ")))
+	errs = append(errs, o.validateEach("CNI", o.CNI, CNIs()), o.validateEach("proxy mode", o.ProxyMode, ProxyModes()))
+	return errors.Join(errs...)
+}
+
+// validateEach judges a choice for each cluster.
+func (o Options) validateEach(what string, values, allowed []string) error {
+	var errs []error
+	for _, value := range values {
+		if !slices.Contains(allowed, value) {
+			errs = append(errs, fmt.Errorf("%s %q: allowed are %s", what, value, strings.Join(allowed, ", ")))
 		}
 	}
-	if len(o.CNI) > o.Clusters {
-		errs = append(errs, fmt.Errorf("CNIs %s: there are more than the %d clusters", strings.Join(o.CNI, ", "), o.Clusters))
-	}
-	if modes := ProxyModes(); !slices.Contains(modes, o.ProxyMode) {
-		errs = append(errs, fmt.Errorf("proxy mode %q: allowed are %s", o.ProxyMode, strings.Join(modes, ", ")))
+	if len(values) > o.Clusters {
+		errs = append(errs, fmt.Errorf("%ss %s: there are more than the %d clusters", what, strings.Join(values, ", "), o.Clusters))
 	}
 	return errors.Join(errs...)
 }
 
-// cni returns the i-th cluster's, i from 1.
-func (o Options) cni(i int) string { return o.CNI[min(i, len(o.CNI))-1] }
+// each is the i-th cluster's of those values, i from 1: the last one holds for all clusters after it.
+func each(values []string, i int) string { return values[min(i, len(values))-1] }
 
 // findFolders fills in what depends on the machine.
 func (o *Options) findFolders() (err error) {

@@ -66,7 +66,7 @@ func (l *Lab) waitCluster(ctx context.Context, c Cluster, w *waiting) error {
 // coreDNS says how the cluster's DNS runs.
 func (l *Lab) coreDNS(c Cluster) addons.CoreDNS {
 	d := addons.CoreDNS{Image: image.CoreDNSRef, ServiceIP: c.dnsService()}
-	if l.options.servesClusterIPs() {
+	if c.servesClusterIPs() {
 		return d
 	}
 	d.HostNode = c.Nodes[0].Name

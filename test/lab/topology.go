@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+
+	"github.com/tombolo-net/tombolo/test/lab/node"
 )
 
 // What the plan of addresses has room for.
@@ -23,14 +25,14 @@ const underlayBits = 24
 
 // Topology is what a lab consists of.
 type Topology struct {
-	Clusters  []Cluster `json:"clusters"`
-	ProxyMode string    `json:"proxyMode"`
+	Clusters []Cluster `json:"clusters"`
 }
 
 // Cluster is a cluster with nodes.
 type Cluster struct {
 	Name         string         `json:"name"`
-	CNI          string         `json:"cni"` // one of CNIs
+	CNI          string         `json:"cni"`       // one of CNIs
+	ProxyMode    string         `json:"proxyMode"` // one of ProxyModes
 	PodCIDRs     []netip.Prefix `json:"podCIDRs"`
 	ServiceCIDRs []netip.Prefix `json:"serviceCIDRs"`
 	DNS          netip.Addr     `json:"dns"` // where pods ask for names
@@ -50,7 +52,7 @@ type Node struct {
 
 // topologyOf returns what complete options ask for.
 func topologyOf(o Options) Topology {
-	t := Topology{ProxyMode: o.ProxyMode}
+	var t Topology
 	for i := 1; i <= o.Clusters; i++ {
 		t.Clusters = append(t.Clusters, clusterOf(o, i))
 	}
@@ -66,7 +68,8 @@ func clusterOf(o Options, i int) Cluster {
 	}
 	c := Cluster{
 		Name:         clusterName(i),
-		CNI:          o.cni(i),
+		CNI:          each(o.CNI, i),
+		ProxyMode:    each(o.ProxyMode, i),
 		PodCIDRs:     []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), podBits)},
 		ServiceCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i)}), 16)},
 	}
@@ -74,7 +77,7 @@ func clusterOf(o Options, i int) Cluster {
 		c.Nodes = append(c.Nodes, nodeOf(o, c.Name, i, n))
 	}
 	c.DNS = c.dnsService()
-	if !o.servesClusterIPs() {
+	if !c.servesClusterIPs() {
 		c.DNS = c.Nodes[0].Address // CoreDNS runs in that node's own network
 	}
 	return c
@@ -90,7 +93,7 @@ func (c Cluster) dnsService() netip.Addr {
 }
 
 // servesClusterIPs says whether a Service's address leads anywhere.
-func (o Options) servesClusterIPs() bool { return o.ProxyMode != "none" }
+func (c Cluster) servesClusterIPs() bool { return c.ProxyMode != node.ProxyNone }
 
 func nodeOf(o Options, cluster string, i, n int) Node {
 	return Node{

@@ -40,7 +40,7 @@ func TestTopologyOf(t *testing.T) {
 		},
 	}, {
 		name: "nobody serves cluster IPs",
-		in:   Options{Clusters: 1, Nodes: 1, ProxyMode: "none"},
+		in:   Options{Clusters: 1, Nodes: 1, ProxyMode: []string{"none"}},
 		want: []string{
 			"east routed 10.1.0.0/16 10.101.0.0/16 192.168.127.11",
 			"east-1 192.168.127.11 east-a 02:74:6f:6d:01:01 gateway",
@@ -71,7 +71,7 @@ func TestTopologyOf(t *testing.T) {
 
 func TestTopologyIsUnique(t *testing.T) {
 	seen := map[string]bool{}
-	o := Options{Clusters: maxClusters, Nodes: maxNodes, Gateways: 1, Zones: maxNodes, CNI: []string{"routed"}}
+	o := Options{Clusters: maxClusters, Nodes: maxNodes, Gateways: 1, Zones: maxNodes, CNI: []string{"routed"}, ProxyMode: []string{"iptables"}}
 	for _, n := range topologyOf(o).Nodes() {
 		for _, key := range []string{n.Name, n.Address.String(), n.MAC} {
 			if seen[key] {
@@ -82,19 +82,23 @@ func TestTopologyIsUnique(t *testing.T) {
 	}
 }
 
-func TestCNIOf(t *testing.T) {
+// TestEach: a choice for each cluster, the last of which holds for the rest.
+func TestEach(t *testing.T) {
 	for _, tt := range []struct{ in, want []string }{
 		{nil, []string{"routed", "routed", "routed"}},
 		{[]string{"kindnet"}, []string{"kindnet", "kindnet", "kindnet"}},
 		{[]string{"routed", "kindnet"}, []string{"routed", "kindnet", "kindnet"}},
 	} {
-		o, err := Options{Clusters: 3, CNI: tt.in, Bin: "/bin", Cache: "/cache", Init: "/init"}.withDefaults()
+		o, err := Options{Clusters: 3, CNI: tt.in, ProxyMode: []string{"ipvs", "none"}, Bin: "/bin", Cache: "/cache", Init: "/init"}.withDefaults()
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []string
+		var got, modes []string
 		for _, c := range topologyOf(o).Clusters {
-			got = append(got, c.CNI)
+			got, modes = append(got, c.CNI), append(modes, c.ProxyMode)
+		}
+		if diff := cmp.Diff([]string{"ipvs", "none", "none"}, modes); diff != "" {
+			t.Errorf("proxy modes (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", tt.in, diff)
@@ -114,7 +118,7 @@ func TestOptionsValidate(t *testing.T) {
 		{"zones", Options{Zones: 3}, "3 zones in a cluster of 2 nodes: allowed are 1 to 2"},
 		{"CNI", Options{CNI: []string{"kindnet", "weave"}}, `CNI "weave": allowed are routed, kindnet, flannel, calico`},
 		{"too many CNIs", Options{CNI: []string{"kindnet", "routed", "routed"}}, "CNIs kindnet, routed, routed: there are more than the 2 clusters"},
-		{"proxy mode", Options{ProxyMode: "ebpf"}, `proxy mode "ebpf": allowed are iptables, nftables, ipvs, none`},
+		{"proxy mode", Options{ProxyMode: []string{"ebpf"}}, `proxy mode "ebpf": allowed are iptables, nftables, ipvs, none`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

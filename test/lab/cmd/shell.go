@@ -69,9 +69,9 @@ func statusCommand() *cobra.Command {
 				return err
 			}
 			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "run folder   %s\nprocess      %d\nready        %t\nproxy mode   %s\n", s.Dir, s.Pid, s.Ready, s.Topology.ProxyMode)
+			fmt.Fprintf(out, "run folder   %s\nprocess      %d\nready        %t\n", s.Dir, s.Pid, s.Ready)
 			for _, c := range s.Topology.Clusters {
-				fmt.Fprintf(out, "%-12s pods %v, services %v, DNS %s\n", c.Name, c.PodCIDRs, c.ServiceCIDRs, c.DNS)
+				fmt.Fprintf(out, "%-12s pods %v, services %v, DNS %s, CNI %s, proxy mode %s\n", c.Name, c.PodCIDRs, c.ServiceCIDRs, c.DNS, c.CNI, c.ProxyMode)
 			}
 			fmt.Fprintln(out)
 			return printNodes(cmd, s)

@@ -21,7 +21,7 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.IntVar(&o.Gateways, "gateways", 1, "gateways in each cluster, the first of its nodes")
 	f.IntVar(&o.Zones, "zones", 0, "zones of each cluster, which its nodes take turns in (default: one for each node)")
 	f.StringSliceVar(&o.CNI, "cni", []string{"routed"}, cniUsage)
-	f.StringVar(&o.ProxyMode, "proxy-mode", "iptables", "what serves ClusterIPs: "+strings.Join(lab.ProxyModes(), ", "))
+	f.StringSliceVar(&o.ProxyMode, "proxy-mode", []string{"iptables"}, "what serves ClusterIPs, of "+strings.Join(lab.ProxyModes(), ", ")+"; several as for --cni")
 	f.Func("exclude-cidrs", "IPVS addresses that kube-proxy in mode ipvs leaves alone, none for none (default 244.0.0.0/16, the clusterset IPs)",
 		func(value string) (err error) {
 			o.ExcludeCIDRs, err = parsePrefixes(value)
