@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
@@ -200,26 +201,44 @@ func (a *agent) profile(ctx context.Context, what, file string) error {
 	return os.WriteFile(file, data, 0o644)
 }
 
+// serves tells whether the agent says that it serves so many endpoints, and that the kernel is in step.
+func (a *agent) serves(ctx context.Context, endpoints int) error {
+	all, err := metrics(ctx, pagesAddress, "tombolo_dataplane_destinations")
+	if err != nil {
+		return err
+	}
+	if n := int(all[0].GetGauge().GetValue()); n != endpoints {
+		return fmt.Errorf("the agent serves %d endpoints, want %d", n, endpoints)
+	}
+	_, err = get(ctx, pagesAddress, "/readyz")
+	return err
+}
+
 // histogramSum is the sum of all that a histogram of seconds has seen, whatever its labels.
 func histogramSum(ctx context.Context, address, name string) (time.Duration, error) {
+	all, err := metrics(ctx, address, name)
+	sum := 0.0
+	for _, m := range all {
+		sum += m.GetHistogram().GetSampleSum()
+	}
+	return time.Duration(sum * float64(time.Second)), err
+}
+
+// metrics are those of that name, one for each set of labels.
+func metrics(ctx context.Context, address, name string) ([]*dto.Metric, error) {
 	text, err := get(ctx, address, "/metrics")
 	if err != nil {
-		return 0, fmt.Errorf("reading the metrics at %s: %w", address, err)
+		return nil, fmt.Errorf("reading the metrics at %s: %w", address, err)
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
-		return 0, fmt.Errorf("parsing the metrics at %s: %w", address, err)
+		return nil, fmt.Errorf("parsing the metrics at %s: %w", address, err)
 	}
-	family, ok := families[name]
-	if !ok {
-		return 0, fmt.Errorf("the metrics at %s have no %s", address, name)
+	if all := families[name].GetMetric(); len(all) > 0 {
+		return all, nil
 	}
-	sum := 0.0
-	for _, m := range family.GetMetric() {
-		sum += m.GetHistogram().GetSampleSum()
-	}
-	return time.Duration(sum * float64(time.Second)), nil
+	return nil, fmt.Errorf("the metrics at %s have no %s", address, name)
 }
 
 // get is a page in the node's namespace.

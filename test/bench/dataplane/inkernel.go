@@ -149,8 +149,8 @@ func (m *measurement) many(ctx context.Context) error {
 		{"throughput and requests beside the pod IP, among %d services", m.traffic},
 		{"first packets among %d services", m.firstPackets},
 	}
-	if _, ours := m.subject.(*agent); ours {
-		steps = append(steps, step{"more endpoints for each of %d services", m.grow})
+	if ours, ok := m.subject.(*agent); ok {
+		steps = append(steps, step{"more endpoints for each of %d services", func(ctx context.Context) error { return m.grow(ctx, ours) }})
 	}
 	for _, step := range steps {
 		began := time.Now()
