@@ -162,14 +162,13 @@ const (
 // syncNAT makes the node masquerade what Calico calls natOutgoing: from a pool that asks for it to what is in no pool.
 func (c *calico) syncNAT(ctx context.Context) error {
 	pools := only4(c.podCIDRs)
-	if err := syncSets(ctx, ipSet{calicoAllPools, pools}, ipSet{calicoMasqueradePools, pools}); err != nil {
-		return err
-	}
 	wrote, err := natChain{
 		name:  "cali-POSTROUTING",
 		first: true,
 		rules: []string{fmt.Sprintf("-m set --match-set %s src -m set ! --match-set %s dst -j MASQUERADE --random-fully", calicoMasqueradePools, calicoAllPools)},
-	}.sync(ctx)
+	}.sync(ctx, func(ctx context.Context) error {
+		return syncSets(ctx, ipSet{calicoAllPools, pools}, ipSet{calicoMasqueradePools, pools})
+	})
 	if wrote {
 		c.log.Info("masquerade rules written")
 	}

@@ -70,7 +70,7 @@ func (f *flannel) sync(ctx context.Context, self *corev1.Node, others []*corev1.
 	if !change.empty() {
 		f.log.Info("nodes of the VXLAN changed", "added", change.added, "removed", change.removed)
 	}
-	wrote, errNAT := flannelNAT(only4(f.podCIDRs), own).sync(ctx)
+	wrote, errNAT := flannelNAT(only4(f.podCIDRs), own).sync(ctx, nil)
 	if wrote {
 		f.log.Info("masquerade rules written")
 	}

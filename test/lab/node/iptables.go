@@ -18,14 +18,17 @@ type natChain struct {
 	first bool
 }
 
-// sync makes the table hold the chain, unless it does. It says whether it has written.
-func (c natChain) sync(ctx context.Context) (bool, error) {
+// sync makes the table hold the chain, unless it does, for which before is called first, if it is not nil. It says
+// whether it has written.
+func (c natChain) sync(ctx context.Context, before func(context.Context) error) (bool, error) {
 	have, err := pipe(ctx, "", "iptables", "-w", "-t", "nat", "-S")
-	if err != nil {
+	if err != nil || c.in(have) {
 		return false, err
 	}
-	if c.in(have) {
-		return false, nil
+	if before != nil {
+		if err := before(ctx); err != nil {
+			return false, err
+		}
 	}
 	_, err = pipe(ctx, c.restore(have), "iptables-restore", "-w", "--noflush")
 	return err == nil, err
