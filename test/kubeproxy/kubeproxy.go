@@ -74,7 +74,8 @@ type Proxy struct {
 	client *http.Client
 	// server is the API server, inside the namespace; front answers outside of it for kube-proxy.
 	server, front *http.Server
-	address       string
+	// inside and address are where they answer.
+	inside, address string
 
 	command *exec.Cmd
 	ended   chan struct{}
@@ -145,7 +146,22 @@ func (p *Proxy) Stop() error {
 
 // Restart ends kube-proxy, starts it again and waits until it has compared all of its rules with the kernel.
 func (p *Proxy) Restart(ctx context.Context) error {
-	return errors.Join(p.Stop(), p.run(), p.wait(ctx))
+	if err := p.Stop(); err != nil {
+		return err
+	}
+	if err := p.run(); err != nil {
+		return err
+	}
+	return p.wait(ctx)
+}
+
+// Change restarts kube-proxy in the mode, and with the CIDRs and addresses, that config has; what else it has is ignored.
+func (p *Proxy) Change(ctx context.Context, config Config) error {
+	p.cfg.Mode, p.cfg.ExcludeCIDRs, p.cfg.NodePortAddresses = config.Mode, config.ExcludeCIDRs, config.NodePortAddresses
+	if err := p.configure(); err != nil {
+		return err
+	}
+	return p.Restart(ctx)
 }
 
 // Close ends kube-proxy and its API server.
@@ -175,9 +191,9 @@ func (p *Proxy) listen() error {
 	}
 	p.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: p.dial}}
 	p.front = &http.Server{Handler: p.forward()}
-	p.address = outside.Addr().String()
+	p.inside, p.address = inside.Addr().String(), outside.Addr().String()
 	go func() { _ = p.front.Serve(outside) }() // until Close
-	return p.configure(inside.Addr().String())
+	return p.configure()
 }
 
 func (p *Proxy) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
@@ -196,10 +212,10 @@ const (
 type object map[string]any
 
 // configure writes the files that kube-proxy reads.
-func (p *Proxy) configure(server string) error {
+func (p *Proxy) configure() error {
 	kubeconfig := object{
 		"apiVersion": "v1", "kind": "Config", "current-context": "test",
-		"clusters": []object{{"name": "test", "cluster": object{"server": "http://" + server}}},
+		"clusters": []object{{"name": "test", "cluster": object{"server": "http://" + p.inside}}},
 		"users":    []object{{"name": "test", "user": object{}}},
 		"contexts": []object{{"name": "test", "context": object{"cluster": "test", "user": "test"}}},
 	}
