@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -261,7 +262,7 @@ func checkExplained(t *testing.T, in Input, out Output) {
 			t.Errorf("%v is explained as %+v", v.Key, e)
 		}
 		var programmed []Destination
-		levels := map[int]bool{}
+		levels, sum := map[int]float64{}, 0.0
 		for _, x := range e.Endpoints {
 			if x.Why == "" || x.Level > len(e.Levels) {
 				t.Errorf("not explained: %+v", x)
@@ -270,16 +271,21 @@ func checkExplained(t *testing.T, in Input, out Output) {
 				programmed = append(programmed, Destination{Address: x.Address, Port: x.Port, Weight: x.Weight})
 			}
 			if x.Weight > 0 {
-				levels[x.Level] = true
+				levels[x.Level] += float64(x.Weight)
+				sum += float64(x.Weight)
 			}
 		}
 		same := slices.EqualFunc(programmed, v.Destinations, func(a, b Destination) bool { return a.Compare(b) == 0 && a.Weight == b.Weight })
 		if !same {
 			t.Errorf("%v: explained %v, planned %v", v.Key, programmed, v.Destinations)
 		}
-		for number := range levels {
-			if e.Levels[number-1].SharePercent == 0 {
-				t.Errorf("%v: level %d has flows, and %+v", v.Key, number, e.Levels[number-1])
+		for i, l := range e.Levels {
+			got := 0.0
+			if sum > 0 {
+				got = 100 * levels[i+1] / sum
+			}
+			if math.Abs(got-l.SharePercent) > coarse*l.SharePercent+0.01 { // percent are rounded
+				t.Errorf("%v: level %d gets %.3f %% by its weights, and %+v", v.Key, i+1, got, l)
 			}
 		}
 	}
