@@ -220,7 +220,7 @@ func (n *node) syncServices(ctx context.Context, repair scope) (did outcome, err
 		n.retries.services.record(now, n.failed)
 	}
 	idle := !told && n.failed != nil
-	if repair > none && !(first && told) {
+	if repair > none && (!first || !told) {
 		mended, err := n.serving.repair(ctx, repair == everything)
 		did = did.and(mended)
 		if err != nil && n.failed == nil {

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
@@ -56,6 +60,7 @@ func (r *refused) fails(name, want string, whole bool, pass func(scope)) {
 	if got := r.condition(); !strings.HasPrefix(got, "False "+want) {
 		t.Errorf("%s: condition %q, want %q", name, got, want)
 	}
+	t.Logf("%s: %s", name, r.condition())
 	if r.agent.Ready() == nil {
 		t.Errorf("%s: the agent is ready", name)
 	}
@@ -122,12 +127,51 @@ func TestKernelRefuses(t *testing.T) {
 				})
 			})
 			r.heals("without the capability")
+			r.fails("without nf_tables", "KernelModuleMissing ", backend == v1alpha1.BackendNFTables, func(s scope) {
+				r.node.Do(func() {
+					refuseSyscall(t, unix.SYS_SOCKET, unix.EPROTONOSUPPORT, unix.NETLINK_NETFILTER)
+					r.agent.pass(t.Context(), s)
+				})
+			})
+			r.heals("without nf_tables")
+			r.fails("without room", "NoRoom ", true, func(s scope) {
+				r.node.Do(func() {
+					refuseSyscall(t, unix.SYS_SENDTO, unix.ENOSPC, -1)
+					r.agent.pass(t.Context(), s)
+				})
+			})
+			r.heals("without room")
 			if backend == v1alpha1.BackendNFTables {
 				r.ownedTable()
 			}
 			r.withoutNFT()
 		})
 	}
+}
+
+// refuseSyscall has the kernel refuse a system call to this thread, and to the programs that it runs: seccomp. With protocol
+// only where that is the third argument, as of socket; -1: always.
+func refuseSyscall(t *testing.T, number uint32, errno unix.Errno, protocol int) {
+	t.Helper()
+	const load, equal, answer = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
+	const numberAt, thirdAt = 0, 16 + 2*8 // struct seccomp_data
+	program := []unix.SockFilter{
+		{Code: load, K: numberAt}, {Code: equal, K: number, Jf: 3},
+		{Code: load, K: thirdAt}, {Code: equal, K: uint32(protocol), Jf: 1},
+		{Code: answer, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: answer, K: unix.SECCOMP_RET_ALLOW},
+	}
+	if protocol < 0 {
+		program[3].Jf = 0
+	}
+	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	runtime.KeepAlive(program)
 }
 
 // withoutNFT: an agent begins where PATH leads to no nft. Both backends need it for the filter, without which a port that

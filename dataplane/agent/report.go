@@ -30,7 +30,7 @@ func (a *Agent) report(ctx context.Context) {
 	a.cfg.Metrics.observe(n)
 	status, reason, message := corev1.ConditionTrue, v1alpha1.ReasonReady, n.summary()
 	if err := n.problems.first(); err != nil {
-		status, reason, message = corev1.ConditionFalse, reasonOf(err), err.Error()
+		status, reason, message = corev1.ConditionFalse, reasonOf(err), strings.Join(strings.Fields(err.Error()), " ") // nft writes lines
 		message = message[:min(len(message), maxMessage)]
 		a.problem.Store(&message)
 	} else {

@@ -36,8 +36,11 @@ func Available(ctx context.Context) error {
 		return err
 	}
 	n, err := knftables.New(knftables.InetFamily, TableName)
-	if err != nil {
-		return fmt.Errorf("starting nftables: %w", missing(err))
+	if err = missing(err); err != nil {
+		if !known(err) {
+			err = fmt.Errorf("%w: load the module nf_tables on the host with modprobe, and name it in /etc/modules-load.d: %w", ErrUnsupported, err)
+		}
+		return fmt.Errorf("starting nftables: %w", err)
 	}
 	var all []string
 	for _, p := range probes {
@@ -111,6 +114,9 @@ var (
 
 // missing says what knftables could not start with.
 func missing(err error) error {
+	if err == nil {
+		return nil
+	}
 	// knftables has no error of its own for an old one.
 	if errors.Is(err, exec.ErrNotFound) || strings.Contains(err.Error(), "nft version must be") {
 		return fmt.Errorf("%w: %w", ErrNoProgram, err)
@@ -144,9 +150,14 @@ var remedies = []struct {
 // kinds are the errors above.
 var kinds = []error{ErrNoProgram, ErrUnsupported, ErrNotPermitted, ErrNoRoom}
 
+// known tells whether the error is one of the kinds.
+func known(err error) bool {
+	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
+}
+
 // explain adds the remedy to an error of the kernel's, once. nft tells those in words only.
 func explain(err error) error {
-	if err == nil || slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) }) {
+	if err == nil || known(err) {
 		return err
 	}
 	text := strings.ToLower(err.Error())
