@@ -10,8 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -137,6 +139,12 @@ func badInput(t *testing.T, backend v1alpha1.DataplaneBackend) {
 	}
 	if n := total(t, f.agent.cfg.Metrics.skipped); int(n) != left+crowded {
 		t.Errorf("%v are counted as skipped, want %d", n, left+crowded)
+	}
+	for name, words := range told {
+		in, err := f.agent.serviceInput(t.Context(), types.NamespacedName{Namespace: "default", Name: name}, time.Now())
+		if skipped := explain(in, backend).Skipped; err != nil || (len(skipped) > 0) != (len(words) > 0) {
+			t.Errorf("%s: explained as %v, %v", name, skipped, err)
+		}
 	}
 	condition := f.condition()
 	if !strings.HasPrefix(condition, "True Ready") || strings.Contains(condition, "tcp 244.0.0.7:80") != (crowded > 0) {

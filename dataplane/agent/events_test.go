@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
@@ -52,6 +53,38 @@ func TestSkippedIsToldOnce(t *testing.T) {
 	a.tellSkipped(time.Now())
 	if s := a.node.skips; len(s.planned)+len(s.told)+len(s.fresh)+s.count(v1alpha1.BackendIPVS) != 0 {
 		t.Errorf("still remembered: %+v", s)
+	}
+}
+
+// relatedEvents keeps what events are related to.
+type relatedEvents []string
+
+func (s *relatedEvents) Eventf(_, related runtime.Object, _, _, action, _ string, _ ...any) {
+	name := ""
+	if si, ok := related.(*mcsv1beta1.ServiceImport); ok {
+		name = si.Kind + " " + si.Namespace + "/" + si.Name
+	}
+	*s = append(*s, action+" "+name)
+}
+
+// TestEventsAreApart: the recorder keeps one note of events that are alike in all but that, so each ServiceImport and each
+// part has its own.
+func TestEventsAreApart(t *testing.T) {
+	var events relatedEvents
+	a := New(Config{NodeName: "worker", Events: &events})
+	for _, name := range []string{"web", "db"} {
+		a.node.skips.take(types.NamespacedName{Namespace: "default", Name: name}, plan.Output{Skipped: []plan.Skipped{{What: "x", Why: "y", Count: 1}}})
+	}
+	a.tellSkipped(time.Now())
+	for _, part := range []string{"services", "filter", "routes", "sysctls"} {
+		if repairing[part] == "" {
+			t.Errorf("a repair of %s has no action", part)
+		}
+		a.event("Warning", reasonRepaired, repairing[part], "something")
+	}
+	want := []string{"Plan ServiceImport default/db", "Plan ServiceImport default/web", "RepairServices ", "RepairFilter ", "RepairRoutes ", "RepairSysctls "}
+	if !slices.Equal(events, want) {
+		t.Errorf("events %q, want %q", events, want)
 	}
 }
 
