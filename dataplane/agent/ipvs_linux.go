@@ -99,7 +99,9 @@ func (b *ipvsBackend) take(want servicesByKey, keys []plan.Key) {
 			continue
 		}
 		b.pending[k] = true
-		if service, exists := want[key]; exists {
+		// Without destinations there is no virtual service: IPVS would refuse its connections by ICMP, which TCP over IPv6
+		// notes only after a second, when it tries again. So the filter resets them.
+		if service, exists := want[key]; exists && len(service.Destinations) > 0 {
 			b.wanted.Services[k] = ipvsService(service)
 		} else {
 			delete(b.wanted.Services, k)
