@@ -137,6 +137,19 @@ func TestCrowded(t *testing.T) {
 			t.Errorf("%s: %d, %s", backend, count, ports)
 		}
 	}
+	huge.Scheduler = v1alpha1.SchedulerConsistentHash
+	for backend, want := range map[v1alpha1.DataplaneBackend]string{
+		v1alpha1.BackendNFTables: "[2 endpoints of tcp 244.0.0.7:80]", v1alpha1.BackendIPVS: "[5 endpoints of tcp 244.0.0.7:80]",
+	} {
+		var got []string
+		skipped, _ := crowdedOf([]plan.VirtualService{huge}, backend)
+		for _, one := range skipped {
+			got = append(got, one.What)
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("%s by hash: %s, want %s", backend, got, want)
+		}
+	}
 	told := skippedPrefix + "2 endpoints of tcp 244.0.0.7:80: nftables shares the flows to a port among 4096 endpoints at most: " +
 		"let trafficDistribution or a TrafficPolicy choose fewer, or serve with IPVS"
 	if !slices.Equal(events, []string{told, told}) {

@@ -23,12 +23,8 @@ type Explained struct {
 // explain what the next plan would be, where that backend serves.
 func explain(in plan.Input, backend v1alpha1.DataplaneBackend) Explained {
 	planned := plan.Services(in)
-	e := Explained{Ports: plan.Explain(in), Skipped: planned.Skipped}
-	if backend == v1alpha1.BackendNFTables {
-		crowded, _ := crowdedOf(planned.Services)
-		e.Skipped = slices.Concat(e.Skipped, crowded)
-	}
-	return e
+	crowded, _ := crowdedOf(planned.Services, backend)
+	return Explained{Ports: plan.Explain(in), Skipped: slices.Concat(planned.Skipped, crowded)}
 }
 
 // DebugHandler answers GET /explain/<namespace>/<name> with what Explained has of that ServiceImport, in JSON. It answers

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
@@ -117,6 +118,8 @@ func TestReasons(t *testing.T) {
 		v1alpha1.ReasonInvalidCIDR:         notAccepted{reason: v1alpha1.ReasonInvalidCIDR},
 		v1alpha1.ReasonKernelError:         unix.ENOBUFS,
 		reasonKubeProxy:                    fmt.Errorf("%w: x", errKubeProxy),
+		reasonProgram:                      fmt.Errorf("starting: %w", nftables.ErrNoProgram),
+		reasonNoRoom:                       fmt.Errorf("writing: %w", nftables.ErrNoRoom),
 	} {
 		if got := reasonOf(err); got != want {
 			t.Errorf("%v: reason %s, want %s", err, got, want)

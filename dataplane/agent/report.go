@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/nftables"
 )
 
 const (
@@ -56,7 +55,7 @@ func (n *node) summary() string {
 		parts = append(parts, "virtual services inside the VIP CIDR that tombolo did not make are left alone: "+firstOf(names))
 	}
 	if ports := n.skips.crowdedPorts(n.servingBy); len(ports) > 0 {
-		parts = append(parts, fmt.Sprintf("with more endpoints than the %d that nftables shares flows among: %s", nftables.MaxSlots, firstOf(ports)))
+		parts = append(parts, "not all endpoints get flows, as there are more than this backend shares flows among: "+firstOf(ports))
 	}
 	parts = append(parts, n.remarks()...)
 	return strings.Join(append(parts, n.drift...), "; ")

@@ -18,10 +18,10 @@ import (
 
 // skips are what of the ServiceImports cannot be served. It is used by the loop only.
 type skips struct {
-	// planned is what the plan left out, and crowded what nftables does, where it serves.
-	planned, crowded map[types.NamespacedName][]plan.Skipped
-	// ports are those of crowded, in words.
-	ports map[types.NamespacedName][]string
+	// planned is what the plan left out.
+	planned map[types.NamespacedName][]plan.Skipped
+	// crowded is what backends leave out, where they serve.
+	crowded map[v1alpha1.DataplaneBackend]crowds
 	// told is what the last event about a ServiceImport said, with that backend, and fresh are those planned since.
 	told    map[types.NamespacedName][]plan.Skipped
 	backend v1alpha1.DataplaneBackend
@@ -32,17 +32,29 @@ type skips struct {
 	untold int
 }
 
+// crowds are the ServiceImports with more endpoints than a backend shares flows among.
+type crowds struct {
+	skipped map[types.NamespacedName][]plan.Skipped
+	// ports in question, in words.
+	ports map[types.NamespacedName][]string
+}
+
 // take remembers what is left out of the plan for a ServiceImport.
 func (s *skips) take(name types.NamespacedName, planned plan.Output) {
 	if s.planned == nil {
-		*s = skips{planned: map[types.NamespacedName][]plan.Skipped{}, crowded: map[types.NamespacedName][]plan.Skipped{},
-			ports: map[types.NamespacedName][]string{}, told: map[types.NamespacedName][]plan.Skipped{}, fresh: map[types.NamespacedName]bool{}}
+		*s = skips{planned: map[types.NamespacedName][]plan.Skipped{}, crowded: map[v1alpha1.DataplaneBackend]crowds{},
+			told: map[types.NamespacedName][]plan.Skipped{}, fresh: map[types.NamespacedName]bool{}}
+		for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
+			s.crowded[backend] = crowds{map[types.NamespacedName][]plan.Skipped{}, map[types.NamespacedName][]string{}}
+		}
 	}
 	s.fresh[name] = true
-	crowded, ports := crowdedOf(planned.Services)
 	put(s.planned, name, planned.Skipped)
-	put(s.crowded, name, crowded)
-	put(s.ports, name, ports)
+	for backend, crowds := range s.crowded {
+		skipped, ports := crowdedOf(planned.Services, backend)
+		put(crowds.skipped, name, skipped)
+		put(crowds.ports, name, ports)
+	}
 }
 
 func put[T any](all map[types.NamespacedName][]T, name types.NamespacedName, these []T) {
@@ -53,28 +65,46 @@ func put[T any](all map[types.NamespacedName][]T, name types.NamespacedName, the
 	all[name] = these
 }
 
-// crowdedOf is what nftables leaves out of those services, for want of slots, and of which ports.
-func crowdedOf(services []plan.VirtualService) (skipped []plan.Skipped, ports []string) {
+// hashSlots is how many destinations IPVS's scheduler mh shares flows among at most, unless the kernel is built otherwise
+// (CONFIG_IP_VS_MH_TAB_INDEX 12).
+const hashSlots = 4093
+
+// crowdedOf is what the backend leaves out of those services, for want of slots, and of which ports.
+func crowdedOf(services []plan.VirtualService, backend v1alpha1.DataplaneBackend) (skipped []plan.Skipped, ports []string) {
 	for _, service := range services {
-		if len(service.Destinations) <= nftables.MaxSlots {
-			continue
+		if len(service.Destinations) <= min(hashSlots, nftables.MaxSlots) {
+			continue // as nearly all
 		}
-		if more := nftService(service).Unplaced(nftKey(service.Key)); more > 0 {
-			port := nftKey(service.Key).String()
+		port, more, why := nftKey(service.Key).String(), 0, ""
+		switch {
+		case backend == v1alpha1.BackendNFTables:
+			more = nftService(service).Unplaced(nftKey(service.Key))
+			why = fmt.Sprintf("nftables shares the flows to a port among %d endpoints at most: let trafficDistribution or a TrafficPolicy choose fewer, or serve with IPVS", nftables.MaxSlots)
+		case service.Scheduler == v1alpha1.SchedulerConsistentHash:
+			more = weighted(service.Destinations) - hashSlots
+			why = fmt.Sprintf("IPVS shares flows by hash among %d endpoints at most: let trafficDistribution or a TrafficPolicy choose fewer, or take another scheduler", hashSlots)
+		}
+		if more > 0 {
 			ports = append(ports, port)
-			skipped = append(skipped, plan.Skipped{What: fmt.Sprintf("%d endpoints of %s", more, port), Count: more,
-				Why: fmt.Sprintf("nftables shares the flows to a port among %d endpoints at most: let trafficDistribution or a TrafficPolicy choose fewer, or serve with IPVS", nftables.MaxSlots)})
+			skipped = append(skipped, plan.Skipped{What: fmt.Sprintf("%d endpoints of %s", more, port), Count: more, Why: why})
 		}
 	}
 	return skipped, ports
 }
 
+// weighted is how many of the destinations may get new flows.
+func weighted(all []plan.Destination) (n int) {
+	for _, d := range all {
+		if d.Weight > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // of a ServiceImport, what is left out where that backend serves.
 func (s *skips) of(name types.NamespacedName, backend v1alpha1.DataplaneBackend) []plan.Skipped {
-	if backend != v1alpha1.BackendNFTables {
-		return s.planned[name]
-	}
-	return slices.Concat(s.planned[name], s.crowded[name])
+	return slices.Concat(s.planned[name], s.crowded[backend].skipped[name])
 }
 
 // count of all that is left out where that backend serves.
@@ -87,18 +117,13 @@ func (s *skips) count(backend v1alpha1.DataplaneBackend) (n int) {
 		}
 	}
 	sum(s.planned)
-	if backend == v1alpha1.BackendNFTables {
-		sum(s.crowded)
-	}
+	sum(s.crowded[backend].skipped)
 	return n
 }
 
 // crowdedPorts are those of which that backend leaves endpoints out, sorted.
 func (s *skips) crowdedPorts(backend v1alpha1.DataplaneBackend) (all []string) {
-	if backend != v1alpha1.BackendNFTables {
-		return nil
-	}
-	for _, ports := range s.ports {
+	for _, ports := range s.crowded[backend].ports {
 		all = append(all, ports...)
 	}
 	slices.Sort(all)
@@ -108,8 +133,10 @@ func (s *skips) crowdedPorts(backend v1alpha1.DataplaneBackend) (all []string) {
 // news are the ServiceImports of which something else is left out than was told last, sorted, now that this backend serves.
 func (s *skips) news(backend v1alpha1.DataplaneBackend) (names []types.NamespacedName) {
 	if backend != s.backend {
-		for name := range s.crowded {
-			s.fresh[name] = true
+		for _, crowds := range s.crowded {
+			for name := range crowds.skipped {
+				s.fresh[name] = true
+			}
 		}
 		s.backend = backend
 	}
