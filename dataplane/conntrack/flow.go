@@ -20,5 +20,15 @@ func (f Flow) String() string {
 	return fmt.Sprintf("%s %s at %s", f.Protocol, netip.AddrPortFrom(f.Address, f.Port), f.Endpoint)
 }
 
+// Stale are the flows to addresses inside some blocks that lead to endpoints, but for those that are kept.
+type Stale struct {
+	// Inside are the blocks. None: no flows.
+	Inside []netip.Prefix // required
+	// Keep are flows that are not stale.
+	Keep map[Flow]bool // optional, default none
+	// Protocol of the flows (tcp, udp or sctp).
+	Protocol string // optional, default all
+}
+
 // protocols by their IANA numbers.
 var protocols = map[uint8]string{6: "tcp", 17: "udp", 132: "sctp"}
