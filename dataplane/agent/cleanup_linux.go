@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/tombolo-net/tombolo/dataplane/conntrack"
 	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
@@ -34,6 +35,10 @@ func Cleanup(ctx context.Context) error {
 	var rules filter.Table
 	if _, err := rules.Sync(ctx, filter.Config{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing the filter: %w", err))
+	}
+	// Only now: until nothing serves, new flows come. Those under way would still lead where nothing does any more.
+	if _, err := conntrack.DeleteStale(ctx, conntrack.Stale{Inside: vips}); err != nil {
+		errs = append(errs, fmt.Errorf("removing tracked flows: %w", err))
 	}
 	return remedied(errors.Join(errs...))
 }

@@ -27,6 +27,9 @@ type nftBackend struct {
 	full []string
 	// ended are the flows to endpoints that are gone, until conntrack has forgotten them.
 	ended []conntrack.Flow
+	// owned are the VIP CIDRs in which flows to other endpoints than those wanted are from an earlier life of this agent;
+	// nil once they have ended.
+	owned []netip.Prefix
 }
 
 func newNFTBackend(counters bool) *nftBackend {
@@ -55,15 +58,35 @@ func (b *nftBackend) sync(ctx context.Context, want servicesByKey, keys []plan.K
 		return outcome{written: change.Size()}, nftables.Diagnose(ctx, err)
 	}
 	clear(b.pending)
-	if len(b.ended) == 0 {
-		return outcome{written: change.Size()}, nil
+	stale, err := b.endStale(ctx)
+	if err != nil || len(b.ended) == 0 {
+		return outcome{written: change.Size() + stale}, err
 	}
 	// Only now: until the slots are written, a new flow may still get the endpoint.
 	ended, err := conntrack.Delete(ctx, b.ended)
 	if err == nil {
 		b.ended = nil
 	}
-	return outcome{written: change.Size() + ended}, err
+	return outcome{written: change.Size() + stale + ended}, err
+}
+
+// endStale ends, once, the flows of packets to endpoints that went while no agent ran: their clients would stay with them
+// for as long as they send. Connections notice by themselves, and those to endpoints that drain are to go on.
+func (b *nftBackend) endStale(ctx context.Context) (ended int, err error) {
+	if len(b.owned) == 0 {
+		return 0, nil
+	}
+	keep := map[conntrack.Flow]bool{}
+	for key, service := range b.wanted.Services {
+		for _, d := range service.Destinations {
+			keep[conntrack.Flow{Address: key.Address, Protocol: key.Protocol, Port: key.Port, Endpoint: netip.AddrPortFrom(d.Address, d.Port)}] = true
+		}
+	}
+	ended, err = conntrack.DeleteStale(ctx, conntrack.Stale{Inside: b.owned, Keep: keep, Protocol: "udp"})
+	if err == nil {
+		b.owned = nil
+	}
+	return ended, err
 }
 
 // gone are the flows to destinations that a service had and has no longer; those that drain keep theirs.

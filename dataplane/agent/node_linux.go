@@ -199,7 +199,9 @@ func (n *node) serve() {
 	n.close()
 	n.servingBy, n.counting, n.inStep = n.verdict.backend, n.counters, false
 	n.failed, n.retries.services = nil, retry{}
-	n.serving, n.leaving = newIPVSBackend(slices.Clone(n.owned)), newNFTBackend(n.counters)
+	nft := newNFTBackend(n.counters)
+	nft.owned = slices.Clone(n.owned)
+	n.serving, n.leaving = newIPVSBackend(slices.Clone(n.owned)), nft
 	if n.servingBy == v1alpha1.BackendNFTables {
 		n.serving, n.leaving = n.leaving, n.serving
 	}
