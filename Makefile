@@ -35,6 +35,13 @@ binaries:
 	@$(GOBUILD) -o bin/lab ./test/lab/cmd
 	@$(GOBUILD) -o bin/demo ./test/demo/cmd
 	@$(GOBUILD) -o bin/bench ./test/bench
+	@$(GOBUILD) -o bin/load ./test/lifecycle/load
+
+# Another build of tombolo, for tests of an upgrade.
+.PHONY: bin/next
+bin/next:
+	@mkdir -p $@
+	@$(GOBUILD) -o $@/ ./cmd/tombolo
 
 .PHONY: deps
 deps: ## the Debian packages that the rest needs (installs them as root, else names them)
@@ -61,7 +68,8 @@ test-integration: testbin ## controllers, kinds and policies, each against a rea
 
 .PHONY: test-kernel
 test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kernel of its own
-	@$(STEP) "kernel tests" "usually 6 minutes" \
+	@$(MAKE) bin/next VERSION=$(VERSION)-next
+	@$(STEP) "kernel tests" "usually 7 minutes" \
 		go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
 
 # The clusters' CNIs in test-e2e: of two kinds that masquerade, or it would prove nothing that sources are kept. (bin/lab run --help)

@@ -1,0 +1,192 @@
+//go:build kernel
+
+package lifecycle
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+)
+
+// programs are two builds of tombolo, the earlier first (`make test-kernel` makes both).
+var programs = [...]string{"../../bin/tombolo", "../../bin/next/tombolo"}
+
+const pagesAddress = "127.0.0.1:7475"
+
+// limit of everything that is waited for.
+const limit = 3 * time.Minute
+
+// agent is `tombolo dataplane`, as a process on a node.
+type agent struct {
+	t       *testing.T
+	name    string
+	node    *testnet.Namespace
+	program string
+	config  string
+	cmd     *exec.Cmd
+	log     *os.File
+}
+
+// kubeconfig leads to the API on the node's loopback address.
+func (s *site) kubeconfig(n *testnet.Namespace) string {
+	s.t.Helper()
+	var listener net.Listener
+	n.Do(func() {
+		var err error
+		if listener, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
+			s.t.Fatal(err)
+		}
+	})
+	server := &http.Server{Handler: s.api}
+	go server.Serve(listener)
+	s.t.Cleanup(func() { server.Close() })
+	config := clientcmdapi.NewConfig()
+	config.Clusters["test"] = &clientcmdapi.Cluster{Server: "http://" + listener.Addr().String()}
+	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test"}
+	config.CurrentContext = "test"
+	file := filepath.Join(s.t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		s.t.Fatal(err)
+	}
+	return file
+}
+
+// run runs the program with those arguments to its end.
+func (a *agent) run(args ...string) {
+	a.t.Helper()
+	a.node.Run(a.program, append([]string{"dataplane"}, args...)...)
+}
+
+// start returns before the agent is ready.
+func (a *agent) start() {
+	a.t.Helper()
+	if a.log == nil {
+		var err error
+		if a.log, err = os.Create(filepath.Join(a.t.TempDir(), "log")); err != nil {
+			a.t.Fatal(err)
+		}
+		a.t.Cleanup(func() {
+			a.kill(syscall.SIGKILL)
+			if text, err := os.ReadFile(a.log.Name()); a.t.Failed() {
+				a.t.Logf("log of the agent of %s: %s %v", a.name, text, err)
+			}
+		})
+	}
+	a.cmd = exec.Command(a.program, "dataplane", "--node-name", a.name, "--address", pagesAddress)
+	a.cmd.Env = append(os.Environ(), "KUBECONFIG="+a.config)
+	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
+	a.node.Do(func() {
+		if err := a.cmd.Start(); err != nil {
+			a.t.Fatal(err)
+		}
+	})
+}
+
+// ready waits until the agent says that the kernel is in step.
+func (a *agent) ready() {
+	a.t.Helper()
+	eventually(a.t, "the agent of "+a.name, func() error {
+		_, err := get(a.node, "/readyz")
+		return err
+	})
+}
+
+// kill sends a signal and waits for the end.
+func (a *agent) kill(signal syscall.Signal) {
+	a.t.Helper()
+	if a.cmd == nil {
+		return
+	}
+	if err := a.cmd.Process.Signal(signal); err != nil {
+		a.t.Errorf("ending the agent of %s: %v", a.name, err)
+	}
+	err := a.cmd.Wait()
+	if signal == syscall.SIGTERM && err != nil {
+		a.t.Errorf("the agent of %s, told to end: %v", a.name, err)
+	}
+	a.cmd = nil
+}
+
+// writes is how many objects the agent says that it wrote to the kernel.
+func (a *agent) writes() (total float64) {
+	a.t.Helper()
+	text, err := get(a.node, "/metrics")
+	if err != nil || !strings.Contains(text, "tombolo_dataplane_ready 1") {
+		a.t.Fatalf("metrics of the agent of %s: %v\n%s", a.name, err, text)
+	}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(name, "tombolo_dataplane_kernel_writes_total{") {
+			number, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				a.t.Fatal(err)
+			}
+			total += number
+		}
+	}
+	return total
+}
+
+// eventually polls until there is no error.
+func eventually(t *testing.T, what string, check func() error) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if err = check(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%s: not within %s: %v", what, limit, err)
+}
+
+// all does something to every agent.
+func (s *site) all(do func(*agent)) {
+	for _, a := range s.agents {
+		do(a)
+	}
+}
+
+// start starts all agents and waits until they are ready.
+func (s *site) start() {
+	s.t.Helper()
+	s.all((*agent).start)
+	s.all((*agent).ready)
+}
+
+func (s *site) kill(signal syscall.Signal) {
+	s.t.Helper()
+	s.all(func(a *agent) { a.kill(signal) })
+}
+
+// version is what a build says of itself.
+func version(t *testing.T, program string) string {
+	t.Helper()
+	out, err := exec.Command(program, "--version").Output()
+	if err != nil {
+		t.Fatalf("%s: %v (make build makes it)", program, err)
+	}
+	return fmt.Sprint(strings.TrimSpace(string(out)))
+}
+
+// workers is the agent of the worker.
+func (s *site) workers() *agent { return s.agents[0] }
+
+// restart ends the process with a signal and returns when another one is ready.
+func (a *agent) restart(signal syscall.Signal) {
+	a.t.Helper()
+	a.kill(signal)
+	a.start()
+	a.ready()
+}

@@ -1,0 +1,232 @@
+//go:build kernel
+
+package lifecycle
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/test/lifecycle/report"
+)
+
+// loadProgram sends requests and packets and holds connections (test/lifecycle/load).
+const loadProgram = "../../bin/load"
+
+// load is one client of Services, a process.
+type load struct {
+	t       *testing.T
+	name    string
+	cmd     *exec.Cmd
+	stdin   io.WriteCloser
+	answers *json.Decoder
+}
+
+func startLoad(t *testing.T, name string, n *testnet.Namespace, args ...string) *load {
+	t.Helper()
+	cmd, stdin, stdout := startProcess(t, n, loadProgram, args...)
+	return &load{t: t, name: name, cmd: cmd, stdin: stdin, answers: json.NewDecoder(stdout)}
+}
+
+// startProcess starts a program in a namespace, until the test ends.
+func startProcess(t *testing.T, n *testnet.Namespace, program string, args ...string) (*exec.Cmd, io.WriteCloser, io.Reader) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Do(func() {
+		if err := cmd.Start(); err != nil {
+			t.Fatalf("%v (make build makes it)", err)
+		}
+	})
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+	})
+	return cmd, stdin, stdout
+}
+
+// stop ends it.
+func (l *load) stop() {
+	l.t.Helper()
+	l.stdin.Close()
+	if err := l.cmd.Wait(); err != nil {
+		l.t.Errorf("ending the load %s: %v", l.name, err)
+	}
+}
+
+// report is what became of all that was begun before.
+func (l *load) report() (r report.Report) {
+	l.t.Helper()
+	if _, err := io.WriteString(l.stdin, "\n"); err != nil {
+		l.t.Fatalf("asking the load %s: %v", l.name, err)
+	}
+	quit := time.AfterFunc(limit, func() { _ = l.cmd.Process.Signal(syscall.SIGQUIT) }) // it prints what it waits for
+	defer quit.Stop()
+	if err := l.answers.Decode(&r); err != nil {
+		l.t.Fatalf("asking the load %s: %v", l.name, err)
+	}
+	return r
+}
+
+// loads of a site. Those to clusterset IPs cannot go on while nothing serves them; the others must, always.
+type loads struct {
+	site           *site
+	served, always []*load
+	// failing is true while nothing serves clusterset IPs.
+	failing bool
+}
+
+// startOthers starts those clients that must not notice that there is a dataplane, or none.
+func (s *site) startOthers() *loads {
+	l := &loads{site: s}
+	add := func(name string, n *testnet.Namespace, args ...string) {
+		l.always = append(l.always, startLoad(s.t, name, n, args...))
+	}
+	add("pod to pod", s.pod, "--requests", fmt.Sprintf("%s:%d", peerIP, webPort), "--rate", "50",
+		"--connections", fmt.Sprintf("%s:%d", peerIP, echoPort), "--count", "1", "--packets", fmt.Sprintf("%s:%d", peerIP, echoPort))
+	add("pod to kube-proxy's Service", s.pod, "--requests", proxyIP+":80", "--rate", "5")
+	add("pod to another's virtual service", s.pod, "--requests", foreignIP+":80", "--rate", "5")
+	return l
+}
+
+// startServed starts the clients of clusterset IPs, with connections that live from now on.
+func (l *loads) startServed() {
+	l.failing = false
+	echo := echoVIP + ":7"
+	l.served = []*load{
+		startLoad(l.site.t, "pod", l.site.pod, "--requests", webVIP+":80", "--rate", "200", "--connections", echo, "--count", "4", "--packets", echo),
+		startLoad(l.site.t, "host network", l.site.worker, "--requests", webVIP+":80", "--rate", "10", "--connections", echo, "--count", "2"),
+		startLoad(l.site.t, "host network of the gateway", l.site.gateway, "--requests", webVIP+":80", "--rate", "5", "--connections", echo, "--count", "1"),
+	}
+}
+
+func (l *loads) stopServed() {
+	for _, client := range l.served {
+		client.stop()
+	}
+	l.served = nil
+}
+
+func (l *loads) all() []*load { return append(append([]*load(nil), l.served...), l.always...) }
+
+// afterwards is how many requests of the first client follow what was done, so that its consequences show.
+const afterwards = 50
+
+// during fails the test if a request fails, a connection breaks or a packet is lost while
+// something is done and for a while after.
+func (l *loads) during(what string, do func()) {
+	l.site.t.Helper()
+	l.watch(what, l.all(), do)
+}
+
+func (l *loads) watch(what string, clients []*load, do func()) {
+	t := l.site.t
+	t.Helper()
+	begin := time.Now()
+	before := make([]report.Report, len(clients))
+	for i, client := range clients {
+		before[i] = client.report()
+	}
+	lost := l.lost()
+	do()
+	done := clients[0].report().Requests.Sent
+	eventually(t, what, func() error {
+		if n := clients[0].report().Requests.Sent - done; n < afterwards {
+			return fmt.Errorf("%d requests since", n)
+		}
+		return nil
+	})
+	for i, client := range clients {
+		after := client.report()
+		if err := after.Fault(before[i]); err != nil {
+			t.Errorf("%s, clients %q: %v", what, client.name, err)
+		}
+		if i == 0 {
+			t.Logf("%s: %s, %d requests, %d exchanges, %d packets, the slowest request since the start %s", what, time.Since(begin), after.Requests.Sent-before[i].Requests.Sent,
+				after.Connections.Exchanges-before[i].Connections.Exchanges, after.Packets.Sent-before[i].Packets.Sent, after.Requests.Slowest)
+		}
+	}
+	if !l.failing {
+		eventually(t, what+": segments of TCP", func() error {
+			if n := l.lost() - lost; n != 0 {
+				return fmt.Errorf("%d were lost", n)
+			}
+			return nil
+		})
+	}
+}
+
+// lost is how many segments of TCP were sent by any host and received by none, or are on their way. Those that were sent
+// again tell less: on a busy machine timers go off before what has arrived is looked at.
+func (l *loads) lost() (segments int64) {
+	hosts := []*testnet.Namespace{l.site.pod, l.site.worker, l.site.gateway, l.site.peer, l.site.away}
+	for _, client := range l.all() {
+		defer client.pause()()
+	}
+	for _, n := range hosts { // first, so that what comes in between counts as lost, and not the reverse
+		segments -= counter(l.site.t, n, "InSegs")
+	}
+	for _, n := range hosts {
+		segments += counter(l.site.t, n, "OutSegs") + counter(l.site.t, n, "RetransSegs")
+	}
+	return segments
+}
+
+// pause stops the client until the returned function is called.
+func (l *load) pause() (resume func()) {
+	l.t.Helper()
+	signal := func(s syscall.Signal) {
+		if err := l.cmd.Process.Signal(s); err != nil {
+			l.t.Fatalf("the load %s: %v", l.name, err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	return func() { signal(syscall.SIGCONT) }
+}
+
+// counter of a namespace's TCP (/proc/net/snmp: a line of names, then a line of numbers).
+func counter(t *testing.T, n *testnet.Namespace, name string) (value int64) {
+	t.Helper()
+	n.Do(func() {
+		text, err := os.ReadFile("/proc/thread-self/net/snmp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for line := range strings.Lines(string(text)) {
+			fields := strings.Fields(line)
+			if fields[0] != "Tcp:" {
+				continue
+			}
+			if names == nil {
+				names = fields
+				continue
+			}
+			for i := range names {
+				if names[i] == name {
+					if _, err := fmt.Sscan(fields[i], &value); err != nil {
+						t.Fatal(err)
+					}
+					return
+				}
+			}
+		}
+		t.Fatalf("no counter %s in:\n%s", name, text)
+	})
+	return value
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// newSocket returns a socket that never waits.
+func newSocket(to netip.Addr, kind int) (int, error) {
+	domain := unix.AF_INET
+	if to.Is6() {
+		domain = unix.AF_INET6
+	}
+	fd, err := unix.Socket(domain, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	return fd, os.NewSyscallError("socket", err)
+}
+
+func sockaddr(a netip.AddrPort) unix.Sockaddr {
+	if a.Addr().Is4() {
+		return &unix.SockaddrInet4{Addr: a.Addr().As4(), Port: int(a.Port())}
+	}
+	return &unix.SockaddrInet6{Addr: a.Addr().As16(), Port: int(a.Port())}
+}
+
+// begin begins a connection, which may be there only later: until then, sending says EAGAIN.
+func begin(to netip.AddrPort) (int, error) {
+	fd, err := newSocket(to.Addr(), unix.SOCK_STREAM)
+	if err != nil {
+		return -1, err
+	}
+	// It ends with a reset, which leaves nothing behind in the kernels on the way.
+	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		unix.Close(fd)
+		return -1, os.NewSyscallError("setsockopt", err)
+	}
+	if err := unix.Connect(fd, sockaddr(to)); err != nil && err != unix.EINPROGRESS {
+		unix.Close(fd)
+		return -1, os.NewSyscallError("connect", err)
+	}
+	return fd, nil
+}
+
+// send sends all at once, or nothing: then sent is false.
+func send(fd int, data []byte) (sent bool, err error) {
+	_, err = unix.SendmsgN(fd, data, nil, nil, unix.MSG_NOSIGNAL)
+	if err == unix.EAGAIN {
+		return false, nil
+	}
+	return err == nil, os.NewSyscallError("send", err)
+}
+
+// receive returns what is there; ended is true at the end.
+func receive(fd int, buffer []byte) (data []byte, ended bool, err error) {
+	n, _, err := unix.Recvfrom(fd, buffer, 0)
+	switch {
+	case err == unix.EAGAIN:
+		return nil, false, nil
+	case err != nil:
+		return nil, false, os.NewSyscallError("recv", err)
+	}
+	return buffer[:n], n == 0, nil
+}
