@@ -4,12 +4,10 @@ package agent
 
 import (
 	"fmt"
-	"math"
-	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -19,20 +17,22 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
-	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/test/kubeproxy"
 )
 
-// surroundings are the kube-proxies that the dataplane lives beside. NodePorts answer on every local address, which is
-// the default but in mode nftables: the worst that can be.
-var surroundings = []struct {
+// surrounding is a kube-proxy that the dataplane lives beside.
+type surrounding struct {
 	name  string
 	proxy *kubeproxy.Config
 	// auto is the backend that is safe.
 	auto v1alpha1.DataplaneBackend
 	// refuses is true where IPVS is not to be used.
 	refuses bool
-}{
+}
+
+// surroundings in the order in which the node has them. NodePorts answer on every local address, which is the default but
+// in mode nftables: the worst that can be.
+var surroundings = []surrounding{
 	{name: "none", auto: v1alpha1.BackendIPVS},
 	{name: "iptables", proxy: &kubeproxy.Config{Mode: kubeproxy.IPTables}, auto: v1alpha1.BackendIPVS},
 	{name: "nftables", proxy: &kubeproxy.Config{Mode: kubeproxy.NFTables, NodePortAddresses: []string{"0.0.0.0/0", "::/0"}}, auto: v1alpha1.BackendNFTables},
@@ -49,13 +49,18 @@ var clustersets = []struct {
 	{"dual-stack", bothFamilies},
 }
 
-// TestBesideKubeProxy: every promise of a Service, by every backend, beside every mode of kube-proxy, in every family;
-// and kube-proxy's own Services and state are as they were.
+// TestBesideKubeProxy: every promise of a Service, by every backend, beside every mode of kube-proxy, in every family; and
+// kube-proxy's own Services and state are as they were. It is one node, whose kube-proxy changes.
+//
+// What is asked while nothing changes is asked in every cell. What changes is asked for where both families are served, of
+// both: the clusterset IPs of one family do not depend on whether there are others.
 func TestBesideKubeProxy(t *testing.T) {
+	s := newSite(t)
+	t.Cleanup(s.end)
+	s.listen()
 	for _, around := range surroundings {
 		t.Run(around.name, func(t *testing.T) {
-			s := newSite(t, around.proxy)
-			s.listen()
+			s.changeProxy(t, around)
 			before := s.others()
 			s.ordinary(t)
 			t.Run("auto", func(t *testing.T) { s.in(t).choose(around.auto) })
@@ -110,7 +115,11 @@ var (
 	sig90    = port{"sig", corev1.ProtocolSCTP, 90, 9090, 8090}
 	likeTCP  = port{"like-tcp", corev1.ProtocolTCP, nodePortTCP, 9180, 8180}
 	likeUDP  = port{"like-udp", corev1.ProtocolUDP, nodePortUDP, 9153, 8153}
-	allPorts = []port{http80, dns53, sig90, likeTCP, likeUDP}
+	likeSCTP = port{"like-sctp", corev1.ProtocolSCTP, nodePortSCTP, 9190, 8190}
+	allPorts = []port{http80, dns53, sig90, likeTCP, likeUDP, likeSCTP}
+
+	many5000 = port{"many", corev1.ProtocolUDP, 5000, 9500, 8500}
+	hold5001 = port{"hold", corev1.ProtocolTCP, 5001, 9501, 8501}
 )
 
 func servicePorts(ports ...port) (all []mcsv1beta1.ServicePort) {
@@ -133,9 +142,19 @@ func endpointPorts(cluster string, ports ...port) (all []discoveryv1.EndpointPor
 
 // listen has all pods answer.
 func (s *site) listen() {
+	echoOn(s.t, s.pod, hold5001.west)
+	echoOn(s.t, s.neighbour, hold5001.west)
+	echoOn(s.t, s.away, hold5001.east)
 	for _, a := range bothFamilies {
 		serving(s.t, s.neighbour, "tcp", at(a.neighbour, 7080))
 		serving(s.t, s.neighbour, "udp", at(a.neighbour, 7053))
+		serving(s.t, s.neighbour, "sctp", at(a.neighbour, 7090))
+		for _, p := range a.westOf() {
+			serving(s.t, s.west(p), "udp", at(p, many5000.west))
+		}
+		for _, address := range a.away {
+			serving(s.t, s.away, "udp", at(address, many5000.east))
+		}
 		for _, p := range allPorts {
 			serving(s.t, s.pod, p.network(), at(a.pod, p.west))
 			serving(s.t, s.neighbour, p.network(), at(a.neighbour, p.west))
@@ -159,9 +178,11 @@ func (s *site) ordinary(t *testing.T) {
 		}{
 			{s.pod, "tcp", at(a.service, 80), at(a.neighbour, 7080)},
 			{s.pod, "udp", at(a.service, 53), at(a.neighbour, 7053)},
+			{s.pod, "sctp", at(a.service, 90), at(a.neighbour, 7090)},
 			{s.worker, "tcp", at(a.service, 80), at(a.neighbour, 7080)},
 			{s.outside, "tcp", at(a.node, nodePortTCP), at(a.neighbour, 7080)},
 			{s.outside, "udp", at(a.node, nodePortUDP), at(a.neighbour, 7053)},
+			{s.outside, "sctp", at(a.node, nodePortSCTP), at(a.neighbour, 7090)},
 		} {
 			if got := said(tt.from, tt.network, tt.to); !strings.HasPrefix(got, tt.reached+" ") {
 				t.Errorf("the ordinary Service at %s %s: %q, want an answer of %s", tt.network, tt.to, got, tt.reached)
@@ -221,11 +242,12 @@ func (f *siteFixture) leave() {
 func (f *siteFixture) conform() {
 	f.t.Helper()
 	f.serve("web", 1, servicePorts(allPorts...)...)
-	f.serve("own", 2, servicePorts(http80, dns53)...)
+	f.serve("own", 2, servicePorts(http80, dns53, sig90)...)
+	f.serve("empty", 7, servicePorts(http80, dns53, sig90)...)
 	for _, a := range bothFamilies { // also of a family that is not served
 		f.endpoints("web", "west", a, endpointPorts("west", allPorts...), onNode(ready(a.neighbour), "worker"))
 		f.endpoints("web", "east", a, endpointPorts("east", allPorts...), ready(a.away[0]), ready(a.away[1]))
-		f.endpoints("own", "west", a, endpointPorts("west", http80, dns53), onNode(ready(a.pod), "worker"))
+		f.endpoints("own", "west", a, endpointPorts("west", http80, dns53, sig90), onNode(ready(a.pod), "worker"))
 	}
 	f.pass(none)
 	f.quiet()
@@ -238,7 +260,7 @@ func (f *siteFixture) conform() {
 			f.reaches(f.site.pod, "a pod", p.network(), a.to(1, p.number), a.pod, all...)
 			f.reaches(f.site.worker, "the node", p.network(), a.to(1, p.number), a.node, all...)
 		}
-		for _, p := range []port{http80, dns53} {
+		for _, p := range []port{http80, dns53, sig90} {
 			f.reaches(f.site.pod, "a pod that is its own backend", p.network(), a.to(2, p.number), a.podGateway, at(a.pod, p.west))
 		}
 		f.refuses(a)
@@ -262,12 +284,21 @@ func (f *siteFixture) reaches(from *testnet.Namespace, who, network, address, so
 	f.t.Errorf("%s from %s to %s: only %v of %v answered", network, who, address, seen, all)
 }
 
-// refuses: what no Service has is refused at once, also where a NodePort has that number.
+// refuses: what no Service has is refused at once, also where a NodePort has that number, and a Service without endpoints.
 func (f *siteFixture) refuses(a addresses) {
 	f.t.Helper()
 	unknown := map[string][]string{
-		"tcp": {a.to(1, 81), a.to(2, nodePortTCP), a.to(9, nodePortTCP), a.to(9, 10250)},
-		"udp": {a.to(1, 54), a.to(2, nodePortUDP), a.to(9, nodePortUDP)},
+		"tcp":  {a.to(1, 81), a.to(2, nodePortTCP), a.to(9, nodePortTCP), a.to(9, nodePortEmpty), a.to(9, 10250), a.to(7, 80)},
+		"udp":  {a.to(1, 54), a.to(2, nodePortUDP), a.to(9, nodePortUDP), a.to(7, 53)},
+		"sctp": {a.to(1, 91), a.to(2, nodePortSCTP), a.to(9, nodePortSCTP), a.to(7, 90)},
+	}
+	for _, from := range []*testnet.Namespace{f.site.pod, f.site.worker} {
+		before := retransmitted(f.t, from)
+		defer func() {
+			if n := retransmitted(f.t, from) - before; n > 0 {
+				f.t.Errorf("%s: %d packets were sent again until they were refused", a.name, n)
+			}
+		}()
 	}
 	for network, all := range unknown {
 		for _, to := range all {
@@ -280,68 +311,48 @@ func (f *siteFixture) refuses(a addresses) {
 	}
 }
 
-// conformUnderChange checks what happens when endpoints come and go.
-func (f *siteFixture) conformUnderChange() {
-	f.t.Helper()
-	for _, a := range f.families {
-		f.distribution(a)
-	}
-	f.affinity()
-	if f.backend == v1alpha1.BackendNFTables { // IPVS also keeps a client while its last connection is in TIME_WAIT
-		f.forgets()
-	}
-	f.movesUDP()
-	f.rolls()
-}
-
-// distribution of flows by the weights that were programmed. A fair draw is outside of three sigma once in 370 times, so
-// a second one may decide.
-func (f *siteFixture) distribution(a addresses) {
-	f.t.Helper()
-	var failure string
-	for range 2 {
-		if failure = f.sample(a); failure == "" {
-			return
-		}
-	}
-	f.t.Error(failure)
-}
-
-func (f *siteFixture) sample(a addresses) string {
-	const flows = 150
-	vip := netipOf(a.to(1, http80.number))
-	wanted := f.agent.node.wanted[plan.Key{Address: vip.Addr(), Protocol: corev1.ProtocolTCP, Port: vip.Port()}]
-	var sum float64
-	for _, d := range wanted.Destinations {
-		sum += float64(d.Weight)
-	}
-	count := map[string]int{}
-	f.site.pod.Do(func() {
-		for range flows {
-			answer, err := ask("tcp", vip.String())
-			reached, _, _ := strings.Cut(answer, " ")
-			if err != nil {
-				reached = err.Error()
-			}
-			count[reached]++
+// retransmitted is how many TCP segments were sent again by this host, as the kernel counts.
+func retransmitted(t *testing.T, n *testnet.Namespace) int {
+	t.Helper()
+	var text []byte
+	n.Do(func() {
+		var err error
+		if text, err = os.ReadFile("/proc/thread-self/net/snmp"); err != nil {
+			t.Fatal(err)
 		}
 	})
-	total := 0
-	for _, d := range wanted.Destinations {
-		n := count[net.JoinHostPort(d.Address.String(), fmt.Sprint(d.Port))]
-		total += n
-		share := float64(d.Weight) / sum
-		if sigma := math.Sqrt(flows * share * (1 - share)); math.Abs(float64(n)-flows*share) > 3*sigma {
-			return fmt.Sprintf("%s: %d of %d flows reached %s, whose weight is %d of %v", a.name, n, flows, d.Address, d.Weight, sum)
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		switch fields := strings.Fields(line); {
+		case fields[0] != "Tcp:":
+		case names == nil:
+			names = fields
+		default:
+			return number(fields[slices.Index(names, "RetransSegs")])
 		}
 	}
-	if total != flows || len(wanted.Destinations) < 2 {
-		return fmt.Sprintf("%s: %d of %d flows reached one of %d destinations: %v", a.name, total, flows, len(wanted.Destinations), count)
-	}
-	return ""
+	t.Fatalf("no RetransSegs in %s", text)
+	return 0
 }
 
-// affinity: a client stays with its endpoint, and moves when that goes.
+// conformUnderChange checks what happens when endpoints come and go, and policies.
+func (f *siteFixture) conformUnderChange() {
+	f.t.Helper()
+	programmed := f.programmed()
+	for _, a := range f.families {
+		f.fair(a.name, programmed[key("tcp", a.to(1, http80.number))], func(int) map[string]int {
+			return f.connections(a.to(1, http80.number), 150)
+		})
+	}
+	f.follows()
+	f.affinity()
+	f.movesUDP()
+	forgets := f.forgets() // meanwhile
+	f.rolls()
+	forgets()
+}
+
+// affinity: a client stays with its endpoint, and moves when that drains or goes.
 func (f *siteFixture) affinity() {
 	f.t.Helper()
 	sticky := f.serve("sticky", 3, servicePorts(http80)...)
@@ -351,7 +362,12 @@ func (f *siteFixture) affinity() {
 		f.endpoints("sticky", "east", a, endpointPorts("east", http80), ready(a.away[0]), ready(a.away[1]), ready(a.away[2]))
 	}
 	f.pass(none)
+	programmed := f.programmed()
 	for _, a := range f.families {
+		const hours = 3 * 60 * 60 // Kubernetes' default
+		if got := programmed[key("tcp", a.to(3, 80))].affinity; got != hours {
+			f.t.Errorf("%s: affinity for %d seconds, want %d", a.name, got, hours)
+		}
 		for who, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
 			first := said(from, "tcp", a.to(3, 80))
 			for range 12 {
@@ -361,47 +377,37 @@ func (f *siteFixture) affinity() {
 				}
 			}
 		}
-		first, _, _ := strings.Cut(said(f.site.pod, "tcp", a.to(3, 80)), " ")
-		var rest []discoveryv1.Endpoint
-		for _, address := range a.away[:3] {
-			if at(address, http80.east) != first {
-				rest = append(rest, ready(address))
-			}
-		}
-		f.endpoints("sticky", "east", a, endpointPorts("east", http80), rest...)
-		f.pass(none)
-		second := said(f.site.pod, "tcp", a.to(3, 80))
-		if len(rest) != 2 || strings.HasPrefix(second, first) || !strings.HasSuffix(second, " "+a.pod) {
-			f.t.Errorf("%s: after %s has gone: %q", a.name, first, second)
-		}
-		if got := said(f.site.pod, "tcp", a.to(3, 80)); got != second {
-			f.t.Errorf("%s: the client has moved to %q, then to %q", a.name, second, got)
+		first := f.leavesClients(a, terminating)
+		if second := f.leavesClients(a, nil); second == first {
+			f.t.Errorf("%s: while it drains %s gets a client", a.name, first)
 		}
 	}
 }
 
-// forgets: after the timeout of its affinity a client is as any other.
-func (f *siteFixture) forgets() {
+// leavesClients has the endpoint drain or go that the pod's affinity is with, and fails the test unless the pod moves and
+// then stays. It returns that endpoint.
+func (f *siteFixture) leavesClients(a addresses, drain func(string) discoveryv1.Endpoint) (left string) {
 	f.t.Helper()
-	brief := f.serve("brief", 6, servicePorts(http80)...)
-	brief.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
-	brief.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: ptr.To[int32](1)}}
-	f.apply(brief)
-	for _, a := range f.families {
-		f.endpoints("brief", "east", a, endpointPorts("east", http80), ready(a.away[0]), ready(a.away[1]), ready(a.away[2]))
+	left, _, _ = strings.Cut(said(f.site.pod, "tcp", a.to(3, 80)), " ")
+	var rest []discoveryv1.Endpoint
+	for _, address := range a.away[:3] {
+		switch {
+		case at(address, http80.east) != left:
+			rest = append(rest, ready(address))
+		case drain != nil:
+			rest = append(rest, drain(address))
+		}
 	}
+	f.endpoints("sticky", "east", a, endpointPorts("east", http80), rest...)
 	f.pass(none)
-	for _, a := range f.families {
-		first := said(f.site.pod, "tcp", a.to(6, 80))
-		moved := false
-		for deadline := time.Now().Add(limit); !moved && time.Now().Before(deadline); {
-			time.Sleep(1100 * time.Millisecond) // every connection begins the time anew
-			moved = said(f.site.pod, "tcp", a.to(6, 80)) != first
-		}
-		if !moved {
-			f.t.Errorf("%s: a client that comes back after the timeout still gets %s", a.name, first)
-		}
+	moved := said(f.site.pod, "tcp", a.to(3, 80))
+	if strings.HasPrefix(moved, left+" ") || !strings.HasSuffix(moved, " "+a.pod) {
+		f.t.Errorf("%s: after %s has gone: %q", a.name, left, moved)
 	}
+	if got := said(f.site.pod, "tcp", a.to(3, 80)); got != moved {
+		f.t.Errorf("%s: the client has moved to %q, then to %q", a.name, moved, got)
+	}
+	return left
 }
 
 // movesUDP: a client that keeps its socket reaches another endpoint when its own has gone.
@@ -409,29 +415,14 @@ func (f *siteFixture) movesUDP() {
 	f.t.Helper()
 	f.serve("names", 4, servicePorts(dns53)...)
 	for _, a := range f.families {
-		for who, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+		for name, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
 			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[0]))
 			f.pass(none)
-			var client net.Conn
-			from.Do(func() {
-				var err error
-				if client, err = connect("udp", a.to(4, 53)); err != nil {
-					f.t.Fatal(err)
-				}
-			})
-			get := func() string {
-				answer, err := askOn(client, "udp", lost)
-				if err != nil {
-					return err.Error()
-				}
-				reached, _, _ := strings.Cut(answer, " ")
-				return reached
-			}
-			eventually(f.t, a.name+": the first endpoint, from "+who, get, at(a.away[0], dns53.east))
+			who := f.asker(from, a.to(4, 53))
+			eventually(f.t, a.name+": the first endpoint, from "+name, who, at(a.away[0], dns53.east))
 			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[1]))
 			f.pass(none)
-			eventually(f.t, a.name+": the second endpoint, from "+who, get, at(a.away[1], dns53.east))
-			client.Close()
+			eventually(f.t, a.name+": the second endpoint, from "+name, who, at(a.away[1], dns53.east))
 		}
 	}
 }

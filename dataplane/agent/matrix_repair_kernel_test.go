@@ -4,12 +4,15 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/kubeproxy"
@@ -26,14 +29,17 @@ func (s *site) repairs(backend v1alpha1.DataplaneBackend) {
 	f.pass(none)
 	f.pass(everything) // sysctls
 	f.quiet()
+	if told := f.events.repairs(); len(told) > 0 {
+		s.t.Errorf("before anything was damaged, the agent told of the repairs %q", told)
+	}
 	want := s.ours()
-	f.mendsDamage(want)
 	if backend == v1alpha1.BackendIPVS {
 		f.leavesForeign()
+		f.mendsDestination()
+		f.tellsSysctls()
 	}
-	if s.proxy == nil {
-		f.mendsFlush(want)
-	} else {
+	// A kube-proxy that starts in mode ipvs beside nftables was there in changeProxy.
+	if s.proxy != nil && (backend == v1alpha1.BackendIPVS || s.mode != kubeproxy.IPVS) {
 		f.mendsRestart(want)
 	}
 	f.mendsWhileRunning(want)
@@ -66,6 +72,7 @@ func (f *siteFixture) mendsRestart(want []string) {
 	served := f.site.virtualServices()
 	wiped := f.site.mode == kubeproxy.NFTables && f.backend == v1alpha1.BackendIPVS
 	f.restartProxy()
+	f.events.repairs()
 	writes, repaired := f.writes(), f.repaired("services")
 	if wiped {
 		if left := f.site.virtualServices(); len(left) > 0 {
@@ -84,6 +91,10 @@ func (f *siteFixture) mendsRestart(want []string) {
 	if mended := f.repaired("services") > repaired; mended != wiped {
 		f.t.Errorf("after a restart of kube-proxy the agent counted a repair: %t, want %t", mended, wiped)
 	}
+	told := f.events.repairs()
+	if wiped != (len(told) == 1 && strings.Contains(told[0], "entries of the IPVS table")) || !wiped && len(told) > 0 {
+		f.t.Errorf("after a restart of kube-proxy the agent told of the repairs %q", told)
+	}
 	f.whole("a restart of kube-proxy", want)
 }
 
@@ -96,53 +107,20 @@ func (f *siteFixture) restartProxy() {
 	}
 }
 
-// whole fails the test unless all of ours is there and serves.
+// whole fails the test unless all of ours is there, or soon will be, and serves.
 func (f *siteFixture) whole(after string, want []string) {
 	f.t.Helper()
-	if diff := cmp.Diff(want, f.site.ours()); diff != "" {
+	got := f.site.ours()
+	for deadline := time.Now().Add(limit); !slices.Equal(want, got) && time.Now().Before(deadline); {
+		got = f.site.ours() // what was damaged only after a repair had begun is for the next one
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		f.t.Errorf("after %s (-want +got)\n%s", after, diff)
 	}
 	for _, a := range bothFamilies {
 		if got := said(f.site.pod, "tcp", a.to(1, 80)); !strings.HasSuffix(got, " "+a.pod) {
 			f.t.Errorf("%s after %s: %q", a.name, after, got)
 		}
-	}
-}
-
-// mendsDamage: of everything, something is taken away or changed.
-func (f *siteFixture) mendsDamage(want []string) {
-	f.t.Helper()
-	damage := []string{
-		"ip route del local 244.0.0.0/16 dev lo table local", "ip -6 route del local fdff:1::/112 dev lo table local",
-		"ip route flush table 7476", "ip -6 rule del pref 32000",
-		"nft delete table inet tombolo",
-	}
-	if f.backend == v1alpha1.BackendIPVS {
-		damage = append(damage, "ipvsadm -D -t 244.0.0.1:80", "ipvsadm -E -u [fdff:1::1]:53 -s rr")
-		for _, name := range oursSysctls {
-			f.site.worker.Sysctl(name, "0")
-		}
-	} else {
-		damage = append(damage, "nft flush chain inet tombolo-services prerouting")
-	}
-	for _, command := range damage {
-		args := strings.Fields(command)
-		f.site.worker.Run(args[0], args[1:]...)
-	}
-	parts := []string{"services", "filter", "routes"}
-	before := map[string]float64{}
-	for _, part := range parts {
-		before[part] = f.repaired(part)
-	}
-	f.pass(everything)
-	f.whole("damage", want)
-	for _, part := range parts {
-		if f.repaired(part) == before[part] {
-			f.t.Errorf("no repair of the %s was counted", part)
-		}
-	}
-	if f.backend == v1alpha1.BackendIPVS {
-		f.mendsDestination()
 	}
 }
 
@@ -190,45 +168,135 @@ func (f *siteFixture) leavesForeign() {
 	f.pass(everything)
 }
 
-// mendsWhileRunning: the agent's own loop, without being told.
+// damage is what somebody else does to what is ours.
+type damage struct {
+	name     string
+	commands []string
+	// told are words of the events that tell of the repairs.
+	told []string
+}
+
+// damages to everything that is ours: first something of each part, then all that serves.
+func (f *siteFixture) damages() []damage {
+	routes := damage{name: "damage", commands: []string{
+		"ip route del local 244.0.0.0/16 dev lo table local", "ip -6 route del local fdff:1::/112 dev lo table local", "ip -6 rule del pref 32000",
+		"nft delete table inet tombolo",
+	}, told: []string{"244.0.0.0/16", "fdff:1::/112", "32000", "the nftables table tombolo"}}
+	if f.backend == v1alpha1.BackendNFTables {
+		routes.commands = append(routes.commands, "nft flush chain inet tombolo-services prerouting")
+		routes.told = append(routes.told, "the nftables table tombolo-services")
+		wipe := damage{"a loss of all services", []string{"nft delete table inet tombolo-services"}, []string{"the nftables table tombolo-services"}}
+		if f.site.proxy == nil {
+			wipe = damage{"nft flush ruleset", []string{"nft flush ruleset"}, []string{"the nftables table tombolo", "the nftables table tombolo-services"}}
+		}
+		return []damage{routes, wipe}
+	}
+	routes.commands = append(routes.commands, "ipvsadm -D -t 244.0.0.1:80", "ipvsadm -E -u [fdff:1::1]:53 -s rr")
+	routes.told = append(routes.told, "adding virtual service TCP 244.0.0.1:80")
+	sysctls := "sysctl -q -w"
+	for _, name := range oursSysctls {
+		sysctls += " " + name + "=0"
+		routes.told = append(routes.told, "sysctl "+strings.ReplaceAll(name, "/", "."))
+	}
+	routes.commands = append(routes.commands, sysctls)
+	wipe := damage{"ipvsadm -C", []string{"ipvsadm -C"}, []string{"entries of the IPVS table"}}
+	if f.site.mode == kubeproxy.IPVS { // whose services would go, too
+		wipe.name, wipe.commands = "a loss of all services", nil
+		for _, line := range f.site.virtualServices() {
+			if args := strings.Fields(line); args[0] == "-A" {
+				wipe.commands = append(wipe.commands, "ipvsadm -D "+args[1]+" "+args[2])
+			}
+		}
+	}
+	return []damage{routes, wipe}
+}
+
+// mendsWhileRunning: the agent's own loop, without being told, mends it and tells. How long that took is logged: it is about
+// a second, unless the machine is busy.
 func (f *siteFixture) mendsWhileRunning(want []string) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(f.t.Context())
 	done := make(chan error, 1)
+	before := f.agent.alive.Load()
 	go f.site.worker.Do(func() { done <- f.agent.Run(ctx) })
+	for f.agent.alive.Load() == before { // until it watches
+		time.Sleep(time.Millisecond)
+	}
 	defer func() {
 		cancel()
 		if err := <-done; err != nil {
 			f.t.Errorf("Run: %v", err)
 		}
 	}()
-	before := f.repaired("services")
-	if f.backend == v1alpha1.BackendIPVS {
-		for _, line := range f.site.virtualServices() {
-			if args := strings.Fields(line); args[0] == "-A" {
-				f.site.worker.Run("ipvsadm", "-D", args[1], args[2])
-			}
+	for _, d := range f.damages() {
+		f.events.repairs()
+		for _, command := range d.commands {
+			args := strings.Fields(command)
+			f.site.worker.Run(args[0], args[1:]...)
 		}
-	} else {
-		f.site.worker.Run("nft", "delete", "table", "inet", "tombolo-services")
-	}
-	begin := time.Now()
-	for deadline := begin.Add(limit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if f.repaired("services") > before && said(f.site.pod, "tcp", ipv4.to(1, 80)) != "refused" {
-			break
+		f.t.Logf("%s: mended and told %s later", d.name, f.waitFor(d).Round(time.Millisecond))
+		if f.site.proxy == nil && f.backend == v1alpha1.BackendNFTables && d.name == "nft flush ruleset" {
+			f.site.masquerade()
 		}
+		f.whole(d.name, want)
 	}
-	f.t.Logf("mended %s after the damage was done", time.Since(begin))
-	f.whole("a loss of all virtual services while the agent runs", want)
 }
 
-// mendsFlush: somebody flushes everything.
-func (f *siteFixture) mendsFlush(want []string) {
+// waitFor returns how long it took until the events had told of all of the damage.
+func (f *siteFixture) waitFor(d damage) time.Duration {
 	f.t.Helper()
-	f.site.worker.Run("nft", "flush", "ruleset")
-	f.site.worker.Run("ipvsadm", "-C")
-	f.pass(everything)
-	f.whole("nft flush ruleset and ipvsadm -C", want)
-	f.site.masquerade()
-	f.quiet()
+	begin := time.Now()
+	told := ""
+	for time.Since(begin) < limit {
+		for _, note := range f.events.repairs() {
+			told += note + "\n"
+		}
+		if !slices.ContainsFunc(d.told, func(words string) bool { return !strings.Contains(told, words) }) {
+			return time.Since(begin)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.t.Errorf("%s: events told of %q, want %q", d.name, told, d.told)
+	return time.Since(begin)
+}
+
+// tellsSysctls: those that it may not set, it reports, and sets them when it may.
+func (f *siteFixture) tellsSysctls() {
+	f.t.Helper()
+	f.pass(services)
+	f.events.repairs()
+	f.site.worker.Sysctl(oursSysctls[0], "0")
+	f.site.worker.Do(func() {
+		readOnlySysctls(f.t)
+		f.agent.pass(f.t.Context(), services)
+	})
+	const want = "; sysctl net.ipv4.vs.conntrack is 0, want 1, so that "
+	const remedy = ": set it on the host with `sysctl -w net.ipv4.vs.conntrack=1` (read-only file system)"
+	if got := f.condition(); !strings.HasPrefix(got, "True Ready ") || !strings.Contains(got, want) || !strings.HasSuffix(got, remedy) {
+		f.t.Errorf("with a sysctl that it may not set: condition %q, want one with %q and %q", got, want, remedy)
+	}
+	if told := f.events.repairs(); len(told) > 0 {
+		f.t.Errorf("with a sysctl that it may not set, it told of the repairs %q", told)
+	}
+	f.pass(services)
+	if got := f.condition(); strings.Contains(got, "sysctl") {
+		f.t.Errorf("with a sysctl that it has set: condition %q", got)
+	}
+	if told := f.events.repairs(); !slices.Equal(told, []string{"sysctl net.ipv4.vs.conntrack"}) {
+		f.t.Errorf("with a sysctl that it has set, it told of the repairs %q", told)
+	}
+}
+
+// readOnlySysctls has this thread, which is to end, see sysctls as a container does: it may not write them.
+func readOnlySysctls(t *testing.T) {
+	t.Helper()
+	const sys = "/proc/sys"
+	if err := errors.Join(
+		unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS),
+		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		unix.Mount(sys, sys, "", unix.MS_BIND, ""),
+		unix.Mount("", sys, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""),
+	); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,6 +64,8 @@ type addresses struct {
 	pod, podGateway, neighbour, neighbourGateway string
 	pods                                         string
 	podBits                                      int
+	// clients are more addresses of the pod, without a number at their ends.
+	clients string
 	// away are addresses of the other cluster's pods.
 	away        [8]string
 	awayGateway string
@@ -75,7 +78,7 @@ type addresses struct {
 var ipv4 = addresses{
 	name: "IPv4", flag: "-4", nft: "ip", kind: discoveryv1.AddressTypeIPv4, vips: "244.0.0.0/16", vip: "244.0.0.", own: "10.2.0.0/18", remote: "10.1.0.0/16",
 	node: "192.0.2.1", outside: "192.0.2.9", hostBits: 24, pods: "10.2.1.0/24", podBits: 25,
-	pod: "10.2.1.5", podGateway: "10.2.1.1", neighbour: "10.2.1.133", neighbourGateway: "10.2.1.129",
+	pod: "10.2.1.5", podGateway: "10.2.1.1", neighbour: "10.2.1.133", neighbourGateway: "10.2.1.129", clients: "10.2.1.",
 	away:        [8]string{"10.1.0.11", "10.1.0.12", "10.1.0.13", "10.1.0.14", "10.1.0.15", "10.1.0.16", "10.1.0.17", "10.1.0.18"},
 	awayGateway: "10.1.0.1", awayBits: 16, any: "0.0.0.0/0", service: "10.96.0.10",
 }
@@ -83,7 +86,7 @@ var ipv4 = addresses{
 var ipv6 = addresses{
 	name: "IPv6", flag: "-6", nft: "ip6", kind: discoveryv1.AddressTypeIPv6, vips: "fdff:1::/112", vip: "fdff:1::", own: "fd00:2::/48", remote: "fd00:1::/48",
 	node: "2001:db8::1", outside: "2001:db8::9", hostBits: 64, pods: "fd00:2:0:1::/64", podBits: 65,
-	pod: "fd00:2:0:1::5", podGateway: "fd00:2:0:1::1", neighbour: "fd00:2:0:1:8000::5", neighbourGateway: "fd00:2:0:1:8000::1",
+	pod: "fd00:2:0:1::5", podGateway: "fd00:2:0:1::1", neighbour: "fd00:2:0:1:8000::5", neighbourGateway: "fd00:2:0:1:8000::1", clients: "fd00:2:0:1::",
 	away:        [8]string{"fd00:1::11", "fd00:1::12", "fd00:1::13", "fd00:1::14", "fd00:1::15", "fd00:1::16", "fd00:1::17", "fd00:1::18"},
 	awayGateway: "fd00:1::1", awayBits: 64, any: "::/0", service: "fd96::10",
 }
@@ -110,11 +113,16 @@ type site struct {
 	// proxy is nil where there is none, and its mode empty.
 	proxy *kubeproxy.Proxy
 	mode  string
+	// flown is how many flows of UDP there were, of those that choose their ports themselves.
+	flown *int
+	// dir is for its configuration, log what it says.
+	dir string
+	log *bytes.Buffer
 }
 
-func newSite(t *testing.T, proxy *kubeproxy.Config) *site {
+func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, worker: testnet.New(t), pod: testnet.New(t), neighbour: testnet.New(t), away: testnet.New(t), outside: testnet.New(t)}
+	s := &site{t: t, dir: t.TempDir(), log: &bytes.Buffer{}, flown: new(int), worker: testnet.New(t), pod: testnet.New(t), neighbour: testnet.New(t), away: testnet.New(t), outside: testnet.New(t)}
 	s.worker.Sysctl("net/ipv4/conf/all/rp_filter", "1")
 	// By default the kernel sends a host few ICMP errors in a second, and a refusal may then look like a lost packet.
 	s.worker.Sysctl("net/ipv4/icmp_ratelimit", "0")
@@ -139,32 +147,72 @@ func newSite(t *testing.T, proxy *kubeproxy.Config) *site {
 		s.away.Route(a.any, a.awayGateway)
 		s.worker.Route(a.any, a.outside)
 	}
-	s.asGateway()
-	if proxy == nil {
-		return s
+	// An ICMP error that comes while connect has the socket is only noted (sctp_v4_err in the kernel), as it does here,
+	// where all hosts are one; the next one counts.
+	for _, n := range []*testnet.Namespace{s.worker, s.pod} {
+		n.Sysctl("net/sctp/rto_min", "10")
+		n.Sysctl("net/sctp/rto_initial", "10")
 	}
-	s.mode = proxy.Mode
-	config := *proxy
-	config.Dir, config.Enter = t.TempDir(), s.worker.Do
-	config.Node, config.Objects = s.node(), ordinaryServices()
-	config.ClusterCIDRs = []string{ipv4.pods, ipv6.pods}
-	var log bytes.Buffer
-	config.Log = &log
+	s.asGateway()
+	s.manyClients()
+	return s
+}
+
+// manyClients gives the pod addresses to ask from: with a scheduler that goes by them, one client tells little. They are
+// deprecated, so that it uses none of them unless told.
+func (s *site) manyClients() {
+	var batch strings.Builder
+	for _, a := range bothFamilies {
+		for i := range clients {
+			fmt.Fprintf(&batch, "address add %s dev eth0 nodad preferred_lft 0\n", bits(a.client(i), a.podBits))
+		}
+	}
+	file := filepath.Join(s.dir, "addresses")
+	if err := os.WriteFile(file, []byte(batch.String()), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.pod.Run("ip", "-batch", file)
+}
+
+// clients is how many addresses the pod has beside its first one.
+const clients = 60
+
+func (a addresses) client(i int) string { return fmt.Sprint(a.clients, 20+i) }
+
+// runProxy has that kube-proxy on the node from now on, instead of the one before; nil: none, which is how it begins.
+func (s *site) runProxy(t *testing.T, config *kubeproxy.Config) {
+	t.Helper()
+	if config == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
 	var err error
-	if s.proxy, err = kubeproxy.Start(ctx, config); err != nil {
-		t.Fatalf("starting kube-proxy: %v\n%s", err, log.String())
+	if s.mode = config.Mode; s.proxy != nil {
+		err = s.proxy.Change(ctx, *config)
+	} else {
+		whole := *config
+		whole.Dir, whole.Enter, whole.Log = s.dir, s.worker.Do, s.log
+		whole.Node, whole.Objects = s.node(), ordinaryServices()
+		whole.ClusterCIDRs = []string{ipv4.pods, ipv6.pods}
+		s.proxy, err = kubeproxy.Start(ctx, whole)
 	}
-	t.Cleanup(func() {
-		if err := s.proxy.Close(); err != nil {
-			t.Errorf("ending kube-proxy: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("kube-proxy:\n%s", log.String())
-		}
-	})
-	return s
+	if err != nil {
+		t.Fatalf("starting kube-proxy in mode %s: %v\n%s", config.Mode, err, s.log.String())
+	}
+}
+
+// end ends kube-proxy.
+func (s *site) end() {
+	if s.proxy == nil {
+		return
+	}
+	if err := s.proxy.Close(); err != nil {
+		s.t.Errorf("ending kube-proxy: %v", err)
+	}
+	if s.t.Failed() {
+		s.t.Logf("kube-proxy:\n%s", s.log.String())
+	}
 }
 
 // asGateway does what the gateway agent and a CNI that masquerades do.
@@ -195,6 +243,7 @@ func (s *site) node() *corev1.Node {
 const (
 	nodePortTCP   = 30080
 	nodePortUDP   = 30053
+	nodePortSCTP  = 30090
 	nodePortEmpty = 30099 // nobody is behind it
 )
 
@@ -208,6 +257,7 @@ func ordinaryServices() []kruntime.Object {
 		Ports: []corev1.ServicePort{
 			{Name: "tcp", Protocol: corev1.ProtocolTCP, Port: 80, TargetPort: intstr.FromInt32(7080), NodePort: nodePortTCP},
 			{Name: "udp", Protocol: corev1.ProtocolUDP, Port: 53, TargetPort: intstr.FromInt32(7053), NodePort: nodePortUDP},
+			{Name: "sctp", Protocol: corev1.ProtocolSCTP, Port: 90, TargetPort: intstr.FromInt32(7090), NodePort: nodePortSCTP},
 		}}}
 	empty := ordinary.DeepCopy()
 	empty.Name, empty.Spec.ClusterIP, empty.Spec.ClusterIPs = "empty", "10.96.0.11", []string{"10.96.0.11", "fd96::11"}
@@ -220,6 +270,7 @@ func ordinaryServices() []kruntime.Object {
 			Ports: []discoveryv1.EndpointPort{
 				{Name: ptr.To("tcp"), Port: ptr.To[int32](7080), Protocol: ptr.To(corev1.ProtocolTCP)},
 				{Name: ptr.To("udp"), Port: ptr.To[int32](7053), Protocol: ptr.To(corev1.ProtocolUDP)},
+				{Name: ptr.To("sctp"), Port: ptr.To[int32](7090), Protocol: ptr.To(corev1.ProtocolSCTP)},
 			},
 			Endpoints: []discoveryv1.Endpoint{{Addresses: []string{a.neighbour}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)}}},
 		})
@@ -313,7 +364,7 @@ func (s *site) virtualServices() (lines []string) {
 // fixture is an agent of the site's node, with the families of the clusterset.
 func (s *site) fixture(backend v1alpha1.DataplaneBackend, families []addresses) *siteFixture {
 	s.t.Helper()
-	f := &siteFixture{fixture: newFixture(s.t, s.worker), site: s, backend: backend, families: families}
+	f := &siteFixture{fixture: newFixture(s.t, s.worker), site: s, backend: backend, families: families, events: &events{}}
 	node := s.node()
 	f.apply(node)
 	node.Status = s.node().Status
@@ -332,6 +383,32 @@ type siteFixture struct {
 	site     *site
 	backend  v1alpha1.DataplaneBackend
 	families []addresses
+	events   *events
+}
+
+// events keeps what was told, as toldEvents does, for those who ask while the agent runs.
+type events struct {
+	mu   sync.Mutex
+	told toldEvents
+}
+
+func (e *events) Eventf(regarding, related kruntime.Object, kind, reason, action, note string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.told.Eventf(regarding, related, kind, reason, action, note, args...)
+}
+
+// repairs are the notes of the events about repairs since the last call.
+func (e *events) repairs() (notes []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, event := range e.told {
+		if note, ok := strings.CutPrefix(event, "Warning ClustersetIPsRepaired worker: mended what others had changed: "); ok {
+			notes = append(notes, note)
+		}
+	}
+	e.told = nil
+	return notes
 }
 
 func (f *siteFixture) clusterSet() *v1alpha1.ClusterSet {
@@ -345,15 +422,20 @@ func (f *siteFixture) clusterSet() *v1alpha1.ClusterSet {
 	return set
 }
 
+// proxyAddress is where kube-proxy tells about itself.
+func (s *site) proxyAddress() string {
+	if s.proxy == nil {
+		return "127.0.0.1:1"
+	}
+	return s.proxy.Address()
+}
+
 // restart makes a new agent, which asks kube-proxy first, as a new process would.
 func (f *siteFixture) restart() {
-	address := "127.0.0.1:1"
-	if f.site.proxy != nil {
-		address = f.site.proxy.Address()
-	}
+	address := f.site.proxyAddress()
 	f.agent.node.close()
 	f.agent = New(Config{Client: f.client, NodeName: "worker", Namespace: namespace,
-		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: address}})
+		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: address}, Events: f.events})
 	f.agent.proxy.look(f.t.Context())
 	f.agent.dirty.start()
 }
@@ -475,7 +557,7 @@ func sctpSocket(address string) (int, unix.Sockaddr, error) {
 	if parsed.Addr().Is6() {
 		sockaddr, domain = &unix.SockaddrInet6{Addr: parsed.Addr().As16(), Port: int(parsed.Port())}, unix.AF_INET6
 	}
-	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
+	fd, err := unix.Socket(domain, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_SCTP)
 	return fd, sockaddr, err
 }
 
@@ -490,12 +572,43 @@ func connect(network, address string) (net.Conn, error) {
 	}
 	file := os.NewFile(uintptr(fd), "sctp")
 	defer file.Close()
-	timeout := unix.NsecToTimeval(exchange.Nanoseconds())
-	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout)
-	if err = errors.Join(err, unix.Connect(fd, sockaddr)); err != nil {
+	if err := connectSCTP(fd, sockaddr); err != nil {
 		return nil, err
 	}
 	return net.FileConn(file)
+}
+
+// connectSCTP is for a socket that does not block. It asks for ICMP errors: by default SCTP goes on trying after them (RFC
+// 9260 section 10, ICMP7).
+func connectSCTP(fd int, sockaddr unix.Sockaddr) error {
+	level, option := unix.SOL_IP, unix.IP_RECVERR
+	if _, six := sockaddr.(*unix.SockaddrInet6); six {
+		level, option = unix.SOL_IPV6, unix.IPV6_RECVERR
+	}
+	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
+		return err
+	}
+	if err := unix.Connect(fd, sockaddr); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return err
+	}
+	ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	for deadline := time.Now().Add(exchange); ; {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return os.ErrDeadlineExceeded
+		}
+		switch n, err := unix.Poll(ready, int(left.Milliseconds())+1); {
+		case errors.Is(err, unix.EINTR), n == 0 && err == nil:
+			continue
+		case err != nil:
+			return err
+		}
+		code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+		if err != nil || code == 0 {
+			return err
+		}
+		return syscall.Errno(code)
+	}
 }
 
 // ask is one question to a server of serving, from a caller in the client's namespace.
@@ -537,6 +650,27 @@ func said(from *testnet.Namespace, network, address string) (answer string) {
 		}
 	})
 	return answer
+}
+
+// asker is a UDP client that keeps its socket. The returned function asks, and returns who answered.
+func (f *siteFixture) asker(from *testnet.Namespace, address string) (who func() string) {
+	f.t.Helper()
+	var client net.Conn
+	from.Do(func() {
+		var err error
+		if client, err = connect("udp", address); err != nil {
+			f.t.Fatal(err)
+		}
+	})
+	f.t.Cleanup(func() { client.Close() })
+	return func() string {
+		answer, err := askOn(client, "udp", lost)
+		if err != nil {
+			return err.Error()
+		}
+		reached, _, _ := strings.Cut(answer, " ")
+		return reached
+	}
 }
 
 // eventually polls until the answer is the one.

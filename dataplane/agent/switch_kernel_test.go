@@ -3,13 +3,16 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/utils/ptr"
 
@@ -161,4 +164,69 @@ func TestRestartKeepsDrainingFlows(t *testing.T) {
 		f.pass(none)
 	}
 	f.quiet()
+}
+
+// changeProxy has another kube-proxy on the node while flows are under way. The agent takes the backend that is safe beside
+// it. What goes through nftables goes on, and so does what goes through IPVS, unless kube-proxy takes that away as it
+// starts: then connections may end, but do not hang, and UDP clients are answered by whoever serves now.
+func (s *site) changeProxy(t *testing.T, around surrounding) {
+	t.Helper()
+	if around.proxy == nil {
+		return // as at the beginning
+	}
+	f := s.in(t).fixture(v1alpha1.BackendAuto, bothFamilies)
+	f.serve("held", 1, servicePorts(many5000, hold5001)...)
+	for _, a := range bothFamilies {
+		f.populate("held", a, readyIn{0, 2}, many5000, hold5001)
+	}
+	f.pass(none)
+	byIPVS := f.servedBy(v1alpha1.BackendIPVS)
+	held, asked := map[string]longLived{}, map[string]func() string{}
+	for _, a := range bothFamilies {
+		held[a.name] = dialFrom(t, s.pod, a.to(1, hold5001.number))
+		ask := f.asker(s.pod, a.to(1, many5000.number))
+		asked[a.name] = func() string {
+			got := ask()
+			if got == at(a.away[0], many5000.east) || got == at(a.away[1], many5000.east) {
+				return "an endpoint"
+			}
+			return got
+		}
+		eventually(t, a.name+": before, a UDP client is answered by", asked[a.name], "an endpoint")
+	}
+	before := s.in(t).virtualServices()
+	s.runProxy(t, around.proxy)
+	f.site = s.in(t)
+	wiped := byIPVS && around.auto == v1alpha1.BackendNFTables
+	if wiped {
+		before = nil
+	}
+	if diff := cmp.Diff(before, f.site.virtualServices()); diff != "" {
+		t.Errorf("our virtual services beside the new kube-proxy (-want +got)\n%s", diff)
+	}
+	f.agent.proxy.source.Address = s.proxyAddress()
+	f.agent.proxy.look(t.Context())
+	f.pass(none)
+	if !f.servedBy(around.auto) {
+		t.Errorf("condition %q, want one that tells of %s", f.condition(), around.auto)
+	}
+	for _, a := range bothFamilies {
+		if err := dialFrom(t, s.pod, a.to(1, hold5001.number)).works(); err != nil {
+			t.Errorf("%s: a new connection: %v", a.name, err)
+		}
+		// The new backend may happen to give it the endpoint that it had.
+		err := held[a.name].works()
+		if ended := errors.Is(err, syscall.ECONNRESET); err != nil && (!wiped || !ended) {
+			t.Errorf("%s: a connection from before, wiped %t: %v", a.name, wiped, err)
+		}
+		eventually(t, a.name+": after, a UDP client is answered by", asked[a.name], "an endpoint")
+	}
+	f.quiet()
+	f.leave()
+}
+
+// servedBy tells whether the condition says that this backend serves.
+func (f *siteFixture) servedBy(backend v1alpha1.DataplaneBackend) bool {
+	f.t.Helper()
+	return strings.HasPrefix(strings.ToLower(f.condition()), "true ready "+string(backend)+" serves clusterset ips (backend auto, ")
 }
