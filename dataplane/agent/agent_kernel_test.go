@@ -303,6 +303,54 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestPodsThatACNIRoutes: a pod of a block that no Node names is reached over the VXLAN as soon as the gateway's kernel
+// has the CNI's route to it, while both nodes filter by strict reverse path; and no more than that is taken from routes.
+func TestPodsThatACNIRoutes(t *testing.T) {
+	worker, pod, gatewayNet, _ := newWorker(t)
+	gatewayNet.Sysctl("net/ipv4/conf/all/rp_filter", "1")
+	f := newFixture(t, worker)
+	for _, o := range []client.Object{nodeObject("worker", "192.0.2.1", "10.2.60.0/24"), nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"),
+		gatewayNode("gateway", "192.0.2.2", 3), remote("east", "10.1.0.0/16"), imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5")} {
+		f.apply(o)
+	}
+	g := f.on("gateway", gatewayNet)
+	f.pass(none)
+	g.pass(none)
+	if answer, err := pod.Ask("tcp", "244.0.0.7:80"); err == nil {
+		t.Errorf("answered %q though the gateway cannot know where the pod is", answer)
+	}
+	gatewayNet.Run("ip", "route", "add", "10.2.1.0/26", "via", "192.0.2.1")
+	gatewayNet.Run("ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.1") // no address of this cluster
+	gatewayNet.Run("ip", "route", "add", "10.2.5.0/26", "via", "192.0.2.99")    // no node
+	gatewayNet.Run("ip", "route", "add", "10.2.60.64/26", "via", "192.0.2.1")   // the Node names more
+	g.agent.node.routesTouched.Store(true)                                      // as watchRoutes does
+	g.pass(services)
+	want := "10.2.1.0/26 via 192.0.2.1\n10.2.60.0/24 via 192.0.2.1"
+	if got := routesOf(gatewayNet, "7475"); got != want {
+		t.Errorf("routes back to nodes:\n%s\nwant\n%s", got, want)
+	}
+	if answer, err := pod.Ask("tcp", "244.0.0.7:80"); err != nil || answer != "away 10.2.1.5" {
+		t.Errorf("pod to the clusterset IP: %q, %v", answer, err)
+	}
+	g.quiet()
+	gatewayNet.Run("ip", "route", "del", "10.2.1.0/26")
+	g.agent.node.routesTouched.Store(true)
+	g.pass(services)
+	if got, want := routesOf(gatewayNet, "7475"), "10.2.60.0/24 via 192.0.2.1"; got != want {
+		t.Errorf("routes back to nodes after the CNI's has gone:\n%s\nwant\n%s", got, want)
+	}
+}
+
+// routesOf a table are its prefixes and next hops, sorted, by line.
+func routesOf(node *testnet.Namespace, table string) string {
+	var all []string
+	for line := range strings.Lines(node.Run("ip", "route", "show", "table", table)) {
+		all = append(all, strings.Join(strings.Fields(line)[:3], " "))
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
 // snapshot is what the dataplane may change, by line. IPv6 addresses of the test's own links come when they like.
 func snapshot(node *testnet.Namespace) []string {
 	var all string

@@ -38,6 +38,9 @@ func (a *Agent) pass(ctx context.Context, repair scope) {
 	}
 	a.waiting.Store(nil)
 	begin, busy := time.Now(), !work.empty()
+	if repair > none && a.node.routesTouched.Load() {
+		work.network = true // a CNI may have routed other pods to a node
+	}
 	if work.network {
 		if err := a.planNetwork(ctx, &work); err != nil {
 			a.dirty.putBack(work)
@@ -137,6 +140,11 @@ func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (pla
 		return plan.NetworkInput{}, fmt.Errorf("reading nodes, gateways and remote clusters: %w", err)
 	}
 	in.Nodes, in.Gateways, in.Remotes = pointers(nodes.Items), pointers(gateways.Items), pointers(remotes.Items)
+	routed, err := route.Routed(ctx)
+	if err != nil {
+		return plan.NetworkInput{}, err
+	}
+	in.Routed = routed
 	for _, node := range in.Nodes {
 		if node.Name != a.cfg.NodeName {
 			continue

@@ -31,21 +31,6 @@ func (e ConflictError) Error() string {
 	return fmt.Sprintf("the VIP CIDR %s overlaps %s, %s: set another block in vipCIDRs of the ClusterSet", e.VIPs, e.Used, e.What)
 }
 
-// Placement tells which prefixes of pods a node holds. FromNodeSpec is for CNIs that follow Node.spec.podCIDRs; for the
-// others it will be made from the pods' own status.
-type Placement func(*corev1.Node) []netip.Prefix
-
-// FromNodeSpec is the Placement by Node.spec.podCIDRs.
-func FromNodeSpec(node *corev1.Node) []netip.Prefix {
-	var parsed []netip.Prefix
-	for _, cidr := range node.Spec.PodCIDRs {
-		if p, err := netip.ParsePrefix(cidr); err == nil {
-			parsed = append(parsed, p.Masked())
-		}
-	}
-	return parsed
-}
-
 // NetworkInput is what the routes of a node follow from.
 type NetworkInput struct {
 	// Node is this node's name.
@@ -58,8 +43,9 @@ type NetworkInput struct {
 	Gateways []*v1alpha1.GatewayNode
 	// Remotes are the other members.
 	Remotes []*v1alpha1.RemoteCluster
-	// Pods tells where pods are.
-	Pods Placement // optional, default FromNodeSpec
+	// Routed are the prefixes that this node routes by next hops (route.Routed). Where they lie inside this cluster's CIDRs
+	// and the hop is a node, that node holds pods there, as if its spec.podCIDRs had them.
+	Routed map[netip.Addr][]netip.Prefix // optional
 	// UnderlayMTU is the MTU of the device that has this node's InternalIP, in bytes.
 	UnderlayMTU int // required
 }
@@ -133,9 +119,6 @@ func InternalIPs(node *corev1.Node) []netip.Addr {
 
 // NewNetwork plans a node's routes. The errors are ErrNoNode and ConflictError: then nothing should be changed.
 func NewNetwork(in NetworkInput) (Network, error) {
-	if in.Pods == nil {
-		in.Pods = FromNodeSpec
-	}
 	index := slices.IndexFunc(in.Nodes, func(n *corev1.Node) bool { return n.Name == in.Node })
 	if index < 0 || len(newPeer(in.Nodes[index]).addresses) == 0 {
 		return Network{}, ErrNoNode
@@ -181,7 +164,7 @@ func (b *builder) vips() error {
 		"the block that addresses every host here": {netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	for _, node := range b.in.Nodes {
-		used["the pods of this cluster"] = append(used["the pods of this cluster"], b.in.Pods(node)...)
+		used["the pods of this cluster"] = append(used["the pods of this cluster"], b.pods(node)...)
 		for _, a := range newPeer(node).addresses {
 			used["the addresses of nodes of this cluster"] = append(used["the addresses of nodes of this cluster"], netip.PrefixFrom(a, a.BitLen()))
 		}
@@ -262,7 +245,7 @@ func (b *builder) toNodes() {
 		if node.Name == b.in.Node || !b.neighbour(other) {
 			continue
 		}
-		held := slices.Clone(b.in.Pods(node))
+		held := b.pods(node)
 		for _, a := range other.addresses {
 			// The node itself, if it may be an endpoint: a pod in the host's network.
 			if contains(b.n.Own, a) {
@@ -282,6 +265,35 @@ func (b *builder) toNodes() {
 		b.n.Routes.Rules = append(b.n.Routes.Rules,
 			route.Rule{Table: route.TableNodes, Priority: route.TableNodes, IPv6: p.Addr().Is6(), From: p})
 	}
+}
+
+// pods are the prefixes of pods that a node holds: by its spec, and by what the CNI routes to it.
+func (b *builder) pods(node *corev1.Node) []netip.Prefix {
+	held := slices.Clone(podCIDRs(node))
+	for _, hop := range newPeer(node).addresses {
+		for _, p := range b.in.Routed[hop] {
+			if within(p, b.n.Own) && !within(p, held) {
+				held = append(held, p)
+			}
+		}
+	}
+	return held
+}
+
+// podCIDRs are the node's own, of its spec.
+func podCIDRs(node *corev1.Node) []netip.Prefix {
+	var parsed []netip.Prefix
+	for _, cidr := range node.Spec.PodCIDRs {
+		if p, err := netip.ParsePrefix(cidr); err == nil {
+			parsed = append(parsed, p.Masked())
+		}
+	}
+	return parsed
+}
+
+// within tells whether one of the blocks holds all of the prefix.
+func within(p netip.Prefix, blocks []netip.Prefix) bool {
+	return slices.ContainsFunc(blocks, func(b netip.Prefix) bool { return b.Bits() <= p.Bits() && b.Contains(p.Addr()) })
 }
 
 // neighbour makes the peer a next hop on the VXLAN; false if it has no address of the family of our underlay.

@@ -178,6 +178,27 @@ func TestNetwork(t *testing.T) {
 			gateway: true,
 		},
 		{
+			name: "a gateway leads back to what the CNI routes to nodes, inside the cluster's CIDRs",
+			edit: func(in *NetworkInput) {
+				in.Nodes = in.Nodes[2:]
+				in.Gateways = []*v1alpha1.GatewayNode{gateway("a", 2, "192.0.2.1")}
+				in.Routed = map[netip.Addr][]netip.Prefix{
+					netip.MustParseAddr("192.0.2.2"): {netip.MustParsePrefix("10.2.2.64/26"), netip.MustParsePrefix("10.2.33.0/26"), netip.MustParsePrefix("10.9.0.0/16")},
+					netip.MustParseAddr("fd99::2"):   {netip.MustParsePrefix("fd02:0:0:33::/64")},
+					netip.MustParseAddr("192.0.2.9"): {netip.MustParsePrefix("10.2.34.0/26")},
+				}
+			},
+			want: slices.Concat(locals, fallbacks, []string{
+				"vxlan 9:4789 local 192.0.2.1 mtu 1450 mac <a>",
+				"neighbour 192.0.2.2 <b>", "neighbour fe80::<b> <b>", "forward <b> 192.0.2.2",
+				"7475: 10.2.2.0/24 via 192.0.2.2 mtu 0", "7475: fd02:0:0:2::/64 via fe80::<b> mtu 0", "7475: 192.0.2.2/32 via 192.0.2.2 mtu 0",
+				"7475: 10.2.33.0/26 via 192.0.2.2 mtu 0", "7475: fd02:0:0:33::/64 via fe80::<b> mtu 0",
+				"rule 7475 from 10.1.0.0/16 ipv6 false table 7475", "rule 7475 from 10.3.0.0/16 ipv6 false table 7475",
+				"rule 7475 from fd01::/48 ipv6 true table 7475",
+			}),
+			gateway: true,
+		},
+		{
 			name: "the label alone makes a gateway",
 			edit: func(in *NetworkInput) {
 				in.Nodes = []*corev1.Node{node("a", map[string]string{v1alpha1.LabelGateway: "true"}, nil, "192.0.2.1", "fd99::1")}

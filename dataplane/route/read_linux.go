@@ -176,6 +176,30 @@ func prefixOf(n *net.IPNet, family int) netip.Prefix {
 	return netip.PrefixFrom(addrOf(n.IP), bits)
 }
 
+// Routed are the prefixes, but for the default route's, that the main table leads to by a next hop, by that next hop and
+// sorted: what a CNI that routes says of where its pods are.
+func Routed(ctx context.Context) (map[netip.Addr][]netip.Prefix, error) {
+	routed := map[netip.Addr][]netip.Prefix{}
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		list, err := dump(ctx, "the main table's routes", func() ([]netlink.Route, error) {
+			return netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range list {
+			prefix, hop := prefixOf(r.Dst, family), addrOf(r.Gw)
+			if hop.IsValid() && prefix.Bits() > 0 && r.Type == unix.RTN_UNICAST {
+				routed[hop] = append(routed[hop], prefix)
+			}
+		}
+	}
+	for _, prefixes := range routed {
+		slices.SortFunc(prefixes, netip.Prefix.Compare)
+	}
+	return routed, nil
+}
+
 // UnderlayMTU is the smallest MTU of the devices that have these addresses, in bytes. The error names an address that no
 // device has.
 func UnderlayMTU(addresses []netip.Addr) (int, error) {
