@@ -142,7 +142,9 @@ func TestTraffic(t *testing.T) {
 				if len(seen) != 2 || seen["one "+tt.arrives] == 0 || seen["two "+tt.arrives] == 0 {
 					t.Errorf("%s by %s to %s, from %s: %v", network, scheduler, tt.vip, tt.arrives, seen)
 				}
-				if n := seen["one "+tt.arrives]; scheduler == RoundRobin && n != 16 {
+				// A UDP flow from a port that another one had a moment ago goes where that went.
+				again := map[string]int{"tcp": 0, "udp": 2}[network]
+				if n := seen["one "+tt.arrives]; scheduler == RoundRobin && (n < 16-again || n > 16+again) {
 					t.Errorf("%s in turn to %s, from %s: %v", network, tt.vip, tt.arrives, seen)
 				}
 			}
