@@ -1,0 +1,242 @@
+//go:build e2e
+
+// Package lifecycle tests what becomes of traffic between clusters while tombolo's own processes are replaced. It runs in
+// a lab with tombolo installed, which it does not boot: `bin/lab run --install -- go test -tags e2e ./test/lifecycle`.
+// What becomes of it on one node, also when the agent is killed or cleans up, is tested by dataplane/lifecycle.
+package lifecycle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tombolo-net/tombolo/test/lifecycle/report"
+	"github.com/tombolo-net/tombolo/test/shell"
+)
+
+const (
+	exporter, importer = "east", "west"
+	namespace          = "lifecycle"
+	// within is how long a step may take on a busy machine, rolledWithin how long a roll-out.
+	within, rolledWithin = 2 * time.Minute, 8 * time.Minute
+	// rate is how many requests are sent in a second: nodes are kernels with one slow CPU each.
+	rate = 50
+)
+
+// TestRollout: while each of tombolo's parts is restarted in both clusters, no request to a Service of another cluster
+// fails, no connection breaks and no packet is lost; and the tunnel stays the same device.
+func TestRollout(t *testing.T) {
+	sh, err := shell.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	vip := serve(t, sh)
+	l := startLoad(t, vip)
+	before := l.report(t)
+	tunnels := devices(t, sh)
+	for _, step := range []struct {
+		what     string
+		clusters []string
+	}{
+		{"daemonset/tombolo-dataplane", []string{exporter, importer}},
+		{"daemonset/tombolo-gateway", []string{exporter}},
+		{"daemonset/tombolo-gateway", []string{importer}},
+		{"deployment/tombolo-operator", []string{exporter, importer}},
+	} {
+		begin := time.Now()
+		restart(t, sh, step.what, step.clusters)
+		after := l.report(t)
+		name := fmt.Sprintf("%s of %s restarted", step.what, strings.Join(step.clusters, " and "))
+		if err := after.Fault(before); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		t.Logf("%s: %s, %d requests, %d exchanges, %d packets", name, time.Since(begin).Round(time.Second),
+			after.Requests.Sent-before.Requests.Sent, after.Connections.Exchanges-before.Connections.Exchanges, after.Packets.Sent-before.Packets.Sent)
+		before = after
+	}
+	if got := devices(t, sh); got != tunnels {
+		t.Errorf("the tunnels' devices were %s, and are %s", tunnels, got)
+	}
+}
+
+// restart replaces all processes of a workload and returns when the new ones are ready.
+func restart(t *testing.T, sh shell.Shell, what string, clusters []string) {
+	t.Helper()
+	group, ctx := errgroup.WithContext(t.Context())
+	for _, cluster := range clusters {
+		group.Go(func() error {
+			for _, verb := range []string{"restart", "status"} {
+				args := []string{"--namespace", "tombolo-system", "rollout", verb, what}
+				if verb == "status" {
+					args = append(args, "--timeout="+rolledWithin.String())
+				}
+				if _, err := sh.Kubectl(ctx, cluster, args...); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// devices are the WireGuard devices of both gateways, with the numbers that the kernel gave them.
+func devices(t *testing.T, sh shell.Shell) string {
+	t.Helper()
+	var all []string
+	for _, cluster := range []string{exporter, importer} {
+		nodes, err := sh.Nodes(t.Context(), cluster, "clusterset.tombolo.dev/gateway=true")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := sh.OnNode(t.Context(), nodes[0], "ip", "-json", "link", "show", "type", "wireguard")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var links []struct {
+			Index int    `json:"ifindex"`
+			Name  string `json:"ifname"`
+		}
+		if err := json.Unmarshal([]byte(out), &links); err != nil || len(links) == 0 {
+			t.Fatalf("node %s has the WireGuard devices %q: %v", nodes[0], out, err)
+		}
+		all = append(all, fmt.Sprint(nodes[0], links))
+	}
+	return strings.Join(all, " ")
+}
+
+// serve makes pods in one cluster that serve, on each of its nodes, exports them, and makes a pod in the other one, on a
+// node that is no gateway. It returns the clusterset IP once it answers there.
+func serve(t *testing.T, sh shell.Shell) (vip string) {
+	t.Helper()
+	load := filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load") // nodes see the host's files
+	servers, err := sh.Nodes(t.Context(), exporter, "")
+	workers, errWorkers := sh.Nodes(t.Context(), importer, "!clusterset.tombolo.dev/gateway")
+	if err := errors.Join(err, errWorkers); err != nil {
+		t.Fatal(err)
+	}
+	there := fmt.Sprintf(service, namespace)
+	for i, node := range servers {
+		there += fmt.Sprintf(pod, fmt.Sprint("server-", i), namespace, node, `["/load", "serve", "$(POD_IP)"]`, load)
+	}
+	for cluster, manifest := range map[string]string{
+		exporter: there,
+		importer: fmt.Sprintf(pod, "client", namespace, workers[0], `["sleep", "infinity"]`, load),
+	} {
+		if err := sh.Apply(t.Context(), cluster, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n---\n", namespace)+manifest); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if _, err := sh.Kubectl(context.WithoutCancel(t.Context()), cluster, "delete", "namespace", namespace, "--wait=false"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for _, cluster := range []string{exporter, importer} {
+		if _, err := sh.Kubectl(t.Context(), cluster, "--namespace", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout="+within.String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	vip, err = shell.Eventually(t.Context(), within, func(ctx context.Context) (string, error) {
+		ip, err := sh.Kubectl(ctx, importer, "--namespace", namespace, "get", "serviceimports.multicluster.x-k8s.io", "web", "--output", "jsonpath={.spec.ips[0]}")
+		if err != nil || ip == "" {
+			return "", fmt.Errorf("no clusterset IP: %w", err)
+		}
+		_, err = sh.InPod(ctx, importer, namespace, "client", "curl", "--silent", "--show-error", "--fail", "--http0.9", "--max-time", "5", "http://"+ip+"/")
+		return ip, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vip
+}
+
+const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: %[1]s}
+spec:
+  selector: {app: web}
+  ports:
+  - {name: http, port: 80, targetPort: 8080}
+  - {name: lines, port: 7, targetPort: 7007}
+  - {name: packets, port: 7, targetPort: 7007, protocol: UDP}
+---
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: web, namespace: %[1]s}
+---
+`
+
+const pod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s, labels: {app: web}}
+spec:
+  nodeSelector: {kubernetes.io/hostname: %s}
+  terminationGracePeriodSeconds: 1
+  tolerations: [{operator: Exists}]
+  containers:
+  - name: load
+    image: nicolaka/netshoot:v0.15
+    imagePullPolicy: IfNotPresent
+    command: %s
+    env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]
+    volumeMounts: [{name: load, mountPath: /load}]
+  volumes: [{name: load, hostPath: {path: %s, type: File}}]
+---
+`
+
+// load is the client, a program in a pod.
+type load struct {
+	stdin   io.Writer
+	answers *json.Decoder
+}
+
+func startLoad(t *testing.T, vip string) *load {
+	t.Helper()
+	cmd := exec.Command("kubectl", "--context", importer, "--namespace", namespace, "exec", "--stdin", "client", "--",
+		"/load", "--rate", fmt.Sprint(rate), "--requests", vip+":80", "--connections", vip+":7", "--packets", vip+":7")
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		_ = cmd.Process.Kill() // should it not end by that
+		_ = cmd.Wait()
+	})
+	return &load{stdin: stdin, answers: json.NewDecoder(stdout)}
+}
+
+// report is what became of all that was begun before.
+func (l *load) report(t *testing.T) (r report.Report) {
+	t.Helper()
+	if _, err := io.WriteString(l.stdin, "\n"); err != nil {
+		t.Fatalf("asking the load: %v", err)
+	}
+	if err := l.answers.Decode(&r); err != nil {
+		t.Fatalf("asking the load: %v", err)
+	}
+	return r
+}
