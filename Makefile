@@ -72,15 +72,16 @@ test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kerne
 	@$(STEP) "kernel tests" "usually 7 minutes" \
 		go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
 
-# The clusters' CNIs in test-e2e: of two kinds that masquerade, or it would prove nothing that sources are kept. (bin/lab run --help)
-E2E_CNI := flannel,calico
+# The clusters of test-e2e: CNIs of two kinds that masquerade, or it would prove nothing that sources are kept, and kube-proxies
+# beside which the one cluster serves with IPVS, the other one with nftables. (bin/lab run --help)
+E2E_LAB := --cni flannel,calico --proxy-mode iptables,nftables
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
 	@$(STEP) "e2e tests" "usually 5 minutes" \
-		bin/lab run --install --cni $(E2E_CNI) -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab)
+		bin/lab run --install $(E2E_LAB) -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab)
 
 # How many clusters the next one has: 2, or 3 with the context north.
 CLUSTERS ?= 2
