@@ -63,13 +63,13 @@ test-unit: ## the pure parts: no root, no network, under a minute once compiled
 
 .PHONY: test-integration
 test-integration: testbin ## controllers, kinds and policies, each against a real kube-apiserver
-	@$(STEP) "integration tests" "usually 3 minutes" \
+	@$(STEP) "integration tests" "usually 7 minutes" \
 		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $$(hack/tagged.sh integration)
 
 .PHONY: test-kernel
 test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kernel of its own
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
-	@$(STEP) "kernel tests" "usually 7 minutes" \
+	@$(STEP) "kernel tests" "usually 9 minutes" \
 		go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
 
 # The clusters of test-e2e: CNIs of two kinds that masquerade, or it would prove nothing that sources are kept, and kube-proxies
@@ -78,9 +78,9 @@ E2E_LAB := --cni flannel,calico --proxy-mode iptables,nftables
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
-	@$(STEP) "the lab's own tests" "usually 3 minutes" \
+	@$(STEP) "the lab's own tests" "usually 4 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
-	@$(STEP) "e2e tests" "usually 5 minutes" \
+	@$(STEP) "e2e tests" "usually 8 minutes" \
 		bin/lab run --install $(E2E_LAB) -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab)
 
 # How many clusters the next one has: 2, or 3 with the context north.
