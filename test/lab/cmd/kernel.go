@@ -87,5 +87,5 @@ func kernelConfig() (kernel.Config, error) {
 			return kernel.Config{}, err
 		}
 	}
-	return kernel.Config{Kernel: filepath.Join(bin, "linux-uml"), Init: self}, nil
+	return kernel.Config{Kernel: filepath.Join(bin, "linux-uml"), Init: self, Pin: true}, nil
 }

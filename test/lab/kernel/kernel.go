@@ -44,6 +44,7 @@ type Config struct {
 	Env     []string  // optional; KEY=VALUE for PID 1, by the kernel's command line: short, no blanks, no dot in KEY
 	Memory  string    // optional, default DefaultMemory; as the kernel's mem= takes it
 	NICs    []NIC     // optional
+	Pin     bool      // optional; have it run on one CPU of the host, alone of those of this field, if there is one left
 	Console io.Writer // optional; the kernel's console output
 	Stdin   io.Reader // optional; what the guest reads from /dev/tty1, in frames (see Frames)
 	Stdout  io.Writer // optional; what the guest writes to /dev/tty2
@@ -53,6 +54,7 @@ type Config struct {
 // Machine is a kernel that was started. Its methods are safe for concurrent use.
 type Machine struct {
 	cmd     *exec.Cmd
+	pin     bool
 	console *tail
 	closers []io.Closer // our ends of the pipes that must go when the kernel is gone
 	copies  sync.WaitGroup
@@ -63,7 +65,7 @@ type Machine struct {
 // Start boots a kernel and returns as soon as its process runs. When ctx ends
 // the kernel and all that runs in it are killed.
 func Start(ctx context.Context, cfg Config) (*Machine, error) {
-	m := &Machine{console: &tail{next: cfg.Console}, done: make(chan struct{})}
+	m := &Machine{console: &tail{next: cfg.Console}, done: make(chan struct{}), pin: cfg.Pin}
 	if err := m.prepare(cfg); err != nil {
 		return nil, err
 	}
@@ -107,7 +109,13 @@ func (m *Machine) prepare(cfg Config) error {
 func (m *Machine) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	undo, release := func() {}, func() {}
+	if m.pin {
+		undo, release, _ = pin(os.TempDir()) // an error: it is only slower
+	}
 	err := m.cmd.Start()
+	undo()
+	defer release()
 	for _, f := range m.cmd.ExtraFiles {
 		f.Close()
 	}
