@@ -73,9 +73,6 @@ func (m *measurement) watch(vip netip.Addr) (end func() (time.Time, error)) {
 	var err error
 	go func() {
 		defer close(done)
-		if err = unobtrusively(); err != nil {
-			return
-		}
 		before := ""
 		for {
 			var now string
