@@ -181,6 +181,7 @@ func (l *Lab) machineOf(c Cluster, n Node) (*machine, error) {
 		Dir:    filepath.Join(dir, "uml"),
 		Env:    []string{node.ConfigEnv + "=" + filepath.Join(dir, configFile)},
 		Memory: l.options.NodeMemory,
+		Pin:    true,
 		NICs:   []kernel.NIC{{Socket: l.socket(n), MAC: mac}},
 	}
 	host := l.host.Config()

@@ -2,47 +2,56 @@ package kernel
 
 import (
 	"runtime"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// TestPin: each takes a CPU of its own as long as there are any, and gives it back.
+// TestPin: each takes a CPU that the fewest others have, to and fro, and gives it back.
 func TestPin(t *testing.T) {
 	runtime.LockOSThread() // the thread ends with the test
 	var before unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		t.Fatal(err)
 	}
+	all := cpus(before)
 	dir := t.TempDir()
-	cpus := func() (now unix.CPUSet, count int) {
+	pinned := func() (cpu int, release func()) {
+		t.Helper()
+		undo, release, err := pin(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var now unix.CPUSet
 		if err := unix.SchedGetaffinity(0, &now); err != nil {
 			t.Fatal(err)
 		}
-		return now, now.Count()
-	}
-	taken := map[unix.CPUSet]bool{}
-	var releases []func()
-	for range before.Count() {
-		undo, release, err := pin(dir)
-		now, count := cpus()
-		if err != nil || count != 1 || taken[now] {
-			t.Errorf("pinned to %d CPUs, %v; or to one of the %d that are taken", count, err, len(taken))
-		}
-		taken[now] = true
-		releases = append(releases, release)
 		undo()
-		if now, count := cpus(); now != before {
-			t.Errorf("after that this thread has %d CPUs, before %d", count, before.Count())
+		if now.Count() != 1 {
+			t.Fatalf("pinned to CPUs %v, want one", cpus(now))
 		}
+		var after unix.CPUSet
+		if err := unix.SchedGetaffinity(0, &after); err != nil || after != before {
+			t.Errorf("after that this thread has CPUs %v, before %v: %v", cpus(after), all, err)
+		}
+		return cpus(now)[0], release
 	}
-	_, _, err := pin(dir)
-	if now, count := cpus(); err != nil || now != before {
-		t.Errorf("pinned to %d CPUs, %v, though all are taken", count, err)
+
+	want := slices.Clone(all)
+	slices.Reverse(want)
+	want = append(slices.Clone(all), want...) // two on each
+	var got []int
+	var releases []func()
+	for range want {
+		cpu, release := pinned()
+		got, releases = append(got, cpu), append(releases, release)
 	}
-	releases[0]()
-	_, _, err = pin(dir)
-	if _, count := cpus(); err != nil || count != 1 {
-		t.Errorf("pinned to %d CPUs, %v, though one is free again", count, err)
+	if !slices.Equal(got, want) {
+		t.Errorf("pinned to CPUs %v, want %v", got, want)
+	}
+	releases[len(all)-1]()
+	if cpu, _ := pinned(); cpu != all[len(all)-1] {
+		t.Errorf("pinned to CPU %d, want %d, which only one has by now", cpu, all[len(all)-1])
 	}
 }

@@ -44,7 +44,7 @@ type Config struct {
 	Env     []string  // optional; KEY=VALUE for PID 1, by the kernel's command line: short, no blanks, no dot in KEY
 	Memory  string    // optional, default DefaultMemory; as the kernel's mem= takes it
 	NICs    []NIC     // optional
-	Pin     bool      // optional; have it run on one CPU of the host, alone of those of this field, if there is one left
+	Pin     bool      // optional; have it run on one CPU of the host, that with the fewest other kernels of this field
 	Console io.Writer // optional; the kernel's console output
 	Stdin   io.Reader // optional; what the guest reads from /dev/tty1, in frames (see Frames)
 	Stdout  io.Writer // optional; what the guest writes to /dev/tty2
