@@ -49,8 +49,16 @@ import (
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=tombolo-system,resources=leases,verbs=get;create;update;patch
 // +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,verbs=get;list;watch
 
-// leaseName is the Lease of the leader election.
-const leaseName = "tombolo-operator"
+// The leader election. An operator that cannot renew its Lease ends, since another one may have taken it: after a time in
+// which an API server that is overloaded, or is started again, is back. Ending early would only have the next one read
+// everything from an API server that is short of time. Its price is that after the leader's sudden death (not after an
+// end in order) it takes the Lease's duration until another one goes on; what is in the kernels is served meanwhile.
+const (
+	leaseName     = "tombolo-operator"
+	leaseDuration = 40 * time.Second // that of the member's own Lease on the hub, too
+	leaseRenewal  = 30 * time.Second // after which an operator that could not renew its Lease ends
+	leasePeriod   = 4 * time.Second  // between renewals, and between looks of those who wait
+)
 
 // Config is what an operator needs.
 type Config struct {
@@ -127,6 +135,9 @@ func options(c Config) ctrl.Options {
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       c.Namespace,
 		LeaderElectionReleaseOnCancel: true,
+		LeaseDuration:                 ptr.To(leaseDuration),
+		RenewDeadline:                 ptr.To(leaseRenewal),
+		RetryPeriod:                   ptr.To(leasePeriod),
 		GracefulShutdownTimeout:       ptr.To(5 * time.Second),
 		BaseContext:                   func() context.Context { return logr.NewContext(context.Background(), c.Logger) },
 		// Names are constants, and two operators in one process, as in tests, share them.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -170,4 +171,23 @@ func freeAddress(t *testing.T) string {
 	}
 	defer listener.Close() //nolint:errcheck // its port is all that was wanted
 	return listener.Addr().String()
+}
+
+// TestOwnAPIServerAway: an operator whose own API server does not answer for a while goes on where it was, and does not
+// end for a lease that nobody else has taken: it would come back to an API server that is as busy as before, and would
+// have everything to read again.
+func TestOwnAPIServerAway(t *testing.T) {
+	s := newScene(t, "east", "west")
+	east := s.members["east"]
+	east.offer(t, "web", "10.1.0.1")
+	east.toOwn.Cut()
+	select {
+	case err := <-east.operator.done:
+		east.operator = nil
+		t.Fatalf("the operator has ended: %v", err)
+	case <-time.After(20 * time.Second):
+	}
+	east.export(t, "web")
+	east.toOwn.Heal()
+	s.wantAll(t, "web", 1)
 }
