@@ -24,7 +24,8 @@ const (
 )
 
 // collect writes what is only in nodes and API servers into the folder logs/pods: the containers' logs, as
-// cluster/namespace_pod_container.log, and each cluster's events. It does what it can.
+// cluster/namespace_pod_container.log, and each cluster's events. It says which containers did not run all the time. It
+// does what it can.
 func (l *Lab) collect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
@@ -61,12 +62,24 @@ func (l *Lab) collectCluster(ctx context.Context, cluster string, g *errgroup.Gr
 	}
 	for _, pod := range pods.Items {
 		for _, s := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
+			if s.RestartCount > 0 {
+				l.progress.say("%s: pod %s/%s: %s", cluster, pod.Namespace, pod.Name, describeRestarts(s))
+			}
 			for _, o := range logsOf(s) {
 				g.Go(func() error { return fetchLog(ctx, client, pod.Namespace, pod.Name, o, dir) })
 			}
 		}
 	}
 	return nil
+}
+
+// describeRestarts tells how often a container was started again, and how it ended the last time.
+func describeRestarts(s corev1.ContainerStatus) string {
+	text := fmt.Sprintf("container %s was started again %d times", s.Name, s.RestartCount)
+	if last := s.LastTerminationState.Terminated; last != nil {
+		text += fmt.Sprintf("; the last time it ended at %s with code %d (%s)", last.FinishedAt.UTC().Format(time.TimeOnly), last.ExitCode, last.Reason)
+	}
+	return text
 }
 
 // logsOf returns which logs a container has: that of its run before, too.
