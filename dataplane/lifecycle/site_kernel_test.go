@@ -21,8 +21,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -123,25 +121,13 @@ table inet cni {
 add element ip kube-proxy service-ips { 10.96.0.10 . tcp . 80 : goto service-web }`)
 }
 
-// kinds are those that the agent reads.
-var kinds = []listwatch.Kind{
-	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Node"), Plural: "nodes"},
-	{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), Plural: "endpointslices", Namespaced: true},
-	{GroupVersionKind: schema.GroupVersion(mcsv1beta1.GroupVersion).WithKind("ServiceImport"), Plural: "serviceimports", Namespaced: true},
-	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("ClusterSet"), Plural: "clustersets"},
-	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("RemoteCluster"), Plural: "remoteclusters"},
-	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("GatewayNode"), Plural: "gatewaynodes", Namespaced: true},
-	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("TrafficPolicy"), Plural: "trafficpolicies", Namespaced: true},
-}
-
 // serveAPI serves the cluster's objects.
 func (s *site) serveAPI(backend v1alpha1.DataplaneBackend) {
 	s.t.Helper()
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), mcsv1beta1.Install(scheme)); err != nil {
+	var err error
+	if s.api, err = listwatch.Dataplane(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.api = listwatch.New(scheme, kinds...)
 	set := &v1alpha1.ClusterSet{
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},
 		Spec:       v1alpha1.ClusterSetSpec{ClusterSetID: "demo", ClusterID: "west", VIPCIDRs: []v1alpha1.CIDR{vipCIDR}, TransitCIDR: "245.0.0.0/8"},

@@ -19,16 +19,11 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
-	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/listwatch"
@@ -54,17 +49,6 @@ type agent struct {
 	api    *listwatch.Server
 	server *http.Server
 	cmd    *exec.Cmd
-}
-
-// agentKinds are those that the agent reads.
-var agentKinds = []listwatch.Kind{
-	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Node"), Plural: "nodes"},
-	{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), Plural: "endpointslices", Namespaced: true},
-	{GroupVersionKind: schema.GroupVersion(mcsv1beta1.GroupVersion).WithKind("ServiceImport"), Plural: "serviceimports", Namespaced: true},
-	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("ClusterSet"), Plural: "clustersets"},
-	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("RemoteCluster"), Plural: "remoteclusters"},
-	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("GatewayNode"), Plural: "gatewaynodes", Namespaced: true},
-	{GroupVersionKind: v1alpha1.GroupVersion.WithKind("TrafficPolicy"), Plural: "trafficpolicies", Namespaced: true},
 }
 
 // surroundings are what the agent finds beside the services.
@@ -103,11 +87,10 @@ func (a *agent) pause() time.Duration { return 0 }
 
 // start starts the agent among those services and waits until it is ready.
 func (a *agent) start(ctx context.Context, all []service) error {
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), mcsv1beta1.Install(scheme)); err != nil {
+	var err error
+	if a.api, err = listwatch.Dataplane(); err != nil {
 		return err
 	}
-	a.api = listwatch.New(scheme, agentKinds...)
 	if err := errors.Join(a.api.Put(surroundings(a.backend)...), a.put(all...)); err != nil {
 		return err
 	}
