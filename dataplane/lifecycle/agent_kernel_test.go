@@ -4,8 +4,6 @@ package lifecycle
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,9 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
 )
@@ -43,24 +38,12 @@ type agent struct {
 // kubeconfig leads to the API on the node's loopback address.
 func (s *site) kubeconfig(n *testnet.Namespace) string {
 	s.t.Helper()
-	var listener net.Listener
-	n.Do(func() {
-		var err error
-		if listener, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
-			s.t.Fatal(err)
-		}
-	})
-	server := &http.Server{Handler: s.api}
-	go server.Serve(listener)
-	s.t.Cleanup(func() { server.Close() })
-	config := clientcmdapi.NewConfig()
-	config.Clusters["test"] = &clientcmdapi.Cluster{Server: "http://" + listener.Addr().String()}
-	config.Contexts["test"] = &clientcmdapi.Context{Cluster: "test"}
-	config.CurrentContext = "test"
 	file := filepath.Join(s.t.TempDir(), "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, file); err != nil {
+	server, err := s.api.Listen(n.Do, file)
+	if err != nil {
 		s.t.Fatal(err)
 	}
+	s.t.Cleanup(func() { server.Close() })
 	return file
 }
 

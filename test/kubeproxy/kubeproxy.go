@@ -74,8 +74,8 @@ type Proxy struct {
 	client *http.Client
 	// server is the API server, inside the namespace; front answers outside of it for kube-proxy.
 	server, front *http.Server
-	// inside and address are where they answer.
-	inside, address string
+	// address is where front answers.
+	address string
 
 	command *exec.Cmd
 	ended   chan struct{}
@@ -177,21 +177,17 @@ func (p *Proxy) Close() error {
 
 // listen starts the API server, and what answers for kube-proxy outside of its namespace.
 func (p *Proxy) listen() error {
-	var inside net.Listener
 	var err error
-	p.cfg.Enter(func() { inside, err = net.Listen("tcp", "127.0.0.1:0") })
-	if err != nil {
-		return fmt.Errorf("listening for kube-proxy: %w", err)
+	if p.server, err = p.api.Listen(p.cfg.Enter, p.file(kubeconfigFile)); err != nil {
+		return err
 	}
-	p.server = &http.Server{Handler: p.api}
-	go func() { _ = p.server.Serve(inside) }() // until Close
 	outside, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listening for those who ask kube-proxy: %w", err)
 	}
 	p.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: p.dial}}
 	p.front = &http.Server{Handler: p.forward()}
-	p.inside, p.address = inside.Addr().String(), outside.Addr().String()
+	p.address = outside.Addr().String()
 	go func() { _ = p.front.Serve(outside) }() // until Close
 	return p.configure()
 }
@@ -206,19 +202,15 @@ const MetricsAddress = "127.0.0.1:10249"
 
 const (
 	configFile     = "config.json"
-	kubeconfigFile = "kubeconfig.json"
+	kubeconfigFile = "kubeconfig"
 )
+
+func (p *Proxy) file(name string) string { return filepath.Join(p.cfg.Dir, name) }
 
 type object map[string]any
 
-// configure writes the files that kube-proxy reads.
+// configure writes kube-proxy's configuration.
 func (p *Proxy) configure() error {
-	kubeconfig := object{
-		"apiVersion": "v1", "kind": "Config", "current-context": "test",
-		"clusters": []object{{"name": "test", "cluster": object{"server": "http://" + p.inside}}},
-		"users":    []object{{"name": "test", "user": object{}}},
-		"contexts": []object{{"name": "test", "context": object{"cluster": "test", "user": "test"}}},
-	}
 	config := object{
 		"apiVersion":         "kubeproxy.config.k8s.io/v1alpha1",
 		"kind":               "KubeProxyConfiguration",
@@ -229,26 +221,21 @@ func (p *Proxy) configure() error {
 		// These are of the kernel's first namespace, and cannot be set in others.
 		"conntrack":        object{"maxPerCore": 0, "min": 0},
 		"ipvs":             object{"excludeCIDRs": p.cfg.ExcludeCIDRs},
-		"clientConnection": object{"kubeconfig": filepath.Join(p.cfg.Dir, kubeconfigFile)},
+		"clientConnection": object{"kubeconfig": p.file(kubeconfigFile)},
 	}
 	if len(p.cfg.ClusterCIDRs) > 0 {
 		config["clusterCIDR"] = strings.Join(p.cfg.ClusterCIDRs, ",")
 		config["detectLocalMode"] = "ClusterCIDR"
 	}
-	return errors.Join(writeJSON(filepath.Join(p.cfg.Dir, kubeconfigFile), kubeconfig),
-		writeJSON(filepath.Join(p.cfg.Dir, configFile), config))
-}
-
-func writeJSON(path string, v any) error {
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(config)
 	if err != nil {
-		return fmt.Errorf("encoding %s: %w", path, err)
+		return fmt.Errorf("encoding kube-proxy's configuration: %w", err)
 	}
-	return os.WriteFile(path, text, 0o600)
+	return os.WriteFile(p.file(configFile), text, 0o600)
 }
 
 func (p *Proxy) run() error {
-	command := exec.Command(p.cfg.Program, "--config="+filepath.Join(p.cfg.Dir, configFile), "--v=2")
+	command := exec.Command(p.cfg.Program, "--config="+p.file(configFile), "--v=2")
 	command.Stdout, command.Stderr = p.cfg.Log, p.cfg.Log
 	var err error
 	p.cfg.Enter(func() { err = command.Start() }) // the process is born in the namespace of its parent's thread

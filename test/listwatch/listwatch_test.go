@@ -2,7 +2,7 @@ package listwatch
 
 import (
 	"fmt"
-	"net/http/httptest"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 func serve(t *testing.T) (*Server, kubernetes.Interface) {
@@ -32,9 +32,18 @@ func serveIn(t *testing.T, contentType string) (*Server, kubernetes.Interface) {
 		Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Node"), Plural: "nodes"},
 		Kind{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("Service"), Plural: "services", Namespaced: true},
 		Kind{GroupVersionKind: discoveryv1.SchemeGroupVersion.WithKind("EndpointSlice"), Plural: "endpointslices", Namespaced: true})
-	server := httptest.NewServer(a)
-	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: contentType}})
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	server, err := a.Listen(nil, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	config, err := clientcmd.BuildConfigFromFlags("", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.ContentType = contentType
+	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -21,8 +20,6 @@ import (
 	"github.com/prometheus/common/model"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -94,27 +91,17 @@ func (a *agent) start(ctx context.Context, all []service) error {
 	if err := errors.Join(a.api.Put(surroundings(a.backend)...), a.put(all...)); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	kubeconfig := filepath.Join(a.dir, "kubeconfig")
+	if a.server, err = a.api.Listen(nil, kubeconfig); err != nil {
 		return err
 	}
-	a.server = &http.Server{Handler: a.api, ReadHeaderTimeout: time.Minute}
-	go func() { _ = a.server.Serve(listener) }() // until stop
-	if err := a.run(listener.Addr().String()); err != nil {
+	if err := a.run(kubeconfig); err != nil {
 		return err
 	}
 	return a.waitReady(ctx)
 }
 
-func (a *agent) run(server string) error {
-	config := clientcmdapi.NewConfig()
-	config.Clusters["bench"] = &clientcmdapi.Cluster{Server: "http://" + server}
-	config.Contexts["bench"] = &clientcmdapi.Context{Cluster: "bench"}
-	config.CurrentContext = "bench"
-	kubeconfig := filepath.Join(a.dir, "kubeconfig")
-	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
-		return err
-	}
+func (a *agent) run(kubeconfig string) error {
 	log, err := os.Create(filepath.Join(a.dir, logFile))
 	if err != nil {
 		return err
