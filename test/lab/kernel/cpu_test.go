@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"testing"
@@ -16,10 +18,10 @@ func TestPin(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := cpus(before)
-	dir := t.TempDir()
+	name := fmt.Sprintf("tombolo-test-%d", os.Getpid())
 	pinned := func() (cpu int, release func()) {
 		t.Helper()
-		undo, release, err := pin(dir)
+		undo, release, err := pin(name)
 		if err != nil {
 			t.Fatal(err)
 		}

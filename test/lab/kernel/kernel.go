@@ -111,7 +111,7 @@ func (m *Machine) run(started chan<- error) {
 	defer runtime.UnlockOSThread()
 	undo, release := func() {}, func() {}
 	if m.pin {
-		undo, release, _ = pin(os.TempDir()) // an error: it is only slower
+		undo, release, _ = pin("tombolo-kernel-cpu") // an error: it is only slower
 	}
 	err := m.cmd.Start()
 	undo()
