@@ -38,9 +38,9 @@ const (
 	// client that opens one connection to each of two services in turn sees every second slot of each. At least 16 slots,
 	// given out by hash, keep a service of few endpoints from missing one of them.
 	RoundRobin
-	// ConsistentHash gives all flows of a client's address the same slot. The number of slots is one of 256, 1024 and 4096,
-	// by the smallest share, so that it seldom changes, and with it nearly all clients' endpoints: with endpoints that are
-	// alike, where there are 13 and where there are 52.
+	// ConsistentHash gives all flows of a client's address the same slot. There are 1024 slots, or 4096 where a share needs
+	// them: with endpoints that are alike, where there are 52. These begin as four for each of the 1024, so that one endpoint
+	// more or less moves about as many clients as it has where there are ten, and three times as many where there are 100.
 	ConsistentHash
 )
 

@@ -34,13 +34,16 @@ var schedulers = [...]struct {
 			return fmt.Sprintf("jhash %s saddr mod %d seed %#x", f.name, n, hashSeed)
 		},
 		func(n int) int {
-			size := 256
-			for size < n {
-				size *= 4
+			if n <= fewestByHash {
+				return fewestByHash
 			}
-			return size
+			return MaxSlots
 		}},
 }
+
+// fewestByHash is the least number of slots for ConsistentHash: enough for 51 destinations of equal weight. They take some
+// 80 KB of the kernel, where the table of IPVS's scheduler mh takes 33.
+const fewestByHash = 1024
 
 // Unplaced is how many destinations with weight get no new flows under that key, because a service has no more than
 // MaxSlots slots. They are chosen by hash, so that others' coming and going moves few, and so that those of equal weight
@@ -60,8 +63,8 @@ func (s Service) slots(key Key) []netip.AddrPort {
 	if len(candidates) == 0 {
 		return nil
 	}
-	quotas := s.quotas(candidates)
-	return assign(candidates, quotas)
+	quotas, parts := s.quotas(candidates)
+	return assign(candidates, quotas, parts)
 }
 
 // candidate is a destination that gets slots.
@@ -127,22 +130,23 @@ func placed(all []candidate) []candidate {
 	return some
 }
 
-// quotas are the candidates' numbers of slots, in the smallest size that keeps them within the tolerance, or the largest.
-func (s Service) quotas(candidates []candidate) []int {
+// quotas are the candidates' numbers of slots, in the smallest size that keeps them within the tolerance, or the largest;
+// so many slots in a row are parts of one.
+func (s Service) quotas(candidates []candidate) (quotas []int, parts int) {
 	next := schedulers[s.Scheduler].next
 	if s.Scheduler == ConsistentHash {
-		return apportion(candidates, next(enough(candidates)))
+		size := next(enough(candidates))
+		return apportion(candidates, size), size / fewestByHash
 	}
 	size := next(len(candidates))
 	for size < MaxSlots && !fits(candidates, size) {
 		size = next(size + 1)
 	}
-	return apportion(candidates, size)
+	return apportion(candidates, size), 1
 }
 
 // enough is how many slots keep every share within the tolerance, however they divide, since apportioning is off by less
-// than one; MaxSlots at most. Fewer may do, but how many changes with every endpoint that comes or goes, and with the
-// number of slots nearly every client's endpoint by hash.
+// than one; MaxSlots at most. Fewer may do, but how many changes with every endpoint that comes or goes.
 func enough(candidates []candidate) int {
 	least := slices.MinFunc(candidates, func(a, b candidate) int { return cmp.Compare(a.weight, b.weight) })
 	return int(min(MaxSlots, math.Ceil(float64(sum(candidates))/float64(least.weight)/tolerance)))
@@ -217,7 +221,11 @@ func apportion(candidates []candidate, size int) []int {
 // of both, and no slot and candidate that would rather have each other are apart (rendezvous hashing with quotas; the
 // candidates defer their acceptance, after Gale and Shapley). So if a candidate comes or goes, or a weight changes, few
 // more slots move than must.
-func assign(candidates []candidate, quotas []int) []netip.AddrPort {
+//
+// So many slots in a row, the parts of one, are alike in what they prefer. The kernel gives a client with hash h slot
+// h*size/2^32, so that who has slot i among few slots has one of the parts of slot i among many: few clients move either
+// when the number of slots changes.
+func assign(candidates []candidate, quotas []int, parts int) []netip.AddrPort {
 	size := 0
 	for _, quota := range quotas {
 		size += quota
@@ -226,7 +234,7 @@ func assign(candidates []candidate, quotas []int) []netip.AddrPort {
 	held := make([]holding, len(candidates))
 	even := !slices.ContainsFunc(candidates, func(c candidate) bool { return c.weight != candidates[0].weight })
 	for slot := range bids {
-		bids[slot].salt, bids[slot].even = mix(uint64(slot)+1), even
+		bids[slot].salt, bids[slot].even = mix(uint64(slot/parts)+1), even
 	}
 	for slot := range bids {
 		for homeless := slot; homeless >= 0; {

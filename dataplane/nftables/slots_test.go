@@ -54,9 +54,9 @@ func TestNumberOfSlots(t *testing.T) {
 		{"one in turn", RoundRobin, []uint32{7}, 16},
 		{"alike in turn", RoundRobin, alike(16), 16},
 		{"three in turn", RoundRobin, alike(3), 18},
-		{"one by hash", ConsistentHash, []uint32{7}, 256},
-		{"twelve by hash", ConsistentHash, alike(12), 256},
-		{"twenty by hash", ConsistentHash, alike(20), 1024},
+		{"one by hash", ConsistentHash, []uint32{7}, 1024},
+		{"51 by hash", ConsistentHash, alike(51), 1024},
+		{"52 by hash", ConsistentHash, alike(52), 4096},
 		{"a canary by hash", ConsistentHash, []uint32{95, 5}, 1024},
 		{"many by hash", ConsistentHash, alike(204), 4096},
 		{"a weight too small for any size by hash", ConsistentHash, []uint32{math.MaxUint32, 1}, MaxSlots},
@@ -155,31 +155,61 @@ func TestMoreDestinationsThanSlots(t *testing.T) {
 	}
 }
 
-// TestHashSeldomChangesSize: the number of slots by hash is another one at two numbers of endpoints only, since then all
-// clients move; and where it stays, hardly more clients move than those of the endpoint that went.
-func TestHashSeldomChangesSize(t *testing.T) {
-	var before []netip.AddrPort
-	changes := 0
-	for n := 100; n > 0; n-- {
-		slots := weighted(ConsistentHash, alike(n)...).slots(web)
-		if before != nil && len(slots) != len(before) {
-			changes++
-		} else if before != nil {
-			moved := 0
-			for i, endpoint := range slots {
-				if endpoint != before[i] {
-					moved++
+// TestFewClientsMove: with any number of destinations, one more moves few more clients than it gets, also where the number
+// of slots changes with it: four times as many on average, and eight times at most.
+func TestFewClientsMove(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		weights []uint32
+	}{
+		{"alike", alike(200)}, {"two to one", slices.Repeat([]uint32{1, 2}, 45)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var before []netip.AddrPort
+			worst, all, sizes := 0.0, 0.0, map[int]bool{}
+			for n := 1; n <= len(tt.weights); n++ {
+				s := weighted(ConsistentHash, tt.weights[:n]...)
+				slots := s.slots(web)
+				after := endpoints(slots)
+				sizes[len(slots)] = true
+				if n > 1 {
+					own := float64(tt.weights[n-1]) / float64(sum(s.weighted(web)))
+					shares := moved(before, after) / own
+					worst, all = max(worst, shares), all+shares
+					if shares > 8 {
+						t.Errorf("when destination %d comes and gets %.4f of the clients, %.1f times as many move (%d slots)", n, own, shares, len(slots))
+					}
 				}
+				before = after
 			}
-			if part := float64(moved) / float64(len(slots)); part > 4.0/float64(n+1) {
-				t.Errorf("%.2f of the slots moved when one of %d endpoints went", part, n+1)
+			average := all / float64(len(tt.weights)-1)
+			t.Logf("%.1f times as many clients move as one gets on average, %.1f times at most; numbers of slots: %v", average, worst, sizes)
+			if average > 4 || len(sizes) < 2 {
+				t.Errorf("%.1f times as many clients move as one gets, in sizes %v", average, sizes)
 			}
+		})
+	}
+}
+
+// endpoints of clients whose hashes are spread evenly over all that there are.
+func endpoints(slots []netip.AddrPort) []netip.AddrPort {
+	all := make([]netip.AddrPort, 1<<14)
+	for i := range all {
+		hash := uint64(i)<<18 | 1<<17
+		all[i] = slots[hash*uint64(len(slots))>>32] // reciprocal_scale, as nft_jhash_eval has it
+	}
+	return all
+}
+
+// moved is how many of the clients have another endpoint now, from 0 to 1.
+func moved(before, after []netip.AddrPort) float64 {
+	n := 0
+	for i, endpoint := range after {
+		if endpoint != before[i] {
+			n++
 		}
-		before = slots
 	}
-	if changes > 2 {
-		t.Errorf("the number of slots changed %d times", changes)
-	}
+	return float64(n) / float64(len(after))
 }
 
 // TestFewSlotsMove: when a destination goes, or a weight changes, and the number of slots stays, as good as only the
@@ -194,7 +224,7 @@ func TestFewSlotsMove(t *testing.T) {
 				key := web
 				key.Port = uint16(i + 1)
 				candidates := weighted(ConsistentHash, alike(n)...).candidates(key)
-				before := assign(candidates, apportion(candidates, 1024))
+				before := assign(candidates, apportion(candidates, 1024), 1)
 				switch i % 2 {
 				case 0:
 					gone := random.IntN(n)
@@ -202,7 +232,7 @@ func TestFewSlotsMove(t *testing.T) {
 				case 1:
 					candidates[random.IntN(n)].weight = 2
 				}
-				after := assign(candidates, apportion(candidates, 1024))
+				after := assign(candidates, apportion(candidates, 1024), 1)
 				change := counts(after)
 				for slot, endpoint := range before {
 					change[endpoint]--

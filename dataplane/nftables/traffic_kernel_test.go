@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -229,13 +230,32 @@ func TestConsistentHash(t *testing.T) {
 	if after := fmt.Sprint(answers()); after != before {
 		t.Errorf("clients moved when the table was written anew: %s, then %s", before, after)
 	}
+	// A destination of next to no weight needs finer slots.
+	had := len(four.layout(key("244.0.0.1:80", "udp")).Slots)
+	for k, service := range services {
+		service.Destinations = slices.Clone(service.Destinations)
+		for i := range service.Destinations {
+			service.Destinations[i].Weight = 1000
+		}
+		last := service.Destinations[len(service.Destinations)-1]
+		last.Port, last.Weight = 9, 1
+		service.Destinations = append(service.Destinations, last)
+		services[k] = service
+		if n := len(service.layout(k).Slots); n <= had {
+			t.Fatalf("%d slots, then %d: the test proves nothing", had, n)
+		}
+	}
+	s.serve(services)
+	if after := fmt.Sprint(answers()); after != before {
+		t.Errorf("clients moved with the number of slots: %s, then %s", before, after)
+	}
 }
 
 // askFrom sends UDP from that address of the client's.
 func askFrom(t *testing.T, client *testnet.Namespace, source, vip string) (answer string) {
 	t.Helper()
 	client.Do(func() {
-		dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(source)}, Timeout: time.Second}
+		dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(source)}, Timeout: 10 * time.Second}
 		conn, err := dialer.Dial("udp", vip)
 		if err != nil {
 			t.Fatal(err)
