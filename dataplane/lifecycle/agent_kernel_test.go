@@ -3,17 +3,20 @@
 package lifecycle
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/test/pages"
 )
 
 // programs are two builds of tombolo, the earlier first (`make test-kernel` makes both).
@@ -82,9 +85,16 @@ func (a *agent) start() {
 func (a *agent) ready() {
 	a.t.Helper()
 	eventually(a.t, "the agent of "+a.name, func() error {
-		_, err := get(a.node, "/readyz")
+		_, err := a.page("/readyz")
 		return err
 	})
+}
+
+// page is one that the agent serves.
+func (a *agent) page(path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(a.t.Context(), limit)
+	defer cancel()
+	return pages.Get(ctx, pages.Client(a.node.Do), "http://"+pagesAddress+path)
 }
 
 // kill sends a signal and waits for the end.
@@ -106,18 +116,22 @@ func (a *agent) kill(signal syscall.Signal) {
 // writes is how many objects the agent says that it wrote to the kernel.
 func (a *agent) writes() (total float64) {
 	a.t.Helper()
-	text, err := get(a.node, "/metrics")
-	if err != nil || !strings.Contains(text, "tombolo_dataplane_ready 1") {
-		a.t.Fatalf("metrics of the agent of %s: %v\n%s", a.name, err, text)
+	page, err := a.page("/metrics")
+	if err != nil {
+		a.t.Fatalf("metrics of the agent of %s: %v", a.name, err)
 	}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(name, "tombolo_dataplane_kernel_writes_total{") {
-			number, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				a.t.Fatal(err)
-			}
-			total += number
+	named := func(name string) []*dto.Metric {
+		all, err := pages.Metrics(page, name)
+		if err != nil {
+			a.t.Fatalf("metrics of the agent of %s: %v", a.name, err)
 		}
+		return all
+	}
+	if ready := named("tombolo_dataplane_ready"); len(ready) != 1 || ready[0].GetGauge().GetValue() != 1 {
+		a.t.Fatalf("the agent of %s is not ready:\n%s", a.name, page)
+	}
+	for _, m := range named("tombolo_dataplane_kernel_writes_total") {
+		total += m.GetCounter().GetValue()
 	}
 	return total
 }

@@ -6,16 +6,9 @@
 package lifecycle
 
 import (
-	"bufio"
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -190,33 +183,4 @@ func slice(service string, port int32, hosts ...int) *discoveryv1.EndpointSlice 
 			Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true), Serving: ptr.To(true), Terminating: ptr.To(false)}})
 	}
 	return s
-}
-
-// get is a page of the agent's, or what is wrong with it.
-func get(n *testnet.Namespace, path string) (string, error) {
-	var conn net.Conn
-	var err error
-	n.Do(func() { conn, err = net.DialTimeout("tcp", pagesAddress, limit) })
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close()
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+pagesAddress+path, http.NoBody)
-	if err != nil {
-		return "", err
-	}
-	request.Close = true
-	if err := errors.Join(conn.SetDeadline(time.Now().Add(limit)), request.Write(conn)); err != nil {
-		return "", err
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", response.Status, body)
-	}
-	return string(body), err
 }

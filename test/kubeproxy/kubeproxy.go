@@ -23,6 +23,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/hack/testbin"
 	"github.com/tombolo-net/tombolo/test/listwatch"
+	"github.com/tombolo-net/tombolo/test/pages"
 )
 
 // The modes of kube-proxy, by its own names.
@@ -185,16 +186,11 @@ func (p *Proxy) listen() error {
 	if err != nil {
 		return fmt.Errorf("listening for those who ask kube-proxy: %w", err)
 	}
-	p.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: p.dial}}
+	p.client = pages.Client(p.cfg.Enter)
 	p.front = &http.Server{Handler: p.forward()}
 	p.address = outside.Addr().String()
 	go func() { _ = p.front.Serve(outside) }() // until Close
 	return p.configure()
-}
-
-func (p *Proxy) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	p.cfg.Enter(func() { conn, err = new(net.Dialer).DialContext(ctx, network, address) })
-	return conn, err
 }
 
 // MetricsAddress is where kube-proxy serves its metrics, in its network namespace.

@@ -3,14 +3,15 @@ package kubeproxy
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httputil"
-	"strconv"
-	"strings"
+	"slices"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tombolo-net/tombolo/test/pages"
 )
 
 const pollInterval = 200 * time.Millisecond
@@ -43,50 +44,30 @@ func (p *Proxy) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if mode != p.cfg.Mode {
+	if string(mode) != p.cfg.Mode {
 		return fmt.Errorf("kube-proxy runs in mode %s, not %s", mode, p.cfg.Mode)
 	}
-	metrics, err := p.get(ctx, "/metrics")
+	page, err := p.get(ctx, "/metrics")
+	if err != nil {
+		return err
+	}
+	passes, err := pages.Metrics(page, syncedMetric)
 	if err != nil {
 		return err
 	}
 	for _, family := range []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol} {
-		if !synced(metrics, family) {
+		if !slices.ContainsFunc(passes, func(m *dto.Metric) bool {
+			return pages.Label(m, "ip_family") == string(family) && m.GetGauge().GetValue() > 0
+		}) {
 			return fmt.Errorf("kube-proxy has not written its rules for %s yet", family)
 		}
 	}
 	return nil
 }
 
-func synced(metrics string, family corev1.IPFamily) bool {
-	for line := range strings.Lines(metrics) {
-		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == syncedMetric+`{ip_family="`+string(family)+`"}` {
-			at, err := strconv.ParseFloat(fields[1], 64)
-			return err == nil && at > 0
-		}
-	}
-	return false
-}
-
 // get asks kube-proxy itself.
-func (p *Proxy) get(ctx context.Context, path string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+MetricsAddress+path, nil)
-	if err != nil {
-		return "", err
-	}
-	response, err := p.client.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return "", fmt.Errorf("asking kube-proxy for %s: %w", path, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("asking kube-proxy for %s: %s", path, response.Status)
-	}
-	return string(body), nil
+func (p *Proxy) get(ctx context.Context, path string) ([]byte, error) {
+	return pages.Get(ctx, p.client, "http://"+MetricsAddress+path)
 }
 
 // forward answers with what kube-proxy answers.

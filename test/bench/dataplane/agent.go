@@ -1,29 +1,25 @@
 package dataplane
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/listwatch"
+	"github.com/tombolo-net/tombolo/test/pages"
 )
 
 const (
@@ -121,18 +117,15 @@ func (a *agent) run(kubeconfig string) error {
 
 // waitReady returns when the agent says that the kernel is in step.
 func (a *agent) waitReady(ctx context.Context) error {
-	for {
-		_, last := get(ctx, pagesAddress, "/readyz")
-		if last == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(a.dir, logFile)) // all the more to be said
-			return fmt.Errorf("waiting for the agent: %w: %w: %s", ctx.Err(), last, log)
-		case <-time.After(readyInterval):
-		}
+	err := eventually(ctx, readyInterval, func() error {
+		_, err := get(ctx, pagesAddress, "/readyz")
+		return err
+	})
+	if err != nil {
+		log, _ := os.ReadFile(filepath.Join(a.dir, logFile)) // all the more to be said
+		return fmt.Errorf("waiting for the agent: %w: %s", err, log)
 	}
+	return nil
 }
 
 // known is when the agent first asked for services or endpoints.
@@ -173,7 +166,7 @@ func (a *agent) profile(ctx context.Context, what, file string) error {
 
 // serves tells whether the agent says that it serves so many endpoints, and that the kernel is in step.
 func (a *agent) serves(ctx context.Context, endpoints int) error {
-	all, err := metrics(ctx, pagesAddress, "tombolo_dataplane_destinations")
+	all, err := named(ctx, pagesAddress, "tombolo_dataplane_destinations")
 	if err != nil {
 		return err
 	}
@@ -186,7 +179,7 @@ func (a *agent) serves(ctx context.Context, endpoints int) error {
 
 // histogramSum is the sum of all that a histogram of seconds has seen, whatever its labels.
 func histogramSum(ctx context.Context, address, name string) (time.Duration, error) {
-	all, err := metrics(ctx, address, name)
+	all, err := named(ctx, address, name)
 	sum := 0.0
 	for _, m := range all {
 		sum += m.GetHistogram().GetSampleSum()
@@ -194,37 +187,20 @@ func histogramSum(ctx context.Context, address, name string) (time.Duration, err
 	return time.Duration(sum * float64(time.Second)), err
 }
 
-// metrics are those of that name, one for each set of labels.
-func metrics(ctx context.Context, address, name string) ([]*dto.Metric, error) {
-	text, err := get(ctx, address, "/metrics")
+// named are the metrics of that name, one for each set of labels, at least one.
+func named(ctx context.Context, address, name string) ([]*dto.Metric, error) {
+	page, err := get(ctx, address, "/metrics")
 	if err != nil {
 		return nil, fmt.Errorf("reading the metrics at %s: %w", address, err)
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
-	if err != nil {
-		return nil, fmt.Errorf("parsing the metrics at %s: %w", address, err)
+	all, err := pages.Metrics(page, name)
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("the metrics at %s have no %s", address, name)
 	}
-	if all := families[name].GetMetric(); len(all) > 0 {
-		return all, nil
-	}
-	return nil, fmt.Errorf("the metrics at %s have no %s", address, name)
+	return all, err
 }
 
 // get is a page in the node's namespace.
 func get(ctx context.Context, address, path string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(body)))
-	}
-	return body, err
+	return pages.Get(ctx, http.DefaultClient, "http://"+address+path)
 }

@@ -3,11 +3,11 @@ package exchange
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+
+	"github.com/tombolo-net/tombolo/test/pages"
 )
 
 // writes counts write requests to an API server by resource, as that tells itself in its metrics: refused ones too.
@@ -32,40 +32,23 @@ func readWrites(ctx context.Context, config *rest.Config) (writes, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseWrites(string(data))
+	return parseWrites(data)
 }
 
-// parseWrites adds up apiserver_request_total for the verbs that write (Prometheus's text format).
-func parseWrites(text string) (writes, error) {
+// parseWrites adds up apiserver_request_total for the verbs that write.
+func parseWrites(page []byte) (writes, error) {
+	all, err := pages.Metrics(page, "apiserver_request_total")
+	if err != nil {
+		return nil, err
+	}
 	total := writes{}
-	for line := range strings.Lines(text) {
-		labels, found := strings.CutPrefix(line, "apiserver_request_total{")
-		if !found {
-			continue
-		}
-		labels, value, found := strings.Cut(labels, "} ")
-		if !found {
-			return nil, fmt.Errorf("parsing %q", line)
-		}
-		switch label(labels, "verb") {
+	for _, m := range all {
+		switch pages.Label(m, "verb") {
 		case "POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION":
-		default:
-			continue
+			total[pages.Label(m, "resource")] += m.GetCounter().GetValue()
 		}
-		n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-		if err != nil {
-			return nil, fmt.Errorf("parsing %q: %w", line, err)
-		}
-		total[label(labels, "resource")] += n
 	}
 	return total, nil
-}
-
-// label is a label's value; those of this metric hold no quotes.
-func label(labels, name string) string {
-	_, rest, _ := strings.Cut(","+labels, ","+name+`="`)
-	value, _, _ := strings.Cut(rest, `"`)
-	return value
 }
 
 // since is how many writes of those resources there were since before.

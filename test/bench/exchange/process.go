@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
+	"github.com/tombolo-net/tombolo/test/pages"
 )
 
 // stopTimeout is how long the operator may take to end.
@@ -103,18 +103,9 @@ func (p *process) waitProfiles(ctx context.Context) error {
 
 // saveProfile writes one of the operator's profiles to a file; "heap?gc=1" is what is in use.
 func (p *process) saveProfile(ctx context.Context, profile, file string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.profiles+"/debug/pprof/"+profile, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
+	data, err := pages.Get(ctx, http.DefaultClient, "http://"+p.profiles+"/debug/pprof/"+profile)
 	if err != nil {
 		return fmt.Errorf("taking profile %s of the operator: %w", profile, err)
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return fmt.Errorf("taking profile %s of the operator: %s: %w", profile, response.Status, err)
 	}
 	return os.WriteFile(file, data, 0o644)
 }

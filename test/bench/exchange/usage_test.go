@@ -31,7 +31,7 @@ func TestParseCPU(t *testing.T) {
 }
 
 func TestParseWrites(t *testing.T) {
-	const metrics = `# HELP apiserver_request_total [STABLE] Counter of apiserver requests
+	const page = `# HELP apiserver_request_total [STABLE] Counter of apiserver requests
 # TYPE apiserver_request_total counter
 apiserver_request_total{code="200",component="apiserver",dry_run="",group="discovery.k8s.io",resource="endpointslices",scope="resource",subresource="",verb="PUT",version="v1"} 40
 apiserver_request_total{code="409",component="apiserver",dry_run="",group="discovery.k8s.io",resource="endpointslices",scope="resource",subresource="",verb="PUT",version="v1"} 2
@@ -40,14 +40,14 @@ apiserver_request_total{code="0",component="apiserver",dry_run="",group="discove
 apiserver_request_total{code="200",component="apiserver",dry_run="",group="coordination.k8s.io",resource="leases",scope="resource",subresource="",verb="PUT",version="v1"} 5
 apiserver_request_terminations_total{code="200",resource="endpointslices",verb="PUT"} 9
 `
-	got, err := parseWrites(metrics)
+	got, err := parseWrites([]byte(page))
 	if diff := cmp.Diff(writes{"endpointslices": 1042, "leases": 5}, got); err != nil || diff != "" {
 		t.Errorf("%v; writes (-want +got):\n%s", err, diff)
 	}
 	if n := got.since(writes{"endpointslices": 42}, "endpointslices", "exportedservices"); n != 1000 {
 		t.Errorf("got %v writes since 42, want 1000", n)
 	}
-	if _, err := parseWrites(`apiserver_request_total{resource="leases",verb="PUT"} many`); err == nil {
+	if _, err := parseWrites([]byte(`apiserver_request_total{resource="leases",verb="PUT"} many`)); err == nil {
 		t.Error("a value that is no number was taken for one")
 	}
 }
