@@ -5,16 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/bench/resources"
 	"github.com/tombolo-net/tombolo/test/shell"
 )
 
@@ -188,19 +186,19 @@ func (m *measurement) idle(ctx context.Context) error {
 	}
 	time.Sleep(calm)
 	wait := m.profiling(ctx, fmt.Sprintf("profile?seconds=%d", int(window.Seconds())), "idle")
-	before, err := processTime(m.subject.pid())
+	before, err := resources.CPU(m.subject.pid())
 	if err != nil {
 		return err
 	}
 	began := time.Now()
 	time.Sleep(window)
-	after, err := processTime(m.subject.pid())
+	after, err := resources.CPU(m.subject.pid())
 	if err != nil {
 		return err
 	}
 	elapsed := time.Since(began)
 	wait()
-	resident, peak, err := processMemory(m.subject.pid())
+	resident, peak, err := resources.Memory(m.subject.pid())
 	if err != nil {
 		return err
 	}
@@ -210,41 +208,6 @@ func (m *measurement) idle(ctx context.Context) error {
 		m.add(m.named("agent_rss_%d_vips_mb"), resident/1e6, "MB"),
 		m.add(m.named("agent_rss_peak_%d_vips_mb"), peak/1e6, "MB"),
 	)
-}
-
-// processTime is how long a process has computed, by the scheduler's own count: ticks are too coarse for what wakes up
-// once in a second (clock_getcpuclockid(3)).
-func processTime(pid int) (time.Duration, error) {
-	const schedClock = 2
-	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^pid<<3|schedClock), &t); err != nil {
-		return 0, fmt.Errorf("reading the clock of process %d: %w", pid, err)
-	}
-	return time.Duration(t.Nano()), nil
-}
-
-// processMemory is how much of a process is in memory now, and was at most, in bytes (proc(5), status).
-func processMemory(pid int) (now, peak float64, err error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) != 3 || fields[0] != "VmRSS:" && fields[0] != "VmHWM:" {
-			continue
-		}
-		kilobytes, err := strconv.ParseFloat(fields[1], 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("parsing %q: %w", line, err)
-		}
-		if fields[0] == "VmRSS:" {
-			now = kilobytes * 1024
-		} else {
-			peak = kilobytes * 1024
-		}
-	}
-	return now, peak, nil
 }
 
 // grow gives every service four endpoints more, all at once, until the agent says that it serves them, and checks them all

@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -10,14 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/bench/resources"
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
 	"github.com/tombolo-net/tombolo/test/pages"
 )
@@ -138,59 +136,10 @@ func operatorKubeconfig(cluster *controlplane.Cluster, dir string) (string, erro
 	return path, clientcmd.WriteToFile(*config, path)
 }
 
-// memory is how much of the operator is in memory now, and was at most, in bytes (proc(5), status).
+// memory is how much of the operator is in memory now, and was at most, in bytes.
 func (p *process) memory() (now, peak float64, err error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	return parseMemory(data)
-}
-
-func parseMemory(status []byte) (now, peak float64, err error) {
-	found := map[string]float64{}
-	for line := range strings.Lines(string(status)) {
-		key, value, _ := strings.Cut(line, ":")
-		if key != "VmRSS" && key != "VmHWM" {
-			continue
-		}
-		kilobytes, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("parsing %q: %w", line, err)
-		}
-		found[key] = kilobytes * 1024
-	}
-	if len(found) != 2 {
-		return 0, 0, fmt.Errorf("no VmRSS and VmHWM in %q", status)
-	}
-	return found["VmRSS"], found["VmHWM"], nil
+	return resources.Memory(p.cmd.Process.Pid)
 }
 
 // cpu is how long the operator has computed so far.
-func (p *process) cpu() (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	return parseCPU(data)
-}
-
-// tick is the unit of times in /proc on every Linux architecture that Go runs on (USER_HZ).
-const tick = 10 * time.Millisecond
-
-// parseCPU adds utime and stime (proc(5), stat: fields 14 and 15; field 2 is a name in brackets that may hold spaces).
-func parseCPU(stat []byte) (time.Duration, error) {
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("parsing %q: too few fields", stat)
-	}
-	var total time.Duration
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("parsing %q: %w", stat, err)
-		}
-		total += time.Duration(n) * tick
-	}
-	return total, nil
-}
+func (p *process) cpu() (time.Duration, error) { return resources.CPU(p.cmd.Process.Pid) }

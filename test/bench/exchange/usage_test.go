@@ -7,29 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestParseMemory(t *testing.T) {
-	now, peak, err := parseMemory([]byte("Name:\ttombolo\nVmPeak:\t 1265532 kB\nVmHWM:\t   54145 kB\nVmRSS:\t   49103 kB\nRssAnon:\t   1 kB\n"))
-	if err != nil || now != 49103*1024 || peak != 54145*1024 {
-		t.Errorf("got %v, %v, %v, want 49103 and 54145 kB", now, peak, err)
-	}
-	for _, status := range []string{"", "VmRSS:\t 1 kB\n", "VmRSS:\t x kB\nVmHWM:\t 1 kB\n"} {
-		if _, _, err := parseMemory([]byte(status)); err == nil {
-			t.Errorf("%q was taken for a status", status)
-		}
-	}
-}
-
-// The name of a program may hold brackets and spaces.
-func TestParseCPU(t *testing.T) {
-	const stat = "4242 (odd ) name) S 1 4242 4242 0 -1 4194560 1 2 3 4 150 50 7 8 20 0 12 0 99 1 2\n"
-	if got, err := parseCPU([]byte(stat)); err != nil || got != 2*time.Second {
-		t.Errorf("got %v, %v, want 200 ticks, which are 2 s", got, err)
-	}
-	if _, err := parseCPU([]byte("1 (x) S 1 2\n")); err == nil {
-		t.Error("a line without times was taken for one")
-	}
-}
-
 func TestParseWrites(t *testing.T) {
 	const page = `# HELP apiserver_request_total [STABLE] Counter of apiserver requests
 # TYPE apiserver_request_total counter
