@@ -7,8 +7,6 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
 const firstAnswerSamples = 20
@@ -49,8 +47,7 @@ func (b *bench) firstAnswers(ctx context.Context) error {
 		}
 		took = append(took, d)
 	}
-	b.figures.Add("first_answer_p50_ms", figures.Milliseconds(figures.Quantile(took, 0.5)), "ms")
-	b.figures.Add("first_answer_p99_ms", figures.Milliseconds(figures.Quantile(took, 0.99)), "ms")
+	b.figures.AddTimes("first_answer", took)
 	return nil
 }
 

@@ -16,8 +16,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
 const propagationSamples = 100
@@ -61,8 +59,7 @@ func (b *bench) propagation(ctx context.Context) error {
 		}
 		added = append(added, took)
 	}
-	b.figures.Add("propagation_p50_ms", figures.Milliseconds(figures.Quantile(added, 0.5)), "ms")
-	b.figures.Add("propagation_p99_ms", figures.Milliseconds(figures.Quantile(added, 0.99)), "ms")
+	b.figures.AddTimes("propagation", added)
 	return nil
 }
 

@@ -272,8 +272,7 @@ func (s *scene) load(ctx context.Context, crowdWay, ownWay *proxy, idle usage) e
 	s.figures.Add("exchange_hub_received_bytes_per_change", loaded.beyond(idle, usage.bytesReceived)/float64(changes), "B")
 	s.figures.Add("exchange_watch_bytes_per_change", loaded.beyond(idle, usage.bytesSent)/float64(changes), "B")
 	took, missing := s.imports.latencies()
-	s.figures.Add("exchange_propagation_p50_ms", figures.Milliseconds(figures.Quantile(took, 0.5)), "ms")
-	s.figures.Add("exchange_propagation_p99_ms", figures.Milliseconds(figures.Quantile(took, 0.99)), "ms")
+	s.figures.AddTimes("exchange_propagation", took)
 	s.figures.Add("exchange_propagation_missing_count", float64(missing), "changes")
 	progress("%d changes: %d seen, p99 %v", changes, len(took), figures.Quantile(took, 0.99))
 	return nil

@@ -29,6 +29,12 @@ func (l *List) Add(name string, value float64, unit string) {
 	*l = append(*l, Figure{Name: name, Value: value, Unit: unit})
 }
 
+// AddTimes appends the median and the 99th percentile of samples: <name>_p50_ms and <name>_p99_ms.
+func (l *List) AddTimes(name string, samples []time.Duration) {
+	l.Add(name+"_p50_ms", Milliseconds(Quantile(samples, 0.5)), "ms")
+	l.Add(name+"_p99_ms", Milliseconds(Quantile(samples, 0.99)), "ms")
+}
+
 // Print writes a table.
 func (l List) Print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)

@@ -3,6 +3,7 @@ package figures
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -44,5 +45,13 @@ func TestUpdate(t *testing.T) {
 	}
 	if none, err := Read(file + ".absent"); err != nil || none != nil {
 		t.Errorf("an absent file: got %v, %v, want none", none, err)
+	}
+}
+
+func TestAddTimes(t *testing.T) {
+	var got List
+	got.AddTimes("answer", []time.Duration{3 * time.Millisecond, 500 * time.Microsecond, time.Millisecond})
+	if diff := cmp.Diff(List{{"answer_p50_ms", 1, "ms"}, {"answer_p99_ms", 3, "ms"}}, got); diff != "" {
+		t.Errorf("figures (-want +got):\n%s", diff)
 	}
 }
