@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
 )
 
 // attempts is how often the kernel's table is listed anew if it changed meanwhile.
@@ -92,7 +94,7 @@ func flowOf(entry *netlink.ConntrackFlow) (Flow, bool) {
 	address, ok := netip.AddrFromSlice(entry.Forward.DstIP)
 	endpoint, valid := netip.AddrFromSlice(entry.Reverse.SrcIP)
 	return Flow{
-		Address: address.Unmap(), Protocol: protocols[entry.Forward.Protocol], Port: entry.Forward.DstPort,
+		Address: address.Unmap(), Protocol: nft.ProtocolName(entry.Forward.Protocol), Port: entry.Forward.DstPort,
 		Endpoint: netip.AddrPortFrom(endpoint.Unmap(), entry.Reverse.SrcPort),
 	}, ok && valid
 }

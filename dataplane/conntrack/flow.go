@@ -29,6 +29,3 @@ type Stale struct {
 	// Protocol of the flows (tcp, udp or sctp).
 	Protocol string // optional, default all
 }
-
-// protocols by their IANA numbers.
-var protocols = map[uint8]string{6: "tcp", 17: "udp", 132: "sctp"}

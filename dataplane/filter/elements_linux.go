@@ -25,7 +25,7 @@ func applyElements(change Change) error {
 }
 
 func (p Port) appendTo(b []byte) []byte {
-	return nft.AppendElementKey(b, nft.AppendService(nil, p.Address, protocolNumbers[p.Protocol], p.Port))
+	return nft.AppendElementKey(b, nft.AppendService(nil, p.Address, nft.ProtocolNumber(p.Protocol), p.Port))
 }
 
 // appendHairpin is the key "address . address".

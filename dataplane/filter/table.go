@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"sigs.k8s.io/knftables"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
 )
 
 // TableName is the name of the table, of the family inet.
@@ -124,15 +126,11 @@ func parsePort(key []string) (Port, error) {
 	return Port{Address: address, Protocol: protocolName(key[1]), Port: uint16(number)}, nil
 }
 
-// protocolNumbers by names, as IANA has them.
-var protocolNumbers = map[string]byte{"tcp": 6, "udp": 17, "sctp": 132}
-
 // protocolName is the name of a protocol that nft prints as a number where there is no /etc/protocols, as in a container.
 func protocolName(text string) string {
-	for name, number := range protocolNumbers {
-		if text == strconv.Itoa(int(number)) {
-			return name
-		}
+	number, err := strconv.ParseUint(text, 10, 8)
+	if name := nft.ProtocolName(byte(number)); err == nil && name != "" {
+		return name
 	}
 	return text
 }

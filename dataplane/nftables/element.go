@@ -54,7 +54,7 @@ func (c Client) element() element {
 
 // appendKey appends a key as the packets' fields are in the kernel's registers.
 func appendKey(b []byte, k Key) []byte {
-	return nft.AppendService(b, k.Address, protocolNumber(k.Protocol), k.Port)
+	return nft.AppendService(b, k.Address, nft.ProtocolNumber(k.Protocol), k.Port)
 }
 
 // appendSlot appends a number of numgen and jhash, which are in the order of the machine.
@@ -83,7 +83,7 @@ func parseKey(b []byte, f family) (Key, []byte, bool) {
 	if !ok || len(b) < 8 {
 		return Key{}, nil, false
 	}
-	key := Key{Address: address, Protocol: protocolName(b[0]), Port: binary.BigEndian.Uint16(b[4:])}
+	key := Key{Address: address, Protocol: nft.ProtocolName(b[0]), Port: binary.BigEndian.Uint16(b[4:])}
 	return key, b[8:], key.Protocol != ""
 }
 

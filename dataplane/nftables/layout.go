@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
 )
 
 // TableName is the name of the table, of the family inet.
@@ -183,8 +185,8 @@ func drawRules(f family, slot func(f family, n int) string, n int) (rules []stri
 // of a flow's original port only after a match of the protocol.
 func rememberRules() (rules []string) {
 	for _, f := range families {
-		for _, protocol := range protocols {
-			rules = append(rules, "ct state new ct status dnat meta l4proto "+protocol.name+
+		for _, protocol := range nft.Protocols() {
+			rules = append(rules, "ct state new ct status dnat meta l4proto "+protocol.Name+
 				" ct original "+f.name+" daddr . meta l4proto . ct original proto-dst vmap @remember"+f.suffix)
 		}
 	}
@@ -193,10 +195,10 @@ func rememberRules() (rules []string) {
 
 // updateRules keep which endpoint a client got, for so many seconds from now.
 func updateRules(f family, seconds int) (rules []string) {
-	for _, protocol := range protocols {
+	for _, protocol := range nft.Protocols() {
 		rules = append(rules, fmt.Sprintf("meta l4proto %s update @affinity%s { %s saddr . ct original %s daddr . meta l4proto . "+
 			"ct original proto-dst timeout %ds : %s daddr . th dport }",
-			protocol.name, f.suffix, f.name, f.name, seconds, f.name))
+			protocol.Name, f.suffix, f.name, f.name, seconds, f.name))
 	}
 	return rules
 }
@@ -220,28 +222,4 @@ func familyOf(a netip.Addr) family {
 		return families[0]
 	}
 	return families[1]
-}
-
-// protocols that a service may have, with their IANA numbers.
-var protocols = [...]struct {
-	name   string
-	number byte
-}{{"tcp", 6}, {"udp", 17}, {"sctp", 132}}
-
-func protocolNumber(name string) byte {
-	for _, p := range protocols {
-		if p.name == name {
-			return p.number
-		}
-	}
-	return 0
-}
-
-func protocolName(number byte) string {
-	for _, p := range protocols {
-		if p.number == number {
-			return p.name
-		}
-	}
-	return ""
 }

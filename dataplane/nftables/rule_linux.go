@@ -32,7 +32,7 @@ func appendChain(batch *nft.Batch, name string) {
 				return appendDraw(b, f, scheduler, n)
 			}
 			_, seconds := parseName(name)
-			return appendUpdate(b, protocols[i].number, uint64(seconds))
+			return appendUpdate(b, nft.Protocols()[i].Number, uint64(seconds))
 		})
 	}
 }
