@@ -104,7 +104,7 @@ func (m mapping) object() *knftables.Map {
 	}
 	if m.dynamic {
 		object.Flags = []knftables.SetFlag{knftables.DynamicFlag, knftables.TimeoutFlag}
-		object.Size = knftables.PtrTo[uint64](affinities)
+		object.Size = knftables.PtrTo[uint64](MaxAffinities)
 	}
 	return object
 }

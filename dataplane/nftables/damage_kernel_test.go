@@ -273,9 +273,9 @@ func TestFull(t *testing.T) {
 		t.Errorf("%s is full with one client", got)
 	}
 	s.node.Do(func() {
-		for n := 1; n < affinities; { // one is there
+		for n := 1; n < MaxAffinities; { // one is there
 			batch := nft.NewBatch(TableName)
-			for range min(chunk, affinities-n) {
+			for range min(chunk, MaxAffinities-n) {
 				e := Client{netip.AddrFrom4([4]byte{11, byte(n >> 16), byte(n >> 8), byte(n)}), k}.element()
 				e.value = appendEndpoint(nil, netip.MustParseAddrPort("10.1.1.5:8080"))
 				batch.Add(e.set, e.appendTo)

@@ -36,7 +36,7 @@ func (t *Table) Full(ctx context.Context, want Config) (full []string, err error
 				clients++
 			}
 		}
-		if clients >= affinities {
+		if clients >= MaxAffinities {
 			full = append(full, f.ipName())
 		}
 	}
@@ -49,6 +49,3 @@ func (f family) ipName() string {
 	}
 	return "IPv6"
 }
-
-// MaxAffinities is how many clients' affinities are kept for each family at most.
-const MaxAffinities = affinities

@@ -32,10 +32,10 @@ const (
 	flagDynamic = 0x20
 )
 
-// affinities is how many clients' affinities are kept for each family at most. The kernel takes memory for the table
+// MaxAffinities is how many clients' affinities are kept for each family at most. The kernel takes memory for the table
 // of their hashes at once, about 2 MB, and for each element when it is added. If all are taken, new clients have no
 // affinity until old ones expire.
-const affinities = 131072
+const MaxAffinities = 131072
 
 // mapping is a map of the table.
 type mapping struct {
@@ -98,7 +98,7 @@ func (m mapping) shape() shape {
 	}
 	if m.dynamic {
 		s.flags |= flagTimeout | flagDynamic
-		s.room = affinities
+		s.room = MaxAffinities
 	}
 	return s
 }
