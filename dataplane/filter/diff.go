@@ -30,19 +30,6 @@ func (c Change) Size() int {
 // Empty tells whether there is nothing to do.
 func (c Change) Empty() bool { return c.Size() == 0 }
 
-// transactions is in how many the Change is made.
-func (c Change) transactions() uint32 {
-	switch {
-	case c.Empty():
-		return 0
-	case c.Fresh && len(c.Want.Served)+len(c.Want.Hairpin) > 0:
-		return 3
-	case c.Fresh:
-		return 2
-	}
-	return 1
-}
-
 // Diff is what turns have into want: elements alone where only they differ. It reads its arguments only.
 func Diff(have State, want Config) Change {
 	if have.Digest != want.wantedDigest() {

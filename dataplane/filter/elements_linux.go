@@ -7,7 +7,7 @@ import (
 )
 
 // applyElements adds and deletes elements, all of them or none.
-func applyElements(change Change) error {
+func (t *Table) applyElements(change Change) error {
 	batch := nft.NewBatch(TableName)
 	for _, p := range change.AddServed {
 		batch.Add(p.set(), p.appendTo)
@@ -21,7 +21,11 @@ func applyElements(change Change) error {
 	for _, a := range change.DeleteHairpin {
 		batch.Delete(hairpinSet(a), appendHairpin(a))
 	}
-	return batch.Commit()
+	if err := batch.Commit(); err != nil || batch.Size() == 0 {
+		return err
+	}
+	t.transactions++
+	return nil
 }
 
 func (p Port) appendTo(b []byte) []byte {

@@ -28,6 +28,8 @@ type Table struct {
 	generation uint32
 	print      *uint64
 	seed       maphash.Seed
+	// transactions counts those that this Table made.
+	transactions uint32
 }
 
 // open looks for nft when it is first needed, and again after a failure.
@@ -143,7 +145,7 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 		return change, nil
 	}
 	if !change.Replace {
-		if err := applyElements(change); err != nil {
+		if err := t.applyElements(change); err != nil {
 			return Change{}, fmt.Errorf("changing elements of table %s: %w", TableName, err)
 		}
 		return change, nil
@@ -163,6 +165,7 @@ func (t *Table) run(ctx context.Context, fill func(tx *knftables.Transaction)) e
 	if err := t.nft.Run(ctx, tx); err != nil {
 		return fmt.Errorf("changing table %s: %w", TableName, err)
 	}
+	t.transactions++
 	return nil
 }
 
@@ -171,7 +174,7 @@ func (t *Table) create(ctx context.Context, want Config) error {
 	if err := t.run(ctx, addSets); err != nil {
 		return err
 	}
-	if err := applyElements(Change{AddServed: unique(want.Served, Port.Compare), AddHairpin: unique(want.Hairpin, netip.Addr.Compare)}); err != nil {
+	if err := t.applyElements(Change{AddServed: unique(want.Served, Port.Compare), AddHairpin: unique(want.Hairpin, netip.Addr.Compare)}); err != nil {
 		return fmt.Errorf("filling table %s: %w", TableName, err)
 	}
 	return t.run(ctx, func(tx *knftables.Transaction) { addChains(tx, want) })

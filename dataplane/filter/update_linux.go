@@ -20,7 +20,7 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	known, touched := t.known, t.Touched()
+	known, touched, begin := t.known, t.Touched(), t.transactions
 	var change Change
 	if known != nil {
 		change = Diff(*known, want)
@@ -42,8 +42,8 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	}
 	t.known = &State{Digest: want.wantedDigest(), Served: unique(want.Served, Port.Compare),
 		Hairpin: unique(want.Hairpin, netip.Addr.Compare)}
-	before += change.transactions() // if it is more by now, somebody else wrote as well
-	t.remember(before, read || change.Replace || !touched)
+	// If the generation is another one than this by now, somebody else wrote as well.
+	t.remember(before+t.transactions-begin, read || change.Replace || !touched)
 	return change, nil
 }
 
