@@ -19,7 +19,10 @@ type Port struct {
 
 // Compare orders ports by address, protocol and number.
 func (p Port) Compare(other Port) int {
-	return cmp.Or(p.Address.Compare(other.Address), cmp.Compare(p.Protocol, other.Protocol), cmp.Compare(p.Port, other.Port))
+	if c := p.Address.Compare(other.Address); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(p.Protocol, other.Protocol), cmp.Compare(p.Port, other.Port))
 }
 
 // Config is what the table should do. The lists are in any order; duplicates do no harm.

@@ -49,21 +49,28 @@ func difference[T comparable](have, want []T, compare func(T, T) int) (add, gone
 	return without(want, have, compare), without(have, want, compare)
 }
 
-func without[T comparable](items, others []T, compare func(T, T) int) []T {
-	drop := make(map[T]bool, len(others))
-	for _, item := range others {
-		drop[item] = true
-	}
-	var rest []T
-	for _, item := range items {
-		if !drop[item] {
+func without[T comparable](items, others []T, compare func(T, T) int) (rest []T) {
+	others = unique(others, compare)
+	for _, item := range unique(items, compare) {
+		for len(others) > 0 && compare(others[0], item) < 0 {
+			others = others[1:]
+		}
+		if len(others) == 0 || others[0] != item {
 			rest = append(rest, item)
 		}
 	}
-	return unique(rest, compare)
+	return rest
 }
 
+// unique is sorted and without duplicates: the items themselves, if they are so already.
 func unique[T comparable](items []T, compare func(T, T) int) []T {
+	sorted := true
+	for i := 1; i < len(items) && sorted; i++ {
+		sorted = compare(items[i-1], items[i]) < 0
+	}
+	if sorted {
+		return items
+	}
 	items = slices.Clone(items)
 	slices.SortFunc(items, compare)
 	return slices.Compact(items)

@@ -47,11 +47,14 @@ func (t *Table) open() error {
 
 // Read returns what the kernel has; the zero State if there is no table.
 func (t *Table) Read(ctx context.Context) (State, error) {
+	if exists, err := nft.TableExists(TableName); err != nil || !exists {
+		return State{}, err
+	}
 	if err := t.open(); err != nil {
 		return State{}, err
 	}
 	chains, err := t.nft.List(ctx, "chains")
-	if knftables.IsNotFound(err) {
+	if knftables.IsNotFound(err) { // gone meanwhile
 		return State{}, nil
 	}
 	if err != nil {

@@ -15,11 +15,13 @@ func fingerprint(seed maphash.Seed) (uint64, error) {
 
 // Update makes the table do what want says, like Sync, but takes the kernel to have what Update gave it last: one run of
 // nft instead of one for every chain. If nft disagrees, or Touched says that the table is another, it reads the kernel.
+// The lists of want are kept and must not be changed afterwards.
 func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	before, err := nft.Generation()
 	if err != nil {
 		return Change{}, err
 	}
+	want.Served, want.Hairpin = unique(want.Served, Port.Compare), unique(want.Hairpin, netip.Addr.Compare)
 	known, touched, begin := t.known, t.Touched(), t.transactions
 	var change Change
 	if known != nil {
@@ -40,8 +42,7 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	if err != nil {
 		return change, err
 	}
-	t.known = &State{Digest: want.wantedDigest(), Served: unique(want.Served, Port.Compare),
-		Hairpin: unique(want.Hairpin, netip.Addr.Compare)}
+	t.known = &State{Digest: want.wantedDigest(), Served: want.Served, Hairpin: want.Hairpin}
 	// If the generation is another one than this by now, somebody else wrote as well.
 	t.remember(before+t.transactions-begin, read || change.Replace || !touched)
 	return change, nil

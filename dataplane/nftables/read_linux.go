@@ -42,16 +42,8 @@ func (t *Table) Read(ctx context.Context) (State, error) {
 }
 
 func tableExists() (bool, error) {
-	tables, err := nft.List(unix.NFT_MSG_GETTABLE, nil)
-	if err != nil {
-		return false, fmt.Errorf("listing nftables' tables: %w", explain(err))
-	}
-	for _, table := range tables {
-		if nft.Text(nft.Attribute(table, unix.NFTA_TABLE_NAME)) == TableName {
-			return true, nil
-		}
-	}
-	return false, nil
+	exists, err := nft.TableExists(TableName)
+	return exists, explain(err)
 }
 
 // readMaps are the shapes of the table's sets and maps. Those of a rule's own, which nft names __set0 and so on, are
