@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
-	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -256,9 +255,9 @@ func (a *Agent) mark(o client.Object) {
 	case *mcsv1beta1.ServiceImport:
 		a.dirty.service(client.ObjectKeyFromObject(o))
 	case *discoveryv1.EndpointSlice:
-		a.dirty.service(types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetLabels()[v1alpha1.LabelServiceName]})
+		a.dirty.service(importOf(o))
 	case *v1alpha1.TrafficPolicy:
-		a.dirty.service(types.NamespacedName{Namespace: o.Namespace, Name: o.Spec.TargetRef.Name})
+		a.dirty.service(o.Target())
 	default:
 		a.dirty.network()
 	}

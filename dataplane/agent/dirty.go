@@ -20,11 +20,13 @@ type dirty struct {
 type work struct {
 	// network is true if the routes, or anything that all services depend on, may have changed.
 	network bool
+	// all is true if every ServiceImport is to be planned.
+	all bool
 	// services are the ServiceImports that may have changed.
 	services map[types.NamespacedName]bool
 }
 
-func (w work) empty() bool { return !w.network && len(w.services) == 0 }
+func (w work) empty() bool { return !w.network && !w.all && len(w.services) == 0 }
 
 func newDirty() *dirty { return &dirty{wake: make(chan struct{}, 1)} }
 
@@ -80,7 +82,7 @@ func (d *dirty) take() (work, bool) {
 func (d *dirty) putBack(w work) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.work.network = d.work.network || w.network
+	d.work.network, d.work.all = d.work.network || w.network, d.work.all || w.all
 	for name := range w.services {
 		if d.work.services == nil {
 			d.work.services = map[types.NamespacedName]bool{}

@@ -113,16 +113,25 @@ func (n *node) setNetwork(network plan.Network) {
 	n.network = network
 }
 
+// grow makes room for so many ServiceImports, the first time.
+func (n *node) grow(imports int) {
+	if n.memory != nil {
+		return
+	}
+	n.table.Grow(imports)
+	n.memory, n.again = make(map[types.NamespacedName]plan.Memory, imports), map[types.NamespacedName]time.Time{}
+	n.wanted, n.changed, n.hairpin = make(servicesByKey, imports), make(map[plan.Key]bool, imports), map[plan.Key][]netip.Addr{}
+}
+
 // take takes over the plan for a ServiceImport; the zero Output: there is none any more.
 func (n *node) take(name types.NamespacedName, planned plan.Output) {
-	if n.memory == nil {
-		n.memory, n.again = map[types.NamespacedName]plan.Memory{}, map[types.NamespacedName]time.Time{}
-	}
+	n.grow(1)
 	n.setServices(n.table.Put(name, planned.Services))
-	delete(n.memory, name)
 	delete(n.again, name)
 	if len(planned.Services) > 0 {
 		n.memory[name] = planned.Memory
+	} else {
+		delete(n.memory, name)
 	}
 	if !planned.Again.IsZero() {
 		n.again[name] = planned.Again
@@ -167,9 +176,6 @@ func (n *node) setServices(keys []plan.Key) {
 	for _, key := range keys {
 		if _, ok := ipvsKey(key); !ok {
 			continue
-		}
-		if n.wanted == nil {
-			n.wanted, n.changed, n.hairpin = servicesByKey{}, map[plan.Key]bool{}, map[plan.Key][]netip.Addr{}
 		}
 		n.changed[key] = true
 		service, exists := n.table.Get(key)

@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
@@ -116,11 +115,7 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 		n.recalled = earlier.recall(ctx)
 	}
 	if !n.planned || !n.place.Equal(place) {
-		names, err := a.allServices(ctx)
-		if err != nil {
-			return err
-		}
-		work.services = names
+		work.all = true
 	}
 	n.setNetwork(network)
 	n.place, n.planned = place, true
@@ -166,68 +161,64 @@ func pointers[T any](items []T) []*T {
 	return all
 }
 
-// allServices are the ServiceImports that exist, and those that are still served.
-func (a *Agent) allServices(ctx context.Context) (map[types.NamespacedName]bool, error) {
-	var list mcsv1beta1.ServiceImportList
-	if err := a.cfg.Client.List(ctx, &list); err != nil {
-		return nil, fmt.Errorf("reading ServiceImports: %w", err)
-	}
-	names := make(map[types.NamespacedName]bool, len(list.Items))
-	for i := range list.Items {
-		names[client.ObjectKeyFromObject(&list.Items[i])] = true
-	}
-	for _, name := range a.node.table.Names() {
-		names[name] = true
-	}
-	return names, nil
-}
-
 // planServices plans the ServiceImports that may have changed.
 func (a *Agent) planServices(ctx context.Context, work work) error {
 	if !a.node.planned {
 		return nil // their place is not known; when it is, all of them will be planned
 	}
+	from, names, err := a.toPlan(ctx, work)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
-	for name := range work.services {
-		in, err := a.serviceInput(ctx, name, now)
-		if err != nil {
-			return err
-		}
+	a.node.grow(len(names))
+	for name := range names {
+		in := a.inputOf(from, name, now)
 		var planned plan.Output
 		if in.Import != nil {
 			planned = plan.Services(in)
 		}
 		a.node.take(name, planned)
 		a.node.skips.take(name, planned)
-		delete(work.services, name)
 	}
 	return nil
 }
 
-// serviceInput is what the plan for a ServiceImport follows from; its Import is nil if there is nothing to plan.
-func (a *Agent) serviceInput(ctx context.Context, name types.NamespacedName, now time.Time) (plan.Input, error) {
-	var si mcsv1beta1.ServiceImport
-	err := a.cfg.Client.Get(ctx, name, &si)
-	if apierrors.IsNotFound(err) || err == nil && !plan.Imported(&si) {
-		return plan.Input{}, nil
+// listShare is how many ServiceImports are looked up one by one at most, as one part in so many of all: to list all costs
+// as much. fewNames are looked up always.
+const fewNames, listShare = 16, 16
+
+// toPlan are the names of the ServiceImports that are to be planned, with what they are planned from.
+func (a *Agent) toPlan(ctx context.Context, work work) (objects, map[types.NamespacedName]bool, error) {
+	if !work.all && len(work.services) <= max(fewNames, len(a.node.wanted)/listShare) {
+		some, err := a.objectsOf(ctx, work.services)
+		return some, work.services, err
 	}
-	if err != nil {
-		return plan.Input{}, fmt.Errorf("reading ServiceImport %s: %w", name, err)
+	all, err := a.allObjects(ctx)
+	if err != nil || !work.all {
+		return all, work.services, err
 	}
-	var slices discoveryv1.EndpointSliceList
-	err = a.cfg.Client.List(ctx, &slices, client.InNamespace(name.Namespace), client.MatchingFields{byService: name.Name})
-	if err != nil {
-		return plan.Input{}, fmt.Errorf("reading EndpointSlices of ServiceImport %s: %w", name, err)
+	names := make(map[types.NamespacedName]bool, len(all.imports))
+	for name := range all.imports {
+		names[name] = true
 	}
-	var policies v1alpha1.TrafficPolicyList
-	err = a.cfg.Client.List(ctx, &policies, client.InNamespace(name.Namespace), client.MatchingFields{byTarget: name.Name})
-	if err != nil {
-		return plan.Input{}, fmt.Errorf("reading TrafficPolicies of ServiceImport %s: %w", name, err)
+	for _, name := range a.node.table.Names() { // some may be gone
+		names[name] = true
+	}
+	maps.Copy(names, work.services)
+	return all, names, nil
+}
+
+// inputOf is what the plan for a ServiceImport follows from; its Import is nil if there is nothing to plan.
+func (a *Agent) inputOf(from objects, name types.NamespacedName, now time.Time) plan.Input {
+	si := from.imports[name]
+	if si == nil || !plan.Imported(si) {
+		return plan.Input{}
 	}
 	return plan.Input{
-		Import: &si, Slices: pointers(slices.Items), Policy: v1alpha1.PolicyFor(&si, pointers(policies.Items)),
-		Place: a.node.place, Now: now, Memory: a.node.remembered(&si),
-	}, nil
+		Import: si, Slices: from.slices[name], Policy: v1alpha1.PolicyFor(si, from.policies[name]),
+		Place: a.node.place, Now: now, Memory: a.node.remembered(si),
+	}
 }
 
 // syncKernel brings the parts of the kernel in step, services first: until they are there the filter refuses their

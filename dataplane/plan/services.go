@@ -21,7 +21,10 @@ type Key struct {
 
 // Compare orders keys by address, protocol and port.
 func (k Key) Compare(other Key) int {
-	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Protocol, other.Protocol), cmp.Compare(k.Port, other.Port))
+	if c := k.Address.Compare(other.Address); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(k.Protocol, other.Protocol), cmp.Compare(k.Port, other.Port))
 }
 
 // VirtualService is one port of one clusterset IP.
@@ -46,7 +49,10 @@ type Destination struct {
 
 // Compare orders destinations by address and port.
 func (d Destination) Compare(other Destination) int {
-	return cmp.Or(d.Address.Compare(other.Address), cmp.Compare(d.Port, other.Port))
+	if c := d.Address.Compare(other.Address); c != 0 {
+		return c
+	}
+	return cmp.Compare(d.Port, other.Port)
 }
 
 // Imported tells whether the ServiceImport is one that tombolo serves: made by tombolo, with clusterset IPs.

@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/ptr"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/test/listwatch"
+)
+
+// manyImports are ServiceImports of 16 endpoints in another cluster each.
+func manyImports(n int) (all []runtime.Object) {
+	for i := range n {
+		name := fmt.Sprintf("service-%05d", i)
+		slice := &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name + "-east", Labels: map[string]string{
+				v1alpha1.LabelServiceName: name, v1alpha1.LabelSourceCluster: "east", discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}},
+			AddressType: discoveryv1.AddressTypeIPv4,
+			Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("tcp"), Protocol: ptr.To(corev1.ProtocolTCP), Port: ptr.To[int32](8080)}},
+		}
+		for k := range 16 {
+			address := netip.AddrFrom4([4]byte{10, 16 + byte(i>>12), byte(i >> 4), byte(i<<4 | k)})
+			slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{address.String()},
+				Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true), Serving: ptr.To(true), Terminating: ptr.To(false)},
+				NodeName:   ptr.To("east-worker"), Zone: ptr.To("east-a")})
+		}
+		all = append(all, slice, &mcsv1beta1.ServiceImport{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
+			Spec: mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, IPs: []string{fmt.Sprintf("244.0.%d.%d", i/250, i%250+1)},
+				Ports: []mcsv1beta1.ServicePort{{Name: "tcp", Protocol: corev1.ProtocolTCP, Port: 80}}},
+		})
+	}
+	return all
+}
+
+// BenchmarkPlanServices plans 5,000 ServiceImports of 16 endpoints each, from the cache to what the kernel should have: as
+// the first pass does, and again when nothing has changed, as when a pass looks at all of them because their place may be
+// another one.
+func BenchmarkPlanServices(b *testing.B) {
+	server, err := listwatch.Dataplane()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := server.Put(manyImports(5000)...); err != nil {
+		b.Fatal(err)
+	}
+	kubeconfig := filepath.Join(b.TempDir(), "kubeconfig")
+	api, err := server.Listen(nil, kubeconfig)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer api.Close()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cluster, err := NewCluster(config, v1alpha1.DefaultNamespace)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	defer stop()
+	go func() { _ = cluster.Start(ctx) }() // until the end
+	first := New(Config{Client: cluster.GetClient(), NodeName: "worker"})
+	if err := first.Watch(ctx, cluster); err != nil {
+		b.Fatal(err)
+	}
+	planAll := func(a *Agent) {
+		if err := a.planServices(ctx, work{all: true}); err != nil {
+			b.Fatal(err)
+		}
+		if len(a.node.wanted) != 5000 {
+			b.Fatalf("%d virtual services", len(a.node.wanted))
+		}
+	}
+	fresh := func() *Agent {
+		a := New(Config{Client: cluster.GetClient(), NodeName: "worker"})
+		a.node.planned, a.node.place = true, plan.Place{Cluster: "west", Node: "worker",
+			VIPs: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}, FailBack: 30 * time.Second}
+		return a
+	}
+	b.Run("first", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			planAll(fresh())
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		b.ReportAllocs()
+		a := fresh()
+		planAll(a)
+		for b.Loop() {
+			planAll(a)
+		}
+	})
+}
