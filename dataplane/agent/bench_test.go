@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -46,40 +47,51 @@ func manyImports(n int) (all []runtime.Object) {
 	return all
 }
 
+// manyCluster has that many of them; it is started, and ends with the test.
+func manyCluster(t testing.TB, imports int) Cluster {
+	t.Helper()
+	server, err := listwatch.Dataplane()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Put(manyImports(imports)...); err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	api, err := server.Listen(nil, kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := NewCluster(config, v1alpha1.DefaultNamespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- cluster.Start(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ended, api.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return cluster
+}
+
 // BenchmarkPlanServices plans 5,000 ServiceImports of 16 endpoints each, from the cache to what the kernel should have: as
 // the first pass does, and again when nothing has changed, as when a pass looks at all of them because their place may be
 // another one.
 func BenchmarkPlanServices(b *testing.B) {
-	server, err := listwatch.Dataplane()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := server.Put(manyImports(5000)...); err != nil {
-		b.Fatal(err)
-	}
-	kubeconfig := filepath.Join(b.TempDir(), "kubeconfig")
-	api, err := server.Listen(nil, kubeconfig)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer api.Close()
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		b.Fatal(err)
-	}
-	cluster, err := NewCluster(config, v1alpha1.DefaultNamespace)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(b.Context())
-	defer stop()
-	go func() { _ = cluster.Start(ctx) }() // until the end
-	first := New(Config{Client: cluster.GetClient(), NodeName: "worker"})
-	if err := first.Watch(ctx, cluster); err != nil {
+	cluster := manyCluster(b, 5000)
+	if err := New(Config{Client: cluster.GetClient(), NodeName: "worker"}).Watch(b.Context(), cluster); err != nil {
 		b.Fatal(err)
 	}
 	planAll := func(a *Agent) {
-		if err := a.planServices(ctx, work{all: true}); err != nil {
+		if err := a.planServices(b.Context(), work{all: true}); err != nil {
 			b.Fatal(err)
 		}
 		if len(a.node.wanted) != 5000 {

@@ -234,18 +234,28 @@ func (a *Agent) watchAll(ctx context.Context, c cache.Cache) error {
 	if err := c.IndexField(ctx, &v1alpha1.TrafficPolicy{}, byTarget, targetOf); err != nil {
 		return fmt.Errorf("indexing TrafficPolicies: %w", err)
 	}
+	var told []toolscache.DoneChecker
 	for object := range kinds() {
 		informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
 		if err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}
-		if _, err := informer.AddEventHandler(onEvent(a.mark)); err != nil {
+		handler, err := informer.AddEventHandler(onEvent(a.mark))
+		if err != nil {
 			return fmt.Errorf("watching %T: %w", object, err)
 		}
+		told = append(told, handler.HasSyncedChecker())
 	}
-	if c.WaitForCacheSync(ctx) {
-		a.dirty.start()
+	// Not only until the caches are filled: a first pass while events about them are still told would share the CPU with
+	// that, and a second one would plan again what they mark.
+	for _, all := range told {
+		select {
+		case <-all.Done():
+		case <-ctx.Done():
+			return nil
+		}
 	}
+	a.dirty.start()
 	return nil
 }
 

@@ -1,13 +1,18 @@
 package agent
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
@@ -46,5 +51,39 @@ func TestStripSlice(t *testing.T) {
 	}
 	if other, err := stripSlice("tombstone"); err != nil || other != "tombstone" {
 		t.Errorf("what is no slice: %v, %v", other, err)
+	}
+}
+
+// slowly tells of objects as where others take the CPU.
+type slowly struct{ cache.Cache }
+
+func (s slowly) GetInformer(ctx context.Context, o client.Object, opts ...cache.InformerGetOption) (cache.Informer, error) {
+	informer, err := s.Cache.GetInformer(ctx, o, opts...)
+	return slowInformer{informer}, err
+}
+
+type slowInformer struct{ cache.Informer }
+
+func (s slowInformer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	return s.Informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: func(o any) {
+		time.Sleep(2 * time.Millisecond)
+		h.OnAdd(o, true)
+	}})
+}
+
+// TestWatchTellsAllFirst: when the first pass may begin, all there is has been marked, so that there is no second one for
+// what it has planned.
+func TestWatchTellsAllFirst(t *testing.T) {
+	const imports = 300
+	cluster := manyCluster(t, imports)
+	a := New(Config{Client: cluster.GetClient(), NodeName: "worker"})
+	if err := a.watchAll(t.Context(), slowly{cluster.GetCache()}); err != nil {
+		t.Fatal(err)
+	}
+	if work, started := a.dirty.take(); !started || len(work.services) != imports {
+		t.Errorf("started %t with %d ServiceImports, want %d", started, len(work.services), imports)
+	}
+	if work, _ := a.dirty.take(); !work.empty() {
+		t.Errorf("afterwards %d more were marked", len(work.services))
 	}
 }
