@@ -75,6 +75,7 @@ func New(cfg Config) *Agent {
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.node.close()
 	a.proxy.look(ctx)
+	a.node.filter.Prepare() // while others read from the API server
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -45,6 +45,10 @@ func (t *Table) open() error {
 	return nil
 }
 
+// Prepare looks for nft, which takes two runs of it, so that a first Update need not. If it is not there, whatever needs
+// it says so.
+func (t *Table) Prepare() { _ = t.open() }
+
 // Read returns what the kernel has; the zero State if there is no table.
 func (t *Table) Read(ctx context.Context) (State, error) {
 	if exists, err := nft.TableExists(TableName); err != nil || !exists {
