@@ -99,10 +99,12 @@ func (a *Agent) Run(ctx context.Context) error {
 			question()
 			continue
 		case <-a.dirty.wake:
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(coalesce - time.Since(passed)):
+			if rest := coalesce - time.Since(passed); rest > 0 {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(rest):
+				}
 			}
 		case <-tick.C:
 			repair = services

@@ -234,7 +234,7 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := a.planServices(ctx, work); err != nil {
+		if err := a.planServices(ctx, work, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -91,7 +91,7 @@ func BenchmarkPlanServices(b *testing.B) {
 		b.Fatal(err)
 	}
 	planAll := func(a *Agent) {
-		if err := a.planServices(b.Context(), work{all: true}); err != nil {
+		if err := a.planServices(b.Context(), work{all: true}, time.Now()); err != nil {
 			b.Fatal(err)
 		}
 		if len(a.node.wanted) != 5000 {

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -273,10 +274,33 @@ func (a *Agent) mark(o client.Object) {
 	}
 }
 
+// alike tells whether two versions of an object are the same in all that is kept of them: of a Node, most of what its
+// kubelet writes again and again is not.
+func alike(old, now any) bool {
+	switch old := old.(type) {
+	case *mcsv1beta1.ServiceImport:
+		same := *old
+		if now, ok := now.(*mcsv1beta1.ServiceImport); ok {
+			same.ResourceVersion = now.ResourceVersion
+		}
+		return equality.Semantic.DeepEqual(&same, now)
+	case *corev1.Node:
+		same := *old
+		if now, ok := now.(*corev1.Node); ok {
+			same.ResourceVersion = now.ResourceVersion
+		}
+		return equality.Semantic.DeepEqual(&same, now)
+	}
+	return false // most others are written for a reason
+}
+
 func onEvent(mark func(client.Object)) toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(o any) { mark(o.(client.Object)) },
 		UpdateFunc: func(old, o any) {
+			if alike(old, o) {
+				return
+			}
 			mark(old.(client.Object)) // what it was about may be something else
 			mark(o.(client.Object))
 		},

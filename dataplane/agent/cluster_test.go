@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
@@ -51,6 +52,56 @@ func TestStripSlice(t *testing.T) {
 	}
 	if other, err := stripSlice("tombstone"); err != nil || other != "tombstone" {
 		t.Errorf("what is no slice: %v, %v", other, err)
+	}
+}
+
+// TestOnEvent: what is kept of an object marks it when it changes, and what is not kept does not.
+func TestOnEvent(t *testing.T) {
+	nodeOf := func(edit func(*corev1.Node)) any {
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker", ResourceVersion: "1", Labels: map[string]string{"zone": "a"}}}
+		edit(n)
+		stripped, err := stripNode(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stripped
+	}
+	importOf := func(edit func(*mcsv1beta1.ServiceImport)) any {
+		si := &mcsv1beta1.ServiceImport{ObjectMeta: metav1.ObjectMeta{Name: "web", ResourceVersion: "1"},
+			Spec: mcsv1beta1.ServiceImportSpec{IPs: []string{"244.0.0.1"}}}
+		edit(si)
+		return si
+	}
+	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: "web-east"}}
+	now := metav1.Now()
+	for name, tt := range map[string]struct {
+		old, new any
+		marks    int
+	}{
+		"a heartbeat of a Node": {nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) {
+			n.ResourceVersion = "2"
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, LastHeartbeatTime: now}}
+		}), 0},
+		"another label of a Node": {nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) { n.Labels["zone"] = "b" }), 2},
+		"the condition of a Node": {nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) {
+			n.Status.Conditions = []corev1.NodeCondition{{Type: v1alpha1.NodeConditionDataplane}}
+		}), 2},
+		"the same ServiceImport": {importOf(func(*mcsv1beta1.ServiceImport) {}),
+			importOf(func(si *mcsv1beta1.ServiceImport) { si.ResourceVersion = "2" }), 0},
+		"another clusterset IP": {importOf(func(*mcsv1beta1.ServiceImport) {}),
+			importOf(func(si *mcsv1beta1.ServiceImport) { si.Spec.IPs[0] = "244.0.0.2" }), 2},
+		"another cluster": {importOf(func(*mcsv1beta1.ServiceImport) {}), importOf(func(si *mcsv1beta1.ServiceImport) {
+			si.Status.Clusters = []mcsv1beta1.ClusterStatus{{Cluster: "east"}}
+		}), 2},
+		"a ServiceImport that goes": {importOf(func(*mcsv1beta1.ServiceImport) {}),
+			importOf(func(si *mcsv1beta1.ServiceImport) { si.DeletionTimestamp = &now }), 2},
+		"a slice": {slice, slice.DeepCopy(), 2},
+	} {
+		marks := 0
+		onEvent(func(client.Object) { marks++ }).OnUpdate(tt.old, tt.new)
+		if marks != tt.marks {
+			t.Errorf("%s: marked %d times, want %d", name, marks, tt.marks)
+		}
 	}
 }
 

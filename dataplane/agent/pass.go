@@ -46,7 +46,7 @@ func (a *Agent) pass(ctx context.Context, repair scope) {
 			a.node.problems.set("network", err)
 		}
 	}
-	err := a.planServices(ctx, work)
+	err := a.planServices(ctx, work, begin)
 	a.node.problems.set("cache", err)
 	if err != nil {
 		a.dirty.putBack(work)
@@ -162,7 +162,7 @@ func pointers[T any](items []T) []*T {
 }
 
 // planServices plans the ServiceImports that may have changed.
-func (a *Agent) planServices(ctx context.Context, work work) error {
+func (a *Agent) planServices(ctx context.Context, work work, now time.Time) error {
 	if !a.node.planned {
 		return nil // their place is not known; when it is, all of them will be planned
 	}
@@ -170,7 +170,6 @@ func (a *Agent) planServices(ctx context.Context, work work) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
 	a.node.grow(len(names))
 	for name := range names {
 		in := a.inputOf(from, name, now)

@@ -98,11 +98,7 @@ func (a *Agent) setCondition(ctx context.Context, status corev1.ConditionStatus,
 	if err := a.cfg.Client.Get(ctx, client.ObjectKey{Name: a.cfg.NodeName}, &node); err != nil {
 		return client.IgnoreNotFound(err) // without a Node there is nothing to say it on
 	}
-	now := metav1.Now()
-	condition := corev1.NodeCondition{
-		Type: v1alpha1.NodeConditionDataplane, Status: status, Reason: reason, Message: message,
-		LastHeartbeatTime: now, LastTransitionTime: now,
-	}
+	condition := corev1.NodeCondition{Type: v1alpha1.NodeConditionDataplane, Status: status, Reason: reason, Message: message}
 	for _, old := range node.Status.Conditions {
 		if old.Type != condition.Type {
 			continue
@@ -116,6 +112,10 @@ func (a *Agent) setCondition(ctx context.Context, status corev1.ConditionStatus,
 	}
 	if a.node.written == (writtenCondition{node.ResourceVersion, status, reason, message}) {
 		return nil // the cache has not seen the last patch yet
+	}
+	condition.LastHeartbeatTime = metav1.Now()
+	if condition.LastTransitionTime.IsZero() {
+		condition.LastTransitionTime = condition.LastHeartbeatTime
 	}
 	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.NodeCondition{condition}}})
 	if err != nil {
