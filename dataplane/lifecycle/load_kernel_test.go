@@ -3,9 +3,7 @@
 package lifecycle
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -22,32 +20,30 @@ const loadProgram = "../../bin/load"
 
 // load is one client of Services, a process.
 type load struct {
-	t       *testing.T
-	name    string
-	cmd     *exec.Cmd
-	stdin   io.WriteCloser
-	answers *json.Decoder
+	t      *testing.T
+	name   string
+	client *report.Client
 }
 
+// startLoad starts a client in a namespace, until the test ends.
 func startLoad(t *testing.T, name string, n *testnet.Namespace, args ...string) *load {
 	t.Helper()
-	cmd, stdin, stdout := startProcess(t, n, loadProgram, args...)
-	return &load{t: t, name: name, cmd: cmd, stdin: stdin, answers: json.NewDecoder(stdout)}
+	l := &load{t: t, name: name}
+	n.Do(func() {
+		var err error
+		if l.client, err = report.Start(exec.Command(loadProgram, args...)); err != nil {
+			t.Fatalf("%v (make build makes it)", err)
+		}
+	})
+	t.Cleanup(l.client.Kill)
+	return l
 }
 
-// startProcess starts a program in a namespace, until the test ends.
-func startProcess(t *testing.T, n *testnet.Namespace, program string, args ...string) (*exec.Cmd, io.WriteCloser, io.Reader) {
+// startServer answers in a namespace at those addresses, until the test ends.
+func startServer(t *testing.T, n *testnet.Namespace, addresses ...string) {
 	t.Helper()
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(loadProgram, append([]string{"serve"}, addresses...)...)
 	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	n.Do(func() {
 		if err := cmd.Start(); err != nil {
 			t.Fatalf("%v (make build makes it)", err)
@@ -57,28 +53,22 @@ func startProcess(t *testing.T, n *testnet.Namespace, program string, args ...st
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // killed
 	})
-	return cmd, stdin, stdout
 }
 
 // stop ends it.
 func (l *load) stop() {
 	l.t.Helper()
-	l.stdin.Close()
-	if err := l.cmd.Wait(); err != nil {
+	if err := l.client.End(); err != nil {
 		l.t.Errorf("ending the load %s: %v", l.name, err)
 	}
 }
 
 // report is what became of all that was begun before.
-func (l *load) report() (r report.Report) {
+func (l *load) report() report.Report {
 	l.t.Helper()
-	if _, err := io.WriteString(l.stdin, "\n"); err != nil {
-		l.t.Fatalf("asking the load %s: %v", l.name, err)
-	}
-	quit := time.AfterFunc(limit, func() { _ = l.cmd.Process.Signal(syscall.SIGQUIT) }) // it prints what it waits for
-	defer quit.Stop()
-	if err := l.answers.Decode(&r); err != nil {
-		l.t.Fatalf("asking the load %s: %v", l.name, err)
+	r, err := l.client.Report()
+	if err != nil {
+		l.t.Fatalf("clients %q: %v", l.name, err)
 	}
 	return r
 }
@@ -157,8 +147,7 @@ func (l *loads) watch(what string, clients []*load, do func()) {
 			t.Errorf("%s, clients %q: %v", what, client.name, err)
 		}
 		if i == 0 {
-			t.Logf("%s: %s, %d requests, %d exchanges, %d packets, the slowest request since the start %s", what, time.Since(begin), after.Requests.Sent-before[i].Requests.Sent,
-				after.Connections.Exchanges-before[i].Connections.Exchanges, after.Packets.Sent-before[i].Packets.Sent, after.Requests.Slowest)
+			t.Logf("%s: %s, %s, the slowest request since the start %s", what, time.Since(begin), after.Progress(before[i]), after.Requests.Slowest)
 		}
 	}
 	if !l.failing {
@@ -191,7 +180,7 @@ func (l *loads) lost() (segments int64) {
 func (l *load) pause() (resume func()) {
 	l.t.Helper()
 	signal := func(s syscall.Signal) {
-		if err := l.cmd.Process.Signal(s); err != nil {
+		if err := l.client.Signal(s); err != nil {
 			l.t.Fatalf("the load %s: %v", l.name, err)
 		}
 	}

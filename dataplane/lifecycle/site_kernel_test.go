@@ -69,8 +69,8 @@ func newSite(t *testing.T, backend v1alpha1.DataplaneBackend) *site {
 	s.gateway.Route("10.2.1.0/24", "192.0.2.1")
 	s.gateway.Run("ip", "route", "add", remoteCIDR, "via", "192.168.9.2", "table", "7473")
 	s.gateway.Run("ip", "rule", "add", "pref", "7473", "lookup", "7473")
-	startProcess(t, s.peer, loadProgram, "serve", peerIP)
-	startProcess(t, s.away, loadProgram, "serve", "10.1.0.11", "10.1.0.12", "10.1.0.15", "10.1.0.16")
+	startServer(t, s.peer, peerIP)
+	startServer(t, s.away, "10.1.0.11", "10.1.0.12", "10.1.0.15", "10.1.0.16")
 	s.others()
 	s.serveAPI(backend)
 	s.agents = []*agent{

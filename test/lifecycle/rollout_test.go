@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +41,7 @@ func TestRollout(t *testing.T) {
 	}
 	vip := serve(t, sh)
 	l := startLoad(t, vip)
-	before := l.report(t)
+	before := ask(t, l)
 	tunnels := devices(t, sh)
 	for _, step := range []struct {
 		what     string
@@ -55,13 +54,12 @@ func TestRollout(t *testing.T) {
 	} {
 		begin := time.Now()
 		restart(t, sh, step.what, step.clusters)
-		after := l.report(t)
+		after := ask(t, l)
 		name := fmt.Sprintf("%s of %s restarted", step.what, strings.Join(step.clusters, " and "))
 		if err := after.Fault(before); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		t.Logf("%s: %s, %d requests, %d exchanges, %d packets", name, time.Since(begin).Round(time.Second),
-			after.Requests.Sent-before.Requests.Sent, after.Connections.Exchanges-before.Connections.Exchanges, after.Packets.Sent-before.Packets.Sent)
+		t.Logf("%s: %s, %s", name, time.Since(begin).Round(time.Second), after.Progress(before))
 		before = after
 	}
 	if got := devices(t, sh); got != tunnels {
@@ -199,44 +197,24 @@ spec:
 ---
 `
 
-// load is the client, a program in a pod.
-type load struct {
-	stdin   io.Writer
-	answers *json.Decoder
-}
-
-func startLoad(t *testing.T, vip string) *load {
+// startLoad starts the client, a program in a pod.
+func startLoad(t *testing.T, vip string) *report.Client {
 	t.Helper()
-	cmd := exec.Command("kubectl", "--context", importer, "--namespace", namespace, "exec", "--stdin", "client", "--",
-		"/load", "--rate", fmt.Sprint(rate), "--requests", vip+":80", "--connections", vip+":7", "--packets", vip+":7")
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
+	l, err := report.Start(exec.Command("kubectl", "--context", importer, "--namespace", namespace, "exec", "--stdin", "client", "--",
+		"/load", "--rate", fmt.Sprint(rate), "--requests", vip+":80", "--connections", vip+":7", "--packets", vip+":7"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		_ = cmd.Process.Kill() // should it not end by that
-		_ = cmd.Wait()
-	})
-	return &load{stdin: stdin, answers: json.NewDecoder(stdout)}
+	t.Cleanup(l.Kill)
+	return l
 }
 
-// report is what became of all that was begun before.
-func (l *load) report(t *testing.T) (r report.Report) {
+// ask is what became of all that the load began before.
+func ask(t *testing.T, l *report.Client) report.Report {
 	t.Helper()
-	if _, err := io.WriteString(l.stdin, "\n"); err != nil {
-		t.Fatalf("asking the load: %v", err)
-	}
-	if err := l.answers.Decode(&r); err != nil {
-		t.Fatalf("asking the load: %v", err)
+	r, err := l.Report()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return r
 }

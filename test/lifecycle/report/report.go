@@ -1,4 +1,4 @@
-// Package report is what the command load tells of its clients, and tests read.
+// Package report is what the command load tells of its clients, and how tests start and ask it.
 package report
 
 import (
@@ -62,4 +62,10 @@ func (r Report) Fault(since Report) error {
 	return fmt.Errorf("%d of %d requests failed: %q; %d of %d connections broke: %q; %d of %d packets were lost: %q",
 		failed, r.Requests.Sent-since.Requests.Sent, r.Requests.Errors, broken, r.Connections.Open+broken, r.Connections.Errors,
 		lost, r.Packets.Sent-since.Packets.Sent, r.Packets.Errors)
+}
+
+// Progress is what was done between an earlier report and this one, for a log.
+func (r Report) Progress(since Report) string {
+	return fmt.Sprintf("%d requests, %d exchanges, %d packets", r.Requests.Sent-since.Requests.Sent,
+		r.Connections.Exchanges-since.Connections.Exchanges, r.Packets.Sent-since.Packets.Sent)
 }
