@@ -28,6 +28,7 @@ type Table struct {
 	generation uint32
 	print      *uint64
 	seed       maphash.Seed
+	watch      nft.Watch
 	// transactions counts those that this Table made.
 	transactions uint32
 }

@@ -70,7 +70,7 @@ func (t *Table) remember(generation uint32, sure bool) {
 // Touched tells whether anybody has changed our table since the last Update, or might have. It costs one netlink request
 // as long as nobody writes to nftables, and six if somebody writes to other tables.
 func (t *Table) Touched() bool {
-	generation, err := nft.Generation()
+	generation, err := t.watch.Generation()
 	switch {
 	case err != nil || t.known == nil || t.print == nil:
 		return true
