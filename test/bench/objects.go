@@ -45,7 +45,8 @@ func (b *bench) prepare(ctx context.Context) error {
 	return nil
 }
 
-func serverManifest(node string) string {
+// podManifest is the namespace and, on that node, a pod with these containers and volumes: the end of its YAML.
+func podManifest(name, node, containers string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
 kind: Namespace
@@ -53,39 +54,32 @@ metadata: {name: bench}
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: server, namespace: bench, labels: {app: server}}
+metadata: {name: %[1]s, namespace: bench, labels: {app: %[1]s}}
 spec:
-  nodeSelector: {kubernetes.io/hostname: %s}
+  nodeSelector: {kubernetes.io/hostname: %[2]s}
   terminationGracePeriodSeconds: 1
-  containers:
+  containers:%[3]s`, name, node, containers)
+}
+
+func serverManifest(node string) string {
+	return podManifest("server", node, fmt.Sprintf(`
   - {name: http, image: "tombolo-net/echo:lab", imagePullPolicy: IfNotPresent, args: ["--http=:%d"]}
   - {name: http-hand, image: "tombolo-net/echo:lab", imagePullPolicy: IfNotPresent, args: ["--http=:%d"]}
   - {name: http-pod, image: "tombolo-net/echo:lab", imagePullPolicy: IfNotPresent, args: ["--http=:%d"]}
   - {name: iperf, image: "nicolaka/netshoot:v0.15", imagePullPolicy: IfNotPresent, command: [iperf3, -s, -p, "%d"]}
   - {name: iperf-hand, image: "nicolaka/netshoot:v0.15", imagePullPolicy: IfNotPresent, command: [iperf3, -s, -p, "%d"]}
-`, node, httpPort, httpHandPort, httpPodPort, iperfPort, iperfHandPort)
+`, httpPort, httpHandPort, httpPodPort, iperfPort, iperfHandPort))
 }
 
 func clientManifest(node, self string) string {
-	return fmt.Sprintf(`
-apiVersion: v1
-kind: Namespace
-metadata: {name: bench}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: client, namespace: bench}
-spec:
-  nodeSelector: {kubernetes.io/hostname: %s}
-  terminationGracePeriodSeconds: 1
-  containers:
+	return podManifest("client", node, fmt.Sprintf(`
   - name: tools
     image: nicolaka/netshoot:v0.15
     imagePullPolicy: IfNotPresent
     command: [sleep, infinity]
     volumeMounts: [{name: bench, mountPath: /bench}]
   volumes: [{name: bench, hostPath: {path: %s, type: File}}]
-`, node, self)
+`, self))
 }
 
 // service is a Service without selector in the exporting cluster, or with one if selector is not nil.
