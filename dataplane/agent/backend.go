@@ -13,8 +13,10 @@ type backend interface {
 	// sync brings the kernel in step with want where keys say that it changed, and with all of it at first and after an
 	// error.
 	sync(ctx context.Context, want servicesByKey, keys []plan.Key) (outcome, error)
-	// repair looks for what others did and mends it. It is called once a second, and may do less where that would cost
-	// much, unless it is to be thorough.
+	// touched tells whether others may have done something that repair should mend. It is asked once a second, and costs
+	// next to nothing as long as they have not.
+	touched(ctx context.Context) bool
+	// repair mends it, if they have. Once in a while it is to be thorough.
 	repair(ctx context.Context, thorough bool) (outcome, error)
 	// leave takes away what is there of this backend's, once another one serves, and is called again until it has all
 	// gone: flows that are under way may be given time to end.

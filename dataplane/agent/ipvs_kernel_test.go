@@ -21,12 +21,20 @@ func TestDeletedServiceAmongMany(t *testing.T) {
 	node := testnet.New(t)
 	want := servicesByKey{}
 	var keys []plan.Key
+	addresses := []netip.Addr{netip.MustParseAddr("fd77::1")} // which the kernel does not count
 	for i := range byte(100) {
-		key := plan.Key{Address: netip.AddrFrom4([4]byte{244, 0, 0, i + 1}), Protocol: corev1.ProtocolTCP, Port: 80}
-		want[key] = plan.VirtualService{Key: key, Scheduler: v1alpha1.SchedulerRandom, Destinations: []plan.Destination{{Address: netip.MustParseAddr("10.1.0.5"), Port: 80, Weight: 1}}}
+		addresses = append(addresses, netip.AddrFrom4([4]byte{244, 0, 0, i + 1}))
+	}
+	for _, address := range addresses {
+		key := plan.Key{Address: address, Protocol: corev1.ProtocolTCP, Port: 80}
+		endpoint := netip.MustParseAddr("10.1.0.5")
+		if address.Is6() {
+			endpoint = netip.MustParseAddr("fd01::5")
+		}
+		want[key] = plan.VirtualService{Key: key, Scheduler: v1alpha1.SchedulerRandom, Destinations: []plan.Destination{{Address: endpoint, Port: 80, Weight: 1}}}
 		keys = append(keys, key)
 	}
-	b := newIPVSBackend([]netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")})
+	b := newIPVSBackend([]netip.Prefix{netip.MustParsePrefix("244.0.0.0/16"), netip.MustParsePrefix("fd77::/112")})
 	defer b.close()
 	repair := func(what string, count int) {
 		t.Helper()
@@ -45,19 +53,22 @@ func TestDeletedServiceAmongMany(t *testing.T) {
 	repair("nothing", 0)
 	node.Run("ipvsadm", "-D", "-t", "244.0.0.77:80")
 	repair("a service was deleted", 2)
+	node.Run("ipvsadm", "-D", "-t", "[fd77::1]:80")
+	repair("all of IPv6 were deleted", 2)
 	node.Run("ipvsadm", "-A", "-t", "192.0.2.1:80")
 	repair("somebody else's came", 0)
-	if !b.misled || b.nextRepair.After(time.Now().Add(30*time.Minute)) {
-		t.Errorf("misled is %t, and the next repair at %s: the table was not compared", b.misled, b.nextRepair)
+	if b.nextAlarm.IsZero() || b.nextRepair.After(time.Now().Add(30*time.Minute)) {
+		t.Errorf("the next alarm is at %s, and the next repair at %s: the table was not compared", b.nextAlarm, b.nextRepair)
 	}
+	b.nextAlarm = time.Now().Add(time.Hour)
 	node.Run("ipvsadm", "-A", "-t", "192.0.2.2:80")
 	repair("another came", 0)
 	if b.nextRepair.Before(time.Now().Add(30 * time.Minute)) {
 		t.Error("the table was compared again")
 	}
 	node.Run("ipvsadm", "-C")
-	repair("all were deleted", 200)
-	if n := strings.Count(node.Run("ipvsadm", "-Sn"), "-A "); n != 100 {
+	repair("all were deleted", 202)
+	if n := strings.Count(node.Run("ipvsadm", "-Sn"), "-A "); n != 101 {
 		t.Errorf("ipvsadm shows %d services, want ours and none of those that were deleted", n)
 	}
 }

@@ -28,11 +28,16 @@ type ipvsBackend struct {
 	// compared is false until the kernel's table was once read and in step as a whole.
 	compared bool
 	others   []ipvs.Key
+	// round are the services whose destinations are still to be compared in this turn.
+	round []ipvs.Key
+	// sample is one of the services, of IPv6 if there are any; the zero Key if there are none.
+	sample ipvs.Key
 	// nextRepair is when to compare the whole table again, at the earliest.
 	nextRepair time.Time
-	// misled is true if the number of services has changed since the last repair in time, and ours were all there: others
-	// come and go.
-	misled bool
+	// alarm is true if the number of services has changed since the last repair, and nextAlarm is when to do something about
+	// it, at the earliest: where others' come and go, ours are mostly all there.
+	alarm     bool
+	nextAlarm time.Time
 	// leaving is since when another backend serves; zero: this one does.
 	leaving time.Time
 }
@@ -103,39 +108,82 @@ func (b *ipvsBackend) take(want servicesByKey, keys []plan.Key) {
 		// notes only after a second, when it tries again. So the filter resets them.
 		if service, exists := want[key]; exists && len(service.Destinations) > 0 {
 			b.wanted.Services[k] = ipvsService(service)
-		} else {
-			delete(b.wanted.Services, k)
+			if !b.sample.Address.Is6() {
+				b.sample = k
+			}
+			continue
+		}
+		delete(b.wanted.Services, k)
+		if k == b.sample {
+			b.sample = b.anyService()
 		}
 	}
 }
 
-const (
-	// auditRounds is in how many repairs every service's destinations are compared once.
-	auditRounds = 60
-	// repairShare is how much of its time the loop may spend on comparing the whole table, one part in so many.
-	repairShare = 400
-	// glances is how many services are looked at where the table was compared only just now.
-	glances = 4
-)
-
-// repair compares the table with what is wanted: each time if it is small, else as often as repairShare allows. In between
-// it only looks how many services there are, and at a few of them, which tell whether somebody has wiped the table.
-func (b *ipvsBackend) repair(ctx context.Context, thorough bool) (outcome, error) {
-	early, alarm := !thorough && time.Now().Before(b.nextRepair), false
-	if early {
-		alarm = !b.table.Recount() && !b.misled
-		well, err := b.table.Glance(ctx, b.wanted, b.some(glances))
-		if well && !alarm || err != nil {
-			return outcome{}, err
+// anyService is one of those that are wanted, of IPv6 if there are any; the zero Key if there are none.
+func (b *ipvsBackend) anyService() (sample ipvs.Key) {
+	for key := range b.wanted.Services {
+		if sample = key; key.Address.Is6() {
+			return sample
 		}
 	}
-	begin := time.Now()
-	result, err := b.table.Repair(ctx, b.scope(), len(b.wanted.Services)/auditRounds+1)
-	if err == nil {
-		b.others = result.Foreign
-		b.misled = (b.misled || alarm) && early && result.Done.Count == 0
+	return sample
+}
+
+const (
+	// repairShare is how much of its time the loop may spend on comparing the whole table, one part in so many.
+	repairShare = 5000
+	// alarmShare is the same where the number of services has changed again and again, and ours were all there.
+	alarmShare = 100
+	// smallTable is how many services are compared in every repair, whatever that takes: as much as the rest of a repair.
+	smallTable = 32
+	// longestPause is how long the table is not compared at most.
+	longestPause = 10 * time.Minute
+	// auditRounds is in how many comparisons of the whole table the destinations of all services are compared once.
+	auditRounds = 20
+)
+
+// touched tells whether it is time to compare the whole table: each time if it is small, else as often as repairShare
+// allows. In between it only asks how many services there are. The kernel counts those of IPv4; for those of IPv6, and
+// where others' come and go, one stands for all, which go together when somebody wipes the table.
+func (b *ipvsBackend) touched(ctx context.Context) bool {
+	now := time.Now()
+	if b.timely(now) {
+		return true
 	}
-	b.nextRepair = begin.Add(repairShare*time.Since(begin) - repairInterval) // in the past where it is quick
+	b.alarm = b.alarm || !b.table.Recount()
+	if b.alarm && !now.Before(b.nextAlarm) {
+		return true
+	}
+	if !b.alarm && !b.sample.Address.Is6() || b.pending[b.sample] {
+		return false
+	}
+	well, err := b.table.Glance(ctx, b.wanted, []ipvs.Key{b.sample})
+	return !well || err != nil
+}
+
+// timely tells whether to compare the whole table though nothing seems wrong.
+func (b *ipvsBackend) timely(now time.Time) bool {
+	return len(b.wanted.Services) <= smallTable || !now.Before(b.nextRepair)
+}
+
+// repair compares the whole table with what is wanted, if it is time, and some services with their destinations. It is
+// never more thorough than that.
+func (b *ipvsBackend) repair(ctx context.Context, _ bool) (outcome, error) {
+	if !b.touched(ctx) {
+		return outcome{}, nil
+	}
+	begin := time.Now()
+	timely := b.timely(begin)
+	result, err := b.table.Repair(ctx, b.scope(), b.next(len(b.wanted.Services)/auditRounds+1))
+	took := time.Since(begin)
+	if err == nil {
+		b.others, b.alarm, b.nextAlarm = result.Foreign, false, time.Time{}
+		if !timely && result.Done.Count == 0 {
+			b.nextAlarm = begin.Add(alarmShare * took)
+		}
+	}
+	b.nextRepair = begin.Add(min(repairShare*took, longestPause))
 	return outcome{written: result.Done.Count, mended: mendedServices(result.Done)}, err
 }
 
@@ -147,17 +195,17 @@ func mendedServices(done ipvs.Done) []string {
 	return inWords(done.First)
 }
 
-// some are n keys of those that are wanted, any.
-func (b *ipvsBackend) some(n int) []ipvs.Key {
-	keys := make([]ipvs.Key, 0, n)
-	for key := range b.wanted.Services {
-		if len(keys) == n {
-			break
-		}
-		if !b.pending[key] {
-			keys = append(keys, key)
-		}
+// next are up to n keys of those that are wanted, all of them in turn and in any order.
+func (b *ipvsBackend) next(n int) []ipvs.Key {
+	if len(b.round) == 0 {
+		b.round = slices.AppendSeq(b.round[:0:0], maps.Keys(b.wanted.Services))
 	}
+	n = min(n, len(b.round))
+	keys := slices.DeleteFunc(b.round[:n:n], func(key ipvs.Key) bool {
+		_, wanted := b.wanted.Services[key]
+		return !wanted || b.pending[key]
+	})
+	b.round = b.round[n:]
 	return keys
 }
 

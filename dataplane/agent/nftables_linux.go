@@ -102,16 +102,15 @@ func gone(key nftables.Key, had []nftables.Destination, have []plan.Destination)
 	return flows
 }
 
-// repair costs one netlink request as long as nobody writes to nftables. Where the last attempt failed there is nothing to
-// repair: the next sync compares all.
+// touched costs one netlink request as long as nobody writes to nftables. Where the last attempt failed there is nothing
+// to repair: the next sync compares all.
+func (b *nftBackend) touched(context.Context) bool { return !b.behind && b.table.Touched() }
+
 func (b *nftBackend) repair(ctx context.Context, thorough bool) (did outcome, err error) {
-	if b.behind {
-		return outcome{}, nil
-	}
-	if b.table.Touched() {
+	if b.touched(ctx) {
 		did, err = b.mend(ctx)
 	}
-	if thorough && err == nil {
+	if thorough && !b.behind {
 		b.full, err = b.table.Full(ctx, b.wanted)
 	}
 	return did, nftables.Diagnose(ctx, err)

@@ -74,9 +74,12 @@ type node struct {
 	// routesTouched is set when the kernel says that somebody changed routes, rules or addresses.
 	routesTouched atomic.Bool
 
+	sysctls ipvs.Sysctls
 	// drift are the sysctls that are not as they should be; nil until they were looked at.
 	drift   []string
 	written writtenCondition
+	// said is what the condition said when it was last looked at; zero if that failed.
+	said saying
 	// remarked are the remarks of the last report.
 	remarked string
 	problems problems
@@ -89,6 +92,7 @@ func (n *node) close() {
 		}
 	}
 	n.serving, n.leaving = nil, nil
+	n.sysctls.Close()
 }
 
 func (n *node) ownVIPs(prefixes ...netip.Prefix) {
@@ -213,8 +217,9 @@ func (n *node) serve() {
 	}
 }
 
-func (n *node) servicesDue(repair scope) bool {
-	return !n.inStep || len(n.changed) > 0 || repair > none
+func (n *node) servicesDue(ctx context.Context, repair scope) bool {
+	return !n.inStep || len(n.changed) > 0 || n.failed != nil && repair > none || repair == everything ||
+		repair > none && n.serving.touched(ctx)
 }
 
 // syncServices tells the backend what changed, all of it at first, and has it look for what others did in a repair. What
@@ -335,14 +340,22 @@ func mendedRoutes(change route.Change) []string {
 	return words
 }
 
-// syncSysctls sets what may be set and remembers the rest. Without IPVS there is nothing to look at.
+// sysctlsDue: without IPVS there is nothing to look at.
+func (n *node) sysctlsDue(repair scope) bool {
+	return n.drift == nil || repair > none && (len(n.drift) > 0 || n.byIPVS() && n.sysctls.Differ())
+}
+
+// byIPVS tells whether IPVS serves.
+func (n *node) byIPVS() bool { return n.inStep && n.servingBy == v1alpha1.BackendIPVS }
+
+// syncSysctls sets what may be set and remembers the rest.
 func (n *node) syncSysctls(context.Context) (outcome, error) {
 	first := n.drift == nil
 	n.drift = []string{}
-	if !n.inStep || n.servingBy != v1alpha1.BackendIPVS {
+	if !n.byIPVS() {
 		return outcome{}, nil
 	}
-	drift, written := ipvs.SetSysctls()
+	drift, written := n.sysctls.Set()
 	n.drift = append(n.drift, drift...)
 	did := outcome{written: len(written)}
 	if !first {

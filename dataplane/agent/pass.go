@@ -56,7 +56,7 @@ func (a *Agent) pass(ctx context.Context, repair scope) {
 	if a.node.planned {
 		a.syncKernel(ctx, repair)
 	}
-	a.report(ctx)
+	a.report(ctx, busy || repair == everything)
 	if busy {
 		a.cfg.Metrics.passDuration.Observe(time.Since(begin).Seconds())
 	}
@@ -224,14 +224,14 @@ func (a *Agent) inputOf(from objects, name types.NamespacedName, now time.Time) 
 // ports, and until the routes are there nothing comes.
 func (a *Agent) syncKernel(ctx context.Context, repair scope) {
 	n := a.node
-	if repair > none || n.serving == nil { // a module may be loaded later, but not with every event
+	if repair == everything || repair > none && n.noIPVS != nil || n.serving == nil { // a module may be loaded later, but not with every event
 		n.noIPVS = ipvs.Available()
 	}
 	n.verdict = a.proxy.verdict(n.asked, n.place.VIPs, n.noIPVS)
 	n.problems.set("backend", n.verdict.refusal)
 	if n.verdict.refusal == nil {
 		n.serve()
-		a.part(ctx, "services", n.servicesDue(repair), func(ctx context.Context) (outcome, error) {
+		a.part(ctx, "services", n.servicesDue(ctx, repair), func(ctx context.Context) (outcome, error) {
 			return n.syncServices(ctx, repair)
 		})
 	} else {
@@ -239,7 +239,7 @@ func (a *Agent) syncKernel(ctx context.Context, repair scope) {
 	}
 	a.part(ctx, "filter", n.filterDue(repair), n.syncFilter)
 	a.part(ctx, "routes", n.routesDue(repair), n.syncRoutes)
-	a.part(ctx, "sysctls", repair > none || n.drift == nil, n.syncSysctls)
+	a.part(ctx, "sysctls", n.sysctlsDue(repair), n.syncSysctls)
 }
 
 // part runs one part of the pass.

@@ -28,7 +28,9 @@ func Prepare(ctx context.Context) error {
 		log.Info("this node cannot serve clusterset IPs with IPVS", "why", err.Error())
 		return nil
 	}
-	drift, written := ipvs.SetSysctls()
+	var sysctls ipvs.Sysctls
+	defer sysctls.Close()
+	drift, written := sysctls.Set()
 	log.Info("node prepared", "sysctls", written, "drift", drift)
 	return nil
 }

@@ -21,10 +21,13 @@ const (
 	maxMessage = 2048
 )
 
-// report sets metrics and readiness, and the node's condition where it differs.
-func (a *Agent) report(ctx context.Context) {
+// report sets metrics and readiness, and the node's condition where it differs. Unless the Node may have changed since the
+// last report, it looks at it only if there is something else to say.
+func (a *Agent) report(ctx context.Context, changed bool) {
 	n := a.node
-	a.tellSkipped(time.Now())
+	if len(n.skips.fresh) > 0 || n.skips.backend != n.servingBy {
+		a.tellSkipped(time.Now())
+	}
 	a.tellRemarks()
 	a.cfg.Metrics.observe(n)
 	status, reason, message := corev1.ConditionTrue, v1alpha1.ReasonReady, n.summary()
@@ -35,6 +38,11 @@ func (a *Agent) report(ctx context.Context) {
 	} else {
 		a.problem.Store(nil)
 	}
+	said := saying{status, reason, message}
+	if !changed && n.said == said {
+		return
+	}
+	n.said = saying{}
 	if err := a.setCondition(ctx, status, reason, message); err != nil && ctx.Err() == nil {
 		a.cfg.Metrics.syncErrors.WithLabelValues("condition").Inc()
 		if n.problems.set("condition", err) {
@@ -43,6 +51,13 @@ func (a *Agent) report(ctx context.Context) {
 		return
 	}
 	n.problems.set("condition", nil)
+	n.said = said
+}
+
+// saying is what a node's condition says.
+type saying struct {
+	status          corev1.ConditionStatus
+	reason, message string
 }
 
 // summary of a node that is as planned. It has no numbers that change with every service.

@@ -61,6 +61,11 @@ type Service struct {
 	Destinations []Destination
 }
 
+// alike tells whether the services are the same but for their destinations.
+func (s Service) alike(other Service) bool {
+	return s.Scheduler == other.Scheduler && s.Affinity == other.Affinity && s.Unmarked == other.Unmarked
+}
+
 // Destination is one real server.
 type Destination struct {
 	Address netip.Addr

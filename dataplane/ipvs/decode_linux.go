@@ -55,7 +55,7 @@ func decodeService(b []byte) (Key, Service, bool) {
 			byMark = number(value) != 0
 		case svcScheduler:
 			name, _, _ := bytes.Cut(value, []byte{0})
-			service.Scheduler = string(name)
+			service.Scheduler = schedulerName(name)
 		case svcFlags:
 			flags = uint32(number(value[:min(4, len(value))]))
 		case svcTimeout:
@@ -69,6 +69,19 @@ func decodeService(b []byte) (Key, Service, bool) {
 		service.Affinity = timeout
 	}
 	return key, service, ok && !byMark
+}
+
+// schedulerName takes no memory for the names that nearly all services have.
+func schedulerName(name []byte) string {
+	switch string(name) {
+	case "wrr":
+		return "wrr"
+	case "wlc":
+		return "wlc"
+	case "mh":
+		return "mh"
+	}
+	return string(name)
 }
 
 // decodeDestination reads what is inside IPVS_CMD_ATTR_DEST.

@@ -75,7 +75,7 @@ func appendService(ops []Operation, key Key, old Service, exists bool, want Serv
 	switch {
 	case !exists:
 		ops = append(ops, Operation{Verb: AddService, Key: key, Service: attributes})
-	case old.Scheduler != want.Scheduler || old.Affinity != want.Affinity || old.Unmarked != want.Unmarked:
+	case !old.alike(want):
 		ops = append(ops, Operation{Verb: SetService, Key: key, Service: attributes})
 	}
 	var gone []Operation

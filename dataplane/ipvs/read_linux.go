@@ -22,12 +22,17 @@ const lookupBatch = 16
 // services dumps the table.
 func (s *socket) services() (map[Key]Service, error) {
 	all := map[Key]Service{}
-	err := s.dump(cmdGetService, nil, func(attributes []byte) {
+	err := s.eachService(func(key Key, service Service) { all[key] = service })
+	return all, err
+}
+
+// eachService dumps the table and calls take for each service, in the kernel's order.
+func (s *socket) eachService(take func(Key, Service)) error {
+	return s.dump(cmdGetService, nil, func(attributes []byte) {
 		if key, service, ok := decodeService(attribute(attributes, attrService)); ok {
-			all[key] = service
+			take(key, service)
 		}
 	})
-	return all, err
 }
 
 // destinations of a service, in the kernel's order; none of a service that is not there.

@@ -61,7 +61,12 @@ func TestSchedulers(t *testing.T) {
 		backend.Route("0.0.0.0/0", fmt.Sprintf("10.1.%d.1", i+1))
 		backend.Serve(name, 8080)
 	}
-	node.Do(func() { anyIP(t, "244.0.0.0/16", "10.2.0.1"); SetSysctls() })
+	node.Do(func() {
+		anyIP(t, "244.0.0.0/16", "10.2.0.1")
+		var sysctls Sysctls
+		defer sysctls.Close()
+		sysctls.Set()
+	})
 	weighted := func(scheduler string, weights ...uint32) {
 		s := service("10.1.1.5:8080", "10.1.2.5:8080", "10.1.3.5:8080")
 		s.Scheduler = scheduler

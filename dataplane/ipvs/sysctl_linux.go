@@ -1,11 +1,14 @@
 package ipvs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // setting is a kernel parameter that the data path relies on.
@@ -21,41 +24,90 @@ var settings = [...]setting{
 	{"net/ipv4/vs/expire_quiescent_template", "1", "so that a client moves on when its endpoint drains"},
 }
 
-// SetSysctls sets what the data path relies on, where it may be written: a container's /proc/sys is usually read-only,
-// and then a privileged init step has set it. It returns a sentence for every parameter that is still different, with
-// the remedy, and the names of those that it wrote.
-func SetSysctls() (drift, written []string) {
-	for _, s := range settings {
-		wrote, err := s.set()
-		if wrote {
-			written = append(written, "sysctl "+strings.ReplaceAll(s.path, "/", "."))
+// Sysctls are what the data path relies on, in the network namespace of whoever first asks. The zero Sysctls is ready to
+// use; it is not safe for concurrent use.
+type Sysctls struct {
+	// files are kept open: to look at them once a second then costs a system call each.
+	files [len(settings)]*os.File
+	buf   [16]byte
+}
+
+// Differ tells whether any of them is not as it should be, or cannot be read.
+func (s *Sysctls) Differ() bool {
+	for i := range settings {
+		if have, err := s.read(i); err != nil || string(have) != settings[i].value {
+			return true
 		}
+	}
+	return false
+}
+
+// Set sets them, where they may be written: a container's /proc/sys is usually read-only, and then a privileged init step
+// has set them. It returns a sentence for every parameter that is still different, with the remedy, and the names of those
+// that it wrote.
+func (s *Sysctls) Set() (drift, written []string) {
+	for i, setting := range settings {
+		have, err := s.read(i)
 		if err != nil {
-			drift = append(drift, err.Error())
+			drift = append(drift, fmt.Sprintf("reading sysctl %s: %v", setting.name(), err))
+			continue
 		}
+		if string(have) == setting.value {
+			continue
+		}
+		if err := setting.write(string(have)); err != nil {
+			drift = append(drift, err.Error())
+			continue
+		}
+		written = append(written, "sysctl "+setting.name())
 	}
 	return drift, written
 }
 
-func (s setting) set() (wrote bool, err error) {
-	name := strings.ReplaceAll(s.path, "/", ".")
-	file := "/proc/sys/" + s.path
-	have, err := os.ReadFile(file)
-	if err != nil {
-		return false, fmt.Errorf("reading sysctl %s: %w", name, err)
+// Close gives back the files. They are opened again when they are needed.
+func (s *Sysctls) Close() {
+	for i := range s.files {
+		s.close(i)
 	}
-	value := strings.TrimSpace(string(have))
-	if value == s.value {
-		return false, nil
+}
+
+func (s *Sysctls) close(i int) {
+	if s.files[i] != nil {
+		s.files[i].Close()
+		s.files[i] = nil
 	}
-	err = os.WriteFile(file, []byte(s.value), 0)
+}
+
+// read is the value of a setting, without spaces around it, until the next read. One that went with its module, and came
+// again, is opened anew.
+func (s *Sysctls) read(i int) (value []byte, err error) {
+	for range 2 {
+		if s.files[i] == nil {
+			if s.files[i], err = os.Open("/proc/sys/" + settings[i].path); err != nil {
+				return nil, err
+			}
+		}
+		n, readErr := unix.Pread(int(s.files[i].Fd()), s.buf[:], 0)
+		if readErr == nil {
+			return bytes.TrimSpace(s.buf[:n]), nil
+		}
+		err = os.NewSyscallError("pread", readErr)
+		s.close(i)
+	}
+	return nil, err
+}
+
+func (s setting) name() string { return strings.ReplaceAll(s.path, "/", ".") }
+
+func (s setting) write(have string) error {
+	err := os.WriteFile("/proc/sys/"+s.path, []byte(s.value), 0)
 	if err == nil {
-		return true, nil
+		return nil
 	}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
 		err = pathErr.Err
 	}
-	return false, fmt.Errorf("sysctl %s is %s, want %s, %s: set it on the host with `sysctl -w %s=%s` (%w)",
-		name, value, s.value, s.why, name, s.value, err)
+	return fmt.Errorf("sysctl %s is %s, want %s, %s: set it on the host with `sysctl -w %s=%s` (%w)",
+		s.name(), have, s.value, s.why, s.name(), s.value, err)
 }

@@ -141,19 +141,20 @@ func TestRepair(t *testing.T) {
 		key("244.0.0.1:80", TCP): service("10.1.0.5:8080", "10.1.0.6:8080"),
 		key("244.0.0.2:80", TCP): service("10.1.0.7:8080"),
 	}
+	all := Config{Services: services}.Keys()
 	tests := []struct {
 		name   string
 		damage [][]string
-		audit  int
+		audit  []Key
 	}{
-		{"nothing", nil, 2},
-		{"table wiped", [][]string{{"-C"}}, 0},
-		{"service deleted", [][]string{{"-D", "-t", "244.0.0.2:80"}}, 0},
-		{"scheduler changed", [][]string{{"-E", "-t", "244.0.0.2:80", "-s", "rr", "-b", "flag-3"}}, 0},
-		{"mark lost", [][]string{{"-E", "-t", "244.0.0.2:80", "-s", "wrr"}}, 0},
-		{"destination deleted", [][]string{{"-d", "-t", "244.0.0.1:80", "-r", "10.1.0.6:8080"}}, 2},
-		{"destination added", [][]string{{"-a", "-t", "244.0.0.1:80", "-r", "10.9.0.6:8080", "-m"}}, 2},
-		{"ours of an earlier life", [][]string{{"-A", "-t", "244.0.0.3:80", "-s", "wrr", "-b", "flag-3"}}, 0},
+		{"nothing", nil, all},
+		{"table wiped", [][]string{{"-C"}}, nil},
+		{"service deleted", [][]string{{"-D", "-t", "244.0.0.2:80"}}, nil},
+		{"scheduler changed", [][]string{{"-E", "-t", "244.0.0.2:80", "-s", "rr", "-b", "flag-3"}}, nil},
+		{"mark lost", [][]string{{"-E", "-t", "244.0.0.2:80", "-s", "wrr"}}, nil},
+		{"destination deleted", [][]string{{"-d", "-t", "244.0.0.1:80", "-r", "10.1.0.6:8080"}}, all},
+		{"destination added", [][]string{{"-a", "-t", "244.0.0.1:80", "-r", "10.9.0.6:8080", "-m"}}, all},
+		{"ours of an earlier life", [][]string{{"-A", "-t", "244.0.0.3:80", "-s", "wrr", "-b", "flag-3"}}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -225,7 +226,11 @@ func TestTraffic(t *testing.T) {
 	backends[1].Serve("two", 8081)
 	node.Do(func() { anyIP(t, "244.0.0.0/16", "10.2.0.1") })
 	var reports []string
-	node.Do(func() { reports, _ = SetSysctls() })
+	node.Do(func() {
+		var sysctls Sysctls
+		defer sysctls.Close()
+		reports, _ = sysctls.Set()
+	})
 	if len(reports) > 0 {
 		t.Fatalf("sysctls: %v", reports)
 	}
@@ -333,13 +338,27 @@ func TestRecount(t *testing.T) {
 	same(false, "ipvsadm -D")
 	same(true, "nothing")
 	node.Do(func() {
-		if result, err := table.Repair(t.Context(), scope, 0); err != nil || result.Done.Count != 2 {
+		if result, err := table.Repair(t.Context(), scope, nil); err != nil || result.Done.Count != 2 {
 			t.Errorf("Repair: %v, %v; want a service and its destination", result, err)
 		}
 	})
 	same(true, "a Repair")
 	node.Run("ipvsadm", "-A", "-t", "192.0.2.1:80")
 	same(false, "ipvsadm -A")
+	table.Close() // and open the socket anew, with no capability but the one that the agent has
+	node.Run("ipvsadm", "-D", "-t", "192.0.2.1:80")
+	var got bool
+	node.Do(func() {
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		data := [2]unix.CapUserData{{Effective: 1 << unix.CAP_NET_ADMIN, Permitted: 1 << unix.CAP_NET_ADMIN}}
+		if err := unix.Capset(&header, &data[0]); err != nil {
+			t.Fatal(err)
+		}
+		got = table.Recount()
+	})
+	if got {
+		t.Error("with CAP_NET_ADMIN only, a deleted service does not show")
+	}
 }
 
 // TestGlance: a few services tell whether somebody has wiped the table, or changed them.

@@ -25,21 +25,27 @@ const fewKeys, dumpShare = 16, 16
 // Table is the IPVS table of the network namespace of whoever calls. The zero Table is ready to use; it is not safe
 // for concurrent use.
 type Table struct {
-	socket *socket // nil until it is opened
-	audit  int     // where the next round of Repair begins
+	socket  *socket // nil until it is opened
+	counter counter
 	// counted is how many IPv4 services there were when the table was last repaired, written, or counted.
 	counted uint32
 }
 
 func (t *Table) count() {
 	t.counted = 0
-	if n, err := countServices(); err == nil {
+	if n, err := t.counter.count(); err == nil {
 		t.counted = n
 	}
 }
 
-// Close gives back the socket. The Table opens a new one when it is used again.
+// Close gives back the sockets. The Table opens new ones when it is used again.
 func (t *Table) Close() {
+	t.counter.close()
+	t.hangUp()
+}
+
+// hangUp closes the netlink socket, so that no answer to a question that failed is taken for one to the next.
+func (t *Table) hangUp() {
 	if t.socket != nil {
 		t.socket.close()
 		t.socket = nil
@@ -96,7 +102,7 @@ func (t *Table) ReadServices(ctx context.Context, scope Scope) (ours Config, for
 	}
 	dump, err := t.socket.services()
 	if err != nil {
-		t.Close()
+		t.hangUp()
 		return Config{}, nil, fmt.Errorf("listing virtual services: %w", err)
 	}
 	ours.Services = make(map[Key]Service, len(dump))
@@ -151,7 +157,7 @@ func (t *Table) lookup(ctx context.Context, keys []Key) (Config, error) {
 		}
 		found, err := t.socket.lookup(some)
 		if err != nil {
-			t.Close()
+			t.hangUp()
 			return Config{}, fmt.Errorf("reading virtual services, %s first: %w", some[0], err)
 		}
 		maps.Copy(part.Services, found)
@@ -167,7 +173,7 @@ func (t *Table) readDestinations(ctx context.Context, config Config, keys []Key)
 		}
 		destinations, err := t.socket.destinations(key)
 		if err != nil {
-			t.Close()
+			t.hangUp()
 			return fmt.Errorf("listing destinations of virtual service %s: %w", key, err)
 		}
 		service := config.Services[key]
@@ -230,7 +236,7 @@ func (t *Table) applyBatch(ctx context.Context, ops []Operation, done *Done, fai
 	}
 	answers, err := t.socket.execute(ops)
 	if err != nil {
-		t.Close()
+		t.hangUp()
 		return fmt.Errorf("writing to the IPVS table: %w", err)
 	}
 	for i, errno := range answers {
@@ -315,26 +321,67 @@ func (t *Table) SyncKeys(ctx context.Context, scope Scope, keys []Key) (Done, er
 }
 
 // Repair finds what others did to the table and mends it. It dumps the services once, since what wipes the table
-// takes whole services, and reads the destinations of those that are wrong and, in turn, of n more.
-func (t *Table) Repair(ctx context.Context, scope Scope, n int) (Result, error) {
+// takes whole services, and reads the destinations of those that are wrong, and of those with the given keys.
+func (t *Table) Repair(ctx context.Context, scope Scope, keys []Key) (Result, error) {
 	t.count() // before the dump, so that what is changed meanwhile shows
-	have, foreign, err := t.ReadServices(ctx, scope)
+	wrong, foreign, err := t.wrong(ctx, scope)
 	if err != nil {
 		return Result{}, err
 	}
-	keys := slices.Concat(wrongServices(have, scope.Wanted), t.nextKeys(scope.Wanted, n))
-	slices.SortFunc(keys, Key.Compare)
-	keys = slices.Compact(keys)
-	have = have.Only(keys)
-	if err := t.readDestinations(ctx, have, have.Keys()); err != nil {
+	have, err := t.readKeys(ctx, scope, wrong)
+	if err != nil {
 		return Result{Foreign: foreign}, err
 	}
-	done, err := t.Apply(ctx, Diff(have, scope.Wanted.Only(keys)))
+	right := slices.DeleteFunc(slices.Clone(keys), func(key Key) bool {
+		service, wanted := scope.Wanted.Services[key]
+		if !wanted || slices.Contains(wrong, key) {
+			return true
+		}
+		service.Destinations = nil
+		have.Services[key] = service
+		return false
+	})
+	if err := t.readDestinations(ctx, have, right); err != nil {
+		return Result{Foreign: foreign}, err
+	}
+	done, err := t.Apply(ctx, Diff(have, scope.Wanted.Only(slices.Concat(wrong, right))))
 	return Result{Done: done, Foreign: foreign}, err
 }
 
+// wrong are the keys of services that differ without a look at their destinations, and those of others' services inside
+// our VIP CIDRs, sorted. It remembers none of the services as it reads them: mostly all are right.
+func (t *Table) wrong(ctx context.Context, scope Scope) (wrong, foreign []Key, err error) {
+	if err := errors.Join(ctx.Err(), t.open()); err != nil {
+		return nil, nil, err
+	}
+	seen := 0
+	err = t.socket.eachService(func(key Key, have Service) {
+		want, wanted := scope.Wanted.Services[key]
+		if wanted {
+			seen++
+		}
+		switch inside := wanted || scope.contains(key.Address); {
+		case wanted && have.alike(want):
+		case wanted, inside && !have.Unmarked:
+			wrong = append(wrong, key)
+		case inside:
+			foreign = append(foreign, key)
+		}
+	})
+	if err != nil {
+		t.hangUp()
+		return nil, nil, fmt.Errorf("listing virtual services: %w", err)
+	}
+	slices.SortFunc(foreign, Key.Compare)
+	if seen == len(scope.Wanted.Services) {
+		return wrong, foreign, nil
+	}
+	have, foreign, err := t.ReadServices(ctx, scope)
+	return wrongServices(have, scope.Wanted), foreign, err
+}
+
 // Recount tells whether there are as many IPv4 services, whosesoever they be, as when the table was last repaired,
-// written, or counted here. It costs three system calls, however many there are. IPv6 services do not count, and nobody's
+// written, or counted here. It costs one system call, however many there are. IPv6 services do not count, and nobody's
 // do where the kernel does not tell.
 func (t *Table) Recount() (same bool) {
 	before := t.counted
@@ -342,8 +389,8 @@ func (t *Table) Recount() (same bool) {
 	return t.counted == before
 }
 
-// Glance tells whether those virtual services are as wanted, but for their destinations. It costs one system call for a
-// few: who wipes the table takes all, so that they tell.
+// Glance tells whether those virtual services are as wanted, but for their destinations. It costs a system call for each,
+// and one more: who wipes the table takes all, so that a few tell.
 func (t *Table) Glance(ctx context.Context, want Config, keys []Key) (bool, error) {
 	have, err := t.lookup(ctx, keys)
 	if err != nil {
@@ -352,28 +399,12 @@ func (t *Table) Glance(ctx context.Context, want Config, keys []Key) (bool, erro
 	return len(wrongServices(have, want.Only(keys))) == 0, nil
 }
 
-// nextKeys are the next n keys in turn.
-func (t *Table) nextKeys(want Config, n int) []Key {
-	keys := want.Keys()
-	if len(keys) <= n {
-		return keys
-	}
-	if t.audit >= len(keys) {
-		t.audit = 0
-	}
-	end := min(t.audit+n, len(keys))
-	next := keys[t.audit:end]
-	t.audit = end
-	return next
-}
-
 // wrongServices are the keys whose services differ without a look at their destinations.
 func wrongServices(have, want Config) []Key {
 	var wrong []Key
 	for key, service := range want.Services {
 		old, ok := have.Services[key]
-		service.Destinations, old.Destinations = nil, nil
-		if !ok || len(appendService(nil, key, old, true, service)) > 0 {
+		if !ok || !old.alike(service) {
 			wrong = append(wrong, key)
 		}
 	}
