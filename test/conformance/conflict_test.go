@@ -132,13 +132,7 @@ func ports(want ...string) func(*mcsv1beta1.ServiceImport) error {
 
 // disputed is what east has, and west before it differs.
 func disputed(name string) (*corev1.Service, *mcsv1beta1.ServiceExport) {
-	s, e := service(name, "nobody", tcp("http", 80, httpPort)), export(name)
-	s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
-	s.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(int32(30))}}
-	s.Spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyCluster)
-	s.Spec.TrafficDistribution = new(corev1.ServiceTrafficDistributionPreferSameZone)
-	e.Spec.ExportedLabels, e.Spec.ExportedAnnotations = map[string]string{"tier": "front"}, map[string]string{"owner": "shop"}
-	return s, e
+	return full(name, tcp("http", 80, httpPort))
 }
 
 // Clusters that disagree about a Service are both told; the older export decides; once they agree both are told again.

@@ -229,16 +229,10 @@ func TestServiceComesAndGoes(t *testing.T) {
 // Labels and annotations come from the export's spec, and from nowhere else; what else the Service says comes as it is.
 func TestImportCarriesWhatIsExported(t *testing.T) {
 	s := newScene(t, "fields")
-	web := service("web", "nobody", tcp("http", 80, httpPort), udp("dns", 53, udpPort))
+	web, e := full("web", tcp("http", 80, httpPort), udp("dns", 53, udpPort))
 	web.Labels, web.Annotations = map[string]string{"of-service": "x"}, map[string]string{"of-service": "x"}
 	web.Spec.Ports[0].AppProtocol = new("kubernetes.io/h2c")
-	web.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
-	web.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(int32(30))}}
-	web.Spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyCluster)
-	web.Spec.TrafficDistribution = new(corev1.ServiceTrafficDistributionPreferSameZone)
-	e := export("web")
 	e.Labels, e.Annotations = map[string]string{"of-export": "x"}, map[string]string{"of-export": "x"}
-	e.Spec.ExportedLabels, e.Spec.ExportedAnnotations = map[string]string{"tier": "front"}, map[string]string{"owner": "shop"}
 	s.create(t, s.east, web, e)
 
 	for _, c := range s.both() {

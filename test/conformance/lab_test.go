@@ -113,12 +113,7 @@ func (l *lab) startTools(ctx context.Context, c *cluster) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: toolsNamespace}}
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: toolsPod, Namespace: toolsNamespace},
-		Spec: corev1.PodSpec{
-			NodeName: workers[0],
-			Containers: []corev1.Container{{
-				Name: "tools", Image: "nicolaka/netshoot:v0.15", ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{"sleep", "infinity"},
-			}},
-		},
+		Spec:       corev1.PodSpec{NodeName: workers[0], Containers: []corev1.Container{tools()}},
 	}
 	for _, object := range []client.Object{namespace, pod} {
 		if err := c.Create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
@@ -49,6 +51,17 @@ func export(name string) *mcsv1beta1.ServiceExport {
 	return &mcsv1beta1.ServiceExport{ObjectMeta: metav1.ObjectMeta{Name: name}}
 }
 
+// full are a Service with those ports and its export, with all that an import carries.
+func full(name string, ports ...corev1.ServicePort) (*corev1.Service, *mcsv1beta1.ServiceExport) {
+	s, e := service(name, "nobody", ports...), export(name)
+	s.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	s.Spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: new(int32(30))}}
+	s.Spec.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyCluster)
+	s.Spec.TrafficDistribution = new(corev1.ServiceTrafficDistributionPreferSameZone)
+	e.Spec.ExportedLabels, e.Spec.ExportedAnnotations = map[string]string{"tier": "front"}, map[string]string{"owner": "shop"}
+	return s, e
+}
+
 // servers is a template of pods that answer with their names.
 func servers(app string) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{
@@ -62,6 +75,11 @@ func servers(app string) corev1.PodTemplateSpec {
 			}},
 		},
 	}
+}
+
+// tools is a container that asks.
+func tools() corev1.Container {
+	return corev1.Container{Name: "tools", Image: "nicolaka/netshoot:v0.15", ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{"sleep", "infinity"}}
 }
 
 func deployment(app string, replicas int32) *appsv1.Deployment {
@@ -113,4 +131,27 @@ func (s *scene) condition(ctx context.Context, c *cluster, name string, kind mcs
 		return fmt.Errorf("%s: ServiceExport %s: condition %s is %+v, want %s %s", c.name, name, kind, got, status, reason)
 	}
 	return nil
+}
+
+// running returns the pods of the app once there are so many, and all of them run and have addresses.
+func (s *scene) running(t *testing.T, c *cluster, app string, count int) (pods []corev1.Pod) {
+	t.Helper()
+	eventually(t, podsWithin, func(ctx context.Context) error {
+		var list corev1.PodList
+		if err := c.List(ctx, &list, client.InNamespace(s.namespace), client.MatchingLabels{"app": app}); err != nil {
+			return err
+		}
+		pods = list.Items
+		run := 0
+		for _, p := range pods {
+			if p.Status.Phase == corev1.PodRunning && p.Status.PodIP != "" {
+				run++
+			}
+		}
+		if run != count || len(pods) != count {
+			return fmt.Errorf("%s: %d of %d pods %s run, want %d", c.name, run, len(pods), app, count)
+		}
+		return nil
+	})
+	return pods
 }

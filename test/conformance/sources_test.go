@@ -15,7 +15,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
@@ -60,8 +59,8 @@ func TestSources(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.nodes[c.name] = nodes.Items
-		s.pods[c.name] = s.await(t, c, "peer", len(nodes.Items))
-		s.bound[c.name] = s.await(t, c, "host", 1)
+		s.pods[c.name] = s.running(t, c, "peer", len(nodes.Items))
+		s.bound[c.name] = s.running(t, c, "host", 1)
 	}
 	for _, way := range []struct{ from, to *cluster }{{s.west, s.east}, {s.east, s.west}} {
 		vip := awaitImport(t, s.scene, way.from, "of-"+way.to.name, way.to.name).Spec.IPs[0]
@@ -109,9 +108,7 @@ func (s *peers) askingNodes(t *testing.T, c *cluster) (askers []asker) {
 // daemonSet has a server on each node, with a container of tools beside it.
 func daemonSet(app string) *appsv1.DaemonSet {
 	template := servers(app)
-	template.Spec.Containers = append(template.Spec.Containers, corev1.Container{
-		Name: "tools", Image: "nicolaka/netshoot:v0.15", ImagePullPolicy: corev1.PullIfNotPresent, Command: []string{"sleep", "infinity"},
-	})
+	template.Spec.Containers = append(template.Spec.Containers, tools())
 	return &appsv1.DaemonSet{
 		ObjectMeta: metav1.ObjectMeta{Name: app},
 		Spec:       appsv1.DaemonSetSpec{Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}, Template: template},
@@ -124,23 +121,6 @@ func onHost(template corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 	template.Spec.Containers[0].Args = []string{fmt.Sprintf("--http=:%d", hostPort)}
 	template.Spec.Containers[0].Ports = nil
 	return template
-}
-
-// await waits until so many pods of the app run.
-func (s *peers) await(t *testing.T, c *cluster, app string, count int) (pods []corev1.Pod) {
-	t.Helper()
-	eventually(t, podsWithin, func(ctx context.Context) error {
-		var list corev1.PodList
-		if err := c.List(ctx, &list, client.InNamespace(s.namespace), client.MatchingLabels{"app": app}); err != nil {
-			return err
-		}
-		pods = slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.Status.Phase != corev1.PodRunning || p.Status.PodIP == "" })
-		if len(pods) != count {
-			return fmt.Errorf("%s: %d of %d pods %s run", c.name, len(pods), count, app)
-		}
-		return nil
-	})
-	return pods
 }
 
 // expected returns, by protocol, address and port, under which address a client is to be seen there.

@@ -14,7 +14,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // serving is a scene with pods. east has web (2) and the StatefulSet db (2), and late, which is never ready; west has web (1).
@@ -32,10 +31,10 @@ func TestServing(t *testing.T) {
 	}}
 	s.create(t, s.scene.east, deployment("web", 2), statefulSet("db", 2), late)
 	s.create(t, s.scene.west, deployment("web", 1))
-	s.await(t, s.scene.east, "web", 2, &s.east)
-	s.await(t, s.scene.east, "db", 2, &s.db)
-	s.await(t, s.scene.east, "late", 1, &s.late)
-	s.await(t, s.scene.west, "web", 1, &s.west)
+	s.east = s.running(t, s.scene.east, "web", 2)
+	s.db = s.running(t, s.scene.east, "db", 2)
+	s.late = s.running(t, s.scene.east, "late", 1)
+	s.west = s.running(t, s.scene.west, "web", 1)
 	for name, test := range map[string]func(*testing.T, *serving){
 		"ClusterSetIP":                  testClusterSetIP,
 		"only clusters that export":     testOnlyExporting,
@@ -48,28 +47,6 @@ func TestServing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, s) })
 	}
-}
-
-// await waits until the app's pods run and have addresses.
-func (s *serving) await(t *testing.T, c *cluster, app string, count int, pods *[]corev1.Pod) {
-	t.Helper()
-	eventually(t, podsWithin, func(ctx context.Context) error {
-		var list corev1.PodList
-		if err := c.List(ctx, &list, client.InNamespace(s.namespace), client.MatchingLabels{"app": app}); err != nil {
-			return err
-		}
-		*pods = list.Items
-		running := 0
-		for _, p := range list.Items {
-			if p.Status.Phase == corev1.PodRunning && p.Status.PodIP != "" {
-				running++
-			}
-		}
-		if running != count || len(list.Items) != count {
-			return fmt.Errorf("%s: %d of %d pods %s run, want %d", c.name, running, len(list.Items), app, count)
-		}
-		return nil
-	})
 }
 
 func names(pods ...corev1.Pod) []string {
