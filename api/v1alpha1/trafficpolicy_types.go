@@ -9,8 +9,7 @@ import (
 // +kubebuilder:validation:Enum=RoundRobin;LeastConnection;ConsistentHash;Random
 type Scheduler string
 
-// The schedulers. All of them follow the weights. What a backend lacks it replaces: IPVS has no Random and takes
-// RoundRobin, nftables has no LeastConnection and takes Random.
+// The schedulers. All of them follow the weights. What a backend lacks it replaces, see On.
 const (
 	// SchedulerRoundRobin gives each endpoint its share in turn.
 	SchedulerRoundRobin Scheduler = "RoundRobin"
@@ -22,6 +21,17 @@ const (
 	// SchedulerRandom draws lots for each flow.
 	SchedulerRandom Scheduler = "Random"
 )
+
+// On is the scheduler that a node with that backend uses for this one. Of another backend, such as auto, it is this one.
+func (s Scheduler) On(backend DataplaneBackend) Scheduler {
+	switch {
+	case backend == BackendIPVS && s == SchedulerRandom:
+		return SchedulerRoundRobin
+	case backend == BackendNFTables && s == SchedulerLeastConnection:
+		return SchedulerRandom
+	}
+	return s
+}
 
 // TrafficPolicyTarget names the ServiceImport that a TrafficPolicy is for, in the policy's own namespace (GEP-713
 // LocalPolicyTargetReference).
@@ -124,7 +134,8 @@ type TrafficPolicySpec struct {
 	// +optional
 	Spillover *Spillover `json:"spillover,omitempty"`
 
-	// scheduler is how flows are shared among the endpoints that may get them.
+	// scheduler is how flows are shared among the endpoints that may get them. What a node's backend lacks it replaces:
+	// IPVS has no Random and takes RoundRobin, nftables has no LeastConnection and takes Random.
 	//
 	// +kubebuilder:default=RoundRobin
 	// +optional

@@ -58,22 +58,15 @@ func staysOnNode(si *mcsv1beta1.ServiceImport) bool {
 
 // substitute says where another scheduler is used, because a backend lacks this one.
 func (s surroundings) substitute(scheduler v1alpha1.Scheduler) string {
-	var backend v1alpha1.DataplaneBackend
-	var name string
-	var instead v1alpha1.Scheduler
-	switch scheduler {
-	case v1alpha1.SchedulerRandom:
-		backend, name, instead = v1alpha1.BackendIPVS, "IPVS", v1alpha1.SchedulerRoundRobin
-	case v1alpha1.SchedulerLeastConnection:
-		backend, name, instead = v1alpha1.BackendNFTables, "nftables", v1alpha1.SchedulerRandom
-	default:
-		return ""
-	}
-	switch s.backend {
-	case backend:
-		return fmt.Sprintf("; nodes serve with %s, which has no %s: they use %s", name, scheduler, instead)
-	case v1alpha1.BackendAuto:
-		return fmt.Sprintf("; nodes that serve with %s have no %s and use %s", name, scheduler, instead)
+	for backend, name := range map[v1alpha1.DataplaneBackend]string{v1alpha1.BackendIPVS: "IPVS", v1alpha1.BackendNFTables: "nftables"} {
+		instead := scheduler.On(backend)
+		switch {
+		case instead == scheduler:
+		case s.backend == backend:
+			return fmt.Sprintf("; nodes serve with %s, which has no %s: they use %s", name, scheduler, instead)
+		case s.backend == v1alpha1.BackendAuto:
+			return fmt.Sprintf("; nodes that serve with %s have no %s and use %s", name, scheduler, instead)
+		}
 	}
 	return ""
 }

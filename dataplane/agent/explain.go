@@ -2,8 +2,10 @@ package agent
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -24,13 +26,24 @@ type Explained struct {
 func explain(in plan.Input, backend v1alpha1.DataplaneBackend) Explained {
 	planned := plan.Services(in)
 	crowded, _ := crowdedOf(planned.Services, backend)
-	return Explained{Ports: plan.Explain(in), Skipped: slices.Concat(planned.Skipped, crowded)}
+	ports := plan.Explain(in)
+	for i := range ports {
+		ports[i].Scheduler = ports[i].Scheduler.On(backend)
+	}
+	return Explained{Ports: ports, Skipped: slices.Concat(planned.Skipped, crowded)}
 }
 
-// DebugHandler answers GET /explain/<namespace>/<name> with what Explained has of that ServiceImport, in JSON. It answers
-// 404 for a ServiceImport that this node does not serve, and 503 until there is a plan.
+// DebugHandler answers GET /explain/<namespace>/<name> with what Explained has of that ServiceImport, in JSON, and GET
+// /explain with the paths of all that this node serves, a line each. It answers 404 for a ServiceImport that this node does
+// not serve, and 503 until there is a plan.
 func (a *Agent) DebugHandler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, r.URL.Path+" is nothing here: GET /explain lists what can be asked", http.StatusNotFound)
+	})
+	for _, path := range []string{"GET /{$}", "GET /explain", "GET /explain/{$}"} {
+		mux.HandleFunc(path, a.listExplained)
+	}
 	mux.HandleFunc("GET /explain/{namespace}/{name}", func(w http.ResponseWriter, r *http.Request) {
 		name := types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
 		var in plan.Input
@@ -60,4 +73,16 @@ func (a *Agent) DebugHandler() http.Handler {
 		}
 	})
 	return mux
+}
+
+// listExplained answers with the path of each ServiceImport that this node serves.
+func (a *Agent) listExplained(w http.ResponseWriter, r *http.Request) {
+	var names []types.NamespacedName
+	if err := a.ask(r.Context(), func() { names = a.node.table.Names() }); err != nil {
+		return // nobody listens any more
+	}
+	slices.SortFunc(names, func(x, y types.NamespacedName) int { return strings.Compare(x.String(), y.String()) })
+	for _, name := range names {
+		fmt.Fprintf(w, "/explain/%s\n", name)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -76,6 +77,22 @@ func TestExplain(t *testing.T) {
 	if err := a.ask(t.Context(), func() { a.node.planned = true }); err != nil {
 		t.Fatal(err)
 	}
+	if text := get("/nothing", 404); !strings.Contains(text, "GET /explain ") {
+		t.Errorf("at a path of nothing: %s", text)
+	}
+	if err := a.ask(t.Context(), func() {
+		for _, name := range []string{"web", "db"} {
+			a.node.table.Put(types.NamespacedName{Namespace: "shop", Name: name},
+				[]plan.VirtualService{{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Protocol: "TCP", Port: 80}}})
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/explain", "/explain/"} {
+		if text := get(path, 200); text != "/explain/shop/db\n/explain/shop/web\n" {
+			t.Errorf("%s: %q", path, text)
+		}
+	}
 	if text := get("/explain/shop/nothing", 404); !strings.Contains(text, "shop/nothing") {
 		t.Errorf("without an import: %s", text)
 	}
@@ -89,6 +106,16 @@ func TestExplain(t *testing.T) {
 	}
 	if len(got) != 1 || got[0].Address.String() != "244.0.0.7" || got[0].Port != 80 || len(got[0].Endpoints) != 2 {
 		t.Fatalf("got %+v", got)
+	}
+	if got[0].Scheduler != v1alpha1.SchedulerRandom {
+		t.Errorf("where nftables may serve it is %s, want Random", got[0].Scheduler)
+	}
+	if err := a.ask(t.Context(), func() { a.node.servingBy = v1alpha1.BackendIPVS }); err != nil {
+		t.Fatal(err)
+	}
+	all = Explained{}
+	if err := json.Unmarshal([]byte(get("/explain/shop/web", 200)), &all); err != nil || all.Ports[0].Scheduler != v1alpha1.SchedulerRoundRobin {
+		t.Errorf("where IPVS serves it is %+v, want RoundRobin: %v", all.Ports, err)
 	}
 	in, out := got[0].Endpoints[0], got[0].Endpoints[1]
 	if !in.Programmed || in.Weight != 1 || in.Why == "" || out.Programmed || out.Why == "" || in.Why == out.Why {

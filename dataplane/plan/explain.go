@@ -205,7 +205,7 @@ func (v *view) reason(c *choice, k *candidate) string {
 	case e.state == isLeaving && c.from != isLeaving:
 		return "terminating"
 	case e.state == isCutOff && c.from != isCutOff:
-		return fmt.Sprintf("ready, but nothing leads to cluster %s", m.id)
+		return fmt.Sprintf("ready, but nothing leads to cluster %s: see kubectl describe remotecluster %s", m.id, m.id)
 	case !c.levels[e.level].memory.better.IsZero():
 		return fmt.Sprintf("ready, but its level had failed, and is used again from %s on if it stays well",
 			clock(c.levels[e.level].memory.better.Add(v.in.Place.FailBack)))
