@@ -169,7 +169,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	imports := &serviceimport.Reconciler{Client: local, Hub: h, Events: events, Intake: skipped}
 	return errors.Join(
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
-		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Intake: skipped}).SetUp(mgr),
+		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Intake: skipped, Events: events}).SetUp(mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(mgr),
 		(&nodeaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(mgr),
 		(&export.Reconciler{Client: local, Hub: h}).SetUp(mgr),

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -32,6 +33,8 @@ type Reconciler struct {
 	InUse  inuse.Reader  // required
 	// Intake knows what of the cluster's objects is skipped, and is told which GatewayNodes are.
 	Intake *intake.Ledger // required
+	// Events are made of RemoteClusters.
+	Events events.EventRecorder // required
 }
 
 // Reconcile makes the RemoteCluster what its Member and gateways say, unless that is refused: then what is in use stays.

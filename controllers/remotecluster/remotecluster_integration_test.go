@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -36,7 +37,7 @@ func newEnv(t *testing.T) (*testcluster.Env, *remotecluster.Reconciler) {
 		}
 	})
 	return e, &remotecluster.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
-		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}, Intake: intake.New()}
+		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}, Intake: intake.New(), Events: events.NewFakeRecorder(100)}
 }
 
 func get(t *testing.T, e *testcluster.Env, name string) *v1alpha1.RemoteCluster {
@@ -181,9 +182,35 @@ func TestGatewaysAndLinks(t *testing.T) {
 	if len(got.Status.Links) != 1 {
 		t.Errorf("the gateways' links were lost: %+v", got.Status)
 	}
+	wantEvent(t, r, "Normal Reachable 1 of 1 links are up")
 	e.Step(t, r, "", "west")
 	if again := get(t, e, "west"); again.ResourceVersion != got.ResourceVersion {
 		t.Error("written though nothing changed")
+	}
+	wantEvent(t, r, "")
+
+	got.Status.Links[0].Links[0].State = v1alpha1.LinkDown
+	if err := e.Status().Update(t.Context(), got); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", "west")
+	wantCondition(t, get(t, e, "west"), "Reachable", "False", "NoLink")
+	wantEvent(t, r, "Warning Unreachable none of 1 links is up")
+	wantEvent(t, r, "")
+}
+
+// wantEvent takes the oldest event, which is to begin like that; empty: there is to be none.
+func wantEvent(t *testing.T, r *remotecluster.Reconciler, want string) {
+	t.Helper()
+	select {
+	case got := <-r.Events.(*events.FakeRecorder).Events:
+		if want == "" || !strings.HasPrefix(got, want) {
+			t.Errorf("event %q, want %q", got, want)
+		}
+	default:
+		if want != "" {
+			t.Errorf("no event, want %q", want)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters/status,verbs=get;update;patch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 
 // SetUp adds the controller to the manager. One reconcile at a time: each is judged beside the others.
 func (r *Reconciler) SetUp(mgr ctrl.Manager) error {

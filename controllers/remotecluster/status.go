@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -17,6 +19,9 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/retry"
 )
+
+// reasonUnreachable is the reason of the event that no link leads to the cluster any more.
+const reasonUnreachable = "Unreachable"
 
 // condition is Accepted for a refusal, nil meaning none.
 func condition(refusal *mcs.Refusal) *metav1.Condition {
@@ -115,5 +120,21 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCl
 	if err := r.Client.Status().Patch(ctx, want, client.MergeFrom(current)); err != nil {
 		return retry.Result(fmt.Errorf("writing the status of RemoteCluster %s: %w", current.Name, err))
 	}
+	r.tell(ctx, current, want)
 	return result, nil
+}
+
+// tell makes an event, and a line in the log, of a cluster that can be reached again or no more: conditions forget.
+func (r *Reconciler) tell(ctx context.Context, before, now *v1alpha1.RemoteCluster) {
+	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReachable)
+	is := meta.FindStatusCondition(now.Status.Conditions, v1alpha1.ConditionReachable)
+	if was != nil && was.Status == is.Status || was == nil && is.Status == metav1.ConditionFalse {
+		return // of a cluster that is new it is no news
+	}
+	kind, reason := corev1.EventTypeNormal, v1alpha1.ConditionReachable
+	if is.Status == metav1.ConditionFalse {
+		kind, reason = corev1.EventTypeWarning, reasonUnreachable
+	}
+	logf.FromContext(ctx).Info("reachability changed", "reachable", is.Status, "message", is.Message)
+	r.Events.Eventf(now, nil, kind, reason, "Probe", "%s", is.Message)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -197,9 +198,24 @@ func (a *Agent) writeLinks(ctx context.Context, remotes []v1alpha1.RemoteCluster
 		if equality.Semantic.DeepEqual(links, old) {
 			continue
 		}
-		errs = append(errs, a.applyLinks(ctx, r.Name, links))
+		err := a.applyLinks(ctx, r.Name, links)
+		if err == nil {
+			tellLinks(ctx, r.Name, old, links)
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// tellLinks says in the log which links have come up or gone down.
+func tellLinks(ctx context.Context, cluster string, before, now []v1alpha1.Link) {
+	for _, link := range now {
+		if slices.ContainsFunc(before, func(b v1alpha1.Link) bool { return b.RemoteGateway == link.RemoteGateway && b.State == link.State }) {
+			continue
+		}
+		logr.FromContextOrDiscard(ctx).Info("link is "+string(link.State), "cluster", cluster, "remoteGateway", link.RemoteGateway,
+			"since", link.Since.UTC(), "message", link.Message)
+	}
 }
 
 func (a *Agent) applyLinks(ctx context.Context, cluster string, links []v1alpha1.Link) error {
