@@ -164,7 +164,7 @@ type DataplaneOptions struct {
 	Locality Locality `json:"locality,omitempty"`
 
 	// failBackSeconds is how long endpoints that are preferred, and had failed, must be well again before flows go back
-	// to them. It keeps flows from going to and fro.
+	// to them: 0 to 3600, default 30. It keeps flows from going to and fro.
 	//
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=0

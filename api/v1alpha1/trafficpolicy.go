@@ -40,7 +40,7 @@ func JudgePolicy(policy *TrafficPolicy, si *mcsv1beta1.ServiceImport, policies [
 	c := metav1.Condition{Type: ConditionAccepted, Status: metav1.ConditionFalse, ObservedGeneration: policy.Generation}
 	target := policy.Target()
 	if si == nil {
-		c.Reason, c.Message = ReasonTargetNotFound, fmt.Sprintf("there is no ServiceImport %s yet: the policy takes effect "+
+		c.Reason, c.Message = ReasonTargetNotFound, fmt.Sprintf("there is no ServiceImport %s: the policy takes effect "+
 			"when a cluster exports the Service; if one does, see whether spec.targetRef.name is right", target)
 		return c
 	}

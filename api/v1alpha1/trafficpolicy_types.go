@@ -36,7 +36,7 @@ func (s Scheduler) On(backend DataplaneBackend) Scheduler {
 // TrafficPolicyTarget names the ServiceImport that a TrafficPolicy is for, in the policy's own namespace (GEP-713
 // LocalPolicyTargetReference).
 //
-// +kubebuilder:validation:XValidation:rule="self.group == 'multicluster.x-k8s.io' && self.kind == 'ServiceImport'",message="a TrafficPolicy is for a ServiceImport: set group to multicluster.x-k8s.io and kind to ServiceImport"
+// +kubebuilder:validation:XValidation:rule="self.group == 'multicluster.x-k8s.io' && self.kind == 'ServiceImport'",message="a TrafficPolicy is for a ServiceImport: set group to multicluster.x-k8s.io and kind to ServiceImport",messageExpression="'a TrafficPolicy is for a ServiceImport, not for kind ' + self.kind + ' of group ' + self.group + ': set group to multicluster.x-k8s.io and kind to ServiceImport'"
 type TrafficPolicyTarget struct {
 	// group of the target.
 	//
@@ -83,7 +83,7 @@ type FailoverStep struct {
 type ClusterWeight struct {
 	// cluster by its cluster ID.
 	Cluster ClusterID `json:"cluster"`
-	// weight of the whole cluster, however many endpoints it has: 95 and 5 are 95 % and 5 %. Zero: its endpoints get no
+	// weight of the whole cluster, 0 to 1000, however many endpoints it has: 95 and 5 are 95 % and 5 %. Zero: its endpoints get no
 	// new flows.
 	//
 	// +kubebuilder:validation:Minimum=0
@@ -93,7 +93,7 @@ type ClusterWeight struct {
 
 // Spillover moves a part of the flows on to the next step before a step has lost all of its ready endpoints.
 type Spillover struct {
-	// overprovisioningPercent says how much a step can bear: with 140 it keeps all flows while 1/1.4 = 72 % of its
+	// overprovisioningPercent says how much a step can bear, 100 to 1000: with 140 it keeps all flows while 1/1.4 = 72 % of its
 	// endpoints are ready, and below that the ready percentage times 1.4 (Envoy's rule).
 	//
 	// +kubebuilder:default=140
@@ -165,6 +165,7 @@ type TrafficPolicyStatus struct {
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Accepted")].message`
 type TrafficPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

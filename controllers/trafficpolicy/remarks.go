@@ -39,7 +39,39 @@ func newSurroundings(set *v1alpha1.ClusterSet, remotes []v1alpha1.RemoteCluster)
 
 // remarks are what is to be known of a policy that is in effect for the target; empty: nothing.
 func (s surroundings) remarks(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
-	return idle(spec, target) + s.substitute(spec.Scheduler) + s.unknown(spec)
+	return idle(spec, target) + s.substitute(spec.Scheduler) + s.unknown(spec) + s.silent(spec, target) + repeated(spec)
+}
+
+// silent says which clusters get a share of weight above zero and do not export the Service.
+func (s surroundings) silent(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
+	exporters := v1alpha1.Exporters(target)
+	var names []string
+	for _, weight := range spec.Weights {
+		if name := nameCluster(weight.Cluster); s.known[name] && !slices.Contains(exporters, string(weight.Cluster)) && weight.Weight > 0 {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 || len(exporters) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s, which weights give a share, does not export the Service now", listed(names))
+}
+
+// repeated says which clusters are in several steps of the failover, of which only the first counts.
+func repeated(spec *v1alpha1.TrafficPolicySpec) string {
+	seen, again := map[v1alpha1.ClusterID]bool{}, map[string]bool{}
+	for _, step := range spec.Failover {
+		for _, cluster := range step.Clusters {
+			if seen[cluster] {
+				again[nameCluster(cluster)] = true
+			}
+			seen[cluster] = true
+		}
+	}
+	if len(again) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; of the failover's steps only the first one with %s counts for it", listed(slices.Sorted(maps.Keys(again))))
 }
 
 // idle says if the policy has nothing to choose among.
@@ -83,12 +115,16 @@ func (s surroundings) unknown(spec *v1alpha1.TrafficPolicySpec) string {
 	if len(names) == 0 {
 		return ""
 	}
+	return fmt.Sprintf("; the clusterset does not have %s, which the policy names: perhaps a typo, or not joined yet", listed(names))
+}
+
+// listed are the names in one line, of very many the first ones.
+func listed(names []string) string {
 	more := ""
 	if n := len(names) - maxNamed; n > 0 {
 		names, more = names[:maxNamed], fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("; the clusterset does not have %s%s, which the policy names: perhaps a typo, or not joined yet",
-		strings.Join(names, ", "), more)
+	return strings.Join(names, ", ") + more
 }
 
 // names are those of the clusters and regions in the policy, sorted.

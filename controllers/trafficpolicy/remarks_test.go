@@ -80,6 +80,32 @@ func TestSubstitute(t *testing.T) {
 	}
 }
 
+func TestSilentAndRepeated(t *testing.T) {
+	west := v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "west"}}
+	ofEast := &mcsv1beta1.ServiceImport{Status: mcsv1beta1.ServiceImportStatus{Clusters: []mcsv1beta1.ClusterStatus{{Cluster: "east"}}}}
+	step := func(clusters ...v1alpha1.ClusterID) v1alpha1.FailoverStep {
+		return v1alpha1.FailoverStep{Clusters: clusters}
+	}
+	for _, tc := range []struct {
+		name   string
+		spec   v1alpha1.TrafficPolicySpec
+		target *mcsv1beta1.ServiceImport
+		want   string
+	}{
+		{"a share for one that does not export", v1alpha1.TrafficPolicySpec{Weights: []v1alpha1.ClusterWeight{{Cluster: "east", Weight: 5}, {Cluster: "west", Weight: 5}}},
+			ofEast, "; cluster west, which weights give a share, does not export the Service now"},
+		{"none for one that does not export", v1alpha1.TrafficPolicySpec{Weights: []v1alpha1.ClusterWeight{{Cluster: "west"}}}, ofEast, ""},
+		{"nobody is known to export", v1alpha1.TrafficPolicySpec{Weights: []v1alpha1.ClusterWeight{{Cluster: "west", Weight: 5}}}, web, ""},
+		{"in two steps", v1alpha1.TrafficPolicySpec{Failover: []v1alpha1.FailoverStep{step("west"), step("east", "west"), step("west")}},
+			ofEast, "; of the failover's steps only the first one with cluster west counts for it"},
+		{"in one step each", v1alpha1.TrafficPolicySpec{Failover: []v1alpha1.FailoverStep{step("west"), step("east")}}, ofEast, ""},
+	} {
+		if got := newSurroundings(here("auto"), []v1alpha1.RemoteCluster{west}).remarks(&tc.spec, tc.target); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
 func TestUnknown(t *testing.T) {
 	west := v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "west"}, Spec: v1alpha1.RemoteClusterSpec{Region: "us-1"}}
 	in := func(names ...string) string {
