@@ -43,7 +43,7 @@ func items(n int, format string) string {
 // is accepted.
 func TestCreateTrafficPolicy(t *testing.T) {
 	const (
-		badTarget = "a TrafficPolicy is for a ServiceImport: set group to multicluster.x-k8s.io and kind to ServiceImport"
+		badTarget = ": set group to multicluster.x-k8s.io and kind to ServiceImport"
 		emptyStep = "a step names clusters, regions or both: as it is, nothing is in it"
 		badID     = "a cluster ID is one RFC 1123 label"
 	)
