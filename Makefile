@@ -78,9 +78,9 @@ E2E_LAB := --cni flannel,calico --proxy-mode iptables,nftables
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
-	@$(STEP) "the lab's own tests" "usually 4 minutes" \
+	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
-	@$(STEP) "e2e tests" "usually 8 minutes" \
+	@$(STEP) "e2e tests" "usually 6 minutes" \
 		bin/lab run --install $(E2E_LAB) -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab)
 
 # How many clusters the next one has: 2, or 3 with the context north.
