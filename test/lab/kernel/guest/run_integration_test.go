@@ -129,7 +129,7 @@ func TestRunErrors(t *testing.T) {
 	t.Run("no such program", func(t *testing.T) {
 		got := runCommand(t.Context(), t, kernel.Command{Args: []string{"no-such-program"}})
 		if got.err == nil || !strings.Contains(got.err.Error(), "no-such-program") {
-			t.Errorf("got %+v, want an error that names the program", got)
+			t.Errorf("got %+v (%v), want an error that names the program", got, got.err)
 		}
 	})
 	t.Run("panic", func(t *testing.T) {
