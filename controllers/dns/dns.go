@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -30,13 +30,8 @@ const coreDNSVersion = "v1alpha1"
 
 // Reconciler keeps CoreDNS's configuration as the one ClusterSet says.
 type Reconciler struct {
-	Client client.Client // required, of this cluster, cached
-	Events reporter      // required
-}
-
-// reporter makes events of regarding (controller-runtime's recorder.EventRecorder).
-type reporter interface {
-	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
+	Client client.Client        // required, of this cluster, cached
+	Events events.EventRecorder // required
 }
 
 // Reconcile adds clusterset.local to CoreDNS's configuration, or takes it away, and says how it is.

@@ -16,10 +16,10 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// events remembers what was reported of which object.
-type events []string
+// recorded remembers what was reported of which object.
+type recorded []string
 
-func (e *events) Eventf(regarding, _ runtime.Object, kind, reason, _, _ string, _ ...any) {
+func (e *recorded) Eventf(regarding, _ runtime.Object, kind, reason, _, _ string, _ ...any) {
 	*e = append(*e, fmt.Sprintf("%s %s %s", kind, reason, regarding.(client.Object).GetName()))
 }
 
@@ -49,7 +49,7 @@ func TestExhausted(t *testing.T) {
 	add("new-1", 2, "")
 	add("new-2", 3, value(blocks, 7)) // which is old-0007's
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
-	var told events
+	var told recorded
 	r := &Reconciler{Client: c, Direct: c, Events: &told}
 	annotation := func(name string) string {
 		n := &corev1.Node{}
@@ -63,7 +63,7 @@ func TestExhausted(t *testing.T) {
 		if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(set)}); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(told, events(want)) {
+		if !slices.Equal(told, recorded(want)) {
 			t.Errorf("events %v, want %v", told, want)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,16 +33,11 @@ import (
 // reasonExhausted is the reason of the event of a node for which no transit address is free.
 const reasonExhausted = "TransitAddressesExhausted"
 
-// reporter makes events of regarding (controller-runtime's recorder.EventRecorder).
-type reporter interface {
-	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
-}
-
 // Reconciler keeps the transit addresses of all nodes.
 type Reconciler struct {
-	Client client.Client // required, of this cluster, cached
-	Direct client.Reader // required, of this cluster, not cached: two nodes must not get one address
-	Events reporter      // required
+	Client client.Client        // required, of this cluster, cached
+	Direct client.Reader        // required, of this cluster, not cached: two nodes must not get one address
+	Events events.EventRecorder // required
 
 	// reported are the nodes whose lack of an address was told. Reconciles come one at a time.
 	reported map[types.UID]bool

@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -15,11 +14,6 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/constituents"
 )
-
-// reporter makes events of regarding (controller-runtime's recorder.EventRecorder).
-type reporter interface {
-	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
-}
 
 // reports remembers what was reported of what, so that it is once. It is safe for concurrent use.
 type reports struct {

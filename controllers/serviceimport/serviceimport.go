@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -30,10 +31,10 @@ const fieldOwner = client.FieldOwner(mcs.FieldOwner)
 
 // Reconciler keeps the ServiceImport of one namespace/name.
 type Reconciler struct {
-	Client client.Client // required, of this cluster, cached, with the indexes that Index makes
-	Hub    *hub.Hub      // required
-	Events reporter      // required
-	Intake intake        // required, takes note of exports that cannot be used
+	Client client.Client        // required, of this cluster, cached, with the indexes that Index makes
+	Hub    *hub.Hub             // required
+	Events events.EventRecorder // required
+	Intake intake               // required, takes note of exports that cannot be used
 
 	ledger   ledger
 	reported reports
