@@ -276,19 +276,15 @@ func (a *Agent) mark(o client.Object) {
 
 // alike tells whether two versions of an object are the same in all that is kept of them: of a Node, most of what its
 // kubelet writes again and again is not.
-func alike(old, now any) bool {
+func alike(old, now client.Object) bool {
 	switch old := old.(type) {
 	case *mcsv1beta1.ServiceImport:
 		same := *old
-		if now, ok := now.(*mcsv1beta1.ServiceImport); ok {
-			same.ResourceVersion = now.ResourceVersion
-		}
+		same.ResourceVersion = now.GetResourceVersion()
 		return equality.Semantic.DeepEqual(&same, now)
 	case *corev1.Node:
 		same := *old
-		if now, ok := now.(*corev1.Node); ok {
-			same.ResourceVersion = now.ResourceVersion
-		}
+		same.ResourceVersion = now.GetResourceVersion()
 		return equality.Semantic.DeepEqual(&same, now)
 	}
 	return false // most others are written for a reason
@@ -297,12 +293,13 @@ func alike(old, now any) bool {
 func onEvent(mark func(client.Object)) toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(o any) { mark(o.(client.Object)) },
-		UpdateFunc: func(old, o any) {
-			if alike(old, o) {
+		UpdateFunc: func(before, after any) {
+			old, now := before.(client.Object), after.(client.Object)
+			if alike(old, now) {
 				return
 			}
-			mark(old.(client.Object)) // what it was about may be something else
-			mark(o.(client.Object))
+			mark(old) // what it was about may be something else
+			mark(now)
 		},
 		DeleteFunc: func(o any) {
 			if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {

@@ -270,14 +270,13 @@ func ipvsKey(key plan.Key) (ipvs.Key, bool) {
 	return ipvs.Key{Address: key.Address, Port: key.Port, Protocol: protocol}, ok
 }
 
-// ipvsSchedulers by their names in the kernel. It has none that draws lots.
+// ipvsSchedulers by their names in the kernel.
 var ipvsSchedulers = map[v1alpha1.Scheduler]string{
-	v1alpha1.SchedulerRoundRobin: "wrr", v1alpha1.SchedulerRandom: "wrr",
-	v1alpha1.SchedulerLeastConnection: "wlc", v1alpha1.SchedulerConsistentHash: "mh",
+	v1alpha1.SchedulerRoundRobin: "wrr", v1alpha1.SchedulerLeastConnection: "wlc", v1alpha1.SchedulerConsistentHash: "mh",
 }
 
 func ipvsService(v plan.VirtualService) ipvs.Service {
-	service := ipvs.Service{Scheduler: ipvsSchedulers[v.Scheduler], Affinity: v.Affinity,
+	service := ipvs.Service{Scheduler: ipvsSchedulers[v.Scheduler.On(v1alpha1.BackendIPVS)], Affinity: v.Affinity,
 		Destinations: make([]ipvs.Destination, 0, len(v.Destinations))}
 	for _, d := range v.Destinations {
 		service.Destinations = append(service.Destinations, ipvs.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})

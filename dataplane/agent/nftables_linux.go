@@ -152,14 +152,14 @@ func nftKey(key plan.Key) nftables.Key {
 	return nftables.Key{Address: key.Address, Protocol: strings.ToLower(string(key.Protocol)), Port: key.Port}
 }
 
-// nftSchedulers are those of nftables. It has none that counts connections.
+// nftSchedulers are those of nftables.
 var nftSchedulers = map[v1alpha1.Scheduler]nftables.Scheduler{
 	v1alpha1.SchedulerRoundRobin: nftables.RoundRobin, v1alpha1.SchedulerRandom: nftables.Random,
-	v1alpha1.SchedulerLeastConnection: nftables.Random, v1alpha1.SchedulerConsistentHash: nftables.ConsistentHash,
+	v1alpha1.SchedulerConsistentHash: nftables.ConsistentHash,
 }
 
 func nftService(v plan.VirtualService) nftables.Service {
-	service := nftables.Service{Scheduler: nftSchedulers[v.Scheduler], Affinity: v.Affinity,
+	service := nftables.Service{Scheduler: nftSchedulers[v.Scheduler.On(v1alpha1.BackendNFTables)], Affinity: v.Affinity,
 		Destinations: make([]nftables.Destination, 0, len(v.Destinations))}
 	for _, d := range v.Destinations {
 		service.Destinations = append(service.Destinations, nftables.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})
