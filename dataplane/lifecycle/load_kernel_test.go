@@ -136,7 +136,8 @@ func (l *loads) watch(what string, clients []*load, do func()) {
 		before[i] = client.report()
 	}
 	var lost int64
-	if !l.failing && !l.flooded {
+	counted := !l.failing && !l.flooded
+	if counted {
 		lost = l.lost()
 	}
 	do()
@@ -156,7 +157,7 @@ func (l *loads) watch(what string, clients []*load, do func()) {
 			t.Logf("%s: %s, %s, the slowest request since the start %s", what, time.Since(begin), after.Progress(before[i]), after.Requests.Slowest)
 		}
 	}
-	if !l.failing && !l.flooded {
+	if counted {
 		eventually(t, what+": segments of TCP", func() error {
 			if n := l.lost() - lost; n != 0 {
 				return fmt.Errorf("%d were lost", n)
