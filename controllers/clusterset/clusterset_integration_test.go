@@ -15,25 +15,25 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
-	"github.com/tombolo-net/tombolo/controllers/conditions"
-	"github.com/tombolo-net/tombolo/controllers/inuse"
-	"github.com/tombolo-net/tombolo/controllers/retry"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/controllers/internal/conditions"
+	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
-func newEnv(t *testing.T) (*testcluster.Env, *clusterset.Reconciler) {
+func newEnv(t *testing.T) (*members.Env, *clusterset.Reconciler) {
 	t.Helper()
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	return e, &clusterset.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
 		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}}
 }
 
-func get(t *testing.T, e *testcluster.Env) *v1alpha1.ClusterSet {
+func get(t *testing.T, e *members.Env) *v1alpha1.ClusterSet {
 	t.Helper()
 	set := &v1alpha1.ClusterSet{}
 	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
@@ -43,7 +43,7 @@ func get(t *testing.T, e *testcluster.Env) *v1alpha1.ClusterSet {
 }
 
 // change updates the ClusterSet, reconciles once and checks Accepted. It returns the message.
-func change(t *testing.T, e *testcluster.Env, r *clusterset.Reconciler, edit func(*v1alpha1.ClusterSetSpec), status, reason string) string {
+func change(t *testing.T, e *members.Env, r *clusterset.Reconciler, edit func(*v1alpha1.ClusterSetSpec), status, reason string) string {
 	t.Helper()
 	set := get(t, e)
 	edit(&set.Spec)
@@ -96,7 +96,7 @@ func TestMalformedCIDR(t *testing.T) {
 
 func TestVIPsOverlap(t *testing.T) {
 	e, r := newEnv(t)
-	e.Make(t, &corev1.Node{ObjectMeta: testcluster.Meta("", "node-1"), Spec: corev1.NodeSpec{PodCIDR: "10.40.1.0/24", PodCIDRs: []string{"10.40.1.0/24"}}})
+	e.Make(t, &corev1.Node{ObjectMeta: members.Meta("", "node-1"), Spec: corev1.NodeSpec{PodCIDR: "10.40.1.0/24", PodCIDRs: []string{"10.40.1.0/24"}}})
 	e.Remote(t, "west", 2, "10.2.0.0/16")
 	for _, test := range []struct {
 		what string

@@ -23,8 +23,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
 	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // server is a real CoreDNS on loopback, which reads the cluster as its own account.
@@ -140,7 +140,7 @@ func (s *server) dig(ctx context.Context, name, kind string) (status string, ans
 // eventually wants those answers; none: that the name does not exist.
 func (s *server) eventually(t *testing.T, name, kind string, want ...string) {
 	t.Helper()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		status, got, err := s.dig(t.Context(), name, kind)
 		if err != nil {
 			return err
@@ -157,14 +157,14 @@ func (e *env) accountOfCoreDNS(t *testing.T) {
 	t.Helper()
 	read := []string{"list", "watch"}
 	e.Make(t, &rbacv1.ClusterRole{
-		ObjectMeta: testcluster.Meta("", "system:coredns"),
+		ObjectMeta: members.Meta("", "system:coredns"),
 		Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{""}, Resources: []string{"services", "pods", "namespaces"}, Verbs: read},
 			{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: read},
 		},
 	})
 	e.Make(t, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: testcluster.Meta("", "system:coredns"),
+		ObjectMeta: members.Meta("", "system:coredns"),
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:coredns"},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "kube-system", Name: "coredns"}},
 	})
@@ -173,7 +173,7 @@ func (e *env) accountOfCoreDNS(t *testing.T) {
 // serviceImport has the port http 80.
 func serviceImport(name string, kind mcsv1beta1.ServiceImportType, ips ...string) *mcsv1beta1.ServiceImport {
 	return &mcsv1beta1.ServiceImport{
-		ObjectMeta: testcluster.Meta("shop", name),
+		ObjectMeta: members.Meta("shop", name),
 		Spec: mcsv1beta1.ServiceImportSpec{
 			Type: kind, IPs: ips, IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol},
 			Ports: []mcsv1beta1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP}},
@@ -183,7 +183,7 @@ func serviceImport(name string, kind mcsv1beta1.ServiceImportType, ips ...string
 
 // importedSlice is one as package endpointslice makes it: db-0 and a nameless endpoint are ready, db-1 is not.
 func importedSlice(name, cluster string, addresses ...string) *discoveryv1.EndpointSlice {
-	s := testcluster.Slice("shop", cluster+"."+name, "", addresses...)
+	s := members.Slice("shop", cluster+"."+name, "", addresses...)
 	s.Labels = map[string]string{
 		v1alpha1.LabelServiceName: name, v1alpha1.LabelSourceCluster: cluster, discoveryv1.LabelManagedBy: v1alpha1.ManagedBy,
 	}
@@ -206,7 +206,7 @@ func TestAnswers(t *testing.T) {
 	e.accountOfCoreDNS(t)
 	e.coreDNS(t, kubeadms, "coredns:v1.13.0")
 	e.MakeNamespace(t, "shop", nil)
-	local := testcluster.Service("shop", "local")
+	local := members.Service("shop", "local")
 	local.Spec.ClusterIP = "10.96.0.77"
 	e.Make(t, local)
 	e.Make(t, serviceImport("web", mcsv1beta1.ClusterSetIP, "244.0.0.7", "fd00::7"))
@@ -254,7 +254,7 @@ func TestAnswers(t *testing.T) {
 	e.setMode(t, v1alpha1.DNSManual)
 	e.step(t)
 	s.write(t, e.config(t).Data["Corefile"])
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if status, _, err := s.dig(t.Context(), "web."+shop, "A"); err != nil || status == "NOERROR" {
 			return fmt.Errorf("the zone is still served: %s, error %w", status, err)
 		}

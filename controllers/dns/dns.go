@@ -18,8 +18,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/conditions"
-	"github.com/tombolo-net/tombolo/controllers/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/conditions"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
 // recheck is how soon it is asked again whether ServiceImports are served: only while they are not.

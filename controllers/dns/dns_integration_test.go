@@ -24,12 +24,12 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/dns"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
 // kubeadm's Corefile, but for times that a test would notice if the zone were cached, and for names outside of the
 // cluster.
@@ -57,7 +57,7 @@ const kubeadms = `.:53 {
 
 // env is a cluster with a CoreDNS, and the reconciler, which acts as the operator.
 type env struct {
-	*testcluster.Env
+	*members.Env
 	r      *dns.Reconciler
 	events *events
 }
@@ -85,8 +85,8 @@ func (e *events) take() []string {
 
 func newEnv(t *testing.T) *env {
 	t.Helper()
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewUnconnected(t, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewUnconnected(t, c, nil)
 	found := &events{}
 	c.Dump(t)
 	return &env{Env: e, r: &dns.Reconciler{Client: e.Own.GetClient(), Events: found}, events: found}
@@ -96,9 +96,9 @@ func newEnv(t *testing.T) *env {
 func (e *env) join(t *testing.T) {
 	t.Helper()
 	e.Make(t, &v1alpha1.ClusterSet{
-		ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName),
+		ObjectMeta: members.Meta("", v1alpha1.ClusterSetName),
 		Spec: v1alpha1.ClusterSetSpec{
-			ClusterSetID: testcluster.SetID, ClusterID: testcluster.Own, DNS: v1alpha1.DNSManaged,
+			ClusterSetID: members.SetID, ClusterID: members.Own, DNS: v1alpha1.DNSManaged,
 			Hub: v1alpha1.HubAccess{Server: "https://hub.invalid:6443", SecretRef: v1alpha1.SecretReference{Name: "none"}},
 		},
 	})
@@ -107,12 +107,12 @@ func (e *env) join(t *testing.T) {
 func (e *env) coreDNS(t *testing.T, corefile, image string) {
 	t.Helper()
 	e.Make(t, &corev1.ConfigMap{
-		ObjectMeta: testcluster.Meta(dns.Namespace, dns.Name),
+		ObjectMeta: members.Meta(dns.Namespace, dns.Name),
 		Data:       map[string]string{"Corefile": corefile, "another": "stays"},
 	})
 	labels := map[string]string{"k8s-app": "kube-dns"}
 	e.Make(t, &appsv1.Deployment{
-		ObjectMeta: testcluster.Meta(dns.Namespace, dns.Name),
+		ObjectMeta: members.Meta(dns.Namespace, dns.Name),
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
@@ -141,7 +141,7 @@ func (e *env) step(t *testing.T) *metav1.Condition {
 // settle waits until the operator's cache holds what the API server holds.
 func (e *env) settle(t *testing.T) {
 	t.Helper()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		for key, kind := range map[client.ObjectKey]func() client.Object{
 			{Name: v1alpha1.ClusterSetName}:             func() client.Object { return &v1alpha1.ClusterSet{} },
 			{Name: dns.Binding}:                         func() client.Object { return &rbacv1.ClusterRoleBinding{} },
@@ -275,7 +275,7 @@ func TestClusterSetDeleted(t *testing.T) {
 	e.join(t)
 	e.coreDNS(t, kubeadms, "coredns:v1.13.0")
 	want(t, e.step(t), "True", "Configured")
-	if err := e.Delete(t.Context(), &v1alpha1.ClusterSet{ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName)}); err != nil {
+	if err := e.Delete(t.Context(), &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}); err != nil {
 		t.Fatal(err)
 	}
 	e.step(t)
@@ -295,7 +295,7 @@ func TestDriftIsRepaired(t *testing.T) {
 		t.Errorf("not added again:\n%s", got)
 	}
 
-	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: testcluster.Meta("", dns.Binding)}
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: members.Meta("", dns.Binding)}
 	if err := e.Delete(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
@@ -397,10 +397,10 @@ func TestRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	other := &corev1.ConfigMap{ObjectMeta: testcluster.Meta(dns.Namespace, "kube-proxy")}
-	deployment := &appsv1.Deployment{ObjectMeta: testcluster.Meta(dns.Namespace, dns.Name)}
+	other := &corev1.ConfigMap{ObjectMeta: members.Meta(dns.Namespace, "kube-proxy")}
+	deployment := &appsv1.Deployment{ObjectMeta: members.Meta(dns.Namespace, dns.Name)}
 	admin := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: testcluster.Meta("", "tombolo-test"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		ObjectMeta: members.Meta("", "tombolo-test"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-operator"}},
 	}
 	for what, err := range map[string]error{
@@ -410,7 +410,7 @@ func TestRights(t *testing.T) {
 		"making a ConfigMap":         operator.Create(ctx, other),
 		"changing the Deployment":    operator.Patch(ctx, deployment, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":0}}`))),
 		"binding another role":       operator.Create(ctx, admin),
-		"removing another's binding": operator.Delete(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: testcluster.Meta("", "tombolo-operator")}),
+		"removing another's binding": operator.Delete(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: members.Meta("", "tombolo-operator")}),
 	} {
 		if !apierrors.IsForbidden(err) {
 			t.Errorf("%s: got %v, want Forbidden", what, err)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // notes are what was noted last of each cluster's object, as reasons.
@@ -28,7 +28,7 @@ func (n notes) Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Sk
 	}
 }
 
-func editHub(t *testing.T, e *testcluster.Env, obj client.Object) {
+func editHub(t *testing.T, e *members.Env, obj client.Object) {
 	t.Helper()
 	if err := e.Hub.Update(t.Context(), obj); err != nil {
 		t.Fatal(err)
@@ -125,8 +125,8 @@ func TestHints(t *testing.T) {
 	if got := hint(); !strings.HasPrefix(got, "west.zzz") || len(got) != 63 {
 		t.Errorf("the hint is for %s, want a zone of west", got)
 	}
-	for _, name := range []string{string(testcluster.Own), "west"} {
-		member := &v1alpha1.Member{ObjectMeta: testcluster.Meta(v1alpha1.DefaultHubNamespace, name)}
+	for _, name := range []string{string(members.Own), "west"} {
+		member := &v1alpha1.Member{ObjectMeta: members.Meta(v1alpha1.DefaultHubNamespace, name)}
 		if err := e.Hub.Get(t.Context(), client.ObjectKeyFromObject(member), member); err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestSliceDrift(t *testing.T) {
 			}
 		})
 	}
-	foreign := testcluster.Slice("drift", published[1].Name, "web", "10.1.0.9")
+	foreign := members.Slice("drift", published[1].Name, "web", "10.1.0.9")
 	e.Make(t, foreign)
 	e.Step(t, r, "drift", foreign.Name)
 	if got := get(t, e, "drift", foreign.Name); got.ResourceVersion != foreign.ResourceVersion {

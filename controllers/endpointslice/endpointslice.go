@@ -19,8 +19,8 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/retry"
 )
 
 // Reconciler keeps one imported slice; its name is that of the slice on the hub.
@@ -30,7 +30,7 @@ type Reconciler struct {
 	Intake intake        // required, takes note of what cannot be used
 }
 
-// intake takes note of what is skipped of what a cluster publishes (package intake's Ledger).
+// intake takes note of what is skipped of what a cluster publishes (package skipped's Ledger).
 type intake interface {
 	Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped)
 }

@@ -17,23 +17,23 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
 // newEnv has the member west, whose Service namespace/web is imported here.
-func newEnv(t *testing.T, namespace string) (*testcluster.Env, *endpointslice.Reconciler, *mcsv1beta1.ServiceImport) {
+func newEnv(t *testing.T, namespace string) (*members.Env, *endpointslice.Reconciler, *mcsv1beta1.ServiceImport) {
 	t.Helper()
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, endpointslice.Index)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, endpointslice.Index)
 	e.MakeNamespace(t, namespace, nil)
 	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
 	e.Remote(t, "west", 2, "10.2.0.0/16")
 	owner := &mcsv1beta1.ServiceImport{
-		ObjectMeta: testcluster.Meta(namespace, "web"),
+		ObjectMeta: members.Meta(namespace, "web"),
 		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, Ports: []mcsv1beta1.ServicePort{{Name: "http", Port: 80}}},
 	}
 	owner.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
@@ -42,7 +42,7 @@ func newEnv(t *testing.T, namespace string) (*testcluster.Env, *endpointslice.Re
 	return e, &endpointslice.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Intake: notes{}}, owner
 }
 
-func importFrom(t *testing.T, e *testcluster.Env, owner *mcsv1beta1.ServiceImport, clusters ...string) {
+func importFrom(t *testing.T, e *members.Env, owner *mcsv1beta1.ServiceImport, clusters ...string) {
 	t.Helper()
 	owner.Status.Clusters = nil
 	for _, c := range clusters {
@@ -53,7 +53,7 @@ func importFrom(t *testing.T, e *testcluster.Env, owner *mcsv1beta1.ServiceImpor
 	}
 }
 
-func get(t *testing.T, e *testcluster.Env, namespace, name string) *discoveryv1.EndpointSlice {
+func get(t *testing.T, e *members.Env, namespace, name string) *discoveryv1.EndpointSlice {
 	t.Helper()
 	found := &discoveryv1.EndpointSlice{}
 	if err := e.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, found); err != nil {

@@ -12,17 +12,17 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
-func makeGateway(t *testing.T, e *testcluster.Env, name string) *v1alpha1.GatewayNode {
+func makeGateway(t *testing.T, e *members.Env, name string) *v1alpha1.GatewayNode {
 	t.Helper()
 	g := &v1alpha1.GatewayNode{
-		ObjectMeta: testcluster.Meta(v1alpha1.DefaultNamespace, name),
+		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, name),
 		Spec: v1alpha1.GatewayNodeSpec{
 			NodeName:  name,
 			PublicKey: strings.Repeat("A", 43) + "=",
@@ -34,12 +34,12 @@ func makeGateway(t *testing.T, e *testcluster.Env, name string) *v1alpha1.Gatewa
 }
 
 // copyOf returns the copy on the hub, nil if there is none.
-func copyOf(t *testing.T, e *testcluster.Env, name string) *v1alpha1.GatewayNode {
+func copyOf(t *testing.T, e *members.Env, name string) *v1alpha1.GatewayNode {
 	t.Helper()
 	found := &v1alpha1.GatewayNode{}
 	key := client.ObjectKey{
 		Namespace: v1alpha1.DefaultHubNamespace,
-		Name:      v1alpha1.HubName(testcluster.Own, v1alpha1.DefaultNamespace, name),
+		Name:      v1alpha1.HubName(members.Own, v1alpha1.DefaultNamespace, name),
 	}
 	if err := e.Hub.Get(t.Context(), key, found); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -51,8 +51,8 @@ func copyOf(t *testing.T, e *testcluster.Env, name string) *v1alpha1.GatewayNode
 }
 
 func TestLanesAndCopies(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	r := &gatewaynode.Reconciler{Client: e.Own.GetClient(), Direct: e.Own.GetAPIReader(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace}
 	first, second := makeGateway(t, e, "first"), makeGateway(t, e, "second")
 	for want, name := range []string{"first", "second"} {

@@ -26,10 +26,10 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/export"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/retry"
+	"github.com/tombolo-net/tombolo/controllers/serviceexport"
 )
 
 const (
@@ -163,7 +163,7 @@ func (r *Reconciler) valid(ctx context.Context, e *mcsv1beta1.ServiceExport) (bo
 // allowed counts as allowed what cannot be told, as of a selector that makes no sense: what has been exported stays so
 // then (package export), and must not be confirmed as gone.
 func (r *Reconciler) allowed(ctx context.Context, set *v1alpha1.ClusterSet, namespace string) bool {
-	allowed, err := export.Allowed(ctx, r.Client, set, namespace)
+	allowed, err := serviceexport.Allowed(ctx, r.Client, set, namespace)
 	return allowed || err != nil
 }
 

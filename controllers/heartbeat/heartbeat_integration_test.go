@@ -14,17 +14,17 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
-func lease(t *testing.T, e *testcluster.Env) *coordinationv1.Lease {
+func lease(t *testing.T, e *members.Env) *coordinationv1.Lease {
 	t.Helper()
 	found := &coordinationv1.Lease{}
-	key := client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: v1alpha1.LeaseName(testcluster.Own)}
+	key := client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: v1alpha1.LeaseName(members.Own)}
 	if err := e.Hub.Get(t.Context(), key, found); err != nil {
 		t.Fatal(err)
 	}
@@ -32,8 +32,8 @@ func lease(t *testing.T, e *testcluster.Env) *coordinationv1.Lease {
 }
 
 func TestHeartbeat(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	e.MakeNamespace(t, "shop", nil)
 	now := time.Now()
 	r := &heartbeat.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace, Now: func() time.Time { return now }}
@@ -47,10 +47,10 @@ func TestHeartbeat(t *testing.T) {
 		t.Error("renewed before it was time")
 	}
 
-	e.Make(t, testcluster.Service("shop", "web"))
-	serviceExport := testcluster.Export("shop", "web")
+	e.Make(t, members.Service("shop", "web"))
+	serviceExport := members.Export("shop", "web")
 	e.Make(t, serviceExport)
-	name := v1alpha1.HubName(testcluster.Own, "shop", "web")
+	name := v1alpha1.HubName(members.Own, "shop", "web")
 	if wait := e.Step(t, r, "", "").RequeueAfter; wait <= 0 || wait > time.Second {
 		t.Errorf("an addition right after a renewal waits for %v", wait)
 	}
@@ -60,7 +60,7 @@ func TestHeartbeat(t *testing.T) {
 		t.Errorf("says %v before the export is on the hub: a loss of it would be confirmed", got.Annotations)
 	}
 
-	export, _ := e.Hub.Publish(t, testcluster.Own, "shop", "web")
+	export, _ := e.Hub.Publish(t, members.Own, "shop", "web")
 	e.Step(t, r, "", "")
 	if err := e.Hub.Delete(t.Context(), export); err != nil { // the hub lost it
 		t.Fatal(err)
@@ -82,8 +82,8 @@ func TestHeartbeat(t *testing.T) {
 
 // What may not be exported, or is refused by the hub, is not meant: the Lease fits what there is.
 func TestHeartbeatLeavesOutWhatIsRefused(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	e.MakeNamespace(t, "allowed", map[string]string{"shared": "yes"})
 	e.MakeNamespace(t, "denied", nil)
 	now := time.Now()
@@ -105,15 +105,15 @@ func TestHeartbeatLeavesOutWhatIsRefused(t *testing.T) {
 		}
 	}
 	for _, namespace := range []string{"allowed", "denied"} {
-		e.Make(t, testcluster.Service(namespace, "web"))
-		e.Make(t, testcluster.Export(namespace, "web"))
+		e.Make(t, members.Service(namespace, "web"))
+		e.Make(t, members.Export(namespace, "web"))
 	}
-	one, other := v1alpha1.HubName(testcluster.Own, "allowed", "web"), v1alpha1.HubName(testcluster.Own, "denied", "web")
+	one, other := v1alpha1.HubName(members.Own, "allowed", "web"), v1alpha1.HubName(members.Own, "denied", "web")
 	wants(nil, one, other)
 	wants(&metav1.LabelSelector{MatchLabels: map[string]string{"shared": "yes"}}, one)
 	wants(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}, one, other)
 
-	refused := testcluster.Export("denied", "web")
+	refused := members.Export("denied", "web")
 	if err := e.Get(t.Context(), client.ObjectKeyFromObject(refused), refused); err != nil {
 		t.Fatal(err)
 	}

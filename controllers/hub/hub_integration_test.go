@@ -18,15 +18,15 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters, testcluster.BareName)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters, members.BareName)) }
 
 // wantNot fails if the hub tells anything.
-func wantNotConnected(t *testing.T, e *testcluster.Env) {
+func wantNotConnected(t *testing.T, e *members.Env) {
 	t.Helper()
 	var notConnected *hub.NotConnectedError
 	if _, err := e.Conn.View(); !errors.As(err, &notConnected) {
@@ -44,7 +44,7 @@ func contains(t *testing.T, message string, parts ...string) {
 }
 
 // secret changes the Secret with the hub's access.
-func secret(t *testing.T, e *testcluster.Env, edit func(*corev1.Secret)) {
+func secret(t *testing.T, e *members.Env, edit func(*corev1.Secret)) {
 	t.Helper()
 	s := &corev1.Secret{}
 	if err := e.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-hub"}, s); err != nil {
@@ -56,7 +56,7 @@ func secret(t *testing.T, e *testcluster.Env, edit func(*corev1.Secret)) {
 	}
 }
 
-func server(t *testing.T, e *testcluster.Env, url string) {
+func server(t *testing.T, e *members.Env, url string) {
 	t.Helper()
 	set := &v1alpha1.ClusterSet{}
 	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
@@ -69,19 +69,19 @@ func server(t *testing.T, e *testcluster.Env, url string) {
 }
 
 // through leads the member to its hub by a gate.
-func through(t *testing.T, e *testcluster.Env) *testcluster.Gate {
+func through(t *testing.T, e *members.Env) *members.Gate {
 	t.Helper()
-	gate := testcluster.NewGate(t, e.Hub)
+	gate := members.NewGate(t, e.Hub)
 	secret(t, e, func(s *corev1.Secret) { s.Data = gate.Access(s.Data) })
 	server(t, e, gate.URL())
 	return gate
 }
 
 func TestHubUnreachable(t *testing.T) {
-	c := clusters[testcluster.HubName]
+	c := clusters[members.HubName]
 	access := c.Approve(t, v1alpha1.DefaultHubNamespace, "east", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}})
 	c.JoinAt(t, "east", "https://127.0.0.1:1", access)
-	e := testcluster.NewUnconnected(t, c, nil)
+	e := members.NewUnconnected(t, c, nil)
 	message := e.WaitStatus(t, v1alpha1.ReasonUnreachable)
 	contains(t, message, "https://127.0.0.1:1", "ClusterSet.spec.hub.server", "what is imported stays")
 	wantNotConnected(t, e)
@@ -90,8 +90,8 @@ func TestHubUnreachable(t *testing.T) {
 }
 
 func TestNoClusterSet(t *testing.T) {
-	e := testcluster.NewUnconnected(t, clusters[testcluster.HubName], nil)
-	testcluster.Eventually(t, func() error {
+	e := members.NewUnconnected(t, clusters[members.HubName], nil)
+	members.Eventually(t, func() error {
 		if message := e.Conn.Status().Message; !strings.Contains(message, "no ClusterSet default") {
 			return errors.New(message)
 		}
@@ -101,8 +101,8 @@ func TestNoClusterSet(t *testing.T) {
 }
 
 func TestWrongToken(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	var token []byte
 	secret(t, e, func(s *corev1.Secret) { token, s.Data["token"] = s.Data["token"], []byte("wrong") })
 	message := e.WaitStatus(t, v1alpha1.ReasonUnauthorized)
@@ -118,35 +118,35 @@ func TestWrongToken(t *testing.T) {
 }
 
 func TestMissingSecretKey(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	var ca []byte
 	secret(t, e, func(s *corev1.Secret) { ca = s.Data["ca.crt"]; delete(s.Data, "ca.crt") })
 	contains(t, e.WaitStatus(t, v1alpha1.ReasonSecretNotFound), "tombolo-system/tombolo-hub", "ca.crt", "member-east")
 	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = []byte("no PEM") })
 	contains(t, e.WaitStatus(t, v1alpha1.ReasonSecretNotFound), "ca.crt")
-	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = clusters[testcluster.BareName].CA() })
+	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = clusters[members.BareName].CA() })
 	contains(t, e.WaitStatus(t, v1alpha1.ReasonUnreachable), "ca.crt", "vouch")
 	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = ca })
 	e.WaitStatus(t, v1alpha1.ReasonConnected)
 }
 
 func TestHubWithoutCRDs(t *testing.T) {
-	c, bare := clusters[testcluster.HubName], clusters[testcluster.BareName]
-	bare.MakeNamespace(t, v1alpha1.DefaultHubNamespace, map[string]string{v1alpha1.LabelClusterSet: testcluster.SetID})
+	c, bare := clusters[members.HubName], clusters[members.BareName]
+	bare.MakeNamespace(t, v1alpha1.DefaultHubNamespace, map[string]string{v1alpha1.LabelClusterSet: members.SetID})
 	bare.Make(t, &rbacv1.Role{
-		ObjectMeta: testcluster.Meta(v1alpha1.DefaultHubNamespace, "tombolo-member"),
+		ObjectMeta: members.Meta(v1alpha1.DefaultHubNamespace, "tombolo-member"),
 		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"namespaces"}, Verbs: []string{"get"}}},
 	})
 	c.Join(t, "east", bare, bare.Identity(t, v1alpha1.DefaultHubNamespace, "east"))
-	e := testcluster.NewUnconnected(t, c, nil)
+	e := members.NewUnconnected(t, c, nil)
 	contains(t, e.WaitStatus(t, v1alpha1.ReasonCRDsMissing), "Member", "kubectl apply -k config/hub")
 	wantNotConnected(t, e)
 }
 
 func TestWithoutRole(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	binding := &rbacv1.RoleBinding{}
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "member-east"}, binding); err != nil {
 		t.Fatal(err)
@@ -161,22 +161,22 @@ func TestWithoutRole(t *testing.T) {
 }
 
 func TestOtherClusterSetsHub(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	for id, part := range map[string]string{"other": "belongs to clusterset other", "": "lacks the label"} {
 		c.LabelHub(t, id)
 		contains(t, e.WaitStatus(t, v1alpha1.ReasonNotAuthoritative), part, "what is imported stays")
 		if view, err := e.Conn.View(); err != nil || view.Authoritative {
 			t.Errorf("view %+v, %v: want what was last seen, without authority", view, err)
 		}
-		c.LabelHub(t, testcluster.SetID)
+		c.LabelHub(t, members.SetID)
 		e.WaitStatus(t, v1alpha1.ReasonConnected)
 	}
 }
 
 func TestMembership(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	member := &v1alpha1.Member{}
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "east"}, member); err != nil {
 		t.Fatal(err)
@@ -197,8 +197,8 @@ func TestMembership(t *testing.T) {
 
 // What the admin said holds while the hub is away: a cluster that is removed does not import again.
 func TestRemovedWithoutHub(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	gate := through(t, e)
 	member := &v1alpha1.Member{}
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "east"}, member); err != nil {
@@ -208,7 +208,7 @@ func TestRemovedWithoutHub(t *testing.T) {
 	if err := c.Update(t.Context(), member); err != nil {
 		t.Fatal(err)
 	}
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if status := e.Conn.Status(); status.Reason != v1alpha1.ReasonRemoved || !strings.Contains(status.Message, gate.URL()) {
 			return errors.New(status.Message)
 		}
@@ -223,8 +223,8 @@ func TestRemovedWithoutHub(t *testing.T) {
 
 // A hub may lose the kinds, and all objects with them, while members are connected.
 func TestCRDsVanish(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	crd := &apiextensionsv1.CustomResourceDefinition{}
 	if err := c.Get(t.Context(), client.ObjectKey{Name: "exportedservices.clusterset.tombolo.dev"}, crd); err != nil {
 		t.Fatal(err)
@@ -241,10 +241,10 @@ func TestCRDsVanish(t *testing.T) {
 }
 
 func TestOutage(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	gate := through(t, e)
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if message := e.Conn.Status().Message; !strings.Contains(message, gate.URL()) {
 			return errors.New(message)
 		}
@@ -279,10 +279,10 @@ func TestOutage(t *testing.T) {
 // A hub that is too busy to answer, but sends what happens, keeps its connections and its sessions: to begin anew would
 // make it busier. One that is silent is lost.
 func TestBusyHub(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	gate := through(t, e)
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if message := e.Conn.Status().Message; !strings.Contains(message, gate.URL()) {
 			return errors.New(message)
 		}
@@ -290,7 +290,7 @@ func TestBusyHub(t *testing.T) {
 	})
 	first := reader(t, e)
 	unanswered := make(chan struct{}, 100)
-	gate.Rule("busy", func(r testcluster.Request, _ http.Handler) http.Handler {
+	gate.Rule("busy", func(r members.Request, _ http.Handler) http.Handler {
 		if r.Resource != "namespaces" {
 			return nil
 		}
@@ -323,7 +323,7 @@ func TestBusyHub(t *testing.T) {
 }
 
 // reader is of the session that there is now.
-func reader(t *testing.T, e *testcluster.Env) client.Reader {
+func reader(t *testing.T, e *members.Env) client.Reader {
 	t.Helper()
 	view, err := e.Conn.View()
 	if err != nil {
@@ -335,16 +335,16 @@ func reader(t *testing.T, e *testcluster.Env) client.Reader {
 // A connection that ends again and again leaves nobody behind: the hub answers all the time, so that nothing is reported,
 // but a new session takes the place of watches that pause longer each time.
 func TestConnectionsEnd(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	gate := testcluster.NewGate(t, c)
+	c := clusters[members.HubName]
+	gate := members.NewGate(t, c)
 	access := c.Approve(t, v1alpha1.DefaultHubNamespace, "east", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}})
 	c.JoinAt(t, "east", gate.URL(), gate.Access(access))
-	e := testcluster.NewUnconnected(t, c, nil)
+	e := members.NewUnconnected(t, c, nil)
 	e.WaitStatus(t, v1alpha1.ReasonConnected)
 	first := reader(t, e)
 	gate.EndConnections()
 	last := time.Now()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if reader(t, e) != first {
 			return nil
 		}
@@ -355,7 +355,7 @@ func TestConnectionsEnd(t *testing.T) {
 		return errors.New("the session is still the first one")
 	})
 	c.Member(t, "late", 9, "10.9.0.0/16")
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		return reader(t, e).Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "late"}, &v1alpha1.Member{})
 	})
 }

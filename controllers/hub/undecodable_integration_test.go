@@ -10,14 +10,14 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // What one member writes must not keep others from reading the rest: the hub refuses what our types cannot hold, or
 // we read past it.
 func TestUndecodable(t *testing.T) {
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	bad := map[string]map[string]any{
 		"lower-case-time":  {"exportedAt": "2026-01-01t00:00:00z"},
 		"no-such-day":      {"exportedAt": "2026-02-30T00:00:00Z"},

@@ -15,7 +15,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // maxCrashPoints is more than the scenario has writes: it ends when it gets through.
@@ -26,7 +26,7 @@ const maxCrashPoints = 60
 func TestCrashAtAnyWrite(t *testing.T) {
 	s := newScene(t, "east", "west")
 	east, west := s.members["east"], s.members["west"]
-	foreign := testcluster.Slice(s.namespace, "foreign-1", "foreign", "10.1.0.99")
+	foreign := members.Slice(s.namespace, "foreign-1", "foreign", "10.1.0.99")
 	east.Make(t, foreign)
 	west.offer(t, "web", "10.2.0.1")
 	west.offer(t, "stays", "10.2.0.2")
@@ -40,7 +40,7 @@ func TestCrashAtAnyWrite(t *testing.T) {
 			t.Fatalf("the scenario has more than %d writes", maxCrashPoints)
 		}
 		east.stop(t)
-		crash := testcluster.CrashAt(n)
+		crash := members.CrashAt(n)
 		east.toHub.Under(crash)
 		east.toOwn.Under(crash)
 		east.forgetLeader(t)
@@ -63,7 +63,7 @@ func TestCrashAtAnyWrite(t *testing.T) {
 
 // scenario exports, imports and withdraws, and has the operator followed by another once it has crashed. It tells
 // whether it has. vips are the clusterset IPs that Services had before: they are derived from the name.
-func (s *scene) scenario(t *testing.T, crash *testcluster.Crash, vips map[string]string) bool {
+func (s *scene) scenario(t *testing.T, crash *members.Crash, vips map[string]string) bool {
 	t.Helper()
 	east, west := s.members["east"], s.members["west"]
 	crashed := false
@@ -79,12 +79,12 @@ func (s *scene) scenario(t *testing.T, crash *testcluster.Crash, vips map[string
 		}
 	}
 	eventually := func(check func() error) {
-		testcluster.Eventually(t, func() error {
+		members.Eventually(t, func() error {
 			succeed()
 			return check()
 		})
 	}
-	ours, theirs := testcluster.Export(s.namespace, "web"), testcluster.Export(s.namespace, "web")
+	ours, theirs := members.Export(s.namespace, "web"), members.Export(s.namespace, "web")
 	if err := east.Create(t.Context(), ours); err != nil {
 		t.Fatal(err)
 	}
@@ -188,8 +188,8 @@ func (m *member) ips(t *testing.T) map[string]string {
 func TestTwoOperators(t *testing.T) {
 	s := newScene(t, "east", "west")
 	east := s.members["east"]
-	gate, config := testcluster.NewOwnGate(t, east.Cluster)
-	gate.Rule("leader", testcluster.Renamed("leases", "tombolo-operator", "tombolo-operato2"))
+	gate, config := members.NewOwnGate(t, east.Cluster)
+	gate.Rule("leader", members.Renamed("leases", "tombolo-operator", "tombolo-operato2"))
 	second := east.run(t, config, nil)
 	t.Cleanup(func() {
 		second.cancel()
@@ -197,7 +197,7 @@ func TestTwoOperators(t *testing.T) {
 			t.Errorf("the second operator: %v", err)
 		}
 	})
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		lease := &coordinationv1.Lease{}
 		if err := east.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-operato2"}, lease); err != nil {
 			return err

@@ -21,7 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // busy is a scene in which east and west export, both import, and both have a gateway.
@@ -33,7 +33,7 @@ func busy(t *testing.T) (*scene, *witness) {
 		m.gateway(t, name+"-gw")
 		m.offer(t, "web", fmt.Sprintf("10.%d.0.1", i+1), fmt.Sprintf("10.%d.0.2", i+1))
 		m.offer(t, name, fmt.Sprintf("10.%d.0.3", i+1))
-		m.Make(t, testcluster.Slice(m.namespace, name+"-2", name, fmt.Sprintf("10.%d.0.4", i+1)))
+		m.Make(t, members.Slice(m.namespace, name+"-2", name, fmt.Sprintf("10.%d.0.4", i+1)))
 		m.export(t, "web")
 		m.export(t, name)
 	}
@@ -86,8 +86,8 @@ func (s *scene) empty(t *testing.T, kinds ...client.Object) {
 func TestHubWiped(t *testing.T) {
 	s, w := busy(t)
 	before := s.members["west"].vips(t)
-	members := &v1alpha1.MemberList{}
-	if err := s.hub.List(t.Context(), members, client.InNamespace(s.namespace)); err != nil {
+	approved := &v1alpha1.MemberList{}
+	if err := s.hub.List(t.Context(), approved, client.InNamespace(s.namespace)); err != nil {
 		t.Fatal(err)
 	}
 	s.empty(t, append([]client.Object{&v1alpha1.Member{}}, published()...)...)
@@ -97,13 +97,13 @@ func TestHubWiped(t *testing.T) {
 	s.empty(t, published()...) // what was published between the two
 	linger()
 	w.none(t, "without anything")
-	for _, m := range members.Items[1:] { // the last first, so that one is there without the other for a while
+	for _, m := range approved.Items[1:] { // the last first, so that one is there without the other for a while
 		m.ResourceVersion, m.UID = "", ""
 		s.hub.Make(t, &m)
 	}
 	linger()
 	w.none(t, "with one Member")
-	first := members.Items[0]
+	first := approved.Items[0]
 	first.ResourceVersion, first.UID = "", ""
 	s.hub.Make(t, &first)
 	s.wantHub(t, v1alpha1.ReasonConnected)
@@ -209,8 +209,8 @@ func (s *scene) restore(t *testing.T, backup []client.Object) {
 // tombolo's kinds go from the hub, with all that is of them, and come back.
 func TestHubLosesKinds(t *testing.T) {
 	s, w := busy(t)
-	members := &v1alpha1.MemberList{}
-	if err := s.hub.List(t.Context(), members, client.InNamespace(s.namespace)); err != nil {
+	approved := &v1alpha1.MemberList{}
+	if err := s.hub.List(t.Context(), approved, client.InNamespace(s.namespace)); err != nil {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{"gatewaynodes", "exportedservices", "members"} {
@@ -225,10 +225,10 @@ func TestHubLosesKinds(t *testing.T) {
 		linger()
 		w.none(t, "without "+kind)
 		crd.ResourceVersion, crd.Status = "", apiextensionsv1.CustomResourceDefinitionStatus{}
-		testcluster.Eventually(t, func() error { return s.hub.Create(t.Context(), crd) })
+		members.Eventually(t, func() error { return s.hub.Create(t.Context(), crd) })
 		if kind == "members" {
 			s.wantHub(t, v1alpha1.ReasonNotAMember)
-			for _, m := range members.Items {
+			for _, m := range approved.Items {
 				m.ResourceVersion = ""
 				s.hub.Make(t, &m)
 			}
@@ -243,7 +243,7 @@ func TestHubLosesKinds(t *testing.T) {
 // A hub that refuses us, or that is another's, takes nothing away, and what changed meanwhile arrives afterwards.
 func TestHubRefuses(t *testing.T) {
 	s, w := busy(t)
-	everywhere := func(rule testcluster.Rule) func() {
+	everywhere := func(rule members.Rule) func() {
 		return func() {
 			for _, m := range s.members {
 				m.toHub.Rule("refuse", rule)
@@ -265,10 +265,10 @@ func TestHubRefuses(t *testing.T) {
 				s.bind(t, name, binding)
 			}
 		}},
-		{"one kind forbidden", v1alpha1.ReasonUnauthorized, everywhere(testcluster.Refuse(http.StatusForbidden, "endpointslices")), everywhere(nil)},
-		{"unauthorized", v1alpha1.ReasonUnauthorized, everywhere(testcluster.Refuse(http.StatusUnauthorized)), everywhere(nil)},
-		{"too many requests", v1alpha1.ReasonUnreachable, everywhere(testcluster.Refuse(http.StatusTooManyRequests)), everywhere(nil)},
-		{"without label", v1alpha1.ReasonNotAuthoritative, func() { s.label(t, "") }, func() { s.label(t, testcluster.SetID) }},
+		{"one kind forbidden", v1alpha1.ReasonUnauthorized, everywhere(members.Refuse(http.StatusForbidden, "endpointslices")), everywhere(nil)},
+		{"unauthorized", v1alpha1.ReasonUnauthorized, everywhere(members.Refuse(http.StatusUnauthorized)), everywhere(nil)},
+		{"too many requests", v1alpha1.ReasonUnreachable, everywhere(members.Refuse(http.StatusTooManyRequests)), everywhere(nil)},
+		{"without label", v1alpha1.ReasonNotAuthoritative, func() { s.label(t, "") }, func() { s.label(t, members.SetID) }},
 	} {
 		step.begin()
 		s.wantHub(t, step.reason)
@@ -299,7 +299,7 @@ func (s *scene) unbind(t *testing.T, name string, template *rbacv1.RoleBinding) 
 func (s *scene) bind(t *testing.T, name string, template *rbacv1.RoleBinding) {
 	t.Helper()
 	account := v1alpha1.MemberServiceAccount(v1alpha1.ClusterID(name))
-	binding := &rbacv1.RoleBinding{ObjectMeta: testcluster.Meta(s.namespace, account), RoleRef: template.RoleRef}
+	binding := &rbacv1.RoleBinding{ObjectMeta: members.Meta(s.namespace, account), RoleRef: template.RoleRef}
 	binding.Subjects = []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.namespace, Name: account}}
 	s.hub.Make(t, binding)
 }
@@ -329,16 +329,16 @@ func TestHubShowsLess(t *testing.T) {
 		keep  func([]json.RawMessage) []json.RawMessage
 		kinds []string
 	}{
-		{"nothing at all", testcluster.None, []string{"endpointslices", "exportedservices", "gatewaynodes", "leases", "members"}},
-		{"nothing but Members and Leases", testcluster.None, []string{"endpointslices", "exportedservices", "gatewaynodes"}},
-		{"the first half", testcluster.Half, []string{"endpointslices", "exportedservices", "gatewaynodes"}},
-		{"the second half", testcluster.SecondHalf, []string{"endpointslices", "exportedservices", "gatewaynodes"}},
-		{"half of the slices", testcluster.Half, []string{"endpointslices"}},
+		{"nothing at all", members.None, []string{"endpointslices", "exportedservices", "gatewaynodes", "leases", "members"}},
+		{"nothing but Members and Leases", members.None, []string{"endpointslices", "exportedservices", "gatewaynodes"}},
+		{"the first half", members.Half, []string{"endpointslices", "exportedservices", "gatewaynodes"}},
+		{"the second half", members.SecondHalf, []string{"endpointslices", "exportedservices", "gatewaynodes"}},
+		{"half of the slices", members.Half, []string{"endpointslices"}},
 	} {
 		var told atomic.Int32
-		west.toHub.Rule("lie", testcluster.Lists(&told, lie.keep, lie.kinds...))
+		west.toHub.Rule("lie", members.Lists(&told, lie.keep, lie.kinds...))
 		west.toHub.EndConnections()
-		testcluster.Eventually(t, func() error {
+		members.Eventually(t, func() error {
 			if int(told.Load()) < len(lie.kinds) {
 				return fmt.Errorf("%s: %d lists were told", lie.name, told.Load())
 			}
@@ -372,9 +372,9 @@ func TestHubEndsMidList(t *testing.T) {
 	west := s.members["west"]
 	for _, after := range []int{1, 900} {
 		var ended atomic.Int32
-		west.toHub.Rule("end", testcluster.EndMidList(after, &ended, "endpointslices", "exportedservices", "gatewaynodes", "members"))
+		west.toHub.Rule("end", members.EndMidList(after, &ended, "endpointslices", "exportedservices", "gatewaynodes", "members"))
 		west.toHub.EndConnections()
-		testcluster.Eventually(t, func() error {
+		members.Eventually(t, func() error {
 			if ended.Load() < 4 {
 				return fmt.Errorf("%d lists were ended", ended.Load())
 			}

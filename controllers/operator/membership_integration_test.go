@@ -14,13 +14,13 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // remove sets Member.spec.removed.
 func (s *scene) remove(t *testing.T, name string, removed bool) {
 	t.Helper()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		member := &v1alpha1.Member{}
 		if err := s.hub.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, member); err != nil {
 			return err
@@ -53,10 +53,10 @@ func TestMemberRemovedAndAbsent(t *testing.T) {
 
 	s.remove(t, "east", true)
 	waitHub(t, east.Cluster, v1alpha1.ReasonRemoved)
-	testcluster.Eventually(t, func() error { return s.sees(t, "web", 2, west, north) })
-	testcluster.Eventually(t, func() error { return s.sees(t, "east", 0, west, north) })
+	members.Eventually(t, func() error { return s.sees(t, "web", 2, west, north) })
+	members.Eventually(t, func() error { return s.sees(t, "east", 0, west, north) })
 	for _, name := range []string{"web", "east", "west", "north"} {
-		testcluster.Eventually(t, func() error { return s.sees(t, name, 0, east) })
+		members.Eventually(t, func() error { return s.sees(t, name, 0, east) })
 	}
 	after := west.vips(t)
 	delete(before, "east")
@@ -64,7 +64,7 @@ func TestMemberRemovedAndAbsent(t *testing.T) {
 		t.Errorf("west imports %v, had %v", after, before)
 	}
 	remote := &v1alpha1.RemoteCluster{}
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if err := west.Get(t.Context(), client.ObjectKey{Name: "east"}, remote); client.IgnoreNotFound(err) != nil || err == nil {
 			return fmt.Errorf("west still has RemoteCluster east: %w", err)
 		}
@@ -76,14 +76,14 @@ func TestMemberRemovedAndAbsent(t *testing.T) {
 	s.settle(t)
 
 	w := s.witness(t)
-	member := &v1alpha1.Member{ObjectMeta: testcluster.Meta(s.namespace, "east")}
+	member := &v1alpha1.Member{ObjectMeta: members.Meta(s.namespace, "east")}
 	if err := s.hub.Delete(t.Context(), member); err != nil {
 		t.Fatal(err)
 	}
 	waitHub(t, east.Cluster, v1alpha1.ReasonNotAMember)
 	linger()
 	w.none(t, "the Member is absent")
-	s.hub.Make(t, &v1alpha1.Member{ObjectMeta: testcluster.Meta(s.namespace, "east"), Spec: memberSpec(1)})
+	s.hub.Make(t, &v1alpha1.Member{ObjectMeta: members.Meta(s.namespace, "east"), Spec: memberSpec(1)})
 	waitHub(t, east.Cluster, v1alpha1.ReasonConnected)
 	whole()
 	w.none(t, "the Member is back")
@@ -96,8 +96,8 @@ func TestNewcomerOverlaps(t *testing.T) {
 		"aaa-overlap": {Index: 9, CIDRs: []v1alpha1.CIDR{"10.1.128.0/17"}},
 		"aaa-index":   {Index: 1, CIDRs: []v1alpha1.CIDR{"10.77.0.0/16"}},
 	} {
-		s.hub.Make(t, &v1alpha1.Member{ObjectMeta: testcluster.Meta(s.namespace, name), Spec: spec})
-		testcluster.Eventually(t, func() error {
+		s.hub.Make(t, &v1alpha1.Member{ObjectMeta: members.Meta(s.namespace, name), Spec: spec})
+		members.Eventually(t, func() error {
 			remote := &v1alpha1.RemoteCluster{}
 			if err := s.members["west"].Get(t.Context(), client.ObjectKey{Name: name}, remote); err != nil {
 				return err
@@ -128,7 +128,7 @@ func TestOperatorsDownAndHubDown(t *testing.T) {
 	w.none(t, "without hub")
 	east.kill(t) // and now nothing for a day
 
-	gone := &mcsv1beta1.ServiceExport{ObjectMeta: testcluster.Meta(s.namespace, "east")}
+	gone := &mcsv1beta1.ServiceExport{ObjectMeta: members.Meta(s.namespace, "east")}
 	if err := east.Delete(t.Context(), gone); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestClocksApart(t *testing.T) {
 			if err := m.Delete(t.Context(), export); err != nil {
 				t.Fatal(err)
 			}
-			testcluster.Eventually(t, func() error { return s.sees(t, m.Name(), 0, east, west) })
+			members.Eventually(t, func() error { return s.sees(t, m.Name(), 0, east, west) })
 			w.forget()
 		}
 	}
@@ -182,7 +182,7 @@ func TestClocksApart(t *testing.T) {
 func TestDriftIsRepaired(t *testing.T) {
 	s, _ := busy(t)
 	west := s.members["west"]
-	foreign := &mcsv1beta1.ServiceImport{ObjectMeta: testcluster.Meta(s.namespace, "foreign"), Spec: mcsv1beta1.ServiceImportSpec{
+	foreign := &mcsv1beta1.ServiceImport{ObjectMeta: members.Meta(s.namespace, "foreign"), Spec: mcsv1beta1.ServiceImportSpec{
 		Type: mcsv1beta1.ClusterSetIP, IPs: []string{"244.0.9.9"}, Ports: []mcsv1beta1.ServicePort{{Port: 1}},
 	}}
 	west.Make(t, foreign)
@@ -211,7 +211,7 @@ func TestDriftIsRepaired(t *testing.T) {
 		if err := spoil(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		testcluster.Eventually(t, func() error {
+		members.Eventually(t, func() error {
 			for service, n := range map[string]int{"web": 4, "east": 2, "west": 2} {
 				if err := s.sees(t, service, n, s.members["east"], west); err != nil {
 					return fmt.Errorf("%s: %w", name, err)
@@ -229,7 +229,7 @@ func TestDriftIsRepaired(t *testing.T) {
 }
 
 // each edits every EndpointSlice of the namespace.
-func (s *scene) each(t *testing.T, c *testcluster.Cluster, edit func(*discoveryv1.EndpointSlice)) error {
+func (s *scene) each(t *testing.T, c *members.Cluster, edit func(*discoveryv1.EndpointSlice)) error {
 	t.Helper()
 	list := &discoveryv1.EndpointSliceList{}
 	if err := c.List(t.Context(), list, client.InNamespace(s.namespace)); err != nil {

@@ -29,21 +29,21 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/about"
+	"github.com/tombolo-net/tombolo/controllers/clusterproperty"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
 	"github.com/tombolo-net/tombolo/controllers/dns"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
-	"github.com/tombolo-net/tombolo/controllers/export"
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/intake"
-	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/nodeaddress"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
+	"github.com/tombolo-net/tombolo/controllers/serviceexport"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
 	"github.com/tombolo-net/tombolo/controllers/trafficpolicy"
+	"github.com/tombolo-net/tombolo/controllers/transitaddress"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=tombolo-system,resources=leases,verbs=get;create;update;patch
@@ -101,7 +101,7 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if err := mgr.Add(h); err != nil {
 		return nil, fmt.Errorf("adding the hub's connection: %w", err)
 	}
-	skipped := intake.New()
+	skipped := skipped.New()
 	skipped.Log = c.Logger
 	if err := skipped.Register(registry); err != nil {
 		return nil, fmt.Errorf("adding the intake's metrics: %w", err)
@@ -154,11 +154,11 @@ func CacheOptions(namespace string) cache.Options {
 		&v1alpha1.GatewayNode{}: {Namespaces: own},
 	}
 	maps.Copy(some, dns.CacheObjects())
-	maps.Copy(some, about.CacheObjects())
+	maps.Copy(some, clusterproperty.CacheObjects())
 	return cache.Options{DefaultTransform: mcs.KeepOwnFields, ByObject: some}
 }
 
-func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skipped *intake.Ledger, c Config) error {
+func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skipped *skipped.Ledger, c Config) error {
 	now := c.Now
 	if now == nil {
 		now = time.Now
@@ -171,14 +171,14 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Intake: skipped, Events: events}).SetUp(mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(mgr),
-		(&nodeaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(mgr),
-		(&export.Reconciler{Client: local, Hub: h}).SetUp(mgr),
+		(&transitaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(mgr),
+		(&serviceexport.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(mgr),
 		imports.SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h, Intake: skipped}).SetUp(ctx, mgr),
 		(&trafficpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
 		(&dns.Reconciler{Client: local, Events: events}).SetUp(mgr),
-		(&about.Reconciler{Client: local, Hub: h}).SetUp(mgr),
+		(&clusterproperty.Reconciler{Client: local, Hub: h}).SetUp(mgr),
 	)
 }
 

@@ -23,15 +23,15 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/operator"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters, "east", "west", "north")) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters, "east", "west", "north")) }
 
 // start runs an operator in the cluster until the test ends, with health served at the address, if there is one.
-func start(t *testing.T, c *testcluster.Cluster, listenAddress string) {
+func start(t *testing.T, c *members.Cluster, listenAddress string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var registry prometheus.Registerer = prometheus.NewRegistry()
@@ -59,10 +59,10 @@ func start(t *testing.T, c *testcluster.Cluster, listenAddress string) {
 }
 
 // join makes east and west members of the clusterset, with the hub's namespace of config/hub.
-func join(t *testing.T) (east, west, hub *testcluster.Cluster) {
+func join(t *testing.T) (east, west, hub *members.Cluster) {
 	t.Helper()
-	east, west, hub = clusters["east"], clusters["west"], clusters[testcluster.HubName]
-	for i, c := range []*testcluster.Cluster{east, west} {
+	east, west, hub = clusters["east"], clusters["west"], clusters[members.HubName]
+	for i, c := range []*members.Cluster{east, west} {
 		access := hub.Approve(t, v1alpha1.DefaultHubNamespace, c.Name(), v1alpha1.MemberSpec{
 			Index: int32(i + 1),
 			CIDRs: []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", i+1))},
@@ -99,7 +99,7 @@ func slice(namespace, service string, ready bool, addresses ...string) *discover
 }
 
 // imported returns the ready addresses that the cluster imports for the Service.
-func imported(ctx context.Context, c *testcluster.Cluster, namespace, name string) (ready []string, err error) {
+func imported(ctx context.Context, c *members.Cluster, namespace, name string) (ready []string, err error) {
 	list := &discoveryv1.EndpointSliceList{}
 	err = c.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels{v1alpha1.LabelServiceName: name})
 	for _, s := range list.Items {
@@ -115,7 +115,7 @@ func imported(ctx context.Context, c *testcluster.Cluster, namespace, name strin
 func TestExportToImport(t *testing.T) {
 	east, west, hub := join(t)
 	ctx := t.Context()
-	for _, c := range []*testcluster.Cluster{east, west} {
+	for _, c := range []*members.Cluster{east, west} {
 		c.MakeNamespace(t, "shop", nil)
 	}
 	east.Make(t, service("shop", "web"))
@@ -128,8 +128,8 @@ func TestExportToImport(t *testing.T) {
 		c.Dump(t)
 	}
 
-	for _, c := range []*testcluster.Cluster{west, east} {
-		testcluster.Eventually(t, func() error {
+	for _, c := range []*members.Cluster{west, east} {
+		members.Eventually(t, func() error {
 			ready, err := imported(ctx, c, "shop", "web")
 			if err == nil && len(ready) != 2 {
 				err = fmt.Errorf("cluster %s imports %v, want 2 addresses", c.Name(), ready)
@@ -147,11 +147,11 @@ func TestExportToImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	started = time.Now()
-	testcluster.Eventually(t, func() error { return gone(ctx, west) })
+	members.Eventually(t, func() error { return gone(ctx, west) })
 	t.Logf("gone after %v, VIP was %s", time.Since(started), vip)
-	testcluster.Eventually(t, func() error { return gone(ctx, east) })
+	members.Eventually(t, func() error { return gone(ctx, east) })
 	left := &discoveryv1.EndpointSliceList{}
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if err := hub.List(ctx, left, client.InNamespace(v1alpha1.DefaultHubNamespace)); err != nil {
 			return err
 		}
@@ -162,10 +162,10 @@ func TestExportToImport(t *testing.T) {
 	})
 }
 
-func checkImport(t *testing.T, c *testcluster.Cluster) string {
+func checkImport(t *testing.T, c *members.Cluster) string {
 	t.Helper()
 	serviceImport := &mcsv1beta1.ServiceImport{}
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if err := c.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "web"}, serviceImport); err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func checkImport(t *testing.T, c *testcluster.Cluster) string {
 	return serviceImport.Spec.IPs[0]
 }
 
-func checkExport(t *testing.T, c *testcluster.Cluster) {
+func checkExport(t *testing.T, c *members.Cluster) {
 	t.Helper()
 	export := &mcsv1beta1.ServiceExport{}
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "web"}, export); err != nil {
@@ -195,7 +195,7 @@ func checkExport(t *testing.T, c *testcluster.Cluster) {
 }
 
 // measure turns an endpoint ready and unready, and logs how long west takes to see it.
-func measure(t *testing.T, east, west *testcluster.Cluster, local *discoveryv1.EndpointSlice) {
+func measure(t *testing.T, east, west *members.Cluster, local *discoveryv1.EndpointSlice) {
 	t.Helper()
 	ctx := t.Context()
 	var total time.Duration
@@ -206,7 +206,7 @@ func measure(t *testing.T, east, west *testcluster.Cluster, local *discoveryv1.E
 			t.Fatal(err)
 		}
 		started := time.Now()
-		testcluster.Eventually(t, func() error {
+		members.Eventually(t, func() error {
 			ready, err := imported(ctx, west, "shop", "web")
 			if err == nil && len(ready) != 1+i%2 {
 				err = errors.New("not yet")
@@ -218,7 +218,7 @@ func measure(t *testing.T, east, west *testcluster.Cluster, local *discoveryv1.E
 	t.Logf("propagation: %v on average", total/rounds)
 }
 
-func gone(ctx context.Context, c *testcluster.Cluster) error {
+func gone(ctx context.Context, c *members.Cluster) error {
 	err := c.Get(ctx, client.ObjectKey{Namespace: "shop", Name: "web"}, &mcsv1beta1.ServiceImport{})
 	if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("cluster %s: ServiceImport is still there (%v)", c.Name(), err)

@@ -17,11 +17,11 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // serviceImport returns the cluster's, nil if there is none.
-func serviceImport(t *testing.T, c *testcluster.Cluster, namespace, name string) *mcsv1beta1.ServiceImport {
+func serviceImport(t *testing.T, c *members.Cluster, namespace, name string) *mcsv1beta1.ServiceImport {
 	t.Helper()
 	found := &mcsv1beta1.ServiceImport{}
 	if err := c.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, found); err != nil {
@@ -33,9 +33,9 @@ func serviceImport(t *testing.T, c *testcluster.Cluster, namespace, name string)
 	return found
 }
 
-func waitImported(t *testing.T, c *testcluster.Cluster, namespace, name string, want int) {
+func waitImported(t *testing.T, c *members.Cluster, namespace, name string, want int) {
 	t.Helper()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		ready, err := imported(t.Context(), c, namespace, name)
 		if err == nil && len(ready) != want {
 			err = fmt.Errorf("cluster %s imports %v for %s/%s, want %d addresses", c.Name(), ready, namespace, name, want)
@@ -44,10 +44,10 @@ func waitImported(t *testing.T, c *testcluster.Cluster, namespace, name string, 
 	})
 }
 
-func waitHub(t *testing.T, c *testcluster.Cluster, reason string) string {
+func waitHub(t *testing.T, c *members.Cluster, reason string) string {
 	t.Helper()
 	message := ""
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		set := &v1alpha1.ClusterSet{}
 		if err := c.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
 			return err
@@ -65,9 +65,9 @@ func waitHub(t *testing.T, c *testcluster.Cluster, reason string) string {
 // A hub that loses what members published, or that cannot be reached, takes nothing away; what changed meanwhile
 // arrives afterwards.
 func TestHubLossAndOutage(t *testing.T) {
-	east, west, hub := clusters["east"], clusters["west"], clusters[testcluster.HubName]
-	gate := testcluster.NewGate(t, hub)
-	for i, c := range []*testcluster.Cluster{east, west} {
+	east, west, hub := clusters["east"], clusters["west"], clusters[members.HubName]
+	gate := members.NewGate(t, hub)
+	for i, c := range []*members.Cluster{east, west} {
 		access := hub.Approve(t, v1alpha1.DefaultHubNamespace, c.Name(), v1alpha1.MemberSpec{
 			Index: int32(i + 1), CIDRs: []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", i+1))},
 		})
@@ -81,9 +81,9 @@ func TestHubLossAndOutage(t *testing.T) {
 	}
 	exports := map[string]*mcsv1beta1.ServiceExport{}
 	for i, name := range []string{"one", "two", "three"} {
-		east.Make(t, testcluster.Service("outage", name))
-		east.Make(t, testcluster.Slice("outage", name+"-1", name, fmt.Sprintf("10.1.7.%d", i)))
-		exports[name] = testcluster.Export("outage", name)
+		east.Make(t, members.Service("outage", name))
+		east.Make(t, members.Slice("outage", name+"-1", name, fmt.Sprintf("10.1.7.%d", i)))
+		exports[name] = members.Export("outage", name)
 	}
 	east.Make(t, exports["one"])
 	east.Make(t, exports["two"])
@@ -97,7 +97,7 @@ func TestHubLossAndOutage(t *testing.T) {
 		}
 	}
 	left := &v1alpha1.ExportedServiceList{}
-	testcluster.Eventually(t, func() error { // published again
+	members.Eventually(t, func() error { // published again
 		err := hub.List(t.Context(), left, client.InNamespace(v1alpha1.DefaultHubNamespace))
 		if err == nil && len(left.Items) != 2 {
 			err = fmt.Errorf("%d exports are on the hub, want 2", len(left.Items))
@@ -132,7 +132,7 @@ func TestHubLossAndOutage(t *testing.T) {
 
 // The operator starts, serves health and metrics and reports with the hub unreachable, and heals when that is mended.
 func TestStartsWithoutHub(t *testing.T) {
-	east, hub := clusters["east"], clusters[testcluster.HubName]
+	east, hub := clusters["east"], clusters[members.HubName]
 	access := hub.Approve(t, v1alpha1.DefaultHubNamespace, "east", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}})
 	east.JoinAt(t, "east", "https://127.0.0.1:1", access)
 	address := freeAddress(t)

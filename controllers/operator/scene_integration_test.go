@@ -19,22 +19,22 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/operator"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // scene is a clusterset of a test's own: its hub's namespace, and members with a gate before the hub and one before
 // their own API server each.
 type scene struct {
-	hub       *testcluster.Cluster
+	hub       *members.Cluster
 	namespace string // on the hub, and in members that of the test's Services
 	members   map[string]*member
 }
 
 // member is a cluster of a scene.
 type member struct {
-	*testcluster.Cluster
-	toHub     *testcluster.Gate
-	toOwn     *testcluster.Gate
+	*members.Cluster
+	toHub     *members.Gate
+	toOwn     *members.Gate
 	ownConfig *rest.Config
 	namespace string // of the test's Services
 	operator  *running
@@ -50,7 +50,7 @@ type running struct {
 // operators.
 func newScene(t *testing.T, names ...string) *scene {
 	t.Helper()
-	s := &scene{hub: clusters[testcluster.HubName], namespace: strings.ToLower(t.Name()), members: map[string]*member{}}
+	s := &scene{hub: clusters[members.HubName], namespace: strings.ToLower(t.Name()), members: map[string]*member{}}
 	s.hub.MakeHub(t, s.namespace)
 	for i, name := range names {
 		s.members[name] = s.join(t, name, i+1)
@@ -72,8 +72,8 @@ func memberSpec(index int) v1alpha1.MemberSpec {
 func (s *scene) join(t *testing.T, name string, index int) *member {
 	t.Helper()
 	m := &member{Cluster: clusters[name], namespace: s.namespace}
-	m.toHub = testcluster.NewGate(t, s.hub)
-	m.toOwn, m.ownConfig = testcluster.NewOwnGate(t, m.Cluster)
+	m.toHub = members.NewGate(t, s.hub)
+	m.toOwn, m.ownConfig = members.NewOwnGate(t, m.Cluster)
 	access := s.hub.Approve(t, s.namespace, name, memberSpec(index))
 	m.JoinAt(t, name, m.toHub.URL(), m.toHub.Access(access))
 	m.MakeNamespace(t, s.namespace, nil)
@@ -101,7 +101,7 @@ func (m *member) clear(t *testing.T) {
 // forgetLeader makes the next operator the leader at once, after one that could not say that it ends.
 func (m *member) forgetLeader(t *testing.T) {
 	t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: testcluster.Meta(v1alpha1.DefaultNamespace, "tombolo-operator")}
+	lease := &coordinationv1.Lease{ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, "tombolo-operator")}
 	if err := m.Delete(context.Background(), lease); client.IgnoreNotFound(err) != nil {
 		t.Errorf("deleting the leader's Lease of %s: %v", m.Name(), err)
 	}
@@ -149,7 +149,7 @@ func (m *member) stop(t *testing.T) {
 // kill ends the member's operator without a word to anybody, as a power failure does.
 func (m *member) kill(t *testing.T) {
 	t.Helper()
-	dead := testcluster.CrashAt(0)
+	dead := members.CrashAt(0)
 	m.toHub.Under(dead)
 	m.toOwn.Under(dead)
 	m.operator.cancel()
@@ -163,14 +163,14 @@ func (m *member) kill(t *testing.T) {
 // offer makes a Service with these endpoints in the member, without exporting it.
 func (m *member) offer(t *testing.T, name string, addresses ...string) {
 	t.Helper()
-	m.Make(t, testcluster.Service(m.namespace, name))
-	m.Make(t, testcluster.Slice(m.namespace, name+"-1", name, addresses...))
+	m.Make(t, members.Service(m.namespace, name))
+	m.Make(t, members.Slice(m.namespace, name+"-1", name, addresses...))
 }
 
 // export exports the Service.
 func (m *member) export(t *testing.T, name string) *mcsv1beta1.ServiceExport {
 	t.Helper()
-	e := testcluster.Export(m.namespace, name)
+	e := members.Export(m.namespace, name)
 	m.Make(t, e)
 	return e
 }

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // quietFor is how long nothing may be written where nothing changes: longer than a Lease may wait for its renewal.
@@ -87,7 +87,7 @@ func TestNoWritesWithoutChange(t *testing.T) {
 // after its start.
 func (m *member) wantJudged(t *testing.T) {
 	t.Helper()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		list := &v1alpha1.RemoteClusterList{}
 		if err := m.List(t.Context(), list); err != nil {
 			return err
@@ -105,14 +105,14 @@ func (m *member) wantJudged(t *testing.T) {
 func (m *member) wantPolicy(t *testing.T, name string) {
 	t.Helper()
 	policy := &v1alpha1.TrafficPolicy{
-		ObjectMeta: testcluster.Meta(m.namespace, name),
+		ObjectMeta: members.Meta(m.namespace, name),
 		Spec: v1alpha1.TrafficPolicySpec{
 			TargetRef: v1alpha1.TrafficPolicyTarget{Name: name},
 			Weights:   []v1alpha1.ClusterWeight{{Cluster: "east", Weight: 95}, {Cluster: "west", Weight: 5}},
 		},
 	}
 	m.Make(t, policy)
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if err := m.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (m *member) wantPolicy(t *testing.T, name string) {
 // settle waits until no member has written anything for a while.
 func (s *scene) settle(t *testing.T) {
 	t.Helper()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		s.reset()
 		time.Sleep(500 * time.Millisecond)
 		for _, m := range s.members {

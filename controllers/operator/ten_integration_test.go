@@ -19,7 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // guest is a member without an API server of its own: the test publishes for it what its operator would.
@@ -33,21 +33,21 @@ type guest struct {
 // invite makes the guest a member.
 func (s *scene) invite(t *testing.T, name string, index int) *guest {
 	t.Helper()
-	s.hub.Make(t, &v1alpha1.Member{ObjectMeta: testcluster.Meta(s.namespace, name), Spec: memberSpec(index)})
+	s.hub.Make(t, &v1alpha1.Member{ObjectMeta: members.Meta(s.namespace, name), Spec: memberSpec(index)})
 	return &guest{scene: s, id: v1alpha1.ClusterID(name), index: index}
 }
 
 // publish publishes a Service with that port and one endpoint, and returns its objects.
 func (g *guest) publish(t *testing.T, name string, port int32) []client.Object {
 	t.Helper()
-	service := testcluster.Service(g.scene.namespace, name)
+	service := members.Service(g.scene.namespace, name)
 	service.Spec.Ports[0].Port = port
 	service.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
-	export := testcluster.Export(g.scene.namespace, name)
+	export := members.Export(g.scene.namespace, name)
 	export.CreationTimestamp = metav1.Now()
 	publisher := mcs.Publisher{Cluster: g.id, HubNamespace: g.scene.namespace, CIDRs: []netip.Prefix{
 		netip.MustParsePrefix(string(memberSpec(g.index).CIDRs[0]))}}
-	local := testcluster.Slice(g.scene.namespace, name+"-1", name, fmt.Sprintf("10.%d.0.1", g.index))
+	local := members.Slice(g.scene.namespace, name+"-1", name, fmt.Sprintf("10.%d.0.1", g.index))
 	packing := publisher.Pack(service, publisher.Offer(service, []discoveryv1.EndpointSlice{*local}), nil)
 	exported := mcs.ExportedServiceFor(g.id, g.scene.namespace, service, export)
 	exported.Spec.SliceSet = mcs.SliceSet(packing.After(nil))
@@ -83,7 +83,7 @@ func (g *guest) withdraw(t *testing.T, objects []client.Object) {
 // renew renews the guest's Lease.
 func (g *guest) renew(t *testing.T) {
 	t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: testcluster.Meta(g.scene.namespace, v1alpha1.LeaseName(g.id))}
+	lease := &coordinationv1.Lease{ObjectMeta: members.Meta(g.scene.namespace, v1alpha1.LeaseName(g.id))}
 	missing := g.scene.hub.Get(t.Context(), client.ObjectKeyFromObject(lease), lease)
 	lease.Labels = map[string]string{v1alpha1.LabelSourceCluster: string(g.id)}
 	lease.Annotations = mcs.HeartbeatAnnotations(g.says)
@@ -102,7 +102,7 @@ func (g *guest) renew(t *testing.T) {
 func (s *scene) wantConflict(t *testing.T, name, reason, text string) {
 	t.Helper()
 	for _, m := range s.members {
-		testcluster.Eventually(t, func() error {
+		members.Eventually(t, func() error {
 			export := &mcsv1beta1.ServiceExport{}
 			if err := m.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, export); err != nil {
 				return err

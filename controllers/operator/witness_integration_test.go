@@ -16,7 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/operator"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // witness watches what members have imported, and remembers whatever becomes less, be it for a moment.
@@ -135,7 +135,7 @@ func (m *member) vips(t *testing.T) map[string]string {
 func (m *member) gateway(t *testing.T, node string) {
 	t.Helper()
 	m.Make(t, &v1alpha1.GatewayNode{
-		ObjectMeta: testcluster.Meta(v1alpha1.DefaultNamespace, node),
+		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, node),
 		Spec: v1alpha1.GatewayNodeSpec{
 			NodeName:  node,
 			PublicKey: publicKey,
@@ -150,7 +150,7 @@ const publicKey = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 // wantGateways waits until the member knows that many gateways of the other.
 func (m *member) wantGateways(t *testing.T, of string, want int) {
 	t.Helper()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		remote := &v1alpha1.RemoteCluster{}
 		if err := m.Get(t.Context(), client.ObjectKey{Name: of}, remote); err != nil {
 			return err

@@ -20,10 +20,10 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/intake"
-	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/retry"
 )
 
 // Reconciler keeps one RemoteCluster; its name is the cluster's ID.
@@ -32,7 +32,7 @@ type Reconciler struct {
 	Hub    *hub.Hub      // required
 	InUse  inuse.Reader  // required
 	// Intake knows what of the cluster's objects is skipped, and is told which GatewayNodes are.
-	Intake *intake.Ledger // required
+	Intake *skipped.Ledger // required
 	// Events are made of RemoteClusters.
 	Events events.EventRecorder // required
 }

@@ -16,31 +16,31 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/intake"
-	"github.com/tombolo-net/tombolo/controllers/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
-func newEnv(t *testing.T) (*testcluster.Env, *remotecluster.Reconciler) {
+func newEnv(t *testing.T) (*members.Env, *remotecluster.Reconciler) {
 	t.Helper()
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, nil)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
 	t.Cleanup(func() {
 		if err := c.DeleteAllOf(context.Background(), &v1alpha1.RemoteCluster{}); err != nil {
 			t.Log(err)
 		}
 	})
 	return e, &remotecluster.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
-		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}, Intake: intake.New(), Events: events.NewFakeRecorder(100)}
+		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}, Intake: skipped.New(), Events: events.NewFakeRecorder(100)}
 }
 
-func get(t *testing.T, e *testcluster.Env, name string) *v1alpha1.RemoteCluster {
+func get(t *testing.T, e *members.Env, name string) *v1alpha1.RemoteCluster {
 	t.Helper()
 	found := &v1alpha1.RemoteCluster{}
 	if err := e.Get(t.Context(), client.ObjectKey{Name: name}, found); err != nil {
@@ -133,10 +133,10 @@ func TestMemberAbsentAndRemoved(t *testing.T) {
 }
 
 // gateway makes a GatewayNode on the hub.
-func gateway(t *testing.T, e *testcluster.Env, cluster, node string, lane v1alpha1.Lane, tunnel v1alpha1.IPAddress) {
+func gateway(t *testing.T, e *members.Env, cluster, node string, lane v1alpha1.Lane, tunnel v1alpha1.IPAddress) {
 	t.Helper()
 	g := &v1alpha1.GatewayNode{
-		ObjectMeta: testcluster.Meta(v1alpha1.DefaultHubNamespace, v1alpha1.HubName(v1alpha1.ClusterID(cluster), "tombolo-system", node)),
+		ObjectMeta: members.Meta(v1alpha1.DefaultHubNamespace, v1alpha1.HubName(v1alpha1.ClusterID(cluster), "tombolo-system", node)),
 		Spec: v1alpha1.GatewayNodeSpec{
 			NodeName:        node,
 			PublicKey:       strings.Repeat("A", 43) + "=",

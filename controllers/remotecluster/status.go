@@ -15,9 +15,9 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/intake"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/retry"
 )
 
 // reasonUnreachable is the reason of the event that no link leads to the cluster any more.
@@ -74,7 +74,7 @@ func reachable(rc *v1alpha1.RemoteCluster) metav1.Condition {
 }
 
 // content is ContentAccepted for what is skipped of what the cluster publishes; nil: nothing is known yet.
-func content(cluster string, skipped intake.Summary) *metav1.Condition {
+func content(cluster string, skipped skipped.Summary) *metav1.Condition {
 	switch {
 	case skipped.Objects > 0:
 		more := ""

@@ -17,7 +17,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // What somebody else writes into a ServiceImport is undone, but for labels, annotations and conditions that are his own.
@@ -165,7 +165,7 @@ func TestForeignImportIsReported(t *testing.T) {
 	e, r, reported := newEnv(t, "foreign")
 	west(t, e)
 	foreign := &mcsv1beta1.ServiceImport{
-		ObjectMeta: testcluster.Meta("foreign", "web"),
+		ObjectMeta: members.Meta("foreign", "web"),
 		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.Headless, Ports: []mcsv1beta1.ServicePort{}},
 	}
 	e.Make(t, foreign)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // notes are what was noted last of each cluster's object.
@@ -49,7 +49,7 @@ func TestMalformedExport(t *testing.T) {
 		t.Errorf("the condition does not say so: %s", c.Message)
 	}
 
-	own, _ := e.Hub.Publish(t, testcluster.Own, "malformed", "old")
+	own, _ := e.Hub.Publish(t, members.Own, "malformed", "old")
 	own.Spec.Ports = []mcsv1beta1.ServicePort{{Name: "other", Port: 90}}
 	editExport(t, e, own)
 	steps(t, e, r, "malformed", "old")

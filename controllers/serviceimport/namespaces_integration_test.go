@@ -11,10 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-func label(t *testing.T, e *testcluster.Env, name string, labels map[string]string) {
+func label(t *testing.T, e *members.Env, name string, labels map[string]string) {
 	t.Helper()
 	namespace := &corev1.Namespace{}
 	if err := e.Get(t.Context(), client.ObjectKey{Name: name}, namespace); err != nil {

@@ -12,7 +12,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/constituents"
+	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
 )
 
 // reports remembers what was reported of what, so that it is once. It is safe for concurrent use.
@@ -43,7 +43,7 @@ func (r *reports) forget(key string) {
 
 // reportObstacle says, once for each namespace and on the ClusterSet, because there is nothing else to say it on, that
 // a Service is not imported.
-func (r *Reconciler) reportObstacle(set *v1alpha1.ClusterSet, request reconcile.Request, why obstacle, found constituents.Exports) {
+func (r *Reconciler) reportObstacle(set *v1alpha1.ClusterSet, request reconcile.Request, why obstacle, found exporters.Exports) {
 	if !r.reported.first(request.Namespace, string(why)) {
 		return
 	}
@@ -65,7 +65,7 @@ func (r *Reconciler) leaveAlone(ctx context.Context, foreign *mcsv1beta1.Service
 	if err != nil {
 		return nil //nolint:nilerr // whether it is in the way shows later
 	}
-	found, err := constituents.Of(ctx, r.Client, view, key, nil)
+	found, err := exporters.Of(ctx, r.Client, view, key, nil)
 	if err != nil || found.None() || !r.reported.first(key.String(), string(foreign.UID)) {
 		return err
 	}

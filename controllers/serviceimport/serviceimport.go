@@ -20,10 +20,10 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/constituents"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/retry"
 )
 
 // fieldOwner is the name of who writes (package mcs has what depends on it).
@@ -40,7 +40,7 @@ type Reconciler struct {
 	reported reports
 }
 
-// intake takes note of what is skipped of what a cluster publishes (package intake's Ledger).
+// intake takes note of what is skipped of what a cluster publishes (package skipped's Ledger).
 type intake interface {
 	Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped)
 }
@@ -70,7 +70,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, nil //nolint:nilerr // what is imported stays; a change of the connection brings us back
 	}
-	found, err := constituents.Of(ctx, r.Client, view, request.NamespacedName, r.asDecided(have))
+	found, err := exporters.Of(ctx, r.Client, view, request.NamespacedName, r.asDecided(have))
 	switch {
 	case err != nil:
 		return reconcile.Result{}, err
@@ -108,7 +108,7 @@ func (r *Reconciler) asDecided(have *mcsv1beta1.ServiceImport) *mcsv1beta1.Servi
 
 // keep writes the ServiceImport or, if that is as it should be, its status.
 func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
-	found constituents.Exports) (reconcile.Result, error) {
+	found exporters.Exports) (reconcile.Result, error) {
 	if len(found.Present) == 0 { // only such as the hub may have lost, or as cannot be used: everything stays
 		return retry.Result(r.writeStatus(ctx, have, set, found, mcs.VIPs{}))
 	}
@@ -134,7 +134,7 @@ func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, set *v
 // wanted returns the ServiceImport with its clusterset IPs: those it has, or new ones, unless the ClusterSet's
 // addresses are in question.
 func (r *Reconciler) wanted(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
-	found constituents.Exports) (*mcsv1beta1.ServiceImport, mcs.VIPs, error) {
+	found exporters.Exports) (*mcsv1beta1.ServiceImport, mcs.VIPs, error) {
 	merged := mcs.Merge(found.Present)
 	if len(found.Held) > 0 && have != nil { // what the hub has lost may have made the import what it is
 		merged.Spec = *have.Spec.DeepCopy()

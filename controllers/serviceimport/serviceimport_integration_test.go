@@ -17,14 +17,14 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
 // events collects what is reported.
 type events struct{ of, reasons, notes []string }
@@ -40,10 +40,10 @@ func (e *events) Eventf(regarding, _ runtime.Object, _, reason, _, note string, 
 	e.notes = append(e.notes, note)
 }
 
-func newEnv(t *testing.T, namespaces ...string) (*testcluster.Env, *serviceimport.Reconciler, *events) {
+func newEnv(t *testing.T, namespaces ...string) (*members.Env, *serviceimport.Reconciler, *events) {
 	t.Helper()
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, serviceimport.Index)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, serviceimport.Index)
 	for _, n := range namespaces {
 		e.MakeNamespace(t, n, nil)
 	}
@@ -53,7 +53,7 @@ func newEnv(t *testing.T, namespaces ...string) (*testcluster.Env, *serviceimpor
 }
 
 // accept sets the ClusterSet's condition, as package clusterset does.
-func accept(t *testing.T, e *testcluster.Env, status metav1.ConditionStatus, reason string) {
+func accept(t *testing.T, e *members.Env, status metav1.ConditionStatus, reason string) {
 	t.Helper()
 	set := &v1alpha1.ClusterSet{}
 	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
@@ -66,14 +66,14 @@ func accept(t *testing.T, e *testcluster.Env, status metav1.ConditionStatus, rea
 }
 
 // west makes the member west, with its CIDRs in use.
-func west(t *testing.T, e *testcluster.Env) *v1alpha1.Member {
+func west(t *testing.T, e *members.Env) *v1alpha1.Member {
 	t.Helper()
 	e.Remote(t, "west", 2, "10.2.0.0/16")
 	return e.Hub.Member(t, "west", 2, "10.2.0.0/16")
 }
 
 // get returns the ServiceImport, nil if there is none; it is deleted when the test ends.
-func get(t *testing.T, e *testcluster.Env, namespace, name string) *mcsv1beta1.ServiceImport {
+func get(t *testing.T, e *members.Env, namespace, name string) *mcsv1beta1.ServiceImport {
 	t.Helper()
 	found := &mcsv1beta1.ServiceImport{}
 	if err := e.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, found); err != nil {
@@ -86,7 +86,7 @@ func get(t *testing.T, e *testcluster.Env, namespace, name string) *mcsv1beta1.S
 }
 
 // steps reconciles often enough for all of what is to be written: the ServiceImport, then its status.
-func steps(t *testing.T, e *testcluster.Env, r *serviceimport.Reconciler, namespace, name string) {
+func steps(t *testing.T, e *members.Env, r *serviceimport.Reconciler, namespace, name string) {
 	t.Helper()
 	for range 2 {
 		e.Step(t, r, namespace, name)
@@ -113,7 +113,7 @@ func TestImport(t *testing.T) {
 	e, r, _ := newEnv(t, "shop")
 	west(t, e)
 	e.Hub.Publish(t, "west", "shop", "web")
-	e.Hub.Publish(t, testcluster.Own, "shop", "web")
+	e.Hub.Publish(t, members.Own, "shop", "web")
 	steps(t, e, r, "shop", "web")
 	got := get(t, e, "shop", "web")
 	if got == nil {

@@ -12,13 +12,13 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/constituents"
+	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
 
 // writeStatus writes the status of a ServiceImport that was made from these exports, if it differs.
 func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet,
-	found constituents.Exports, vips mcs.VIPs) error {
+	found exporters.Exports, vips mcs.VIPs) error {
 	clusters := found.Clusters()
 	r.ledger.importedFrom(client.ObjectKeyFromObject(current).String(), current.UID, clusters)
 	want := current.DeepCopy()
@@ -36,7 +36,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.Servic
 }
 
 // ready is the condition Ready of a ServiceImport as it is written.
-func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found constituents.Exports, vips mcs.VIPs) metav1.Condition {
+func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found exporters.Exports, vips mcs.VIPs) metav1.Condition {
 	status, reason, message := metav1.ConditionTrue, mcsv1beta1.ServiceImportReasonReady, "imported"+remarks(found, vips)
 	if current.Spec.Type == mcsv1beta1.ClusterSetIP && len(current.Spec.IPs) == 0 {
 		status = metav1.ConditionFalse
@@ -48,7 +48,7 @@ func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found co
 }
 
 // withoutIP says why a ServiceImport that should have clusterset IPs has none.
-func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found constituents.Exports,
+func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found exporters.Exports,
 	vips mcs.VIPs) (mcsv1beta1.ServiceImportConditionReason, string) {
 	switch {
 	case refusedAddresses(set):
@@ -65,7 +65,7 @@ func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, foun
 }
 
 // remarks are what is to be known of an import that works.
-func remarks(found constituents.Exports, vips mcs.VIPs) string {
+func remarks(found exporters.Exports, vips mcs.VIPs) string {
 	var all strings.Builder
 	if len(found.Held) > 0 {
 		fmt.Fprintf(&all, "; the hub no longer shows the export by %s, which is kept until that cluster confirms its end or its Member says removed",

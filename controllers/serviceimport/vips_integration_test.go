@@ -22,16 +22,16 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // vipBlocks gives the ClusterSet these blocks.
-func vipBlocks(t *testing.T, e *testcluster.Env, blocks ...v1alpha1.CIDR) {
+func vipBlocks(t *testing.T, e *members.Env, blocks ...v1alpha1.CIDR) {
 	t.Helper()
 	editSet(t, e, func(set *v1alpha1.ClusterSet) { set.Spec.VIPCIDRs = blocks })
 }
 
-func editSet(t *testing.T, e *testcluster.Env, edit func(*v1alpha1.ClusterSet)) {
+func editSet(t *testing.T, e *members.Env, edit func(*v1alpha1.ClusterSet)) {
 	t.Helper()
 	set := &v1alpha1.ClusterSet{}
 	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
@@ -45,7 +45,7 @@ func editSet(t *testing.T, e *testcluster.Env, edit func(*v1alpha1.ClusterSet)) 
 }
 
 // publish makes west export the Service with these families.
-func publish(t *testing.T, e *testcluster.Env, namespace, name string, families ...corev1.IPFamily) *v1alpha1.ExportedService {
+func publish(t *testing.T, e *members.Env, namespace, name string, families ...corev1.IPFamily) *v1alpha1.ExportedService {
 	t.Helper()
 	export, _ := e.Hub.Publish(t, "west", namespace, name)
 	if len(families) > 0 {
@@ -55,7 +55,7 @@ func publish(t *testing.T, e *testcluster.Env, namespace, name string, families 
 	return export
 }
 
-func editExport(t *testing.T, e *testcluster.Env, export *v1alpha1.ExportedService) {
+func editExport(t *testing.T, e *members.Env, export *v1alpha1.ExportedService) {
 	t.Helper()
 	if err := e.Hub.Update(t.Context(), export); err != nil {
 		t.Fatal(err)

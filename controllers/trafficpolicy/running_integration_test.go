@@ -24,24 +24,24 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/operator"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
 	"github.com/tombolo-net/tombolo/controllers/trafficpolicy"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // startController runs the controller, as the operator, in a cluster with a ClusterSet, until the test ends. The gate
 // sees all that it asks for.
-func startController(t *testing.T) (*testcluster.Cluster, *testcluster.Gate) {
+func startController(t *testing.T) (*members.Cluster, *members.Gate) {
 	t.Helper()
-	c := clusters[testcluster.HubName]
+	c := clusters[members.HubName]
 	c.Dump(t)
 	c.Make(t, &v1alpha1.ClusterSet{
-		ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName),
+		ObjectMeta: members.Meta("", v1alpha1.ClusterSetName),
 		Spec: v1alpha1.ClusterSetSpec{
-			ClusterSetID: testcluster.SetID, ClusterID: testcluster.Own,
+			ClusterSetID: members.SetID, ClusterID: members.Own,
 			Hub: v1alpha1.HubAccess{Server: "https://hub.example.com", SecretRef: v1alpha1.SecretReference{Name: "none"}},
 		},
 	})
-	gate, config := testcluster.NewOwnGate(t, c)
+	gate, config := members.NewOwnGate(t, c)
 	runManager(t, config)
 	return c, gate
 }
@@ -70,9 +70,9 @@ func runManager(t *testing.T, rest *rest.Config) {
 }
 
 // eventually waits for the policy's reason and these words; one with a ! before it must not be in the message.
-func eventually(t *testing.T, c *testcluster.Cluster, p *v1alpha1.TrafficPolicy, reason string, words ...string) {
+func eventually(t *testing.T, c *members.Cluster, p *v1alpha1.TrafficPolicy, reason string, words ...string) {
 	t.Helper()
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		got, now := accepted(t, c.Client, p.Namespace, p.Name)
 		if got.Reason != reason || got.ObservedGeneration != now.Generation {
 			return fmt.Errorf("policy %s is %+v, want %s of generation %d", p.Name, got, reason, now.Generation)
@@ -88,7 +88,7 @@ func eventually(t *testing.T, c *testcluster.Cluster, p *v1alpha1.TrafficPolicy,
 }
 
 // edit changes the object as it is now.
-func edit[T client.Object](t *testing.T, c *testcluster.Cluster, obj T, status bool, change func(T)) {
+func edit[T client.Object](t *testing.T, c *members.Cluster, obj T, status bool, change func(T)) {
 	t.Helper()
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestChangesReachPolicies(t *testing.T) {
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "!internalTrafficPolicy")
 
 	// What the clusterset has.
-	set := &v1alpha1.ClusterSet{ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName)}
+	set := &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}
 	edit(t, c, set, true, func(set *v1alpha1.ClusterSet) { set.Status.Index = 1 })
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "cluster west")
 	remote := c.Remote(t, "west", 2, "10.2.0.0/16")
@@ -168,10 +168,10 @@ func TestChangesReachPolicies(t *testing.T) {
 	eventually(t, c, younger, v1alpha1.ReasonAccepted)
 
 	// What somebody else does to the status; and an API server that refuses for a while.
-	gate.Rule("refuse", testcluster.Refuse(http.StatusInternalServerError, "trafficpolicies/status"))
+	gate.Rule("refuse", members.Refuse(http.StatusInternalServerError, "trafficpolicies/status"))
 	gate.Reset()
 	edit(t, c, younger, true, func(p *v1alpha1.TrafficPolicy) { p.Status.Conditions = nil })
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		if n := len(gate.Writes()); n < 2 {
 			return fmt.Errorf("tried %d times", n)
 		}
@@ -206,7 +206,7 @@ func TestQuiet(t *testing.T) {
 	edit(t, c, remote, true, func(r *v1alpha1.RemoteCluster) {
 		r.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1"}}
 	})
-	edit(t, c, &v1alpha1.ClusterSet{ObjectMeta: testcluster.Meta("", v1alpha1.ClusterSetName)}, true, func(set *v1alpha1.ClusterSet) {
+	edit(t, c, &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}, true, func(set *v1alpha1.ClusterSet) {
 		set.Status.Members = 2
 	})
 	if after := untilQuiet(t); after != before || len(gate.Writes()) > 0 {
@@ -234,7 +234,7 @@ func untilQuiet(t *testing.T) float64 {
 	t.Helper()
 	const quiet = 500 * time.Millisecond
 	var count float64
-	testcluster.Eventually(t, func() error {
+	members.Eventually(t, func() error {
 		count = reconciles(t)
 		time.Sleep(quiet)
 		if now := reconciles(t); now != count {

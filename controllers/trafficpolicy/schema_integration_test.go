@@ -9,12 +9,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // TestSchema: what no policy can mean the API server refuses, and says where.
 func TestSchema(t *testing.T) {
-	c := clusters[testcluster.HubName]
+	c := clusters[members.HubName]
 	const namespace = "schema"
 	c.MakeNamespace(t, namespace, nil)
 	weights := func(all ...v1alpha1.ClusterWeight) func(*v1alpha1.TrafficPolicySpec) {
@@ -44,7 +44,7 @@ func TestSchema(t *testing.T) {
 		"another kind": {func(spec *v1alpha1.TrafficPolicySpec) { spec.TargetRef.Kind = "Service" }, "a TrafficPolicy is for a ServiceImport"},
 		"no name":      {func(spec *v1alpha1.TrafficPolicySpec) { spec.TargetRef.Name = "" }, "spec.targetRef.name"},
 	} {
-		p := &v1alpha1.TrafficPolicy{ObjectMeta: testcluster.Meta(namespace, strings.ReplaceAll(strings.ToLower(name), " ", "-")),
+		p := &v1alpha1.TrafficPolicy{ObjectMeta: members.Meta(namespace, strings.ReplaceAll(strings.ToLower(name), " ", "-")),
 			Spec: v1alpha1.TrafficPolicySpec{TargetRef: v1alpha1.TrafficPolicyTarget{Name: "web"}}}
 		tt.edit(&p.Spec)
 		err := c.Create(t.Context(), p)

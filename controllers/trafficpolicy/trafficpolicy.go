@@ -13,7 +13,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
 // Reconciler keeps the condition Accepted of each TrafficPolicy.

@@ -15,35 +15,35 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/testcluster"
 	"github.com/tombolo-net/tombolo/controllers/trafficpolicy"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-var clusters = testcluster.Clusters{}
+var clusters = members.Clusters{}
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Main(m, clusters)) }
+func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
 // scene is a member with a namespace for the test's policies and imports.
 type scene struct {
-	*testcluster.Env
+	*members.Env
 	reconciler *trafficpolicy.Reconciler
 	namespace  string
 }
 
 func newScene(t *testing.T) *scene {
 	t.Helper()
-	c := clusters[testcluster.HubName]
-	e := testcluster.NewEnv(t, c, c, trafficpolicy.Index)
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, trafficpolicy.Index)
 	s := &scene{e, &trafficpolicy.Reconciler{Client: e.Own.GetClient()}, strings.ToLower(t.Name())}
 	s.MakeNamespace(t, s.namespace, nil)
 	return s
 }
 
 // imported makes tombolo's ServiceImport web, which these clusters export.
-func imported(t *testing.T, c *testcluster.Cluster, namespace string, exporters ...string) *mcsv1beta1.ServiceImport {
+func imported(t *testing.T, c *members.Cluster, namespace string, exporters ...string) *mcsv1beta1.ServiceImport {
 	t.Helper()
 	si := &mcsv1beta1.ServiceImport{
-		ObjectMeta: testcluster.Meta(namespace, "web"),
+		ObjectMeta: members.Meta(namespace, "web"),
 		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, Ports: []mcsv1beta1.ServicePort{}},
 	}
 	si.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
@@ -53,7 +53,7 @@ func imported(t *testing.T, c *testcluster.Cluster, namespace string, exporters 
 }
 
 // exportedBy sets who exports the Service.
-func exportedBy(t *testing.T, c *testcluster.Cluster, si *mcsv1beta1.ServiceImport, exporters ...string) {
+func exportedBy(t *testing.T, c *members.Cluster, si *mcsv1beta1.ServiceImport, exporters ...string) {
 	t.Helper()
 	si.Status.Clusters = nil
 	for _, cluster := range exporters {
@@ -65,10 +65,10 @@ func exportedBy(t *testing.T, c *testcluster.Cluster, si *mcsv1beta1.ServiceImpo
 }
 
 // policy makes a TrafficPolicy for the ServiceImport web.
-func policy(t *testing.T, c *testcluster.Cluster, namespace, name string, edit func(*v1alpha1.TrafficPolicySpec)) *v1alpha1.TrafficPolicy {
+func policy(t *testing.T, c *members.Cluster, namespace, name string, edit func(*v1alpha1.TrafficPolicySpec)) *v1alpha1.TrafficPolicy {
 	t.Helper()
 	p := &v1alpha1.TrafficPolicy{
-		ObjectMeta: testcluster.Meta(namespace, name),
+		ObjectMeta: members.Meta(namespace, name),
 		Spec:       v1alpha1.TrafficPolicySpec{TargetRef: v1alpha1.TrafficPolicyTarget{Name: "web"}},
 	}
 	if edit != nil {

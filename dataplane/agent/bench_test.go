@@ -19,7 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
-	"github.com/tombolo-net/tombolo/test/listwatch"
+	"github.com/tombolo-net/tombolo/test/harness/apiserver"
 )
 
 // manyImports are ServiceImports of 16 endpoints in another cluster each.
@@ -50,7 +50,7 @@ func manyImports(n int) (all []runtime.Object) {
 // manyCluster has that many of them; it is started, and ends with the test.
 func manyCluster(t testing.TB, imports int) Cluster {
 	t.Helper()
-	server, err := listwatch.Dataplane()
+	server, err := apiserver.Dataplane()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/tombolo-net/tombolo/dataplane/conntrack"
 	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
-	"github.com/tombolo-net/tombolo/dataplane/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // Cleanup removes from this node all that the dataplane has made, and nothing else. It needs no API server: the kernel

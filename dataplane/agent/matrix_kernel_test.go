@@ -16,8 +16,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
-	"github.com/tombolo-net/tombolo/test/kubeproxy"
+	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 // surrounding is a kube-proxy that the dataplane lives beside.

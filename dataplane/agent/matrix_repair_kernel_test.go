@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/test/kubeproxy"
+	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
 )
 
 // repairs: what others break is mended, and what is others' stays.

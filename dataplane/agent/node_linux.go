@@ -22,7 +22,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
-	"github.com/tombolo-net/tombolo/dataplane/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // node is what this node's kernel should be, and what is known of how it is. It is used by the loop only.

@@ -7,7 +7,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
-	"github.com/tombolo-net/tombolo/dataplane/kmod"
+	"github.com/tombolo-net/tombolo/internal/kernel/kmod"
 )
 
 // modules that the dataplane needs and that the kernel does not load by itself; the schedulers would be, were there a

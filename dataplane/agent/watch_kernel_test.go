@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 // TestWatchRoutes: every kind of change that may be about our routes is told, also by a program that we know nothing of,

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// routeGroups are the kernel's announcements that may be about what dataplane/route keeps. Neighbours are not among them:
+// routeGroups are the kernel's announcements that may be about what internal/kernel/route keeps. Neighbours are not among them:
 // they come and go all the time, and an audit finds out about ours.
 var routeGroups = []uint{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 // besideCNI is a node of the cluster west, 10.2.0.0/18, joined to east as by a tunnel, and a pod of another node of

@@ -3,7 +3,7 @@ package filter
 import (
 	"net/netip"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // applyElements adds and deletes elements, all of them or none.

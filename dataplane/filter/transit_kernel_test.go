@@ -13,9 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
-	"github.com/tombolo-net/tombolo/dataplane/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 // member is the cluster west, whose nodes are endpoints, too, and the way to a pod and a node of the cluster east, which

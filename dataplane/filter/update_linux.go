@@ -5,7 +5,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // fingerprint changes with every rule and element of the table.

@@ -5,5 +5,5 @@
 // those whose key it is asked to have. Everything else in the table, which is one per network namespace and
 // shared with kube-proxy and others, is never touched: not by a flush, not by timeouts, not by its own clean-up.
 //
-// It does not decide who gets traffic (dataplane/plan does), nor how packets reach the table (dataplane/route).
+// It does not decide who gets traffic (dataplane/plan does), nor how packets reach the table (internal/kernel/route).
 package ipvs

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 // clients are how many addresses the client has: enough that every endpoint is somebody's.

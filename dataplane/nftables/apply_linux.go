@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/knftables"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // chunk is how many elements one transaction writes: 1.2 MB for IPv6. The kernel takes a transaction in one piece of

@@ -18,8 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
-	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 // TestUpdate: a change writes what differs, others' transactions are told from ours, and every change of ours by others

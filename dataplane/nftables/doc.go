@@ -9,5 +9,5 @@
 //
 // It touches no other table: what nobody serves is refused by dataplane/filter, which also keeps source addresses and
 // lets a pod reach itself. It does not decide who gets traffic (dataplane/plan does), and it ends no flow when an
-// endpoint goes (dataplane/conntrack does).
+// endpoint goes (internal/kernel/conntrack does).
 package nftables

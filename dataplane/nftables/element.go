@@ -5,7 +5,7 @@ import (
 	"iter"
 	"net/netip"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // element is one element of a map as the kernel has it.

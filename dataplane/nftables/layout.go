@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // TableName is the name of the table, of the family inet.

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // Read returns what the kernel has; the zero State if there is no table. It runs no program: it takes a netlink request

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
-	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 func sync(t *testing.T, node *testnet.Namespace, want Config) Change {

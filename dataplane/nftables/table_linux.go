@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/knftables"
 
-	"github.com/tombolo-net/tombolo/dataplane/internal/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // Table is the nftables table of the network namespace of whoever calls. The zero Table is ready to use; it is not

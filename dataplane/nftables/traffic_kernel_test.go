@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/dataplane/filter"
-	"github.com/tombolo-net/tombolo/dataplane/internal/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 // site is a node with one pod that is a client and two that are endpoints, strict about the way back, with a CNI that

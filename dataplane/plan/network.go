@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // ErrNoNode means that this node's object, or an InternalIP in it, is not there yet.

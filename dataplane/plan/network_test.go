@@ -15,7 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 func node(name string, labels map[string]string, pods []string, addresses ...string) *corev1.Node {

@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // transit takes in the transit addresses: those of other members' nodes are led to like their pods, and this node's own

@@ -22,17 +22,17 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/gateway/kerneltest"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 const kernelTestNamespace = v1alpha1.DefaultNamespace
 
 // nsKernel is the Node of a namespace.
 type nsKernel struct {
-	ns   *kerneltest.Namespace
+	ns   *netns.Namespace
 	node *Node
 }
 
@@ -91,7 +91,7 @@ type testGateway struct {
 	client  client.Client
 	lane    v1alpha1.Lane
 	address netip.Addr
-	ns      *kerneltest.Namespace
+	ns      *netns.Namespace
 	cluster *testCluster
 	port    int
 	agent   *Agent
@@ -125,10 +125,10 @@ func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 }
 
 // addGateway adds a node with that lane on the wire. Its loopback has the address of a pod.
-func (c *testCluster) addGateway(t *testing.T, wire *kerneltest.Wire, lane v1alpha1.Lane, address string) *testGateway {
+func (c *testCluster) addGateway(t *testing.T, wire *netns.Wire, lane v1alpha1.Lane, address string) *testGateway {
 	t.Helper()
 	g := &testGateway{name: fmt.Sprintf("%s-%d", c.id, lane), lane: lane, address: netip.MustParseAddr(address), cluster: c}
-	g.ns = kerneltest.New(t, g.name)
+	g.ns = netns.New(t, g.name)
 	g.port = wire.Connect(t, g.ns, netip.PrefixFrom(g.address, 24))
 	g.ns.Run(t, "ip", "address", "add", g.pod()+"/32", "dev", "lo")
 	g.ns.Run(t, "ip", "address", "add", g.pod6()+"/128", "dev", "lo", "nodad")

@@ -14,12 +14,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/gateway/kerneltest"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // clusters is two clusters with unequal lanes, all links up: east's gateways have 0 and 2, west's has 1.
 type clusters struct {
-	wire                *kerneltest.Wire
+	wire                *netns.Wire
 	east0, east2, west1 *testGateway
 }
 
@@ -31,7 +31,7 @@ func startClusters(t *testing.T) clusters {
 // startClustersWith starts the clusters with these CIDRs of east.
 func startClustersWith(t *testing.T, cidrs ...v1alpha1.CIDR) clusters {
 	t.Helper()
-	c := clusters{wire: kerneltest.NewWire(t)}
+	c := clusters{wire: netns.NewWire(t)}
 	east := newTestCluster("east", 1, cidrs...)
 	west := newTestCluster("west", 2, "10.2.0.0/18", "fd00:10:2::/48")
 	c.east0 = east.addGateway(t, c.wire, 0, "192.0.2.10")
@@ -172,7 +172,7 @@ func (g *testGateway) ping(t *testing.T, to string, args ...string) {
 
 // A node that does not forward says so, and what to do about it.
 func TestForwarding(t *testing.T) {
-	ns := kerneltest.New(t, "node")
+	ns := netns.New(t, "node")
 	k := nsKernel{ns, NewNode()}
 	if err := k.CheckForwarding(true); err != nil {
 		t.Error(err)

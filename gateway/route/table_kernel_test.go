@@ -11,13 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/tombolo-net/tombolo/gateway/kerneltest"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // newNode is a namespace with the links and addresses that the routes of configs need.
-func newNode(t *testing.T) *kerneltest.Namespace {
+func newNode(t *testing.T) *netns.Namespace {
 	t.Helper()
-	ns := kerneltest.New(t, "node")
+	ns := netns.New(t, "node")
 	for _, link := range []string{"tombolo0", "tombolo2"} {
 		ns.Run(t, "ip", "link", "add", link, "up", "type", "wireguard")
 		for _, address := range []string{"245.0.16.0/32", "245.0.16.2/32", "fd00::1/128"} {
@@ -27,7 +27,7 @@ func newNode(t *testing.T) *kerneltest.Namespace {
 	return ns
 }
 
-func sync(t *testing.T, ns *kerneltest.Namespace, want Config) (change Change, state State) {
+func sync(t *testing.T, ns *netns.Namespace, want Config) (change Change, state State) {
 	t.Helper()
 	var err error
 	ns.Do(func() {

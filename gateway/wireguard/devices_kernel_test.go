@@ -14,11 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
-	"github.com/tombolo-net/tombolo/gateway/kerneltest"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // sync syncs in the namespace and asserts that doing so again changes nothing.
-func syncTwice(t *testing.T, ns *kerneltest.Namespace, d *Devices, want Config) Change {
+func syncTwice(t *testing.T, ns *netns.Namespace, d *Devices, want Config) Change {
 	t.Helper()
 	var first, second Change
 	var err error
@@ -36,7 +36,7 @@ func syncTwice(t *testing.T, ns *kerneltest.Namespace, d *Devices, want Config) 
 	return first
 }
 
-func read(t *testing.T, ns *kerneltest.Namespace, d *Devices) State {
+func read(t *testing.T, ns *netns.Namespace, d *Devices) State {
 	t.Helper()
 	var state State
 	var err error
@@ -49,7 +49,7 @@ func read(t *testing.T, ns *kerneltest.Namespace, d *Devices) State {
 
 // A real kernel goes from every Config to every other.
 func TestKernelProperties(t *testing.T) {
-	ns := kerneltest.New(t, "node")
+	ns := netns.New(t, "node")
 	d := New()
 	for name, c := range configs() {
 		for _, step := range []Config{configs()["base"], c} {
@@ -64,7 +64,7 @@ func TestKernelProperties(t *testing.T) {
 
 // wg and ip see what was asked for.
 func TestKernelReaders(t *testing.T) {
-	ns := kerneltest.New(t, "node")
+	ns := netns.New(t, "node")
 	syncTwice(t, ns, New(), Config{Devices: []Device{testDevice(2, testPeer("west", "10.2.0.0/18", "fd00:2::/48"))}})
 	dump := strings.Fields(ns.Run(t, "wg", "show", "tombolo2", "dump"))
 	want := []string{
@@ -93,7 +93,7 @@ func TestKernelReaders(t *testing.T) {
 
 // More peers and prefixes than the library puts into one message.
 func TestKernelManyPeers(t *testing.T) {
-	ns := kerneltest.New(t, "node")
+	ns := netns.New(t, "node")
 	d := New()
 	device := testDevice(0)
 	for i := range 100 {
@@ -119,8 +119,8 @@ func TestKernelManyPeers(t *testing.T) {
 
 // Sessions outlive changes of their peer and of its neighbours, and a learned endpoint outlives what is not about it.
 func TestKernelKeepsSessions(t *testing.T) {
-	wire := kerneltest.NewWire(t)
-	a, b := kerneltest.New(t, "a"), kerneltest.New(t, "b")
+	wire := netns.NewWire(t)
+	a, b := netns.New(t, "a"), netns.New(t, "b")
 	wire.Connect(t, a, netip.MustParsePrefix("192.0.2.1/24"))
 	wire.Connect(t, b, netip.MustParsePrefix("192.0.2.2/24"))
 	deviceA, deviceB := testDevice(0), testDevice(1)
@@ -164,7 +164,7 @@ func TestKernelNotPermitted(t *testing.T) {
 	if err := Check(); err != nil {
 		t.Errorf("with all rights: %v", err)
 	}
-	ns := kerneltest.New(t, "node")
+	ns := netns.New(t, "node")
 	var checkErr, syncErr error
 	done := make(chan struct{})
 	ns.Go(t, func() {

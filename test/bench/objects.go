@@ -15,7 +15,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/test/demo"
-	"github.com/tombolo-net/tombolo/test/shell"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // The ports of the server pod: each protocol once for tombolo's tunnel and once for the one made by hand; HTTP once more

@@ -30,7 +30,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/test/shell"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 const (

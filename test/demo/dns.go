@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tombolo-net/tombolo/test/shell"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // dnsReady wants both clusters to serve clusterset.local.

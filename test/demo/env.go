@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/tombolo-net/tombolo/test/shell"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // Env is the lab that the steps work on, and what one step leaves for the next.

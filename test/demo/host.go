@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tombolo-net/tombolo/test/shell"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // hostManifest is a pod with network tools in the host's network of every node.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tombolo-net/tombolo/test/shell"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // Step is one claim about tombolo.

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tombolo-net/tombolo/test/shell"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // inWireGuard sends requests and sees the counters of the importing cluster's gateway move, both ways.

@@ -2,7 +2,7 @@
 
 // Package lifecycle tests what becomes of traffic between clusters while tombolo's own processes are replaced. It runs in
 // a lab with tombolo installed, which it does not boot: `bin/lab run --install -- go test -tags e2e ./test/lifecycle`.
-// What becomes of it on one node, also when the agent is killed or cleans up, is tested by dataplane/lifecycle.
+// What becomes of it on one node, also when the agent is killed or cleans up, is tested by test/lifecycle/restarts.
 package lifecycle
 
 import (
@@ -19,8 +19,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lifecycle/report"
-	"github.com/tombolo-net/tombolo/test/shell"
 )
 
 const (

@@ -18,8 +18,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/test/listwatch"
-	"github.com/tombolo-net/tombolo/test/pages"
+	"github.com/tombolo-net/tombolo/test/harness/apiserver"
+	"github.com/tombolo-net/tombolo/test/harness/scrape"
 )
 
 const (
@@ -39,7 +39,7 @@ type agent struct {
 	profiled bool
 	dir      string
 
-	api    *listwatch.Server
+	api    *apiserver.Server
 	server *http.Server
 	cmd    *exec.Cmd
 }
@@ -81,7 +81,7 @@ func (a *agent) pause() time.Duration { return 0 }
 // start starts the agent among those services and waits until it is ready.
 func (a *agent) start(ctx context.Context, all []service) error {
 	var err error
-	if a.api, err = listwatch.Dataplane(); err != nil {
+	if a.api, err = apiserver.Dataplane(); err != nil {
 		return err
 	}
 	if err := errors.Join(a.api.Put(surroundings(a.backend)...), a.put(all...)); err != nil {
@@ -193,7 +193,7 @@ func named(ctx context.Context, address, name string) ([]*dto.Metric, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the metrics at %s: %w", address, err)
 	}
-	all, err := pages.Metrics(page, name)
+	all, err := scrape.Metrics(page, name)
 	if err == nil && len(all) == 0 {
 		err = fmt.Errorf("the metrics at %s have no %s", address, name)
 	}
@@ -202,5 +202,5 @@ func named(ctx context.Context, address, name string) ([]*dto.Metric, error) {
 
 // get is a page in the node's namespace.
 func get(ctx context.Context, address, path string) ([]byte, error) {
-	return pages.Get(ctx, http.DefaultClient, "http://"+address+path)
+	return scrape.Get(ctx, http.DefaultClient, "http://"+address+path)
 }

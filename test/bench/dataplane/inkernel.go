@@ -15,7 +15,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/bench/figures"
-	"github.com/tombolo-net/tombolo/test/kubeproxy"
+	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
 )
 
 // The parts of a subject's measurement, each in a kernel of its own.

@@ -12,7 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/tombolo-net/tombolo/test/kubeproxy"
+	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
 )
 
 // ordinaryProxy is kube-proxy with ordinary Services.

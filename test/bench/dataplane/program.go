@@ -13,7 +13,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/test/bench/figures"
 	"github.com/tombolo-net/tombolo/test/bench/resources"
-	"github.com/tombolo-net/tombolo/test/shell"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/tombolo-net/tombolo/test/pages"
+	"github.com/tombolo-net/tombolo/test/harness/scrape"
 )
 
 // writes counts write requests to an API server by resource, as that tells itself in its metrics: refused ones too.
@@ -37,15 +37,15 @@ func readWrites(ctx context.Context, config *rest.Config) (writes, error) {
 
 // parseWrites adds up apiserver_request_total for the verbs that write.
 func parseWrites(page []byte) (writes, error) {
-	all, err := pages.Metrics(page, "apiserver_request_total")
+	all, err := scrape.Metrics(page, "apiserver_request_total")
 	if err != nil {
 		return nil, err
 	}
 	total := writes{}
 	for _, m := range all {
-		switch pages.Label(m, "verb") {
+		switch scrape.Label(m, "verb") {
 		case "POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION":
-			total[pages.Label(m, "resource")] += m.GetCounter().GetValue()
+			total[scrape.Label(m, "resource")] += m.GetCounter().GetValue()
 		}
 	}
 	return total, nil

@@ -22,10 +22,10 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/export"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/operator"
+	"github.com/tombolo-net/tombolo/controllers/serviceexport"
 )
 
 // crowd is many members in one process and one API server, each in its namespace with what an operator needs to
@@ -124,7 +124,7 @@ func newMember(m member, own *rest.Config, hubURL string, secret *corev1.Secret)
 	if err := mgr.Add(h); err != nil {
 		return nil, err
 	}
-	if err := (&export.Reconciler{Client: mgr.GetClient(), Hub: h}).SetUp(mgr); err != nil {
+	if err := (&serviceexport.Reconciler{Client: mgr.GetClient(), Hub: h}).SetUp(mgr); err != nil {
 		return nil, err
 	}
 	return mgr, (&heartbeat.Reconciler{Client: mgr.GetClient(), Hub: h, Namespace: v1alpha1.DefaultNamespace, Now: time.Now}).SetUp(mgr)

@@ -16,8 +16,8 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/bench/resources"
+	"github.com/tombolo-net/tombolo/test/harness/scrape"
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
-	"github.com/tombolo-net/tombolo/test/pages"
 )
 
 // stopTimeout is how long the operator may take to end.
@@ -101,7 +101,7 @@ func (p *process) waitProfiles(ctx context.Context) error {
 
 // saveProfile writes one of the operator's profiles to a file; "heap?gc=1" is what is in use.
 func (p *process) saveProfile(ctx context.Context, profile, file string) error {
-	data, err := pages.Get(ctx, http.DefaultClient, "http://"+p.profiles+"/debug/pprof/"+profile)
+	data, err := scrape.Get(ctx, http.DefaultClient, "http://"+p.profiles+"/debug/pprof/"+profile)
 	if err != nil {
 		return fmt.Errorf("taking profile %s of the operator: %w", profile, err)
 	}

@@ -1,0 +1,190 @@
+// Package clusterproperty owns the About API's ClusterProperty objects that say what this cluster is (KEP-2149): its cluster ID
+// and its clusterset's, for as long as it is a member. It owns the ClusterSet's condition ClusterProperties too. Objects
+// that others wrote are never touched, and a cluster without that API is left without it.
+package clusterproperty
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/conditions"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+)
+
+// The well-known properties (KEP-2149, "ClusterProperty names").
+const (
+	ClusterIDName    = "cluster.clusterset.k8s.io"
+	ClusterSetIDName = "clusterset.k8s.io"
+)
+
+// recheck is how soon it is asked again whether a CRD that is there is served: only while it is not.
+const recheck = time.Second
+
+// Reconciler keeps the properties as the one ClusterSet and the hub say.
+type Reconciler struct {
+	Client client.Client // required, of this cluster; it caches CRDs' metadata as CacheObjects says, and no properties
+	Hub    *hub.Hub      // required
+
+	watch watcher // that of SetUp
+}
+
+// Reconcile writes or deletes the properties, and says how it is.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	set := &v1alpha1.ClusterSet{}
+	if err := r.Client.Get(ctx, request.NamespacedName, set); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			return reconcile.Result{}, fmt.Errorf("reading ClusterSet %s: %w", request.Name, err)
+		}
+		set = nil
+	}
+	installed, err := r.installed(ctx)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if !installed {
+		return retry.Result(r.absent(ctx, set))
+	}
+	kind, err := r.Client.RESTMapper().RESTMapping(groupKind, "v1alpha1", "v1beta1")
+	if meta.IsNoMatchError(err) {
+		return reconcile.Result{RequeueAfter: recheck}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("asking how ClusterProperties are served: %w", err)
+	}
+	if err := r.watch.start(kind.GroupVersionKind); err != nil {
+		return reconcile.Result{}, err
+	}
+	condition, err := r.keep(ctx, kind.GroupVersionKind, set)
+	if err == nil && set != nil {
+		err = conditions.Set(ctx, r.Client, set, condition)
+	}
+	return retry.Result(err)
+}
+
+// installed tells whether the About API's CRD is there.
+func (r *Reconciler) installed(ctx context.Context) (bool, error) {
+	crd := crdMetadata()
+	if err := r.Client.Get(ctx, client.ObjectKey{Name: crdName}, crd); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("reading CustomResourceDefinition %s: %w", crdName, err)
+		}
+		return false, nil
+	}
+	return crd.DeletionTimestamp == nil, nil
+}
+
+// absent: there is no About API, and so nothing to say.
+func (r *Reconciler) absent(ctx context.Context, set *v1alpha1.ClusterSet) error {
+	if err := r.watch.stop(ctx); err != nil || set == nil {
+		return err
+	}
+	return conditions.Remove(ctx, r.Client, set, v1alpha1.ConditionClusterProperties)
+}
+
+// keep makes the properties what they should be and returns the condition. While it is not certain whether this cluster
+// is a member, they stay as they are.
+func (r *Reconciler) keep(ctx context.Context, kind schema.GroupVersionKind, set *v1alpha1.ClusterSet) (metav1.Condition, error) {
+	switch status := r.Hub.Status(); {
+	case set == nil:
+		return metav1.Condition{}, r.deleteAll(ctx, kind)
+	case status.Reason == v1alpha1.ReasonRemoved:
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonRemoved,
+			"this cluster is no member any more: its ClusterProperties are deleted"), r.deleteAll(ctx, kind)
+	case !status.Connected():
+		if have := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionClusterProperties); have != nil {
+			return *have, nil
+		}
+		return condition(metav1.ConditionUnknown, v1alpha1.ReasonPending,
+			"ClusterProperties are written once the hub has said that this cluster is a member"), nil
+	}
+	return r.writeAll(ctx, kind, map[string]string{
+		ClusterIDName:    string(set.Spec.ClusterID),
+		ClusterSetIDName: set.Spec.ClusterSetID,
+	})
+}
+
+// writeAll makes the properties have these values, by name.
+func (r *Reconciler) writeAll(ctx context.Context, kind schema.GroupVersionKind, values map[string]string) (metav1.Condition, error) {
+	var right, foreign []string
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		have, err := r.write(ctx, kind, name, values[name])
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case have != values[name]:
+			foreign = append(foreign, fmt.Sprintf("%s is %q and should be %q", name, have, values[name]))
+		default:
+			right = append(right, fmt.Sprintf("%s is %q", name, have))
+		}
+	}
+	if len(foreign) > 0 {
+		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotOurs,
+			"somebody else wrote the ClusterProperty %s: delete it, and tombolo writes it; or let it have the right value",
+			strings.Join(foreign, "; ")), errors.Join(errs...)
+	}
+	return condition(metav1.ConditionTrue, v1alpha1.ReasonConfigured, "%s", strings.Join(right, ", ")), errors.Join(errs...)
+}
+
+// write makes one property have the value, unless somebody else wrote it, and returns the value that it has.
+func (r *Reconciler) write(ctx context.Context, kind schema.GroupVersionKind, name, value string) (string, error) {
+	have := property(kind, name)
+	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, have)
+	if client.IgnoreNotFound(err) != nil {
+		return "", fmt.Errorf("reading ClusterProperty %s: %w", name, err)
+	}
+	if current := valueOf(have); err == nil && (current == value || !ours(have)) {
+		return current, nil
+	}
+	// Applied, because the right to create by other means cannot be limited to a name.
+	options := []client.ApplyOption{client.FieldOwner(v1alpha1.ManagedBy)}
+	if ours(have) {
+		options = append(options, client.ForceOwnership)
+	}
+	want := client.ApplyConfigurationFromUnstructured(propertyFor(kind, name, value))
+	if err := r.Client.Apply(ctx, want, options...); err != nil {
+		return "", fmt.Errorf("writing ClusterProperty %s: %w", name, err)
+	}
+	logf.FromContext(ctx).Info("wrote a ClusterProperty", "name", name, "value", value)
+	return value, nil
+}
+
+// deleteAll deletes the properties that are ours.
+func (r *Reconciler) deleteAll(ctx context.Context, kind schema.GroupVersionKind) error {
+	var errs []error
+	for _, name := range []string{ClusterIDName, ClusterSetIDName} {
+		have := property(kind, name)
+		err := r.Client.Get(ctx, client.ObjectKey{Name: name}, have)
+		if err == nil && ours(have) {
+			uid := have.GetUID()
+			err = r.Client.Delete(ctx, have, client.Preconditions{UID: &uid})
+			if err == nil {
+				logf.FromContext(ctx).Info("deleted a ClusterProperty", "name", name)
+			}
+		}
+		if client.IgnoreNotFound(err) != nil {
+			errs = append(errs, fmt.Errorf("deleting ClusterProperty %s: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func condition(status metav1.ConditionStatus, reason, format string, args ...any) metav1.Condition {
+	return metav1.Condition{
+		Type: v1alpha1.ConditionClusterProperties, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...),
+	}
+}

@@ -1,0 +1,57 @@
+package dns
+
+import (
+	"context"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+)
+
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups="",namespace=kube-system,resources=configmaps,resourceNames=coredns,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=apps,namespace=kube-system,resources=deployments,resourceNames=coredns,verbs=get;list;watch
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=tombolo-coredns,verbs=bind
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,resourceNames=tombolo-coredns-managed,verbs=get;list;watch;update;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,verbs=create
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
+
+// CacheObjects say what the operator's cache holds for this package: of each kind the one object that it may read.
+func CacheObjects() map[client.Object]cache.ByObject {
+	named := func(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+	one := map[string]cache.Config{Namespace: {FieldSelector: named(Name)}}
+	return map[client.Object]cache.ByObject{
+		&corev1.ConfigMap{}:          {Namespaces: one},
+		&appsv1.Deployment{}:         {Namespaces: one},
+		&rbacv1.ClusterRoleBinding{}: {Field: named(Binding)},
+	}
+}
+
+// SetUp adds the controller to the manager, whose cache must be that of CacheObjects.
+func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
+	toTheOne := handler.EnqueueRequestsFromMapFunc(theOne)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("dns").
+		WithOptions(retry.Options(1)).
+		For(&v1alpha1.ClusterSet{}).
+		Watches(&corev1.ConfigMap{}, toTheOne).
+		Watches(&appsv1.Deployment{}, toTheOne, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&rbacv1.ClusterRoleBinding{}, toTheOne).
+		Complete(r)
+}
+
+func theOne(context.Context, client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: v1alpha1.ClusterSetName}}}
+}

@@ -1,0 +1,148 @@
+// Package exporters owns which clusters' exports of a Service count in this cluster: what the ServiceImport is merged
+// from (package serviceimport) and what a ServiceExport may conflict with (package export) are the same. It decides
+// that an export has gone; it writes nothing.
+package exporters
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+)
+
+// Exports are one Service's, of all clusters. The zero value is none.
+type Exports struct {
+	Present []v1alpha1.ExportedService
+	// Held are clusters that this cluster imports from and that the hub no longer shows, without it being certain that
+	// they stopped: the hub may have lost something.
+	Held []v1alpha1.ClusterID
+	// Unconfirmed: of those held, some may have stopped, and their next heartbeat tells.
+	Unconfirmed bool
+	// Malformed are clusters that this cluster imports from and whose exports cannot be used as they are now: what was
+	// imported from them stays, but the import is merged without them.
+	Malformed []v1alpha1.ClusterID
+}
+
+// None tells whether there is nothing to import.
+func (e Exports) None() bool { return len(e.Present) == 0 && len(e.Held) == 0 && len(e.Malformed) == 0 }
+
+// Clusters are all that count, sorted.
+func (e Exports) Clusters() []v1alpha1.ClusterID {
+	all := slices.Concat(e.Held, e.Malformed)
+	for i := range e.Present {
+		all = append(all, mcs.SourceCluster(e.Present[i].Labels))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// Of returns the exports of the Service that count. local reads this cluster's RemoteClusters; have is its ServiceImport,
+// nil if there is none: what it does not import yet cannot be held. What it costs depends on how many clusters export the
+// Service, and not on how many members there are.
+func Of(ctx context.Context, local client.Reader, view hub.View, service client.ObjectKey, have *mcsv1beta1.ServiceImport) (Exports, error) {
+	var found Exports
+	if view.Removed {
+		return found, nil
+	}
+	exports, err := view.ExportsOf(ctx, service.Namespace, service.Name)
+	if err != nil {
+		return found, err
+	}
+	for _, cluster := range candidates(exports, have) {
+		imported := have != nil && mcs.ImportsFrom(have, cluster)
+		export, stands, err := exportOf(ctx, local, view, cluster, published(exports, cluster, service), imported)
+		switch {
+		case err != nil:
+			return Exports{}, err
+		case export != nil && mcs.ScreenExport(export) == nil:
+			found.Present = append(found.Present, *export)
+		case export != nil && imported:
+			found.Malformed = append(found.Malformed, cluster)
+		case imported && stands != gone:
+			found.Held = append(found.Held, cluster)
+			found.Unconfirmed = found.Unconfirmed || stands == unconfirmed
+		}
+	}
+	return found, nil
+}
+
+// candidates are the clusters that may count: those that export, and those that are imported from.
+func candidates(exports []v1alpha1.ExportedService, have *mcsv1beta1.ServiceImport) []v1alpha1.ClusterID {
+	var ids []v1alpha1.ClusterID
+	for i := range exports {
+		ids = append(ids, mcs.SourceCluster(exports[i].Labels))
+	}
+	if have != nil {
+		for _, s := range have.Status.Clusters {
+			ids = append(ids, v1alpha1.ClusterID(s.Cluster))
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// published is the cluster's export of the Service, under the one name that it may have; nil if there is none.
+func published(exports []v1alpha1.ExportedService, cluster v1alpha1.ClusterID, service client.ObjectKey) *v1alpha1.ExportedService {
+	name := v1alpha1.HubName(cluster, service.Namespace, service.Name)
+	i := slices.IndexFunc(exports, func(e v1alpha1.ExportedService) bool {
+		return e.Name == name && mcs.SourceCluster(e.Labels) == cluster
+	})
+	if i < 0 {
+		return nil
+	}
+	return &exports[i]
+}
+
+// standing is what is known of a cluster whose export is not there, or does not count.
+type standing int
+
+const (
+	gone        standing = iota // it does not export
+	unknown                     // what was imported stays
+	unconfirmed                 // what was imported stays until the cluster's heartbeat says that it has gone
+)
+
+// exportOf returns the cluster's export if it counts, else how it stands. What is not imported needs no confirmation.
+func exportOf(ctx context.Context, local client.Reader, view hub.View, cluster v1alpha1.ClusterID,
+	export *v1alpha1.ExportedService, imported bool) (*v1alpha1.ExportedService, standing, error) {
+	member, err := view.Member(ctx, cluster)
+	if err != nil || member == nil { // absent, which removes nothing
+		return nil, unknown, err
+	}
+	if member.Spec.Removed {
+		return nil, gone, nil
+	}
+	accepted, err := accepted(ctx, local, view, cluster)
+	if err != nil || !accepted {
+		return nil, unknown, err
+	}
+	if export != nil || !imported {
+		return export, gone, nil
+	}
+	if confirmed, err := view.Confirms(ctx, cluster); err != nil || !confirmed {
+		return nil, unconfirmed, err
+	}
+	return nil, gone, nil
+}
+
+// accepted tells whether the cluster's addresses are in use here: its RemoteCluster has some.
+func accepted(ctx context.Context, local client.Reader, view hub.View, cluster v1alpha1.ClusterID) (bool, error) {
+	if cluster == view.Cluster {
+		return true, nil
+	}
+	remote := &v1alpha1.RemoteCluster{}
+	if err := local.Get(ctx, client.ObjectKey{Name: string(cluster)}, remote); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("reading RemoteCluster %s: %w", cluster, err)
+	}
+	return len(remote.Spec.CIDRs) > 0, nil
+}

@@ -1,0 +1,88 @@
+package transitaddress
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// assignment is what the annotation of each node should be.
+type assignment struct {
+	// values by node; a node whose annotation is to go has none.
+	values map[string]string
+	// full are the nodes for which no address is free, sorted.
+	full []string
+}
+
+// assign gives each node its transit addresses, the same number of every block. Who has a number keeps it, the oldest
+// node if two claim one; also when the blocks have become others. A node without one gets that of its name, or the next
+// that is free: a node that comes back after it was deleted has its old one again, and no other node gets that at once.
+func assign(nodes []metav1.PartialObjectMetadata, blocks []netip.Prefix) assignment {
+	result := assignment{values: map[string]string{}}
+	if len(blocks) == 0 {
+		return result
+	}
+	taken := map[int]bool{}
+	var without []string
+	for _, node := range bySeniority(nodes) {
+		n, has := numberOf(node)
+		if !has || taken[n] {
+			without = append(without, node.Name)
+			continue
+		}
+		taken[n] = true
+		result.values[node.Name] = value(blocks, n)
+	}
+	for _, name := range without {
+		n, free := firstFree(name, taken)
+		if !free {
+			result.full = append(result.full, name)
+			continue
+		}
+		taken[n] = true
+		result.values[name] = value(blocks, n)
+	}
+	slices.Sort(result.full)
+	return result
+}
+
+// bySeniority has the oldest node first.
+func bySeniority(nodes []metav1.PartialObjectMetadata) []metav1.PartialObjectMetadata {
+	return slices.SortedFunc(slices.Values(nodes), func(a, b metav1.PartialObjectMetadata) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+}
+
+// numberOf is the number that the node's annotation says.
+func numberOf(node metav1.PartialObjectMetadata) (n int, ok bool) {
+	for _, a := range v1alpha1.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress]) {
+		return v1alpha1.NodeAddressNumber(a)
+	}
+	return 0, false
+}
+
+// firstFree is the first free number from the place that SHA-256("node/" + name) gives.
+func firstFree(name string, taken map[int]bool) (n int, ok bool) {
+	sum := sha256.Sum256([]byte("node/" + name))
+	place := int(binary.BigEndian.Uint32(sum[:4]) % v1alpha1.NodeAddresses)
+	for i := range v1alpha1.NodeAddresses {
+		if n := (place + i) % v1alpha1.NodeAddresses; !taken[n] {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func value(blocks []netip.Prefix, n int) string {
+	addrs := make([]netip.Addr, 0, len(blocks))
+	for _, block := range blocks {
+		addrs = append(addrs, v1alpha1.NodeAddress(block, n))
+	}
+	return v1alpha1.FormatTransitAddresses(addrs)
+}

@@ -1,3 +1,0 @@
-// Package kerneltest makes network namespaces and the wires between them for tests on a real kernel. It owns what it
-// makes, and removes it when the test ends; tests get nothing else from it.
-package kerneltest

@@ -1,0 +1,276 @@
+//go:build kernel
+
+package route
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tombolo-net/tombolo/test/harness/testnet"
+)
+
+// sync brings the namespace to want, and checks that a second pass has nothing to do.
+func sync(t *testing.T, node *testnet.Namespace, want Config) {
+	t.Helper()
+	node.Do(func() {
+		change, err := Sync(t.Context(), want)
+		if err != nil {
+			t.Fatalf("Sync: %v", err)
+		}
+		again, err := Sync(t.Context(), want)
+		if err != nil || !again.Empty() {
+			t.Fatalf("second Sync after %+v: %+v, %v", change, again, err)
+		}
+		have, err := Read(t.Context())
+		if diff := cmp.Diff(sorted(want), sorted(have), compareAddresses); err != nil || diff != "" {
+			t.Fatalf("Read: %v, (-want +got)\n%s", err, diff)
+		}
+	})
+}
+
+// cluster is a worker with a pod, and a gateway with a way to a remote pod, all of them with strict rp_filter:
+//
+//	pod 10.2.1.5, fd02:1::5 - worker 192.0.2.1, fd99::1 = gateway 192.0.2.2, fd99::2 - remote 10.1.0.5, fd01::5
+type cluster struct{ pod, worker, gateway, remote *testnet.Namespace }
+
+func newCluster(t *testing.T) cluster {
+	c := cluster{pod: testnet.New(t), worker: testnet.New(t), gateway: testnet.New(t), remote: testnet.New(t)}
+	for _, node := range []*testnet.Namespace{c.worker, c.gateway} {
+		node.Sysctl("net/ipv4/conf/all/rp_filter", "1")
+		node.Sysctl("net/ipv4/conf/default/rp_filter", "1")
+	}
+	c.worker.Join("eth0", "192.0.2.1/24", c.gateway, "eth0", "192.0.2.2/24")
+	c.worker.Join("pod0", "10.2.1.1/24", c.pod, "eth0", "10.2.1.5/24")
+	c.gateway.Join("link0", "10.1.0.1/16", c.remote, "eth0", "10.1.0.5/16")
+	c.pod.Route("0.0.0.0/0", "10.2.1.1")
+	c.remote.Route("0.0.0.0/0", "10.1.0.1")
+	c.worker.Address("eth0", "fd99::1/64")
+	c.gateway.Address("eth0", "fd99::2/64")
+	c.worker.Address("pod0", "fd02:1::1/64")
+	c.pod.Address("eth0", "fd02:1::5/64")
+	c.gateway.Address("link0", "fd01::1/64")
+	c.remote.Address("eth0", "fd01::5/64")
+	c.pod.Route("::/0", "fd02:1::1")
+	c.remote.Route("::/0", "fd01::1")
+	// What a CNI or a cloud would not know: a default route out in clear.
+	c.worker.Route("0.0.0.0/0", "192.0.2.2")
+	c.remote.Serve("remote", 80)
+	return c
+}
+
+func workerConfig() Config {
+	return Config{
+		VXLAN:      &VXLAN{ID: 7473, Port: 7473, Local: addr("192.0.2.1"), MTU: 1450, MAC: NodeMAC("worker")},
+		Neighbours: []Neighbour{{addr("192.0.2.2"), NodeMAC("gateway")}, {NodeMAC("gateway").LinkLocal(), NodeMAC("gateway")}},
+		Forwards:   []Forward{{NodeMAC("gateway"), addr("192.0.2.2")}},
+		Routes: []Route{
+			{Table: TableLocal, Prefix: prefix("244.0.0.0/16"), Metric: Metric, Kind: Local, Source: addr("192.0.2.1")},
+			{Table: TableLocal, Prefix: prefix("fd77::/112"), Metric: Metric, Kind: Local, Source: addr("fd99::1")},
+			{Table: TableFallback, Prefix: prefix("10.1.0.0/16"), Metric: Metric, Kind: Unreachable},
+			{Table: TableFallback, Prefix: prefix("fd01::/64"), Metric: Metric, Kind: Unreachable},
+			{Table: TableRemote, Prefix: prefix("10.1.0.0/16"), Metric: Metric, Kind: Via, Gateway: addr("192.0.2.2"), MTU: 1420},
+			{Table: TableRemote, Prefix: prefix("fd01::/64"), Metric: Metric, Kind: Via, Gateway: NodeMAC("gateway").LinkLocal(), MTU: 1420},
+			{Table: TableLocal, Prefix: prefix("245.0.32.64/32"), Metric: MetricTransit, Kind: Local},
+			{Table: TableLocal, Prefix: prefix("fd5f:1:2:2::40/128"), Metric: MetricTransit, Kind: Local},
+		},
+		Rules: []Rule{
+			{Table: TableFallback, Priority: PriorityFallback}, {Table: TableFallback, Priority: PriorityFallback, IPv6: true},
+			{Table: TableRemote, Priority: TableRemote}, {Table: TableRemote, Priority: TableRemote, IPv6: true},
+		},
+	}
+}
+
+func gatewayConfig() Config {
+	return Config{
+		VXLAN:      &VXLAN{ID: 7473, Port: 7473, Local: addr("192.0.2.2"), MTU: 1450, MAC: NodeMAC("gateway")},
+		Neighbours: []Neighbour{{addr("192.0.2.1"), NodeMAC("worker")}, {NodeMAC("worker").LinkLocal(), NodeMAC("worker")}},
+		Forwards:   []Forward{{NodeMAC("worker"), addr("192.0.2.1")}},
+		Routes: []Route{
+			{Table: TableNodes, Prefix: prefix("10.2.1.0/24"), Metric: Metric, Kind: Via, Gateway: addr("192.0.2.1")},
+			{Table: TableNodes, Prefix: prefix("fd02:1::/64"), Metric: Metric, Kind: Via, Gateway: NodeMAC("worker").LinkLocal()},
+			{Table: TableNodes, Prefix: prefix("245.0.32.64/32"), Metric: Metric, Kind: Via, Gateway: addr("192.0.2.1")},
+			{Table: TableNodes, Prefix: prefix("245.0.32.0/20"), Metric: Metric, Kind: Unreachable},
+		},
+		Rules: []Rule{
+			{Table: TableNodes, Priority: TableNodes, From: prefix("10.1.0.0/16")},
+			{Table: TableNodes, Priority: TableNodes, IPv6: true, From: prefix("fd01::/64")},
+		},
+	}
+}
+
+func TestTraffic(t *testing.T) {
+	c := newCluster(t)
+	sync(t, c.worker, workerConfig())
+	sync(t, c.gateway, gatewayConfig())
+	for _, network := range []string{"tcp", "udp"} {
+		if answer, err := c.pod.Ask(network, "10.1.0.5:80"); err != nil || answer != "remote 10.2.1.5" {
+			t.Errorf("%s: %q, %v", network, answer, err)
+		}
+		if answer, err := c.pod.Ask(network, "[fd01::5]:80"); err != nil || answer != "remote fd02:1::5" {
+			t.Errorf("%s, IPv6: %q, %v", network, answer, err)
+		}
+	}
+	for _, node := range []*testnet.Namespace{c.worker, c.gateway} {
+		if packets := deviceCounters(t, node); packets.Rx == 0 || packets.Tx == 0 {
+			t.Errorf("the packets did not take the VXLAN: %+v", packets)
+		}
+	}
+
+	// Without a gateway nothing leaves, though there is a default route.
+	alone := workerConfig()
+	alone.Neighbours, alone.Forwards, alone.Routes, alone.Rules = nil, nil, alone.Routes[:4], alone.Rules[:2]
+	sync(t, c.worker, alone)
+	if answer, err := c.pod.Ask("tcp", "10.1.0.5:80"); !errors.Is(err, syscall.EHOSTUNREACH) {
+		t.Errorf("without a gateway: %q, %v, want no route to host", answer, err)
+	}
+}
+
+type counters struct{ Rx, Tx int }
+
+func deviceCounters(t *testing.T, node *testnet.Namespace) counters {
+	t.Helper()
+	var links []struct {
+		Stats64 struct{ Rx, Tx struct{ Packets int } }
+	}
+	if err := json.Unmarshal([]byte(node.Run("ip", "-j", "-s", "link", "show", Device)), &links); err != nil {
+		t.Fatal(err)
+	}
+	return counters{links[0].Stats64.Rx.Packets, links[0].Stats64.Tx.Packets}
+}
+
+// everything is what `ip` says of the namespace's rules, routes, devices and neighbours.
+func everything(node *testnet.Namespace) string {
+	var b strings.Builder
+	for _, args := range []string{
+		"-4 rule", "-6 rule", "-4 route show table all", "-6 route show table all", "-br link", "-br address", "neigh show nud permanent",
+	} {
+		b.WriteString(node.Run("ip", strings.Fields(args)...))
+	}
+	return b.String()
+}
+
+func TestKernelHoldsWhatIsWanted(t *testing.T) {
+	c := newCluster(t)
+	sync(t, c.worker, workerConfig())
+	got := everything(c.worker)
+	for _, line := range []string{
+		"7474:\tfrom all lookup 7474 proto 148",
+		"32000:\tfrom all lookup 7476 proto 148",
+		"local 244.0.0.0/16 dev lo table local proto 148 scope host src 192.0.2.1 metric 1024",
+		"10.1.0.0/16 via 192.0.2.2 dev tombolo-vx table 7474 proto 148 metric 1024 onlink mtu 1420",
+		"local 245.0.32.64 dev lo table local proto 148 scope host metric 1025",
+		"local fd5f:1:2:2::40 dev lo table local proto 148 metric 1025",
+		"unreachable 10.1.0.0/16 table 7476 proto 148 metric 1024",
+		"fd01::/64 via " + NodeMAC("gateway").LinkLocal().String() + " dev tombolo-vx table 7474 proto 148 metric 1024 onlink mtu 1420",
+		"192.0.2.2 dev tombolo-vx lladdr " + NodeMAC("gateway").String() + " PERMANENT",
+	} {
+		if !strings.Contains(squeeze(got), line) {
+			t.Errorf("ip does not say %q, but\n%s", line, squeeze(got))
+		}
+	}
+	if addresses := c.worker.Run("ip", "-br", "address", "show", "dev", Device); strings.Contains(addresses, "/") {
+		t.Errorf("the device has addresses: %s", addresses)
+	}
+}
+
+func squeeze(s string) string {
+	for strings.Contains(s, "  ") {
+		s = strings.ReplaceAll(s, "  ", " ")
+	}
+	return strings.ReplaceAll(s, " \n", "\n")
+}
+
+func TestNothingForeignIsTouched(t *testing.T) {
+	c := newCluster(t)
+	// A route of ours by its table but not by its protocol, the other way round, and rules alike.
+	for _, args := range []string{
+		"route add 203.0.113.0/24 via 192.0.2.2 table 7474 proto static",
+		"route add 198.51.100.0/24 via 192.0.2.2 table 99 proto 148",
+		"route add local 203.0.113.7 dev lo table local",
+		"rule add pref 7000 lookup 7474",
+		"rule add pref 7001 lookup 99 protocol 148",
+	} {
+		c.worker.Run("ip", strings.Fields(args)...)
+	}
+	before := everything(c.worker)
+	sync(t, c.worker, workerConfig())
+	if everything(c.worker) == before {
+		t.Fatal("nothing was programmed")
+	}
+	sync(t, c.worker, Config{})
+	if diff := cmp.Diff(before, everything(c.worker)); diff != "" {
+		t.Errorf("after the clean-up (-before +after)\n%s", diff)
+	}
+}
+
+func TestRepair(t *testing.T) {
+	tests := map[string]string{
+		"device deleted":     "link del tombolo-vx",
+		"device down":        "link set tombolo-vx down",
+		"device MTU":         "link set tombolo-vx mtu 1300",
+		"route deleted":      "route del 10.1.0.0/16 table 7474",
+		"route changed":      "route replace 10.1.0.0/16 via 192.0.2.9 dev tombolo-vx onlink table 7474 proto 148 metric 1024",
+		"other device":       "route replace 10.1.0.0/16 via 192.0.2.2 dev eth0 table 7474 proto 148 metric 1024",
+		"route added":        "route add 10.9.0.0/16 via 192.0.2.2 dev tombolo-vx onlink table 7474 proto 148",
+		"fallback deleted":   "route del unreachable 10.1.0.0/16 table 7476",
+		"local deleted":      "route del local 244.0.0.0/16 table local",
+		"transit deleted":    "route del local 245.0.32.64 table local",
+		"rule deleted":       "rule del pref 7474",
+		"rule added":         "rule add pref 7400 lookup 7474 protocol 148",
+		"neighbour deleted":  "neigh del 192.0.2.2 dev tombolo-vx",
+		"neighbour changed":  "neigh replace 192.0.2.2 lladdr 02:00:00:00:00:01 dev tombolo-vx nud permanent",
+		"IPv6 route deleted": "-6 route del fd01::/64 table 7474",
+	}
+	for name, damage := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			sync(t, c.worker, workerConfig())
+			c.worker.Run("ip", strings.Fields(damage)...)
+			c.worker.Do(func() {
+				if change, err := Sync(t.Context(), workerConfig()); err != nil || change.Empty() {
+					t.Errorf("the damage did not show: %+v, %v", change, err)
+				}
+			})
+			sync(t, c.worker, workerConfig())
+		})
+	}
+}
+
+func TestChangesOfTheDevice(t *testing.T) {
+	c := newCluster(t)
+	sync(t, c.worker, workerConfig())
+	for name, edit := range map[string]func(*VXLAN){
+		"MTU":  func(v *VXLAN) { v.MTU = 1400 },
+		"VNI":  func(v *VXLAN) { v.ID = 9 },
+		"port": func(v *VXLAN) { v.Port = 4789 },
+		"IPv6": func(v *VXLAN) { v.Local, v.MTU = addr("fd99::1"), 1430 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := workerConfig()
+			edit(want.VXLAN)
+			if want.VXLAN.Local.Is6() {
+				want.Forwards[0].Underlay = addr("fd99::2")
+			}
+			sync(t, c.worker, want)
+		})
+	}
+}
+
+func TestForeignDevice(t *testing.T) {
+	node := testnet.New(t)
+	node.Run("ip", "link", "add", Device, "type", "dummy")
+	node.Do(func() {
+		_, err := Sync(t.Context(), workerConfig())
+		if err == nil || !strings.Contains(err.Error(), "remove or rename") {
+			t.Errorf("Sync: %v", err)
+		}
+	})
+	if link := node.Run("ip", "-d", "link", "show", Device); !strings.Contains(link, "dummy") {
+		t.Errorf("the foreign device: %s", link)
+	}
+}
