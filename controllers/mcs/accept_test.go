@@ -1,6 +1,7 @@
 package mcs
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,14 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
+
+func prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}
 
 func member(name string, index int32, age int, cidrs ...v1alpha1.CIDR) v1alpha1.Member {
 	return v1alpha1.Member{

@@ -47,7 +47,7 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: owner.Namespace,
 			Name:      hub.Name,
-			Labels:    sliceLabels(source.Cluster, owner.Name, nil),
+			Labels:    SliceLabels(source.Cluster, owner.Name, nil),
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: mcsv1beta1.GroupVersion.String(),
 				Kind:       mcsv1beta1.ServiceImportKindName,

@@ -10,8 +10,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// sliceLabels are the labels of every slice that tombolo writes. The headless one keeps kube-proxy from reading it.
-func sliceLabels(cluster v1alpha1.ClusterID, service string, more map[string]string) map[string]string {
+// SliceLabels are the labels of every slice that tombolo writes. The headless one keeps kube-proxy from reading it.
+func SliceLabels(cluster v1alpha1.ClusterID, service string, more map[string]string) map[string]string {
 	labels := map[string]string{
 		v1alpha1.LabelServiceName:   service,
 		v1alpha1.LabelSourceCluster: string(cluster),

@@ -27,14 +27,3 @@ func TestSliceSet(t *testing.T) {
 		t.Errorf("of 5 sets some look alike: %v", seen)
 	}
 }
-
-func TestPackingAfter(t *testing.T) {
-	packing := Packing{
-		First: Writes{Puts: named("new", "changed"), Deletes: named("gone")},
-		Then:  Writes{Puts: named("emptied"), Deletes: named("gone-later")},
-	}
-	got := SliceSet(packing.After(named("changed", "gone", "emptied", "gone-later", "untouched")))
-	if want := SliceSet(named("new", "changed", "emptied", "untouched")); got != want {
-		t.Errorf("slice set %s, want %s", got, want)
-	}
-}

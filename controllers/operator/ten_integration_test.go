@@ -19,6 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -45,7 +46,7 @@ func (g *guest) publish(t *testing.T, name string, port int32) []client.Object {
 	service.Spec.IPFamilies = []corev1.IPFamily{corev1.IPv4Protocol}
 	export := members.Export(g.scene.namespace, name)
 	export.CreationTimestamp = metav1.Now()
-	publisher := mcs.Publisher{Cluster: g.id, HubNamespace: g.scene.namespace, CIDRs: []netip.Prefix{
+	publisher := pack.Publisher{Cluster: g.id, HubNamespace: g.scene.namespace, CIDRs: []netip.Prefix{
 		netip.MustParsePrefix(string(memberSpec(g.index).CIDRs[0]))}}
 	local := members.Slice(g.scene.namespace, name+"-1", name, fmt.Sprintf("10.%d.0.1", g.index))
 	packing := publisher.Pack(service, publisher.Offer(service, []discoveryv1.EndpointSlice{*local}), nil)

@@ -13,18 +13,19 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
 )
 
 // publication is what the hub is to hold of one Service of this cluster.
 type publication struct {
 	export *v1alpha1.ExportedService // nil: nothing
 	// pack returns the writes that bring the slices that the hub has to what they are to be.
-	pack func(have []discoveryv1.EndpointSlice) mcs.Packing
+	pack func(have []discoveryv1.EndpointSlice) pack.Packing
 }
 
 // nothing withdraws all.
-var nothing = publication{pack: func(have []discoveryv1.EndpointSlice) mcs.Packing {
-	return mcs.Packing{First: mcs.Writes{Deletes: have}}
+var nothing = publication{pack: func(have []discoveryv1.EndpointSlice) pack.Packing {
+	return pack.Packing{First: pack.Writes{Deletes: have}}
 }}
 
 // publish makes the hub hold just that, in the order in which others need it: the ExportedService before its slices, and
@@ -95,14 +96,14 @@ func putExport(ctx context.Context, view hub.View, have, want *v1alpha1.Exported
 }
 
 // writeSlices tries all writes that can be tried: one that is refused does not keep others back.
-func writeSlices(ctx context.Context, view hub.View, packing mcs.Packing) error {
+func writeSlices(ctx context.Context, view hub.View, packing pack.Packing) error {
 	if err := writeAll(ctx, view, packing.First); err != nil {
 		return err
 	}
 	return writeAll(ctx, view, packing.Then)
 }
 
-func writeAll(ctx context.Context, view hub.View, writes mcs.Writes) error {
+func writeAll(ctx context.Context, view hub.View, writes pack.Writes) error {
 	var errs []error
 	for i := range writes.Puts {
 		s := &writes.Puts[i]

@@ -19,6 +19,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
 )
 
 // Reconciler exports the Service of one namespace/name, or withdraws it.
@@ -112,14 +113,14 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 		client.MatchingLabels{discoveryv1.LabelServiceName: service.Name}); err != nil {
 		return nothing, fmt.Errorf("listing EndpointSlices of Service %s/%s: %w", service.Namespace, service.Name, err)
 	}
-	publisher := mcs.Publisher{
+	publisher := pack.Publisher{
 		Cluster: view.Cluster, HubNamespace: view.Namespace,
 		CIDRs: mcs.Prefixes(member.Spec.CIDRs), EndpointsPerSlice: int(set.Spec.EndpointsPerSlice),
 	}
 	state.offer = publisher.Offer(service, local.Items)
 	return publication{
 		export: mcs.ExportedServiceFor(view.Cluster, view.Namespace, service, export),
-		pack: func(have []discoveryv1.EndpointSlice) mcs.Packing {
+		pack: func(have []discoveryv1.EndpointSlice) pack.Packing {
 			return publisher.Pack(service, state.offer, have)
 		},
 	}, nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
 )
 
 // outcome is how an export went.
@@ -26,7 +27,7 @@ type outcome struct {
 	selector     *metav1.LabelSelector // not nil: that does not select the namespace
 	exported     bool                  // the hub has the ExportedService
 	err          error
-	offer        mcs.Offer
+	offer        pack.Offer
 	conflict     verdict
 }
 

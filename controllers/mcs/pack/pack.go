@@ -1,4 +1,4 @@
-package mcs
+package pack
 
 import (
 	"cmp"
@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
 
 // DefaultEndpointsPerSlice is how many endpoints a published slice holds where the ClusterSet does not say.
@@ -79,7 +80,7 @@ type Offer struct {
 	// Endpoints is how many there are, each counted once in each list of ports.
 	Endpoints int
 	// Skipped is what is not published, or not imported by others, one for each reason.
-	Skipped []Skipped
+	Skipped []mcs.Skipped
 }
 
 // portGroup is what all endpoints of a slice share.
@@ -114,7 +115,7 @@ func idOf(e *discoveryv1.Endpoint) endpointID {
 
 // Offer returns what the local slices of a Service, whoever made them, say. An endpoint that two of them hold, as
 // happens while the cluster moves it, counts once, in its better state. Slices of host names are left out, and so is
-// what others would not import (ScreenEndpoints).
+// what others would not import (mcs.ScreenEndpoints).
 func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSlice) Offer {
 	offer := Offer{groups: map[portGroup]*group{}}
 	sorted := byName(local)
@@ -122,9 +123,9 @@ func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSl
 		if !published(sorted[i].AddressType) {
 			continue
 		}
-		slice := sorted[i] // with the labels of a slice on the hub, as ScreenEndpoints wants it
-		slice.Labels = sliceLabels(p.Cluster, service.Name, map[string]string{v1alpha1.LabelNamespace: service.Namespace})
-		endpoints, skipped := ScreenEndpoints(&slice, p.CIDRs)
+		slice := sorted[i] // with the labels of a slice on the hub, as mcs.ScreenEndpoints wants it
+		slice.Labels = mcs.SliceLabels(p.Cluster, service.Name, map[string]string{v1alpha1.LabelNamespace: service.Namespace})
+		endpoints, skipped := mcs.ScreenEndpoints(&slice, p.CIDRs)
 		offer.skip(skipped...)
 		offer.add(&slice, endpoints)
 	}
@@ -133,9 +134,9 @@ func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSl
 }
 
 // skip counts what is skipped for one reason together, with the first message.
-func (o *Offer) skip(skipped ...Skipped) {
+func (o *Offer) skip(skipped ...mcs.Skipped) {
 	for _, s := range skipped {
-		i := slices.IndexFunc(o.Skipped, func(have Skipped) bool { return have.Reason == s.Reason })
+		i := slices.IndexFunc(o.Skipped, func(have mcs.Skipped) bool { return have.Reason == s.Reason })
 		if i < 0 {
 			o.Skipped = append(o.Skipped, s)
 			continue
@@ -151,9 +152,9 @@ func (o *Offer) count() {
 		inFamily[key.family] += len(g.endpoints)
 	}
 	for _, t := range slices.Sorted(maps.Keys(inFamily)) {
-		if over := inFamily[t] - MaxEndpoints; over > 0 {
-			o.skip(Skipped{SkippedTooMany, fmt.Sprintf(
-				"of %d %s endpoints other clusters import %d: spread them over several Services", inFamily[t], t, MaxEndpoints), over})
+		if over := inFamily[t] - mcs.MaxEndpoints; over > 0 {
+			o.skip(mcs.Skipped{Reason: mcs.SkippedTooMany, Count: over, Message: fmt.Sprintf(
+				"of %d %s endpoints other clusters import %d: spread them over several Services", inFamily[t], t, mcs.MaxEndpoints)})
 		}
 	}
 }
@@ -259,7 +260,7 @@ func (p Publisher) slice(service *corev1.Service, names *names, family discovery
 	want := discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: p.HubNamespace,
-			Labels: sliceLabels(p.Cluster, service.Name, map[string]string{
+			Labels: mcs.SliceLabels(p.Cluster, service.Name, map[string]string{
 				v1alpha1.LabelNamespace: service.Namespace,
 			}),
 		},

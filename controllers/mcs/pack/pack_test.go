@@ -1,4 +1,4 @@
-package mcs
+package pack
 
 import (
 	"fmt"
@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -72,7 +73,7 @@ func (h *fakeHub) put(s discoveryv1.EndpointSlice) error {
 		return fmt.Errorf("%s: not at version %q", s.Name, s.ResourceVersion)
 	case i >= 0 && h.slices[i].AddressType != s.AddressType:
 		return fmt.Errorf("%s: the address type is immutable", s.Name)
-	case i >= 0 && SameSlice(&h.slices[i], &s):
+	case i >= 0 && mcs.SameSlice(&h.slices[i], &s):
 		return nil
 	}
 	h.version++
@@ -537,4 +538,23 @@ func bothIn(have []discoveryv1.EndpointSlice, offer Offer) map[string]bool {
 		}
 	}
 	return both
+}
+
+func named(names ...string) []discoveryv1.EndpointSlice {
+	var found []discoveryv1.EndpointSlice
+	for _, name := range names {
+		found = append(found, discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	return found
+}
+
+func TestPackingAfter(t *testing.T) {
+	packing := Packing{
+		First: Writes{Puts: named("new", "changed"), Deletes: named("gone")},
+		Then:  Writes{Puts: named("emptied"), Deletes: named("gone-later")},
+	}
+	got := mcs.SliceSet(packing.After(named("changed", "gone", "emptied", "gone-later", "untouched")))
+	if want := mcs.SliceSet(named("new", "changed", "emptied", "untouched")); got != want {
+		t.Errorf("slice set %s, want %s", got, want)
+	}
 }

@@ -1,4 +1,4 @@
-package mcs
+package pack
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
 
 // gross is how many times as many slices as are needed a group may have. Above that, what is in the emptiest moves to
@@ -267,7 +269,7 @@ func (f *family) writes(packing *Packing, slice func(*bin) discoveryv1.EndpointS
 			continue
 		}
 		want := slice(b)
-		differs := b.old == nil || !SameSlice(b.old, &want)
+		differs := b.old == nil || !mcs.SameSlice(b.old, &want)
 		if differs {
 			to.Puts = append(to.Puts, want)
 		}
