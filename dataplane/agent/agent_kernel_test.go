@@ -24,20 +24,20 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // fixture is an agent on a node whose kernel is real, though its API server is not.
 type fixture struct {
 	t      *testing.T
-	node   *testnet.Namespace
+	node   *netns.Namespace
 	client client.Client
 	agent  *Agent
 }
 
 const namespace = "tombolo-system"
 
-func newFixture(t *testing.T, node *testnet.Namespace, objects ...client.Object) *fixture {
+func newFixture(t *testing.T, node *netns.Namespace, objects ...client.Object) *fixture {
 	t.Helper()
 	scheme := kruntime.NewScheme()
 	for _, add := range []func(*kruntime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, mcsv1beta1.Install} {
@@ -59,7 +59,7 @@ func newFixture(t *testing.T, node *testnet.Namespace, objects ...client.Object)
 func (f *fixture) restart() { f.agent = f.on("worker", f.node).agent }
 
 // on is an agent on another node of the same cluster.
-func (f *fixture) on(name string, node *testnet.Namespace) *fixture {
+func (f *fixture) on(name string, node *netns.Namespace) *fixture {
 	other := &fixture{t: f.t, node: node, client: f.client}
 	other.agent = New(Config{Client: f.client, NodeName: name, Namespace: namespace,
 		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: "127.0.0.1:1"}})
@@ -195,8 +195,8 @@ func slice(service, cluster string, port int32, addresses ...string) *discoveryv
 var web80 = mcsv1beta1.ServicePort{Name: "http", Port: 80}
 
 // newWorker is a node with a pod, beside a gateway that leads to a remote pod.
-func newWorker(t *testing.T) (worker, pod, gateway, away *testnet.Namespace) {
-	worker, pod, gateway, away = testnet.New(t), testnet.New(t), testnet.New(t), testnet.New(t)
+func newWorker(t *testing.T) (worker, pod, gateway, away *netns.Namespace) {
+	worker, pod, gateway, away = netns.New(t), netns.New(t), netns.New(t), netns.New(t)
 	worker.Sysctl("net/ipv4/conf/all/rp_filter", "1")
 	worker.Join("eth0", "192.0.2.1/24", gateway, "eth0", "192.0.2.2/24")
 	worker.Join("pod0", "10.2.1.1/24", pod, "eth0", "10.2.1.5/24")
@@ -211,12 +211,12 @@ func newWorker(t *testing.T) (worker, pod, gateway, away *testnet.Namespace) {
 	return worker, pod, gateway, away
 }
 
-func list(node *testnet.Namespace) string {
+func list(node *netns.Namespace) string {
 	return strings.Join(strings.Fields(strings.SplitN(node.Run("ipvsadm", "-Ln"), "InActConn", 2)[1]), " ")
 }
 
 // weights are the destinations of the only virtual service, as "address*weight".
-func weights(node *testnet.Namespace) string {
+func weights(node *netns.Namespace) string {
 	var all []string
 	for _, line := range strings.Split(node.Run("ipvsadm", "-Ln"), "\n") {
 		if f := strings.Fields(line); len(f) > 3 && f[0] == "->" && f[2] == "Masq" {
@@ -342,7 +342,7 @@ func TestPodsThatACNIRoutes(t *testing.T) {
 }
 
 // routesOf a table are its prefixes and next hops, sorted, by line.
-func routesOf(node *testnet.Namespace, table string) string {
+func routesOf(node *netns.Namespace, table string) string {
 	var all []string
 	for line := range strings.Lines(node.Run("ip", "route", "show", "table", table)) {
 		all = append(all, strings.Join(strings.Fields(line)[:3], " "))
@@ -352,7 +352,7 @@ func routesOf(node *testnet.Namespace, table string) string {
 }
 
 // snapshot is what the dataplane may change, by line. IPv6 addresses of the test's own links come when they like.
-func snapshot(node *testnet.Namespace) []string {
+func snapshot(node *netns.Namespace) []string {
 	var all string
 	for _, command := range []string{
 		"ip rule", "ip -6 rule", "ip -4 route show table all", "ip -6 route show table all proto 148", "ip -br link",

@@ -18,7 +18,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // huge is how many endpoints one import has.
@@ -70,7 +70,7 @@ func (f *fixture) badImports() map[string][]string {
 
 // endpointsOf are the addresses that get new flows to port 80 of clusterset IPs, by those and how many parts each gets, as
 // ipvsadm and nft list them. For thousands of endpoints that takes seconds.
-func endpointsOf(node *testnet.Namespace, backend v1alpha1.DataplaneBackend) map[string]map[string]int {
+func endpointsOf(node *netns.Namespace, backend v1alpha1.DataplaneBackend) map[string]map[string]int {
 	all := map[string]map[string]int{}
 	add := func(vip, endpoint string, parts int) {
 		if all[vip] == nil {
@@ -171,7 +171,7 @@ func badInput(t *testing.T, backend v1alpha1.DataplaneBackend) {
 
 // hugeImport looks at the import of so many endpoints: all of them get flows alike, but for those that nftables has no slot
 // for; one goes; and then the clusters have weights.
-func (f *fixture) hugeImport(backend v1alpha1.DataplaneBackend, pod *testnet.Namespace, before map[string]int) {
+func (f *fixture) hugeImport(backend v1alpha1.DataplaneBackend, pod *netns.Namespace, before map[string]int) {
 	t := f.t
 	served := huge
 	if backend == v1alpha1.BackendNFTables {

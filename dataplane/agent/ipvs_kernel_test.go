@@ -12,13 +12,13 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // TestDeletedServiceAmongMany: while it is too early to compare the whole table, a service that somebody deletes is back
 // with the next repair; services of others that come do not have the table compared again and again.
 func TestDeletedServiceAmongMany(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	want := servicesByKey{}
 	var keys []plan.Key
 	addresses := []netip.Addr{netip.MustParseAddr("fd77::1")} // which the kernel does not count

@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // forgets: a client that comes back before the timeout of its affinity gets the same endpoint, and one that comes back after
@@ -41,7 +41,7 @@ func (f *siteFixture) forgets() (wait func()) {
 		if got := programmed[key("udp", to)].affinity; got != int(seconds) {
 			f.t.Errorf("%s: affinity for %d seconds, want %d", a.name, got, seconds)
 		}
-		for who, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+		for who, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
 			clients.Go(func() {
 				if why := comesBack(from, to, timeout); why != "" {
 					f.t.Errorf("%s: %s: %s", a.name, who, why)
@@ -58,7 +58,7 @@ func (f *siteFixture) forgets() (wait func()) {
 }
 
 // comesBack asks again before and after the timeout, until it has got another endpoint after it. It says what is wrong.
-func comesBack(from *testnet.Namespace, to string, timeout time.Duration) string {
+func comesBack(from *netns.Namespace, to string, timeout time.Duration) string {
 	kept := 0
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); {
 		begin := time.Now()

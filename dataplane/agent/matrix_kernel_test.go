@@ -17,7 +17,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // surrounding is a kube-proxy that the dataplane lives beside.
@@ -173,7 +173,7 @@ func (s *site) ordinary(t *testing.T) {
 	}
 	for _, a := range bothFamilies {
 		for _, tt := range []struct {
-			from                 *testnet.Namespace
+			from                 *netns.Namespace
 			network, to, reached string
 		}{
 			{s.pod, "tcp", at(a.service, 80), at(a.neighbour, 7080)},
@@ -268,7 +268,7 @@ func (f *siteFixture) conform() {
 }
 
 // reaches fails the test unless all of these answer, nobody else does, and each sees that source.
-func (f *siteFixture) reaches(from *testnet.Namespace, who, network, address, source string, all ...string) {
+func (f *siteFixture) reaches(from *netns.Namespace, who, network, address, source string, all ...string) {
 	f.t.Helper()
 	seen := map[string]bool{}
 	for range 60 * len(all) {
@@ -292,7 +292,7 @@ func (f *siteFixture) refuses(a addresses) {
 		"udp":  {a.to(1, 54), a.to(2, nodePortUDP), a.to(9, nodePortUDP), a.to(7, 53)},
 		"sctp": {a.to(1, 91), a.to(2, nodePortSCTP), a.to(9, nodePortSCTP), a.to(7, 90)},
 	}
-	for _, from := range []*testnet.Namespace{f.site.pod, f.site.worker} {
+	for _, from := range []*netns.Namespace{f.site.pod, f.site.worker} {
 		before := retransmitted(f.t, from)
 		defer func() {
 			if n := retransmitted(f.t, from) - before; n > 0 {
@@ -302,7 +302,7 @@ func (f *siteFixture) refuses(a addresses) {
 	}
 	for network, all := range unknown {
 		for _, to := range all {
-			for who, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+			for who, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
 				if got := said(from, network, to); got != "refused" {
 					f.t.Errorf("%s from %s to %s: %q, want a refusal", network, who, to, got)
 				}
@@ -312,7 +312,7 @@ func (f *siteFixture) refuses(a addresses) {
 }
 
 // retransmitted is how many TCP segments were sent again by this host, as the kernel counts.
-func retransmitted(t *testing.T, n *testnet.Namespace) int {
+func retransmitted(t *testing.T, n *netns.Namespace) int {
 	t.Helper()
 	var text []byte
 	n.Do(func() {
@@ -368,7 +368,7 @@ func (f *siteFixture) affinity() {
 		if got := programmed[key("tcp", a.to(3, 80))].affinity; got != hours {
 			f.t.Errorf("%s: affinity for %d seconds, want %d", a.name, got, hours)
 		}
-		for who, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+		for who, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
 			first := said(from, "tcp", a.to(3, 80))
 			for range 12 {
 				if got := said(from, "tcp", a.to(3, 80)); got != first {
@@ -415,7 +415,7 @@ func (f *siteFixture) movesUDP() {
 	f.t.Helper()
 	f.serve("names", 4, servicePorts(dns53)...)
 	for _, a := range f.families {
-		for name, from := range map[string]*testnet.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+		for name, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
 			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[0]))
 			f.pass(none)
 			who := f.asker(from, a.to(4, 53))

@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // programmed is what the kernel has for one port of a clusterset IP, as the backend's own tool lists it.
@@ -211,7 +211,7 @@ type readyIn struct{ west, east int }
 func (a addresses) westOf() []string { return []string{a.neighbour, a.pod} }
 
 // west is the namespace of a pod of this cluster.
-func (s *site) west(address string) *testnet.Namespace {
+func (s *site) west(address string) *netns.Namespace {
 	if address == ipv4.pod || address == ipv6.pod {
 		return s.pod
 	}

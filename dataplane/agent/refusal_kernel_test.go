@@ -16,13 +16,13 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // refused is a node that serves one import, and cannot serve what comes next.
 type refused struct {
 	*fixture
-	pod     *testnet.Namespace
+	pod     *netns.Namespace
 	backend v1alpha1.DataplaneBackend
 }
 

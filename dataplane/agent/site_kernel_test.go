@@ -33,7 +33,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // limit of everything that is waited for. Tests do not reach it unless they fail.
@@ -109,7 +109,7 @@ func at(address string, port int) string { return net.JoinHostPort(address, fmt.
 //	                outside
 type site struct {
 	t                                     *testing.T
-	worker, pod, neighbour, away, outside *testnet.Namespace
+	worker, pod, neighbour, away, outside *netns.Namespace
 	// proxy is nil where there is none, and its mode empty.
 	proxy *kubeproxy.Proxy
 	mode  string
@@ -122,7 +122,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), log: &bytes.Buffer{}, flown: new(int), worker: testnet.New(t), pod: testnet.New(t), neighbour: testnet.New(t), away: testnet.New(t), outside: testnet.New(t)}
+	s := &site{t: t, dir: t.TempDir(), log: &bytes.Buffer{}, flown: new(int), worker: netns.New(t), pod: netns.New(t), neighbour: netns.New(t), away: netns.New(t), outside: netns.New(t)}
 	s.worker.Sysctl("net/ipv4/conf/all/rp_filter", "1")
 	// By default the kernel sends a host few ICMP errors in a second, and a refusal may then look like a lost packet.
 	s.worker.Sysctl("net/ipv4/icmp_ratelimit", "0")
@@ -130,7 +130,7 @@ func newSite(t *testing.T) *site {
 	for i, a := range bothFamilies {
 		link := s.worker.Join
 		if i > 0 {
-			link = func(device, address string, peer *testnet.Namespace, peerDevice, peerAddress string) {
+			link = func(device, address string, peer *netns.Namespace, peerDevice, peerAddress string) {
 				s.worker.Address(device, address)
 				peer.Address(peerDevice, peerAddress)
 			}
@@ -149,7 +149,7 @@ func newSite(t *testing.T) *site {
 	}
 	// An ICMP error that comes while connect has the socket is only noted (sctp_v4_err in the kernel), as it does here,
 	// where all hosts are one; the next one counts.
-	for _, n := range []*testnet.Namespace{s.worker, s.pod} {
+	for _, n := range []*netns.Namespace{s.worker, s.pod} {
 		n.Sysctl("net/sctp/rto_min", "10")
 		n.Sysctl("net/sctp/rto_initial", "10")
 	}
@@ -479,7 +479,7 @@ func onNode(e discoveryv1.Endpoint, node string) discoveryv1.Endpoint {
 
 // serving answers on a port with "<address and port asked> <client's address>", until the test or the returned function
 // ends it. The network is tcp, udp or sctp.
-func serving(t *testing.T, n *testnet.Namespace, network, address string) (stop func()) {
+func serving(t *testing.T, n *netns.Namespace, network, address string) (stop func()) {
 	t.Helper()
 	var closer io.Closer
 	n.Do(func() {
@@ -638,7 +638,7 @@ func askOn(conn net.Conn, network string, timeout time.Duration) (string, error)
 }
 
 // said is the answer, or what went wrong in a word.
-func said(from *testnet.Namespace, network, address string) (answer string) {
+func said(from *netns.Namespace, network, address string) (answer string) {
 	from.Do(func() {
 		var err error
 		answer, err = ask(network, address)
@@ -653,7 +653,7 @@ func said(from *testnet.Namespace, network, address string) (answer string) {
 }
 
 // asker is a UDP client that keeps its socket. The returned function asks, and returns who answered.
-func (f *siteFixture) asker(from *testnet.Namespace, address string) (who func() string) {
+func (f *siteFixture) asker(from *netns.Namespace, address string) (who func() string) {
 	f.t.Helper()
 	var client net.Conn
 	from.Do(func() {
@@ -693,7 +693,7 @@ type load struct {
 }
 
 // startLoad makes each client ask n times over TCP.
-func startLoad(from *testnet.Namespace, address string, clients int, n int64) *load {
+func startLoad(from *netns.Namespace, address string, clients int, n int64) *load {
 	l := &load{done: make([]atomic.Int64, clients)}
 	for i := range clients {
 		l.clients.Go(func() {

@@ -17,11 +17,11 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // echoOn sends back what it gets, on every connection, until the test ends.
-func echoOn(t *testing.T, n *testnet.Namespace, port int) {
+func echoOn(t *testing.T, n *netns.Namespace, port int) {
 	t.Helper()
 	n.Do(func() {
 		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
@@ -47,7 +47,7 @@ func echoOn(t *testing.T, n *testnet.Namespace, port int) {
 // longLived is a connection that is used again and again.
 type longLived struct{ net.Conn }
 
-func dialFrom(t *testing.T, n *testnet.Namespace, address string) longLived {
+func dialFrom(t *testing.T, n *netns.Namespace, address string) longLived {
 	t.Helper()
 	var conn net.Conn
 	n.Do(func() {
@@ -72,7 +72,7 @@ func (l longLived) works() error {
 	return err
 }
 
-func tables(n *testnet.Namespace) string {
+func tables(n *netns.Namespace) string {
 	return strings.Join(strings.Fields(n.Run("nft", "list", "tables")), " ")
 }
 

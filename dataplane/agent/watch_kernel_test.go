@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // TestWatchRoutes: every kind of change that may be about our routes is told, also by a program that we know nothing of,
 // and nothing is told of another network namespace.
 func TestWatchRoutes(t *testing.T) {
-	node, other := testnet.New(t), testnet.New(t)
+	node, other := netns.New(t), netns.New(t)
 	touched := make(chan struct{}, 1)
 	var stop func()
 	node.Do(func() {

@@ -7,17 +7,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // besideCNI is a node of the cluster west, 10.2.0.0/18, joined to east as by a tunnel, and a pod of another node of
 // west's that is reached through it. East answers whoever asks, so that it can tell what a masquerade has done.
 //
 //	pod 10.2.1.5 - node 10.2.1.1 | 192.0.2.1 tombolo0 - east 10.1.0.5
-type besideCNI struct{ pod, node, east *testnet.Namespace }
+type besideCNI struct{ pod, node, east *netns.Namespace }
 
 func newBesideCNI(t *testing.T) besideCNI {
-	s := besideCNI{pod: testnet.New(t), node: testnet.New(t), east: testnet.New(t)}
+	s := besideCNI{pod: netns.New(t), node: netns.New(t), east: netns.New(t)}
 	s.node.Join("pod0", "10.2.1.1/24", s.pod, "eth0", "10.2.1.5/24")
 	s.node.Join("tombolo0", "192.0.2.1/24", s.east, "eth0", "10.1.0.5/32")
 	s.pod.Route("0.0.0.0/0", "10.2.1.1")
@@ -48,7 +48,7 @@ func (s besideCNI) expect(t *testing.T, when string, want sources) {
 	t.Helper()
 	for _, tt := range []struct {
 		name      string
-		from      *testnet.Namespace
+		from      *netns.Namespace
 		to        []string
 		server, s string
 	}{

@@ -15,10 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-func sync(t *testing.T, node *testnet.Namespace, want Config) {
+func sync(t *testing.T, node *netns.Namespace, want Config) {
 	t.Helper()
 	node.Do(func() {
 		var table Table
@@ -45,7 +45,7 @@ func sync(t *testing.T, node *testnet.Namespace, want Config) {
 }
 
 // elements of a set, as nft tells them.
-func elements(t *testing.T, node *testnet.Namespace, set string) int {
+func elements(t *testing.T, node *netns.Namespace, set string) int {
 	t.Helper()
 	var listing struct {
 		NFTables []struct {
@@ -63,7 +63,7 @@ func elements(t *testing.T, node *testnet.Namespace, set string) int {
 }
 
 func TestSyncProgramsTheKernel(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	node.Run("nft", "add table inet other; add chain inet other c; add rule inet other c accept")
 	before := node.Run("nft", "list", "ruleset")
 	sync(t, node, base())
@@ -91,7 +91,7 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 
 // TestSync: elements alone are written where only they differ, and the table anew where its rules do.
 func TestSync(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	try := func(want Config, size int, replace bool) {
 		t.Helper()
 		node.Do(func() {
@@ -122,7 +122,7 @@ func TestSync(t *testing.T) {
 }
 
 func TestDamageIsRepaired(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	sync(t, node, base())
 	want := lines(node.Run("nft", "-s", "list", "ruleset"))
 	for _, damage := range []string{
@@ -154,14 +154,14 @@ func TestSyncWithoutProtocolNames(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = os.Rename(file+".away", file) })
 	}
-	node := testnet.New(t)
+	node := netns.New(t)
 	sync(t, node, base())
 	if n := elements(t, node, "served4"); n != 2 {
 		t.Errorf("%d IPv4 ports are served, want 2", n)
 	}
 }
 
-func lastHandle(t *testing.T, node *testnet.Namespace, chain string) string {
+func lastHandle(t *testing.T, node *netns.Namespace, chain string) string {
 	t.Helper()
 	out := node.Run("nft", "-a", "list", "chain", "inet", TableName, chain)
 	_, handle, ok := strings.Cut(out[strings.LastIndex(out, "# handle"):], "# handle ")
@@ -176,7 +176,7 @@ func lastHandle(t *testing.T, node *testnet.Namespace, chain string) string {
 //
 //	pod 10.2.1.5 - node 10.2.1.1 | 192.0.2.1 - remote 10.1.0.5
 func TestTraffic(t *testing.T) {
-	node, pod, remote := testnet.New(t), testnet.New(t), testnet.New(t)
+	node, pod, remote := netns.New(t), netns.New(t), netns.New(t)
 	node.Join("pod0", "10.2.1.1/24", pod, "eth0", "10.2.1.5/24")
 	node.Join("eth0", "192.0.2.1/24", remote, "eth0", "10.1.0.5/32")
 	pod.Route("0.0.0.0/0", "10.2.1.1")
@@ -210,7 +210,7 @@ func TestTraffic(t *testing.T) {
 			node.Run("ipvsadm", "-a", protocol, vip, "-r", backend, "-m")
 		}
 	}
-	ask := func(from *testnet.Namespace, network, address string) string {
+	ask := func(from *netns.Namespace, network, address string) string {
 		answer, err := from.Ask(network, address)
 		// A UDP packet of the node's own fails on its way out.
 		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EPERM) {
@@ -239,7 +239,7 @@ func TestTraffic(t *testing.T) {
 	sync(t, node, want)
 	for _, network := range []string{"tcp", "udp"} {
 		for _, tt := range []struct {
-			from            *testnet.Namespace
+			from            *netns.Namespace
 			name, to, wants string
 		}{
 			{pod, "pod", "244.0.0.1:80", "remote 10.2.1.5"},
@@ -276,7 +276,7 @@ func TestTraffic(t *testing.T) {
 
 // TestUpdate: others' transactions cost no run of nft and no write, and every change of ours by others is found.
 func TestUpdate(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	var table Table
 	update := func(want Config, size int) {
 		t.Helper()

@@ -15,7 +15,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // member is the cluster west, whose nodes are endpoints, too, and the way to a pod and a node of the cluster east, which
@@ -23,10 +23,10 @@ import (
 // its pods from elsewhere.
 //
 //	pod 10.2.1.5, fd02:0:0:1::5 - worker 192.0.2.1, fd99::1 = gateway 192.0.2.2, fd99::2 - east 10.1.0.5, fd01::5, 245.0.16.70
-type member struct{ pod, worker, gateway, east *testnet.Namespace }
+type member struct{ pod, worker, gateway, east *netns.Namespace }
 
 func newMember(t *testing.T) member {
-	m := member{pod: testnet.New(t), worker: testnet.New(t), gateway: testnet.New(t), east: testnet.New(t)}
+	m := member{pod: netns.New(t), worker: netns.New(t), gateway: netns.New(t), east: netns.New(t)}
 	m.worker.Join("eth0", "192.0.2.1/24", m.gateway, "eth0", "192.0.2.2/24")
 	m.worker.Address("eth0", "fd99::1/64")
 	m.gateway.Address("eth0", "fd99::2/64")
@@ -39,7 +39,7 @@ func newMember(t *testing.T) member {
 	m.worker.Route("0.0.0.0/0", "192.0.2.2")
 	m.worker.Route("::/0", "fd99::2")
 	m.gateway.Route("10.2.1.0/24", "192.0.2.1")
-	for _, node := range []*testnet.Namespace{m.worker, m.gateway} {
+	for _, node := range []*netns.Namespace{m.worker, m.gateway} {
 		for _, dev := range []string{"all", "default", "eth0"} {
 			node.Sysctl("net/ipv4/conf/"+dev+"/rp_filter", "1")
 		}
@@ -117,7 +117,7 @@ func networkOf(t *testing.T, name string) plan.Network {
 }
 
 // program makes the node what the dataplane would: routes and filter of the plan, and a virtual service for each address.
-func program(t *testing.T, node *testnet.Namespace, network plan.Network) {
+func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 	t.Helper()
 	node.Do(func() {
 		if _, err := route.Sync(t.Context(), network.Routes); err != nil {
@@ -139,7 +139,7 @@ func program(t *testing.T, node *testnet.Namespace, network plan.Network) {
 // and opens no way to the node's own listeners.
 func TestHostClients(t *testing.T) {
 	m := newMember(t)
-	for name, node := range map[string]*testnet.Namespace{"worker": m.worker, "gateway": m.gateway} {
+	for name, node := range map[string]*netns.Namespace{"worker": m.worker, "gateway": m.gateway} {
 		network := networkOf(t, name)
 		if len(network.Transit) != 2 {
 			t.Fatalf("%s: transit addresses %v", name, network.Transit)
@@ -148,7 +148,7 @@ func TestHostClients(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		from    *testnet.Namespace
+		from    *netns.Namespace
 		source  string
 		source6 string
 	}{

@@ -9,14 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // clients are how many addresses the client has: enough that every endpoint is somebody's.
 const clients = 40
 
 // answers returns which server each of the client's addresses gets from the clusterset IP.
-func answers(t *testing.T, client *testnet.Namespace) []string {
+func answers(t *testing.T, client *netns.Namespace) []string {
 	t.Helper()
 	var all []string
 	client.Do(func() {
@@ -49,14 +49,14 @@ func count(all []string) map[string]int {
 // TestSchedulers: with each scheduler that an API value leads to, weights count, and an endpoint that drains gets nobody,
 // and leaves nobody without an answer. With mh, a client stays where it is as long as that is there.
 func TestSchedulers(t *testing.T) {
-	node, client := testnet.New(t), testnet.New(t)
+	node, client := netns.New(t), netns.New(t)
 	node.Join("pods", "10.2.0.1/24", client, "eth0", "10.2.0.5/24")
 	client.Route("0.0.0.0/0", "10.2.0.1")
 	for i := range clients {
 		client.Address("eth0", fmt.Sprintf("10.2.0.%d/24", 10+i))
 	}
 	for i, name := range []string{"one", "two", "three"} {
-		backend := testnet.New(t)
+		backend := netns.New(t)
 		node.Join("pod"+name, fmt.Sprintf("10.1.%d.1/24", i+1), backend, "eth0", fmt.Sprintf("10.1.%d.5/24", i+1))
 		backend.Route("0.0.0.0/0", fmt.Sprintf("10.1.%d.1", i+1))
 		backend.Serve(name, 8080)

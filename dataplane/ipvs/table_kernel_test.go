@@ -17,7 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 func prefixes(ps ...string) []netip.Prefix {
@@ -34,7 +34,7 @@ func scopeOf(services map[Key]Service) Scope {
 
 // sync brings the namespace's table to the scope, checks that a second pass writes nothing, and returns what
 // ipvsadm says, without its header.
-func sync(t *testing.T, node *testnet.Namespace, scope Scope) (Result, []string) {
+func sync(t *testing.T, node *netns.Namespace, scope Scope) (Result, []string) {
 	t.Helper()
 	var result Result
 	node.Do(func() {
@@ -57,7 +57,7 @@ func sync(t *testing.T, node *testnet.Namespace, scope Scope) (Result, []string)
 }
 
 // list is `ipvsadm -Ln`: one line for each service with its destinations, sorted, spaces squeezed, counters left out.
-func list(node *testnet.Namespace) []string {
+func list(node *netns.Namespace) []string {
 	var services []string
 	for _, line := range strings.Split(strings.TrimSpace(node.Run("ipvsadm", "-Ln")), "\n")[3:] {
 		fields := strings.Fields(line)
@@ -72,7 +72,7 @@ func list(node *testnet.Namespace) []string {
 }
 
 func TestSyncProgramsTheKernel(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	services := map[Key]Service{
 		key("244.0.0.1:80", TCP):    service("10.1.0.5:8080", "10.1.0.6:8080"),
 		key("244.0.0.1:53", UDP):    service("10.1.0.5:5353"),
@@ -107,7 +107,7 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 }
 
 func TestForeignServicesAreLeftAlone(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	node.Run("ipvsadm", "-A", "-t", "10.96.0.1:443", "-s", "rr", "-b", "flag-3")
 	node.Run("ipvsadm", "-A", "-t", "244.0.9.9:443", "-s", "rr")
 	node.Run("ipvsadm", "-a", "-t", "244.0.9.9:443", "-r", "10.3.0.1:443", "-m")
@@ -158,7 +158,7 @@ func TestRepair(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			node := testnet.New(t)
+			node := netns.New(t)
 			_, want := sync(t, node, scopeOf(services))
 			for _, args := range tt.damage {
 				node.Run("ipvsadm", args...)
@@ -183,7 +183,7 @@ func TestRepair(t *testing.T) {
 }
 
 func TestApplySettlesWhatOthersDidMeanwhile(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	services := map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.0.5:8080")}
 	_, want := sync(t, node, scopeOf(services))
 	node.Do(func() {
@@ -211,8 +211,8 @@ func TestApplySettlesWhatOthersDidMeanwhile(t *testing.T) {
 // TestTraffic: pod -> clusterset IP on its node -> IPVS -> pod, with the client's address kept and the reply coming
 // back through the node, while the node filters by strict reverse path.
 func TestTraffic(t *testing.T) {
-	node, client := testnet.New(t), testnet.New(t)
-	backends := []*testnet.Namespace{testnet.New(t), testnet.New(t)}
+	node, client := netns.New(t), netns.New(t)
+	backends := []*netns.Namespace{netns.New(t), netns.New(t)}
 	for _, rp := range []string{"all", "default"} {
 		node.Sysctl("net/ipv4/conf/"+rp+"/rp_filter", "1")
 	}
@@ -238,8 +238,8 @@ func TestTraffic(t *testing.T) {
 	all := service("10.1.1.5:8080", "10.1.2.5:8081")
 	sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): all, key("244.0.0.1:80", UDP): all, key("244.0.0.2:80", TCP): service()}))
 	for _, network := range []string{"tcp", "udp"} {
-		for _, from := range []*testnet.Namespace{client, node} {
-			wantFrom := map[*testnet.Namespace]string{client: "10.2.0.5", node: "10.2.0.1"}[from]
+		for _, from := range []*netns.Namespace{client, node} {
+			wantFrom := map[*netns.Namespace]string{client: "10.2.0.5", node: "10.2.0.1"}[from]
 			seen := map[string]int{}
 			for range 10 {
 				answer, err := from.Ask(network, "244.0.0.1:80")
@@ -317,7 +317,7 @@ func anyIP(t *testing.T, block, source string) {
 
 // TestRecount: a service that somebody adds or deletes shows, and what the Table does itself does not.
 func TestRecount(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	scope := scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.1.5:8080"), key("244.0.0.2:80", TCP): service("10.1.1.5:8080")})
 	var table Table
 	defer table.Close()
@@ -363,7 +363,7 @@ func TestRecount(t *testing.T) {
 
 // TestGlance: a few services tell whether somebody has wiped the table, or changed them.
 func TestGlance(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	a, b := key("244.0.0.1:80", TCP), key("[fd77::1]:53", UDP)
 	scope := scopeOf(map[Key]Service{a: service("10.1.1.5:8080"), b: service("[fd01::5]:53")})
 	sync(t, node, scope)
@@ -395,7 +395,7 @@ func TestGlance(t *testing.T) {
 // TestSyncKeys: so many keys that they are looked up in several requests, some of which are not there, and so many that
 // the table is dumped for them.
 func TestSyncKeys(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	services := map[Key]Service{}
 	for i := range 400 {
 		address := netip.AddrFrom4([4]byte{244, 0, byte(i / 200), byte(1 + i%200)})

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // large is a Config of so many services with so many endpoints each.
@@ -30,7 +30,7 @@ func large(services, endpoints int) Config {
 
 // BenchmarkLoad programs 5,000 services of 16 endpoints into an empty table.
 func BenchmarkLoad(b *testing.B) {
-	node := testnet.New(b)
+	node := netns.New(b)
 	want := large(5000, 16)
 	node.Do(func() {
 		for b.Loop() {
@@ -70,7 +70,7 @@ func BenchmarkChange(b *testing.B) {
 		{"Size", func(s *Service) { s.Destinations = s.Destinations[:15] }},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
-			node := testnet.New(b)
+			node := netns.New(b)
 			want := large(5000, 16)
 			changed := web
 			original := want.Services[changed]
@@ -101,7 +101,7 @@ func BenchmarkChange(b *testing.B) {
 
 // TestManyEndpoints: 100,000 endpoints in 5,000 services load and are right.
 func TestManyEndpoints(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	want := large(5000, 20)
 	node.Do(func() {
 		var table Table

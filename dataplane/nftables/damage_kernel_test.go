@@ -19,13 +19,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // TestUpdate: a change writes what differs, others' transactions are told from ours, and every change of ours by others
 // is found and mended.
 func TestUpdate(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	var table Table
 	want := base()
 	run := func(what string, f func() (Change, error), empty bool) (change Change) {
@@ -122,7 +122,7 @@ func TestUpdate(t *testing.T) {
 }
 
 // slots of map slots4 by their keys, as nft tells them.
-func slots(t *testing.T, node *testnet.Namespace) map[string]string {
+func slots(t *testing.T, node *netns.Namespace) map[string]string {
 	t.Helper()
 	var listing struct {
 		NFTables []struct {
@@ -154,14 +154,14 @@ func different(a, b map[string]string) (n int) {
 
 // TestOlderTable: a table of an older version gives way in one transaction, and so does one with counters to one without.
 func TestOlderTable(t *testing.T) {
-	fresh := testnet.New(t)
+	fresh := netns.New(t)
 	sync(t, fresh, base())
 	want := strings.Split(fresh.Run("nft", "list", "table", "inet", TableName), "\n")
 	slices.Sort(want)
 	counters := base()
 	counters.Counters = true
-	for name, older := range map[string]func(*testnet.Namespace){
-		"another layout": func(node *testnet.Namespace) {
+	for name, older := range map[string]func(*netns.Namespace){
+		"another layout": func(node *netns.Namespace) {
 			node.Run("nft", `add table inet tombolo-services
 				add map inet tombolo-services services4 { type ipv4_addr . inet_service : verdict; }
 				add chain inet tombolo-services old
@@ -170,7 +170,7 @@ func TestOlderTable(t *testing.T) {
 				add element inet tombolo-services services4 { 244.0.0.1 . 80 : goto old }`)
 		},
 		// What is more than it has room for would never be taken (ENFILE).
-		"a map of limited size": func(node *testnet.Namespace) {
+		"a map of limited size": func(node *netns.Namespace) {
 			var script strings.Builder
 			for _, m := range mappings(false) {
 				object := m.object()
@@ -187,16 +187,16 @@ func TestOlderTable(t *testing.T) {
 			}
 			node.Run("nft", script.String())
 		},
-		"only its name": func(node *testnet.Namespace) { node.Run("nft", "add table inet tombolo-services") },
-		"with counters": func(node *testnet.Namespace) { sync(t, node, counters) },
-		"another hook": func(node *testnet.Namespace) {
+		"only its name": func(node *netns.Namespace) { node.Run("nft", "add table inet tombolo-services") },
+		"with counters": func(node *netns.Namespace) { sync(t, node, counters) },
+		"another hook": func(node *netns.Namespace) {
 			sync(t, node, base())
 			node.Run("nft", `delete chain inet tombolo-services prerouting
 				add chain inet tombolo-services prerouting { type nat hook prerouting priority 7; }`)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			node := testnet.New(t)
+			node := netns.New(t)
 			older(node)
 			before := generation(t, node)
 			change := sync(t, node, base())
@@ -308,7 +308,7 @@ func TestFull(t *testing.T) {
 
 // TestUnavailable: what is missing is named, with the remedy.
 func TestUnavailable(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	available := func() (err error) {
 		node.Do(func() { err = Available(t.Context()) })
 		return err
@@ -349,7 +349,7 @@ echo "$in" | exec nft "$@"`)
 
 // TestDiagnose: what nft and the kernel really say is told with the remedy, and what they say of nothing is left as it is.
 func TestDiagnose(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	diagnosed := func() (err error) {
 		node.Do(func() {
 			_, err = new(Table).Sync(t.Context(), base())
@@ -382,7 +382,7 @@ func TestDiagnose(t *testing.T) {
 }
 
 // own has another program own a table of that name, so that nobody else may change it, until release.
-func own(t *testing.T, node *testnet.Namespace, table string) (release func()) {
+func own(t *testing.T, node *netns.Namespace, table string) (release func()) {
 	t.Helper()
 	program := exec.Command("nft", "-i")
 	in, err := program.StdinPipe()
@@ -407,7 +407,7 @@ func own(t *testing.T, node *testnet.Namespace, table string) (release func()) {
 
 // TestTouchedOfLargeTable: while others write all the time, slots are compared now and then, all else at once.
 func TestTouchedOfLargeTable(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	var table Table
 	touched := func(expected bool) {
 		t.Helper()

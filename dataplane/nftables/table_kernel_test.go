@@ -10,10 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-func sync(t *testing.T, node *testnet.Namespace, want Config) Change {
+func sync(t *testing.T, node *netns.Namespace, want Config) Change {
 	t.Helper()
 	var change Change
 	node.Do(func() {
@@ -61,7 +61,7 @@ func base() Config {
 }
 
 func TestSyncProgramsTheKernel(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	node.Run("nft", "add table inet other; add chain inet other c; add rule inet other c accept")
 	before := node.Run("nft", "list", "ruleset")
 	node.Do(func() {
@@ -78,7 +78,7 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 
 // TestListing: nft can list what is written by netlink, and in the words in which it would have been written.
 func TestListing(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	want := base()
 	sticky := service("[fd00:1::5]:8080", "[fd00:1::6]:8080")
 	sticky.Affinity = time.Hour
@@ -107,7 +107,7 @@ func inWordsOfNFT(rule string) string {
 	return strings.NewReplacer("3600s", "1h", "90s", "1m30s", "reject with icmpx type port-unreachable", "reject").Replace(rule)
 }
 
-func generation(t *testing.T, node *testnet.Namespace) (g uint32) {
+func generation(t *testing.T, node *netns.Namespace) (g uint32) {
 	t.Helper()
 	node.Do(func() {
 		var err error

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/dataplane/filter"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // site is a node with one pod that is a client and two that are endpoints, strict about the way back, with a CNI that
@@ -29,17 +29,17 @@ import (
 //	                                  two 10.1.2.5, fd01:2::5
 type site struct {
 	t                      *testing.T
-	node, client, one, two *testnet.Namespace
+	node, client, one, two *netns.Namespace
 	table                  *Table
 }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, node: testnet.New(t), client: testnet.New(t), one: testnet.New(t), two: testnet.New(t), table: new(Table)}
+	s := &site{t: t, node: netns.New(t), client: netns.New(t), one: netns.New(t), two: netns.New(t), table: new(Table)}
 	for _, rp := range []string{"all", "default"} {
 		s.node.Sysctl("net/ipv4/conf/"+rp+"/rp_filter", "1")
 	}
 	for _, pod := range []struct {
-		namespace         *testnet.Namespace
+		namespace         *netns.Namespace
 		device, four, six string
 	}{
 		{s.client, "pod0", "10.2.0", "fd02:"}, {s.one, "pod1", "10.1.1", "fd01:1:"}, {s.two, "pod2", "10.1.2", "fd01:2:"},
@@ -96,7 +96,7 @@ func prefixes(ps ...string) []netip.Prefix {
 }
 
 // ask is the answer's first word and the address that the server saw, or "refused".
-func ask(from *testnet.Namespace, network, address string) string {
+func ask(from *netns.Namespace, network, address string) string {
 	answer, err := from.Ask(network, address)
 	// A UDP packet of the node's own fails on its way out.
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
@@ -130,7 +130,7 @@ func TestTraffic(t *testing.T) {
 		s.serve(services)
 		for _, network := range []string{"tcp", "udp"} {
 			for _, tt := range []struct {
-				from         *testnet.Namespace
+				from         *netns.Namespace
 				vip, arrives string
 			}{
 				{s.client, "244.0.0.1:80", "10.2.0.5"}, {s.client, "[fd77::1]:80", "fd02::5"},
@@ -152,7 +152,7 @@ func TestTraffic(t *testing.T) {
 		}
 	}
 	for _, network := range []string{"tcp", "udp"} {
-		for _, from := range []*testnet.Namespace{s.client, s.node} {
+		for _, from := range []*netns.Namespace{s.client, s.node} {
 			// Nobody serves: not the node's own port 80, not the NodePort. And what is no service at all.
 			for _, vip := range []string{"244.0.0.2:80", "[fd77::2]:80", "244.0.0.3:80", "244.0.0.1:81"} {
 				if got := ask(from, network, vip); got != "refused" {
@@ -252,7 +252,7 @@ func TestConsistentHash(t *testing.T) {
 }
 
 // askFrom sends UDP from that address of the client's.
-func askFrom(t *testing.T, client *testnet.Namespace, source, vip string) (answer string) {
+func askFrom(t *testing.T, client *netns.Namespace, source, vip string) (answer string) {
 	t.Helper()
 	client.Do(func() {
 		dialer := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(source)}, Timeout: 10 * time.Second}
@@ -261,7 +261,7 @@ func askFrom(t *testing.T, client *testnet.Namespace, source, vip string) (answe
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		answer = testnet.Exchange(t, conn)
+		answer = netns.Exchange(t, conn)
 	})
 	return answer
 }
@@ -299,7 +299,7 @@ func testAffinity(t *testing.T, network, suffix, vip, one string) {
 	four.Affinity = time.Hour
 	services := map[Key]Service{key(vip, network): four}
 	s.serve(services)
-	stays := func(from *testnet.Namespace) string {
+	stays := func(from *netns.Namespace) string {
 		t.Helper()
 		first := ask(from, network, vip)
 		for range 8 {

@@ -128,10 +128,10 @@ func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 func (c *testCluster) addGateway(t *testing.T, wire *netns.Wire, lane v1alpha1.Lane, address string) *testGateway {
 	t.Helper()
 	g := &testGateway{name: fmt.Sprintf("%s-%d", c.id, lane), lane: lane, address: netip.MustParseAddr(address), cluster: c}
-	g.ns = netns.New(t, g.name)
-	g.port = wire.Connect(t, g.ns, netip.PrefixFrom(g.address, 24))
-	g.ns.Run(t, "ip", "address", "add", g.pod()+"/32", "dev", "lo")
-	g.ns.Run(t, "ip", "address", "add", g.pod6()+"/128", "dev", "lo", "nodad")
+	g.ns = netns.New(t)
+	g.port = wire.Connect(g.ns, netip.PrefixFrom(g.address, 24))
+	g.ns.Run("ip", "address", "add", g.pod()+"/32", "dev", "lo")
+	g.ns.Run("ip", "address", "add", g.pod6()+"/128", "dev", "lo", "nodad")
 	g.client = c.newClient(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: g.name}, Status: corev1.NodeStatus{
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}},
 	}})
@@ -156,7 +156,7 @@ func (g *testGateway) start(t *testing.T) {
 		defer running.Done()
 		_ = g.agent.Run(ctx)
 	}()
-	g.ns.Go(t, func() {
+	g.ns.Go(func() {
 		defer running.Done()
 		if err := WatchKernel(ctx, g.agent.Changed); err != nil {
 			t.Error(err)
@@ -248,7 +248,7 @@ func waitFor(t *testing.T, what string, check func() error) {
 // ipJSON is what `ip -j` prints.
 func (g *testGateway) ipJSON(t *testing.T, into any, args ...string) {
 	t.Helper()
-	output := g.ns.Run(t, append([]string{"ip", "-j"}, args...)...)
+	output := g.ns.Run("ip", append([]string{"-j"}, args...)...)
 	if output == "" {
 		return
 	}

@@ -38,8 +38,8 @@ func startClustersWith(t *testing.T, cidrs ...v1alpha1.CIDR) clusters {
 	c.east2 = east.addGateway(t, c.wire, 2, "192.0.2.12")
 	c.west1 = west.addGateway(t, c.wire, 1, "192.0.2.21")
 	// Either of east's gateways may get a packet for a pod of the other.
-	c.east0.ns.Run(t, "ip", "route", "add", c.east2.pod(), "via", "192.0.2.12")
-	c.east2.ns.Run(t, "ip", "route", "add", c.east0.pod(), "via", "192.0.2.10")
+	c.east0.ns.Run("ip", "route", "add", c.east2.pod(), "via", "192.0.2.12")
+	c.east2.ns.Run("ip", "route", "add", c.east0.pod(), "via", "192.0.2.10")
 	for _, g := range c.all() {
 		g.start(t)
 		g.giveLane(t)
@@ -59,7 +59,7 @@ func (c clusters) all() []*testGateway { return []*testGateway{c.east0, c.east2,
 func (g *testGateway) peers(t *testing.T) []string {
 	t.Helper()
 	var lines []string
-	for line := range strings.Lines(g.ns.Run(t, "wg", "show", "all", "dump")) {
+	for line := range strings.Lines(g.ns.Run("wg", "show", "all", "dump")) {
 		fields := strings.Fields(line)
 		if len(fields) < 9 { // the device's own line
 			continue
@@ -135,14 +135,14 @@ func TestTunnels(t *testing.T) {
 func TestStrictReversePathFilter(t *testing.T) {
 	c := startClusters(t)
 	// One way back only: between east's gateways this test has no more than a plain route.
-	c.wire.Cut(t, c.east2.port)
+	c.wire.Cut(c.east2.port)
 	c.west1.waitLink(t, c.east2, v1alpha1.LinkDown)
 	for _, g := range c.all() {
-		g.ns.Run(t, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+		g.ns.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
 	}
 	c.east0.ping(t, c.west1.pod(), "-I", c.east0.pod())
 	c.west1.ping(t, c.east0.pod(), "-I", c.west1.pod())
-	if got := c.west1.ns.Run(t, "sysctl", "-n", "net.ipv4.conf.tombolo0.rp_filter"); strings.TrimSpace(got) != "2" {
+	if got := c.west1.ns.Run("sysctl", "-n", "net.ipv4.conf.tombolo0.rp_filter"); strings.TrimSpace(got) != "2" {
 		t.Errorf("rp_filter of tombolo0 is %s, want 2", got)
 	}
 }
@@ -151,14 +151,14 @@ func TestStrictReversePathFilter(t *testing.T) {
 // strict rp_filter too.
 func TestNodesAmongCIDRs(t *testing.T) {
 	c := startClustersWith(t, "10.1.0.0/16", "192.0.2.8/29")
-	c.west1.ns.Run(t, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+	c.west1.ns.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
 	for _, east := range []*testGateway{c.east0, c.east2} {
 		c.west1.ping(t, east.address.String(), "-I", c.west1.pod())
 	}
-	if got := c.west1.ns.Run(t, "ip", "route", "get", "192.0.2.10"); !strings.Contains(got, "tombolo") {
+	if got := c.west1.ns.Run("ip", "route", "get", "192.0.2.10"); !strings.Contains(got, "tombolo") {
 		t.Errorf("packets to a node of east go by %s", got)
 	}
-	if got := c.west1.ns.Run(t, "ip", "route", "get", "192.0.2.10", "ipproto", "udp", "dport", "51821"); !strings.Contains(got, "eth0") {
+	if got := c.west1.ns.Run("ip", "route", "get", "192.0.2.10", "ipproto", "udp", "dport", "51821"); !strings.Contains(got, "eth0") {
 		t.Errorf("packets of the tunnel go by %s", got)
 	}
 	time.Sleep(2 * time.Second)
@@ -167,24 +167,24 @@ func TestNodesAmongCIDRs(t *testing.T) {
 
 func (g *testGateway) ping(t *testing.T, to string, args ...string) {
 	t.Helper()
-	g.ns.Run(t, slices.Concat([]string{"busybox", "ping", "-c2", "-W2"}, args, []string{to})...)
+	g.ns.Run("busybox", slices.Concat([]string{"ping", "-c2", "-W2"}, args, []string{to})...)
 }
 
 // A node that does not forward says so, and what to do about it.
 func TestForwarding(t *testing.T) {
-	ns := netns.New(t, "node")
+	ns := netns.New(t)
 	k := nsKernel{ns, NewNode()}
 	if err := k.CheckForwarding(true); err != nil {
 		t.Error(err)
 	}
-	ns.Run(t, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
+	ns.Run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
 	if err := k.CheckForwarding(false); err != nil {
 		t.Errorf("without IPv6: %v", err)
 	}
 	if err := k.CheckForwarding(true); err == nil || !strings.Contains(err.Error(), "sysctl -w net.ipv6.conf.all.forwarding=1") {
 		t.Errorf("with IPv6: %v", err)
 	}
-	ns.Run(t, "sysctl", "-qw", "net.ipv4.ip_forward=0")
+	ns.Run("sysctl", "-qw", "net.ipv4.ip_forward=0")
 	if err := k.CheckForwarding(false); err == nil || !strings.Contains(err.Error(), "sysctl -w net.ipv4.ip_forward=1") {
 		t.Errorf("without IPv6: %v", err)
 	}
@@ -193,7 +193,7 @@ func TestForwarding(t *testing.T) {
 // A link whose underlay is cut goes down, its device leaves the routes, and it comes back.
 func TestCut(t *testing.T) {
 	c := startClusters(t)
-	c.wire.Cut(t, c.east0.port)
+	c.wire.Cut(c.east0.port)
 	cut := time.Now()
 	c.west1.waitLink(t, c.east0, v1alpha1.LinkDown)
 	t.Logf("down after %s", time.Since(cut).Round(10*time.Millisecond))
@@ -203,7 +203,7 @@ func TestCut(t *testing.T) {
 		}
 		return nil
 	})
-	c.wire.Cut(t, c.east2.port)
+	c.wire.Cut(c.east2.port)
 	c.west1.waitLink(t, c.east2, v1alpha1.LinkDown)
 	waitFor(t, "routes over both links, as none is up", func() error {
 		if got := c.west1.routes(t); !slices.Contains(got, "unicast 10.1.0.0/16 100 tombolo0 tombolo2") {
@@ -217,7 +217,7 @@ func TestCut(t *testing.T) {
 	if link := c.west1.link(t, c.east0); link.Message == "" {
 		t.Error("a link that is down says nothing about why")
 	}
-	c.wire.Heal(t, c.east0.port)
+	c.wire.Heal(c.east0.port)
 	c.west1.waitLink(t, c.east0, v1alpha1.LinkUp)
 	c.east0.waitLink(t, c.west1, v1alpha1.LinkUp)
 	c.west1.ping(t, c.east0.pod())
@@ -262,10 +262,10 @@ func TestRestart(t *testing.T) {
 func (c clusters) roam(t *testing.T) (address string) {
 	t.Helper()
 	address = "192.0.2.99"
-	c.east0.ns.Run(t, "ip", "address", "delete", "192.0.2.10/24", "dev", "eth0")
-	c.east0.ns.Run(t, "ip", "address", "add", address+"/24", "dev", "eth0")
-	c.east2.ns.Run(t, "ip", "route", "replace", c.east0.pod(), "via", address)
-	c.east0.ns.Run(t, "ip", "route", "replace", c.east2.pod(), "via", "192.0.2.12")
+	c.east0.ns.Run("ip", "address", "delete", "192.0.2.10/24", "dev", "eth0")
+	c.east0.ns.Run("ip", "address", "add", address+"/24", "dev", "eth0")
+	c.east2.ns.Run("ip", "route", "replace", c.east0.pod(), "via", address)
+	c.east0.ns.Run("ip", "route", "replace", c.east2.pod(), "via", "192.0.2.12")
 	waitFor(t, "west learns east's new address", func() error {
 		if got := c.west1.peers(t); !strings.Contains(strings.Join(got, "\n"), address) {
 			return fmt.Errorf("peers are %q", got)
@@ -319,7 +319,7 @@ func (c clusters) pingDuring(t *testing.T, f func()) (lost int) {
 func (g *testGateway) watchKernel(t *testing.T) (changes func() []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "monitor")
-	monitor := g.ns.Start(t, "sh", "-c", "exec ip monitor link address route rule > "+file)
+	monitor := g.ns.Start("sh", "-c", "exec ip monitor link address route rule > "+file)
 	time.Sleep(200 * time.Millisecond)
 	return func() []string {
 		_ = monitor.Process.Kill()
@@ -356,7 +356,7 @@ func TestDrift(t *testing.T) {
 		{"wg", "set", "tombolo2", "listen-port", "4500"},
 		{"ip", "link", "add", "tombolo7", "type", "wireguard"},
 	} {
-		c.west1.ns.Run(t, damage...)
+		c.west1.ns.Run(damage[0], damage[1:]...)
 		if damage[0] == "wg" { // of which the kernel tells nobody: the next pass finds it
 			c.west1.agent.Changed()
 		}
@@ -394,7 +394,7 @@ func TestCleanup(t *testing.T) {
 		{"ip", "rule", "add", "priority", "7472", "lookup", "7473", "proto", "147"},
 	}
 	for _, args := range foreign {
-		g.ns.Run(t, args...)
+		g.ns.Run(args[0], args[1:]...)
 	}
 	g.stop()
 	if err := Cleanup(t.Context(), nsKernel{g.ns, NewNode()}); err != nil {
@@ -415,11 +415,11 @@ func TestCleanup(t *testing.T) {
 	if diff := cmp.Diff([]string{"unicast 198.51.100.0/24 0 eth0"}, g.routes(t)); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
-	if got := g.ns.Run(t, "ip", "route", "show", "proto", "147"); !strings.Contains(got, "203.0.113.0/24") {
+	if got := g.ns.Run("ip", "route", "show", "proto", "147"); !strings.Contains(got, "203.0.113.0/24") {
 		t.Errorf("a route of another table is gone: %q", got)
 	}
-	if got := strings.Count(g.ns.Run(t, "ip", "rule"), "7473"); got != 3 {
-		t.Errorf("rules are\n%s", g.ns.Run(t, "ip", "rule"))
+	if got := strings.Count(g.ns.Run("ip", "rule"), "7473"); got != 3 {
+		t.Errorf("rules are\n%s", g.ns.Run("ip", "rule"))
 	}
 	if err := Cleanup(t.Context(), nsKernel{g.ns, NewNode()}); err != nil {
 		t.Errorf("cleaning up twice: %v", err)

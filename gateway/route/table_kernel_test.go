@@ -17,11 +17,11 @@ import (
 // newNode is a namespace with the links and addresses that the routes of configs need.
 func newNode(t *testing.T) *netns.Namespace {
 	t.Helper()
-	ns := netns.New(t, "node")
+	ns := netns.New(t)
 	for _, link := range []string{"tombolo0", "tombolo2"} {
-		ns.Run(t, "ip", "link", "add", link, "up", "type", "wireguard")
+		ns.Run("ip", "link", "add", link, "up", "type", "wireguard")
 		for _, address := range []string{"245.0.16.0/32", "245.0.16.2/32", "fd00::1/128"} {
-			ns.Run(t, "ip", "address", "add", address, "dev", link)
+			ns.Run("ip", "address", "add", address, "dev", link)
 		}
 	}
 	return ns
@@ -62,18 +62,18 @@ func TestKernelProperties(t *testing.T) {
 // What the rule leads to: the links, or the refusal, and never the default route.
 func TestKernelLookup(t *testing.T) {
 	ns := newNode(t)
-	ns.Run(t, "ip", "link", "add", "eth0", "up", "type", "dummy")
-	ns.Run(t, "ip", "route", "add", "default", "dev", "eth0")
+	ns.Run("ip", "link", "add", "eth0", "up", "type", "dummy")
+	ns.Run("ip", "route", "add", "default", "dev", "eth0")
 	base := configs()["base"]
 	sync(t, ns, base)
-	if got := ns.Run(t, "ip", "route", "get", "10.2.1.1"); !strings.Contains(got, "tombolo") {
+	if got := ns.Run("ip", "route", "get", "10.2.1.1"); !strings.Contains(got, "tombolo") {
 		t.Errorf("with links: %s", got)
 	}
 	sync(t, ns, Config{Routes: slices.DeleteFunc(base.Routes, func(r Route) bool { return r.Type == Unicast })})
 	if got, err := ns.Try("ip", "route", "get", "10.2.1.1"); err == nil {
 		t.Errorf("without links: %s", got)
 	}
-	if got := ns.Run(t, "ip", "route", "get", "10.3.0.1"); !strings.Contains(got, "eth0") {
+	if got := ns.Run("ip", "route", "get", "10.3.0.1"); !strings.Contains(got, "eth0") {
 		t.Errorf("elsewhere: %s", got)
 	}
 }
@@ -89,7 +89,7 @@ func TestKernelTriesAll(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "tombolo9") || len(change.Set) != 4 {
 		t.Errorf("set %d routes, error %v", len(change.Set), err)
 	}
-	ns.Run(t, "ip", "link", "add", "tombolo9", "up", "type", "wireguard")
+	ns.Run("ip", "link", "add", "tombolo9", "up", "type", "wireguard")
 	if change, _ := sync(t, ns, want); len(change.Set) != 1 {
 		t.Errorf("the retry set %+v", change.Set)
 	}

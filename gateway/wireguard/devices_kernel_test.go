@@ -49,7 +49,7 @@ func read(t *testing.T, ns *netns.Namespace, d *Devices) State {
 
 // A real kernel goes from every Config to every other.
 func TestKernelProperties(t *testing.T) {
-	ns := netns.New(t, "node")
+	ns := netns.New(t)
 	d := New()
 	for name, c := range configs() {
 		for _, step := range []Config{configs()["base"], c} {
@@ -64,9 +64,9 @@ func TestKernelProperties(t *testing.T) {
 
 // wg and ip see what was asked for.
 func TestKernelReaders(t *testing.T) {
-	ns := netns.New(t, "node")
+	ns := netns.New(t)
 	syncTwice(t, ns, New(), Config{Devices: []Device{testDevice(2, testPeer("west", "10.2.0.0/18", "fd00:2::/48"))}})
-	dump := strings.Fields(ns.Run(t, "wg", "show", "tombolo2", "dump"))
+	dump := strings.Fields(ns.Run("wg", "show", "tombolo2", "dump"))
 	want := []string{
 		testPrivateKey("private").Text(), testPrivateKey("private").Public().String(), "51822", "off",
 		testKey("west").String(), "(none)", "192.0.2.1:51820", "10.2.0.0/18,fd00:2::/48", "0", "0", "0", "25",
@@ -74,26 +74,26 @@ func TestKernelReaders(t *testing.T) {
 	if diff := cmp.Diff(want, dump); diff != "" {
 		t.Errorf("wg show (-want +got):\n%s", diff)
 	}
-	address := ns.Run(t, "ip", "-o", "address", "show", "dev", "tombolo2")
+	address := ns.Run("ip", "-o", "address", "show", "dev", "tombolo2")
 	for _, want := range []string{"245.0.16.0/32", "fd00::1/128"} {
 		if !strings.Contains(address, want) {
 			t.Errorf("addresses lack %s:\n%s", want, address)
 		}
 	}
-	if link := ns.Run(t, "ip", "link", "show", "tombolo2"); !strings.Contains(link, "mtu 1420") || !strings.Contains(link, ",UP") {
+	if link := ns.Run("ip", "link", "show", "tombolo2"); !strings.Contains(link, "mtu 1420") || !strings.Contains(link, ",UP") {
 		t.Errorf("link is %s", link)
 	}
-	if got := ns.Run(t, "sysctl", "-n", "net.ipv4.conf.tombolo2.rp_filter"); strings.TrimSpace(got) != "2" {
+	if got := ns.Run("sysctl", "-n", "net.ipv4.conf.tombolo2.rp_filter"); strings.TrimSpace(got) != "2" {
 		t.Errorf("rp_filter is %s, want 2", got)
 	}
-	if got := ns.Run(t, "ip", "-6", "route", "show", "table", "main", "dev", "tombolo2"); strings.Contains(got, "fd00::1") {
+	if got := ns.Run("ip", "-6", "route", "show", "table", "main", "dev", "tombolo2"); strings.Contains(got, "fd00::1") {
 		t.Errorf("the main table has a route of ours: %s", got)
 	}
 }
 
 // More peers and prefixes than the library puts into one message.
 func TestKernelManyPeers(t *testing.T) {
-	ns := netns.New(t, "node")
+	ns := netns.New(t)
 	d := New()
 	device := testDevice(0)
 	for i := range 100 {
@@ -112,7 +112,7 @@ func TestKernelManyPeers(t *testing.T) {
 	if got := len(change.Devices[0].RemovePrefixes); got != 100 {
 		t.Errorf("%d prefixes removed, want 100", got)
 	}
-	if got := strings.Count(ns.Run(t, "wg", "show", "tombolo0", "peers"), "\n"); got != 100 {
+	if got := strings.Count(ns.Run("wg", "show", "tombolo0", "peers"), "\n"); got != 100 {
 		t.Errorf("%d peers, want 100", got)
 	}
 }
@@ -120,9 +120,9 @@ func TestKernelManyPeers(t *testing.T) {
 // Sessions outlive changes of their peer and of its neighbours, and a learned endpoint outlives what is not about it.
 func TestKernelKeepsSessions(t *testing.T) {
 	wire := netns.NewWire(t)
-	a, b := netns.New(t, "a"), netns.New(t, "b")
-	wire.Connect(t, a, netip.MustParsePrefix("192.0.2.1/24"))
-	wire.Connect(t, b, netip.MustParsePrefix("192.0.2.2/24"))
+	a, b := netns.New(t), netns.New(t)
+	wire.Connect(a, netip.MustParsePrefix("192.0.2.1/24"))
+	wire.Connect(b, netip.MustParsePrefix("192.0.2.2/24"))
 	deviceA, deviceB := testDevice(0), testDevice(1)
 	deviceA.PrivateKey, deviceB.PrivateKey = testPrivateKey("a"), testPrivateKey("b")
 	deviceA.Addresses, deviceB.Addresses = []netip.Addr{netip.MustParseAddr("245.0.16.0")}, []netip.Addr{netip.MustParseAddr("245.0.32.1")}
@@ -135,26 +135,26 @@ func TestKernelKeepsSessions(t *testing.T) {
 	// (REKEY_TIMEOUT of WireGuard).
 	syncTwice(t, b, kernelB, Config{Devices: []Device{deviceB}})
 	syncTwice(t, a, kernelA, Config{Devices: []Device{deviceA}})
-	a.Run(t, "ip", "route", "add", "245.0.32.0/20", "dev", "tombolo0")
-	b.Run(t, "ip", "route", "add", "245.0.16.0/20", "dev", "tombolo1")
-	a.Run(t, "busybox", "ping", "-c1", "-W10", "245.0.32.1")
-	handshake := b.Run(t, "wg", "show", "tombolo1", "latest-handshakes")
+	a.Run("ip", "route", "add", "245.0.32.0/20", "dev", "tombolo0")
+	b.Run("ip", "route", "add", "245.0.16.0/20", "dev", "tombolo1")
+	a.Run("busybox", "ping", "-c1", "-W10", "245.0.32.1")
+	handshake := b.Run("wg", "show", "tombolo1", "latest-handshakes")
 
 	deviceB.Peers[0].AllowedIPs = prefixes("10.1.0.0/17", "245.0.16.0/20")
 	deviceB.Peers = append(deviceB.Peers, testPeer("north", "10.3.0.0/16"))
 	for _, d := range []*Devices{kernelB, New()} { // the same process, and one that has just started
 		syncTwice(t, b, d, Config{Devices: []Device{deviceB}})
-		if got := b.Run(t, "wg", "show", "tombolo1", "endpoints"); !strings.Contains(got, "192.0.2.1:51820") {
+		if got := b.Run("wg", "show", "tombolo1", "endpoints"); !strings.Contains(got, "192.0.2.1:51820") {
 			t.Errorf("the learned endpoint is gone: %s", got)
 		}
 	}
-	if got := b.Run(t, "wg", "show", "tombolo1", "latest-handshakes"); !strings.Contains(got, strings.TrimSpace(handshake)) {
+	if got := b.Run("wg", "show", "tombolo1", "latest-handshakes"); !strings.Contains(got, strings.TrimSpace(handshake)) {
 		t.Errorf("the session is another one: %s, was %s", got, handshake)
 	}
-	a.Run(t, "busybox", "ping", "-c1", "-W10", "245.0.32.1")
+	a.Run("busybox", "ping", "-c1", "-W10", "245.0.32.1")
 	deviceB.Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.1:4500")
 	syncTwice(t, b, kernelB, Config{Devices: []Device{deviceB}})
-	if got := b.Run(t, "wg", "show", "tombolo1", "endpoints"); !strings.Contains(got, "192.0.2.1:4500") {
+	if got := b.Run("wg", "show", "tombolo1", "endpoints"); !strings.Contains(got, "192.0.2.1:4500") {
 		t.Errorf("the newly published endpoint is not used: %s", got)
 	}
 }
@@ -164,10 +164,10 @@ func TestKernelNotPermitted(t *testing.T) {
 	if err := Check(); err != nil {
 		t.Errorf("with all rights: %v", err)
 	}
-	ns := netns.New(t, "node")
+	ns := netns.New(t)
 	var checkErr, syncErr error
 	done := make(chan struct{})
-	ns.Go(t, func() {
+	ns.Go(func() {
 		defer close(done)
 		if syncErr = dropNetAdmin(); syncErr != nil {
 			return

@@ -9,13 +9,13 @@ import (
 	"testing"
 
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // TestDelete: two UDP clients' sockets that go on sending by way of two clusterset IPs to one endpoint. When that goes
 // from both services, only the flow that is deleted moves on.
 func TestDelete(t *testing.T) {
-	node, client := testnet.New(t), testnet.New(t)
+	node, client := netns.New(t), netns.New(t)
 	node.Join("pod0", "10.2.0.1/24", client, "eth0", "10.2.0.5/24")
 	node.Address("pod0", "fd02::1/64")
 	client.Address("eth0", "fd02::5/64")
@@ -24,7 +24,7 @@ func TestDelete(t *testing.T) {
 	node.Run("ip", "route", "add", "local", "244.0.0.0/16", "dev", "lo")
 	node.Run("ip", "-6", "route", "add", "local", "fd77::/112", "dev", "lo")
 	for _, pod := range []struct{ name, device, four, six string }{{"one", "pod1", "10.1.1", "fd01:1:"}, {"two", "pod2", "10.1.2", "fd01:2:"}} {
-		n := testnet.New(t)
+		n := netns.New(t)
 		node.Join(pod.device, pod.four+".1/24", n, "eth0", pod.four+".5/24")
 		node.Address(pod.device, pod.six+":1/64")
 		n.Address("eth0", pod.six+":5/64")
@@ -51,7 +51,7 @@ func TestDelete(t *testing.T) {
 	expect := func(want map[string]string) {
 		t.Helper()
 		for vip, endpoint := range want {
-			if got := testnet.Exchange(t, sockets[vip]); !strings.HasPrefix(got, endpoint+" ") {
+			if got := netns.Exchange(t, sockets[vip]); !strings.HasPrefix(got, endpoint+" ") {
 				t.Errorf("%s is answered by %q, want %s", vip, got, endpoint)
 			}
 		}

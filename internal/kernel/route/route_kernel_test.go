@@ -11,11 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // sync brings the namespace to want, and checks that a second pass has nothing to do.
-func sync(t *testing.T, node *testnet.Namespace, want Config) {
+func sync(t *testing.T, node *netns.Namespace, want Config) {
 	t.Helper()
 	node.Do(func() {
 		change, err := Sync(t.Context(), want)
@@ -36,11 +36,11 @@ func sync(t *testing.T, node *testnet.Namespace, want Config) {
 // cluster is a worker with a pod, and a gateway with a way to a remote pod, all of them with strict rp_filter:
 //
 //	pod 10.2.1.5, fd02:1::5 - worker 192.0.2.1, fd99::1 = gateway 192.0.2.2, fd99::2 - remote 10.1.0.5, fd01::5
-type cluster struct{ pod, worker, gateway, remote *testnet.Namespace }
+type cluster struct{ pod, worker, gateway, remote *netns.Namespace }
 
 func newCluster(t *testing.T) cluster {
-	c := cluster{pod: testnet.New(t), worker: testnet.New(t), gateway: testnet.New(t), remote: testnet.New(t)}
-	for _, node := range []*testnet.Namespace{c.worker, c.gateway} {
+	c := cluster{pod: netns.New(t), worker: netns.New(t), gateway: netns.New(t), remote: netns.New(t)}
+	for _, node := range []*netns.Namespace{c.worker, c.gateway} {
 		node.Sysctl("net/ipv4/conf/all/rp_filter", "1")
 		node.Sysctl("net/ipv4/conf/default/rp_filter", "1")
 	}
@@ -115,7 +115,7 @@ func TestTraffic(t *testing.T) {
 			t.Errorf("%s, IPv6: %q, %v", network, answer, err)
 		}
 	}
-	for _, node := range []*testnet.Namespace{c.worker, c.gateway} {
+	for _, node := range []*netns.Namespace{c.worker, c.gateway} {
 		if packets := deviceCounters(t, node); packets.Rx == 0 || packets.Tx == 0 {
 			t.Errorf("the packets did not take the VXLAN: %+v", packets)
 		}
@@ -132,7 +132,7 @@ func TestTraffic(t *testing.T) {
 
 type counters struct{ Rx, Tx int }
 
-func deviceCounters(t *testing.T, node *testnet.Namespace) counters {
+func deviceCounters(t *testing.T, node *netns.Namespace) counters {
 	t.Helper()
 	var links []struct {
 		Stats64 struct{ Rx, Tx struct{ Packets int } }
@@ -144,7 +144,7 @@ func deviceCounters(t *testing.T, node *testnet.Namespace) counters {
 }
 
 // everything is what `ip` says of the namespace's rules, routes, devices and neighbours.
-func everything(node *testnet.Namespace) string {
+func everything(node *netns.Namespace) string {
 	var b strings.Builder
 	for _, args := range []string{
 		"-4 rule", "-6 rule", "-4 route show table all", "-6 route show table all", "-br link", "-br address", "neigh show nud permanent",
@@ -262,7 +262,7 @@ func TestChangesOfTheDevice(t *testing.T) {
 }
 
 func TestForeignDevice(t *testing.T) {
-	node := testnet.New(t)
+	node := netns.New(t)
 	node.Run("ip", "link", "add", Device, "type", "dummy")
 	node.Do(func() {
 		_, err := Sync(t.Context(), workerConfig())

@@ -1,3 +1,4 @@
-// Package netns makes network namespaces and the wires between them for tests on a real kernel. It owns what it
-// makes, and removes it when the test ends; tests get nothing else from it.
+// Package netns makes small networks out of network namespaces, for tests that send real traffic
+// through a real kernel. It owns the namespaces and the links that it makes, and removes them when
+// the test ends. It owns nothing else.
 package netns

@@ -15,8 +15,8 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 	"github.com/tombolo-net/tombolo/test/harness/scrape"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
 )
 
 // programs are two builds of tombolo, the earlier first (`make test-kernel` makes both).
@@ -31,7 +31,7 @@ const limit = 3 * time.Minute
 type agent struct {
 	t       *testing.T
 	name    string
-	node    *testnet.Namespace
+	node    *netns.Namespace
 	program string
 	config  string
 	cmd     *exec.Cmd
@@ -39,7 +39,7 @@ type agent struct {
 }
 
 // kubeconfig leads to the API on the node's loopback address.
-func (s *site) kubeconfig(n *testnet.Namespace) string {
+func (s *site) kubeconfig(n *netns.Namespace) string {
 	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), "kubeconfig")
 	server, err := s.api.Listen(n.Do, file)

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 	"github.com/tombolo-net/tombolo/test/lifecycle/report"
 )
 
@@ -26,7 +26,7 @@ type load struct {
 }
 
 // startLoad starts a client in a namespace, until the test ends.
-func startLoad(t *testing.T, name string, n *testnet.Namespace, args ...string) *load {
+func startLoad(t *testing.T, name string, n *netns.Namespace, args ...string) *load {
 	t.Helper()
 	l := &load{t: t, name: name}
 	n.Do(func() {
@@ -40,7 +40,7 @@ func startLoad(t *testing.T, name string, n *testnet.Namespace, args ...string) 
 }
 
 // startServer answers in a namespace at those addresses, until the test ends.
-func startServer(t *testing.T, n *testnet.Namespace, addresses ...string) {
+func startServer(t *testing.T, n *netns.Namespace, addresses ...string) {
 	t.Helper()
 	cmd := exec.Command(loadProgram, append([]string{"serve"}, addresses...)...)
 	cmd.Stderr = os.Stderr
@@ -87,7 +87,7 @@ type loads struct {
 // startOthers starts those clients that must not notice that there is a dataplane, or none.
 func (s *site) startOthers() *loads {
 	l := &loads{site: s}
-	add := func(name string, n *testnet.Namespace, args ...string) {
+	add := func(name string, n *netns.Namespace, args ...string) {
 		l.always = append(l.always, startLoad(s.t, name, n, args...))
 	}
 	add("pod to pod", s.pod, "--requests", fmt.Sprintf("%s:%d", peerIP, webPort), "--rate", "50",
@@ -185,8 +185,8 @@ func (l *loads) lost() int64 {
 
 // missing is how many segments are lost or on their way.
 func (l *loads) missing() (segments int64) {
-	servers := []*testnet.Namespace{l.site.peer, l.site.away}
-	hosts := append([]*testnet.Namespace{l.site.pod, l.site.worker, l.site.gateway}, servers...)
+	servers := []*netns.Namespace{l.site.peer, l.site.away}
+	hosts := append([]*netns.Namespace{l.site.pod, l.site.worker, l.site.gateway}, servers...)
 	for _, n := range hosts { // first, so that what comes in between counts as lost, and not the reverse
 		segments -= counter(l.site.t, n, "snmp", "Tcp:", "InSegs")
 	}
@@ -212,7 +212,7 @@ func (l *load) pause() (resume func()) {
 }
 
 // counter of a namespace's TCP, from a file of /proc/net where a line of names with that head has a line of numbers after it.
-func counter(t *testing.T, n *testnet.Namespace, file, head, name string) (value int64) {
+func counter(t *testing.T, n *netns.Namespace, file, head, name string) (value int64) {
 	t.Helper()
 	n.Do(func() {
 		text, err := os.ReadFile("/proc/thread-self/net/" + file)

@@ -19,7 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/harness/apiserver"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // site is a cluster of two nodes with a pod each, and another cluster's pods behind the second, which is the gateway.
@@ -30,7 +30,7 @@ import (
 //	                 peer
 type site struct {
 	t                                *testing.T
-	worker, pod, gateway, peer, away *testnet.Namespace
+	worker, pod, gateway, peer, away *netns.Namespace
 	api                              *apiserver.Server
 	// agents are those of both nodes.
 	agents []*agent
@@ -49,7 +49,7 @@ const (
 
 func newSite(t *testing.T, backend v1alpha1.DataplaneBackend) *site {
 	t.Helper()
-	s := &site{t: t, worker: testnet.New(t), pod: testnet.New(t), gateway: testnet.New(t), peer: testnet.New(t), away: testnet.New(t)}
+	s := &site{t: t, worker: netns.New(t), pod: netns.New(t), gateway: netns.New(t), peer: netns.New(t), away: netns.New(t)}
 	s.worker.Sysctl("net/ipv4/conf/all/rp_filter", "1")
 	s.gateway.Sysctl("net/ipv4/conf/all/rp_filter", "1")
 	s.worker.Join("eth0", "192.0.2.1/24", s.gateway, "eth0", "192.0.2.2/24")

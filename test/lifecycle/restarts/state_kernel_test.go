@@ -16,11 +16,11 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
-	"github.com/tombolo-net/tombolo/test/harness/testnet"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // snapshot is all that a dataplane may change of a node's kernel, by others' words, in lines.
-func snapshot(t *testing.T, n *testnet.Namespace) (lines []string) {
+func snapshot(t *testing.T, n *netns.Namespace) (lines []string) {
 	t.Helper()
 	for _, command := range []string{
 		"ip -4 rule", "ip -6 rule", "ip -4 route show table all", "ip -6 route show table all",
@@ -44,7 +44,7 @@ func snapshot(t *testing.T, n *testnet.Namespace) (lines []string) {
 var countsOfTheKernel = []string{"net/netfilter/nf_conntrack_count", "net/ipv4/tcp_available_"}
 
 // settings are all of a node's.
-func settings(t *testing.T, n *testnet.Namespace) (lines []string) {
+func settings(t *testing.T, n *netns.Namespace) (lines []string) {
 	t.Helper()
 	n.Do(func() {
 		err := filepath.WalkDir("/proc/sys/net", func(path string, entry fs.DirEntry, err error) error {
@@ -70,7 +70,7 @@ func settings(t *testing.T, n *testnet.Namespace) (lines []string) {
 }
 
 // translated are a node's tracked flows to clusterset IPs that lead to endpoints.
-func translated(n *testnet.Namespace) (lines []string) {
+func translated(n *netns.Namespace) (lines []string) {
 	for line := range strings.Lines(n.Run("conntrack", "-L")) {
 		var destinations, sources []string
 		for _, word := range strings.Fields(line) {
@@ -111,7 +111,7 @@ func (m *monitor) read() string {
 // changes are the events that such a monitor of the node's kernel prints while something is done. mark makes and takes
 // away an object of that number, which the monitor prints with that word: by it the monitor is known to be there, and to
 // have told all.
-func changes(t *testing.T, n *testnet.Namespace, argv []string, mark func(number int) (word string), do func()) string {
+func changes(t *testing.T, n *netns.Namespace, argv []string, mark func(number int) (word string), do func()) string {
 	t.Helper()
 	m := &monitor{t: t}
 	cmd := exec.Command(argv[0], argv[1:]...)
@@ -153,7 +153,7 @@ func word(number int) string { return []string{mark1, mark2}[number-1] }
 
 // unchanged fails the test if anything of a node's tables, routes, rules, links or addresses is written while something is
 // done, be it the same again.
-func unchanged(t *testing.T, n *testnet.Namespace, what string, do func()) {
+func unchanged(t *testing.T, n *netns.Namespace, what string, do func()) {
 	t.Helper()
 	nft := func(number int) string {
 		n.Run("nft", fmt.Sprintf("add table ip mark%s; delete table ip mark%[1]s", word(number)))
