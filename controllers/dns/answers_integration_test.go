@@ -59,8 +59,8 @@ func (e *env) startCoreDNS(t *testing.T, corefile string) *server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		coreDNS.Process.Kill() //nolint:errcheck // the test is over
-		coreDNS.Wait()         //nolint:errcheck // killed
+		coreDNS.Process.Kill() // the test is over
+		coreDNS.Wait()         // killed
 		if text, err := os.ReadFile(output.Name()); err == nil && t.Failed() {
 			t.Logf("CoreDNS says:\n%s", text)
 		}

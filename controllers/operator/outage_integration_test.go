@@ -144,7 +144,7 @@ func TestStartsWithoutHub(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(response.Body)
-		response.Body.Close() //nolint:errcheck // it was read
+		response.Body.Close() // it was read
 		if err != nil || response.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s, %v", path, response.Status, err)
 		}
@@ -169,7 +169,7 @@ func freeAddress(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // its port is all that was wanted
+	defer listener.Close() // its port is all that was wanted
 	return listener.Addr().String()
 }
 

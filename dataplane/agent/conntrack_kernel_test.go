@@ -50,7 +50,7 @@ func TestUDPClientMoves(t *testing.T) {
 				t.Helper()
 				b := make([]byte, 64)
 				for range 10 {
-					client.Write([]byte("?")) //nolint:errcheck // a refusal of the packet before
+					client.Write([]byte("?")) // a refusal of the packet before
 					client.SetReadDeadline(time.Now().Add(time.Second))
 					if n, err := client.Read(b); err == nil {
 						return strings.Fields(string(b[:n]))[0]

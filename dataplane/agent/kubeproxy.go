@@ -70,7 +70,7 @@ func (k KubeProxy) read(ctx context.Context) (proxyState, error) {
 	}
 	body, err := k.get(ctx, "/configz")
 	if err != nil {
-		return state, nil //nolint:nilerr // one that does not tell what it excludes may exclude nothing
+		return state, nil // one that does not tell what it excludes may exclude nothing
 	}
 	state.Excluded = excludedCIDRs(body)
 	return state, nil

@@ -205,7 +205,7 @@ func (s *store) readStamps() (map[string]stamp, error) {
 		return nil, err
 	}
 	if json.Unmarshal(data, &stamps) != nil {
-		return map[string]stamp{}, nil
+		return map[string]stamp{}, nil //nolint:nilerr // a damaged file means that every program is verified again
 	}
 	return stamps, nil
 }

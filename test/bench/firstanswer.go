@@ -17,7 +17,7 @@ const asker = `while read -r name; do until curl --silent --fail --output /dev/n
 // firstAnswers measures from the creation of a ServiceExport to the first answer through its name in a pod of the other
 // cluster, which begins to ask at the same time. What the cluster's DNS caches of a name that is not there yet counts.
 func (b *bench) firstAnswers(ctx context.Context) error {
-	cmd := kubectlExec(ctx, b, "sh", "-c", asker)
+	cmd := kubectlExec(ctx, "sh", "-c", asker)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err

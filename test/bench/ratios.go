@@ -126,7 +126,7 @@ func (b *bench) waitEndpoints(ctx context.Context, name string) error {
 }
 
 // kubectlExec is a command in the client pod with its standard input open, not started.
-func kubectlExec(ctx context.Context, b *bench, argv ...string) *exec.Cmd {
+func kubectlExec(ctx context.Context, argv ...string) *exec.Cmd {
 	args := append([]string{"--context", importer, "--namespace", namespace, "exec", "--stdin", "client", "--"}, argv...)
 	return exec.CommandContext(ctx, "kubectl", args...)
 }

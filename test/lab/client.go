@@ -62,7 +62,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return s, fmt.Errorf("asking for the lab's status: %w", err)
 	}
-	defer body.Close() //nolint:errcheck // it was read
+	defer body.Close() // it was read
 	if err := json.NewDecoder(body).Decode(&s); err != nil {
 		return s, fmt.Errorf("reading the lab's status: %w", err)
 	}
@@ -166,7 +166,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values) 
 	if response.StatusCode < 300 {
 		return response.Body, nil
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close() // it was read
 	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	if err != nil {
 		return nil, err

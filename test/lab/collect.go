@@ -103,7 +103,7 @@ func fetchLog(ctx context.Context, client kubernetes.Interface, namespace, pod s
 	if err != nil {
 		return fmt.Errorf("fetching log of %s: %w", name, err)
 	}
-	defer log.Close() //nolint:errcheck // it is only read
+	defer log.Close() // it is only read
 	f, err := os.Create(filepath.Join(dir, name+".log"))
 	if err != nil {
 		return fmt.Errorf("writing log of %s: %w", name, err)

@@ -92,7 +92,7 @@ func (l *Lab) waitZone(ctx context.Context, c Cluster) error {
 		{"--namespace", "kube-system", "rollout", "restart", "deployment/coredns"},
 		{"--namespace", "kube-system", "rollout", "status", "--timeout=120s", "deployment/coredns"},
 	} {
-		if _, err := l.kubectl(ctx, c.Name, "", args...); err != nil {
+		if err := l.kubectl(ctx, c.Name, "", args...); err != nil {
 			return err
 		}
 	}
@@ -101,22 +101,20 @@ func (l *Lab) waitZone(ctx context.Context, c Cluster) error {
 
 // installHub makes the hub.
 func (l *Lab) installHub(ctx context.Context, config string) error {
-	_, err := l.kubectl(ctx, Hub, "", "apply", "-k", filepath.Join(config, "hub"))
-	return err
+	return l.kubectl(ctx, Hub, "", "apply", "-k", filepath.Join(config, "hub"))
 }
 
 // installMember makes what every member runs. Where nobody serves Services' addresses it tells where the API server is.
 func (l *Lab) installMember(ctx context.Context, config string, c Cluster) error {
-	if _, err := l.kubectl(ctx, c.Name, "", "apply", "-k", filepath.Join(config, "default")); err != nil {
+	if err := l.kubectl(ctx, c.Name, "", "apply", "-k", filepath.Join(config, "default")); err != nil {
 		return err
 	}
 	if c.servesClusterIPs() {
 		return nil
 	}
 	server := l.apiServer(c.Name)
-	_, err := l.kubectl(ctx, c.Name, "", "--namespace", memberNamespace, "set", "env", "deployments,daemonsets", "--all",
+	return l.kubectl(ctx, c.Name, "", "--namespace", memberNamespace, "set", "env", "deployments,daemonsets", "--all",
 		"KUBERNETES_SERVICE_HOST="+server.Addr().String(), "KUBERNETES_SERVICE_PORT="+strconv.Itoa(int(server.Port())))
-	return err
 }
 
 // memberOnHub is what the hub's admin makes for a member.
@@ -212,8 +210,7 @@ func (l *Lab) joinMember(ctx context.Context, index int, c Cluster) error {
 
 // establish waits until the API server serves a kind of tombolo's, given as it is in URLs.
 func (l *Lab) establish(ctx context.Context, cluster, resource string) error {
-	_, err := l.kubectl(ctx, cluster, "", "wait", "--for=condition=Established", "--timeout=60s", "crd/"+resource+"."+group)
-	return err
+	return l.kubectl(ctx, cluster, "", "wait", "--for=condition=Established", "--timeout=60s", "crd/"+resource+"."+group)
 }
 
 // hubAccess returns the content of the Secret by which a member's account reaches the hub, once it is complete.
@@ -330,19 +327,18 @@ func (l *Lab) apply(ctx context.Context, cluster string, manifest *template.Temp
 	if err := manifest.Execute(&text, values); err != nil {
 		return fmt.Errorf("filling in manifest: %w", err)
 	}
-	_, err := l.kubectl(ctx, cluster, text.String(), "apply", "-f", "-")
-	return err
+	return l.kubectl(ctx, cluster, text.String(), "apply", "-f", "-")
 }
 
-// kubectl runs kubectl in a cluster and returns what it prints.
-func (l *Lab) kubectl(ctx context.Context, cluster, stdin string, args ...string) (string, error) {
+// kubectl runs kubectl in a cluster. The error holds what kubectl said.
+func (l *Lab) kubectl(ctx context.Context, cluster, stdin string, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(l.options.Bin, "kubectl"), append([]string{"--context", cluster}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig())
 	cmd.Stdin = strings.NewReader(stdin)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("kubectl --context %s %s: %w: %s", cluster, strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+		return fmt.Errorf("kubectl --context %s %s: %w: %s", cluster, strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
 	}
-	return out.String(), nil
+	return nil
 }

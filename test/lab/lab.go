@@ -29,7 +29,7 @@ type Lab struct {
 	token    string // of the nodes' control API
 	progress *progress
 
-	ctx    context.Context // of everything that runs until Down
+	ctx    context.Context //nolint:containedctx // of everything that runs until Down
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup // goroutines that Down waits for
 

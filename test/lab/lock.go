@@ -44,7 +44,7 @@ func Alive(dir string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close() //nolint:errcheck // it is only read
+	defer f.Close() // it is only read
 	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 
@@ -57,7 +57,7 @@ func Remove(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // it goes with the folder
+	defer f.Close() // it goes with the folder
 	return os.RemoveAll(dir)
 }
 

@@ -185,7 +185,7 @@ func (l *cuttable) Accept() (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		conn.Close() //nolint:errcheck // who uses it finds out
+		conn.Close() // who uses it finds out
 		return conn, nil
 	}
 	l.conns[conn] = struct{}{}
@@ -197,7 +197,7 @@ func (l *cuttable) cut() {
 	defer l.mu.Unlock()
 	l.closed = true
 	for conn := range l.conns {
-		conn.Close() //nolint:errcheck // that is the point
+		conn.Close() // that is the point
 	}
 }
 

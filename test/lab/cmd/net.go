@@ -135,7 +135,7 @@ func capture(cmd *cobra.Command, l *lab.Client, file string, args []string) (err
 	if err != nil {
 		return err
 	}
-	defer frames.Close() //nolint:errcheck // reading has ended
+	defer frames.Close() // reading has ended
 	if _, err := io.Copy(out, frames); err != nil && cmd.Context().Err() == nil {
 		return fmt.Errorf("writing capture: %w", err)
 	}

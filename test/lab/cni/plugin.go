@@ -150,7 +150,7 @@ func remove(c Config, text []byte) error {
 	if err != nil {
 		return fmt.Errorf("opening the pod's namespace: %w", err)
 	}
-	defer ns.Close() //nolint:errcheck // nothing was written
+	defer ns.Close() // nothing was written
 	return disconnect(ns, os.Getenv("CNI_IFNAME"))
 }
 

@@ -33,7 +33,7 @@ func (w wire) connect(path, bridge string) error {
 	if err != nil {
 		return fmt.Errorf("opening the pod's namespace: %w", err)
 	}
-	defer ns.Close() //nolint:errcheck // nothing was written
+	defer ns.Close() // nothing was written
 	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("entering the pod's namespace: %w", err)

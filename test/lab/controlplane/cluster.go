@@ -134,7 +134,7 @@ func (c *Cluster) ready(client *http.Client) func(context.Context) error {
 		if err != nil {
 			return err
 		}
-		defer response.Body.Close() //nolint:errcheck // nothing is read from it
+		defer response.Body.Close() // nothing is read from it
 		if response.StatusCode != http.StatusOK {
 			return fmt.Errorf("readyz: %s", response.Status)
 		}

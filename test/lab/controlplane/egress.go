@@ -70,13 +70,13 @@ func (e *egress) connect(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	defer up.Close() //nolint:errcheck // both directions have ended
+	defer up.Close() // both directions have ended
 	down, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	defer down.Close() //nolint:errcheck // both directions have ended
+	defer down.Close() // both directions have ended
 	if _, err := io.WriteString(down, "HTTP/1.1 200 OK\r\n\r\n"); err != nil {
 		return
 	}

@@ -59,7 +59,7 @@ func (s *spawner) start(name, dir, log string, args ...string) (*process, error)
 	if err != nil {
 		return nil, fmt.Errorf("opening log of %s: %w", name, err)
 	}
-	defer out.Close() //nolint:errcheck // the child has its own descriptor
+	defer out.Close() // the child has its own descriptor
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 	// A group of its own, so that an interrupt typed at the terminal reaches the lab alone, which stops in order.

@@ -137,6 +137,6 @@ func freePort() (uint16, error) {
 	if err != nil {
 		return 0, fmt.Errorf("looking for a free port: %w", err)
 	}
-	defer l.Close() //nolint:errcheck // nothing was accepted
+	defer l.Close() // nothing was accepted
 	return l.Addr().(*net.TCPAddr).AddrPort().Port(), nil
 }

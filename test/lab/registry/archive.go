@@ -48,7 +48,7 @@ func index(path string) (map[string]blob, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	defer f.Close() //nolint:errcheck // it is only read
+	defer f.Close() // it is only read
 	files, listing, err := scan(f)
 	if err != nil {
 		return nil, "", err

@@ -148,7 +148,7 @@ func (r *Registry) serve(w http.ResponseWriter, request *http.Request, digest st
 		refuse(w, http.StatusInternalServerError, "UNKNOWN", err.Error())
 		return
 	}
-	defer content.Close() //nolint:errcheck // it is only read
+	defer content.Close() // it is only read
 	w.Header().Set("Content-Type", b.kind)
 	w.Header().Set("Docker-Content-Digest", digest)
 	w.Header().Set("ETag", strconv.Quote(digest))

@@ -73,7 +73,7 @@ func (p *Port) attend(ctx context.Context, w wire) error {
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { w.Close() })()
 	p.plug(w)
-	defer p.unplug(w)
+	defer p.unplug()
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -138,7 +138,7 @@ func (p *Port) plug(w wire) {
 	p.backlog.free(p.backlog.take(nil))
 }
 
-func (p *Port) unplug(w wire) {
+func (p *Port) unplug() {
 	p.mu.Lock()
 	p.wire = nil
 	p.backlog.free(p.backlog.take(nil))
