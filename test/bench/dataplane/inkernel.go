@@ -139,15 +139,19 @@ func (m *measurement) add(name string, value float64, unit string) error {
 	return m.Emit(figures.Figure{Name: name + "_" + m.Subject, Value: value, Unit: unit})
 }
 
-// fewest is the smallest number of services that is measured.
-const fewest = 10
+const (
+	// fewest is the smallest number of services that is measured.
+	fewest = 10
+	// endpoints is how many each service has.
+	endpoints = 16
+)
 
-// counts of services and endpoints of each.
-func (m *measurement) counts() (many, few, endpoints int) {
+// counts are the numbers of services that are measured.
+func (m *measurement) counts() (many, few int) {
 	if m.Quick {
-		return 500, 100, 16
+		return 500, 100
 	}
-	return 5000, 1000, 16
+	return 5000, 1000
 }
 
 // step of a measurement; what has a place for the number of services.
@@ -158,7 +162,7 @@ type step struct {
 
 // many measures what it costs to serve many services.
 func (m *measurement) many(ctx context.Context) error {
-	count, _, endpoints := m.counts()
+	count, _ := m.counts()
 	m.services = services(count, endpoints)
 	steps := []step{
 		{"programming %d services", m.program},
@@ -182,7 +186,7 @@ func (m *measurement) many(ctx context.Context) error {
 
 // few measures first packets among few services.
 func (m *measurement) few(ctx context.Context) error {
-	_, few, endpoints := m.counts()
+	_, few := m.counts()
 	all := services(few, endpoints)
 	m.services = all[:fewest]
 	if err := m.subject.start(ctx, m.services); err != nil {
