@@ -1,12 +1,6 @@
 package v1alpha1
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-
-	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
-)
+import mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 // Label and annotation keys.
 const (
@@ -46,29 +40,3 @@ const (
 	// MemberServiceAccountPrefix and a cluster ID make the ServiceAccount of a member on the hub.
 	MemberServiceAccountPrefix = "member-"
 )
-
-// Hash is the SHA-256 of "namespace/name": as a number it places the clusterset IP of a Service, and its first 16 hex
-// digits name the Service's objects on the hub.
-func Hash(namespace, name string) [sha256.Size]byte {
-	return sha256.Sum256([]byte(namespace + "/" + name))
-}
-
-// HubName is the name on the hub of the object that cluster publishes for namespace/name: "<cluster>.<16 hex digits>".
-// Who reads takes namespace and name from the object's spec or labels, never from its name.
-func HubName(cluster ClusterID, namespace, name string) string {
-	sum := Hash(namespace, name)
-	return string(cluster) + "." + hex.EncodeToString(sum[:8])
-}
-
-// HubSliceName is the name of the n-th EndpointSlice of an exported Service, on the hub and where it is imported.
-func HubSliceName(cluster ClusterID, namespace, name string, n int) string {
-	return fmt.Sprintf("%s.%d", HubName(cluster, namespace, name), n)
-}
-
-// LeaseName is the name of a member's heartbeat Lease on the hub.
-func LeaseName(cluster ClusterID) string { return string(cluster) + ".heartbeat" }
-
-// MemberServiceAccount is the name of a member's ServiceAccount on the hub.
-func MemberServiceAccount(cluster ClusterID) string {
-	return MemberServiceAccountPrefix + string(cluster)
-}

@@ -9,7 +9,8 @@ import (
 // +kubebuilder:validation:Enum=RoundRobin;LeastConnection;ConsistentHash;Random
 type Scheduler string
 
-// The schedulers. All of them follow the weights. What a backend lacks it replaces, see On.
+// The schedulers. All of them follow the weights. A backend replaces a scheduler that it lacks
+// (internal/clusterset, SchedulerOn).
 const (
 	// SchedulerRoundRobin gives each endpoint its share in turn.
 	SchedulerRoundRobin Scheduler = "RoundRobin"
@@ -21,17 +22,6 @@ const (
 	// SchedulerRandom draws lots for each flow.
 	SchedulerRandom Scheduler = "Random"
 )
-
-// On is the scheduler that a node with that backend uses for this one. Of another backend, such as auto, it is this one.
-func (s Scheduler) On(backend DataplaneBackend) Scheduler {
-	switch {
-	case backend == BackendIPVS && s == SchedulerRandom:
-		return SchedulerRoundRobin
-	case backend == BackendNFTables && s == SchedulerLeastConnection:
-		return SchedulerRandom
-	}
-	return s
-}
 
 // TrafficPolicyTarget names the ServiceImport that a TrafficPolicy is for, in the policy's own namespace (GEP-713
 // LocalPolicyTargetReference).

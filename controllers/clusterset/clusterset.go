@@ -24,7 +24,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/conditions"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
@@ -110,27 +110,27 @@ func (r *Reconciler) fromHub(ctx context.Context, status *v1alpha1.ClusterSetSta
 }
 
 // refusal says what is wrong with the ClusterSet, the worst first; nil: nothing.
-func (r *Reconciler) refusal(ctx context.Context, set *v1alpha1.ClusterSet) (*mcs.Refusal, error) {
+func (r *Reconciler) refusal(ctx context.Context, set *v1alpha1.ClusterSet) (*clusterset.Refusal, error) {
 	blocks, err := r.InUse.Blocks(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range mcs.Prefixes(set.Status.CIDRs) {
-		blocks = append(blocks, mcs.Block{Prefix: p, Owner: fmt.Sprintf("Member %s, this cluster", set.Spec.ClusterID)})
+	for _, p := range clusterset.Prefixes(set.Status.CIDRs) {
+		blocks = append(blocks, clusterset.Block{Prefix: p, Owner: fmt.Sprintf("Member %s, this cluster", set.Spec.ClusterID)})
 	}
 	remotes := &v1alpha1.RemoteClusterList{}
 	if err := r.Client.List(ctx, remotes); err != nil {
 		return nil, fmt.Errorf("listing RemoteClusters: %w", err)
 	}
 	for _, remote := range remotes.Items {
-		for _, p := range mcs.Prefixes(remote.Spec.CIDRs) {
-			blocks = append(blocks, mcs.Block{Prefix: p, Owner: "Member " + remote.Name})
+		for _, p := range clusterset.Prefixes(remote.Spec.CIDRs) {
+			blocks = append(blocks, clusterset.Block{Prefix: p, Owner: "Member " + remote.Name})
 		}
 	}
-	return mcs.RefuseClusterSet(&set.Spec, blocks), nil
+	return clusterset.RefuseClusterSet(&set.Spec, blocks), nil
 }
 
-func accepted(refusal *mcs.Refusal) metav1.Condition {
+func accepted(refusal *clusterset.Refusal) metav1.Condition {
 	if refusal == nil {
 		return metav1.Condition{
 			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,

@@ -21,6 +21,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Reconciler keeps one imported slice; its name is that of the slice on the hub.
@@ -65,7 +66,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 
 // bring makes the imported slice what the published one is, or deletes it where nothing is imported from there.
 func (r *Reconciler) bring(ctx context.Context, view hub.View, have, published *discoveryv1.EndpointSlice) error {
-	cluster := mcs.SourceCluster(published.Labels)
+	cluster := clusterset.SourceCluster(published.Labels)
 	owner, err := r.owner(ctx, published.Labels[v1alpha1.LabelNamespace], published.Labels[v1alpha1.LabelServiceName])
 	if err != nil {
 		return err
@@ -93,7 +94,7 @@ func (r *Reconciler) bring(ctx context.Context, view hub.View, have, published *
 
 // wanted is what the imported slice should be, and takes note of what is left out of it. nil: what there is stays.
 func (r *Reconciler) wanted(ctx context.Context, view hub.View, owner *mcsv1beta1.ServiceImport, have, published *discoveryv1.EndpointSlice) (*discoveryv1.EndpointSlice, error) {
-	cluster := mcs.SourceCluster(published.Labels)
+	cluster := clusterset.SourceCluster(published.Labels)
 	source, known, err := r.source(ctx, view, cluster)
 	if err != nil || !known {
 		return nil, err
@@ -128,7 +129,7 @@ func object(name string) string { return "EndpointSlice " + name }
 // drop deletes a slice that the hub no longer has, if that can be believed: its cluster no longer exports the Service, or
 // its export says that just those slices are on the hub that are there, and the cluster is there to say so.
 func (r *Reconciler) drop(ctx context.Context, view hub.View, have *discoveryv1.EndpointSlice) error {
-	cluster, name := mcs.SourceCluster(have.Labels), have.Labels[v1alpha1.LabelServiceName]
+	cluster, name := clusterset.SourceCluster(have.Labels), have.Labels[v1alpha1.LabelServiceName]
 	owner, err := r.owner(ctx, have.Namespace, name)
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ func (r *Reconciler) drop(ctx context.Context, view hub.View, have *discoveryv1.
 		return err
 	}
 	others, err := view.Slices(ctx, cluster, have.Namespace, name)
-	if err != nil || mcs.SliceSet(others) != export.Spec.SliceSet {
+	if err != nil || clusterset.SliceSet(others) != export.Spec.SliceSet {
 		return err
 	}
 	return r.delete(ctx, have)
@@ -162,7 +163,7 @@ func (r *Reconciler) source(ctx context.Context, view hub.View, cluster v1alpha1
 		return source, false, err
 	}
 	if source.Own {
-		source.CIDRs = mcs.Prefixes(member.Spec.CIDRs)
+		source.CIDRs = clusterset.Prefixes(member.Spec.CIDRs)
 		return source, true, nil
 	}
 	own, err := view.Member(ctx, view.Cluster)
@@ -173,7 +174,7 @@ func (r *Reconciler) source(ctx context.Context, view hub.View, cluster v1alpha1
 	if err := r.Client.Get(ctx, client.ObjectKey{Name: string(cluster)}, remote); err != nil {
 		return source, false, client.IgnoreNotFound(err)
 	}
-	source.CIDRs, source.SameZones = mcs.Prefixes(remote.Spec.CIDRs), mcs.SameZones(own.Spec, member.Spec)
+	source.CIDRs, source.SameZones = clusterset.Prefixes(remote.Spec.CIDRs), mcs.SameZones(own.Spec, member.Spec)
 	return source, len(source.CIDRs) > 0, nil // without CIDRs it is not accepted here, which takes nothing away
 }
 

@@ -16,7 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -167,7 +167,7 @@ func TestHubLosesSlices(t *testing.T) {
 	kept("lost", true, true)
 	e.Hub.Heartbeat(t, "west", export.Name)
 	kept("lost, with a heartbeat", true, true)
-	export.Spec.SliceSet = mcs.SliceSet([]discoveryv1.EndpointSlice{*published[1]})
+	export.Spec.SliceSet = clusterset.SliceSet([]discoveryv1.EndpointSlice{*published[1]})
 	if err := e.Hub.Update(t.Context(), export); err != nil {
 		t.Fatal(err)
 	}

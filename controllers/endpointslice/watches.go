@@ -23,6 +23,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch;create;update;patch;delete
@@ -48,7 +49,7 @@ func byExport(obj client.Object) []string {
 	if !ours(obj) {
 		return nil
 	}
-	return []string{exportKey(mcs.SourceCluster(obj.GetLabels()), obj.GetNamespace(), obj.GetLabels()[v1alpha1.LabelServiceName])}
+	return []string{exportKey(clusterset.SourceCluster(obj.GetLabels()), obj.GetNamespace(), obj.GetLabels()[v1alpha1.LabelServiceName])}
 }
 
 func byService(obj client.Object) []string {
@@ -62,7 +63,7 @@ func byCluster(obj client.Object) []string {
 	if !ours(obj) {
 		return nil
 	}
-	return []string{string(mcs.SourceCluster(obj.GetLabels()))}
+	return []string{string(clusterset.SourceCluster(obj.GetLabels()))}
 }
 
 // Index makes the indexes that the Reconciler needs.
@@ -164,9 +165,9 @@ func (r *Reconciler) published(ctx context.Context, obj client.Object) []reconci
 		return requests
 	}
 	labels := obj.GetLabels()
-	siblings, err := view.Slices(ctx, mcs.SourceCluster(labels), labels[v1alpha1.LabelNamespace], labels[v1alpha1.LabelServiceName])
+	siblings, err := view.Slices(ctx, clusterset.SourceCluster(labels), labels[v1alpha1.LabelNamespace], labels[v1alpha1.LabelServiceName])
 	if err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list the slices of a Service", "cluster", mcs.SourceCluster(labels))
+		logf.FromContext(ctx).Error(err, "cannot list the slices of a Service", "cluster", clusterset.SourceCluster(labels))
 	}
 	total := len(obj.(*discoveryv1.EndpointSlice).Endpoints) // as it is or was
 	for i := range siblings {
@@ -191,7 +192,7 @@ func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcil
 // changed, and which slices it has.
 func (r *Reconciler) ofExport(ctx context.Context, obj client.Object) []reconcile.Request {
 	spec := obj.(*v1alpha1.ExportedService).Spec
-	return r.ofClusterIn(ctx, mcs.SourceCluster(obj.GetLabels()), spec.Namespace, spec.Name)
+	return r.ofClusterIn(ctx, clusterset.SourceCluster(obj.GetLabels()), spec.Namespace, spec.Name)
 }
 
 // ofClusterIn are the slices of a cluster's Service, those that are imported and those that are on the hub.
@@ -219,7 +220,7 @@ func (r *Reconciler) missing(ctx context.Context, lease client.Object) []reconci
 	if err != nil {
 		return nil
 	}
-	requests := r.local(ctx, client.MatchingFields{indexCluster: string(mcs.SourceCluster(lease.GetLabels()))})
+	requests := r.local(ctx, client.MatchingFields{indexCluster: string(clusterset.SourceCluster(lease.GetLabels()))})
 	return slices.DeleteFunc(requests, func(request reconcile.Request) bool {
 		published, err := view.Slice(ctx, request.Name)
 		return err == nil && published != nil
@@ -267,7 +268,7 @@ func (r *Reconciler) local(ctx context.Context, options ...client.ListOption) []
 	}
 	var requests []reconcile.Request
 	for i := range list.Items {
-		if s := &list.Items[i]; ours(s) && mcs.SourceCluster(s.Labels) != "" {
+		if s := &list.Items[i]; ours(s) && clusterset.SourceCluster(s.Labels) != "" {
 			requests = append(requests, request(s.Namespace, s.Name))
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes,verbs=get;list;watch
@@ -63,7 +63,7 @@ func (r *Reconciler) all(ctx context.Context) []reconcile.Request {
 // ifOurs maps a copy on the hub to the GatewayNode, which is named after its node.
 func (r *Reconciler) ifOurs(_ context.Context, obj client.Object) []reconcile.Request {
 	view, err := r.Hub.View()
-	if err != nil || mcs.SourceCluster(obj.GetLabels()) != view.Cluster {
+	if err != nil || clusterset.SourceCluster(obj.GetLabels()) != view.Cluster {
 		return nil
 	}
 	return []reconcile.Request{r.request(obj.(*v1alpha1.GatewayNode).Spec.NodeName)}
@@ -109,7 +109,7 @@ func (r *Reconciler) giveLane(ctx context.Context, local *v1alpha1.GatewayNode) 
 			return nil
 		}
 	}
-	lane, free := mcs.FreeLane(all.Items)
+	lane, free := clusterset.FreeLane(all.Items)
 	if !free {
 		return reconcile.TerminalError(fmt.Errorf("giving GatewayNode %s a lane: %w: a cluster has at most %d gateways; remove the label %s from a node",
 			local.Name, errNoLane, v1alpha1.MaxLanes, v1alpha1.LabelGateway))
@@ -132,7 +132,7 @@ func publish(ctx context.Context, view hub.View, local *v1alpha1.GatewayNode) er
 	want := &v1alpha1.GatewayNode{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: view.Namespace,
-			Name:      v1alpha1.HubName(view.Cluster, local.Namespace, local.Name),
+			Name:      clusterset.HubName(view.Cluster, local.Namespace, local.Name),
 			Labels:    map[string]string{v1alpha1.LabelSourceCluster: string(view.Cluster)},
 		},
 		Spec: local.Spec,
@@ -171,5 +171,5 @@ func withdraw(ctx context.Context, view hub.View, request reconcile.Request) err
 
 // copyOf returns the copy on the hub, nil if there is none.
 func copyOf(ctx context.Context, view hub.View, namespace, name string) (*v1alpha1.GatewayNode, error) {
-	return view.Gateway(ctx, v1alpha1.HubName(view.Cluster, namespace, name))
+	return view.Gateway(ctx, clusterset.HubName(view.Cluster, namespace, name))
 }

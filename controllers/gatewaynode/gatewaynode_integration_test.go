@@ -12,6 +12,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -39,7 +40,7 @@ func copyOf(t *testing.T, e *members.Env, name string) *v1alpha1.GatewayNode {
 	found := &v1alpha1.GatewayNode{}
 	key := client.ObjectKey{
 		Namespace: v1alpha1.DefaultHubNamespace,
-		Name:      v1alpha1.HubName(members.Own, v1alpha1.DefaultNamespace, name),
+		Name:      clusterset.HubName(members.Own, v1alpha1.DefaultNamespace, name),
 	}
 	if err := e.Hub.Get(t.Context(), key, found); err != nil {
 		if apierrors.IsNotFound(err) {

@@ -7,7 +7,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 func TestDue(t *testing.T) {
@@ -28,8 +28,8 @@ func TestDue(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			renewed := metav1.NewMicroTime(now.Add(-test.ago))
 			lease := &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{RenewTime: &renewed}}
-			lease.Annotations = mcs.HeartbeatAnnotations(test.said)
-			if got := due(lease, mcs.HeartbeatAnnotations(test.means), now); got != test.want {
+			lease.Annotations = clusterset.HeartbeatAnnotations(test.said)
+			if got := due(lease, clusterset.HeartbeatAnnotations(test.means), now); got != test.want {
 				t.Errorf("due in %v, want %v", got, test.want)
 			}
 		})

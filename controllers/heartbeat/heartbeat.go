@@ -28,8 +28,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/serviceexport"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 const (
@@ -73,7 +73,7 @@ func theRequest() []reconcile.Request {
 
 func (r *Reconciler) ifOurs(_ context.Context, obj client.Object) []reconcile.Request {
 	view, err := r.Hub.View()
-	if err != nil || mcs.SourceCluster(obj.GetLabels()) != view.Cluster {
+	if err != nil || clusterset.SourceCluster(obj.GetLabels()) != view.Cluster {
 		return nil
 	}
 	return theRequest()
@@ -120,7 +120,7 @@ func (r *Reconciler) annotations(ctx context.Context, view hub.View) (map[string
 	}
 	all := slices.Concat(meant, gateways, there)
 	slices.Sort(all)
-	return mcs.HeartbeatAnnotations(slices.Compact(all)), nil
+	return clusterset.HeartbeatAnnotations(slices.Compact(all)), nil
 }
 
 // meant are the names on the hub of all that this cluster means to export, but for what may not be exported from its
@@ -143,7 +143,7 @@ func (r *Reconciler) meant(ctx context.Context, cluster v1alpha1.ClusterID) ([]s
 			return nil, err
 		}
 		if valid && r.allowed(ctx, set, e.Namespace) && e.DeletionTimestamp == nil && !refused(e) {
-			names = append(names, v1alpha1.HubName(cluster, e.Namespace, e.Name))
+			names = append(names, clusterset.HubName(cluster, e.Namespace, e.Name))
 		}
 	}
 	return names, nil
@@ -156,7 +156,7 @@ func (r *Reconciler) valid(ctx context.Context, e *mcsv1beta1.ServiceExport) (bo
 	} else if err != nil {
 		return false, fmt.Errorf("reading Service %s/%s: %w", e.Namespace, e.Name, err)
 	}
-	_, _, valid := mcs.ValidateExport(e.Namespace, e.Name, service)
+	_, _, valid := clusterset.ValidateExport(e.Namespace, e.Name, service)
 	return valid, nil
 }
 
@@ -176,7 +176,7 @@ func (r *Reconciler) gateways(ctx context.Context, cluster v1alpha1.ClusterID) (
 	var names []string
 	for i := range nodes.Items {
 		if node := &nodes.Items[i]; node.DeletionTimestamp == nil && node.Status.Lane != nil {
-			names = append(names, v1alpha1.HubName(cluster, node.Namespace, node.Name))
+			names = append(names, clusterset.HubName(cluster, node.Namespace, node.Name))
 		}
 	}
 	return names, nil
@@ -225,7 +225,7 @@ func write(ctx context.Context, view hub.View, have *coordinationv1.Lease, annot
 	want := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace:   view.Namespace,
-			Name:        v1alpha1.LeaseName(view.Cluster),
+			Name:        clusterset.LeaseName(view.Cluster),
 			Labels:      map[string]string{v1alpha1.LabelSourceCluster: string(view.Cluster)},
 			Annotations: annotations,
 		},

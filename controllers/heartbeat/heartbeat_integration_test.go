@@ -13,7 +13,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 func lease(t *testing.T, e *members.Env) *coordinationv1.Lease {
 	t.Helper()
 	found := &coordinationv1.Lease{}
-	key := client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: v1alpha1.LeaseName(members.Own)}
+	key := client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: clusterset.LeaseName(members.Own)}
 	if err := e.Hub.Get(t.Context(), key, found); err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestHeartbeat(t *testing.T) {
 	r := &heartbeat.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace, Now: func() time.Time { return now }}
 	wait := e.Step(t, r, "", "").RequeueAfter
 	first := lease(t, e)
-	if wait <= 0 || !mcs.HeartbeatConfirms(first.Annotations, nil) {
+	if wait <= 0 || !clusterset.HeartbeatConfirms(first.Annotations, nil) {
 		t.Fatalf("renewed again after %v, says %v", wait, first.Annotations)
 	}
 	e.Step(t, r, "", "")
@@ -50,13 +50,13 @@ func TestHeartbeat(t *testing.T) {
 	e.Make(t, members.Service("shop", "web"))
 	serviceExport := members.Export("shop", "web")
 	e.Make(t, serviceExport)
-	name := v1alpha1.HubName(members.Own, "shop", "web")
+	name := clusterset.HubName(members.Own, "shop", "web")
 	if wait := e.Step(t, r, "", "").RequeueAfter; wait <= 0 || wait > time.Second {
 		t.Errorf("an addition right after a renewal waits for %v", wait)
 	}
 	now = now.Add(time.Second)
 	e.Step(t, r, "", "")
-	if got := lease(t, e); !mcs.HeartbeatConfirms(got.Annotations, []string{name}) {
+	if got := lease(t, e); !clusterset.HeartbeatConfirms(got.Annotations, []string{name}) {
 		t.Errorf("says %v before the export is on the hub: a loss of it would be confirmed", got.Annotations)
 	}
 
@@ -67,7 +67,7 @@ func TestHeartbeat(t *testing.T) {
 	}
 	now = now.Add(wait)
 	e.Step(t, r, "", "")
-	if got := lease(t, e); !mcs.HeartbeatConfirms(got.Annotations, []string{name}) {
+	if got := lease(t, e); !clusterset.HeartbeatConfirms(got.Annotations, []string{name}) {
 		t.Errorf("confirms the hub's loss: %v", got.Annotations)
 	}
 
@@ -75,7 +75,7 @@ func TestHeartbeat(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Step(t, r, "", "") // at once, no time has passed
-	if got := lease(t, e); !mcs.HeartbeatConfirms(got.Annotations, nil) {
+	if got := lease(t, e); !clusterset.HeartbeatConfirms(got.Annotations, nil) {
 		t.Errorf("says %v after the unexport", got.Annotations)
 	}
 }
@@ -100,7 +100,7 @@ func TestHeartbeatLeavesOutWhatIsRefused(t *testing.T) {
 		}
 		now = now.Add(time.Minute)
 		e.Step(t, r, "", "")
-		if got := lease(t, e); !mcs.HeartbeatConfirms(got.Annotations, names) {
+		if got := lease(t, e); !clusterset.HeartbeatConfirms(got.Annotations, names) {
 			t.Errorf("says %v, want %v", got.Annotations, names)
 		}
 	}
@@ -108,7 +108,7 @@ func TestHeartbeatLeavesOutWhatIsRefused(t *testing.T) {
 		e.Make(t, members.Service(namespace, "web"))
 		e.Make(t, members.Export(namespace, "web"))
 	}
-	one, other := v1alpha1.HubName(members.Own, "allowed", "web"), v1alpha1.HubName(members.Own, "denied", "web")
+	one, other := clusterset.HubName(members.Own, "allowed", "web"), clusterset.HubName(members.Own, "denied", "web")
 	wants(nil, one, other)
 	wants(&metav1.LabelSelector{MatchLabels: map[string]string{"shared": "yes"}}, one)
 	wants(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}, one, other)

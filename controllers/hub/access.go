@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Keys of the Secret with the hub's access, those of a service account token Secret.
@@ -75,7 +76,7 @@ func missingKey(secret client.ObjectKey, key string, exists bool, set *v1alpha1.
 	}
 	return Status{v1alpha1.ReasonSecretNotFound, fmt.Sprintf(
 		"Secret %s, which ClusterSet.spec.hub.secretRef names, %s: create it with the keys token, ca.crt and namespace of the token Secret of the hub's ServiceAccount %s",
-		secret, what, v1alpha1.MemberServiceAccount(set.Spec.ClusterID))}
+		secret, what, clusterset.MemberServiceAccount(set.Spec.ClusterID))}
 }
 
 // way is a way to the hub: one HTTP client, whose connections can be dropped when they are suspected dead.

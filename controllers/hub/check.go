@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // checkTimeout is how long one question to the hub may take: long for an API server, and short enough that an outage
@@ -92,11 +93,11 @@ func (a access) explain(what string, err error) Status {
 	case apierrors.IsUnauthorized(err):
 		return Status{v1alpha1.ReasonUnauthorized, fmt.Sprintf(
 			"hub %s refuses the token: put a valid token of ServiceAccount %s into the hub's Secret; what is imported stays",
-			a.server, v1alpha1.MemberServiceAccount(a.cluster))}
+			a.server, clusterset.MemberServiceAccount(a.cluster))}
 	case apierrors.IsForbidden(err):
 		return Status{v1alpha1.ReasonUnauthorized, fmt.Sprintf(
 			"hub %s does not let us read %s in namespace %s: bind ServiceAccount %s to the Role tombolo-member there, and check that the token is its own",
-			a.server, what, a.namespace, v1alpha1.MemberServiceAccount(a.cluster))}
+			a.server, what, a.namespace, clusterset.MemberServiceAccount(a.cluster))}
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
 		return Status{v1alpha1.ReasonCRDsMissing, fmt.Sprintf(
 			"hub %s does not serve the kind %s: install tombolo's kinds there with `kubectl apply -k config/hub`", a.server, what)}

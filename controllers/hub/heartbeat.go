@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // heartbeats remember which members have renewed their Leases while we listened: a Lease that just lies there may be as
@@ -32,8 +32,8 @@ type heartbeat struct {
 // note remembers the Lease of a member. One that went back in time, by a restored hub or a clock set right, has to be
 // renewed again.
 func (h *heartbeats) note(lease *coordinationv1.Lease) {
-	cluster := mcs.SourceCluster(lease.Labels)
-	if lease.Name != v1alpha1.LeaseName(cluster) || lease.Spec.RenewTime == nil {
+	cluster := clusterset.SourceCluster(lease.Labels)
+	if lease.Name != clusterset.LeaseName(cluster) || lease.Spec.RenewTime == nil {
 		return
 	}
 	now := lease.Spec.RenewTime.Time
@@ -85,7 +85,7 @@ func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID) (bool, e
 		return false, err
 	}
 	names, err := v.Names(ctx, cluster)
-	return err == nil && mcs.HeartbeatConfirms(lease.Annotations, names), err
+	return err == nil && clusterset.HeartbeatConfirms(lease.Annotations, names), err
 }
 
 // Live tells whether the cluster has renewed its heartbeat on the hub while we listened: the hub is none that was
@@ -129,7 +129,7 @@ type heartbeatNews struct {
 
 // is tells whether the Lease says something else than before, or can be believed for the first time.
 func (n *heartbeatNews) is(obj client.Object) bool {
-	lease, cluster := obj.(*coordinationv1.Lease), mcs.SourceCluster(obj.GetLabels())
+	lease, cluster := obj.(*coordinationv1.Lease), clusterset.SourceCluster(obj.GetLabels())
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.heartbeats.live(cluster, lease) {

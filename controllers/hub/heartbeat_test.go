@@ -8,16 +8,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 func leaseAt(seconds int, exports ...string) *coordinationv1.Lease {
 	renewed := metav1.NewMicroTime(time.Unix(int64(seconds), 0))
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:        v1alpha1.LeaseName("west"),
+			Name:        clusterset.LeaseName("west"),
 			Labels:      map[string]string{v1alpha1.LabelSourceCluster: "west"},
-			Annotations: mcs.HeartbeatAnnotations(exports),
+			Annotations: clusterset.HeartbeatAnnotations(exports),
 		},
 		Spec: coordinationv1.LeaseSpec{RenewTime: &renewed},
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -36,7 +37,7 @@ func TestUndecodable(t *testing.T) {
 		obj := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": v1alpha1.GroupVersion.String(), "kind": "ExportedService",
 			"metadata": map[string]any{
-				"namespace": v1alpha1.DefaultHubNamespace, "name": v1alpha1.HubName("west", "shop", name),
+				"namespace": v1alpha1.DefaultHubNamespace, "name": clusterset.HubName("west", "shop", name),
 				"labels": map[string]any{v1alpha1.LabelSourceCluster: "west"},
 			},
 			"spec": spec,

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // View is what the hub says, from a synced cache, and the way to write to it. What it returns is the caller's.
@@ -107,14 +107,14 @@ func (v View) Member(ctx context.Context, cluster v1alpha1.ClusterID) (*v1alpha1
 // type nor ports.
 func (v View) Export(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) (*v1alpha1.ExportedService, error) {
 	export := &v1alpha1.ExportedService{}
-	found, err := v.get(ctx, v1alpha1.HubName(cluster, namespace, name), export)
+	found, err := v.get(ctx, clusterset.HubName(cluster, namespace, name), export)
 	if err != nil || !found {
 		return nil, err
 	}
 	if export.Spec.Type == "" { // it could not be decoded, and is no less there for that: its name says what it is of
 		export.Spec.Namespace, export.Spec.Name = namespace, name
 	}
-	if mcs.SourceCluster(export.Labels) != cluster || export.Spec.Namespace != namespace || export.Spec.Name != name {
+	if clusterset.SourceCluster(export.Labels) != cluster || export.Spec.Namespace != namespace || export.Spec.Name != name {
 		return nil, nil
 	}
 	return export, nil
@@ -174,7 +174,7 @@ func (v View) OwnSlices(ctx context.Context, namespace, name string) ([]discover
 		return nil, err
 	}
 	named := &discoveryv1.EndpointSliceList{}
-	if err := v.list(ctx, named, client.MatchingFields{indexBase: v1alpha1.HubName(v.Cluster, namespace, name)}); err != nil {
+	if err := v.list(ctx, named, client.MatchingFields{indexBase: clusterset.HubName(v.Cluster, namespace, name)}); err != nil {
 		return nil, err
 	}
 	all := append(labelled, named.Items...)
@@ -224,7 +224,7 @@ func (v View) Gateway(ctx context.Context, name string) (*v1alpha1.GatewayNode, 
 // Heartbeat returns the cluster's Lease, nil if there is none.
 func (v View) Heartbeat(ctx context.Context, cluster v1alpha1.ClusterID) (*coordinationv1.Lease, error) {
 	lease := &coordinationv1.Lease{}
-	if found, err := v.get(ctx, v1alpha1.LeaseName(cluster), lease); err != nil || !found {
+	if found, err := v.get(ctx, clusterset.LeaseName(cluster), lease); err != nil || !found {
 		return nil, err
 	}
 	return lease, nil

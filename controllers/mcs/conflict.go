@@ -14,11 +14,10 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 const (
-	// namedInConflict is how many clusters, or ports, a conflict's message names in one place.
-	namedInConflict = 5
 	// valueInConflict is how many bytes of a value it shows: exported annotations may have 256 KiB, all of a
 	// condition's message 32 KiB.
 	valueInConflict = 200
@@ -188,9 +187,9 @@ func comparePorts(sorted []v1alpha1.ExportedService) string {
 	for i, p := range used {
 		used[i] = p + " of cluster " + from[p]
 	}
-	message := "Conflicting ports: using " + some(used)
+	message := "Conflicting ports: using " + clusterset.NameSome(used)
 	if len(unused) > 0 {
-		message += ", not " + some(unused) + " (of ports with one name, or one protocol and number, the oldest export's is used)"
+		message += ", not " + clusterset.NameSome(unused) + " (of ports with one name, or one protocol and number, the oldest export's is used)"
 	}
 	return message + "; " + disagree(others, len(sorted)) + "; a port is served by the clusters that have it."
 }
@@ -234,19 +233,11 @@ func compareFamilies(sorted []v1alpha1.ExportedService) string {
 }
 
 func clusterOf(e *v1alpha1.ExportedService) string {
-	return strconv.Quote(string(SourceCluster(e.Labels)))
+	return strconv.Quote(string(clusterset.SourceCluster(e.Labels)))
 }
 
 func disagree(others []string, all int) string {
-	return fmt.Sprintf("%d/%d clusters disagree: %s", len(others), all, some(others))
+	return fmt.Sprintf("%d/%d clusters disagree: %s", len(others), all, clusterset.NameSome(others))
 }
 
-// some names the first few.
-func some(names []string) string {
-	if more := len(names) - namedInConflict; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:namedInConflict], ", "), more)
-	}
-	return strings.Join(names, ", ")
-}
-
-func clip(text string) string { return clipTo(text, valueInConflict) }
+func clip(text string) string { return clusterset.Clip(text, valueInConflict) }

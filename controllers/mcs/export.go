@@ -1,30 +1,14 @@
 package mcs
 
 import (
-	"fmt"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
-
-// ValidateExport tells whether the Service of the ServiceExport namespace/name can be exported: the reason and message
-// of the condition Valid, and whether it is true. service is nil when there is none (KEP-1645, "Exporting Services").
-func ValidateExport(namespace, name string, service *corev1.Service) (mcsv1beta1.ServiceExportConditionReason, string, bool) {
-	switch {
-	case service == nil:
-		return mcsv1beta1.ServiceExportReasonNoService, fmt.Sprintf(
-			"there is no Service %s/%s: create it, or delete the ServiceExport", namespace, name), false
-	case service.Spec.Type == corev1.ServiceTypeExternalName:
-		return mcsv1beta1.ServiceExportReasonInvalidServiceType, fmt.Sprintf(
-			"Service %s/%s is of type ExternalName, which has no endpoints to export: "+
-				"use ClusterIP, NodePort, LoadBalancer or a headless Service", namespace, name), false
-	}
-	return mcsv1beta1.ServiceExportReasonValid, "the Service can be exported", true
-}
 
 // ExportedServiceFor is what the cluster publishes on the hub, in hubNamespace, for a valid export. Labels and
 // annotations come from the ServiceExport's spec only (KEP-1645, "Labels and annotations").
@@ -32,7 +16,7 @@ func ExportedServiceFor(cluster v1alpha1.ClusterID, hubNamespace string, service
 	return &v1alpha1.ExportedService{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: hubNamespace,
-			Name:      v1alpha1.HubName(cluster, service.Namespace, service.Name),
+			Name:      clusterset.HubName(cluster, service.Namespace, service.Name),
 			Labels:    map[string]string{v1alpha1.LabelSourceCluster: string(cluster)},
 		},
 		Spec: v1alpha1.ExportedServiceSpec{

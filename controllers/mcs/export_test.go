@@ -1,7 +1,6 @@
 package mcs
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -12,34 +11,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
-
-func TestValidateExport(t *testing.T) {
-	tests := []struct {
-		name    string
-		service *corev1.Service
-		reason  mcsv1beta1.ServiceExportConditionReason
-		valid   bool
-	}{
-		{"no service", nil, "NoService", false},
-		{"ExternalName", &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName}}, "InvalidServiceType", false},
-		{"ClusterIP", &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP}}, "Valid", true},
-		{"NodePort", &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort}}, "Valid", true},
-		{"LoadBalancer", &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}, "Valid", true},
-		{"headless", &corev1.Service{Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}}, "Valid", true},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			reason, message, valid := ValidateExport("shop", "web", test.service)
-			if reason != test.reason || valid != test.valid {
-				t.Errorf("got %s, %v, want %s, %v", reason, valid, test.reason, test.valid)
-			}
-			if !valid && !strings.Contains(message, "shop/web") {
-				t.Errorf("the message does not name the Service: %s", message)
-			}
-		})
-	}
-}
 
 func TestExportedServiceFor(t *testing.T) {
 	exportedAt := metav1.NewTime(time.Unix(100, 0))
@@ -65,7 +38,7 @@ func TestExportedServiceFor(t *testing.T) {
 	}
 	want := &v1alpha1.ExportedService{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "hub", Name: v1alpha1.HubName("east", "shop", "web"),
+			Namespace: "hub", Name: clusterset.HubName("east", "shop", "web"),
 			Labels: map[string]string{v1alpha1.LabelSourceCluster: "east"},
 		},
 		Spec: v1alpha1.ExportedServiceSpec{

@@ -1,6 +1,7 @@
 package mcs
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -13,6 +14,14 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
+
+func prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}
 
 func localSlice(name string, family discoveryv1.AddressType, addresses ...string) discoveryv1.EndpointSlice {
 	s := discoveryv1.EndpointSlice{

@@ -8,6 +8,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Import is what the exports of one Service by all clusters amount to.
@@ -18,11 +19,6 @@ type Import struct {
 	Labels, Annotations map[string]string
 	// Clusters that export, sorted.
 	Clusters []v1alpha1.ClusterID
-}
-
-// SourceCluster is the cluster that an object on the hub, or an imported slice, comes from; empty if it does not say.
-func SourceCluster(labels map[string]string) v1alpha1.ClusterID {
-	return v1alpha1.ClusterID(labels[v1alpha1.LabelSourceCluster])
 }
 
 // Merge unites the exports of one Service, at least one and one for each cluster. Ports are united; IP families are those
@@ -51,7 +47,7 @@ func Merge(exports []v1alpha1.ExportedService) Import {
 		merged.Spec.SessionAffinityConfig = oldest.SessionAffinityConfig
 	}
 	for i := range sorted {
-		merged.Clusters = append(merged.Clusters, SourceCluster(sorted[i].Labels))
+		merged.Clusters = append(merged.Clusters, clusterset.SourceCluster(sorted[i].Labels))
 	}
 	slices.Sort(merged.Clusters)
 	return merged
@@ -60,7 +56,7 @@ func Merge(exports []v1alpha1.ExportedService) Import {
 func byAge(a, b v1alpha1.ExportedService) int {
 	return cmp.Or(
 		a.Spec.ExportedAt.Compare(b.Spec.ExportedAt.Time),
-		cmp.Compare(SourceCluster(a.Labels), SourceCluster(b.Labels)),
+		cmp.Compare(clusterset.SourceCluster(a.Labels), clusterset.SourceCluster(b.Labels)),
 	)
 }
 

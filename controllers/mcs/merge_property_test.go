@@ -15,6 +15,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 func oneOf[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values))] }
@@ -204,7 +205,7 @@ func FuzzMerge(f *testing.F) {
 		var screened []v1alpha1.ExportedService
 		clusters := map[v1alpha1.ClusterID]bool{}
 		for _, e := range exports {
-			if cluster := SourceCluster(e.Labels); ScreenExport(&e) == nil && !clusters[cluster] {
+			if cluster := clusterset.SourceCluster(e.Labels); ScreenExport(&e) == nil && !clusters[cluster] {
 				clusters[cluster] = true
 				screened = append(screened, e)
 			}

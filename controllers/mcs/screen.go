@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
@@ -14,6 +13,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Reasons to skip something that a cluster publishes.
@@ -55,18 +55,18 @@ type Skipped struct {
 // unknown families, and an unknown affinity, traffic policy or distribution is passed on, where it means the default.
 // An unknown type cannot be passed on, and says nothing about how the Service is reached.
 func ScreenExport(export *v1alpha1.ExportedService) *Skipped {
-	cluster, spec := SourceCluster(export.Labels), &export.Spec
+	cluster, spec := clusterset.SourceCluster(export.Labels), &export.Spec
 	why := func(format string, values ...any) *Skipped {
-		return &Skipped{SkippedExport, fmt.Sprintf("ExportedService %s (Service %s/%s): ", export.Name, clipTo(spec.Namespace, valueInSkipped),
-			clipTo(spec.Name, valueInSkipped)) + fmt.Sprintf(format, values...) + "; correct or delete it, or update the operator of cluster " + string(cluster), 1}
+		return &Skipped{SkippedExport, fmt.Sprintf("ExportedService %s (Service %s/%s): ", export.Name, clusterset.Clip(spec.Namespace, valueInSkipped),
+			clusterset.Clip(spec.Name, valueInSkipped)) + fmt.Sprintf(format, values...) + "; correct or delete it, or update the operator of cluster " + string(cluster), 1}
 	}
 	switch {
 	case len(utilvalidation.IsDNS1123Label(spec.Namespace)) > 0:
 		return why("spec.namespace %s is no DNS label", quote(spec.Namespace))
 	case len(utilvalidation.IsDNS1123Label(spec.Name)) > 0:
 		return why("spec.name %s is no DNS label", quote(spec.Name))
-	case export.Name != v1alpha1.HubName(cluster, spec.Namespace, spec.Name):
-		return why("it is not named %s, as what cluster %s exports under that name is", v1alpha1.HubName(cluster, spec.Namespace, spec.Name), cluster)
+	case export.Name != clusterset.HubName(cluster, spec.Namespace, spec.Name):
+		return why("it is not named %s, as what cluster %s exports under that name is", clusterset.HubName(cluster, spec.Namespace, spec.Name), cluster)
 	case spec.ExportedAt.IsZero():
 		return why("spec.exportedAt is missing")
 	case spec.Type != mcsv1beta1.ClusterSetIP && spec.Type != mcsv1beta1.Headless:
@@ -97,7 +97,7 @@ func metadataFault(spec *v1alpha1.ExportedServiceSpec) string {
 		errs = validation.ValidateAnnotations(spec.ExportedAnnotations, annotations)
 	}
 	if len(errs) > 0 {
-		return clipTo(errs[0].Error(), valueInConflict)
+		return clusterset.Clip(errs[0].Error(), valueInConflict)
 	}
 	size := 0
 	for key, value := range spec.ExportedAnnotations {
@@ -116,27 +116,6 @@ func portFault(name string, number int32) string {
 		return fmt.Sprintf("name %s is no DNS label", quote(name))
 	case len(utilvalidation.IsValidPortNum(int(number))) > 0:
 		return fmt.Sprintf("port %d is not from 1 to 65535", number)
-	}
-	return ""
-}
-
-// addressFault says why nobody can be reached at the address from another cluster; empty if somebody may.
-func addressFault(addr netip.Addr) string {
-	switch {
-	case addr.Zone() != "":
-		return "has a zone, which means something on its own node only"
-	case addr.Is4In6():
-		return "is an IPv4 address written as IPv6"
-	case addr.IsUnspecified():
-		return "is the unspecified address"
-	case addr.IsLoopback():
-		return "is a loopback address"
-	case addr.IsMulticast():
-		return "is a multicast address"
-	case addr.IsLinkLocalUnicast():
-		return "is a link-local address"
-	case addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return "is the broadcast address"
 	}
 	return ""
 }
@@ -194,7 +173,7 @@ func endpointFault(e v1alpha1.Endpoint) string {
 	if err != nil {
 		return "is no IP address"
 	}
-	return addressFault(addr)
+	return string(clusterset.FaultOf(addr))
 }
 
 // knownProtocol tells whether it is one that the API server takes in an EndpointSlice.
@@ -204,12 +183,4 @@ func knownProtocol(p corev1.Protocol) bool {
 
 func knownFamily(f corev1.IPFamily) bool { return f == corev1.IPv4Protocol || f == corev1.IPv6Protocol }
 
-func quote(value string) string { return fmt.Sprintf("%q", clipTo(value, valueInSkipped)) }
-
-// clipTo shortens a text for a message.
-func clipTo(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "") + fmt.Sprintf("... (%d bytes)", len(text))
-}
+func quote(value string) string { return fmt.Sprintf("%q", clusterset.Clip(value, valueInSkipped)) }

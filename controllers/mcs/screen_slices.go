@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // MaxEndpoints is how many endpoints of one family of one Service a cluster imports from one cluster: five times what
@@ -110,7 +111,7 @@ func ScreenPorts(slice *discoveryv1.EndpointSlice) ([]discoveryv1.EndpointPort, 
 
 // dnsSuffix follows the hostname in the name of an endpoint (KEP-1645 specification, "Multicluster Headless Service").
 func dnsSuffix(slice *discoveryv1.EndpointSlice) string {
-	return "." + strings.Join([]string{string(SourceCluster(slice.Labels)), slice.Labels[v1alpha1.LabelServiceName],
+	return "." + strings.Join([]string{string(clusterset.SourceCluster(slice.Labels)), slice.Labels[v1alpha1.LabelServiceName],
 		slice.Labels[v1alpha1.LabelNamespace], "svc", "clusterset", "local"}, ".")
 }
 
@@ -148,14 +149,14 @@ func (t *tally) address(addresses []string, family discoveryv1.AddressType, cidr
 	case addr.Is4() != (family == discoveryv1.AddressTypeIPv4) && !addr.Is4In6():
 		fault = "is not of the slice's addressType " + string(family)
 	default:
-		fault = addressFault(addr)
+		fault = string(clusterset.FaultOf(addr))
 	}
 	switch {
 	case fault != "":
 		t.add(SkippedAddress, fmt.Sprintf("address %s %s", quote(addresses[0]), fault), "publish addresses at which other clusters reach the endpoint")
 		return netip.Addr{}, false
-	case !Contains(cidrs, addr):
-		t.add(SkippedUnapproved, fmt.Sprintf("address %s is outside its cluster's approved CIDRs (%s)", addr, clipTo(join(cidrs), valueInConflict)),
+	case !clusterset.Contains(cidrs, addr):
+		t.add(SkippedUnapproved, fmt.Sprintf("address %s is outside its cluster's approved CIDRs (%s)", addr, clusterset.Clip(clusterset.JoinPrefixes(cidrs), valueInConflict)),
 			"have the clusterset's admin add it to Member.spec.cidrs")
 		return netip.Addr{}, false
 	}

@@ -14,11 +14,12 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // onHub gives an export the name that it has on the hub.
 func onHub(e v1alpha1.ExportedService) *v1alpha1.ExportedService {
-	e.Name = v1alpha1.HubName(SourceCluster(e.Labels), e.Spec.Namespace, e.Spec.Name)
+	e.Name = clusterset.HubName(clusterset.SourceCluster(e.Labels), e.Spec.Namespace, e.Spec.Name)
 	return &e
 }
 
@@ -74,7 +75,7 @@ func TestScreenExport(t *testing.T) {
 func TestScreenExportUnderAnotherName(t *testing.T) {
 	export := onHub(exportBy("east", 1, nil))
 	export.Spec.Name = "other"
-	if got := ScreenExport(export); got == nil || !strings.Contains(got.Message, v1alpha1.HubName("east", "shop", "other")) {
+	if got := ScreenExport(export); got == nil || !strings.Contains(got.Message, clusterset.HubName("east", "shop", "other")) {
 		t.Errorf("an export under another Service's name: %+v", got)
 	}
 }
@@ -173,7 +174,7 @@ func TestScreenEndpointsOneByOne(t *testing.T) {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
 	}
 	wantSkipped := []Skipped{
-		{SkippedAddress, `EndpointSlice east.1.0: address "127.0.0.1" is a loopback address: publish addresses at which other clusters reach the endpoint`, 3},
+		{SkippedAddress, `EndpointSlice east.1.0: address "127.0.0.1" is a loopback address, which every node takes for its own: publish addresses at which other clusters reach the endpoint`, 3},
 		{SkippedUnapproved, "EndpointSlice east.1.0: address 8.8.8.8 is outside its cluster's approved CIDRs (10.1.0.0/16, 127.0.0.0/8): " +
 			"have the clusterset's admin add it to Member.spec.cidrs", 1},
 	}

@@ -8,6 +8,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // ServiceImportFor is the ServiceImport namespace/name of a merged import. vips are its clusterset IPs, in the order of
@@ -34,7 +35,7 @@ func ServiceImportFor(namespace, name string, merged Import, vips []netip.Addr) 
 	wanted.Spec.IPFamilies = nil
 	for _, vip := range vips {
 		wanted.Spec.IPs = append(wanted.Spec.IPs, vip.String())
-		wanted.Spec.IPFamilies = append(wanted.Spec.IPFamilies, FamilyOf(vip))
+		wanted.Spec.IPFamilies = append(wanted.Spec.IPFamilies, clusterset.FamilyOf(vip))
 	}
 	return wanted
 }

@@ -1,9 +1,6 @@
 package mcs
 
 import (
-	"net/netip"
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
@@ -22,9 +19,4 @@ func SliceLabels(cluster v1alpha1.ClusterID, service string, more map[string]str
 		labels[key] = value
 	}
 	return labels
-}
-
-// Contains tells whether one of the CIDRs holds the address.
-func Contains(cidrs []netip.Prefix, addr netip.Addr) bool {
-	return slices.ContainsFunc(cidrs, func(p netip.Prefix) bool { return p.Contains(addr) })
 }

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -287,7 +288,7 @@ func TestHubRefuses(t *testing.T) {
 
 func (s *scene) unbind(t *testing.T, name string, template *rbacv1.RoleBinding) {
 	t.Helper()
-	account := v1alpha1.MemberServiceAccount(v1alpha1.ClusterID(name))
+	account := clusterset.MemberServiceAccount(v1alpha1.ClusterID(name))
 	if err := s.hub.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: account}, template); err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +299,7 @@ func (s *scene) unbind(t *testing.T, name string, template *rbacv1.RoleBinding) 
 
 func (s *scene) bind(t *testing.T, name string, template *rbacv1.RoleBinding) {
 	t.Helper()
-	account := v1alpha1.MemberServiceAccount(v1alpha1.ClusterID(name))
+	account := clusterset.MemberServiceAccount(v1alpha1.ClusterID(name))
 	binding := &rbacv1.RoleBinding{ObjectMeta: members.Meta(s.namespace, account), RoleRef: template.RoleRef}
 	binding.Subjects = []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.namespace, Name: account}}
 	s.hub.Make(t, binding)

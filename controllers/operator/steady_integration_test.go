@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -117,7 +118,7 @@ func (m *member) wantPolicy(t *testing.T, name string) {
 			return err
 		}
 		accepted := meta.FindStatusCondition(policy.Status.Conditions, v1alpha1.ConditionAccepted)
-		if want := "in effect for ServiceImport " + policy.Target().String(); accepted == nil || accepted.Message != want {
+		if want := "in effect for ServiceImport " + clusterset.PolicyTarget(policy).String(); accepted == nil || accepted.Message != want {
 			return fmt.Errorf("the policy of %s is %+v, want %q", m.Name(), accepted, want)
 		}
 		return nil

@@ -20,6 +20,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -51,7 +52,7 @@ func (g *guest) publish(t *testing.T, name string, port int32) []client.Object {
 	local := members.Slice(g.scene.namespace, name+"-1", name, fmt.Sprintf("10.%d.0.1", g.index))
 	packing := publisher.Pack(service, publisher.Offer(service, []discoveryv1.EndpointSlice{*local}), nil)
 	exported := mcs.ExportedServiceFor(g.id, g.scene.namespace, service, export)
-	exported.Spec.SliceSet = mcs.SliceSet(packing.After(nil))
+	exported.Spec.SliceSet = clusterset.SliceSet(packing.After(nil))
 	objects := []client.Object{exported}
 	for i := range packing.First.Puts {
 		objects = append(objects, &packing.First.Puts[i])
@@ -84,10 +85,10 @@ func (g *guest) withdraw(t *testing.T, objects []client.Object) {
 // renew renews the guest's Lease.
 func (g *guest) renew(t *testing.T) {
 	t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: members.Meta(g.scene.namespace, v1alpha1.LeaseName(g.id))}
+	lease := &coordinationv1.Lease{ObjectMeta: members.Meta(g.scene.namespace, clusterset.LeaseName(g.id))}
 	missing := g.scene.hub.Get(t.Context(), client.ObjectKeyFromObject(lease), lease)
 	lease.Labels = map[string]string{v1alpha1.LabelSourceCluster: string(g.id)}
-	lease.Annotations = mcs.HeartbeatAnnotations(g.says)
+	lease.Annotations = clusterset.HeartbeatAnnotations(g.says)
 	lease.Spec.RenewTime = &metav1.MicroTime{Time: time.Now()}
 	if missing != nil {
 		g.scene.hub.Make(t, lease)

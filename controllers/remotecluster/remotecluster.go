@@ -24,6 +24,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Reconciler keeps one RemoteCluster; its name is the cluster's ID.
@@ -83,7 +84,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 }
 
 // refusal says why the member cannot be accepted, nil if it can.
-func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, cluster v1alpha1.ClusterID) (*mcs.Refusal, error) {
+func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, cluster v1alpha1.ClusterID) (*clusterset.Refusal, error) {
 	members, err := view.Members(ctx)
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.C
 	if err := r.Client.List(ctx, list); err != nil {
 		return nil, fmt.Errorf("listing RemoteClusters: %w", err)
 	}
-	in := mcs.MembersInput{Own: view.Cluster, Members: members, InUse: map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{}}
+	in := clusterset.MembersInput{Own: view.Cluster, Members: members, InUse: map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{}}
 	for _, rc := range list.Items {
 		if len(rc.Spec.CIDRs) > 0 {
 			in.InUse[v1alpha1.ClusterID(rc.Name)] = rc.Spec
@@ -101,8 +102,8 @@ func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.C
 	if in.Blocks, err = r.InUse.Blocks(ctx); err != nil {
 		return nil, err
 	}
-	in.Blocks = append(in.Blocks, mcs.OwnBlocks(&set.Spec)...)
-	if refusal, refused := mcs.RefuseMembers(in)[cluster]; refused {
+	in.Blocks = append(in.Blocks, clusterset.OwnBlocks(&set.Spec)...)
+	if refusal, refused := clusterset.RefuseMembers(in)[cluster]; refused {
 		return &refusal, nil
 	}
 	return nil, nil
@@ -125,7 +126,7 @@ type wish struct {
 }
 
 func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *v1alpha1.RemoteCluster, member *v1alpha1.Member,
-	refusal *mcs.Refusal) (wish, error) {
+	refusal *clusterset.Refusal) (wish, error) {
 	spec := v1alpha1.RemoteClusterSpec{
 		Index:      member.Spec.Index,
 		CIDRs:      member.Spec.CIDRs,
@@ -142,7 +143,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	if err != nil {
 		return wish{}, err
 	}
-	gateways, wrong := mcs.RemoteGateways(nodes, tunnelBlocks(set, spec.Index))
+	gateways, wrong := clusterset.RemoteGateways(nodes, tunnelBlocks(set, spec.Index))
 	confirmed, err := view.Confirms(ctx, v1alpha1.ClusterID(member.Name))
 	if err != nil {
 		return wish{}, err
@@ -150,7 +151,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	// A lane is written apart from its GatewayNode.
 	laneless := slices.ContainsFunc(nodes, func(n v1alpha1.GatewayNode) bool { return n.Status.Lane == nil })
 	if have != nil && (!confirmed || laneless) { // what the hub does not show may be its loss: no tunnel is taken down for it
-		spec.Gateways = mcs.KeepGateways(gateways, have.Spec.Gateways)
+		spec.Gateways = clusterset.KeepGateways(gateways, have.Spec.Gateways)
 	} else {
 		spec.Gateways = gateways
 	}
@@ -182,9 +183,9 @@ func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1
 
 // tunnelBlocks are where the tunnel addresses of the member with that index lie.
 func tunnelBlocks(set *v1alpha1.ClusterSet, index int32) []netip.Prefix {
-	blocks := []netip.Prefix{v1alpha1.TransitBlock6(set.Spec.ClusterSetID, index)}
-	for _, transit := range mcs.Prefixes([]v1alpha1.CIDR{set.Spec.TransitCIDR}) {
-		if block, err := v1alpha1.TransitBlock(transit, index); err == nil {
+	blocks := []netip.Prefix{clusterset.TransitBlock6(set.Spec.ClusterSetID, index)}
+	for _, transit := range clusterset.Prefixes([]v1alpha1.CIDR{set.Spec.TransitCIDR}) {
+		if block, err := clusterset.TransitBlock(transit, index); err == nil {
 			blocks = append(blocks, block)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -136,7 +137,7 @@ func TestMemberAbsentAndRemoved(t *testing.T) {
 func gateway(t *testing.T, e *members.Env, cluster, node string, lane v1alpha1.Lane, tunnel v1alpha1.IPAddress) {
 	t.Helper()
 	g := &v1alpha1.GatewayNode{
-		ObjectMeta: members.Meta(v1alpha1.DefaultHubNamespace, v1alpha1.HubName(v1alpha1.ClusterID(cluster), "tombolo-system", node)),
+		ObjectMeta: members.Meta(v1alpha1.DefaultHubNamespace, clusterset.HubName(v1alpha1.ClusterID(cluster), "tombolo-system", node)),
 		Spec: v1alpha1.GatewayNodeSpec{
 			NodeName:        node,
 			PublicKey:       strings.Repeat("A", 43) + "=",
@@ -225,7 +226,7 @@ func TestContentAccepted(t *testing.T) {
 	gateway(t, e, "west", "good", 1, "245.0.32.1")
 	gateway(t, e, "west", "loopback", 2, "245.0.32.2")
 	odd := &v1alpha1.GatewayNode{}
-	key := client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: v1alpha1.HubName("west", "tombolo-system", "loopback")}
+	key := client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: clusterset.HubName("west", "tombolo-system", "loopback")}
 	if err := e.Hub.Get(t.Context(), key, odd); err != nil {
 		t.Fatal(err)
 	}

@@ -17,14 +17,14 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // reasonUnreachable is the reason of the event that no link leads to the cluster any more.
 const reasonUnreachable = "Unreachable"
 
 // condition is Accepted for a refusal, nil meaning none.
-func condition(refusal *mcs.Refusal) *metav1.Condition {
+func condition(refusal *clusterset.Refusal) *metav1.Condition {
 	if refusal == nil {
 		return &metav1.Condition{
 			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,

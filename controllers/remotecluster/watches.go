@@ -15,7 +15,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch;create;update;patch;delete
@@ -43,7 +43,7 @@ func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
 
 // source maps a GatewayNode or a Lease on the hub to its cluster.
 func source(_ context.Context, obj client.Object) []reconcile.Request {
-	return []reconcile.Request{request(string(mcs.SourceCluster(obj.GetLabels())))}
+	return []reconcile.Request{request(string(clusterset.SourceCluster(obj.GetLabels())))}
 }
 
 // all are the RemoteClusters that there are and those that there should be.

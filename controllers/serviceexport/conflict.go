@@ -13,6 +13,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // verdict is what is known of conflicts with other clusters' exports.
@@ -36,7 +37,7 @@ func (r *Reconciler) conflict(ctx context.Context, view hub.View, service client
 	if err != nil {
 		return verdict{}, err
 	}
-	ours := func(e v1alpha1.ExportedService) bool { return mcs.SourceCluster(e.Labels) == view.Cluster }
+	ours := func(e v1alpha1.ExportedService) bool { return clusterset.SourceCluster(e.Labels) == view.Cluster }
 	if len(exports.Held) > 0 || !slices.ContainsFunc(exports.Present, ours) {
 		return verdict{}, nil
 	}

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Allowed tells whether the ClusterSet lets the namespace export. It reads the namespace only if that matters. An
@@ -27,7 +27,7 @@ func Allowed(ctx context.Context, reader client.Reader, set *v1alpha1.ClusterSet
 	} else if err != nil {
 		return false, fmt.Errorf("reading Namespace %s: %w", name, err)
 	}
-	return mcs.Selected(set.Spec.ExportNamespaces, namespace)
+	return clusterset.Selected(set.Spec.ExportNamespaces, namespace)
 }
 
 // PolicyChanged lets through ClusterSets whose policy for exports may have changed.

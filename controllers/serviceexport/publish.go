@@ -12,8 +12,8 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // publication is what the hub is to hold of one Service of this cluster.
@@ -42,7 +42,7 @@ func publish(ctx context.Context, view hub.View, service client.ObjectKey, want 
 	}
 	packing := want.pack(slices)
 	if want.export != nil {
-		want.export.Spec.SliceSet = mcs.SliceSet(packing.After(slices))
+		want.export.Spec.SliceSet = clusterset.SliceSet(packing.After(slices))
 	}
 	differs := !sameExport(have, want.export)
 	if !differs && packing.None() {
@@ -67,7 +67,7 @@ func publish(ctx context.Context, view hub.View, service client.ObjectKey, want 
 // ownExport returns what the hub has under the name of our export, whatever somebody made of its content; nil: nothing.
 func ownExport(ctx context.Context, view hub.View, service client.ObjectKey) (*v1alpha1.ExportedService, error) {
 	export := &v1alpha1.ExportedService{}
-	key := client.ObjectKey{Namespace: view.Namespace, Name: v1alpha1.HubName(view.Cluster, service.Namespace, service.Name)}
+	key := client.ObjectKey{Namespace: view.Namespace, Name: clusterset.HubName(view.Cluster, service.Namespace, service.Name)}
 	if err := view.Reader.Get(ctx, key, export); err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/operator"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -97,7 +98,7 @@ func TestLeftoversAndDrift(t *testing.T) {
 	export.Spec.ExportedAt.Time = time.Now()
 	c.Make(t, export)
 	for _, namespace := range []string{"left", "lone"} { // of lone, only a slice is left
-		s := members.Slice(runningHub, v1alpha1.HubSliceName("east", namespace, "web", 5), "", "10.1.0.1")
+		s := members.Slice(runningHub, clusterset.HubSliceName("east", namespace, "web", 5), "", "10.1.0.1")
 		s.Labels = map[string]string{
 			v1alpha1.LabelNamespace: namespace, v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: "east",
 			discoveryv1.LabelManagedBy: v1alpha1.ManagedBy,

@@ -20,6 +20,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Reconciler exports the Service of one namespace/name, or withdraws it.
@@ -77,7 +78,7 @@ func (r *Reconciler) exportTo(ctx context.Context, view hub.View, export *mcsv1b
 // wanted is what the hub is to hold, and why that may be nothing.
 func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1beta1.ServiceExport, state *outcome) (publication, error) {
 	service := state.service
-	if _, _, valid := mcs.ValidateExport(export.Namespace, export.Name, service); !valid {
+	if _, _, valid := clusterset.ValidateExport(export.Namespace, export.Name, service); !valid {
 		return nothing, nil
 	}
 	if view.Removed {
@@ -115,7 +116,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 	}
 	publisher := pack.Publisher{
 		Cluster: view.Cluster, HubNamespace: view.Namespace,
-		CIDRs: mcs.Prefixes(member.Spec.CIDRs), EndpointsPerSlice: int(set.Spec.EndpointsPerSlice),
+		CIDRs: clusterset.Prefixes(member.Spec.CIDRs), EndpointsPerSlice: int(set.Spec.EndpointsPerSlice),
 	}
 	state.offer = publisher.Offer(service, local.Items)
 	return publication{

@@ -15,8 +15,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // outcome is how an export went.
@@ -36,7 +36,7 @@ type outcome struct {
 // Others rely on the reason Failed of Ready: nothing of the export is on the hub, nor is going to be unless the cause
 // is removed (package heartbeat).
 func (o outcome) conditions(export *mcsv1beta1.ServiceExport, status *mcsv1beta1.ServiceExportStatus) {
-	reason, message, valid := mcs.ValidateExport(export.Namespace, export.Name, o.service)
+	reason, message, valid := clusterset.ValidateExport(export.Namespace, export.Name, o.service)
 	meta.SetStatusCondition(&status.Conditions, condition(export, mcsv1beta1.ServiceExportConditionValid, truth(valid), reason, message))
 	had := meta.FindStatusCondition(status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
 	ready, reason, message := o.ready(export.Namespace, valid)

@@ -17,7 +17,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceexports,verbs=get;list;watch
@@ -76,7 +76,7 @@ func (r *Reconciler) ofExported(ctx context.Context, obj client.Object) []reconc
 // ours tells whether this cluster has the object on the hub.
 func (r *Reconciler) ours(obj client.Object) bool {
 	view, err := r.Hub.View()
-	return err == nil && mcs.SourceCluster(obj.GetLabels()) == view.Cluster
+	return err == nil && clusterset.SourceCluster(obj.GetLabels()) == view.Cluster
 }
 
 // ofImport maps a ServiceImport to the ServiceExport of its name: what is held there matters to the condition Conflict.

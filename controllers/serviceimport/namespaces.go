@@ -8,7 +8,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // obstacle is why nothing may be imported into a namespace: the reason of the event that says so. Empty: nothing.
@@ -30,7 +30,7 @@ func (r *Reconciler) obstacle(ctx context.Context, set *v1alpha1.ClusterSet, nam
 	if namespace.DeletionTimestamp != nil {
 		return missing, nil
 	}
-	selected, err := mcs.Selected(set.Spec.ImportNamespaces, namespace)
+	selected, err := clusterset.Selected(set.Spec.ImportNamespaces, namespace)
 	switch {
 	case err != nil:
 		logf.FromContext(ctx).V(1).Info("cannot tell which namespaces may import", "reason", err.Error())

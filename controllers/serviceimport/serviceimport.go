@@ -24,6 +24,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // fieldOwner is the name of who writes (package mcs has what depends on it).
@@ -110,7 +111,7 @@ func (r *Reconciler) asDecided(have *mcsv1beta1.ServiceImport) *mcsv1beta1.Servi
 func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
 	found exporters.Exports) (reconcile.Result, error) {
 	if len(found.Present) == 0 { // only such as the hub may have lost, or as cannot be used: everything stays
-		return retry.Result(r.writeStatus(ctx, have, set, found, mcs.VIPs{}))
+		return retry.Result(r.writeStatus(ctx, have, set, found, clusterset.VIPs{}))
 	}
 	if have == nil && verdict(set) == nil {
 		return reconcile.Result{}, nil // whether there are clusterset IPs to give out shows in a moment, and brings us back
@@ -134,25 +135,25 @@ func (r *Reconciler) keep(ctx context.Context, request reconcile.Request, set *v
 // wanted returns the ServiceImport with its clusterset IPs: those it has, or new ones, unless the ClusterSet's
 // addresses are in question.
 func (r *Reconciler) wanted(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
-	found exporters.Exports) (*mcsv1beta1.ServiceImport, mcs.VIPs, error) {
+	found exporters.Exports) (*mcsv1beta1.ServiceImport, clusterset.VIPs, error) {
 	merged := mcs.Merge(found.Present)
 	if len(found.Held) > 0 && have != nil { // what the hub has lost may have made the import what it is
 		merged.Spec = *have.Spec.DeepCopy()
 		merged.Spec.IPs = nil
 	}
-	vips := mcs.VIPs{Addrs: addresses(have)}
+	vips := clusterset.VIPs{Addrs: addresses(have)}
 	if merged.Spec.Type == mcsv1beta1.Headless || !refusedAddresses(set) {
 		var failed error
-		vips = r.ledger.allocate(mcs.VIPRequest{
+		vips = r.ledger.allocate(clusterset.VIPRequest{
 			Namespace: request.Namespace,
 			Name:      request.Name,
 			Families:  vipFamilies(merged),
 			Have:      addresses(have),
-			Blocks:    mcs.Prefixes(set.Spec.VIPCIDRs),
+			Blocks:    clusterset.Prefixes(set.Spec.VIPCIDRs),
 			Holder:    r.holder(ctx, request.String(), &failed),
 		}, uid(have))
 		if failed != nil {
-			return nil, mcs.VIPs{}, fmt.Errorf("looking up clusterset IPs for %s: %w", request, failed)
+			return nil, clusterset.VIPs{}, fmt.Errorf("looking up clusterset IPs for %s: %w", request, failed)
 		}
 	}
 	return mcs.ServiceImportFor(request.Namespace, request.Name, merged, vips.Addrs), vips, nil

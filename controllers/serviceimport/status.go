@@ -14,11 +14,12 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // writeStatus writes the status of a ServiceImport that was made from these exports, if it differs.
 func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet,
-	found exporters.Exports, vips mcs.VIPs) error {
+	found exporters.Exports, vips clusterset.VIPs) error {
 	clusters := found.Clusters()
 	r.ledger.importedFrom(client.ObjectKeyFromObject(current).String(), current.UID, clusters)
 	want := current.DeepCopy()
@@ -36,7 +37,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.Servic
 }
 
 // ready is the condition Ready of a ServiceImport as it is written.
-func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found exporters.Exports, vips mcs.VIPs) metav1.Condition {
+func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found exporters.Exports, vips clusterset.VIPs) metav1.Condition {
 	status, reason, message := metav1.ConditionTrue, mcsv1beta1.ServiceImportReasonReady, "imported"+remarks(found, vips)
 	if current.Spec.Type == mcsv1beta1.ClusterSetIP && len(current.Spec.IPs) == 0 {
 		status = metav1.ConditionFalse
@@ -49,7 +50,7 @@ func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found ex
 
 // withoutIP says why a ServiceImport that should have clusterset IPs has none.
 func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found exporters.Exports,
-	vips mcs.VIPs) (mcsv1beta1.ServiceImportConditionReason, string) {
+	vips clusterset.VIPs) (mcsv1beta1.ServiceImportConditionReason, string) {
 	switch {
 	case refusedAddresses(set):
 		return mcsv1beta1.ServiceImportReasonPending,
@@ -65,7 +66,7 @@ func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, foun
 }
 
 // remarks are what is to be known of an import that works.
-func remarks(found exporters.Exports, vips mcs.VIPs) string {
+func remarks(found exporters.Exports, vips clusterset.VIPs) string {
 	var all strings.Builder
 	if len(found.Held) > 0 {
 		fmt.Fprintf(&all, "; the hub no longer shows the export by %s, which is kept until that cluster confirms its end or its Member says removed",
@@ -84,7 +85,7 @@ func remarks(found exporters.Exports, vips mcs.VIPs) string {
 	return all.String()
 }
 
-func full(vips mcs.VIPs) string {
+func full(vips clusterset.VIPs) string {
 	return fmt.Sprintf("there is no free clusterset IP in %s: give ClusterSet.spec.vipCIDRs a larger block, or delete ServiceExports that nobody needs",
 		join(vips.Full))
 }

@@ -12,7 +12,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // indexIP finds ServiceImports by address.
@@ -48,7 +48,7 @@ type entry struct {
 
 // allocate gives out clusterset IPs for the ServiceImport, with what the ledger holds beside what the request says: an
 // address that was given to it before is the dearest, one that was given to another is held.
-func (l *ledger) allocate(r mcs.VIPRequest, uid types.UID) mcs.VIPs {
+func (l *ledger) allocate(r clusterset.VIPRequest, uid types.UID) clusterset.VIPs {
 	own := r.Namespace + "/" + r.Name
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +73,7 @@ func (l *ledger) allocate(r mcs.VIPRequest, uid types.UID) mcs.VIPs {
 		}
 		return holder, shown
 	}
-	vips := mcs.AllocateVIPs(r)
+	vips := clusterset.AllocateVIPs(r)
 	l.giveBack(own, decided.addrs)
 	if slices.ContainsFunc(decided.addrs, func(a netip.Addr) bool { return !slices.Contains(vips.Addrs, a) }) {
 		clear(l.full)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -176,7 +177,7 @@ func colliding(block, namespace string, count int) []string {
 	prefix, byAddr := netip.MustParsePrefix(block), map[netip.Addr][]string{}
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("web-%d", i)
-		addr := v1alpha1.VIPCandidate(prefix, namespace, name, 0)
+		addr := clusterset.VIPCandidate(prefix, namespace, name, 0)
 		byAddr[addr] = append(byAddr[addr], name)
 		if len(byAddr[addr]) == count {
 			slices.Sort(byAddr[addr])

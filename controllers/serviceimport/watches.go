@@ -21,6 +21,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch;create;update;patch;delete
@@ -104,9 +105,9 @@ func (r *Reconciler) screened(ctx context.Context, obj client.Object) []reconcil
 	if why := mcs.ScreenExport(export); why != nil && r.onHub(ctx, export) {
 		skipped = append(skipped, *why)
 	}
-	cluster := mcs.SourceCluster(export.Labels)
+	cluster := clusterset.SourceCluster(export.Labels)
 	r.Intake.Note(cluster, "ExportedService "+export.Name, skipped...)
-	if export.Name != v1alpha1.HubName(cluster, export.Spec.Namespace, export.Spec.Name) {
+	if export.Name != clusterset.HubName(cluster, export.Spec.Namespace, export.Spec.Name) {
 		return nil
 	}
 	return service(ctx, obj)
@@ -164,7 +165,7 @@ func (r *Reconciler) heldOf(ctx context.Context, obj client.Object) []reconcile.
 	if err != nil {
 		return nil
 	}
-	cluster := mcs.SourceCluster(obj.GetLabels())
+	cluster := clusterset.SourceCluster(obj.GetLabels())
 	imported := r.imports(ctx, client.MatchingFields{indexCluster: string(cluster)})
 	return slices.DeleteFunc(imported, func(request reconcile.Request) bool {
 		export, err := view.Export(ctx, cluster, request.Namespace, request.Name)

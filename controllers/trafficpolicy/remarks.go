@@ -10,6 +10,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // surroundings are what there is to say about a policy that is in effect. The zero surroundings know of nothing.
@@ -44,7 +45,7 @@ func (s surroundings) remarks(spec *v1alpha1.TrafficPolicySpec, target *mcsv1bet
 
 // silent says which clusters get a share of weight above zero and do not export the Service.
 func (s surroundings) silent(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
-	exporters := v1alpha1.Exporters(target)
+	exporters := clusterset.Exporters(target)
 	var names []string
 	for _, weight := range spec.Weights {
 		if name := nameCluster(weight.Cluster); s.known[name] && !slices.Contains(exporters, string(weight.Cluster)) && weight.Weight > 0 {
@@ -91,7 +92,7 @@ func staysOnNode(si *mcsv1beta1.ServiceImport) bool {
 // substitute says where another scheduler is used, because a backend lacks this one.
 func (s surroundings) substitute(scheduler v1alpha1.Scheduler) string {
 	for backend, name := range map[v1alpha1.DataplaneBackend]string{v1alpha1.BackendIPVS: "IPVS", v1alpha1.BackendNFTables: "nftables"} {
-		instead := scheduler.On(backend)
+		instead := clusterset.SchedulerOn(backend, scheduler)
 		switch {
 		case instead == scheduler:
 		case s.backend == backend:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Reconciler keeps the condition Accepted of each TrafficPolicy.
@@ -49,9 +50,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 // accepted is the condition as it should be.
 func (r *Reconciler) accepted(ctx context.Context, policy *v1alpha1.TrafficPolicy) (metav1.Condition, error) {
 	target := &mcsv1beta1.ServiceImport{}
-	if err := r.Client.Get(ctx, policy.Target(), target); err != nil {
+	if err := r.Client.Get(ctx, clusterset.PolicyTarget(policy), target); err != nil {
 		if client.IgnoreNotFound(err) != nil {
-			return metav1.Condition{}, fmt.Errorf("reading ServiceImport %s: %w", policy.Target(), err)
+			return metav1.Condition{}, fmt.Errorf("reading ServiceImport %s: %w", clusterset.PolicyTarget(policy), err)
 		}
 		target = nil
 	}
@@ -59,7 +60,7 @@ func (r *Reconciler) accepted(ctx context.Context, policy *v1alpha1.TrafficPolic
 	if err != nil {
 		return metav1.Condition{}, err
 	}
-	condition := v1alpha1.JudgePolicy(policy, target, rivals)
+	condition := clusterset.JudgePolicy(policy, target, rivals)
 	if condition.Status == metav1.ConditionTrue {
 		around, err := r.surroundings(ctx)
 		if err != nil {

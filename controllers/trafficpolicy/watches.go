@@ -17,6 +17,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=trafficpolicies,verbs=get;list;watch
@@ -75,7 +76,7 @@ func importChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*mcsv1beta1.ServiceImport), e.ObjectNew.(*mcsv1beta1.ServiceImport)
 		return before.Spec.Type != after.Spec.Type || staysOnNode(before) != staysOnNode(after) ||
-			!slices.Equal(v1alpha1.Exporters(before), v1alpha1.Exporters(after)) ||
+			!slices.Equal(clusterset.Exporters(before), clusterset.Exporters(after)) ||
 			before.Labels[v1alpha1.LabelManagedBy] != after.Labels[v1alpha1.LabelManagedBy] ||
 			!before.DeletionTimestamp.Equal(after.DeletionTimestamp)
 	}}
@@ -99,7 +100,7 @@ func clusterSetChanged() predicate.Predicate {
 
 // rivals maps a TrafficPolicy to all that are for the same target.
 func (r *Reconciler) rivals(ctx context.Context, obj client.Object) []reconcile.Request {
-	target := obj.(*v1alpha1.TrafficPolicy).Target()
+	target := clusterset.PolicyTarget(obj.(*v1alpha1.TrafficPolicy))
 	return r.requests(ctx, withTarget(target.Namespace, target.Name)...)
 }
 

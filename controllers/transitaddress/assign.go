@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // assignment is what the annotation of each node should be.
@@ -61,8 +62,8 @@ func bySeniority(nodes []metav1.PartialObjectMetadata) []metav1.PartialObjectMet
 
 // numberOf is the number that the node's annotation says.
 func numberOf(node metav1.PartialObjectMetadata) (n int, ok bool) {
-	for _, a := range v1alpha1.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress]) {
-		return v1alpha1.NodeAddressNumber(a)
+	for _, a := range clusterset.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress]) {
+		return clusterset.NodeAddressNumber(a)
 	}
 	return 0, false
 }
@@ -70,9 +71,9 @@ func numberOf(node metav1.PartialObjectMetadata) (n int, ok bool) {
 // firstFree is the first free number from the place that SHA-256("node/" + name) gives.
 func firstFree(name string, taken map[int]bool) (n int, ok bool) {
 	sum := sha256.Sum256([]byte("node/" + name))
-	place := int(binary.BigEndian.Uint32(sum[:4]) % v1alpha1.NodeAddresses)
-	for i := range v1alpha1.NodeAddresses {
-		if n := (place + i) % v1alpha1.NodeAddresses; !taken[n] {
+	place := int(binary.BigEndian.Uint32(sum[:4]) % clusterset.NodeAddresses)
+	for i := range clusterset.NodeAddresses {
+		if n := (place + i) % clusterset.NodeAddresses; !taken[n] {
 			return n, true
 		}
 	}
@@ -82,7 +83,7 @@ func firstFree(name string, taken map[int]bool) (n int, ok bool) {
 func value(blocks []netip.Prefix, n int) string {
 	addrs := make([]netip.Addr, 0, len(blocks))
 	for _, block := range blocks {
-		addrs = append(addrs, v1alpha1.NodeAddress(block, n))
+		addrs = append(addrs, clusterset.NodeAddress(block, n))
 	}
-	return v1alpha1.FormatTransitAddresses(addrs)
+	return clusterset.FormatTransitAddresses(addrs)
 }

@@ -13,10 +13,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // blocks are those of index 2 in the clusterset demo.
-var blocks = []netip.Prefix{netip.MustParsePrefix("245.0.32.0/20"), v1alpha1.TransitBlock6("demo", 2)}
+var blocks = []netip.Prefix{netip.MustParsePrefix("245.0.32.0/20"), clusterset.TransitBlock6("demo", 2)}
 
 // node was made so many seconds after 1970.
 func node(name string, created int64, annotation string) metav1.PartialObjectMetadata {
@@ -31,7 +32,7 @@ func node(name string, created int64, annotation string) metav1.PartialObjectMet
 func twins(t *testing.T) (string, string) {
 	t.Helper()
 	seen := map[int]string{}
-	for i := range v1alpha1.NodeAddresses {
+	for i := range clusterset.NodeAddresses {
 		name := fmt.Sprintf("node-%d", i)
 		place, _ := firstFree(name, nil)
 		if other, twice := seen[place]; twice {
@@ -102,7 +103,7 @@ func TestAssign(t *testing.T) {
 // Every address is given, each to one node, and then no more; a node that goes makes room for one.
 func TestAssignAll(t *testing.T) {
 	var nodes []metav1.PartialObjectMetadata
-	for i := range v1alpha1.NodeAddresses + 2 {
+	for i := range clusterset.NodeAddresses + 2 {
 		nodes = append(nodes, node(fmt.Sprintf("node-%04d", i), int64(i), ""))
 	}
 	got := assign(nodes, blocks)
@@ -110,7 +111,7 @@ func TestAssignAll(t *testing.T) {
 		t.Fatalf("full: %v, want %v", got.full, want)
 	}
 	values := slices.Compact(slices.Sorted(maps.Values(got.values)))
-	if len(values) != v1alpha1.NodeAddresses {
+	if len(values) != clusterset.NodeAddresses {
 		t.Errorf("%d different addresses", len(values))
 	}
 	for _, v := range values {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // recorded remembers what was reported of which object.
@@ -43,7 +44,7 @@ func TestExhausted(t *testing.T) {
 		n.UID = types.UID(name)
 		objects = append(objects, n)
 	}
-	for i := range v1alpha1.NodeAddresses {
+	for i := range clusterset.NodeAddresses {
 		add(fmt.Sprintf("old-%04d", i), 1, value(blocks, i))
 	}
 	add("new-1", 2, "")

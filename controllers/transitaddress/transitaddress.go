@@ -25,6 +25,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
@@ -104,7 +105,7 @@ func (r *Reconciler) blocks(ctx context.Context, key client.ObjectKey) (blocks [
 		}
 		return nil, false, fmt.Errorf("reading the ClusterSet: %w", err)
 	}
-	return set.Spec.TransitBlocks(set.Status.Index), set.Status.Index != 0, nil
+	return clusterset.TransitBlocks(&set.Spec, set.Status.Index), set.Status.Index != 0, nil
 }
 
 func metadataList() *metav1.PartialObjectMetadataList {
@@ -168,7 +169,7 @@ func (r *Reconciler) report(nodes []metav1.PartialObjectMetadata, full []string)
 		}
 		r.Events.Eventf(&corev1.Node{ObjectMeta: node.ObjectMeta}, nil, corev1.EventTypeWarning, reasonExhausted, "GiveTransitAddress",
 			"all of this cluster's %d transit addresses for nodes are given: processes of this node, and its pods with hostNetwork, reach no other cluster, its other pods do; an address becomes free when a Node is deleted",
-			v1alpha1.NodeAddresses)
+			clusterset.NodeAddresses)
 	}
 	r.reported = lacking
 }

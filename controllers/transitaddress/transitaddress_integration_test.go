@@ -19,6 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/transitaddress"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -103,10 +104,10 @@ func TestAddresses(t *testing.T) {
 	s.index(t, 2)
 	s.node(t, "b")
 	s.step(t)
-	blocks := []netip.Prefix{netip.MustParsePrefix("245.0.32.0/20"), v1alpha1.TransitBlock6(members.SetID, 2)}
+	blocks := []netip.Prefix{netip.MustParsePrefix("245.0.32.0/20"), clusterset.TransitBlock6(members.SetID, 2)}
 	a, b := s.annotation(t, "a"), s.annotation(t, "b")
 	for _, value := range []string{a, b} {
-		addrs := v1alpha1.ParseTransitAddresses(value)
+		addrs := clusterset.ParseTransitAddresses(value)
 		if len(addrs) != 2 || !blocks[0].Contains(addrs[0]) || !blocks[1].Contains(addrs[1]) {
 			t.Errorf("addresses %q, want one in each of %v", value, blocks)
 		}

@@ -28,6 +28,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 const (
@@ -268,7 +269,7 @@ func (a *Agent) mark(o client.Object) {
 	case *discoveryv1.EndpointSlice:
 		a.dirty.service(importOf(o))
 	case *v1alpha1.TrafficPolicy:
-		a.dirty.service(o.Target())
+		a.dirty.service(clusterset.PolicyTarget(o))
 	default:
 		a.dirty.network()
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Explained is the answer about one ServiceImport.
@@ -28,7 +29,7 @@ func explain(in plan.Input, backend v1alpha1.DataplaneBackend) Explained {
 	crowded, _ := crowdedOf(planned.Services, backend)
 	ports := plan.Explain(in)
 	for i := range ports {
-		ports[i].Scheduler = ports[i].Scheduler.On(backend)
+		ports[i].Scheduler = clusterset.SchedulerOn(backend, ports[i].Scheduler)
 	}
 	return Explained{Ports: ports, Skipped: slices.Concat(planned.Skipped, crowded)}
 }

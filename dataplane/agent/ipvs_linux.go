@@ -14,6 +14,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // ipvsBackend serves by IPVS.
@@ -276,7 +277,7 @@ var ipvsSchedulers = map[v1alpha1.Scheduler]string{
 }
 
 func ipvsService(v plan.VirtualService) ipvs.Service {
-	service := ipvs.Service{Scheduler: ipvsSchedulers[v.Scheduler.On(v1alpha1.BackendIPVS)], Affinity: v.Affinity,
+	service := ipvs.Service{Scheduler: ipvsSchedulers[clusterset.SchedulerOn(v1alpha1.BackendIPVS, v.Scheduler)], Affinity: v.Affinity,
 		Destinations: make([]ipvs.Destination, 0, len(v.Destinations))}
 	for _, d := range v.Destinations {
 		service.Destinations = append(service.Destinations, ipvs.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})

@@ -11,6 +11,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
 )
 
@@ -159,7 +160,7 @@ var nftSchedulers = map[v1alpha1.Scheduler]nftables.Scheduler{
 }
 
 func nftService(v plan.VirtualService) nftables.Service {
-	service := nftables.Service{Scheduler: nftSchedulers[v.Scheduler.On(v1alpha1.BackendNFTables)], Affinity: v.Affinity,
+	service := nftables.Service{Scheduler: nftSchedulers[clusterset.SchedulerOn(v1alpha1.BackendNFTables, v.Scheduler)], Affinity: v.Affinity,
 		Destinations: make([]nftables.Destination, 0, len(v.Destinations))}
 	for _, d := range v.Destinations {
 		service.Destinations = append(service.Destinations, nftables.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // objects are what ServiceImports are planned from, by their names.
@@ -49,7 +50,7 @@ func (a *Agent) allObjects(ctx context.Context) (objects, error) {
 		all.slices[name] = append(all.slices[name], &slices.Items[i])
 	}
 	for i := range policies.Items {
-		name := policies.Items[i].Target()
+		name := clusterset.PolicyTarget(&policies.Items[i])
 		all.policies[name] = append(all.policies[name], &policies.Items[i])
 	}
 	return all, nil

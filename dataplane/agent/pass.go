@@ -17,6 +17,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
@@ -211,11 +212,11 @@ func (a *Agent) toPlan(ctx context.Context, work work) (objects, map[types.Names
 // inputOf is what the plan for a ServiceImport follows from; its Import is nil if there is nothing to plan.
 func (a *Agent) inputOf(from objects, name types.NamespacedName, now time.Time) plan.Input {
 	si := from.imports[name]
-	if si == nil || !plan.Imported(si) {
+	if si == nil || !clusterset.Served(si) {
 		return plan.Input{}
 	}
 	return plan.Input{
-		Import: si, Slices: from.slices[name], Policy: v1alpha1.PolicyFor(si, from.policies[name]),
+		Import: si, Slices: from.slices[name], Policy: clusterset.PolicyFor(si, from.policies[name]),
 		Place: a.node.place, Now: now, Memory: a.node.remembered(si),
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
@@ -160,7 +161,7 @@ func (b *builder) vips() error {
 		"the addresses of another cluster":         b.n.Remote,
 		"the pods of this cluster":                 nil,
 		"the addresses of nodes of this cluster":   nil,
-		"the transit addresses of the clusterset":  b.in.ClusterSet.Spec.TransitCIDRs(),
+		"the transit addresses of the clusterset":  clusterset.TransitCIDRs(&b.in.ClusterSet.Spec),
 		"the block that addresses every host here": {netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 	}
 	for _, node := range b.in.Nodes {

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Place is where the plan is for.
@@ -88,32 +88,10 @@ func remotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) ma
 	for _, r := range all {
 		found[v1alpha1.ClusterID(r.Name)] = Remote{
 			Area:        Area{Region: r.Spec.Region, ZoneDomain: r.Spec.ZoneDomain},
-			Unreachable: unreachable(r, names),
+			Unreachable: !clusterset.Reachable(r, clusterset.LinksOf(r, names)),
 		}
 	}
 	return found
-}
-
-// unreachable goes by the links of the gateways that are there, as they report them: one that is up will do, and if
-// one is down and none up, nothing leads to the cluster. The operator's condition comes later, and counts what a gateway
-// that is gone has left behind. It decides where links say nothing: there is none, or they are new and were not answered
-// yet, as when a gateway takes the place of another.
-func unreachable(r *v1alpha1.RemoteCluster, gateways map[string]bool) bool {
-	down := false
-	for _, g := range r.Status.Links {
-		if !gateways[g.Gateway] {
-			continue
-		}
-		for _, link := range g.Links {
-			switch link.State {
-			case v1alpha1.LinkUp:
-				return false
-			case v1alpha1.LinkDown:
-				down = true
-			}
-		}
-	}
-	return down || meta.IsStatusConditionFalse(r.Status.Conditions, v1alpha1.ConditionReachable)
 }
 
 // area of a cluster, this one or another; the zero Area if nothing is known of it.

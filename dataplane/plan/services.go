@@ -55,11 +55,6 @@ func (d Destination) Compare(other Destination) int {
 	return cmp.Compare(d.Port, other.Port)
 }
 
-// Imported tells whether the ServiceImport is one that tombolo serves: made by tombolo, with clusterset IPs.
-func Imported(si *mcsv1beta1.ServiceImport) bool {
-	return si.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy && si.Spec.Type == mcsv1beta1.ClusterSetIP
-}
-
 // Services plans the virtual services of a ServiceImport. Ports are matched by name and protocol, and the slice has the
 // real number (KEP-1645 "EndpointSlice"). Explain puts into words which endpoints get flows, and why.
 func Services(in Input) Output {

@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // target is one port of one clusterset IP of an import.
@@ -35,7 +37,7 @@ func (f families) skip(is4 bool) skip {
 // targetsOf an import, sorted by their keys, of which families it has a clusterset IP, and what of it cannot be served. Of
 // two that are alike the first counts. There are none of an import that is not served.
 func targetsOf(in *Input, s *scratch) (targets []target, has families, skips []skip) {
-	if in.Import == nil || !Imported(in.Import) || in.Import.DeletionTimestamp != nil {
+	if in.Import == nil || !clusterset.Served(in.Import) {
 		return nil, families{}, nil
 	}
 	ports, skips := usablePorts(in.Import.Spec.Ports, s.ports[:0])

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
@@ -17,12 +18,12 @@ func (b *builder) transit() {
 	b.remote = slices.Clone(b.n.Remote)
 	for _, r := range b.in.Remotes {
 		if r.DeletionTimestamp == nil {
-			b.remote = append(b.remote, ofFamiliesOf(b.in.ClusterSet.Spec.TransitBlocks(r.Spec.Index), prefixes(r.Spec.CIDRs))...)
+			b.remote = append(b.remote, ofFamiliesOf(clusterset.TransitBlocks(&b.in.ClusterSet.Spec, r.Spec.Index), prefixes(r.Spec.CIDRs))...)
 		}
 	}
 	slices.SortFunc(b.remote, comparePrefixes)
 	b.remote = slices.Compact(b.remote)
-	b.n.TransitCIDRs = ofFamiliesOf(b.in.ClusterSet.Spec.TransitCIDRs(), b.n.Remote)
+	b.n.TransitCIDRs = ofFamiliesOf(clusterset.TransitCIDRs(&b.in.ClusterSet.Spec), b.n.Remote)
 	b.transits = b.givenAddresses()
 	for _, a := range b.transits[b.in.Node] {
 		if !b.self.address(a.Is4()).IsValid() {
@@ -40,7 +41,7 @@ func (b *builder) givenAddresses() map[string][]netip.Addr {
 	taken := map[netip.Addr]bool{}
 	given := map[string][]netip.Addr{}
 	for _, node := range slices.SortedFunc(slices.Values(b.in.Nodes), func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) }) {
-		claimed := v1alpha1.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress])
+		claimed := clusterset.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress])
 		for _, block := range blocks {
 			i := slices.IndexFunc(claimed, block.Contains)
 			if i < 0 || taken[claimed[i]] {
@@ -56,7 +57,7 @@ func (b *builder) givenAddresses() map[string][]netip.Addr {
 // blocks are this cluster's transit blocks, of the families in which both it and others have addresses: others lead back
 // to no other.
 func (b *builder) blocks() []netip.Prefix {
-	own := b.in.ClusterSet.Spec.TransitBlocks(b.in.ClusterSet.Status.Index)
+	own := clusterset.TransitBlocks(&b.in.ClusterSet.Spec, b.in.ClusterSet.Status.Index)
 	return ofFamiliesOf(ofFamiliesOf(own, b.n.Own), b.n.Remote)
 }
 

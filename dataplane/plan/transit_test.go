@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
@@ -144,7 +145,7 @@ func TestTransitRoutes(t *testing.T) {
 			if diff := cmp.Diff(got, plan(t, in), compare); diff != "" {
 				t.Errorf("the order of objects shows (-forward +backward)\n%s", diff)
 			}
-			if text := strings.ReplaceAll(v1alpha1.FormatTransitAddresses(got.Transit), ",", " "); text != tt.transit {
+			if text := strings.ReplaceAll(clusterset.FormatTransitAddresses(got.Transit), ",", " "); text != tt.transit {
 				t.Errorf("transit addresses %q, want %q", text, tt.transit)
 			}
 			in.ClusterSet.Status.Index = 0

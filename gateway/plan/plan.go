@@ -11,6 +11,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // keepalive is the interval of packets that keep NATs and firewalls on the way open: most forget after 30 s.
@@ -65,7 +66,7 @@ func TunnelAddresses(transit v1alpha1.CIDR, clusterSetID string, index int32, la
 	}
 	addrs := make([]netip.Addr, 0, len(blocks))
 	for _, b := range blocks {
-		addrs = append(addrs, v1alpha1.TunnelAddress(b, lane))
+		addrs = append(addrs, clusterset.TunnelAddress(b, lane))
 	}
 	return addrs, nil
 }
@@ -79,11 +80,11 @@ func transitBlocks(transit v1alpha1.CIDR, clusterSetID string, index int32) ([]n
 	if !ok {
 		return nil, fmt.Errorf("transit CIDR %q: want an IPv4 CIDR without host bits, such as 245.0.0.0/8", transit)
 	}
-	block, err := v1alpha1.TransitBlock(cidr, index)
+	block, err := clusterset.TransitBlock(cidr, index)
 	if err != nil {
 		return nil, err
 	}
-	return []netip.Prefix{block, v1alpha1.TransitBlock6(clusterSetID, index)}, nil
+	return []netip.Prefix{block, clusterset.TransitBlock6(clusterSetID, index)}, nil
 }
 
 // New is the plan for in. The error is about this cluster itself, and then there is no plan; what is wrong with a
@@ -230,7 +231,7 @@ func (b *builder) link(r Remote, g v1alpha1.RemoteGateway, blocks []netip.Prefix
 	}
 	return Link{
 		LinkID: LinkID{r.ClusterID, g.Name}, Device: wireguard.DeviceName(int(g.Lane)), Lane: g.Lane,
-		PublicKey: key, Endpoint: endpoint, TunnelAddress: v1alpha1.TunnelAddress(blocks[0], g.Lane),
+		PublicKey: key, Endpoint: endpoint, TunnelAddress: clusterset.TunnelAddress(blocks[0], g.Lane),
 	}, nil
 }
 
@@ -302,7 +303,7 @@ func (b *builder) addRoutes(prefixes, blocks []netip.Prefix, links []Link) {
 	}
 	for _, l := range links {
 		for _, block := range blocks {
-			addr := v1alpha1.TunnelAddress(block, l.Lane)
+			addr := clusterset.TunnelAddress(block, l.Lane)
 			b.addRoute(netip.PrefixFrom(addr, addr.BitLen()), route.Unicast, []string{l.Device})
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // hostPort is where servers in the nodes' own network listen.
@@ -92,7 +93,7 @@ func (s *peers) askingPods(c *cluster) (askers []asker) {
 func (s *peers) askingNodes(t *testing.T, c *cluster) (askers []asker) {
 	t.Helper()
 	for _, n := range s.nodes[c.name] {
-		transit := v1alpha1.ParseTransitAddresses(n.Annotations[v1alpha1.AnnotationTransitAddress])
+		transit := clusterset.ParseTransitAddresses(n.Annotations[v1alpha1.AnnotationTransitAddress])
 		i := slices.IndexFunc(transit, netip.Addr.Is4)
 		if i < 0 {
 			t.Fatalf("node %s has no transit address: %v", n.Name, n.Annotations)

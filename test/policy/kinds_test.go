@@ -12,6 +12,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // key is the text form of 32 bytes.
@@ -59,7 +60,7 @@ func gatewayNode(edit func(*v1alpha1.GatewayNode)) client.Object {
 
 func exportedService(edit func(*v1alpha1.ExportedService)) client.Object {
 	e := &v1alpha1.ExportedService{
-		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.HubName("east", "shop", "cart"), Namespace: metav1.NamespaceDefault},
+		ObjectMeta: metav1.ObjectMeta{Name: clusterset.HubName("east", "shop", "cart"), Namespace: metav1.NamespaceDefault},
 		Spec: v1alpha1.ExportedServiceSpec{
 			Namespace: "shop", Name: "cart", ExportedAt: metav1.Unix(1, 0), Type: mcsv1beta1.ClusterSetIP,
 			Ports: []mcsv1beta1.ServicePort{{Name: "http", Protocol: "TCP", Port: 80}},

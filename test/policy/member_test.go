@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 const (
@@ -34,7 +35,7 @@ const (
 // client with its token.
 func addMember(t *testing.T, namespace string, cluster v1alpha1.ClusterID) client.Client {
 	t.Helper()
-	account := metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.MemberServiceAccount(cluster)}
+	account := metav1.ObjectMeta{Namespace: namespace, Name: clusterset.MemberServiceAccount(cluster)}
 	create(t,
 		&corev1.ServiceAccount{ObjectMeta: account},
 		&rbacv1.RoleBinding{

@@ -15,6 +15,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Exports are one Service's, of all clusters. The zero value is none.
@@ -37,7 +38,7 @@ func (e Exports) None() bool { return len(e.Present) == 0 && len(e.Held) == 0 &&
 func (e Exports) Clusters() []v1alpha1.ClusterID {
 	all := slices.Concat(e.Held, e.Malformed)
 	for i := range e.Present {
-		all = append(all, mcs.SourceCluster(e.Present[i].Labels))
+		all = append(all, clusterset.SourceCluster(e.Present[i].Labels))
 	}
 	slices.Sort(all)
 	return all
@@ -77,7 +78,7 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 func candidates(exports []v1alpha1.ExportedService, have *mcsv1beta1.ServiceImport) []v1alpha1.ClusterID {
 	var ids []v1alpha1.ClusterID
 	for i := range exports {
-		ids = append(ids, mcs.SourceCluster(exports[i].Labels))
+		ids = append(ids, clusterset.SourceCluster(exports[i].Labels))
 	}
 	if have != nil {
 		for _, s := range have.Status.Clusters {
@@ -90,9 +91,9 @@ func candidates(exports []v1alpha1.ExportedService, have *mcsv1beta1.ServiceImpo
 
 // published is the cluster's export of the Service, under the one name that it may have; nil if there is none.
 func published(exports []v1alpha1.ExportedService, cluster v1alpha1.ClusterID, service client.ObjectKey) *v1alpha1.ExportedService {
-	name := v1alpha1.HubName(cluster, service.Namespace, service.Name)
+	name := clusterset.HubName(cluster, service.Namespace, service.Name)
 	i := slices.IndexFunc(exports, func(e v1alpha1.ExportedService) bool {
-		return e.Name == name && mcs.SourceCluster(e.Labels) == cluster
+		return e.Name == name && clusterset.SourceCluster(e.Labels) == cluster
 	})
 	if i < 0 {
 		return nil

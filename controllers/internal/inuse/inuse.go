@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups="",resources=nodes;services,verbs=get;list;watch
@@ -30,7 +30,7 @@ type Reader struct {
 }
 
 // Blocks returns the ranges that are in use, with what uses each.
-func (r Reader) Blocks(ctx context.Context) ([]mcs.Block, error) {
+func (r Reader) Blocks(ctx context.Context) ([]clusterset.Block, error) {
 	nodes, err := r.nodes(ctx)
 	if err != nil {
 		return nil, err
@@ -46,12 +46,12 @@ func (r Reader) Blocks(ctx context.Context) ([]mcs.Block, error) {
 	return append(append(nodes, ranges...), services...), nil
 }
 
-func (r Reader) nodes(ctx context.Context) ([]mcs.Block, error) {
+func (r Reader) nodes(ctx context.Context) ([]clusterset.Block, error) {
 	list := &corev1.NodeList{}
 	if err := r.Cached.List(ctx, list); err != nil {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
-	var blocks []mcs.Block
+	var blocks []clusterset.Block
 	for _, node := range list.Items {
 		for _, cidr := range node.Spec.PodCIDRs {
 			blocks = appendPrefix(blocks, cidr, fmt.Sprintf("the pods of node %s (Node.spec.podCIDRs)", node.Name))
@@ -65,7 +65,7 @@ func (r Reader) nodes(ctx context.Context) ([]mcs.Block, error) {
 	return blocks, nil
 }
 
-func (r Reader) serviceCIDRs(ctx context.Context) ([]mcs.Block, error) {
+func (r Reader) serviceCIDRs(ctx context.Context) ([]clusterset.Block, error) {
 	list := &networkingv1.ServiceCIDRList{}
 	if err := r.Direct.List(ctx, list); err != nil {
 		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
@@ -73,7 +73,7 @@ func (r Reader) serviceCIDRs(ctx context.Context) ([]mcs.Block, error) {
 		}
 		return nil, fmt.Errorf("listing ServiceCIDRs: %w", err)
 	}
-	var blocks []mcs.Block
+	var blocks []clusterset.Block
 	for _, item := range list.Items {
 		for _, cidr := range item.Spec.CIDRs {
 			blocks = appendPrefix(blocks, cidr, "the Services (ServiceCIDR "+item.Name+")")
@@ -83,12 +83,12 @@ func (r Reader) serviceCIDRs(ctx context.Context) ([]mcs.Block, error) {
 }
 
 // clusterIPs tell where Services are, also where there are no ServiceCIDRs.
-func (r Reader) clusterIPs(ctx context.Context) ([]mcs.Block, error) {
+func (r Reader) clusterIPs(ctx context.Context) ([]clusterset.Block, error) {
 	list := &corev1.ServiceList{}
 	if err := r.Cached.List(ctx, list); err != nil {
 		return nil, fmt.Errorf("listing Services: %w", err)
 	}
-	var blocks []mcs.Block
+	var blocks []clusterset.Block
 	for i := range list.Items {
 		for _, ip := range list.Items[i].Spec.ClusterIPs {
 			blocks = appendAddr(blocks, ip, "Service "+client.ObjectKeyFromObject(&list.Items[i]).String())
@@ -97,16 +97,16 @@ func (r Reader) clusterIPs(ctx context.Context) ([]mcs.Block, error) {
 	return blocks, nil
 }
 
-func appendPrefix(blocks []mcs.Block, text, owner string) []mcs.Block {
+func appendPrefix(blocks []clusterset.Block, text, owner string) []clusterset.Block {
 	if p, err := netip.ParsePrefix(text); err == nil {
-		return append(blocks, mcs.Block{Prefix: p.Masked(), Owner: owner})
+		return append(blocks, clusterset.Block{Prefix: p.Masked(), Owner: owner})
 	}
 	return blocks
 }
 
-func appendAddr(blocks []mcs.Block, text, owner string) []mcs.Block {
+func appendAddr(blocks []clusterset.Block, text, owner string) []clusterset.Block {
 	if a, err := netip.ParseAddr(text); err == nil {
-		return append(blocks, mcs.Block{Prefix: netip.PrefixFrom(a, a.BitLen()), Owner: owner})
+		return append(blocks, clusterset.Block{Prefix: netip.PrefixFrom(a, a.BitLen()), Owner: owner})
 	}
 	return blocks // "None", of a headless Service
 }

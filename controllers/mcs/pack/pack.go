@@ -15,6 +15,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // DefaultEndpointsPerSlice is how many endpoints a published slice holds where the ClusterSet does not say.
@@ -286,8 +287,8 @@ type names struct {
 
 func newNames(cluster v1alpha1.ClusterID, service *corev1.Service, have []discoveryv1.EndpointSlice) *names {
 	all := &names{
-		named: func(n int) string { return v1alpha1.HubSliceName(cluster, service.Namespace, service.Name, n) },
-		base:  v1alpha1.HubName(cluster, service.Namespace, service.Name) + ".",
+		named: func(n int) string { return clusterset.HubSliceName(cluster, service.Namespace, service.Name, n) },
+		base:  clusterset.HubName(cluster, service.Namespace, service.Name) + ".",
 		used:  map[string]bool{},
 	}
 	for i := range have {

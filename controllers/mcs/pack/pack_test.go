@@ -18,6 +18,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -325,9 +326,9 @@ func TestPackChanges(t *testing.T) {
 // What others named, labelled or made of another family is put right, and no name is used twice.
 func TestPackForeignSlices(t *testing.T) {
 	p, s, h := publisher(3), service(corev1.IPv4Protocol), &fakeHub{}
-	base := v1alpha1.HubName("east", "shop", "web")
+	base := clusterset.HubName("east", "shop", "web")
 	relabelled := localSlice(base+".7", "IPv4", "10.1.0.1") // as an older version numbered it, without labels
-	other := localSlice(v1alpha1.HubName("east", "shop", "api")+".0", "IPv4", "10.1.0.1")
+	other := localSlice(clusterset.HubName("east", "shop", "api")+".0", "IPv4", "10.1.0.1")
 	names := localSlice(base+".0", "FQDN", "example.com")
 	for _, s := range []discoveryv1.EndpointSlice{relabelled, other, names} {
 		if err := h.put(s); err != nil {
@@ -553,8 +554,8 @@ func TestPackingAfter(t *testing.T) {
 		First: Writes{Puts: named("new", "changed"), Deletes: named("gone")},
 		Then:  Writes{Puts: named("emptied"), Deletes: named("gone-later")},
 	}
-	got := mcs.SliceSet(packing.After(named("changed", "gone", "emptied", "gone-later", "untouched")))
-	if want := mcs.SliceSet(named("new", "changed", "emptied", "untouched")); got != want {
+	got := clusterset.SliceSet(packing.After(named("changed", "gone", "emptied", "gone-later", "untouched")))
+	if want := clusterset.SliceSet(named("new", "changed", "emptied", "untouched")); got != want {
 		t.Errorf("slice set %s, want %s", got, want)
 	}
 }

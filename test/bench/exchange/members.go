@@ -12,6 +12,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // endpoints of each Service.
@@ -111,7 +112,7 @@ func (m member) published(n int) []client.Object {
 	slice := m.slice(n)
 	hub := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: v1alpha1.DefaultHubNamespace, Name: v1alpha1.HubSliceName(m.id, m.namespace, serviceName(n), 0),
+			Namespace: v1alpha1.DefaultHubNamespace, Name: clusterset.HubSliceName(m.id, m.namespace, serviceName(n), 0),
 			Labels: map[string]string{
 				v1alpha1.LabelNamespace:     m.namespace,
 				v1alpha1.LabelServiceName:   serviceName(n),

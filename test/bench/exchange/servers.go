@@ -20,6 +20,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
 )
@@ -130,7 +131,7 @@ func create(ctx context.Context, api client.Client, o client.Object) error {
 
 // approve makes the member on the hub, with its identity, as docs/install.md says.
 func (s *servers) approve(ctx context.Context, m member) error {
-	account := v1alpha1.MemberServiceAccount(m.id)
+	account := clusterset.MemberServiceAccount(m.id)
 	meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultHubNamespace, Name: account}
 	token := &corev1.Secret{ObjectMeta: *meta.DeepCopy(), Type: corev1.SecretTypeServiceAccountToken}
 	token.Annotations = map[string]string{corev1.ServiceAccountNameKey: account}
@@ -153,7 +154,7 @@ func (s *servers) approve(ctx context.Context, m member) error {
 
 // access waits for the token of a member that was approved, and returns its Secret as the member has it.
 func (s *servers) access(ctx context.Context, m member) (*corev1.Secret, error) {
-	account := v1alpha1.MemberServiceAccount(m.id)
+	account := clusterset.MemberServiceAccount(m.id)
 	made := &corev1.Secret{}
 	err := await(ctx, time.Minute, func() (bool, error) {
 		err := s.api[hubName].Get(ctx, client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: account}, made)

@@ -33,6 +33,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
 )
 
@@ -185,7 +186,7 @@ func (c *Cluster) Approve(t *testing.T, namespace, cluster string, spec v1alpha1
 // token Secret.
 func (c *Cluster) Identity(t *testing.T, namespace, cluster string) map[string][]byte {
 	t.Helper()
-	account := v1alpha1.MemberServiceAccount(v1alpha1.ClusterID(cluster))
+	account := clusterset.MemberServiceAccount(v1alpha1.ClusterID(cluster))
 	c.Make(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account}})
 	c.Make(t, &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account},

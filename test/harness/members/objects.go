@@ -16,6 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Meta is the metadata of namespace/name.
@@ -65,7 +66,7 @@ func (c *Cluster) Publish(t *testing.T, cluster v1alpha1.ClusterID, namespace, n
 	var slices []*discoveryv1.EndpointSlice
 	var set []discoveryv1.EndpointSlice
 	for n, list := range addresses {
-		s := Slice(v1alpha1.DefaultHubNamespace, v1alpha1.HubSliceName(cluster, namespace, name, n), "", list...)
+		s := Slice(v1alpha1.DefaultHubNamespace, clusterset.HubSliceName(cluster, namespace, name, n), "", list...)
 		s.Labels = map[string]string{
 			v1alpha1.LabelNamespace:     namespace,
 			v1alpha1.LabelServiceName:   name,
@@ -74,7 +75,7 @@ func (c *Cluster) Publish(t *testing.T, cluster v1alpha1.ClusterID, namespace, n
 		}
 		slices, set = append(slices, s), append(set, *s)
 	}
-	export.Spec.SliceSet = mcs.SliceSet(set)
+	export.Spec.SliceSet = clusterset.SliceSet(set)
 	c.Make(t, export)
 	for _, s := range slices {
 		c.Make(t, s)
@@ -94,10 +95,10 @@ func (c *Cluster) Heartbeat(t *testing.T, cluster v1alpha1.ClusterID, names ...s
 // HeartbeatAt renews the member's Lease at that time of the member's clock.
 func (c *Cluster) HeartbeatAt(t *testing.T, cluster v1alpha1.ClusterID, now time.Time, names ...string) {
 	t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: Meta(v1alpha1.DefaultHubNamespace, v1alpha1.LeaseName(cluster))}
+	lease := &coordinationv1.Lease{ObjectMeta: Meta(v1alpha1.DefaultHubNamespace, clusterset.LeaseName(cluster))}
 	err := c.Get(t.Context(), client.ObjectKeyFromObject(lease), lease)
 	lease.Labels = map[string]string{v1alpha1.LabelSourceCluster: string(cluster)}
-	lease.Annotations = mcs.HeartbeatAnnotations(names)
+	lease.Annotations = clusterset.HeartbeatAnnotations(names)
 	lease.Spec.RenewTime = &metav1.MicroTime{Time: now}
 	if err != nil {
 		c.Make(t, lease)

@@ -1,4 +1,4 @@
-package v1alpha1
+package clusterset
 
 import (
 	"math/rand/v2"
@@ -9,12 +9,14 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 // importOf is tombolo's ServiceImport shop/web, which these clusters export.
 func importOf(clusters ...string) *mcsv1beta1.ServiceImport {
 	si := &mcsv1beta1.ServiceImport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Labels: map[string]string{LabelManagedBy: ManagedBy}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
 		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP},
 	}
 	for _, c := range clusters {
@@ -23,18 +25,18 @@ func importOf(clusters ...string) *mcsv1beta1.ServiceImport {
 	return si
 }
 
-// policyOf is a TrafficPolicy for shop/web, made at that second.
-func policyOf(name string, second int64, weights ...ClusterWeight) *TrafficPolicy {
-	return &TrafficPolicy{
+// policyOf is a v1alpha1.TrafficPolicy for shop/web, made at that second.
+func policyOf(name string, second int64, weights ...v1alpha1.ClusterWeight) *v1alpha1.TrafficPolicy {
+	return &v1alpha1.TrafficPolicy{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, Generation: 3, CreationTimestamp: metav1.Unix(second, 0)},
-		Spec: TrafficPolicySpec{
-			TargetRef: TrafficPolicyTarget{Group: mcsv1beta1.GroupName, Kind: mcsv1beta1.ServiceImportKindName, Name: "web"},
+		Spec: v1alpha1.TrafficPolicySpec{
+			TargetRef: v1alpha1.TrafficPolicyTarget{Group: mcsv1beta1.GroupName, Kind: mcsv1beta1.ServiceImportKindName, Name: "web"},
 			Weights:   weights,
 		},
 	}
 }
 
-func edited(p *TrafficPolicy, edit func(*TrafficPolicy)) *TrafficPolicy {
+func edited(p *v1alpha1.TrafficPolicy, edit func(*v1alpha1.TrafficPolicy)) *v1alpha1.TrafficPolicy {
 	edit(p)
 	return p
 }
@@ -47,9 +49,9 @@ func editedImport(edit func(*mcsv1beta1.ServiceImport)) *mcsv1beta1.ServiceImpor
 
 func TestPolicyFor(t *testing.T) {
 	now := metav1.Unix(100, 0)
-	drainsEast, drainsWest := ClusterWeight{Cluster: "east"}, ClusterWeight{Cluster: "west"}
-	goes := func(p *TrafficPolicy) { p.DeletionTimestamp = &now }
-	type policies = []*TrafficPolicy
+	drainsEast, drainsWest := v1alpha1.ClusterWeight{Cluster: "east"}, v1alpha1.ClusterWeight{Cluster: "west"}
+	goes := func(p *v1alpha1.TrafficPolicy) { p.DeletionTimestamp = &now }
+	type policies = []*v1alpha1.TrafficPolicy
 	for _, tc := range []struct {
 		name     string
 		si       *mcsv1beta1.ServiceImport
@@ -61,16 +63,16 @@ func TestPolicyFor(t *testing.T) {
 		{"the older of two", importOf("east"), policies{policyOf("a", 2), policyOf("b", 1)}, "b"},
 		{"the first by name of two that are equally old", importOf("east"), policies{policyOf("b", 1), policyOf("a", 1)}, "a"},
 		{"age is in seconds, as the API server keeps it", importOf("east"), policies{
-			edited(policyOf("b", 0), func(p *TrafficPolicy) { p.CreationTimestamp = metav1.Unix(1, 0) }),
-			edited(policyOf("a", 0), func(p *TrafficPolicy) { p.CreationTimestamp = metav1.NewTime(time.Unix(1, 0).UTC()) }),
+			edited(policyOf("b", 0), func(p *v1alpha1.TrafficPolicy) { p.CreationTimestamp = metav1.Unix(1, 0) }),
+			edited(policyOf("a", 0), func(p *v1alpha1.TrafficPolicy) { p.CreationTimestamp = metav1.NewTime(time.Unix(1, 0).UTC()) }),
 		}, "a"},
 		{"one that is being deleted does not count", importOf("east"), policies{edited(policyOf("a", 1), goes), policyOf("b", 2)}, "b"},
-		{"of another namespace", importOf("east"), policies{edited(policyOf("a", 1), func(p *TrafficPolicy) { p.Namespace = "other" })}, ""},
-		{"for another import", importOf("east"), policies{edited(policyOf("a", 1), func(p *TrafficPolicy) { p.Spec.TargetRef.Name = "db" })}, ""},
-		{"for another kind", importOf("east"), policies{edited(policyOf("a", 1), func(p *TrafficPolicy) { p.Spec.TargetRef.Kind = "Service" })}, ""},
-		{"for another group", importOf("east"), policies{edited(policyOf("a", 1), func(p *TrafficPolicy) { p.Spec.TargetRef.Group = "other" })}, ""},
+		{"of another namespace", importOf("east"), policies{edited(policyOf("a", 1), func(p *v1alpha1.TrafficPolicy) { p.Namespace = "other" })}, ""},
+		{"for another import", importOf("east"), policies{edited(policyOf("a", 1), func(p *v1alpha1.TrafficPolicy) { p.Spec.TargetRef.Name = "db" })}, ""},
+		{"for another kind", importOf("east"), policies{edited(policyOf("a", 1), func(p *v1alpha1.TrafficPolicy) { p.Spec.TargetRef.Kind = "Service" })}, ""},
+		{"for another group", importOf("east"), policies{edited(policyOf("a", 1), func(p *v1alpha1.TrafficPolicy) { p.Spec.TargetRef.Group = "other" })}, ""},
 		{"without the defaults", importOf("east"), policies{
-			edited(policyOf("a", 1), func(p *TrafficPolicy) { p.Spec.TargetRef.Group, p.Spec.TargetRef.Kind = "", "" }),
+			edited(policyOf("a", 1), func(p *v1alpha1.TrafficPolicy) { p.Spec.TargetRef.Group, p.Spec.TargetRef.Kind = "", "" }),
 		}, "a"},
 
 		{"one that drains one of two", importOf("east", "west"), policies{policyOf("a", 1, drainsEast)}, "a"},
@@ -78,12 +80,12 @@ func TestPolicyFor(t *testing.T) {
 		{"one that drains all makes way for the next", importOf("east"), policies{policyOf("a", 1, drainsEast), policyOf("b", 2)}, "b"},
 		{"one that drains all while nobody exports", importOf(), policies{policyOf("a", 1, drainsEast)}, "a"},
 		{"a weight for a cluster that does not export is no answer", importOf("east"), policies{
-			policyOf("a", 1, drainsEast, ClusterWeight{Cluster: "west", Weight: 5}),
+			policyOf("a", 1, drainsEast, v1alpha1.ClusterWeight{Cluster: "west", Weight: 5}),
 		}, ""},
 
 		{"headless", editedImport(func(si *mcsv1beta1.ServiceImport) { si.Spec.Type = mcsv1beta1.Headless }), policies{policyOf("a", 1)}, ""},
 		{"somebody else's", editedImport(func(si *mcsv1beta1.ServiceImport) { si.Labels = nil }), policies{policyOf("a", 1)}, ""},
-		{"managed by another", editedImport(func(si *mcsv1beta1.ServiceImport) { si.Labels[LabelManagedBy] = "x" }), policies{policyOf("a", 1)}, ""},
+		{"managed by another", editedImport(func(si *mcsv1beta1.ServiceImport) { si.Labels[v1alpha1.LabelManagedBy] = "x" }), policies{policyOf("a", 1)}, ""},
 		{"an import that goes", editedImport(func(si *mcsv1beta1.ServiceImport) { si.DeletionTimestamp = &now }), policies{policyOf("a", 1)}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -111,38 +113,38 @@ func TestJudgePolicy(t *testing.T) {
 	older := policyOf("older", 1)
 	for _, tc := range []struct {
 		name   string
-		policy *TrafficPolicy
+		policy *v1alpha1.TrafficPolicy
 		si     *mcsv1beta1.ServiceImport
 		reason string
 		words  []string // in the message
 	}{
-		{"accepted", policyOf("p", 1), importOf("east"), ReasonAccepted, []string{"in effect for ServiceImport shop/web"}},
-		{"not there yet", policyOf("p", 1), nil, ReasonTargetNotFound, []string{"shop/web", "when a cluster exports the Service", "spec.targetRef.name"}},
+		{"accepted", policyOf("p", 1), importOf("east"), v1alpha1.ReasonAccepted, []string{"in effect for ServiceImport shop/web"}},
+		{"not there yet", policyOf("p", 1), nil, v1alpha1.ReasonTargetNotFound, []string{"shop/web", "when a cluster exports the Service", "spec.targetRef.name"}},
 		{"going", policyOf("p", 1), editedImport(func(si *mcsv1beta1.ServiceImport) { si.DeletionTimestamp = &now }),
-			ReasonTargetNotFound, []string{"shop/web", "again"}},
+			v1alpha1.ReasonTargetNotFound, []string{"shop/web", "again"}},
 		{"somebody else's", policyOf("p", 1), editedImport(func(si *mcsv1beta1.ServiceImport) { si.Labels = nil }),
-			ReasonTargetNotFound, []string{"shop/web", "clusterset.tombolo.dev/managed-by=tombolo.dev", "delete it"}},
+			v1alpha1.ReasonTargetNotFound, []string{"shop/web", "clusterset.tombolo.dev/managed-by=tombolo.dev", "delete it"}},
 		{"headless", policyOf("p", 1), editedImport(func(si *mcsv1beta1.ServiceImport) { si.Spec.Type = mcsv1beta1.Headless }),
-			ReasonTargetHeadless, []string{"shop/web", "headless", "cluster IP"}},
-		{"nobody answers", policyOf("p", 1, ClusterWeight{Cluster: "west"}, ClusterWeight{Cluster: "east"}), importOf("east", "west"),
-			ReasonInvalid, []string{"shop/web", "(east, west)", "above 0"}},
-		{"nobody answers, and it is younger", policyOf("p", 2, ClusterWeight{Cluster: "east"}), importOf("east"), ReasonInvalid, nil},
-		{"younger", policyOf("p", 2), importOf("east"), ReasonConflicted, []string{"shop/older", "older: put both into one"}},
-		{"equally old", policyOf("p", 1), importOf("east"), ReasonConflicted, []string{"shop/older", "its name comes first"}},
-		{"being deleted", edited(policyOf("p", 1), func(p *TrafficPolicy) { p.DeletionTimestamp = &now }), importOf("east"),
-			ReasonInvalid, []string{"being deleted"}},
+			v1alpha1.ReasonTargetHeadless, []string{"shop/web", "headless", "cluster IP"}},
+		{"nobody answers", policyOf("p", 1, v1alpha1.ClusterWeight{Cluster: "west"}, v1alpha1.ClusterWeight{Cluster: "east"}), importOf("east", "west"),
+			v1alpha1.ReasonInvalid, []string{"shop/web", "(east, west)", "above 0"}},
+		{"nobody answers, and it is younger", policyOf("p", 2, v1alpha1.ClusterWeight{Cluster: "east"}), importOf("east"), v1alpha1.ReasonInvalid, nil},
+		{"younger", policyOf("p", 2), importOf("east"), v1alpha1.ReasonConflicted, []string{"shop/older", "older: put both into one"}},
+		{"equally old", policyOf("p", 1), importOf("east"), v1alpha1.ReasonConflicted, []string{"shop/older", "its name comes first"}},
+		{"being deleted", edited(policyOf("p", 1), func(p *v1alpha1.TrafficPolicy) { p.DeletionTimestamp = &now }), importOf("east"),
+			v1alpha1.ReasonInvalid, []string{"being deleted"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			policies := []*TrafficPolicy{tc.policy}
-			if tc.reason == ReasonConflicted {
+			policies := []*v1alpha1.TrafficPolicy{tc.policy}
+			if tc.reason == v1alpha1.ReasonConflicted {
 				policies = append(policies, older)
 			}
 			c := JudgePolicy(tc.policy, tc.si, policies)
 			status := metav1.ConditionFalse
-			if tc.reason == ReasonAccepted {
+			if tc.reason == v1alpha1.ReasonAccepted {
 				status = metav1.ConditionTrue
 			}
-			if c.Type != ConditionAccepted || c.Status != status || c.Reason != tc.reason || c.ObservedGeneration != 3 {
+			if c.Type != v1alpha1.ConditionAccepted || c.Status != status || c.Reason != tc.reason || c.ObservedGeneration != 3 {
 				t.Errorf("got %+v, want %s %s of generation 3", c, status, tc.reason)
 			}
 			for _, word := range tc.words {
@@ -176,13 +178,13 @@ func TestVerdictsAgree(t *testing.T) {
 	}
 }
 
-func randomPolicies(random *rand.Rand) []*TrafficPolicy {
-	var policies []*TrafficPolicy
+func randomPolicies(random *rand.Rand) []*v1alpha1.TrafficPolicy {
+	var policies []*v1alpha1.TrafficPolicy
 	for i := range random.IntN(6) {
 		p := policyOf(string(rune('a'+i)), random.Int64N(3))
-		for _, c := range []ClusterID{"east", "west", "north"} {
+		for _, c := range []v1alpha1.ClusterID{"east", "west", "north"} {
 			if random.IntN(2) == 0 {
-				p.Spec.Weights = append(p.Spec.Weights, ClusterWeight{Cluster: c, Weight: random.Int32N(2)})
+				p.Spec.Weights = append(p.Spec.Weights, v1alpha1.ClusterWeight{Cluster: c, Weight: random.Int32N(2)})
 			}
 		}
 		if random.IntN(5) == 0 {

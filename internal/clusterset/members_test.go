@@ -1,4 +1,4 @@
-package mcs
+package clusterset
 
 import (
 	"net/netip"

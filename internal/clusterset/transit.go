@@ -1,12 +1,13 @@
-package v1alpha1
+package clusterset
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math/big"
 	"net/netip"
 	"strings"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 const (
@@ -18,8 +19,8 @@ const (
 	transitBits6 = 48
 )
 
-// NodeAddresses is how many transit addresses a Member has for nodes: all of its IPv4 block that no lane has.
-const NodeAddresses = 1<<(32-transitBlockBits) - MaxLanes
+// NodeAddresses is how many transit addresses a Member has for nodes: its IPv4 block without the addresses of lanes.
+const NodeAddresses = 1<<(32-transitBlockBits) - v1alpha1.MaxLanes
 
 // TransitBlock is the IPv4 block (/20) that the Member with that index has in the transit CIDR. The error names what
 // does not fit.
@@ -53,33 +54,29 @@ func TransitBlock6(clusterSetID string, index int32) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(b), transitBlockBits6)
 }
 
-// TransitBlocks are the blocks that the Member with that index has, IPv4 first: none if the index is 0, which means that
-// it is not known, and no IPv4 block if the transit CIDR has none for it.
-func (s *ClusterSetSpec) TransitBlocks(index int32) []netip.Prefix {
+// TransitBlocks are the blocks that the Member with that index has, IPv4 first. There are none for index 0, which means
+// that the index is not known. There is no IPv4 block if the transit CIDR has none for the index.
+func TransitBlocks(spec *v1alpha1.ClusterSetSpec, index int32) []netip.Prefix {
 	if index == 0 {
 		return nil
 	}
 	var blocks []netip.Prefix
-	if transit, err := netip.ParsePrefix(string(s.TransitCIDR)); err == nil {
+	if transit, err := netip.ParsePrefix(string(spec.TransitCIDR)); err == nil {
 		if block, err := TransitBlock(transit, index); err == nil {
 			blocks = append(blocks, block)
 		}
 	}
-	return append(blocks, TransitBlock6(s.ClusterSetID, index))
+	return append(blocks, TransitBlock6(spec.ClusterSetID, index))
 }
 
 // TransitCIDRs hold the transit blocks of all Members, IPv4 first.
-func (s *ClusterSetSpec) TransitCIDRs() []netip.Prefix {
-	var cidrs []netip.Prefix
-	if transit, err := netip.ParsePrefix(string(s.TransitCIDR)); err == nil {
-		cidrs = append(cidrs, transit.Masked())
-	}
-	return append(cidrs, TransitCIDR6(s.ClusterSetID))
+func TransitCIDRs(spec *v1alpha1.ClusterSetSpec) []netip.Prefix {
+	return append(Prefixes([]v1alpha1.CIDR{spec.TransitCIDR}), TransitCIDR6(spec.ClusterSetID))
 }
 
-// TunnelAddress is the address, inside the tunnels, of the lane's gateway in its Member's transit block: the block's
-// first MaxLanes addresses are its gateways', by lane.
-func TunnelAddress(block netip.Prefix, lane Lane) netip.Addr {
+// TunnelAddress is the address, inside the tunnels, of the lane's gateway in its Member's transit block. The first
+// MaxLanes addresses of the block belong to its gateways, by lane.
+func TunnelAddress(block netip.Prefix, lane v1alpha1.Lane) netip.Addr {
 	addr := block.Masked().Addr()
 	for range lane {
 		addr = addr.Next()
@@ -87,18 +84,18 @@ func TunnelAddress(block netip.Prefix, lane Lane) netip.Addr {
 	return addr
 }
 
-// NodeAddress is the n-th transit address (0 <= n < NodeAddresses) that the block has for nodes: they follow those of the
-// lanes.
+// NodeAddress is the n-th transit address (0 <= n < NodeAddresses) that the block has for nodes. They follow those of
+// the lanes.
 func NodeAddress(block netip.Prefix, n int) netip.Addr {
 	raw := block.Masked().Addr().AsSlice()
 	last := raw[len(raw)-4:]
-	binary.BigEndian.PutUint32(last, binary.BigEndian.Uint32(last)+uint32(MaxLanes+n))
+	binary.BigEndian.PutUint32(last, binary.BigEndian.Uint32(last)+uint32(v1alpha1.MaxLanes+n))
 	addr, _ := netip.AddrFromSlice(raw)
 	return addr
 }
 
-// NodeAddressNumber is the n for which NodeAddress is addr in the block that holds addr, whichever that is; false if
-// addr is none of a node's.
+// NodeAddressNumber is the n for which NodeAddress is addr, in whichever block holds addr. It is false if addr is not a
+// node's transit address.
 func NodeAddressNumber(addr netip.Addr) (n int, ok bool) {
 	raw := addr.AsSlice()
 	if !addr.IsValid() || addr.Is6() && [4]byte(raw[8:12]) != [4]byte{} {
@@ -108,10 +105,10 @@ func NodeAddressNumber(addr netip.Addr) (n int, ok bool) {
 	if addr.Is4() {
 		host &= 1<<(32-transitBlockBits) - 1
 	}
-	if host < MaxLanes || host >= MaxLanes+NodeAddresses {
+	if host < v1alpha1.MaxLanes || host >= v1alpha1.MaxLanes+NodeAddresses {
 		return 0, false
 	}
-	return int(host) - MaxLanes, true
+	return int(host) - v1alpha1.MaxLanes, true
 }
 
 // FormatTransitAddresses is the value of AnnotationTransitAddress.
@@ -123,8 +120,8 @@ func FormatTransitAddresses(addrs []netip.Addr) string {
 	return strings.Join(texts, ",")
 }
 
-// ParseTransitAddresses are the transit addresses that a value of AnnotationTransitAddress gives to a node, in its order;
-// what is no address of a node's is left out.
+// ParseTransitAddresses are the transit addresses that a value of AnnotationTransitAddress assigns to a node, in its
+// order. It leaves out what is not a node's transit address.
 func ParseTransitAddresses(value string) []netip.Addr {
 	var addrs []netip.Addr
 	for text := range strings.SplitSeq(value, ",") {
@@ -138,31 +135,3 @@ func ParseTransitAddresses(value string) []netip.Addr {
 	}
 	return addrs
 }
-
-// VIPCandidate is the n-th address (n = 0, 1, ...) to try for the clusterset IP of namespace/name in the block: the
-// hash gives the first, collisions take the next, and the block's first and last addresses are left out where it is
-// larger than two addresses. It wraps around; n must be below VIPCapacity.
-func VIPCandidate(block netip.Prefix, namespace, name string, n uint64) netip.Addr {
-	sum := Hash(namespace, name)
-	capacity := new(big.Int).SetUint64(VIPCapacity(block))
-	position := new(big.Int).SetBytes(sum[:])
-	position.Add(position, new(big.Int).SetUint64(n)).Mod(position, capacity)
-	if hostBits(block) >= 2 {
-		position.Add(position, big.NewInt(1))
-	}
-	base := new(big.Int).SetBytes(block.Masked().Addr().AsSlice())
-	raw := base.Add(base, position).FillBytes(make([]byte, block.Addr().BitLen()/8))
-	addr, _ := netip.AddrFromSlice(raw)
-	return addr
-}
-
-// VIPCapacity is how many clusterset IPs the block holds, at most 2^62.
-func VIPCapacity(block netip.Prefix) uint64 {
-	bits := hostBits(block)
-	if bits < 2 {
-		return 1 << bits
-	}
-	return 1<<min(bits, 62) - 2
-}
-
-func hostBits(block netip.Prefix) int { return block.Addr().BitLen() - block.Bits() }

@@ -1,10 +1,12 @@
-package mcs
+package clusterset
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
 func TestSelected(t *testing.T) {
@@ -38,6 +40,33 @@ func TestSelected(t *testing.T) {
 			got, err := Selected(test.selector, test.namespace)
 			if got != test.want || (err != nil) != test.fails {
 				t.Errorf("got %v, %v, want %v, error %v", got, err, test.want, test.fails)
+			}
+		})
+	}
+}
+
+func TestValidateExport(t *testing.T) {
+	tests := []struct {
+		name    string
+		service *corev1.Service
+		reason  mcsv1beta1.ServiceExportConditionReason
+		valid   bool
+	}{
+		{"no service", nil, "NoService", false},
+		{"ExternalName", &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName}}, "InvalidServiceType", false},
+		{"ClusterIP", &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeClusterIP}}, "Valid", true},
+		{"NodePort", &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort}}, "Valid", true},
+		{"LoadBalancer", &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}, "Valid", true},
+		{"headless", &corev1.Service{Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}}, "Valid", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			reason, message, valid := ValidateExport("shop", "web", test.service)
+			if reason != test.reason || valid != test.valid {
+				t.Errorf("got %s, %v, want %s, %v", reason, valid, test.reason, test.valid)
+			}
+			if !valid && !strings.Contains(message, "shop/web") {
+				t.Errorf("the message does not name the Service: %s", message)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package mcs
+package clusterset
 
 import (
 	"net/netip"
@@ -6,14 +6,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-
-	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 func TestAllocateVIPs(t *testing.T) {
 	v4, v6 := netip.MustParsePrefix("244.0.0.0/16"), netip.MustParsePrefix("fd00:244::/112")
-	first4, second4 := v1alpha1.VIPCandidate(v4, "shop", "web", 0), v1alpha1.VIPCandidate(v4, "shop", "web", 1)
-	first6 := v1alpha1.VIPCandidate(v6, "shop", "web", 0)
+	first4, second4 := VIPCandidate(v4, "shop", "web", 0), VIPCandidate(v4, "shop", "web", 1)
+	first6 := VIPCandidate(v6, "shop", "web", 0)
 	had := netip.MustParseAddr("244.0.9.9")
 	both := []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol}
 	tests := []struct {
@@ -32,7 +30,7 @@ func TestAllocateVIPs(t *testing.T) {
 		{"stable", []netip.Prefix{v4}, both[1:], []netip.Addr{had}, nil, []netip.Addr{had}, nil},
 		{"stable, a second family added", []netip.Prefix{v4, v6}, both, []netip.Addr{had}, nil, []netip.Addr{first6, had}, nil},
 		{"block changed", []netip.Prefix{netip.MustParsePrefix("244.1.0.0/16")}, both[1:], []netip.Addr{had}, nil,
-			[]netip.Addr{v1alpha1.VIPCandidate(netip.MustParsePrefix("244.1.0.0/16"), "shop", "web", 0)}, nil},
+			[]netip.Addr{VIPCandidate(netip.MustParsePrefix("244.1.0.0/16"), "shop", "web", 0)}, nil},
 		{"held twice, the lower name keeps it", []netip.Prefix{v4}, both[1:], []netip.Addr{had}, map[netip.Addr]string{had: "a/b"},
 			[]netip.Addr{first4}, nil},
 		{"held twice, we are the lower name", []netip.Prefix{v4}, both[1:], []netip.Addr{had}, map[netip.Addr]string{had: "z/z"},
@@ -76,26 +74,27 @@ func TestAllocateVIPsFullBlock(t *testing.T) {
 	}
 }
 
-func TestHeartbeat(t *testing.T) {
-	annotations := HeartbeatAnnotations([]string{"b", "a"})
-	for _, test := range []struct {
-		name  string
-		names []string
-		want  bool
-	}{
-		{"the same, in another order", []string{"a", "b"}, true},
-		{"one gone", []string{"a"}, false},
-		{"another", []string{"a", "c"}, false},
-		{"none", nil, false},
-	} {
-		if got := HeartbeatConfirms(annotations, test.names); got != test.want {
-			t.Errorf("%s: confirms is %v", test.name, got)
+func TestVIPCandidate(t *testing.T) {
+	for _, block := range []string{"244.0.0.0/16", "244.0.0.0/30", "244.0.0.8/31", "244.0.0.8/32", "fd00:1::/112", "fd00:1::/64"} {
+		prefix := netip.MustParsePrefix(block)
+		n := min(VIPCapacity(prefix), 70000)
+		seen := map[netip.Addr]bool{}
+		for i := range n {
+			addr := VIPCandidate(prefix, "shop", "cart", i)
+			if !prefix.Contains(addr) || seen[addr] {
+				t.Fatalf("%s: candidate %d is %s (in block %v, seen %v)", block, i, addr, prefix.Contains(addr), seen[addr])
+			}
+			seen[addr] = true
+		}
+		if hostBits(prefix) >= 2 && seen[prefix.Addr()] {
+			t.Errorf("%s: the network address was given out", block)
 		}
 	}
-	if HeartbeatConfirms(nil, nil) {
-		t.Error("a Lease without annotations confirms that nothing is exported")
-	}
-	if !HeartbeatConfirms(HeartbeatAnnotations(nil), nil) {
-		t.Error("a Lease that says nothing is exported does not confirm it")
+}
+
+// The position must never change: every member derives the same one.
+func TestVIPCandidateIsStable(t *testing.T) {
+	if got := VIPCandidate(netip.MustParsePrefix("244.0.0.0/16"), "shop", "cart", 0).String(); got != "244.0.204.134" {
+		t.Errorf("got %s: clusters of other versions place it elsewhere", got)
 	}
 }

@@ -1,4 +1,4 @@
-package mcs
+package clusterset
 
 import (
 	"crypto/sha256"
@@ -12,8 +12,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// HeartbeatAnnotations are what a member's Lease says of what it publishes: how many ExportedServices and GatewayNodes it
-// has on the hub, and a digest of their names, whose order does not matter.
+// HeartbeatAnnotations are what a member's Lease says about the objects that the member publishes: how many
+// ExportedServices and GatewayNodes it has on the hub, and a digest of their names. The order of names does not matter.
 func HeartbeatAnnotations(names []string) map[string]string {
 	return map[string]string{
 		v1alpha1.AnnotationPublishedCount:  strconv.Itoa(len(names)),
@@ -21,8 +21,18 @@ func HeartbeatAnnotations(names []string) map[string]string {
 	}
 }
 
-// SliceSet is what an ExportedService says of its slices on the hub: how many, and a digest of their names, whose order
-// does not matter.
+// HeartbeatConfirms tells whether the annotations of a member's Lease say that it publishes exactly these.
+func HeartbeatConfirms(annotations map[string]string, names []string) bool {
+	for key, value := range HeartbeatAnnotations(names) {
+		if annotations[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// SliceSet is what an ExportedService says about its slices on the hub: how many there are, and a digest of their names.
+// The order of slices does not matter.
 func SliceSet(found []discoveryv1.EndpointSlice) string {
 	names := make([]string, 0, len(found))
 	for i := range found {
@@ -34,14 +44,4 @@ func SliceSet(found []discoveryv1.EndpointSlice) string {
 func digest(names []string) string {
 	sum := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(names)), "\n")))
 	return hex.EncodeToString(sum[:8])
-}
-
-// HeartbeatConfirms tells whether the annotations of a member's Lease say that it publishes just these.
-func HeartbeatConfirms(annotations map[string]string, names []string) bool {
-	for key, value := range HeartbeatAnnotations(names) {
-		if annotations[key] != value {
-			return false
-		}
-	}
-	return true
 }

@@ -1,11 +1,10 @@
-package mcs
+package clusterset
 
 import (
 	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
@@ -26,9 +25,9 @@ func FreeLane(nodes []v1alpha1.GatewayNode) (v1alpha1.Lane, bool) {
 	return 0, false
 }
 
-// RemoteGateways are the gateways that a cluster published, those with a lane, by lane. One whose tunnel addresses lie
-// outside blocks, its Member's, is left out, and the refusal names it. Of two that claim one lane the lower name stays,
-// of two with one name the lower lane.
+// RemoteGateways are the gateways that a cluster published and that have a lane, by lane. A gateway whose tunnel addresses
+// lie outside blocks, its Member's, is left out, and the refusal names it. If two claim one lane, the one whose name sorts
+// first stays. If two have one name, the one with the lower lane stays.
 func RemoteGateways(nodes []v1alpha1.GatewayNode, blocks []netip.Prefix) ([]v1alpha1.RemoteGateway, *Refusal) {
 	var gateways []v1alpha1.RemoteGateway
 	var wrong []string
@@ -64,7 +63,7 @@ func RemoteGateways(nodes []v1alpha1.GatewayNode, blocks []netip.Prefix) ([]v1al
 	slices.Sort(wrong)
 	return gateways, &Refusal{v1alpha1.ReasonInvalidTunnelAddress, fmt.Sprintf(
 		"tunnel addresses of gateways %s lie outside the cluster's block %s: set the same ClusterSet.spec.transitCIDR "+
-			"and clusterSetID in every member; until then these gateways are not used", some(wrong), join(blocks))}
+			"and clusterSetID in every member; until then these gateways are not used", NameSome(wrong), JoinPrefixes(blocks))}
 }
 
 func outsideOf(blocks []netip.Prefix, addresses []v1alpha1.IPAddress) (v1alpha1.IPAddress, bool) {
@@ -77,10 +76,15 @@ func outsideOf(blocks []netip.Prefix, addresses []v1alpha1.IPAddress) (v1alpha1.
 	return "", false
 }
 
-func join(prefixes []netip.Prefix) string {
-	texts := make([]string, 0, len(prefixes))
-	for _, p := range prefixes {
-		texts = append(texts, p.String())
+// KeepGateways returns, by lane, the gateways that a cluster published, and those of before that it may not have
+// withdrawn. A gateway of before is left out if a published one has its name or lane.
+func KeepGateways(published, before []v1alpha1.RemoteGateway) []v1alpha1.RemoteGateway {
+	kept := slices.Clone(published)
+	for _, old := range before {
+		if !slices.ContainsFunc(published, func(g v1alpha1.RemoteGateway) bool { return g.Name == old.Name || g.Lane == old.Lane }) {
+			kept = append(kept, old)
+		}
 	}
-	return strings.Join(texts, ", ")
+	slices.SortFunc(kept, func(a, b v1alpha1.RemoteGateway) int { return int(a.Lane - b.Lane) })
+	return kept
 }

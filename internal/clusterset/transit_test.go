@@ -1,9 +1,11 @@
-package v1alpha1
+package clusterset
 
 import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 func TestTransitBlock(t *testing.T) {
@@ -50,41 +52,6 @@ func TestTunnelAddress(t *testing.T) {
 	}
 }
 
-func TestVIPCandidate(t *testing.T) {
-	for _, block := range []string{"244.0.0.0/16", "244.0.0.0/30", "244.0.0.8/31", "244.0.0.8/32", "fd00:1::/112", "fd00:1::/64"} {
-		prefix := netip.MustParsePrefix(block)
-		n := min(VIPCapacity(prefix), 70000)
-		seen := map[netip.Addr]bool{}
-		for i := range n {
-			addr := VIPCandidate(prefix, "shop", "cart", i)
-			if !prefix.Contains(addr) || seen[addr] {
-				t.Fatalf("%s: candidate %d is %s (in block %v, seen %v)", block, i, addr, prefix.Contains(addr), seen[addr])
-			}
-			seen[addr] = true
-		}
-		if hostBits(prefix) >= 2 && seen[prefix.Addr()] {
-			t.Errorf("%s: the network address was given out", block)
-		}
-	}
-}
-
-// The position must never change: every member derives the same one.
-func TestVIPCandidateIsStable(t *testing.T) {
-	if got := VIPCandidate(netip.MustParsePrefix("244.0.0.0/16"), "shop", "cart", 0).String(); got != "244.0.204.134" {
-		t.Errorf("got %s: clusters of other versions place it elsewhere", got)
-	}
-}
-
-func TestHubNames(t *testing.T) {
-	if got := HubSliceName("east", "shop", "cart", 2); got != HubName("east", "shop", "cart")+".2" {
-		t.Errorf("slice name %s", got)
-	}
-	if got := len(HubName("east", "shop", "cart")); got != len("east.")+16 {
-		t.Errorf("name has %d characters", got)
-	}
-}
-
-// A node's address comes after the lanes', is the same number in every block and family, and can be read back.
 func TestNodeAddress(t *testing.T) {
 	seen := map[netip.Addr]bool{}
 	for _, block := range []netip.Prefix{netip.MustParsePrefix("245.0.16.0/20"), netip.MustParsePrefix("245.255.240.0/20"), TransitBlock6("demo", 4095)} {
@@ -98,7 +65,7 @@ func TestNodeAddress(t *testing.T) {
 				t.Fatalf("the number of %s is %d, %t; want %d", addr, got, ok, n)
 			}
 		}
-		for lane := range Lane(MaxLanes) {
+		for lane := range v1alpha1.Lane(v1alpha1.MaxLanes) {
 			addr := TunnelAddress(block, lane)
 			if n, ok := NodeAddressNumber(addr); seen[addr] || ok {
 				t.Fatalf("%s of lane %d is the address of node %d, too", addr, lane, n)
@@ -132,21 +99,21 @@ func TestTransitAddressesAsText(t *testing.T) {
 }
 
 func TestTransitBlocks(t *testing.T) {
-	spec := ClusterSetSpec{ClusterSetID: "demo", TransitCIDR: "245.0.0.0/8"}
-	if got, want := spec.TransitBlocks(2), []netip.Prefix{netip.MustParsePrefix("245.0.32.0/20"), TransitBlock6("demo", 2)}; !slices.Equal(got, want) {
+	spec := v1alpha1.ClusterSetSpec{ClusterSetID: "demo", TransitCIDR: "245.0.0.0/8"}
+	if got, want := TransitBlocks(&spec, 2), []netip.Prefix{netip.MustParsePrefix("245.0.32.0/20"), TransitBlock6("demo", 2)}; !slices.Equal(got, want) {
 		t.Errorf("index 2: %v, want %v", got, want)
 	}
-	if got := spec.TransitBlocks(0); got != nil {
+	if got := TransitBlocks(&spec, 0); got != nil {
 		t.Errorf("without index: %v", got)
 	}
-	cidrs := spec.TransitCIDRs()
-	for i, block := range spec.TransitBlocks(4095) {
+	cidrs := TransitCIDRs(&spec)
+	for i, block := range TransitBlocks(&spec, 4095) {
 		if !cidrs[i].Contains(block.Addr()) || len(cidrs) != 2 {
 			t.Errorf("%v do not hold %s", cidrs, block)
 		}
 	}
 	spec.TransitCIDR = "245.0.0.0/16"
-	if got, want := spec.TransitBlocks(16), []netip.Prefix{TransitBlock6("demo", 16)}; !slices.Equal(got, want) {
+	if got, want := TransitBlocks(&spec, 16), []netip.Prefix{TransitBlock6("demo", 16)}; !slices.Equal(got, want) {
 		t.Errorf("no room: %v, want %v", got, want)
 	}
 }
