@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -44,6 +42,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
 	"github.com/tombolo-net/tombolo/controllers/trafficpolicy"
 	"github.com/tombolo-net/tombolo/controllers/transitaddress"
+	"github.com/tombolo-net/tombolo/internal/pages"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=tombolo-system,resources=leases,verbs=get;create;update;patch
@@ -65,10 +64,8 @@ type Config struct {
 	REST      *rest.Config // required, of this cluster
 	Namespace string       // required, where the operator runs: ClusterSet's Secret, GatewayNodes, the leader's Lease
 	// ListenAddress is where /healthz, /readyz and /metrics are served.
-	ListenAddress string // optional, default none
-	// ProfileAddress is where Go's profiles are served, which show what is in memory.
-	ProfileAddress string      // optional, default none
-	Logger         logr.Logger // required
+	ListenAddress string      // optional, default none
+	Logger        logr.Logger // required
 	// Registry takes tombolo's own metrics; it can take those of one operator.
 	Registry prometheus.Registerer // optional, default the one that ListenAddress serves
 	// Now is this cluster's clock, which need not agree with those of others.
@@ -109,7 +106,7 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if err := addControllers(ctx, mgr, h, skipped, c); err != nil {
 		return nil, fmt.Errorf("adding controllers: %w", err)
 	}
-	return mgr, addHealth(mgr)
+	return mgr, addPages(mgr, c.ListenAddress)
 }
 
 // restConfig lets the API server's own priority and fairness limit us: a limit here would delay changes.
@@ -121,16 +118,11 @@ func restConfig(given *rest.Config) *rest.Config {
 }
 
 func options(c Config) ctrl.Options {
-	address := c.ListenAddress
-	if address == "" {
-		address = "0" // none, to controller-runtime
-	}
 	return ctrl.Options{
 		Scheme:                        NewScheme(),
 		Logger:                        c.Logger,
 		Cache:                         CacheOptions(c.Namespace),
-		Metrics:                       metricsserver.Options{BindAddress: address},
-		PprofBindAddress:              c.ProfileAddress,
+		Metrics:                       metricsserver.Options{BindAddress: "0"}, // none: addPages serves them
 		LeaderElection:                true,
 		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       c.Namespace,
@@ -182,24 +174,15 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	)
 }
 
-// addHealth serves health beside the metrics. The operator is alive and ready while it runs, also as a stand-by and
-// without a hub: restarting it would mend neither.
-func addHealth(mgr manager.Manager) error {
-	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("ok\n")) // who asked has gone
+// addPages serves health and metrics at the address. The operator is alive and ready while it runs, also as a stand-by
+// and without a hub: a restart would mend neither. As a manager.Server the pages do not wait for caches or leadership.
+func addPages(mgr manager.Manager, address string) error {
+	if address == "" {
+		return nil
+	}
+	return mgr.Add(&manager.Server{
+		Name:            "pages",
+		Server:          pages.NewServer(address, pages.Pages{Metrics: metrics.Registry}.Handler()),
+		ShutdownTimeout: ptr.To(pages.ShutdownTimeout),
 	})
-	for _, path := range []string{"/healthz", "/readyz"} {
-		if err := mgr.AddMetricsServerExtraHandler(path, ok); err != nil {
-			return fmt.Errorf("serving %s: %w", path, err)
-		}
-	}
-	return nil
-}
-
-// ValidateAddress says what is wrong with a listen address, host:port with the host optional.
-func ValidateAddress(address string) error {
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return fmt.Errorf("listen address %q: want host:port or :port: %w", address, err)
-	}
-	return nil
 }

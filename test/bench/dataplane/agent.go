@@ -103,7 +103,7 @@ func (a *agent) run(kubeconfig string) error {
 		return err
 	}
 	defer log.Close() // the process has it then
-	a.cmd = exec.Command(a.program, "dataplane", "--node-name", nodeName, "--address", pagesAddress)
+	a.cmd = exec.Command(a.program, "dataplane", "--node-name", nodeName, "--listen-address", pagesAddress)
 	if a.profiled {
 		a.cmd.Args = append(a.cmd.Args, "--profile-address", profileAddress)
 	}

@@ -71,7 +71,7 @@ func (a *agent) start() {
 			}
 		})
 	}
-	a.cmd = exec.Command(a.program, "dataplane", "--node-name", a.name, "--address", pagesAddress)
+	a.cmd = exec.Command(a.program, "dataplane", "--node-name", a.name, "--listen-address", pagesAddress)
 	a.cmd.Env = append(os.Environ(), "KUBECONFIG="+a.config)
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
 	a.node.Do(func() {

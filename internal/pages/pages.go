@@ -1,0 +1,109 @@
+// Package pages owns the HTTP pages that every process serves about itself: metrics, health and Go's profiles, and the
+// server and the checks of addresses for them. What is healthy or ready, and what is measured, belongs to the process.
+package pages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+const (
+	// ShutdownTimeout is how long requests may take to end when the process ends.
+	ShutdownTimeout = 2 * time.Second
+	// headerTimeout is how long a client may take for the header of a request.
+	headerTimeout = 5 * time.Second
+)
+
+// Pages are what a process shows of itself.
+type Pages struct {
+	// Metrics are served under /metrics.
+	Metrics prometheus.Gatherer // required
+	// Healthy returns an error if the process is stuck and wants to be restarted.
+	Healthy func() error // optional, default: the process is healthy while it answers
+	// Ready returns an error that says why the process does not do its work.
+	Ready func() error // optional, default: the process is ready while it answers
+}
+
+// Handler serves /metrics, /healthz and /readyz.
+func (p Pages) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", check(p.Healthy))
+	mux.HandleFunc("GET /readyz", check(p.Ready))
+	return mux
+}
+
+func check(state func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if state != nil {
+			if err := state(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+		}
+		fmt.Fprintln(w, "ok")
+	}
+}
+
+// Profiles serves Go's profiles of this process under /debug/pprof/.
+func Profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// NewServer returns the server of a handler. It does not listen yet.
+func NewServer(address string, handler http.Handler) *http.Server {
+	return &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: headerTimeout}
+}
+
+// Serve serves at the address until ctx ends.
+func Serve(ctx context.Context, address string, handler http.Handler) error {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("serving pages: %w", err)
+	}
+	server := NewServer(address, handler)
+	stopped := context.AfterFunc(ctx, func() {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
+		defer cancel()
+		_ = server.Shutdown(ending) // requests that are left end with the process
+	})
+	defer stopped()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving pages on %s: %w", address, err)
+	}
+	return nil
+}
+
+// ValidateAddress returns an error if the address is not host:port; the host is optional.
+func ValidateAddress(address string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("want host:port or :port: %w", err)
+	}
+	return nil
+}
+
+// ValidateLoopback returns an error if the address is not a loopback address with a port. Pages that show what is in
+// memory must not leave the host.
+func ValidateLoopback(address string) error {
+	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
+		return errors.New("want a loopback address and a port, such as 127.0.0.1:6060: its pages must not leave this host")
+	}
+	return nil
+}
