@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/go-logr/logr"
@@ -22,7 +23,7 @@ When the agent ends, its tunnels and routes stay and carry traffic; --cleanup re
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.cleanup {
-				return agent.Cleanup(logr.NewContext(cmd.Context(), o.logger().WithName("gateway")), agent.NewNode())
+				return agent.Cleanup(logr.NewContext(cmd.Context(), o.logger().WithName("gateway")), agent.NewKernel())
 			}
 			if err := o.validate(); err != nil {
 				return err
@@ -46,17 +47,18 @@ func runGateway(ctx context.Context, o *nodeOptions) error {
 	}
 	registry := newRegistry()
 	a := agent.New(agent.Config{
-		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Kernel: agent.NewNode(),
-		Metrics: agent.NewMetrics(registry), NodeName: o.nodeName, Namespace: o.namespace,
+		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Kernel: agent.NewKernel(),
+		Registry: registry, NodeName: o.nodeName, Namespace: o.namespace,
 	})
+	shown := pages.Pages{Metrics: registry, Ready: func() error { return cmp.Or(cluster.Ready(), a.Ready()) }}
 	return o.run(ctx,
 		cluster.Start,
-		func(ctx context.Context) error {
-			return pages.Serve(ctx, o.listenAddress, pages.Pages{Metrics: registry, Ready: a.Ready}.Handler())
-		},
+		func(ctx context.Context) error { return pages.Serve(ctx, o.listenAddress, shown.Handler()) },
 		func(ctx context.Context) error { return agent.WatchKernel(ctx, a.Changed) },
 		func(ctx context.Context) error {
-			agent.Watch(ctx, cluster.GetCache(), a.Changed)
+			if err := a.Watch(ctx, cluster); err != nil {
+				return err
+			}
 			return a.Run(ctx)
 		},
 	)

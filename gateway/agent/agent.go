@@ -2,11 +2,12 @@ package agent
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -14,25 +15,18 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// Kernel is this node's kernel, as the agent uses it. Node is the real one.
-type Kernel interface {
-	// Check tells whether tunnels can be made; the error names the remedy.
-	Check() error
-	// CheckForwarding tells whether the node forwards IPv4, and IPv6 too if asked; the error names the remedy.
-	CheckForwarding(ipv6 bool) error
-	// ReadTunnels and SyncTunnels are wireguard's Read and Sync.
-	ReadTunnels(context.Context) (wireguard.State, error)
-	SyncTunnels(context.Context, wireguard.Config) (wireguard.Change, error)
-	// ReadRoutes and SyncRoutes are route's Read and Sync.
-	ReadRoutes(context.Context) (route.State, error)
-	SyncRoutes(context.Context, route.Config) (route.Change, error)
-	// UnderlayMTU is the smallest MTU of the links that have these addresses.
-	UnderlayMTU([]netip.Addr) (int, error)
-	// Listen opens the socket for probes at this node's tunnel address.
-	Listen(context.Context, netip.Addr) (probe.Conn, error)
-}
+const (
+	// resync is how often a pass runs when nothing happened: it finds what no event told.
+	resync = 30 * time.Second
+	// settle is how long a pass waits for the events that come with the first one.
+	settle = 10 * time.Millisecond
+	// retryFirst and retryLast bound the wait after a pass with an error; it doubles from one to the other.
+	retryFirst = 500 * time.Millisecond
+	retryLast  = 30 * time.Second
+)
 
 // Config is what an Agent is made of.
 type Config struct {
@@ -42,8 +36,8 @@ type Config struct {
 	Secrets client.Reader // required
 	// Kernel of this node.
 	Kernel Kernel // required
-	// Metrics of this agent.
-	Metrics *Metrics // required
+	// Registry takes the agent's metrics.
+	Registry prometheus.Registerer // optional, default none
 	// NodeName is the name of this node, and of its GatewayNode.
 	NodeName string // required
 	// Namespace is the operator's and the agents'.
@@ -53,21 +47,22 @@ type Config struct {
 // Agent is the gateway on one node.
 type Agent struct {
 	cfg     Config
-	tunnels *runner
-	status  *runner
-	// prober is used by the loop of tunnels only.
+	metrics *metrics
+	tunnels *node.Loop
+	status  *node.Loop
+	// prober is used by the tunnels loop only.
 	prober proberSlot
 
 	// mu guards what follows.
 	mu sync.Mutex
-	// key is nil until the loop of status has read or made it.
+	// key is nil until the status loop has read or made it.
 	key *wireguard.PrivateKey
-	// outcome of the last pass over the tunnels; nil before the first.
-	outcome *outcome
+	// result of the last pass over the tunnels; nil before the first.
+	result *tunnelResult
 }
 
-// outcome is what a pass over the tunnels found. It is not changed once it is set.
-type outcome struct {
+// tunnelResult is what a pass over the tunnels found. It is not changed once it is set.
+type tunnelResult struct {
 	// planned is false while there is nothing to plan from.
 	planned bool
 	plan    plan.Config
@@ -75,32 +70,42 @@ type outcome struct {
 	pending string
 	// err of the pass.
 	err error
-	// statuses of the links, by linkName, that the routes were made by: what is said of a link in the API is what the
+	// statuses of the links by linkName. The routes were made from them, so what the API says about a link is what the
 	// kernel does.
 	statuses map[string]probe.Status
 	// alive are the links that have a WireGuard session.
 	alive map[plan.LinkID]bool
+	// measured are the links of the last pass that planned: metrics go on while something is missing.
+	measured []measuredLink
 }
 
 // New returns an Agent that does nothing yet.
 func New(cfg Config) *Agent {
-	a := &Agent{cfg: cfg}
-	a.tunnels = newRunner("tunnels", a.tunnelPass)
-	a.status = newRunner("status", a.statusPass)
+	timing := node.Timing{Tick: resync, Settle: settle, Backoff: node.Backoff{First: retryFirst, Last: retryLast}}
+	a := &Agent{cfg: cfg, metrics: newMetrics(cfg.Registry)}
+	a.tunnels = node.NewLoop("tunnels", timing, func(ctx context.Context, now time.Time, _ node.Cause) error {
+		return a.tunnelPass(ctx, now)
+	})
+	a.status = node.NewLoop("status", timing, func(ctx context.Context, _ time.Time, _ node.Cause) error {
+		return a.statusPass(ctx)
+	})
+	if cfg.Registry != nil {
+		cfg.Registry.MustRegister(newLinkCollector(cfg.Kernel.Traffic, a.measuredLinks))
+	}
 	return a
 }
 
-// Changed tells that an object or the kernel changed. It never blocks.
+// Changed says that an object or the kernel changed. It never blocks.
 func (a *Agent) Changed() {
-	a.tunnels.mark()
-	a.status.mark()
+	a.tunnels.Mark()
+	a.status.Mark()
 }
 
 // Run runs both loops until ctx ends, and leaves the kernel as it is: traffic goes on without the agent.
 func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { a.tunnels.run(ctx); return nil })
-	group.Go(func() error { a.status.run(ctx); return nil })
+	group.Go(func() error { a.tunnels.Run(ctx); return nil })
+	group.Go(func() error { a.status.Run(ctx); return nil })
 	err := group.Wait()
 	a.prober.stop()
 	return err
@@ -108,22 +113,37 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // Ready is nil if the last pass over the tunnels made the kernel what it should be.
 func (a *Agent) Ready() error {
-	o := a.lastOutcome()
+	r := a.lastResult()
 	switch {
-	case o == nil:
-		return fmt.Errorf("no pass yet: waiting for this cluster's API server and for the gateway's key")
-	case o.err != nil:
-		return o.err
-	case o.pending != "":
-		return fmt.Errorf("%s", o.pending)
+	case r == nil:
+		return errors.New("no pass yet: waiting for this cluster's API server and for the gateway's key")
+	case r.err != nil:
+		return r.err
+	case r.pending != "":
+		return errors.New(r.pending)
 	}
 	return nil
 }
 
-func (a *Agent) lastOutcome() *outcome {
+func (a *Agent) lastResult() *tunnelResult {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.outcome
+	return a.result
+}
+
+func (a *Agent) measuredLinks() []measuredLink {
+	if r := a.lastResult(); r != nil {
+		return r.measured
+	}
+	return nil
+}
+
+// setResult remembers the result; the status loop writes what is new in it.
+func (a *Agent) setResult(r *tunnelResult) {
+	a.mu.Lock()
+	a.result = r
+	a.mu.Unlock()
+	a.status.Mark()
 }
 
 func (a *Agent) privateKey() (wireguard.PrivateKey, bool) {
@@ -135,34 +155,26 @@ func (a *Agent) privateKey() (wireguard.PrivateKey, bool) {
 	return *a.key, true
 }
 
-// setKey remembers the key; a new one is reason for a pass.
+// setKey remembers the key; a new one is reason for a pass over the tunnels.
 func (a *Agent) setKey(key wireguard.PrivateKey) {
 	a.mu.Lock()
 	a.key = &key
 	a.mu.Unlock()
-	a.tunnels.mark()
+	a.tunnels.Mark()
 }
 
-// setOutcome remembers the outcome; the status loop writes what is new in it.
-func (a *Agent) setOutcome(o *outcome) {
-	a.mu.Lock()
-	a.outcome = o
-	a.mu.Unlock()
-	a.status.mark()
-}
-
-// Cleanup removes from the node all that a gateway has made there, and nothing else. It needs no API server. The rule
-// goes first, so that no packet meets a table that is half empty.
+// Cleanup removes everything that a gateway has made on the node, and nothing else. It needs no API server. It removes
+// the rule first, so that no packet meets a table that is half empty.
 func Cleanup(ctx context.Context, kernel Kernel) error {
-	log := logr.FromContextOrDiscard(ctx)
-	routes, err := kernel.SyncRoutes(ctx, route.Config{})
+	removed, err := kernel.Routes.Sync(ctx, route.Config{})
 	if err != nil {
 		return err
 	}
-	tunnels, err := kernel.SyncTunnels(ctx, wireguard.Config{})
+	tunnels, err := kernel.Tunnels.Sync(ctx, wireguard.Config{})
 	if err != nil {
 		return err
 	}
-	log.Info("removed what the gateway had made", "routes", len(routes.Remove), "rules", len(routes.RemoveRules)+len(routes.RemoveBypasses), "devices", tunnels.Remove)
+	logr.FromContextOrDiscard(ctx).Info("removed what the gateway had made", "routes", len(removed.Remove),
+		"rules", len(removed.RemoveRules)+len(removed.RemoveBypasses), "devices", tunnels.Remove)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
@@ -142,8 +143,8 @@ func (s apiServer) start(t *testing.T, node string) gatewayOn {
 	}
 	g := gatewayOn{kernel: &memoryKernel{}}
 	g.agent = New(Config{
-		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Kernel: g.kernel,
-		Metrics: NewMetrics(prometheus.NewRegistry()), NodeName: node, Namespace: namespace,
+		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Kernel: g.kernel.kernel(),
+		Registry: prometheus.NewRegistry(), NodeName: node, Namespace: namespace,
 	})
 	log := testr.New(t).WithName(node)
 	run := func(f func(context.Context) error) (stop func()) {
@@ -159,14 +160,16 @@ func (s apiServer) start(t *testing.T, node string) gatewayOn {
 	}
 	t.Cleanup(run(cluster.Start))
 	g.stop = run(func(ctx context.Context) error {
-		Watch(ctx, cluster.GetCache(), g.agent.Changed)
+		if err := g.agent.Watch(ctx, cluster); err != nil {
+			return err
+		}
 		return g.agent.Run(ctx)
 	})
 	t.Cleanup(g.stop)
 	return g
 }
 
-func node(name, address string) *corev1.Node {
+func nodeObject(name, address string) *corev1.Node {
 	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}, {Type: corev1.NodeExternalIP, Address: "203.0.113.7"}},
 	}}
@@ -229,7 +232,7 @@ func readyIs(status metav1.ConditionStatus, reason string) func(*v1alpha1.Gatewa
 // Gateways with the rights of their manifests, from the first start to the last: each test goes on from the one before.
 func TestAgent(t *testing.T) {
 	s := startAPIServer(t)
-	for _, o := range []client.Object{node("east-0", "192.0.2.10"), node("east-2", "192.0.2.12"), clusterSet(), remote()} {
+	for _, o := range []client.Object{nodeObject("east-0", "192.0.2.10"), nodeObject("east-2", "192.0.2.12"), clusterSet(), remote()} {
 		s.create(t, o)
 	}
 	first, second := s.start(t, "east-0"), s.start(t, "east-2")
@@ -328,7 +331,7 @@ func (s apiServer) testQuiet(t *testing.T, gateways ...gatewayOn) {
 	for _, g := range gateways {
 		writes := g.kernel.writes
 		for range 3 {
-			if err := g.agent.tunnelPass(t.Context()); err != nil {
+			if err := g.agent.tunnelPass(t.Context(), time.Now()); err != nil {
 				t.Error(err)
 			}
 			if err := g.agent.statusPass(t.Context()); err != nil {
@@ -389,7 +392,7 @@ func (s apiServer) testLeave(t *testing.T, g gatewayOn) {
 	devices := func(want int) {
 		t.Helper()
 		if err := eventually(t.Context(), func() error {
-			state, err := g.kernel.ReadTunnels(t.Context())
+			state, err := memoryTunnels{g.kernel}.Read(t.Context())
 			if err == nil && len(state.Devices) != want {
 				err = fmt.Errorf("devices are %+v, want %d", state.Devices, want)
 			}

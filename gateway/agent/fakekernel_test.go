@@ -12,16 +12,27 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// memoryKernel is a Kernel in memory. Its probes are never answered. It is safe for concurrent use.
+// memoryKernel keeps a Kernel in memory. Its probes are never answered. It is safe for concurrent use.
 type memoryKernel struct {
 	mu      sync.Mutex
 	tunnels wireguard.Config
 	routes  route.Config
 	// writes counts changes.
 	writes int
+	// received is how many bytes came from each peer; twice as many were sent.
+	received int64
 	// err is what every call that needs WireGuard ends with.
 	err error
 }
+
+// kernel is the Kernel that an agent uses.
+func (k *memoryKernel) kernel() Kernel {
+	return Kernel{Tunnels: memoryTunnels{k}, Traffic: memoryTunnels{k}, Routes: memoryRoutes{k}, Host: k}
+}
+
+type memoryTunnels struct{ *memoryKernel }
+
+type memoryRoutes struct{ *memoryKernel }
 
 func (k *memoryKernel) fail(err error) {
 	k.mu.Lock()
@@ -29,7 +40,7 @@ func (k *memoryKernel) fail(err error) {
 	k.err = err
 }
 
-func (k *memoryKernel) Check() error {
+func (k memoryTunnels) Check() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.err
@@ -37,7 +48,7 @@ func (k *memoryKernel) Check() error {
 
 func (*memoryKernel) CheckForwarding(bool) error { return nil }
 
-func (k *memoryKernel) ReadTunnels(context.Context) (wireguard.State, error) {
+func (k memoryTunnels) Read(context.Context) (wireguard.State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.state(), k.err
@@ -51,14 +62,14 @@ func (k *memoryKernel) state() wireguard.State {
 			Name: d.Name, PrivateKey: d.PrivateKey, ListenPort: d.ListenPort, MTU: d.MTU, Up: true, RPFilter: 2, Addresses: d.Addresses,
 		}
 		for _, p := range d.Peers {
-			s.Peers = append(s.Peers, wireguard.PeerState{Peer: p, Published: p.Endpoint})
+			s.Peers = append(s.Peers, wireguard.PeerState{Peer: p, Published: p.Endpoint, Received: k.received, Sent: 2 * k.received})
 		}
 		state.Devices = append(state.Devices, s)
 	}
 	return state
 }
 
-func (k *memoryKernel) SyncTunnels(_ context.Context, want wireguard.Config) (wireguard.Change, error) {
+func (k memoryTunnels) Sync(_ context.Context, want wireguard.Config) (wireguard.Change, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	change := wireguard.Diff(k.state(), want)
@@ -69,13 +80,13 @@ func (k *memoryKernel) SyncTunnels(_ context.Context, want wireguard.Config) (wi
 	return change, nil
 }
 
-func (k *memoryKernel) ReadRoutes(context.Context) (route.State, error) {
+func (k memoryRoutes) Read(context.Context) (route.State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return route.State{Routes: k.routes.Routes, Bypasses: k.routes.Bypasses}, nil
 }
 
-func (k *memoryKernel) SyncRoutes(_ context.Context, want route.Config) (route.Change, error) {
+func (k memoryRoutes) Sync(_ context.Context, want route.Config) (route.Change, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	have := route.State{Routes: k.routes.Routes, Bypasses: k.routes.Bypasses}

@@ -30,49 +30,74 @@ import (
 
 const kernelTestNamespace = v1alpha1.DefaultNamespace
 
-// nsKernel is the Node of a namespace.
-type nsKernel struct {
-	ns   *netns.Namespace
-	node *Node
+// kernelOf is the Kernel of a namespace.
+func kernelOf(ns *netns.Namespace) Kernel {
+	k := NewKernel()
+	return Kernel{Tunnels: nsTunnels{ns, k.Tunnels}, Traffic: nsTraffic{ns, k.Traffic}, Routes: nsRoutes{ns, k.Routes}, Host: nsHost{ns, k.Host}}
 }
 
-func (k nsKernel) Check() (err error) {
-	k.ns.Do(func() { err = k.node.Check() })
+type nsTunnels struct {
+	ns *netns.Namespace
+	tunnels
+}
+
+func (k nsTunnels) Check() (err error) {
+	k.ns.Do(func() { err = k.tunnels.Check() })
 	return err
 }
 
-func (k nsKernel) CheckForwarding(ipv6 bool) (err error) {
-	k.ns.Do(func() { err = k.node.CheckForwarding(ipv6) })
+func (k nsTunnels) Read(ctx context.Context) (s wireguard.State, err error) {
+	k.ns.Do(func() { s, err = k.tunnels.Read(ctx) })
+	return s, err
+}
+
+func (k nsTunnels) Sync(ctx context.Context, want wireguard.Config) (c wireguard.Change, err error) {
+	k.ns.Do(func() { c, err = k.tunnels.Sync(ctx, want) })
+	return c, err
+}
+
+type nsTraffic struct {
+	ns *netns.Namespace
+	tunnelReader
+}
+
+func (k nsTraffic) Read(ctx context.Context) (s wireguard.State, err error) {
+	k.ns.Do(func() { s, err = k.tunnelReader.Read(ctx) })
+	return s, err
+}
+
+type nsRoutes struct {
+	ns *netns.Namespace
+	routes
+}
+
+func (k nsRoutes) Read(ctx context.Context) (s route.State, err error) {
+	k.ns.Do(func() { s, err = k.routes.Read(ctx) })
+	return s, err
+}
+
+func (k nsRoutes) Sync(ctx context.Context, want route.Config) (c route.Change, err error) {
+	k.ns.Do(func() { c, err = k.routes.Sync(ctx, want) })
+	return c, err
+}
+
+type nsHost struct {
+	ns *netns.Namespace
+	host
+}
+
+func (k nsHost) CheckForwarding(ipv6 bool) (err error) {
+	k.ns.Do(func() { err = k.host.CheckForwarding(ipv6) })
 	return err
 }
 
-func (k nsKernel) ReadTunnels(ctx context.Context) (s wireguard.State, err error) {
-	k.ns.Do(func() { s, err = k.node.ReadTunnels(ctx) })
-	return s, err
-}
-
-func (k nsKernel) SyncTunnels(ctx context.Context, want wireguard.Config) (c wireguard.Change, err error) {
-	k.ns.Do(func() { c, err = k.node.SyncTunnels(ctx, want) })
-	return c, err
-}
-
-func (k nsKernel) ReadRoutes(ctx context.Context) (s route.State, err error) {
-	k.ns.Do(func() { s, err = k.node.ReadRoutes(ctx) })
-	return s, err
-}
-
-func (k nsKernel) SyncRoutes(ctx context.Context, want route.Config) (c route.Change, err error) {
-	k.ns.Do(func() { c, err = k.node.SyncRoutes(ctx, want) })
-	return c, err
-}
-
-func (k nsKernel) UnderlayMTU(addrs []netip.Addr) (mtu int, err error) {
-	k.ns.Do(func() { mtu, err = k.node.UnderlayMTU(addrs) })
+func (k nsHost) UnderlayMTU(addrs []netip.Addr) (mtu int, err error) {
+	k.ns.Do(func() { mtu, err = k.host.UnderlayMTU(addrs) })
 	return mtu, err
 }
 
-func (k nsKernel) Listen(ctx context.Context, addr netip.Addr) (c probe.Conn, err error) {
-	k.ns.Do(func() { c, err = k.node.Listen(ctx, addr) })
+func (k nsHost) Listen(ctx context.Context, addr netip.Addr) (c probe.Conn, err error) {
+	k.ns.Do(func() { c, err = k.host.Listen(ctx, addr) })
 	return c, err
 }
 
@@ -95,7 +120,9 @@ type testGateway struct {
 	cluster *testCluster
 	port    int
 	agent   *Agent
-	stop    func()
+	// registry has the metrics of the agent.
+	registry *prometheus.Registry
+	stop     func()
 }
 
 func newTestCluster(id v1alpha1.ClusterID, index int32, cidrs ...v1alpha1.CIDR) *testCluster {
@@ -145,9 +172,10 @@ func (g *testGateway) pod6() string { return fmt.Sprintf("fd00:10:%d:%d::1", g.c
 // start starts the gateway's agent, until it is stopped or the test ends.
 func (g *testGateway) start(t *testing.T) {
 	t.Helper()
+	g.registry = prometheus.NewRegistry()
 	g.agent = New(Config{
-		Client: g.client, Secrets: g.client, Kernel: nsKernel{g.ns, NewNode()},
-		Metrics: NewMetrics(prometheus.NewRegistry()), NodeName: g.name, Namespace: kernelTestNamespace,
+		Client: g.client, Secrets: g.client, Kernel: kernelOf(g.ns),
+		Registry: g.registry, NodeName: g.name, Namespace: kernelTestNamespace,
 	})
 	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t).WithName(g.name)))
 	var running sync.WaitGroup

@@ -48,7 +48,7 @@ func TestEnsureKey(t *testing.T) {
 			if tc.inUse != nil {
 				k.tunnels.Devices = []wireguard.Device{{Name: "tombolo0", PrivateKey: *tc.inUse}}
 			}
-			a := New(Config{Client: c, Secrets: c, Kernel: k, NodeName: "node", Namespace: "ns"})
+			a := New(Config{Client: c, Secrets: c, Kernel: k.kernel(), NodeName: "node", Namespace: "ns"})
 			got, err := a.ensureKey(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -87,7 +87,7 @@ func TestEnsureKeyErrors(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := fake.NewClientBuilder().WithObjects(tc.objects...).Build()
-			a := New(Config{Client: c, Secrets: c, Kernel: &memoryKernel{}, NodeName: "node", Namespace: "ns"})
+			a := New(Config{Client: c, Secrets: c, Kernel: (&memoryKernel{}).kernel(), NodeName: "node", Namespace: "ns"})
 			_, err := a.ensureKey(t.Context())
 			if !errors.Is(err, errKey) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "hush") {
 				t.Errorf("error is %v", err)

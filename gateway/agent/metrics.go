@@ -1,59 +1,47 @@
 package agent
 
 import (
+	"context"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// Metrics of a gateway. It is safe for concurrent use.
-type Metrics struct {
+// scrapeTimeout bounds the reading of the kernel for a scrape.
+const scrapeTimeout = 5 * time.Second
+
+// metrics of a gateway's passes.
+type metrics struct {
 	passes   *prometheus.CounterVec
 	duration prometheus.Histogram
 	changes  *prometheus.CounterVec
-	up       *prometheus.GaugeVec
-	rtt      *prometheus.GaugeVec
-	received *prometheus.GaugeVec
-	sent     *prometheus.GaugeVec
 }
 
-// NewMetrics returns metrics that are registered with r.
-func NewMetrics(r prometheus.Registerer) *Metrics {
-	link := []string{"cluster", "lane"}
-	m := &Metrics{
-		passes: prometheus.NewCounterVec(prometheus.CounterOpts{
+// newMetrics returns metrics that are registered with r, if it is not nil.
+func newMetrics(r prometheus.Registerer) *metrics {
+	with := promauto.With(r)
+	return &metrics{
+		passes: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "tombolo_gateway_passes_total", Help: "Passes over the node's tunnels and routes.",
 		}, []string{"result"}),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+		duration: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "tombolo_gateway_pass_duration_seconds", Help: "Duration of a pass over the node's tunnels and routes.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 12),
 		}),
-		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+		changes: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "tombolo_gateway_kernel_changes_total", Help: "Passes that changed something in the kernel.",
 		}, []string{"operation"}),
-		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "tombolo_gateway_link_up", Help: "Whether the link to the remote gateway with that lane is up.",
-		}, link),
-		rtt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "tombolo_gateway_link_rtt_seconds", Help: "Mean round trip of probes on the link.",
-		}, link),
-		received: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "tombolo_gateway_link_received_bytes", Help: "Bytes received from the peer, as WireGuard counts them.",
-		}, link),
-		sent: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "tombolo_gateway_link_sent_bytes", Help: "Bytes sent to the peer, as WireGuard counts them.",
-		}, link),
 	}
-	r.MustRegister(m.passes, m.duration, m.changes, m.up, m.rtt, m.received, m.sent)
-	return m
 }
 
-func (m *Metrics) pass(elapsed time.Duration, err error) {
+func (m *metrics) pass(elapsed time.Duration, err error) {
 	result := "ok"
 	if err != nil {
 		result = "error"
@@ -62,23 +50,67 @@ func (m *Metrics) pass(elapsed time.Duration, err error) {
 	m.duration.Observe(elapsed.Seconds())
 }
 
-// observe sets what a pass saw of the links.
-func (m *Metrics) observe(links []plan.Link, have wireguard.State, statuses map[string]probe.Status) {
-	for _, g := range []*prometheus.GaugeVec{m.up, m.rtt, m.received, m.sent} {
-		g.Reset()
+// measuredLink is a link as a pass found it.
+type measuredLink struct {
+	plan.Link
+	status probe.Status
+}
+
+// linkCollector measures the links at each scrape: their states as of the last pass, their bytes as of now.
+type linkCollector struct {
+	traffic tunnelReader
+	links   func() []measuredLink
+
+	up, rtt, received, sent *prometheus.Desc
+}
+
+func newLinkCollector(traffic tunnelReader, links func() []measuredLink) *linkCollector {
+	describe := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("tombolo_gateway_link_"+name, help, []string{"cluster", "lane"}, nil)
+	}
+	return &linkCollector{
+		traffic: traffic, links: links,
+		up:       describe("up", "Whether the link to the remote gateway with that lane is up."),
+		rtt:      describe("rtt_seconds", "Mean round trip of probes on the link."),
+		received: describe("received_bytes_total", "Bytes received from the peer, as WireGuard counts them."),
+		sent:     describe("sent_bytes_total", "Bytes sent to the peer, as WireGuard counts them."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *linkCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.up, c.rtt, c.received, c.sent} {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector. A link whose peer cannot be read has no bytes: the counters would seem to
+// start again at zero. The passes read the same devices, so Ready and the condition say what is wrong with them.
+func (c *linkCollector) Collect(samples chan<- prometheus.Metric) {
+	links := c.links()
+	if len(links) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	have, err := c.traffic.Read(ctx)
+	if err != nil {
+		have = wireguard.State{}
 	}
 	for _, l := range links {
-		device, _ := have.Device(l.Device)
-		peer, _ := device.Peer(l.PublicKey)
-		status := statuses[linkName(l.LinkID)]
-		labels := []string{string(l.Cluster), strconv.Itoa(int(l.Lane))}
+		send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64) {
+			samples <- prometheus.MustNewConstMetric(d, kind, value, string(l.Cluster), strconv.Itoa(int(l.Lane)))
+		}
 		up := 0.0
-		if carriesTraffic(status.State) {
+		if l.status.State == v1alpha1.LinkUp {
 			up = 1
 		}
-		m.up.WithLabelValues(labels...).Set(up)
-		m.rtt.WithLabelValues(labels...).Set(status.RTT.Seconds())
-		m.received.WithLabelValues(labels...).Set(float64(peer.Received))
-		m.sent.WithLabelValues(labels...).Set(float64(peer.Sent))
+		send(c.up, prometheus.GaugeValue, up)
+		send(c.rtt, prometheus.GaugeValue, l.status.RTT.Seconds())
+		device, _ := have.Device(l.Device)
+		if peer, ok := device.Peer(l.PublicKey); ok {
+			send(c.received, prometheus.CounterValue, float64(peer.Received))
+			send(c.sent, prometheus.CounterValue, float64(peer.Sent))
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,8 +16,8 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// view is what this cluster's API server said last. Its objects belong to the cache: they are read only.
-type view struct {
+// objects are this cluster's objects, as its API server sent them last. They belong to the cache: nobody may change them.
+type objects struct {
 	// clusterSet is nil if this cluster belongs to none.
 	clusterSet *v1alpha1.ClusterSet
 	// gateway is this node's GatewayNode, nil before it is made.
@@ -26,30 +27,30 @@ type view struct {
 	remotes []v1alpha1.RemoteCluster
 }
 
-// observe reads the view from the caches.
-func (a *Agent) observe(ctx context.Context) (view, error) {
-	var v view
+// readObjects reads them from the caches.
+func (a *Agent) readObjects(ctx context.Context) (objects, error) {
+	var o objects
 	var err error
-	if v.clusterSet, err = get(ctx, a.cfg.Client, client.ObjectKey{Name: v1alpha1.ClusterSetName}, &v1alpha1.ClusterSet{}); err != nil {
-		return view{}, err
+	if o.clusterSet, err = get(ctx, a.cfg.Client, client.ObjectKey{Name: v1alpha1.ClusterSetName}, &v1alpha1.ClusterSet{}); err != nil {
+		return objects{}, err
 	}
 	key := client.ObjectKey{Namespace: a.cfg.Namespace, Name: a.cfg.NodeName}
-	if v.gateway, err = get(ctx, a.cfg.Client, key, &v1alpha1.GatewayNode{}); err != nil {
-		return view{}, err
+	if o.gateway, err = get(ctx, a.cfg.Client, key, &v1alpha1.GatewayNode{}); err != nil {
+		return objects{}, err
 	}
-	if v.node, err = get(ctx, a.cfg.Client, client.ObjectKey{Name: a.cfg.NodeName}, &corev1.Node{}); err != nil {
-		return view{}, err
+	if o.node, err = get(ctx, a.cfg.Client, client.ObjectKey{Name: a.cfg.NodeName}, &corev1.Node{}); err != nil {
+		return objects{}, err
 	}
-	if v.node == nil {
-		return view{}, fmt.Errorf("node %s is not there: NODE_NAME must be the name of this pod's node", a.cfg.NodeName)
+	if o.node == nil {
+		return objects{}, fmt.Errorf("node %s does not exist: NODE_NAME must be the name of this pod's node", a.cfg.NodeName)
 	}
 	var list v1alpha1.RemoteClusterList
 	if err := a.cfg.Client.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		return view{}, fmt.Errorf("listing RemoteClusters: %w", err)
+		return objects{}, fmt.Errorf("listing RemoteClusters: %w", err)
 	}
-	v.remotes = slices.Clone(list.Items)
-	slices.SortFunc(v.remotes, func(x, y v1alpha1.RemoteCluster) int { return compareText(x.Name, y.Name) })
-	return v, nil
+	o.remotes = slices.Clone(list.Items)
+	slices.SortFunc(o.remotes, func(x, y v1alpha1.RemoteCluster) int { return strings.Compare(x.Name, y.Name) })
+	return o, nil
 }
 
 // get reads one object; nil if it is absent.
@@ -64,17 +65,17 @@ func get[T client.Object](ctx context.Context, c client.Reader, key client.Objec
 	return into, nil
 }
 
-// input is what the plan needs from the view. The specs of RemoteClusters that the operator does not accept are in it:
-// they hold what was in use before, or nothing.
-func (v view) input(key wireguard.PrivateKey) plan.Input {
+// input is what the plan needs of the objects. It includes RemoteClusters that the operator does not accept: their specs
+// hold what was in use before, or nothing.
+func (o objects) input(key wireguard.PrivateKey) plan.Input {
 	in := plan.Input{
-		Name: v.gateway.Name, Lane: *v.gateway.Status.Lane,
-		ClusterID: v.clusterSet.Spec.ClusterID, ClusterSetID: v.clusterSet.Spec.ClusterSetID,
-		Index: v.clusterSet.Status.Index, CIDRs: v.clusterSet.Status.CIDRs,
-		Transit: v.clusterSet.Spec.TransitCIDR, BasePort: v.clusterSet.Spec.Gateway.Port,
-		PrivateKey: key, Underlay: underlayAddresses(v.node),
+		Name: o.gateway.Name, Lane: *o.gateway.Status.Lane,
+		ClusterID: o.clusterSet.Spec.ClusterID, ClusterSetID: o.clusterSet.Spec.ClusterSetID,
+		Index: o.clusterSet.Status.Index, CIDRs: o.clusterSet.Status.CIDRs,
+		Transit: o.clusterSet.Spec.TransitCIDR, BasePort: o.clusterSet.Spec.Gateway.Port,
+		PrivateKey: key, Underlay: underlayAddresses(o.node),
 	}
-	for _, r := range v.remotes {
+	for _, r := range o.remotes {
 		in.Remotes = append(in.Remotes, plan.Remote{
 			ClusterID: v1alpha1.ClusterID(r.Name), Created: r.CreationTimestamp.Time,
 			Index: r.Spec.Index, CIDRs: r.Spec.CIDRs, Gateways: r.Spec.Gateways,
@@ -83,10 +84,10 @@ func (v view) input(key wireguard.PrivateKey) plan.Input {
 	return in
 }
 
-// linksUp are the links that the gateway has last reported as up.
-func (v view) linksUp(gateway string) map[plan.LinkID]bool {
+// linksUp are the links that the gateway last reported as up.
+func (o objects) linksUp(gateway string) map[plan.LinkID]bool {
 	up := map[plan.LinkID]bool{}
-	for _, r := range v.remotes {
+	for _, r := range o.remotes {
 		for _, entry := range r.Status.Links {
 			for _, l := range entry.Links {
 				if entry.Gateway == gateway && l.State == v1alpha1.LinkUp {
@@ -98,18 +99,18 @@ func (v view) linksUp(gateway string) map[plan.LinkID]bool {
 	return up
 }
 
-// pending says what the view lacks for a plan; empty if nothing.
-func (v view) pending() string {
+// pending says what the objects lack for a plan; empty if nothing.
+func (o objects) pending() string {
 	switch {
-	case v.gateway == nil || v.gateway.Status.Lane == nil:
+	case o.gateway == nil || o.gateway.Status.Lane == nil:
 		return "waiting for the operator to give this gateway a lane"
-	case v.clusterSet.Status.Index == 0:
+	case o.clusterSet.Status.Index == 0:
 		return "waiting for this cluster's index: the operator takes it from the Member on the hub"
 	}
 	return ""
 }
 
-// nodeAddresses are the node's addresses of that type, in the node's order, without what cannot be read.
+// nodeAddresses are the node's addresses of that type, in the node's order, without those that cannot be parsed.
 func nodeAddresses(node *corev1.Node, kind corev1.NodeAddressType) []netip.Addr {
 	var addrs []netip.Addr
 	for _, a := range node.Status.Addresses {

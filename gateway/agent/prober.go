@@ -21,8 +21,8 @@ type proberSlot struct {
 	done    chan struct{}
 }
 
-// isFor tells whether a prober runs for that key and address. One that has ended by itself does not run.
-func (s *proberSlot) isFor(key wireguard.PrivateKey, address netip.Addr) bool {
+// runsFor reports whether a prober for that key and address is running. A prober that has ended by itself is not.
+func (s *proberSlot) runsFor(key wireguard.PrivateKey, address netip.Addr) bool {
 	if s.prober == nil || s.key != key || s.address != address {
 		return false
 	}
@@ -34,7 +34,7 @@ func (s *proberSlot) isFor(key wireguard.PrivateKey, address netip.Addr) bool {
 	}
 }
 
-// start runs p in place of the prober before, until ctx ends or it is stopped.
+// start runs p instead of the previous prober, until ctx ends or p is stopped.
 func (s *proberSlot) start(ctx context.Context, p *probe.Prober, key wireguard.PrivateKey, address netip.Addr) {
 	s.stop()
 	s.prober, s.key, s.address, s.done = p, key, address, make(chan struct{})
@@ -57,7 +57,7 @@ func (s *proberSlot) stop() {
 	*s = proberSlot{}
 }
 
-// setLinks makes the links the ones to probe; those in use count as up at first.
+// setLinks has the prober probe these links. A link in use counts as up at first.
 func (s *proberSlot) setLinks(links []plan.Link, inUse map[plan.LinkID]bool) error {
 	peers := make([]probe.Peer, 0, len(links))
 	for _, l := range links {

@@ -43,7 +43,7 @@ func link(cluster v1alpha1.ClusterID, gateway string) plan.Link {
 
 func TestLinksOf(t *testing.T) {
 	at := func(s int64) metav1.Time { return metav1.NewTime(time.Unix(s, 0)) }
-	o := &outcome{
+	r := &tunnelResult{
 		plan: plan.Config{Links: []plan.Link{link("north", "n"), link("west", "b"), link("west", "a"), link("west", "c"), link("west", "new")}},
 		statuses: map[string]probe.Status{
 			"west/a":  {State: v1alpha1.LinkUp, Since: time.Unix(100, 5), RTT: 21 * time.Millisecond},
@@ -62,10 +62,10 @@ func TestLinksOf(t *testing.T) {
 		{RemoteGateway: "b", State: v1alpha1.LinkDown, Since: at(90), Message: "WireGuard has a session, but probes to 245.0.32.1 are not answered: is its gateway agent running?"},
 		{RemoteGateway: "c", State: v1alpha1.LinkConnecting, Since: at(80), Message: "no answer to WireGuard handshakes with 192.0.2.1:51820: does UDP pass between this node and 192.0.2.1:51820?"},
 	}
-	if diff := cmp.Diff(want, linksOf("west", o, old)); diff != "" {
+	if diff := cmp.Diff(want, linksOf("west", r, old)); diff != "" {
 		t.Errorf("links (-want +got):\n%s", diff)
 	}
-	if got := linksOf("south", o, nil); got != nil {
+	if got := linksOf("south", r, nil); got != nil {
 		t.Errorf("links to a cluster without any: %+v", got)
 	}
 }
@@ -73,26 +73,26 @@ func TestLinksOf(t *testing.T) {
 func TestReadyCondition(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		outcome outcome
+		result  tunnelResult
 		status  metav1.ConditionStatus
 		reason  string
 		message string
 	}{
-		{"module", outcome{err: fmt.Errorf("creating: %w", wireguard.ErrNoKernelSupport)}, metav1.ConditionFalse,
+		{"module", tunnelResult{err: fmt.Errorf("creating: %w", wireguard.ErrNoKernelSupport)}, metav1.ConditionFalse,
 			v1alpha1.ReasonKernelModuleMissing, "creating: " + wireguard.ErrNoKernelSupport.Error()},
-		{"capability", outcome{err: wireguard.ErrNotPermitted}, metav1.ConditionFalse,
+		{"capability", tunnelResult{err: wireguard.ErrNotPermitted}, metav1.ConditionFalse,
 			v1alpha1.ReasonNotPermitted, wireguard.ErrNotPermitted.Error()},
-		{"key", outcome{err: fmt.Errorf("%w: gone", errKey)}, metav1.ConditionFalse, reasonKeyUnavailable, "no private key: gone"},
-		{"other", outcome{err: errors.New("busy")}, metav1.ConditionFalse, v1alpha1.ReasonKernelError, "busy"},
-		{"pending", outcome{pending: "no lane"}, metav1.ConditionFalse, v1alpha1.ReasonPending, "no lane"},
-		{"warnings", outcome{planned: true, plan: plan.Config{
+		{"key", tunnelResult{err: fmt.Errorf("%w: gone", errKey)}, metav1.ConditionFalse, reasonKeyUnavailable, "no private key: gone"},
+		{"other", tunnelResult{err: errors.New("busy")}, metav1.ConditionFalse, v1alpha1.ReasonKernelError, "busy"},
+		{"pending", tunnelResult{pending: "no lane"}, metav1.ConditionFalse, v1alpha1.ReasonPending, "no lane"},
+		{"warnings", tunnelResult{planned: true, plan: plan.Config{
 			Links:    []plan.Link{link("west", "a")},
 			Warnings: []plan.Warning{{Cluster: "north", Message: "left out"}, {Cluster: "west", Gateway: "b", Message: "no key"}},
 		}}, metav1.ConditionTrue, v1alpha1.ReasonReady, "1 links on 0 devices; cluster north: left out; cluster west, gateway b: no key"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			want := metav1.Condition{Type: v1alpha1.ConditionReady, Status: tc.status, Reason: tc.reason, Message: tc.message}
-			if diff := cmp.Diff(want, readyCondition(&tc.outcome)); diff != "" {
+			if diff := cmp.Diff(want, readyCondition(&tc.result)); diff != "" {
 				t.Errorf("condition (-want +got):\n%s", diff)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
@@ -129,6 +130,30 @@ func TestTunnels(t *testing.T) {
 	if rtt := c.west1.link(t, c.east2).RTTMilliseconds; rtt < 1 { // how much it is depends on the machine
 		t.Errorf("RTT of a link that is up is %d ms", rtt)
 	}
+	for _, direction := range []string{"received", "sent"} {
+		for _, lane := range []string{"0", "2"} {
+			if bytes := c.west1.counted(t, "tombolo_gateway_link_"+direction+"_bytes_total", lane); bytes == 0 {
+				t.Errorf("no bytes %s on lane %s", direction, lane)
+			}
+		}
+	}
+}
+
+// counted is a counter of the gateway's links to remote gateways with that lane.
+func (g *testGateway) counted(t *testing.T, name, lane string) (sum float64) {
+	t.Helper()
+	families, err := g.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == "lane" && l.GetValue() == lane }) {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
 }
 
 // A strict rp_filter on the whole node, which is the default of some distributions, lets tunnelled packets in.
@@ -173,7 +198,7 @@ func (g *testGateway) ping(t *testing.T, to string, args ...string) {
 // A node that does not forward says so, and what to do about it.
 func TestForwarding(t *testing.T) {
 	ns := netns.New(t)
-	k := nsKernel{ns, NewNode()}
+	k := kernelOf(ns).Host
 	if err := k.CheckForwarding(true); err != nil {
 		t.Error(err)
 	}
@@ -397,7 +422,7 @@ func TestCleanup(t *testing.T) {
 		g.ns.Run(args[0], args[1:]...)
 	}
 	g.stop()
-	if err := Cleanup(t.Context(), nsKernel{g.ns, NewNode()}); err != nil {
+	if err := Cleanup(t.Context(), kernelOf(g.ns)); err != nil {
 		t.Fatal(err)
 	}
 	var links []struct{ Ifname string }
@@ -421,7 +446,7 @@ func TestCleanup(t *testing.T) {
 	if got := strings.Count(g.ns.Run("ip", "rule"), "7473"); got != 3 {
 		t.Errorf("rules are\n%s", g.ns.Run("ip", "rule"))
 	}
-	if err := Cleanup(t.Context(), nsKernel{g.ns, NewNode()}); err != nil {
+	if err := Cleanup(t.Context(), kernelOf(g.ns)); err != nil {
 		t.Errorf("cleaning up twice: %v", err)
 	}
 }

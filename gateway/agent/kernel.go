@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/tombolo-net/tombolo/gateway/probe"
+	"github.com/tombolo-net/tombolo/gateway/route"
+	"github.com/tombolo-net/tombolo/gateway/wireguard"
+)
+
+// Kernel is this node's kernel, as the agent uses it. NewKernel returns the real one.
+type Kernel struct {
+	// Tunnels are the WireGuard devices. One goroutine at a time uses them.
+	Tunnels tunnels
+	// Traffic reads the same devices, at any time, for the counters of bytes.
+	Traffic tunnelReader
+	// Routes are the gateway's routes and rules.
+	Routes routes
+	// Host is the rest of the node.
+	Host host
+}
+
+// tunnelReader reads WireGuard devices.
+type tunnelReader interface {
+	Read(context.Context) (wireguard.State, error)
+}
+
+// tunnels makes WireGuard devices.
+type tunnels interface {
+	tunnelReader
+	// Check returns an error that names the remedy if tunnels cannot be made.
+	Check() error
+	Sync(context.Context, wireguard.Config) (wireguard.Change, error)
+}
+
+// routes makes the gateway's routes and rules.
+type routes interface {
+	Read(context.Context) (route.State, error)
+	Sync(context.Context, route.Config) (route.Change, error)
+}
+
+// host is what the gateway needs to know of its node.
+type host interface {
+	// CheckForwarding returns an error that names the remedy if the node does not forward IPv4, or IPv6 if asked.
+	CheckForwarding(ipv6 bool) error
+	// UnderlayMTU is the smallest MTU of the links that have these addresses.
+	UnderlayMTU([]netip.Addr) (int, error)
+	// Listen opens the socket for probes at this node's tunnel address.
+	Listen(context.Context, netip.Addr) (probe.Conn, error)
+}

@@ -1,0 +1,120 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/plan"
+)
+
+// writeLinks writes this gateway's entry in each RemoteCluster whose entry is out of date.
+func (a *Agent) writeLinks(ctx context.Context, remotes []v1alpha1.RemoteCluster, result *tunnelResult) error {
+	var errs []error
+	for _, r := range remotes {
+		i := slices.IndexFunc(r.Status.Links, func(l v1alpha1.GatewayLinks) bool { return l.Gateway == a.cfg.NodeName })
+		var old []v1alpha1.Link
+		if i >= 0 {
+			old = r.Status.Links[i].Links
+		}
+		links := linksOf(v1alpha1.ClusterID(r.Name), result, old)
+		if equality.Semantic.DeepEqual(links, old) {
+			continue
+		}
+		err := a.applyLinks(ctx, r.Name, links)
+		if err == nil {
+			logLinks(ctx, r.Name, old, links)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// logLinks logs which links have come up or gone down.
+func logLinks(ctx context.Context, cluster string, before, now []v1alpha1.Link) {
+	for _, link := range now {
+		if slices.ContainsFunc(before, func(b v1alpha1.Link) bool { return b.RemoteGateway == link.RemoteGateway && b.State == link.State }) {
+			continue
+		}
+		logr.FromContextOrDiscard(ctx).Info("link changed its state", "cluster", cluster, "remoteGateway", link.RemoteGateway,
+			"state", link.State, "since", link.Since.UTC(), "message", link.Message)
+	}
+}
+
+func (a *Agent) applyLinks(ctx context.Context, cluster string, links []v1alpha1.Link) error {
+	status := map[string]any{}
+	if len(links) > 0 {
+		entry, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v1alpha1.GatewayLinks{Gateway: a.cfg.NodeName, Links: links})
+		if err != nil {
+			return fmt.Errorf("encoding links to %s: %w", cluster, err)
+		}
+		status["links"] = []any{entry}
+	}
+	return a.applyStatus(ctx, partial("RemoteCluster", "", cluster, "status", status))
+}
+
+// linksOf are this gateway's links to the cluster, sorted by the remote gateways' names; nil if there are none. What has
+// not changed since old is the same as there.
+func linksOf(cluster v1alpha1.ClusterID, result *tunnelResult, old []v1alpha1.Link) []v1alpha1.Link {
+	var links []v1alpha1.Link
+	for _, l := range result.plan.Links {
+		s, ok := result.statuses[linkName(l.LinkID)]
+		if l.Cluster != cluster || !ok {
+			continue
+		}
+		link := v1alpha1.Link{
+			RemoteGateway: l.Gateway, State: s.State, Since: metav1.NewTime(s.Since.Truncate(time.Second)),
+			Message: linkMessage(l, s.State, result.alive[l.LinkID]),
+		}
+		var before v1alpha1.Link
+		if i := slices.IndexFunc(old, func(p v1alpha1.Link) bool { return p.RemoteGateway == l.Gateway }); i >= 0 {
+			before = old[i]
+		}
+		if before.State == link.State && !before.Since.IsZero() {
+			link.Since = before.Since
+		}
+		if link.State == v1alpha1.LinkUp {
+			link.RTTMilliseconds = roundRTT(before.RTTMilliseconds, s.RTT)
+		}
+		links = append(links, link)
+	}
+	slices.SortFunc(links, func(x, y v1alpha1.Link) int { return strings.Compare(x.RemoteGateway, y.RemoteGateway) })
+	return links
+}
+
+// linkMessage says what to look at when a link is not up.
+func linkMessage(l plan.Link, state v1alpha1.LinkState, alive bool) string {
+	switch {
+	case state == v1alpha1.LinkUp:
+		return ""
+	case alive:
+		return fmt.Sprintf("WireGuard has a session, but probes to %s are not answered: is its gateway agent running?", l.TunnelAddress)
+	}
+	return fmt.Sprintf("no answer to WireGuard handshakes with %s: does UDP pass between this node and %s?", l.Endpoint, l.Endpoint)
+}
+
+const (
+	// rttSlack and rttSlackShare are how far the mean may be from the published round trip before it is published again:
+	// 5 ms, or a quarter of it.
+	rttSlack      = 5 * time.Millisecond
+	rttSlackShare = 4
+)
+
+// roundRTT is the round trip to publish, in whole milliseconds; at least 1 if one was measured. It stays the same while
+// the mean is near it.
+func roundRTT(before int32, mean time.Duration) int32 {
+	published := time.Duration(before) * time.Millisecond
+	if mean == 0 || before != 0 && (mean-published).Abs() <= max(rttSlack, published/rttSlackShare) {
+		return before
+	}
+	return int32(max(mean.Round(time.Millisecond)/time.Millisecond, 1))
+}
