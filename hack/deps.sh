@@ -43,6 +43,7 @@ build=(
 	libseccomp-dev   # runc
 	libssl-dev
 	make
+	patch            # the kernel
 	pkg-config       # runc
 	xz-utils
 )

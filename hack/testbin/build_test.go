@@ -132,8 +132,8 @@ func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
 func TestKernelVersion(t *testing.T) {
 	got := kernelRecipe().version
-	if want := "6.12.117-1~deb12u1+config:931df337b3bb"; got != want {
-		t.Errorf("version %s, want %s: a changed configuration makes ready-made copies unusable", got, want)
+	if want := "6.12.117-1~deb12u1+config:931df337b3bb+patch:fc3ba81bffc1"; got != want {
+		t.Errorf("version %s, want %s: a changed configuration or patch makes ready-made copies unusable", got, want)
 	}
 }
 
@@ -150,6 +150,28 @@ func TestKernelEnv(t *testing.T) {
 	}
 	if !slices.Contains(env, "PATH=/bin") {
 		t.Errorf("PATH is not passed on: %v", env)
+	}
+}
+
+// TestKernelPatch applies a patch to sources that it fits, and to others.
+func TestKernelPatch(t *testing.T) {
+	b := kernelBuild{patch: "for the reader\n\n--- a/x.c\n+++ b/x.c\n@@ -1,2 +1,3 @@\n one\n+more\n two\n"}
+	tests := []struct {
+		name, source, want, wantErr string
+	}{
+		{name: "fits", source: "one\ntwo\n", want: "one\nmore\ntwo\n"},
+		{name: "applied already", source: "one\nmore\ntwo\n", wantErr: "previously applied"},
+		{name: "does not fit", source: "three\n", wantErr: "FAILED"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sources := writeTree(t, map[string]string{"x.c": tt.source})
+			c := command{dir: sources, env: kernelEnv(), log: io.Discard}
+			checkErr(t, b.applyPatch(t.Context(), c, job{work: t.TempDir()}), tt.wantErr)
+			if tt.wantErr == "" {
+				wantContent(t, filepath.Join(sources, "x.c"), tt.want)
+			}
+		})
 	}
 }
 

@@ -167,7 +167,7 @@ func (u *run) check(ctx context.Context, wanted []recipe) ([]recipe, error) {
 // seed is no error: it costs time, not correctness.
 func (u *run) seed(ctx context.Context, missing []recipe) ([]recipe, error) {
 	st := u.progress.begin("ready-made copies", "unpacking from "+u.cfg.Seed, 10*time.Second)
-	taken, err := u.store.seed(ctx, u.cfg.Seed, missing)
+	taken, err := u.store.seed(ctx, u.cfg.Seed, missing, u.progress.say)
 	took := st.end()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()

@@ -22,31 +22,37 @@ const (
 )
 
 //go:embed kernel/uml.config
-var kernelConfig []byte
+var kernelConfig string
+
+//go:embed kernel/um.patch
+var kernelPatch string
 
 // kernelBuild builds a user-mode kernel from Debian's sources.
 type kernelBuild struct {
 	version string // of kernelPackage
 	config  string // options that are set on top of tinyconfig
+	patch   string // a unified diff against the unpacked sources, in the format of patch -p1
 }
 
 func kernelRecipe() recipe {
-	b := kernelBuild{version: kernelVersion, config: string(kernelConfig)}
+	b := kernelBuild{version: kernelVersion, config: kernelConfig, patch: kernelPatch}
 	return recipe{
 		name: "linux-uml", version: b.fullVersion(kernelVersion), usual: 4*time.Minute + 30*time.Second, builder: b,
 	}
 }
 
-// fullVersion joins the package's version and the configuration's digest,
-// since both decide what the kernel can do.
+// fullVersion joins the package's version with the digests of the configuration and of our patch.
+// All three decide what the kernel can do, so a ready-made copy must have the same ones.
 func (b kernelBuild) fullVersion(debian string) string {
-	return debian + "+config:" + digest12(b.config)
+	return debian + "+config:" + digest12(b.config) + "+patch:" + digest12(b.patch)
 }
 
-func (b kernelBuild) identity() string { return "uml\n" + b.version + "\n" + b.config }
+func (b kernelBuild) identity() string {
+	return "uml\n" + b.version + "\n" + digest12(b.config) + "\n" + digest12(b.patch)
+}
 
 func (b kernelBuild) build(ctx context.Context, j job) (string, error) {
-	if err := needTools("apt-get", "dpkg-deb", "tar", "xz", "make", "gcc", "flex", "bison", "bc", "strip"); err != nil {
+	if err := needTools("apt-get", "dpkg-deb", "tar", "xz", "patch", "make", "gcc", "flex", "bison", "bc", "strip"); err != nil {
 		return "", err
 	}
 	c := command{dir: j.work, env: kernelEnv(), log: j.log}
@@ -64,6 +70,10 @@ func (b kernelBuild) build(ctx context.Context, j job) (string, error) {
 		return "", err
 	}
 	c.dir = filepath.Join(j.work, kernelPackage)
+	j.phase("patching")
+	if err := b.applyPatch(ctx, c, j); err != nil {
+		return "", err
+	}
 	j.phase("building from source")
 	if err := b.compile(ctx, c, j); err != nil {
 		return "", err
@@ -124,6 +134,16 @@ func unpackKernel(ctx context.Context, c command, deb string) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(outer), os.Remove(deb))
+}
+
+// applyPatch changes the sources in c.dir by our patch. A patch that does not fit is an error: the
+// kernel would lack what its version says it has.
+func (b kernelBuild) applyPatch(ctx context.Context, c command, j job) error {
+	diff := filepath.Join(j.work, "um.patch")
+	if err := os.WriteFile(diff, []byte(b.patch), 0o644); err != nil {
+		return err
+	}
+	return c.run(ctx, "patch", "--strip=1", "--forward", "--batch", "--fuzz=0", "--input="+diff)
 }
 
 // compile configures and builds the kernel whose sources are in c.dir, and

@@ -12,7 +12,7 @@ import (
 // recipe says how one program is made.
 type recipe struct {
 	name    string        // the program's file name in Dir
-	version string        // as upstream spells it; for the kernel Debian's version and the configuration's digest
+	version string        // as upstream spells it; see kernelBuild.fullVersion for the kernel
 	usual   time.Duration // a cold build on two quiet cores, everything before it in the list built
 	builder builder
 }

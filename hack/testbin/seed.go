@@ -46,8 +46,9 @@ func parseVersions(r io.Reader) (map[string]seedEntry, error) {
 // seed takes ready-made copies of wanted programs from dir, a folder with
 // VERSIONS and testbin.tar.xz. A copy is taken only if VERSIONS gives it the
 // recipe's version and its content has the SHA-256 that VERSIONS gives it. It
-// returns the names taken, also with an error.
-func (s *store) seed(ctx context.Context, dir string, wanted []recipe) ([]string, error) {
+// says which copies have another version, and returns the names taken, also
+// with an error.
+func (s *store) seed(ctx context.Context, dir string, wanted []recipe, say func(format string, args ...any)) ([]string, error) {
 	f, err := os.Open(filepath.Join(dir, "VERSIONS"))
 	if err != nil {
 		return nil, err
@@ -59,8 +60,11 @@ func (s *store) seed(ctx context.Context, dir string, wanted []recipe) ([]string
 	}
 	fitting := map[string]recipe{}
 	for _, r := range wanted {
-		if offered[r.name].version == r.version {
+		switch offer, ok := offered[r.name]; {
+		case ok && offer.version == r.version:
 			fitting[r.name] = r
+		case ok:
+			say("%s: the copy is %s, wanted is %s: not used", r.name, offer.version, r.version)
 		}
 	}
 	if len(fitting) == 0 {

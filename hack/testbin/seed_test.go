@@ -100,6 +100,8 @@ func TestSeed(t *testing.T) {
 			want: map[string]string{"a": originSeed, "b": originSeed}, wantSay: "took 2 ready-made copies of 2"},
 		{name: "wrong version", files: []seedFile{{name: "a", version: "v2", content: "x"}, good("b")},
 			want: map[string]string{"a": originBuilt, "b": originSeed}, wantSay: "took 1 ready-made copies of 2"},
+		{name: "what is said of a wrong version", files: []seedFile{{name: "a", version: "v2", content: "x"}, good("b")},
+			want: map[string]string{"a": originBuilt, "b": originSeed}, wantSay: "a: the copy is v2, wanted is v1: not used\n"},
 		{name: "wrong digest", files: []seedFile{{name: "a", version: "v1", content: "x", sum: sumA}, good("b")},
 			want: map[string]string{"a": originBuilt, "b": originSeed}, wantSay: "taking a: SHA-256 is"},
 		{name: "truncated archive", files: []seedFile{good("a"), long}, damage: cut,
