@@ -31,6 +31,8 @@ type Lab struct {
 
 	ctx    context.Context //nolint:containedctx // of everything that runs until Down
 	cancel context.CancelFunc
+	broken context.Context // ends when a node's kernel ends by itself; its cause is the error
+	fail   context.CancelCauseFunc
 	tasks  sync.WaitGroup // goroutines that Down waits for
 
 	underlay     *underlay.Switch
@@ -57,14 +59,20 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	l.control = &control{lab: l}
 	// Values of ctx only: what Up starts outlives it.
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	l.broken, l.fail = context.WithCancelCause(l.ctx)
 	if err := l.makeDir(); err != nil {
 		l.cancel()
 		_ = os.Remove(l.dir) // if it is new, and so empty
 		return nil, err
 	}
-	if err := l.up(ctx); err != nil {
+	watched, stop := l.Watch(ctx)
+	defer stop()
+	if err := l.up(watched); err != nil {
 		if ctx.Err() != nil { // nobody asks why it did not start
 			return nil, errors.Join(fmt.Errorf("starting lab: %w", context.Cause(ctx)), l.Down(false))
+		}
+		if broken := l.Broken(); broken != nil {
+			err = broken // everything else came of it
 		}
 		err = fmt.Errorf("starting lab, logs are in %s: %w", l.dir, err)
 		return nil, errors.Join(err, l.Down(true))
@@ -72,6 +80,38 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	l.ready.Store(true)
 	l.progress.say("ready: %s", l.dir)
 	return l, nil
+}
+
+// Watch returns a context that ends when ctx does, and as soon as a node's kernel ends by itself, with Broken as its cause.
+// The caller calls stop.
+func (l *Lab) Watch(ctx context.Context) (watched context.Context, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	unwatch := context.AfterFunc(l.broken, func() { cancel(context.Cause(l.broken)) })
+	return watched, func() {
+		unwatch()
+		cancel(nil)
+	}
+}
+
+// Broken returns how the first node's kernel has ended that ended by itself, with its console's last lines. It returns nil
+// while there is none: a node that was killed does not count.
+func (l *Lab) Broken() error {
+	var failure *nodeError
+	if errors.As(context.Cause(l.broken), &failure) {
+		return failure
+	}
+	return nil
+}
+
+// nodeError says that a node's kernel has ended by itself.
+type nodeError struct{ error }
+
+func (e *nodeError) Unwrap() error { return e.error }
+
+// nodeFailed says that a node's kernel has ended, and ends what is watched.
+func (l *Lab) nodeFailed(err error) {
+	l.progress.say("%v", err)
+	l.fail(&nodeError{err})
 }
 
 // Status returns how the lab is.

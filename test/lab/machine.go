@@ -36,10 +36,12 @@ type machine struct {
 	dir    string // of the node, in the run folder
 	kernel kernel.Config
 	config node.Config
+	failed func(error) // is called when the kernel ends by itself
 
 	mu      sync.Mutex
 	running *kernel.Machine // guarded by mu; nil before the first start
 	paused  bool            // guarded by mu
+	killed  bool            // guarded by mu; kill has ended it
 }
 
 // configFile is the node's configuration, in its folder.
@@ -92,11 +94,14 @@ func (m *machine) start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("starting node %s: %w", m.node.Name, err), console.Close())
 	}
+	m.running, m.paused, m.killed = running, false, false
 	go func() { // ends with the kernel
 		<-running.Done()
 		_ = console.Close()
+		if err := m.ended(); err != nil {
+			m.failed(err)
+		}
 	}()
-	m.running, m.paused = running, false
 	return nil
 }
 
@@ -130,6 +135,7 @@ func (m *machine) kill() {
 	if m.state() == Off {
 		return
 	}
+	m.killed = true
 	m.running.Kill()
 	_ = m.running.Wait() // it says that the kernel did not power off by itself
 }
@@ -154,11 +160,11 @@ func (m *machine) freeze(paused bool) error {
 	return nil
 }
 
-// ended returns why the machine is no longer there, nil while it is.
+// ended returns how the kernel has ended by itself. It returns nil for one that runs or was killed.
 func (m *machine) ended() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.running == nil || m.state() != Off {
+	if m.running == nil || m.killed || m.state() != Off {
 		return nil
 	}
 	if err := m.running.Wait(); err != nil {
@@ -174,7 +180,7 @@ func (l *Lab) machineOf(c Cluster, n Node) (*machine, error) {
 		return nil, fmt.Errorf("preparing node %s: %w", n.Name, err)
 	}
 	dir := filepath.Join(l.dir, "nodes", n.Name)
-	m := &machine{node: n, dir: dir}
+	m := &machine{node: n, dir: dir, failed: l.nodeFailed}
 	m.kernel = kernel.Config{
 		Kernel: filepath.Join(l.options.Bin, "linux-uml"),
 		Init:   l.options.Init,

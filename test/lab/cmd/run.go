@@ -34,8 +34,9 @@ COMMAND finds in its environment:
   LAB_BIN     the path of this program
   PATH        with kubectl and lab first
 
-Nothing is left when it is over, also when it is interrupted. If COMMAND fails the folder with every component's
-logs stays, and its path is printed.`,
+Nothing is left when it is over, also when it is interrupted. If COMMAND fails, the folder with every component's
+logs stays, and its path is printed. If a node's kernel ends by itself, such as in a panic, COMMAND is ended at once, and
+lab run fails with the last lines of that kernel's console.`,
 		Example: `  lab run -- kubectl --context east get nodes
   lab run --clusters 3 --nodes 3 -- go test -tags e2e ./test/e2e
   lab run -- bash`,
@@ -60,7 +61,12 @@ func runInLab(ctx context.Context, o lab.Options, keep bool, args []string) (err
 	if err != nil {
 		return err
 	}
-	code, err := runWith(ctx, l, args)
+	watched, stop := l.Watch(ctx)
+	defer stop()
+	code, err := runWith(watched, l, args)
+	if broken := l.Broken(); broken != nil {
+		code, err = 0, broken // how the command has ended came of it
+	}
 	failed := (err != nil || code != 0) && ctx.Err() == nil
 	if failed || keep {
 		fmt.Fprintf(os.Stderr, "lab: logs are in %s\n", l.Dir())
