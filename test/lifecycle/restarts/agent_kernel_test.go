@@ -20,7 +20,7 @@ import (
 )
 
 // programs are two builds of tombolo, the earlier first (`make test-kernel` makes both).
-var programs = [...]string{"../../../bin/tombolo", "../../bin/next/tombolo"}
+var programs = [...]string{"../../../bin/tombolo", "../../../bin/next/tombolo"}
 
 const pagesAddress = "127.0.0.1:7475"
 

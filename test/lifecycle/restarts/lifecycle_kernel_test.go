@@ -185,8 +185,6 @@ func testKilledWhileProgramming(t *testing.T, s *site, l *loads, backend v1alpha
 		name := fmt.Sprint("many-", i)
 		objects = append(objects, imported(name, manyVIP(i), 80, corev1.ProtocolTCP), slice(name, webPort, hosts...))
 	}
-	l.flooded = true
-	defer func() { l.flooded = false }()
 	l.during("killed while it programmed many Services", func() {
 		state := programmed(t, s, backend)
 		s.put(objects...)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -73,15 +72,14 @@ func (l *load) report() report.Report {
 	return r
 }
 
-// loads of a site. Those to clusterset IPs cannot go on while nothing serves them; the others must, always.
+// loads are the clients of a site. Those of clusterset IPs cannot go on while nothing serves these; the others must, always.
 type loads struct {
 	site           *site
 	served, always []*load
 	// failing is true while nothing serves clusterset IPs.
 	failing bool
-	// flooded is true while the API server sends so much to agents, some of which are killed, that segments of TCP are divided
-	// on the way, and fewer are sent than arrive or the reverse. Requests, connections and packets count as ever.
-	flooded bool
+	// unanswered is what the site's count is once no segment is on its way: what was lost while failing.
+	unanswered count
 }
 
 // startOthers starts those clients that must not notice that there is a dataplane, or none.
@@ -99,7 +97,10 @@ func (s *site) startOthers() *loads {
 
 // startServed starts the clients of clusterset IPs, with connections that live from now on.
 func (l *loads) startServed() {
-	l.failing = false
+	if l.failing {
+		l.failing = false
+		l.unanswered = l.settled()
+	}
 	echo := echoVIP + ":7"
 	l.served = []*load{
 		startLoad(l.site.t, "pod", l.site.pod, "--requests", webVIP+":80", "--rate", "200", "--connections", echo, "--count", "4", "--packets", echo),
@@ -120,8 +121,8 @@ func (l *loads) all() []*load { return append(append([]*load(nil), l.served...),
 // afterwards is how many requests of the first client follow what was done, so that its consequences show.
 const afterwards = 50
 
-// during fails the test if a request fails, a connection breaks or a packet is lost while
-// something is done and for a while after.
+// during fails the test if a request fails, a connection breaks, or a packet or a segment of TCP is lost while something
+// is done and for a while after.
 func (l *loads) during(what string, do func()) {
 	l.site.t.Helper()
 	l.watch(what, l.all(), do)
@@ -135,11 +136,7 @@ func (l *loads) watch(what string, clients []*load, do func()) {
 	for i, client := range clients {
 		before[i] = client.report()
 	}
-	var lost int64
-	counted := !l.failing && !l.flooded
-	if counted {
-		lost = l.lost()
-	}
+	l.complete("before " + what)
 	do()
 	done := clients[0].report().Requests.Sent
 	eventually(t, what, func() error {
@@ -157,46 +154,7 @@ func (l *loads) watch(what string, clients []*load, do func()) {
 			t.Logf("%s: %s, %s, the slowest request since the start %s", what, time.Since(begin), after.Progress(before[i]), after.Requests.Slowest)
 		}
 	}
-	if counted {
-		eventually(t, what+": segments of TCP", func() error {
-			if n := l.lost() - lost; n != 0 {
-				return fmt.Errorf("%d were lost", n)
-			}
-			return nil
-		})
-	}
-}
-
-// lost is how many segments of TCP were sent by any host and received by none. Those that were sent again tell less: on a
-// busy machine timers go off before what has arrived is looked at.
-func (l *loads) lost() int64 {
-	for _, client := range l.all() {
-		defer client.pause()()
-	}
-	for before := l.missing(); ; {
-		time.Sleep(100 * time.Millisecond)
-		now := l.missing()
-		if now == before {
-			return now
-		}
-		before = now // some were on their way
-	}
-}
-
-// missing is how many segments are lost or on their way.
-func (l *loads) missing() (segments int64) {
-	servers := []*netns.Namespace{l.site.peer, l.site.away}
-	hosts := append([]*netns.Namespace{l.site.pod, l.site.worker, l.site.gateway}, servers...)
-	for _, n := range hosts { // first, so that what comes in between counts as lost, and not the reverse
-		segments -= counter(l.site.t, n, "snmp", "Tcp:", "InSegs")
-	}
-	for _, n := range hosts {
-		segments += counter(l.site.t, n, "snmp", "Tcp:", "OutSegs") + counter(l.site.t, n, "snmp", "Tcp:", "RetransSegs")
-	}
-	for _, n := range servers { // a SYN-ACK that is sent again is in both (tcp_make_synack, tcp_rtx_synack)
-		segments -= counter(l.site.t, n, "netstat", "TcpExt:", "TCPSynRetrans")
-	}
-	return segments
+	l.complete(what)
 }
 
 // pause stops the client until the returned function is called.
@@ -209,36 +167,4 @@ func (l *load) pause() (resume func()) {
 	}
 	signal(syscall.SIGSTOP)
 	return func() { signal(syscall.SIGCONT) }
-}
-
-// counter of a namespace's TCP, from a file of /proc/net where a line of names with that head has a line of numbers after it.
-func counter(t *testing.T, n *netns.Namespace, file, head, name string) (value int64) {
-	t.Helper()
-	n.Do(func() {
-		text, err := os.ReadFile("/proc/thread-self/net/" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var names []string
-		for line := range strings.Lines(string(text)) {
-			fields := strings.Fields(line)
-			if fields[0] != head {
-				continue
-			}
-			if names == nil {
-				names = fields
-				continue
-			}
-			for i := range names {
-				if names[i] == name {
-					if _, err := fmt.Sscan(fields[i], &value); err != nil {
-						t.Fatal(err)
-					}
-					return
-				}
-			}
-		}
-		t.Fatalf("no counter %s in:\n%s", name, text)
-	})
-	return value
 }

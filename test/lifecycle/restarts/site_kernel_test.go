@@ -72,6 +72,7 @@ func newSite(t *testing.T, backend v1alpha1.DataplaneBackend) *site {
 	startServer(t, s.peer, peerIP)
 	startServer(t, s.away, "10.1.0.11", "10.1.0.12", "10.1.0.15", "10.1.0.16")
 	s.others()
+	s.countLoads()
 	s.serveAPI(backend)
 	s.agents = []*agent{
 		{t: t, name: "worker", node: s.worker, program: programs[0], config: s.kubeconfig(s.worker)},
