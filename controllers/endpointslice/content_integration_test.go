@@ -15,13 +15,14 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // notes are what was noted last of each cluster's object, as reasons.
 type notes map[string][]string
 
-func (n notes) Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped) {
+func (n notes) Note(cluster v1alpha1.ClusterID, object string, skipped ...screen.Skipped) {
 	n[string(cluster)+" "+object] = nil
 	for _, s := range skipped {
 		n[string(cluster)+" "+object] = append(n[string(cluster)+" "+object], fmt.Sprintf("%s %d", s.Reason, s.Count))
@@ -95,8 +96,8 @@ func TestTooManyEndpoints(t *testing.T) {
 			t.Errorf("%d endpoints of the last slice are imported, noted %v", len(got.Endpoints), noted)
 		}
 	}
-	if total != mcs.MaxEndpoints {
-		t.Errorf("%d endpoints are imported, want %d", total, mcs.MaxEndpoints)
+	if total != screen.MaxEndpoints {
+		t.Errorf("%d endpoints are imported, want %d", total, screen.MaxEndpoints)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -33,7 +34,7 @@ type Reconciler struct {
 
 // intake takes note of what is skipped of what a cluster publishes (package skipped's Ledger).
 type intake interface {
-	Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped)
+	Note(cluster v1alpha1.ClusterID, object string, skipped ...screen.Skipped)
 }
 
 // Reconcile makes the imported slice what the hub's is, and deletes it when its cluster no longer exports the Service,
@@ -106,15 +107,12 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, owner *mcsv1beta
 	if export != nil && export.Spec.Type != "" { // else the hub has lost it, or it cannot be read
 		source.Ports = append([]mcsv1beta1.ServicePort{}, export.Spec.Ports...)
 	}
-	siblings, err := view.Slices(ctx, cluster, owner.Namespace, owner.Name)
-	if err != nil {
+	if source.Slices, err = view.Slices(ctx, cluster, owner.Namespace, owner.Name); err != nil {
 		return nil, err
 	}
-	room, tooMany := mcs.Room(published, siblings)
-	published.Endpoints = published.Endpoints[:room]
 	want, skipped := mcs.ImportedSlice(published, owner, source)
-	r.Intake.Note(cluster, object(published.Name), append(skipped, tooMany...)...)
-	if slices.ContainsFunc(skipped, func(s mcs.Skipped) bool { return s.Reason == mcs.SkippedSlice }) {
+	r.Intake.Note(cluster, object(published.Name), skipped...)
+	if slices.ContainsFunc(skipped, func(s screen.Skipped) bool { return s.Reason == screen.SkippedSlice }) {
 		return nil, nil
 	}
 	if source.Ports == nil && have != nil {

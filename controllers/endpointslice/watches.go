@@ -23,6 +23,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -173,7 +174,7 @@ func (r *Reconciler) published(ctx context.Context, obj client.Object) []reconci
 	for i := range siblings {
 		total += len(siblings[i].Endpoints)
 	}
-	if total > mcs.MaxEndpoints {
+	if total > screen.MaxEndpoints {
 		requests = append(requests, allImported(ctx, siblings)...)
 	}
 	return requests

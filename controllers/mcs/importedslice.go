@@ -2,6 +2,7 @@ package mcs
 
 import (
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -11,6 +12,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 )
 
 // Source is the cluster that slices on the hub come from, as the importing cluster sees it.
@@ -22,6 +24,8 @@ type Source struct {
 	SameZones bool
 	// Ports are those of the cluster's export. Nil: not known, all of a slice's ports are as the import has them.
 	Ports []mcsv1beta1.ServicePort
+	// Slices are all that the cluster publishes for the Service (screen.Limit).
+	Slices []discoveryv1.EndpointSlice
 }
 
 // SameZones tells whether zones of equal name are the same zone in both clusters: zone domain and region are equal, and
@@ -30,13 +34,14 @@ func SameZones(a, b v1alpha1.MemberSpec) bool {
 	return a.ZoneDomain != "" && a.Region != "" && a.ZoneDomain == b.ZoneDomain && a.Region == b.Region
 }
 
-// ImportedSlice is the slice that a cluster keeps of one from the hub, beside the ServiceImport that owns it, and what it
-// lacks because it cannot be used (ScreenEndpoints, ScreenPorts). Node names are kept for the importing cluster's own endpoints only:
-// elsewhere they name nothing. Hints are made for the importing cluster, and never taken over. A port stays if the import
-// has it as the source exports it (servedPorts).
-func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImport, source Source) (*discoveryv1.EndpointSlice, []Skipped) {
-	endpoints, skipped := ScreenEndpoints(hub, source.CIDRs)
-	ports, skippedPorts := ScreenPorts(hub)
+// ImportedSlice is the slice that a cluster keeps for one from the hub, beside the ServiceImport that owns it, and what it
+// lacks because it cannot be used (package screen). Node names are kept for the importing cluster's own endpoints only:
+// elsewhere they name nothing. Hints are made for the importing cluster, and never copied. A port stays if the import has
+// it as the source exports it (servedPorts).
+func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImport, source Source) (*discoveryv1.EndpointSlice, []screen.Skipped) {
+	limited, tooMany := screen.Limit(hub, source.Slices)
+	endpoints, skipped := screen.Endpoints(limited, source.CIDRs)
+	ports, skippedPorts := screen.Ports(hub)
 	for i := range endpoints {
 		if !source.Own {
 			endpoints[i].NodeName = nil
@@ -59,7 +64,7 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 		AddressType: hub.AddressType,
 		Endpoints:   endpoints,
 		Ports:       servedPorts(ports, &owner.Spec, source.Ports),
-	}, append(skipped, skippedPorts...)
+	}, slices.Concat(skipped, skippedPorts, tooMany)
 }
 
 // servedPorts are the ports of a slice that the import has as the slice's cluster exports them, with one number. Of two

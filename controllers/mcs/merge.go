@@ -82,7 +82,7 @@ func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 		for _, p := range sorted[i].Spec.Ports {
 			p.Protocol = protocolOf(p)
 			n := number{p.Protocol, p.Port}
-			if !knownProtocol(p.Protocol) || names[p.Name] || numbers[n] {
+			if !clusterset.KnownProtocol(p.Protocol) || names[p.Name] || numbers[n] {
 				continue
 			}
 			names[p.Name], numbers[n] = true, true
@@ -113,3 +113,5 @@ func uniteFamilies(sorted []v1alpha1.ExportedService) []corev1.IPFamily {
 	}
 	return united
 }
+
+func knownFamily(f corev1.IPFamily) bool { return f == corev1.IPv4Protocol || f == corev1.IPv6Protocol }

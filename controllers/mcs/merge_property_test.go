@@ -10,11 +10,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -85,7 +89,7 @@ func checkImport(t *testing.T, merged Import) {
 	names, numbers := map[string]bool{}, map[string]bool{}
 	for _, p := range merged.Spec.Ports {
 		number := fmt.Sprint(p.Protocol, p.Port)
-		if names[p.Name] || numbers[number] || !knownProtocol(p.Protocol) {
+		if names[p.Name] || numbers[number] || !clusterset.KnownProtocol(p.Protocol) {
 			t.Errorf("port %+v is there twice, or not valid", p)
 		}
 		names[p.Name], numbers[number] = true, true
@@ -205,7 +209,7 @@ func FuzzMerge(f *testing.F) {
 		var screened []v1alpha1.ExportedService
 		clusters := map[v1alpha1.ClusterID]bool{}
 		for _, e := range exports {
-			if cluster := clusterset.SourceCluster(e.Labels); ScreenExport(&e) == nil && !clusters[cluster] {
+			if cluster := clusterset.SourceCluster(e.Labels); screen.Export(&e) == nil && !clusters[cluster] {
 				clusters[cluster] = true
 				screened = append(screened, e)
 			}
@@ -215,4 +219,31 @@ func FuzzMerge(f *testing.F) {
 			checkServiceImport(t, screened[0].Spec.Namespace, screened[0].Spec.Name, Merge(screened))
 		}
 	})
+}
+
+// checkServiceImport fails the test where the API server would refuse the ServiceImport: its metadata, and what its CRD
+// says of the rest.
+func checkServiceImport(t *testing.T, namespace, name string, merged Import) {
+	t.Helper()
+	made := ServiceImportFor(namespace, name, merged, nil)
+	if errs := validation.ValidateObjectMeta(&made.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata")); len(errs) > 0 {
+		t.Errorf("the API server would refuse it: %v", errs)
+	}
+	if errs := utilvalidation.IsDNS1123Label(made.Namespace); len(errs) > 0 {
+		t.Errorf("namespace %q: %v", made.Namespace, errs)
+	}
+	if made.Spec.Type != "ClusterSetIP" && made.Spec.Type != "Headless" || made.Spec.Ports == nil || len(made.Spec.IPFamilies) > 2 {
+		t.Errorf("the CRD refuses %+v", made.Spec)
+	}
+	for _, p := range made.Spec.Ports {
+		if len(utilvalidation.IsValidPortNum(int(p.Port))) > 0 || p.Name != "" && len(utilvalidation.IsDNS1123Label(p.Name)) > 0 {
+			t.Errorf("port %+v", p)
+		}
+	}
+}
+
+// onHub gives an export the name that it has on the hub.
+func onHub(e v1alpha1.ExportedService) *v1alpha1.ExportedService {
+	e.Name = clusterset.HubName(clusterset.SourceCluster(e.Labels), e.Spec.Namespace, e.Spec.Name)
+	return &e
 }

@@ -92,6 +92,19 @@ func TestMergePorts(t *testing.T) {
 	}
 }
 
+func TestMergeLeavesOutWhatIsUnknown(t *testing.T) {
+	got := Merge([]v1alpha1.ExportedService{exportBy("east", 1, func(s *spec) {
+		s.IPFamilies = []corev1.IPFamily{"IPv8", "IPv4"}
+		s.Ports = []mcsv1beta1.ServicePort{port("quic", "QUIC", 80), port("http", "TCP", 80)}
+	})}).Spec
+	if diff := cmp.Diff([]mcsv1beta1.ServicePort{port("http", "TCP", 80)}, got.Ports); diff != "" {
+		t.Errorf("ports (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]corev1.IPFamily{"IPv4"}, got.IPFamilies); diff != "" {
+		t.Errorf("families (-want +got):\n%s", diff)
+	}
+}
+
 func TestMergeTakesWholeFieldsFromTheOldest(t *testing.T) {
 	young := exportBy("east", 2, func(s *v1alpha1.ExportedServiceSpec) {
 		s.Type = mcsv1beta1.Headless

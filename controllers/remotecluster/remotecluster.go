@@ -23,7 +23,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -169,9 +169,9 @@ func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1
 	}
 	slices.SortFunc(published, func(a, b v1alpha1.GatewayNode) int { return cmp.Compare(a.Name, b.Name) })
 	var usable []v1alpha1.GatewayNode
-	var skipped []mcs.Skipped
+	var skipped []screen.Skipped
 	for i := range published {
-		node, faults := mcs.ScreenGateway(&published[i])
+		node, faults := screen.Gateway(&published[i])
 		skipped = append(skipped, faults...)
 		if node != nil {
 			usable = append(usable, *node)

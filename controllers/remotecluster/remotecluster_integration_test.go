@@ -18,7 +18,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/controllers/remotecluster"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
@@ -235,7 +235,7 @@ func TestContentAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 5 {
-		r.Intake.Note("west", fmt.Sprint("EndpointSlice west.", i), mcs.Skipped{Reason: mcs.SkippedAddress, Message: fmt.Sprint("slice ", i), Count: 1})
+		r.Intake.Note("west", fmt.Sprint("EndpointSlice west.", i), screen.Skipped{Reason: screen.SkippedAddress, Message: fmt.Sprint("slice ", i), Count: 1})
 	}
 	e.Step(t, r, "", "west")
 	got := get(t, e, "west")

@@ -9,14 +9,14 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 // notes are what was noted last of each cluster's object.
-type notes map[string][]mcs.Skipped
+type notes map[string][]screen.Skipped
 
-func (n notes) Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped) {
+func (n notes) Note(cluster v1alpha1.ClusterID, object string, skipped ...screen.Skipped) {
 	n[string(cluster)+" "+object] = skipped
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -43,7 +44,7 @@ type Reconciler struct {
 
 // intake takes note of what is skipped of what a cluster publishes (package skipped's Ledger).
 type intake interface {
-	Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped)
+	Note(cluster v1alpha1.ClusterID, object string, skipped ...screen.Skipped)
 }
 
 // Reconcile makes the ServiceImport what the exports amount to, and removes it with the last of them. Each call writes

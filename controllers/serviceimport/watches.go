@@ -20,7 +20,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -101,8 +101,8 @@ func service(_ context.Context, obj client.Object) []reconcile.Request {
 // what it says it exports is nobody's.
 func (r *Reconciler) screened(ctx context.Context, obj client.Object) []reconcile.Request {
 	export := obj.(*v1alpha1.ExportedService)
-	var skipped []mcs.Skipped
-	if why := mcs.ScreenExport(export); why != nil && r.onHub(ctx, export) {
+	var skipped []screen.Skipped
+	if why := screen.Export(export); why != nil && r.onHub(ctx, export) {
 		skipped = append(skipped, *why)
 	}
 	cluster := clusterset.SourceCluster(export.Labels)

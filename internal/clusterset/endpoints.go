@@ -1,6 +1,10 @@
 package clusterset
 
-import "net/netip"
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
@@ -37,4 +41,10 @@ func FaultOf(addr netip.Addr) AddressFault {
 		return AddressBroadcast
 	}
 	return ""
+}
+
+// KnownProtocol tells whether a port of that protocol can be served: TCP, UDP or SCTP, as the API server admits them in
+// an EndpointSlice.
+func KnownProtocol(p corev1.Protocol) bool {
+	return p == corev1.ProtocolTCP || p == corev1.ProtocolUDP || p == corev1.ProtocolSCTP
 }

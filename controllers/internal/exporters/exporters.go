@@ -15,6 +15,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -62,7 +63,7 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 		switch {
 		case err != nil:
 			return Exports{}, err
-		case export != nil && mcs.ScreenExport(export) == nil:
+		case export != nil && screen.Export(export) == nil:
 			found.Present = append(found.Present, *export)
 		case export != nil && imported:
 			found.Malformed = append(found.Malformed, cluster)

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 )
 
 const (
@@ -46,10 +46,10 @@ type Ledger struct {
 
 // account is what is known of one cluster.
 type account struct {
-	skipped map[string][]mcs.Skipped // by object, without those of which nothing is
-	healed  bool                     // something was skipped once, and is no more
-	quiet   time.Time                // until when nothing is logged
-	unsaid  int                      // objects that were newly skipped, but not logged
+	skipped map[string][]screen.Skipped // by object, without those of which nothing is
+	healed  bool                        // something was skipped once, and is no more
+	quiet   time.Time                   // until when nothing is logged
+	unsaid  int                         // objects that were newly skipped, but not logged
 }
 
 // Summary is what of a cluster's objects is skipped now.
@@ -69,7 +69,7 @@ func New() *Ledger {
 
 // Note replaces what was noted of a cluster's object, which is named by kind and name. Nothing skipped: the object is
 // fine, or gone. To repeat a note changes nothing.
-func (l *Ledger) Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.Skipped) {
+func (l *Ledger) Note(cluster v1alpha1.ClusterID, object string, skipped ...screen.Skipped) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a := l.clusters[cluster]
@@ -77,7 +77,7 @@ func (l *Ledger) Note(cluster v1alpha1.ClusterID, object string, skipped ...mcs.
 		if len(skipped) == 0 {
 			return
 		}
-		a = &account{skipped: map[string][]mcs.Skipped{}}
+		a = &account{skipped: map[string][]screen.Skipped{}}
 		l.clusters[cluster] = a
 	}
 	had := a.skipped[object]
@@ -107,7 +107,7 @@ func (l *Ledger) Forget(cluster v1alpha1.ClusterID) {
 }
 
 // log tells of a newly skipped object, unless it told of another a moment ago.
-func (l *Ledger) log(a *account, cluster v1alpha1.ClusterID, object string, skipped []mcs.Skipped) {
+func (l *Ledger) log(a *account, cluster v1alpha1.ClusterID, object string, skipped []screen.Skipped) {
 	now := time.Now()
 	if now.Before(a.quiet) {
 		a.unsaid++

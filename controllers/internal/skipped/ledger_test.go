@@ -13,11 +13,11 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 )
 
-func skipped(reason, message string, count int) mcs.Skipped {
-	return mcs.Skipped{Reason: reason, Message: message, Count: count}
+func skipped(reason, message string, count int) screen.Skipped {
+	return screen.Skipped{Reason: reason, Message: message, Count: count}
 }
 
 func TestSummary(t *testing.T) {

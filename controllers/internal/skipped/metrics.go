@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 )
 
 type metrics struct {
@@ -33,7 +33,7 @@ func (l *Ledger) Register(registry prometheus.Registerer) error {
 }
 
 // count adds what skipped has beyond had, for each reason.
-func (m metrics) count(cluster v1alpha1.ClusterID, had, skipped []mcs.Skipped) {
+func (m metrics) count(cluster v1alpha1.ClusterID, had, skipped []screen.Skipped) {
 	more := map[string]int{}
 	for _, s := range skipped {
 		more[s.Reason] += s.Count

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -81,7 +82,7 @@ type Offer struct {
 	// Endpoints is how many there are, each counted once in each list of ports.
 	Endpoints int
 	// Skipped is what is not published, or not imported by others, one for each reason.
-	Skipped []mcs.Skipped
+	Skipped []screen.Skipped
 }
 
 // portGroup is what all endpoints of a slice share.
@@ -116,7 +117,7 @@ func idOf(e *discoveryv1.Endpoint) endpointID {
 
 // Offer returns what the local slices of a Service, whoever made them, say. An endpoint that two of them hold, as
 // happens while the cluster moves it, counts once, in its better state. Slices of host names are left out, and so is
-// what others would not import (mcs.ScreenEndpoints).
+// what others would not import (screen.Endpoints).
 func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSlice) Offer {
 	offer := Offer{groups: map[portGroup]*group{}}
 	sorted := byName(local)
@@ -124,9 +125,9 @@ func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSl
 		if !published(sorted[i].AddressType) {
 			continue
 		}
-		slice := sorted[i] // with the labels of a slice on the hub, as mcs.ScreenEndpoints wants it
+		slice := sorted[i] // with the labels of a slice on the hub, as screen.Endpoints wants it
 		slice.Labels = mcs.SliceLabels(p.Cluster, service.Name, map[string]string{v1alpha1.LabelNamespace: service.Namespace})
-		endpoints, skipped := mcs.ScreenEndpoints(&slice, p.CIDRs)
+		endpoints, skipped := screen.Endpoints(&slice, p.CIDRs)
 		offer.skip(skipped...)
 		offer.add(&slice, endpoints)
 	}
@@ -135,9 +136,9 @@ func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSl
 }
 
 // skip counts what is skipped for one reason together, with the first message.
-func (o *Offer) skip(skipped ...mcs.Skipped) {
+func (o *Offer) skip(skipped ...screen.Skipped) {
 	for _, s := range skipped {
-		i := slices.IndexFunc(o.Skipped, func(have mcs.Skipped) bool { return have.Reason == s.Reason })
+		i := slices.IndexFunc(o.Skipped, func(have screen.Skipped) bool { return have.Reason == s.Reason })
 		if i < 0 {
 			o.Skipped = append(o.Skipped, s)
 			continue
@@ -153,9 +154,9 @@ func (o *Offer) count() {
 		inFamily[key.family] += len(g.endpoints)
 	}
 	for _, t := range slices.Sorted(maps.Keys(inFamily)) {
-		if over := inFamily[t] - mcs.MaxEndpoints; over > 0 {
-			o.skip(mcs.Skipped{Reason: mcs.SkippedTooMany, Count: over, Message: fmt.Sprintf(
-				"of %d %s endpoints other clusters import %d: spread them over several Services", inFamily[t], t, mcs.MaxEndpoints)})
+		if over := inFamily[t] - screen.MaxEndpoints; over > 0 {
+			o.skip(screen.Skipped{Reason: screen.SkippedTooMany, Count: over, Message: fmt.Sprintf(
+				"of %d %s endpoints other clusters import %d: spread them over several Services", inFamily[t], t, screen.MaxEndpoints)})
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package mcs
+package screen
 
 import (
 	"fmt"
@@ -20,37 +20,41 @@ const MaxEndpoints = 5000
 const (
 	// maxName is the length of a DNS name (RFC 1035, without the trailing dot).
 	maxName = 253
-	// maxSlicePorts is how many ports ScreenPorts keeps: as many as an export has.
+	// maxSlicePorts is how many ports of a slice are kept: as many as an export may have.
 	maxSlicePorts = maxPorts
 )
 
-// Room is how many of the endpoints of slice are imported: MaxEndpoints less those that the slices of the same family
-// with lower names hold, so that every cluster imports the same ones. siblings are all slices that its cluster publishes
-// for the Service, slice among them. It is skipped in part if Room is less than it holds.
-func Room(slice *discoveryv1.EndpointSlice, siblings []discoveryv1.EndpointSlice) (int, []Skipped) {
-	room := MaxEndpoints
+// Limit returns the slice with those of its endpoints that are imported, and how many are not. A cluster imports
+// MaxEndpoints of one family of one Service: first those of the slices whose names sort first, so that every cluster
+// imports the same ones. siblings are all slices that the slice's cluster publishes for the Service, with the slice itself.
+// The slice and its endpoints are not changed; the result shares them.
+func Limit(slice *discoveryv1.EndpointSlice, siblings []discoveryv1.EndpointSlice) (*discoveryv1.EndpointSlice, []Skipped) {
+	left := MaxEndpoints
 	for i := range siblings {
 		if s := &siblings[i]; s.AddressType == slice.AddressType && s.Name < slice.Name {
-			room -= len(s.Endpoints)
+			left -= len(s.Endpoints)
 		}
 	}
-	room = max(room, 0)
-	over := len(slice.Endpoints) - room
+	left = max(left, 0)
+	over := len(slice.Endpoints) - left
 	if over <= 0 {
-		return len(slice.Endpoints), nil
+		return slice, nil
 	}
-	return room, []Skipped{{SkippedTooMany, fmt.Sprintf(
+	limited := *slice
+	limited.Endpoints = slice.Endpoints[:left:left]
+	return &limited, []Skipped{{SkippedTooMany, fmt.Sprintf(
 		"EndpointSlice %s: %d endpoints are beyond the %d that one cluster may publish for a Service: spread them over several Services",
 		slice.Name, over, MaxEndpoints), over}}
 }
 
-// ScreenEndpoints returns copies of those endpoints of a slice from the hub that may be imported, and what was left out,
-// one Skipped for each reason. An endpoint must have an address of the slice's family that lies in one of cidrs, its
-// cluster's, and that is not loopback, link-local, multicast or the like; of several addresses only the first has a
-// meaning (discovery/v1). A hostname that is none, or that makes the endpoint's name in clusterset.local too long, a
-// zone and a node name that are none are left out of their endpoint. Hints and target references are the business of
-// the cluster that they come from. Our API server takes what is returned.
-func ScreenEndpoints(slice *discoveryv1.EndpointSlice, cidrs []netip.Prefix) ([]discoveryv1.Endpoint, []Skipped) {
+// Endpoints returns copies of those endpoints of a slice from the hub that may be imported, and what was left out, one
+// Skipped for each reason. Our API server accepts what is returned.
+//
+// An endpoint must have an address of the slice's family that lies in one of cidrs, its cluster's, and that other clusters
+// can reach (clusterset.FaultOf). Of several addresses only the first has a meaning (discovery/v1). A field of an endpoint
+// is left out if it is not valid: hostname, zone or node name. The same goes for a hostname that makes the endpoint's name
+// in clusterset.local too long. Hints and target references have a meaning only in the cluster that they come from.
+func Endpoints(slice *discoveryv1.EndpointSlice, cidrs []netip.Prefix) ([]discoveryv1.Endpoint, []Skipped) {
 	skipped := tally{slice: slice.Name}
 	if slice.AddressType != discoveryv1.AddressTypeIPv4 && slice.AddressType != discoveryv1.AddressTypeIPv6 {
 		skipped.add(SkippedSlice, fmt.Sprintf("its addressType %s is neither IPv4 nor IPv6", quote(string(slice.AddressType))),
@@ -76,31 +80,31 @@ func ScreenEndpoints(slice *discoveryv1.EndpointSlice, cidrs []netip.Prefix) ([]
 	return usable, skipped.found
 }
 
-// ScreenPorts returns copies of those ports of a slice from the hub that may be imported, and what was left out. An
-// application protocol that our API server would refuse is left out of its port, which stays: it is a hint.
-func ScreenPorts(slice *discoveryv1.EndpointSlice) ([]discoveryv1.EndpointPort, []Skipped) {
+// Ports returns copies of those ports of a slice from the hub that may be imported, and what was left out. If our API
+// server would refuse a port's application protocol, the port stays without it: it is only a hint.
+func Ports(slice *discoveryv1.EndpointSlice) ([]discoveryv1.EndpointPort, []Skipped) {
 	skipped := tally{slice: slice.Name}
 	names := map[string]bool{}
 	var usable []discoveryv1.EndpointPort
 	for i := range slice.Ports {
 		p := *slice.Ports[i].DeepCopy()
 		name, protocol := ptr.Deref(p.Name, ""), ptr.Deref(p.Protocol, "TCP")
-		number := ptr.Deref(p.Port, 1) // none is valid, and serves nobody here
+		number := ptr.Deref(p.Port, 1) // a port without number is valid, and is not served here
 		fault := portFault(name, number)
 		switch {
 		case len(usable) == maxSlicePorts:
 			fault = fmt.Sprintf("there are more than %d", maxSlicePorts)
-		case !knownProtocol(protocol):
+		case !clusterset.KnownProtocol(protocol):
 			fault = fmt.Sprintf("protocol %s of port %d is not TCP, UDP or SCTP", quote(string(protocol)), number)
 		case names[name]:
-			fault = fmt.Sprintf("the name %s is there twice", quote(name))
+			fault = fmt.Sprintf("two ports have the name %s", quote(name))
 		}
 		if fault != "" {
 			skipped.add(SkippedPort, fault, "correct the Service's ports")
 			continue
 		}
 		if p.AppProtocol != nil && len(utilvalidation.IsQualifiedName(*p.AppProtocol)) > 0 {
-			skipped.add(SkippedPort, fmt.Sprintf("appProtocol %s of port %d is none", quote(*p.AppProtocol), number), "correct the Service's ports")
+			skipped.add(SkippedPort, fmt.Sprintf("appProtocol %s of port %d is not a qualified name", quote(*p.AppProtocol), number), "correct the Service's ports")
 			p.AppProtocol = nil
 		}
 		names[name] = true
@@ -119,7 +123,7 @@ func validHostname(hostname, suffix string) bool {
 	return len(utilvalidation.IsDNS1123Label(hostname)) == 0 && len(hostname)+len(suffix) <= maxName
 }
 
-// tally gathers what is skipped of one slice: for each reason the first example, and how many there are.
+// tally collects what is skipped of one slice: for each reason the first example, and how many there are.
 type tally struct {
 	slice string
 	found []Skipped
@@ -135,7 +139,7 @@ func (t *tally) add(reason, example, remedy string) {
 	t.found = append(t.found, Skipped{reason, fmt.Sprintf("EndpointSlice %s: %s: %s", t.slice, example, remedy), 1})
 }
 
-// address is the endpoint's, if it may be imported.
+// address is the endpoint's address, if it may be imported.
 func (t *tally) address(addresses []string, family discoveryv1.AddressType, cidrs []netip.Prefix) (netip.Addr, bool) {
 	if len(addresses) == 0 {
 		t.add(SkippedAddress, "an endpoint has no address", "publish endpoints by IP address")
@@ -145,7 +149,7 @@ func (t *tally) address(addresses []string, family discoveryv1.AddressType, cidr
 	var fault string
 	switch {
 	case err != nil:
-		fault = "is no IP address"
+		fault = "is not an IP address"
 	case addr.Is4() != (family == discoveryv1.AddressTypeIPv4) && !addr.Is4In6():
 		fault = "is not of the slice's addressType " + string(family)
 	default:
@@ -156,7 +160,7 @@ func (t *tally) address(addresses []string, family discoveryv1.AddressType, cidr
 		t.add(SkippedAddress, fmt.Sprintf("address %s %s", quote(addresses[0]), fault), "publish addresses at which other clusters reach the endpoint")
 		return netip.Addr{}, false
 	case !clusterset.Contains(cidrs, addr):
-		t.add(SkippedUnapproved, fmt.Sprintf("address %s is outside its cluster's approved CIDRs (%s)", addr, clusterset.Clip(clusterset.JoinPrefixes(cidrs), valueInConflict)),
+		t.add(SkippedUnapproved, fmt.Sprintf("address %s is outside its cluster's approved CIDRs (%s)", addr, clusterset.Clip(clusterset.JoinPrefixes(cidrs), listShown)),
 			"have the clusterset's admin add it to Member.spec.cidrs")
 		return netip.Addr{}, false
 	}
@@ -169,7 +173,7 @@ func (t *tally) field(name string, value *string, addr netip.Addr, valid func(st
 		return nil
 	}
 	if !valid(*value) {
-		t.add(SkippedEndpointField, fmt.Sprintf("%s %s of endpoint %s is none, or too long, and is left out", name, quote(*value), addr),
+		t.add(SkippedEndpointField, fmt.Sprintf("%s %s of endpoint %s is not valid, or too long, and is left out", name, quote(*value), addr),
 			"correct it in the Service's own cluster")
 		return nil
 	}

@@ -1,4 +1,4 @@
-package mcs
+package screen
 
 import (
 	"encoding/json"
@@ -8,34 +8,13 @@ import (
 	"testing"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/api/validation"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
-
-// checkServiceImport fails the test where the API server would refuse the ServiceImport: its metadata, and what its CRD
-// says of the rest.
-func checkServiceImport(t *testing.T, namespace, name string, merged Import) {
-	t.Helper()
-	made := ServiceImportFor(namespace, name, merged, nil)
-	if errs := validation.ValidateObjectMeta(&made.ObjectMeta, true, validation.NameIsDNSSubdomain, field.NewPath("metadata")); len(errs) > 0 {
-		t.Errorf("the API server would refuse it: %v", errs)
-	}
-	if errs := utilvalidation.IsDNS1123Label(made.Namespace); len(errs) > 0 {
-		t.Errorf("namespace %q: %v", made.Namespace, errs)
-	}
-	if made.Spec.Type != "ClusterSetIP" && made.Spec.Type != "Headless" || made.Spec.Ports == nil || len(made.Spec.IPFamilies) > 2 {
-		t.Errorf("the CRD refuses %+v", made.Spec)
-	}
-	for _, p := range made.Spec.Ports {
-		if len(utilvalidation.IsValidPortNum(int(p.Port))) > 0 || p.Name != "" && len(utilvalidation.IsDNS1123Label(p.Name)) > 0 {
-			t.Errorf("port %+v", p)
-		}
-	}
-}
 
 // FuzzScreenEndpoints: whatever is published under whatever CIDRs, nothing panics, and the API server takes what passes.
 func FuzzScreenEndpoints(f *testing.F) {
@@ -56,8 +35,8 @@ func FuzzScreenEndpoints(f *testing.F) {
 		if json.Unmarshal(text, slice) != nil {
 			t.Skip()
 		}
-		endpoints, skipped := ScreenEndpoints(slice, everything)
-		ports, skippedPorts := ScreenPorts(slice)
+		endpoints, skipped := Endpoints(slice, everything)
+		ports, skippedPorts := Ports(slice)
 		for i := range endpoints {
 			checkEndpoint(t, slice, &endpoints[i])
 		}
@@ -107,7 +86,7 @@ func checkPorts(t *testing.T, ports []discoveryv1.EndpointPort) {
 	for _, p := range ports {
 		name := ptr.Deref(p.Name, "")
 		if names[name] || name != "" && len(utilvalidation.IsDNS1123Label(name)) > 0 ||
-			!knownProtocol(ptr.Deref(p.Protocol, "TCP")) || len(utilvalidation.IsValidPortNum(int(ptr.Deref(p.Port, 1)))) > 0 ||
+			!clusterset.KnownProtocol(ptr.Deref(p.Protocol, "TCP")) || len(utilvalidation.IsValidPortNum(int(ptr.Deref(p.Port, 1)))) > 0 ||
 			p.AppProtocol != nil && len(utilvalidation.IsQualifiedName(*p.AppProtocol)) > 0 {
 			t.Errorf("the API server would refuse port %+v", p)
 		}
@@ -124,7 +103,7 @@ func FuzzScreenGateway(f *testing.F) {
 		if json.Unmarshal([]byte(text), node) != nil {
 			t.Skip()
 		}
-		got, skipped := ScreenGateway(node)
+		got, skipped := Gateway(node)
 		if got == nil {
 			if len(skipped) == 0 {
 				t.Error("not used, without a word")

@@ -1,11 +1,10 @@
-package mcs
+package screen
 
 import (
 	"encoding/base64"
 	"fmt"
 	"net/netip"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
@@ -21,7 +20,7 @@ const (
 	SkippedExport        = "InvalidExport"        // an ExportedService
 	SkippedSlice         = "InvalidSlice"         // an EndpointSlice as a whole
 	SkippedPort          = "InvalidPort"          // a port of an EndpointSlice, or a part of one
-	SkippedAddress       = "InvalidAddress"       // an endpoint whose address can be nobody's, or not be parsed
+	SkippedAddress       = "InvalidAddress"       // an endpoint whose address no other cluster can reach, or that cannot be parsed
 	SkippedUnapproved    = "UnapprovedAddress"    // an endpoint outside its cluster's approved CIDRs
 	SkippedEndpointField = "InvalidEndpointField" // a field of an endpoint that is used without it
 	SkippedTooMany       = "TooManyEndpoints"     // endpoints beyond MaxEndpoints
@@ -29,18 +28,19 @@ const (
 )
 
 const (
-	// maxExportedAnnotations is how many bytes of annotations a ServiceImport takes from an export: half of what the API
-	// server takes, as others annotate it too.
+	// maxExportedAnnotations is how many bytes of annotations a ServiceImport accepts from an export: half of what the API
+	// server accepts, as others annotate it too.
 	maxExportedAnnotations = validation.TotalAnnotationSizeLimitB / 2
 	// maxAffinitySeconds is one day (core/v1 ClientIPConfig.TimeoutSeconds).
 	maxAffinitySeconds = 86400
 	// maxPorts of one export, as many as ExportedService admits.
 	maxPorts = 256
-	// valueInSkipped is how many bytes of a wrong value a message shows.
-	valueInSkipped = 80
+	// valueShown is how many bytes of a wrong value a message shows, listShown how many of a list or of another's error.
+	valueShown = 80
+	listShown  = 200
 )
 
-// Skipped is something that a cluster publishes and that is not used. It hurts nothing else.
+// Skipped is something that a cluster publishes and that is not used. Everything else is used all the same.
 type Skipped struct {
 	// Reason is one of the constants above.
 	Reason string
@@ -50,21 +50,22 @@ type Skipped struct {
 	Count int
 }
 
-// ScreenExport tells why an export must not be merged; nil: our API server takes the ServiceImport that comes of it.
-// Where a newer member knows more than we do, we use what we understand: Merge leaves out ports of unknown protocols and
-// unknown families, and an unknown affinity, traffic policy or distribution is passed on, where it means the default.
-// An unknown type cannot be passed on, and says nothing about how the Service is reached.
-func ScreenExport(export *v1alpha1.ExportedService) *Skipped {
+// Export tells why an export must not be merged; nil: our API server accepts the ServiceImport that it leads to.
+//
+// Where a newer member knows more than we do, we use what we understand. mcs.Merge leaves out ports of unknown protocols
+// and unknown families. An unknown affinity, traffic policy or distribution is passed on, where it means the default. An
+// unknown type cannot be passed on, and does not say how the Service is reached.
+func Export(export *v1alpha1.ExportedService) *Skipped {
 	cluster, spec := clusterset.SourceCluster(export.Labels), &export.Spec
 	why := func(format string, values ...any) *Skipped {
-		return &Skipped{SkippedExport, fmt.Sprintf("ExportedService %s (Service %s/%s): ", export.Name, clusterset.Clip(spec.Namespace, valueInSkipped),
-			clusterset.Clip(spec.Name, valueInSkipped)) + fmt.Sprintf(format, values...) + "; correct or delete it, or update the operator of cluster " + string(cluster), 1}
+		return &Skipped{SkippedExport, fmt.Sprintf("ExportedService %s (Service %s/%s): ", export.Name, clusterset.Clip(spec.Namespace, valueShown),
+			clusterset.Clip(spec.Name, valueShown)) + fmt.Sprintf(format, values...) + "; correct or delete it, or update the operator of cluster " + string(cluster), 1}
 	}
 	switch {
 	case len(utilvalidation.IsDNS1123Label(spec.Namespace)) > 0:
-		return why("spec.namespace %s is no DNS label", quote(spec.Namespace))
+		return why("spec.namespace %s is not a DNS label", quote(spec.Namespace))
 	case len(utilvalidation.IsDNS1123Label(spec.Name)) > 0:
-		return why("spec.name %s is no DNS label", quote(spec.Name))
+		return why("spec.name %s is not a DNS label", quote(spec.Name))
 	case export.Name != clusterset.HubName(cluster, spec.Namespace, spec.Name):
 		return why("it is not named %s, as what cluster %s exports under that name is", clusterset.HubName(cluster, spec.Namespace, spec.Name), cluster)
 	case spec.ExportedAt.IsZero():
@@ -97,7 +98,7 @@ func metadataFault(spec *v1alpha1.ExportedServiceSpec) string {
 		errs = validation.ValidateAnnotations(spec.ExportedAnnotations, annotations)
 	}
 	if len(errs) > 0 {
-		return clusterset.Clip(errs[0].Error(), valueInConflict)
+		return clusterset.Clip(errs[0].Error(), listShown)
 	}
 	size := 0
 	for key, value := range spec.ExportedAnnotations {
@@ -113,16 +114,17 @@ func metadataFault(spec *v1alpha1.ExportedServiceSpec) string {
 func portFault(name string, number int32) string {
 	switch {
 	case name != "" && len(utilvalidation.IsDNS1123Label(name)) > 0:
-		return fmt.Sprintf("name %s is no DNS label", quote(name))
+		return fmt.Sprintf("name %s is not a DNS label", quote(name))
 	case len(utilvalidation.IsValidPortNum(int(number))) > 0:
 		return fmt.Sprintf("port %d is not from 1 to 65535", number)
 	}
 	return ""
 }
 
-// ScreenGateway returns the GatewayNode, or a copy without those endpoints at which it cannot be reached, and what was
-// left out; nil if nothing of it can be used. Whether its tunnel addresses are its cluster's is for RemoteGateways.
-func ScreenGateway(node *v1alpha1.GatewayNode) (*v1alpha1.GatewayNode, []Skipped) {
+// Gateway returns the GatewayNode, or a copy without those endpoints at which it cannot be reached, and what was left
+// out. It returns nil if the gateway cannot be used at all. clusterset.RemoteGateways checks whether its tunnel addresses
+// belong to its cluster.
+func Gateway(node *v1alpha1.GatewayNode) (*v1alpha1.GatewayNode, []Skipped) {
 	why := func(format string, values ...any) Skipped {
 		return Skipped{SkippedGateway, fmt.Sprintf("GatewayNode %s: ", node.Name) + fmt.Sprintf(format, values...), 1}
 	}
@@ -154,16 +156,16 @@ func gatewayFault(node *v1alpha1.GatewayNode) string {
 	key, err := base64.StdEncoding.Strict().DecodeString(node.Spec.PublicKey)
 	switch {
 	case err != nil, len(key) != 32:
-		return "spec.publicKey is no WireGuard key, 32 bytes in base64"
+		return "spec.publicKey is not a WireGuard key, 32 bytes in base64"
 	case len(utilvalidation.IsDNS1123Subdomain(node.Spec.NodeName)) > 0:
-		return fmt.Sprintf("spec.nodeName %s is no node's name", quote(node.Spec.NodeName))
+		return fmt.Sprintf("spec.nodeName %s is not a node's name", quote(node.Spec.NodeName))
 	case node.Status.Lane != nil && (*node.Status.Lane < 0 || *node.Status.Lane >= v1alpha1.MaxLanes):
 		return fmt.Sprintf("status.lane %d is not from 0 to %d", *node.Status.Lane, v1alpha1.MaxLanes-1)
 	}
 	return ""
 }
 
-// endpointFault says why a gateway cannot be reached there. Above the base port there must be room for all lanes.
+// endpointFault says why a gateway cannot be reached there. Above the base port there must be a port for each lane.
 func endpointFault(e v1alpha1.Endpoint) string {
 	const last = 65535 - v1alpha1.MaxLanes + 1
 	if e.Port < 1 || e.Port > last {
@@ -171,16 +173,9 @@ func endpointFault(e v1alpha1.Endpoint) string {
 	}
 	addr, err := netip.ParseAddr(string(e.Address))
 	if err != nil {
-		return "is no IP address"
+		return "is not an IP address"
 	}
 	return string(clusterset.FaultOf(addr))
 }
 
-// knownProtocol tells whether it is one that the API server takes in an EndpointSlice.
-func knownProtocol(p corev1.Protocol) bool {
-	return p == corev1.ProtocolTCP || p == corev1.ProtocolUDP || p == corev1.ProtocolSCTP
-}
-
-func knownFamily(f corev1.IPFamily) bool { return f == corev1.IPv4Protocol || f == corev1.IPv6Protocol }
-
-func quote(value string) string { return fmt.Sprintf("%q", clusterset.Clip(value, valueInSkipped)) }
+func quote(value string) string { return fmt.Sprintf("%q", clusterset.Clip(value, valueShown)) }

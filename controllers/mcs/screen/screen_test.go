@@ -1,10 +1,11 @@
-package mcs
+package screen
 
 import (
 	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,40 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
+
+type spec = v1alpha1.ExportedServiceSpec
+
+// exportBy returns an export that is age seconds younger than the oldest there can be.
+func exportBy(cluster v1alpha1.ClusterID, age int, edit func(*v1alpha1.ExportedServiceSpec)) v1alpha1.ExportedService {
+	e := v1alpha1.ExportedService{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelSourceCluster: string(cluster)}},
+		Spec: v1alpha1.ExportedServiceSpec{
+			Namespace: "shop", Name: "web",
+			ExportedAt: metav1.NewTime(time.Unix(int64(age), 0)),
+			Type:       mcsv1beta1.ClusterSetIP,
+			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol},
+		},
+	}
+	if edit != nil {
+		edit(&e.Spec)
+	}
+	return e
+}
+
+func port(name string, protocol corev1.Protocol, number int32) mcsv1beta1.ServicePort {
+	return mcsv1beta1.ServicePort{Name: name, Protocol: protocol, Port: number}
+}
+
+func withPorts(ports ...mcsv1beta1.ServicePort) func(*v1alpha1.ExportedServiceSpec) {
+	return func(s *v1alpha1.ExportedServiceSpec) { s.Ports = ports }
+}
+
+func clientIP(seconds *int32) func(*spec) {
+	return func(s *spec) {
+		s.SessionAffinity = corev1.ServiceAffinityClientIP
+		s.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: seconds}}
+	}
+}
 
 // onHub gives an export the name that it has on the hub.
 func onHub(e v1alpha1.ExportedService) *v1alpha1.ExportedService {
@@ -34,7 +69,7 @@ func TestScreenExport(t *testing.T) {
 		{"headless without ports", func(s *spec) { s.Type = mcsv1beta1.Headless }, ""},
 		{"longest names", func(s *spec) { s.Namespace, s.Name = longest, longest }, ""},
 		{"name too long", func(s *spec) { s.Name = longest + "a" }, "spec.name"},
-		{"name with dots", func(s *spec) { s.Name = "a.b" }, `spec.name "a.b" is no DNS label`},
+		{"name with dots", func(s *spec) { s.Name = "a.b" }, `spec.name "a.b" is not a DNS label`},
 		{"no namespace", func(s *spec) { s.Namespace = "" }, `spec.namespace ""`},
 		{"a path for a namespace", func(s *spec) { s.Namespace = "../kube-system" }, `spec.namespace "../kube-system"`},
 		{"port 0", withPorts(port("http", "TCP", 0)), "port 0"},
@@ -61,7 +96,7 @@ func TestScreenExport(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			export := onHub(exportBy("east", 1, test.edit))
-			got := ScreenExport(export)
+			got := Export(export)
 			if (got == nil) != (test.want == "") {
 				t.Fatalf("got %+v", got)
 			}
@@ -75,21 +110,8 @@ func TestScreenExport(t *testing.T) {
 func TestScreenExportUnderAnotherName(t *testing.T) {
 	export := onHub(exportBy("east", 1, nil))
 	export.Spec.Name = "other"
-	if got := ScreenExport(export); got == nil || !strings.Contains(got.Message, clusterset.HubName("east", "shop", "other")) {
+	if got := Export(export); got == nil || !strings.Contains(got.Message, clusterset.HubName("east", "shop", "other")) {
 		t.Errorf("an export under another Service's name: %+v", got)
-	}
-}
-
-func TestMergeLeavesOutWhatIsUnknown(t *testing.T) {
-	got := Merge([]v1alpha1.ExportedService{exportBy("east", 1, func(s *spec) {
-		s.IPFamilies = []corev1.IPFamily{"IPv8", "IPv4"}
-		s.Ports = []mcsv1beta1.ServicePort{port("quic", "QUIC", 80), port("http", "TCP", 80)}
-	})}).Spec
-	if diff := cmp.Diff([]mcsv1beta1.ServicePort{port("http", "TCP", 80)}, got.Ports); diff != "" {
-		t.Errorf("ports (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]corev1.IPFamily{"IPv4"}, got.IPFamilies); diff != "" {
-		t.Errorf("families (-want +got):\n%s", diff)
 	}
 }
 
@@ -144,7 +166,7 @@ func TestScreenAddresses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprintf("%s %s", test.family, test.address), func(t *testing.T) {
-			endpoints, skipped := ScreenEndpoints(sliceOf(test.family, test.address), test.cidrs)
+			endpoints, skipped := Endpoints(sliceOf(test.family, test.address), test.cidrs)
 			got := ""
 			switch {
 			case len(endpoints) == 1 && len(skipped) == 0:
@@ -165,7 +187,7 @@ func TestScreenEndpointsOneByOne(t *testing.T) {
 	slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{})
 	slice.Endpoints[1].Conditions.Ready = ptr.To(false)
 	original := slice.DeepCopy()
-	endpoints, skipped := ScreenEndpoints(slice, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("127.0.0.0/8")})
+	endpoints, skipped := Endpoints(slice, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("127.0.0.0/8")})
 	want := []discoveryv1.Endpoint{
 		{Addresses: []string{"10.1.0.1"}, Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(false)}},
 		{Addresses: []string{"10.1.0.2"}},
@@ -212,7 +234,7 @@ func TestScreenFieldsOfEndpoints(t *testing.T) {
 			slice := sliceOf("IPv4", "10.1.0.1")
 			slice.Labels = map[string]string{v1alpha1.LabelSourceCluster: cluster, v1alpha1.LabelServiceName: service, v1alpha1.LabelNamespace: namespace}
 			test.edit(&slice.Endpoints[0])
-			got, skipped := ScreenEndpoints(slice, everything)
+			got, skipped := Endpoints(slice, everything)
 			if len(got) != 1 {
 				t.Fatalf("the endpoint was skipped: %+v", skipped)
 			}
@@ -237,17 +259,17 @@ func TestScreenPorts(t *testing.T) {
 		endpointPort("http", "TCP", 80), endpointPort("http", "TCP", 81), endpointPort("zero", "TCP", 0), endpointPort("huge", "UDP", 1<<20),
 		endpointPort("quic", "QUIC", 443), endpointPort("Capital", "TCP", 1), odd, {},
 	}
-	got, skipped := ScreenPorts(slice)
+	got, skipped := Ports(slice)
 	want := []discoveryv1.EndpointPort{endpointPort("http", "TCP", 80), endpointPort("odd", "TCP", 2), {}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
 	}
-	if len(skipped) != 1 || skipped[0].Count != 6 || skipped[0].Reason != SkippedPort || !strings.Contains(skipped[0].Message, `"http" is there twice`) {
+	if len(skipped) != 1 || skipped[0].Count != 6 || skipped[0].Reason != SkippedPort || !strings.Contains(skipped[0].Message, `two ports have the name "http"`) {
 		t.Errorf("skipped %+v", skipped)
 	}
 }
 
-func TestRoom(t *testing.T) {
+func TestLimit(t *testing.T) {
 	full := func(name string, family discoveryv1.AddressType, n int) discoveryv1.EndpointSlice {
 		return discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: name}, AddressType: family, Endpoints: make([]discoveryv1.Endpoint, n)}
 	}
@@ -257,7 +279,8 @@ func TestRoom(t *testing.T) {
 	want := map[string]int{"a": 2000, "b": 4000, "c": 3000, "d": 1000, "e": 0}
 	total := 0
 	for i := range siblings {
-		got, skipped := Room(&siblings[i], siblings)
+		limited, skipped := Limit(&siblings[i], siblings)
+		got := len(limited.Endpoints)
 		total += got
 		if got != want[siblings[i].Name] {
 			t.Errorf("slice %s: room for %d, want %d", siblings[i].Name, got, want[siblings[i].Name])
@@ -307,7 +330,7 @@ func TestScreenGateway(t *testing.T) {
 			}
 			test.edit(node)
 			original := node.DeepCopy()
-			got, skipped := ScreenGateway(node)
+			got, skipped := Gateway(node)
 			left := 0
 			if got != nil {
 				left = len(got.Spec.Endpoints)
