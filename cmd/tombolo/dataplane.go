@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tombolo-net/tombolo/dataplane/agent"
+	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/internal/pages"
 )
 
@@ -45,7 +46,7 @@ When the agent ends, the kernel goes on serving; --cleanup removes what the agen
 	o.bind(c.Flags(), ":7475", "dataplane")
 	c.Flags().StringVar(&o.debugAddress, "debug-address", "127.0.0.1:7476",
 		"loopback address where /explain/<namespace>/<name> says where flows to an imported Service go, and why; empty serves nothing")
-	c.Flags().StringVar(&o.kubeProxy, "kube-proxy-address", agent.DefaultKubeProxy, "host:port where this node's kube-proxy serves its metrics")
+	c.Flags().StringVar(&o.kubeProxy, "kube-proxy-address", backend.DefaultKubeProxy, "host:port where this node's kube-proxy serves its metrics")
 	c.Flags().BoolVar(&o.prepare, "init", false, "load kernel modules and set sysctls, then exit; this needs a privileged container")
 	c.MarkFlagsMutuallyExclusive("init", "cleanup")
 	return c
@@ -78,7 +79,7 @@ func (o *dataplaneOptions) run(ctx context.Context) error {
 	registry := newRegistry()
 	a := agent.New(agent.Config{
 		Client: cluster.GetClient(), NodeName: o.nodeName, Namespace: o.namespace,
-		Metrics: agent.NewMetrics(registry), KubeProxy: agent.KubeProxy{Address: o.kubeProxy},
+		Metrics: agent.NewMetrics(registry), KubeProxy: o.kubeProxy,
 		Events: cluster.GetEventRecorder("tombolo-dataplane"),
 	})
 	shown := pages.Pages{Metrics: registry, Healthy: a.Healthy, Ready: a.Ready}

@@ -184,7 +184,7 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 		why := a.Ready()
 		return why != nil && strings.Contains(why.Error(), "is not served: install the CRDs")
 	})
-	if _, started := a.dirty.take(); started {
+	if _, started := a.marks.collect(); started {
 		t.Fatal("the agent started without the CRDs")
 	}
 	if _, err := envtest.InstallCRDs(s.config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(configDir, "crd")}, ErrorIfPathMissing: true}); err != nil {
@@ -216,7 +216,8 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 
 	web := plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Port: 80, Protocol: corev1.ProtocolTCP}
 	destinations := func() (n int) { // those that get new flows
-		for _, d := range a.node.wanted[web].Destinations {
+		service, _ := a.planner.table.Get(web)
+		for _, d := range service.Destinations {
 			if d.Weight > 0 {
 				n++
 			}
@@ -224,15 +225,16 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 		return n
 	}
 	look := func() {
-		work, started := a.dirty.take()
+		work, started := a.marks.collect()
 		if !started {
 			return
 		}
-		a.waiting.Store(nil)
 		if work.network {
-			if err := a.planNetwork(ctx, &work); err != nil {
+			all, err := a.planNetwork(ctx)
+			if err != nil {
 				t.Fatal(err)
 			}
+			work.all = work.all || all
 		}
 		if err := a.planServices(ctx, work, time.Now()); err != nil {
 			t.Fatal(err)
@@ -240,7 +242,7 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 	}
 	s.eventually("both endpoints and the gateway are planned", func() bool {
 		look()
-		return destinations() == 2 && a.node.network.Via == "gw"
+		return destinations() == 2 && a.planner.network.Via == "gw"
 	})
 	slice.Endpoints[0].Conditions.Ready = ptr.To(false)
 	if err := s.admin.Update(t.Context(), slice); err != nil {
@@ -248,14 +250,15 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 	}
 	s.eventually("the unready endpoint goes", func() bool { look(); return destinations() == 1 })
 
+	well := condition{corev1.ConditionTrue, v1alpha1.ReasonReady, "all is well"}
 	for range 2 {
-		if err := a.setCondition(ctx, corev1.ConditionTrue, v1alpha1.ReasonReady, "all is well"); err != nil {
+		if err := a.setCondition(ctx, well); err != nil {
 			t.Fatal(err)
 		}
 	}
 	versions := map[string]bool{}
 	s.eventually("the cache has the condition", func() bool {
-		if err := a.setCondition(ctx, corev1.ConditionTrue, v1alpha1.ReasonReady, "all is well"); err != nil {
+		if err := a.setCondition(ctx, well); err != nil {
 			t.Fatal(err)
 		}
 		var have corev1.Node
@@ -273,5 +276,5 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 	if err := s.admin.Delete(t.Context(), si); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually("the deleted ServiceImport goes", func() bool { look(); return len(a.node.wanted) == 0 })
+	s.eventually("the deleted ServiceImport goes", func() bool { look(); return a.planner.table.Len() == 0 })
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,7 +25,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -62,24 +65,34 @@ func (f *fixture) restart() { f.agent = f.on("worker", f.node).agent }
 func (f *fixture) on(name string, node *netns.Namespace) *fixture {
 	other := &fixture{t: f.t, node: node, client: f.client}
 	other.agent = New(Config{Client: f.client, NodeName: name, Namespace: namespace,
-		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: "127.0.0.1:1"}})
-	other.agent.dirty.start()
+		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: "127.0.0.1:1"})
+	other.agent.start()
 	return other
 }
 
 // pass is one pass in the node's namespace.
-func (f *fixture) pass(repair scope) {
+func (f *fixture) pass(cause node.Cause) {
 	f.t.Helper()
-	f.node.Do(func() { f.agent.pass(f.t.Context(), repair) })
+	f.passAt(time.Now(), cause)
+}
+
+// passAt is one pass that begins at that time.
+func (f *fixture) passAt(now time.Time, cause node.Cause) {
+	f.t.Helper()
+	f.node.Do(func() {
+		if err := f.agent.pass(f.t.Context(), now, cause); err != nil {
+			f.t.Error(err)
+		}
+	})
 }
 
 // quiet fails the test if another pass, with repair, writes to the kernel.
 func (f *fixture) quiet() {
 	f.t.Helper()
 	before := f.writes()
-	f.pass(everything)
-	f.agent.dirty.network()
-	f.pass(everything)
+	f.pass(node.Audited)
+	f.agent.markNetwork()
+	f.pass(node.Audited)
 	if after := f.writes(); after != before {
 		f.t.Errorf("passes without a change wrote %v objects", after-before)
 	}
@@ -239,8 +252,8 @@ func TestLife(t *testing.T) {
 		f.apply(o)
 	}
 	g := f.on("gateway", gatewayNet)
-	f.pass(none)
-	g.pass(none)
+	f.pass(node.Marked)
+	g.pass(node.Marked)
 	if got, want := list(worker), "TCP 244.0.0.7:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 0 0"; got != want {
 		t.Errorf("ipvsadm: %q, want %q", got, want)
 	}
@@ -260,7 +273,7 @@ func TestLife(t *testing.T) {
 	unready.Endpoints[0].Conditions.Ready = ptr.To(false)
 	f.apply(unready)
 	f.apply(slice("web", "west", 8080, "10.2.1.5"))
-	f.pass(none)
+	f.pass(node.Marked)
 	// What is not ready gets no new flows, and keeps those that it has.
 	if got := weights(worker); got != "10.1.0.5*0 10.1.0.6*1 10.2.1.5*1" {
 		t.Errorf("weights: %q", got)
@@ -268,25 +281,25 @@ func TestLife(t *testing.T) {
 	lost := remote("east", "10.1.0.0/16")
 	lost.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNoLink}}
 	f.apply(lost)
-	f.pass(none)
+	f.pass(node.Marked)
 	if got := weights(worker); got != "10.1.0.5*0 10.1.0.6*0 10.2.1.5*1" {
 		t.Errorf("with east unreachable: %q", got)
 	}
 	f.apply(remote("east", "10.1.0.0/16"))
-	f.pass(none)
+	f.pass(node.Marked)
 	if got := weights(worker); got != "10.1.0.5*0 10.1.0.6*1 10.2.1.5*1" {
 		t.Errorf("with east back: %q", got)
 	}
 	f.quiet()
 
 	f.restart()
-	f.pass(none)
+	f.pass(node.Marked)
 	if n := f.writes(); n != 0 {
 		t.Errorf("a restarted agent wrote %v objects", n)
 	}
 	f.delete(imported("web", "244.0.0.7"))
 	f.restart() // it was deleted while nobody looked
-	f.pass(none)
+	f.pass(node.Marked)
 	if got := list(worker); got != "" {
 		t.Errorf("after the import went: %q", got)
 	}
@@ -294,7 +307,7 @@ func TestLife(t *testing.T) {
 		t.Errorf("after the import went: %v, want a refusal", err)
 	}
 	f.delete(clusterSet())
-	f.pass(none)
+	f.pass(node.Marked)
 	if got := f.condition(); !strings.HasPrefix(got, "False Pending there is no ClusterSet") {
 		t.Errorf("condition %q", got)
 	}
@@ -314,8 +327,8 @@ func TestPodsThatACNIRoutes(t *testing.T) {
 		f.apply(o)
 	}
 	g := f.on("gateway", gatewayNet)
-	f.pass(none)
-	g.pass(none)
+	f.pass(node.Marked)
+	g.pass(node.Marked)
 	if answer, err := pod.Ask("tcp", "244.0.0.7:80"); err == nil {
 		t.Errorf("answered %q though the gateway cannot know where the pod is", answer)
 	}
@@ -323,8 +336,8 @@ func TestPodsThatACNIRoutes(t *testing.T) {
 	gatewayNet.Run("ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.1") // no address of this cluster
 	gatewayNet.Run("ip", "route", "add", "10.2.5.0/26", "via", "192.0.2.99")    // no node
 	gatewayNet.Run("ip", "route", "add", "10.2.60.64/26", "via", "192.0.2.1")   // the Node names more
-	g.agent.node.routesTouched.Store(true)                                      // as watchRoutes does
-	g.pass(services)
+	g.agent.routes.touched.Store(true)                                          // as watchRoutes does
+	g.pass(node.Ticked)
 	want := "10.2.1.0/26 via 192.0.2.1\n10.2.60.0/24 via 192.0.2.1"
 	if got := routesOf(gatewayNet, "7475"); got != want {
 		t.Errorf("routes back to nodes:\n%s\nwant\n%s", got, want)
@@ -334,8 +347,8 @@ func TestPodsThatACNIRoutes(t *testing.T) {
 	}
 	g.quiet()
 	gatewayNet.Run("ip", "route", "del", "10.2.1.0/26")
-	g.agent.node.routesTouched.Store(true)
-	g.pass(services)
+	g.agent.routes.touched.Store(true)
+	g.pass(node.Ticked)
 	if got, want := routesOf(gatewayNet, "7475"), "10.2.60.0/24 via 192.0.2.1"; got != want {
 		t.Errorf("routes back to nodes after the CNI's has gone:\n%s\nwant\n%s", got, want)
 	}
@@ -372,7 +385,7 @@ func TestCleanup(t *testing.T) {
 	before := snapshot(worker)
 	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
 		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
-	f.pass(none)
+	f.pass(node.Marked)
 	if slices.Equal(snapshot(worker), before) {
 		t.Fatal("nothing was programmed")
 	}
@@ -392,29 +405,29 @@ func TestRepair(t *testing.T) {
 	worker, _, _, _ := newWorker(t)
 	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
 		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
-	f.pass(none)
+	f.pass(node.Marked)
 	f.quiet()
 	want := snapshot(worker)
 	for _, tt := range []struct {
 		damage string
-		repair scope
+		cause  node.Cause
 	}{
-		{"ipvsadm -C", services},
-		{"ip rule del pref 7474", everything},
-		{"nft delete table inet tombolo", everything},
-		{"nft flush set inet tombolo served4", everything},
-		{"ip link del tombolo-vx", everything},
+		{"ipvsadm -C", node.Ticked},
+		{"ip rule del pref 7474", node.Audited},
+		{"nft delete table inet tombolo", node.Audited},
+		{"nft flush set inet tombolo served4", node.Audited},
+		{"ip link del tombolo-vx", node.Audited},
 	} {
 		args := strings.Fields(tt.damage)
 		worker.Run(args[0], args[1:]...)
-		f.pass(tt.repair)
+		f.pass(tt.cause)
 		if diff := cmp.Diff(want, snapshot(worker)); diff != "" {
 			t.Errorf("after %s (-want +got)\n%s", tt.damage, diff)
 		}
 	}
 	f.quiet()
 	worker.Run("ipvsadm", "-A", "-t", "244.0.3.3:80", "-s", "rr")
-	f.pass(everything)
+	f.pass(node.Audited)
 	if got := f.condition(); !strings.Contains(got, "True Ready") || !strings.Contains(got, "left alone: TCP 244.0.3.3:80") {
 		t.Errorf("with a foreign virtual service: condition %q", got)
 	}
@@ -425,14 +438,16 @@ func TestRepair(t *testing.T) {
 func TestOneBadServiceHarmsNoOther(t *testing.T) {
 	worker, _, _, _ := newWorker(t)
 	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
-	f.pass(none)
-	bad := ipvs.Key{Address: netip.MustParseAddr("244.0.0.8"), Port: 80, Protocol: ipvs.TCP}
-	kernel := f.agent.node.serving.(*ipvsBackend)
-	kernel.wanted.Services[bad] = ipvs.Service{Scheduler: "nonesuch"}
-	kernel.pending[bad] = true
+	f.pass(node.Marked)
+	bad := types.NamespacedName{Namespace: "default", Name: "bad"}
+	put := func(services ...plan.VirtualService) {
+		f.agent.services.replace(f.agent.planner.put(bad, plan.Output{Services: services}))
+	}
+	put(plan.VirtualService{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.8"), Protocol: corev1.ProtocolTCP, Port: 80}, Scheduler: "nonesuch",
+		Destinations: []plan.Destination{{Address: netip.MustParseAddr("10.1.0.5"), Port: 8080, Weight: 1}}})
 	for range 2 {
 		worker.Run("ipvsadm", "-C")
-		f.pass(services)
+		f.pass(node.Ticked)
 		if got, want := list(worker), "TCP 244.0.0.7:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 0 0"; got != want {
 			t.Errorf("ipvsadm: %q, want %q", got, want)
 		}
@@ -440,8 +455,8 @@ func TestOneBadServiceHarmsNoOther(t *testing.T) {
 			t.Errorf("condition %q", got)
 		}
 	}
-	delete(kernel.wanted.Services, bad)
-	f.pass(everything) // which waits for nothing
+	put()
+	f.pass(node.Audited) // which waits for nothing
 	if got := f.condition(); !strings.HasPrefix(got, "True") {
 		t.Errorf("mended: condition %q", got)
 	}
@@ -451,7 +466,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 	worker, _, _, _ := newWorker(t)
 	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
 		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"), slice("web", "west", 8080, "10.2.1.5"))
-	f.pass(none)
+	f.pass(node.Marked)
 	good := snapshot(worker)
 	for name, tt := range map[string]struct {
 		edit func(*v1alpha1.ClusterSet)
@@ -481,7 +496,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		bad := clusterSet()
 		tt.edit(bad)
 		f.applyStatus(bad)
-		f.pass(everything)
+		f.pass(node.Audited)
 		if got := f.condition(); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s: condition %q, want %q", name, got, tt.want)
 		}
@@ -494,13 +509,13 @@ func TestBadInputChangesNothing(t *testing.T) {
 		lost := remote("east", "10.1.0.0/16")
 		lost.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}}
 		f.apply(lost)
-		f.pass(none)
+		f.pass(node.Marked)
 		if got := weights(worker); got != "10.1.0.5*0 10.2.1.5*1" {
 			t.Errorf("%s: with east unreachable: %s", name, got)
 		}
 		f.apply(remote("east", "10.1.0.0/16"))
 		f.applyStatus(clusterSet())
-		f.pass(none)
+		f.pass(node.Marked)
 		if got := f.condition(); !strings.HasPrefix(got, "True") {
 			t.Errorf("%s, mended: condition %q", name, got)
 		}
@@ -524,13 +539,13 @@ func TestWithoutNetAdmin(t *testing.T) {
 	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
 	worker.Do(func() {
 		dropNetAdmin(t)
-		f.agent.pass(t.Context(), none)
+		f.agent.pass(t.Context(), time.Now(), node.Marked)
 	})
 	if got := f.condition(); !strings.HasPrefix(got, "False NotPermitted the dataplane may not change the network: it needs the capability NET_ADMIN") {
 		t.Errorf("condition %q", got)
 	}
-	f.agent.node.close()
-	f.pass(everything)
+	f.agent.close()
+	f.pass(node.Audited)
 	if got := f.condition(); !strings.HasPrefix(got, "True Ready") {
 		t.Errorf("with the capability: condition %q", got)
 	}
@@ -544,7 +559,7 @@ func TestChangeOfVIPCIDR(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		worker, _, _, _ := newWorker(t)
 		f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
-		f.pass(none)
+		f.pass(node.Marked)
 		moved := clusterSet()
 		moved.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.7.0.0/16"}
 		f.applyStatus(moved)
@@ -552,8 +567,8 @@ func TestChangeOfVIPCIDR(t *testing.T) {
 		if restart {
 			f.restart()
 		}
-		f.pass(none)
-		f.pass(services)
+		f.pass(node.Marked)
+		f.pass(node.Ticked)
 		if got, want := list(worker), "TCP 243.7.0.7:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1 0 0"; got != want {
 			t.Errorf("restart %t: ipvsadm %q, want %q", restart, got, want)
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -115,11 +116,11 @@ func badInput(t *testing.T, backend v1alpha1.DataplaneBackend) {
 	set := clusterSet()
 	set.Spec.Dataplane.Backend = backend
 	f.applyStatus(set)
-	var events toldEvents
+	var events recordedEvents
 	f.agent.cfg.Events = &events
 	told := f.badImports()
-	f.on("gateway", gatewayNet).pass(none)
-	f.pass(none)
+	f.on("gateway", gatewayNet).pass(node.Marked)
+	f.pass(node.Marked)
 
 	left, crowded := 4+1+1+1, 0
 	if backend == v1alpha1.BackendNFTables {
@@ -193,7 +194,7 @@ func (f *fixture) hugeImport(backend v1alpha1.DataplaneBackend, pod *netns.Names
 		}
 	}
 	writes := f.writes()
-	f.pass(none)
+	f.pass(node.Marked)
 	after := endpointsOf(f.node, backend)["244.0.0.7"]
 	if wrote := f.writes() - writes; after[gone] > 0 || len(after) != min(served, huge-1) || wrote > 64 {
 		t.Errorf("one of %d goes: %d are left, it has %d parts, %v objects were written", huge, len(after), after[gone], wrote)
@@ -201,7 +202,7 @@ func (f *fixture) hugeImport(backend v1alpha1.DataplaneBackend, pod *netns.Names
 	f.apply(&v1alpha1.TrafficPolicy{ObjectMeta: imported("huge", "").ObjectMeta, Spec: v1alpha1.TrafficPolicySpec{
 		TargetRef: v1alpha1.TrafficPolicyTarget{Group: "multicluster.x-k8s.io", Kind: "ServiceImport", Name: "huge"}, Scheduler: v1alpha1.SchedulerRandom,
 		Weights: []v1alpha1.ClusterWeight{{Cluster: "east", Weight: 95}, {Cluster: "north", Weight: 5}}}})
-	f.pass(none)
+	f.pass(node.Marked)
 	shares, parts, all := endpointsOf(f.node, backend)["244.0.0.7"], map[string]int{}, 0
 	for _, s := range hugeSlices("huge", huge) {
 		for _, e := range s.Endpoints {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/apiserver"
 )
 
@@ -48,7 +49,7 @@ func manyImports(n int) (all []runtime.Object) {
 }
 
 // manyCluster has that many of them; it is started, and ends with the test.
-func manyCluster(t testing.TB, imports int) Cluster {
+func manyCluster(t testing.TB, imports int) *node.Cluster {
 	t.Helper()
 	server, err := apiserver.Dataplane()
 	if err != nil {
@@ -94,13 +95,13 @@ func BenchmarkPlanServices(b *testing.B) {
 		if err := a.planServices(b.Context(), work{all: true}, time.Now()); err != nil {
 			b.Fatal(err)
 		}
-		if len(a.node.wanted) != 5000 {
-			b.Fatalf("%d virtual services", len(a.node.wanted))
+		if n := a.planner.table.Len(); n != 5000 {
+			b.Fatalf("%d virtual services", n)
 		}
 	}
 	fresh := func() *Agent {
 		a := New(Config{Client: cluster.GetClient(), NodeName: "worker"})
-		a.node.planned, a.node.place = true, plan.Place{Cluster: "west", Node: "worker",
+		a.planner.known, a.planner.place = true, plan.Place{Cluster: "west", Node: "worker",
 			VIPs: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}, FailBack: 30 * time.Second}
 		return a
 	}

@@ -6,29 +6,19 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/filter"
-	"github.com/tombolo-net/tombolo/dataplane/ipvs"
-	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // Cleanup removes from this node all that the dataplane has made, and nothing else. It needs no API server: the kernel
-// knows which VIP CIDRs were served. Every part is tried.
+// knows which VIP CIDRs were served. It tries every part.
 func Cleanup(ctx context.Context) error {
 	var errs []error
 	vips, err := servedVIPs(ctx)
 	errs = append(errs, err)
-	var services ipvs.Table
-	defer services.Close()
-	if _, err := services.Sync(ctx, ipvs.Scope{VIPs: vips}); err != nil && !errors.Is(err, ipvs.ErrNoModule) {
-		errs = append(errs, fmt.Errorf("removing virtual services: %w", err))
-	}
-	var slots nftables.Table
-	defer slots.Close()
-	if _, err := slots.Sync(ctx, nftables.Config{}); err != nil {
-		errs = append(errs, fmt.Errorf("removing what nftables serves: %w", err))
-	}
+	errs = append(errs, backend.Remove(ctx, vips))
 	if _, err := route.Sync(ctx, route.Config{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing routes: %w", err))
 	}
@@ -36,14 +26,14 @@ func Cleanup(ctx context.Context) error {
 	if _, err := rules.Sync(ctx, filter.Config{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing the filter: %w", err))
 	}
-	// Only now: until nothing serves, new flows come. Those under way would still lead where nothing does any more.
+	// Only now: until nothing serves, new flows come. Without this, flows under way would go on to where nothing serves.
 	if _, err := conntrack.DeleteStale(ctx, conntrack.Stale{Inside: vips}); err != nil {
 		errs = append(errs, fmt.Errorf("removing tracked flows: %w", err))
 	}
 	return remedied(errors.Join(errs...))
 }
 
-// servedVIPs are the blocks of the local routes, and the addresses that the filter lets through, should a route be
+// servedVIPs returns the blocks of the local routes, and the addresses that the filter lets through, in case a route is
 // missing.
 func servedVIPs(ctx context.Context) ([]netip.Prefix, error) {
 	routes, err := route.Read(ctx)

@@ -1,14 +1,6 @@
 package agent
 
 import (
-	"cmp"
-	"context"
-	"errors"
-	"fmt"
-	"net/http"
-	"slices"
-	"time"
-
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -19,16 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
-	"sigs.k8s.io/controller-runtime/pkg/cluster"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/node"
 )
 
 const (
@@ -38,61 +27,28 @@ const (
 	byTarget = "target"
 )
 
-// Cluster is this cluster's API server, with a cache of what the dataplane reads.
-type Cluster struct {
-	cluster.Cluster
-	// served asks the API server which kinds it has.
-	served meta.RESTMapper
-}
-
-// NewCluster returns this cluster's API server; it is to be started by the caller. It does not ask the server anything
-// yet, so that an agent starts without it. The cache gives out its objects without copying: nobody may change them.
-func NewCluster(config *rest.Config, namespace string) (Cluster, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, mcsv1beta1.Install} {
-		if err := add(scheme); err != nil {
-			return Cluster{}, fmt.Errorf("registering kinds: %w", err)
-		}
-	}
-	config = rest.CopyConfig(config)
-	config.QPS = -1 // the API server's priority and fairness is the limit
-	c, err := cluster.New(config, func(o *cluster.Options) {
-		o.Scheme = scheme
-		o.Cache = cacheOptions(namespace)
-		o.MapperProvider = func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return knownKinds(scheme) }
+// NewCluster returns this cluster's API server with a cache of what the dataplane reads. The caller starts it. It asks the
+// server nothing, so that an agent starts without one. The cache returns its objects without copying: nobody may change
+// them.
+func NewCluster(config *rest.Config, namespace string) (*node.Cluster, error) {
+	return node.NewCluster(node.ClusterConfig{
+		REST:        config,
+		AddToScheme: []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, mcsv1beta1.Install},
+		Kinds: []node.Kind{
+			{Object: &v1alpha1.ClusterSet{}, Scope: meta.RESTScopeRoot},
+			{Object: &v1alpha1.RemoteCluster{}, Scope: meta.RESTScopeRoot},
+			{Object: &v1alpha1.GatewayNode{}, Scope: meta.RESTScopeNamespace},
+			{Object: &corev1.Node{}, Scope: meta.RESTScopeRoot},
+			{Object: &mcsv1beta1.ServiceImport{}, Scope: meta.RESTScopeNamespace},
+			{Object: &discoveryv1.EndpointSlice{}, Scope: meta.RESTScopeNamespace},
+			{Object: &v1alpha1.TrafficPolicy{}, Scope: meta.RESTScopeNamespace},
+		},
+		Cache: cacheOptions(namespace),
+		Indexes: []node.Index{
+			{Object: &discoveryv1.EndpointSlice{}, Field: byService, Values: serviceOf},
+			{Object: &v1alpha1.TrafficPolicy{}, Field: byTarget, Values: targetOf},
+		},
 	})
-	if err != nil {
-		return Cluster{}, fmt.Errorf("preparing for this cluster's API server: %w", err)
-	}
-	served, err := apiutil.NewDynamicRESTMapper(c.GetConfig(), c.GetHTTPClient())
-	if err != nil {
-		return Cluster{}, fmt.Errorf("preparing for this cluster's API server: %w", err)
-	}
-	return Cluster{Cluster: c, served: served}, nil
-}
-
-// knownKinds maps the kinds that the dataplane uses to resources, without asking.
-func knownKinds(scheme *runtime.Scheme) (meta.RESTMapper, error) {
-	mapper := meta.NewDefaultRESTMapper(nil)
-	for object, scope := range kinds() {
-		gvk, err := apiutil.GVKForObject(object, scheme)
-		if err != nil {
-			return nil, err
-		}
-		mapper.Add(gvk, scope)
-		mapper.Add(gvk.GroupVersion().WithKind(gvk.Kind+"List"), scope) // a cache of some namespaces asks for it
-	}
-	return mapper, nil
-}
-
-// kinds are those that the dataplane watches.
-func kinds() map[client.Object]meta.RESTScope {
-	return map[client.Object]meta.RESTScope{
-		&v1alpha1.ClusterSet{}: meta.RESTScopeRoot, &v1alpha1.RemoteCluster{}: meta.RESTScopeRoot,
-		&v1alpha1.GatewayNode{}: meta.RESTScopeNamespace, &corev1.Node{}: meta.RESTScopeRoot,
-		&mcsv1beta1.ServiceImport{}: meta.RESTScopeNamespace, &discoveryv1.EndpointSlice{}: meta.RESTScopeNamespace,
-		&v1alpha1.TrafficPolicy{}: meta.RESTScopeNamespace,
-	}
 }
 
 func cacheOptions(namespace string) cache.Options {
@@ -111,7 +67,7 @@ func cacheOptions(namespace string) cache.Options {
 	}
 }
 
-// stripNode keeps of a Node what the dataplane reads; the rest of it is most of the cache of a large cluster.
+// stripNode keeps of a Node what the dataplane reads. The rest would be most of the cache of a large cluster.
 func stripNode(object any) (any, error) {
 	node, ok := object.(*corev1.Node)
 	if !ok {
@@ -133,8 +89,8 @@ func stripNode(object any) (any, error) {
 	return slim, nil
 }
 
-// stripSlice keeps of an EndpointSlice what the dataplane reads, and what its endpoints have in common once: with many
-// ServiceImports they are most of the cache.
+// stripSlice keeps of an EndpointSlice what the dataplane reads, and keeps once what its endpoints have in common: with many
+// ServiceImports the slices are most of the cache.
 func stripSlice(object any) (any, error) {
 	slice, ok := object.(*discoveryv1.EndpointSlice)
 	if !ok {
@@ -160,7 +116,7 @@ func stripSlice(object any) (any, error) {
 	return slim, nil
 }
 
-// once is the first pointer of the texts to that text.
+// once returns the first pointer to that text.
 func once(texts map[string]*string, text *string) *string {
 	if text == nil {
 		return nil
@@ -173,7 +129,7 @@ func once(texts map[string]*string, text *string) *string {
 
 var yes, no = ptr.To(true), ptr.To(false)
 
-// shared is a pointer to the same truth, which everybody has; nobody may change what is in the cache.
+// shared returns a pointer to the same value for everybody: nobody may change what is in the cache.
 func shared(b *bool) *bool {
 	switch {
 	case b == nil:
@@ -184,99 +140,8 @@ func shared(b *bool) *bool {
 	return no
 }
 
-// watchRetry is how long to wait for kinds that the API server does not serve yet.
-const watchRetry = 3 * time.Second
-
-// Watch marks what events are about, and returns when all that is watched has been read once, or ctx ends. While the
-// API server is away or lacks the CRDs it keeps trying, and Ready says what it waits for.
-func (a *Agent) Watch(ctx context.Context, c Cluster) error {
-	for {
-		err := a.checkServed(c)
-		if err == nil {
-			break
-		}
-		if why := err.Error(); ptr.Deref(a.waiting.Swap(&why), "") != why {
-			a.log(ctx).Error(err, "waiting for what the dataplane watches")
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(watchRetry):
-		}
-	}
-	a.waiting.Store(ptr.To("reading what the dataplane watches"))
-	if err := a.watchAll(ctx, c.GetCache()); err != nil && ctx.Err() == nil {
-		return err
-	}
-	return nil
-}
-
-// checkServed tells whether the API server answers and has all the kinds.
-func (a *Agent) checkServed(c Cluster) error {
-	var missing []error
-	for object := range kinds() {
-		gvk, err := apiutil.GVKForObject(object, c.GetScheme())
-		if err != nil {
-			return err
-		}
-		if _, err := c.served.RESTMapping(gvk.GroupKind(), gvk.Version); meta.IsNoMatchError(err) {
-			missing = append(missing, fmt.Errorf("%s is not served: install the CRDs", gvk.GroupKind()))
-		} else if err != nil {
-			return fmt.Errorf("asking this cluster's API server for its kinds: %w", err)
-		}
-	}
-	slices.SortFunc(missing, func(a, b error) int { return cmp.Compare(a.Error(), b.Error()) })
-	return errors.Join(missing...)
-}
-
-func (a *Agent) watchAll(ctx context.Context, c cache.Cache) error {
-	if err := c.IndexField(ctx, &discoveryv1.EndpointSlice{}, byService, serviceOf); err != nil {
-		return fmt.Errorf("indexing EndpointSlices: %w", err)
-	}
-	if err := c.IndexField(ctx, &v1alpha1.TrafficPolicy{}, byTarget, targetOf); err != nil {
-		return fmt.Errorf("indexing TrafficPolicies: %w", err)
-	}
-	var told []toolscache.DoneChecker
-	for object := range kinds() {
-		informer, err := c.GetInformer(ctx, object, cache.BlockUntilSynced(false))
-		if err != nil {
-			return fmt.Errorf("watching %T: %w", object, err)
-		}
-		handler, err := informer.AddEventHandler(onEvent(a.mark))
-		if err != nil {
-			return fmt.Errorf("watching %T: %w", object, err)
-		}
-		told = append(told, handler.HasSyncedChecker())
-	}
-	// Not only until the caches are filled: a first pass while events about them are still told would share the CPU with
-	// that, and a second one would plan again what they mark.
-	for _, all := range told {
-		select {
-		case <-all.Done():
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	a.dirty.start()
-	return nil
-}
-
-// mark remembers what an event is about.
-func (a *Agent) mark(o client.Object) {
-	switch o := o.(type) {
-	case *mcsv1beta1.ServiceImport:
-		a.dirty.service(client.ObjectKeyFromObject(o))
-	case *discoveryv1.EndpointSlice:
-		a.dirty.service(importOf(o))
-	case *v1alpha1.TrafficPolicy:
-		a.dirty.service(clusterset.PolicyTarget(o))
-	default:
-		a.dirty.network()
-	}
-}
-
-// alike tells whether two versions of an object are the same in all that is kept of them: of a Node, most of what its
-// kubelet writes again and again is not.
+// alike reports whether two versions of an object are the same in all that the cache keeps of them. Most of what a kubelet
+// writes to its Node again and again is not kept.
 func alike(old, now client.Object) bool {
 	switch old := old.(type) {
 	case *mcsv1beta1.ServiceImport:
@@ -288,29 +153,7 @@ func alike(old, now client.Object) bool {
 		same.ResourceVersion = now.GetResourceVersion()
 		return equality.Semantic.DeepEqual(&same, now)
 	}
-	return false // most others are written for a reason
-}
-
-func onEvent(mark func(client.Object)) toolscache.ResourceEventHandler {
-	return toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(o any) { mark(o.(client.Object)) },
-		UpdateFunc: func(before, after any) {
-			old, now := before.(client.Object), after.(client.Object)
-			if alike(old, now) {
-				return
-			}
-			mark(old) // what it was about may be something else
-			mark(now)
-		},
-		DeleteFunc: func(o any) {
-			if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
-				o = gone.Obj
-			}
-			if object, ok := o.(client.Object); ok {
-				mark(object)
-			}
-		},
-	}
+	return false // most other objects are written for a reason
 }
 
 // serviceOf is the index byService.

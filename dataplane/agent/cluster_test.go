@@ -1,21 +1,18 @@
 package agent
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/node"
 )
 
 // TestStripSlice: what plans read of a slice stays, and what its endpoints have in common is there once.
@@ -55,8 +52,8 @@ func TestStripSlice(t *testing.T) {
 	}
 }
 
-// TestOnEvent: what is kept of an object marks it when it changes, and what is not kept does not.
-func TestOnEvent(t *testing.T) {
+// TestAlike: what is kept of an object marks it when it changes, and what is not kept does not.
+func TestAlike(t *testing.T) {
 	nodeOf := func(edit func(*corev1.Node)) any {
 		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "worker", ResourceVersion: "1", Labels: map[string]string{"zone": "a"}}}
 		edit(n)
@@ -98,43 +95,26 @@ func TestOnEvent(t *testing.T) {
 		"a slice": {slice, slice.DeepCopy(), 2},
 	} {
 		marks := 0
-		onEvent(func(client.Object) { marks++ }).OnUpdate(tt.old, tt.new)
+		node.OnEvent(func(client.Object) { marks++ }, alike).OnUpdate(tt.old, tt.new)
 		if marks != tt.marks {
 			t.Errorf("%s: marked %d times, want %d", name, marks, tt.marks)
 		}
 	}
 }
 
-// slowly tells of objects as where others take the CPU.
-type slowly struct{ cache.Cache }
-
-func (s slowly) GetInformer(ctx context.Context, o client.Object, opts ...cache.InformerGetOption) (cache.Informer, error) {
-	informer, err := s.Cache.GetInformer(ctx, o, opts...)
-	return slowInformer{informer}, err
-}
-
-type slowInformer struct{ cache.Informer }
-
-func (s slowInformer) AddEventHandler(h toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
-	return s.Informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{AddFunc: func(o any) {
-		time.Sleep(2 * time.Millisecond)
-		h.OnAdd(o, true)
-	}})
-}
-
-// TestWatchTellsAllFirst: when the first pass may begin, all there is has been marked, so that there is no second one for
+// TestWatchMarksAllFirst: when the first pass may begin, all there is has been marked, so that there is no second one for
 // what it has planned.
-func TestWatchTellsAllFirst(t *testing.T) {
+func TestWatchMarksAllFirst(t *testing.T) {
 	const imports = 300
 	cluster := manyCluster(t, imports)
 	a := New(Config{Client: cluster.GetClient(), NodeName: "worker"})
-	if err := a.watchAll(t.Context(), slowly{cluster.GetCache()}); err != nil {
+	if err := a.Watch(t.Context(), cluster); err != nil {
 		t.Fatal(err)
 	}
-	if work, started := a.dirty.take(); !started || len(work.services) != imports {
+	if work, started := a.marks.collect(); !started || len(work.services) != imports {
 		t.Errorf("started %t with %d ServiceImports, want %d", started, len(work.services), imports)
 	}
-	if work, _ := a.dirty.take(); !work.empty() {
+	if work, _ := a.marks.collect(); !work.empty() {
 		t.Errorf("afterwards %d more were marked", len(work.services))
 	}
 }

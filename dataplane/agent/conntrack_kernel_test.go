@@ -14,6 +14,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/node"
 )
 
 // TestUDPClientMoves: with either backend, a UDP client that goes on sending from one port gets another endpoint when its
@@ -34,9 +35,9 @@ func TestUDPClientMoves(t *testing.T) {
 			set := clusterSet()
 			set.Spec.Dataplane.Backend = backend
 			f.applyStatus(set)
-			f.on("gateway", gateway).pass(none)
+			f.on("gateway", gateway).pass(node.Marked)
 			f.apply(udp("west", "10.2.1.5"))
-			f.pass(none)
+			f.pass(node.Marked)
 			var client net.Conn
 			pod.Do(func() {
 				var err error
@@ -62,12 +63,12 @@ func TestUDPClientMoves(t *testing.T) {
 				t.Fatalf("%s answered", got)
 			}
 			f.apply(udp("east", "10.1.0.5"))
-			f.pass(none)
+			f.pass(node.Marked)
 			if got := answer(); got != "pod" {
 				t.Errorf("a second endpoint came: %s answered", got)
 			}
 			f.delete(udp("west", "10.2.1.5"))
-			f.pass(none)
+			f.pass(node.Marked)
 			if got := answer(); got != "away" {
 				t.Errorf("its endpoint went: %s answered", got)
 			}

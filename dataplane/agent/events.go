@@ -20,19 +20,19 @@ const (
 	reasonFull = "ClustersetIPsFull"
 )
 
-// reporter makes events (client-go's events.EventRecorder), and keeps those that come too often from the API server.
-type reporter interface {
+// recorder records events (client-go's events.EventRecorder). It does not send the API server those that come too often.
+type recorder interface {
 	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
 }
 
-// event is about this agent's own Node. As the kubelet's, it names the Node in the place of its UID, by which kubectl
-// finds it. Of events of one reason and action the API server gets the first one's note, and of the others in the minutes
-// after it the number only.
+// event records an event about this agent's own Node. Like the kubelet's events it has the Node's name in the place of its
+// UID, by which kubectl finds it. The API server gets the note of the first event of a reason and action, and only the
+// number of the others in the minutes after it.
 func (a *Agent) event(kind, reason, action, note string) {
 	a.eventWith(nil, kind, reason, action, note)
 }
 
-// eventWith is an event that has to do with another object as well: it counts apart from those with others.
+// eventWith records an event that concerns another object as well. It counts apart from those that concern others.
 func (a *Agent) eventWith(related runtime.Object, kind, reason, action, note string) {
 	if a.cfg.Events == nil {
 		return
@@ -44,18 +44,18 @@ func (a *Agent) eventWith(related runtime.Object, kind, reason, action, note str
 	a.cfg.Events.Eventf(node, related, kind, reason, action, "%s", note[:min(len(note), maxNote)])
 }
 
-// repairing is the action of an event about a repair, by part: each has its own, so that none hides the others.
+// repairing is the action of an event about a repair, by part. Each part has its own, so that no event hides another.
 var repairing = map[string]string{
 	"services": "RepairServices", "filter": "RepairFilter", "routes": "RepairRoutes", "sysctls": "RepairSysctls",
 }
 
-// maxNote is how long the note of an event may be (events.k8s.io/v1).
+// maxNote is the longest note that an event may have (events.k8s.io/v1), in bytes.
 const maxNote = 1024
 
-// spelledOut is how many things an event names.
+// spelledOut is how many things an event or a condition names.
 const spelledOut = 3
 
-// someOf names the first things and counts the others.
+// someOf names the first few things and counts the others.
 func someOf(things []string) string {
 	if more := len(things) - spelledOut; more > 0 {
 		things = append(things[:spelledOut:spelledOut], fmt.Sprintf("and %d more", more))

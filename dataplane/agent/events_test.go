@@ -14,29 +14,30 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// toldEvents keeps the events that were made, as "kind reason object: note".
-type toldEvents []string
+// recordedEvents keeps the events that were made, as "kind reason object: note".
+type recordedEvents []string
 
-func (s *toldEvents) Eventf(regarding, _ runtime.Object, kind, reason, _, note string, args ...any) {
+func (s *recordedEvents) Eventf(regarding, _ runtime.Object, kind, reason, _, note string, args ...any) {
 	*s = append(*s, fmt.Sprintf("%s %s %s: %s", kind, reason, regarding.(*corev1.Node).UID, fmt.Sprintf(note, args...)))
 }
 
-const skippedPrefix = "Warning ClustersetIPsSkipped worker: ServiceImport default/web is served but for: "
+const skippedPrefix = "Warning ClustersetIPsSkipped worker: ServiceImport default/web is served except: "
 
 func TestSkippedIsToldOnce(t *testing.T) {
-	var events toldEvents
+	var events recordedEvents
 	a := New(Config{NodeName: "worker", Events: &events})
 	web := types.NamespacedName{Namespace: "default", Name: "web"}
 	skip := func(what string) plan.Skipped { return plan.Skipped{What: what, Why: "because", Count: 1} }
 	one := []plan.Skipped{skip("an endpoint")}
 	many := []plan.Skipped{skip("a"), skip("b"), skip("c"), skip("d"), {What: "7 more", Why: "because", Count: 7}}
 	for _, skipped := range [][]plan.Skipped{nil, one, slices.Clone(one), nil, one, many} {
-		a.node.skips.take(web, plan.Output{Skipped: skipped})
-		a.tellSkipped(time.Now())
+		a.skips.put(web, plan.Output{Skipped: skipped})
+		a.reportSkipped(v1alpha1.BackendIPVS, time.Now())
 	}
 	want := []string{
 		skippedPrefix + "an endpoint: because",
@@ -46,12 +47,12 @@ func TestSkippedIsToldOnce(t *testing.T) {
 	if !slices.Equal(events, want) {
 		t.Errorf("told %q, want %q", events, want)
 	}
-	if n := a.node.skips.count(v1alpha1.BackendIPVS); n != 11 {
+	if n := a.skips.count(v1alpha1.BackendIPVS); n != 11 {
 		t.Errorf("%d are counted, want 11", n)
 	}
-	a.node.skips.take(web, plan.Output{})
-	a.tellSkipped(time.Now())
-	if s := a.node.skips; len(s.planned)+len(s.told)+len(s.fresh)+s.count(v1alpha1.BackendIPVS) != 0 {
+	a.skips.put(web, plan.Output{})
+	a.reportSkipped(v1alpha1.BackendIPVS, time.Now())
+	if s := a.skips; len(s.planned)+len(s.reported)+len(s.fresh)+s.count(v1alpha1.BackendIPVS) != 0 {
 		t.Errorf("still remembered: %+v", s)
 	}
 }
@@ -73,9 +74,9 @@ func TestEventsAreApart(t *testing.T) {
 	var events relatedEvents
 	a := New(Config{NodeName: "worker", Events: &events})
 	for _, name := range []string{"web", "db"} {
-		a.node.skips.take(types.NamespacedName{Namespace: "default", Name: name}, plan.Output{Skipped: []plan.Skipped{{What: "x", Why: "y", Count: 1}}})
+		a.skips.put(types.NamespacedName{Namespace: "default", Name: name}, plan.Output{Skipped: []plan.Skipped{{What: "x", Why: "y", Count: 1}}})
 	}
-	a.tellSkipped(time.Now())
+	a.reportSkipped(v1alpha1.BackendIPVS, time.Now())
 	for _, part := range []string{"services", "filter", "routes", "sysctls"} {
 		if repairing[part] == "" {
 			t.Errorf("a repair of %s has no action", part)
@@ -91,25 +92,25 @@ func TestEventsAreApart(t *testing.T) {
 // TestSkippedIsNotToldTooOften: however many ServiceImports there are, few events come at once, and what was held back is
 // counted.
 func TestSkippedIsNotToldTooOften(t *testing.T) {
-	var events toldEvents
+	var events recordedEvents
 	a := New(Config{NodeName: "worker", Events: &events})
 	now := time.Unix(1_000_000, 0)
 	take := func(from, to int) {
 		for i := range to - from {
 			name := types.NamespacedName{Namespace: "default", Name: fmt.Sprintf("s%04d", from+i)}
-			a.node.skips.take(name, plan.Output{Skipped: []plan.Skipped{{What: "x", Why: "y", Count: 1}}})
+			a.skips.put(name, plan.Output{Skipped: []plan.Skipped{{What: "x", Why: "y", Count: 1}}})
 		}
-		a.tellSkipped(now)
+		a.reportSkipped(v1alpha1.BackendIPVS, now)
 	}
 	take(0, 1000)
-	if len(events) != eventBurst || a.node.skips.count(v1alpha1.BackendNFTables) != 1000 {
+	if len(events) != eventBurst || a.skips.count(v1alpha1.BackendNFTables) != 1000 {
 		t.Fatalf("%d events", len(events))
 	}
 	now = now.Add(eventPause - time.Second)
 	take(1000, 1001)
 	now = now.Add(time.Second)
 	take(1001, 1003)
-	if len(events) != eventBurst+1 || !strings.Contains(events[eventBurst], "default/s1001 is served but for: x: y; not told of 976 others before it") {
+	if len(events) != eventBurst+1 || !strings.Contains(events[eventBurst], "default/s1001 is served except: x: y (976 earlier messages suppressed)") {
 		t.Errorf("%d events, the last %s", len(events), events[len(events)-1])
 	}
 	now = now.Add(100 * eventPause)
@@ -121,33 +122,31 @@ func TestSkippedIsNotToldTooOften(t *testing.T) {
 
 // TestCrowded: what nftables has no slots for is told where nftables serves, and only there.
 func TestCrowded(t *testing.T) {
-	var events toldEvents
+	var events recordedEvents
 	a := New(Config{NodeName: "worker", Events: &events})
 	huge := plan.VirtualService{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Protocol: "TCP", Port: 80}}
 	for i := range nftables.MaxSlots + 3 {
 		huge.Destinations = append(huge.Destinations, plan.Destination{Address: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), Port: 80, Weight: 1})
 	}
 	huge.Destinations[0].Weight = 0 // it needs no slot
-	a.node.skips.take(types.NamespacedName{Namespace: "default", Name: "web"}, plan.Output{Services: []plan.VirtualService{huge}})
-	for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
-		a.node.servingBy = backend
-		a.tellSkipped(time.Now())
-		count, ports := a.node.skips.count(backend), fmt.Sprint(a.node.skips.crowdedPorts(backend))
-		if want := backend == v1alpha1.BackendNFTables; want != (count == 2) || want != (ports == "[tcp 244.0.0.7:80]") {
-			t.Errorf("%s: %d, %s", backend, count, ports)
+	a.skips.put(types.NamespacedName{Namespace: "default", Name: "web"}, plan.Output{Services: []plan.VirtualService{huge}})
+	for _, by := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
+		a.reportSkipped(by, time.Now())
+		count, ports := a.skips.count(by), fmt.Sprint(a.skips.crowdedPorts(by))
+		if want := by == v1alpha1.BackendNFTables; want != (count == 2) || want != (ports == "[tcp 244.0.0.7:80]") {
+			t.Errorf("%s: %d, %s", by, count, ports)
 		}
 	}
 	huge.Scheduler = v1alpha1.SchedulerConsistentHash
-	for backend, want := range map[v1alpha1.DataplaneBackend]string{
+	for by, want := range map[v1alpha1.DataplaneBackend]string{
 		v1alpha1.BackendNFTables: "[2 endpoints of tcp 244.0.0.7:80]", v1alpha1.BackendIPVS: "[5 endpoints of tcp 244.0.0.7:80]",
 	} {
 		var got []string
-		skipped, _ := crowdedOf([]plan.VirtualService{huge}, backend)
-		for _, one := range skipped {
-			got = append(got, one.What)
+		for _, c := range backend.CrowdedOf([]plan.VirtualService{huge}, by) {
+			got = append(got, c.Skipped.What)
 		}
 		if fmt.Sprint(got) != want {
-			t.Errorf("%s by hash: %s, want %s", backend, got, want)
+			t.Errorf("%s by hash: %s, want %s", by, got, want)
 		}
 	}
 	told := skippedPrefix + "2 endpoints of tcp 244.0.0.7:80: nftables shares the flows to a port among 4096 endpoints at most: " +
@@ -159,29 +158,26 @@ func TestCrowded(t *testing.T) {
 
 func TestEvents(t *testing.T) {
 	New(Config{NodeName: "worker"}).event("Warning", reasonRepaired, "Repair", "nobody listens") // and nothing happens
-	var events toldEvents
+	var events recordedEvents
 	New(Config{NodeName: "worker", Events: &events}).event("Warning", reasonRepaired, "Repair", "100 % "+strings.Repeat("x", 2000))
 	if len(events) != 1 || !strings.HasPrefix(events[0], "Warning ClustersetIPsRepaired worker: 100 % xxx") || len(events[0]) > maxNote+100 {
 		t.Errorf("events %q", events)
 	}
 }
 
-// TestRemarks: what has no room is in the condition, and in one event.
+// TestRemarks: what a backend remarks is in the condition, and in one event.
 func TestRemarks(t *testing.T) {
-	var events toldEvents
+	var events recordedEvents
 	a := New(Config{NodeName: "worker", Events: &events})
-	a.tellRemarks() // nothing serves yet
-	backend := newNFTBackend(false)
-	a.node.serving = backend
-	for _, full := range [][]string{nil, {"IPv6"}, {"IPv6"}, nil, {"IPv4", "IPv6"}} {
-		backend.full = full
-		a.tellRemarks()
-		if told := strings.Contains(a.node.summary(), "no room for more clients with session affinity"); told != (full != nil) {
-			t.Errorf("full %v: the condition says %q", full, a.node.summary())
+	a.reportRemarks(a.services.backend.Remarks()) // nothing serves yet
+	for _, remarks := range [][]string{nil, {"no room (IPv6)"}, {"no room (IPv6)"}, nil, {"no room (IPv4 and IPv6)"}} {
+		a.reportRemarks(remarks)
+		if says := a.summary(remarks); strings.Contains(says, "no room") != (remarks != nil) {
+			t.Errorf("remarks %q: the condition says %q", remarks, says)
 		}
 	}
-	const prefix = "Warning ClustersetIPsFull worker: no room for more clients with session affinity "
-	if len(events) != 2 || !strings.HasPrefix(events[0], prefix+"(IPv6, 131072 of them)") || !strings.HasPrefix(events[1], prefix+"(IPv4 and IPv6,") {
+	const prefix = "Warning ClustersetIPsFull worker: no room "
+	if !slices.Equal(events, []string{prefix + "(IPv6)", prefix + "(IPv4 and IPv6)"}) {
 		t.Errorf("events %q", events)
 	}
 }

@@ -46,17 +46,8 @@ func explainer(t *testing.T) *Agent {
 	}
 	a := New(Config{NodeName: "worker", Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(web, endpoints).
 		WithIndex(&discoveryv1.EndpointSlice{}, byService, serviceOf).WithIndex(&v1alpha1.TrafficPolicy{}, byTarget, targetOf).Build()})
-	a.node.place = plan.Place{Cluster: "west", Node: "worker", VIPs: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}}
-	go func() {
-		for {
-			select {
-			case question := <-a.asked:
-				question()
-			case <-t.Context().Done():
-				return
-			}
-		}
-	}()
+	a.planner.place = plan.Place{Cluster: "west", Node: "worker", VIPs: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}}
+	go a.loop.Run(t.Context())
 	return a
 }
 
@@ -74,15 +65,15 @@ func TestExplain(t *testing.T) {
 	if text := get("/explain/shop/web", 503); !strings.Contains(text, "/readyz") {
 		t.Errorf("without a plan: %s", text)
 	}
-	if err := a.ask(t.Context(), func() { a.node.planned = true }); err != nil {
+	if err := a.loop.Ask(t.Context(), func() { a.planner.known = true }); err != nil {
 		t.Fatal(err)
 	}
 	if text := get("/nothing", 404); !strings.Contains(text, "GET /explain ") {
 		t.Errorf("at a path of nothing: %s", text)
 	}
-	if err := a.ask(t.Context(), func() {
+	if err := a.loop.Ask(t.Context(), func() {
 		for _, name := range []string{"web", "db"} {
-			a.node.table.Put(types.NamespacedName{Namespace: "shop", Name: name},
+			a.planner.table.Put(types.NamespacedName{Namespace: "shop", Name: name},
 				[]plan.VirtualService{{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Protocol: "TCP", Port: 80}}})
 		}
 	}); err != nil {
@@ -110,7 +101,7 @@ func TestExplain(t *testing.T) {
 	if got[0].Scheduler != v1alpha1.SchedulerRandom {
 		t.Errorf("where nftables may serve it is %s, want Random", got[0].Scheduler)
 	}
-	if err := a.ask(t.Context(), func() { a.node.servingBy = v1alpha1.BackendIPVS }); err != nil {
+	if err := a.loop.Ask(t.Context(), func() { a.services.backend.Serve(v1alpha1.BackendIPVS, false) }); err != nil {
 		t.Fatal(err)
 	}
 	all = Explained{}

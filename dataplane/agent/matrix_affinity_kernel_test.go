@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -33,7 +34,7 @@ func (f *siteFixture) forgets() (wait func()) {
 	for _, a := range f.families {
 		f.endpoints("brief", "east", a, endpointPorts("east", dns53), ready(a.away[0]), ready(a.away[1]), ready(a.away[2]))
 	}
-	f.pass(none)
+	f.pass(node.Marked)
 	programmed := f.programmed()
 	var clients sync.WaitGroup
 	for _, a := range f.families {

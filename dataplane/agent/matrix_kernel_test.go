@@ -16,6 +16,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
@@ -195,7 +196,7 @@ func (s *site) ordinary(t *testing.T) {
 func (s *site) choose(want v1alpha1.DataplaneBackend) {
 	s.t.Helper()
 	f := s.fixture(v1alpha1.BackendAuto, bothFamilies)
-	f.pass(none)
+	f.pass(node.Marked)
 	if got := f.condition(); !strings.HasPrefix(strings.ToLower(got), "true ready "+string(want)+" serves clusterset ips (backend auto, ") ||
 		s.proxy != nil && !strings.Contains(got, "kube-proxy mode "+s.mode) {
 		s.t.Errorf("condition %q, want one that tells of %s", got, want)
@@ -211,8 +212,8 @@ func (s *site) refused(backend v1alpha1.DataplaneBackend) {
 	for _, a := range bothFamilies {
 		f.endpoints("web", "east", a, endpointPorts("east", allPorts...), ready(a.away[0]))
 	}
-	f.pass(none)
-	f.pass(everything)
+	f.pass(node.Marked)
+	f.pass(node.Audited)
 	const want = "False KubeProxyConflict this node's kube-proxy runs in ipvs mode and would delete tombolo's virtual services: add 244.0.0.0/16 to ipvs.excludeCIDRs"
 	if got := f.condition(); !strings.HasPrefix(got, want) {
 		s.t.Errorf("condition %q, want %q", got, want)
@@ -234,8 +235,8 @@ func (s *site) refused(backend v1alpha1.DataplaneBackend) {
 func (f *siteFixture) leave() {
 	f.t.Helper()
 	f.delete(f.clusterSet())
-	f.pass(none)
-	f.agent.node.close()
+	f.pass(node.Marked)
+	f.agent.close()
 }
 
 // conform checks what stands still.
@@ -249,7 +250,7 @@ func (f *siteFixture) conform() {
 		f.endpoints("web", "east", a, endpointPorts("east", allPorts...), ready(a.away[0]), ready(a.away[1]))
 		f.endpoints("own", "west", a, endpointPorts("west", http80, dns53, sig90), onNode(ready(a.pod), "worker"))
 	}
-	f.pass(none)
+	f.pass(node.Marked)
 	f.quiet()
 	if got := f.condition(); !strings.HasPrefix(got, "True Ready ") {
 		f.t.Errorf("condition %q", got)
@@ -361,7 +362,7 @@ func (f *siteFixture) affinity() {
 	for _, a := range f.families {
 		f.endpoints("sticky", "east", a, endpointPorts("east", http80), ready(a.away[0]), ready(a.away[1]), ready(a.away[2]))
 	}
-	f.pass(none)
+	f.pass(node.Marked)
 	programmed := f.programmed()
 	for _, a := range f.families {
 		const hours = 3 * 60 * 60 // Kubernetes' default
@@ -399,7 +400,7 @@ func (f *siteFixture) leavesClients(a addresses, drain func(string) discoveryv1.
 		}
 	}
 	f.endpoints("sticky", "east", a, endpointPorts("east", http80), rest...)
-	f.pass(none)
+	f.pass(node.Marked)
 	moved := said(f.site.pod, "tcp", a.to(3, 80))
 	if strings.HasPrefix(moved, left+" ") || !strings.HasSuffix(moved, " "+a.pod) {
 		f.t.Errorf("%s: after %s has gone: %q", a.name, left, moved)
@@ -417,11 +418,11 @@ func (f *siteFixture) movesUDP() {
 	for _, a := range f.families {
 		for name, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
 			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[0]))
-			f.pass(none)
+			f.pass(node.Marked)
 			who := f.asker(from, a.to(4, 53))
 			eventually(f.t, a.name+": the first endpoint, from "+name, who, at(a.away[0], dns53.east))
 			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[1]))
-			f.pass(none)
+			f.pass(node.Marked)
 			eventually(f.t, a.name+": the second endpoint, from "+name, who, at(a.away[1], dns53.east))
 		}
 	}
@@ -439,7 +440,7 @@ func (f *siteFixture) rolls() {
 		roll := a.away[3:]
 		stop := serving(f.t, f.site.away, "tcp", at(roll[0], http80.east))
 		f.endpoints("rolling", "east", a, ports, ready(roll[0]))
-		f.pass(none)
+		f.pass(node.Marked)
 		l := startLoad(f.site.pod, a.to(5, 80), clients, each)
 		rounds := 0
 		for i := 1; l.settle(each); i = (i + 1) % len(roll) {
@@ -449,11 +450,11 @@ func (f *siteFixture) rolls() {
 				{ready(old), ready(roll[i])}, {terminating(old), ready(roll[i])},
 			} {
 				f.endpoints("rolling", "east", a, ports, endpoints...)
-				f.pass(none)
+				f.pass(node.Marked)
 			}
 			l.settle(each) // what it has, it ends
 			f.endpoints("rolling", "east", a, ports, ready(roll[i]))
-			f.pass(none)
+			f.pass(node.Marked)
 			stop()
 			stop = next
 			rounds++

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
 )
 
@@ -26,8 +27,8 @@ func (s *site) repairs(backend v1alpha1.DataplaneBackend) {
 	for _, a := range bothFamilies {
 		f.endpoints("web", "east", a, endpointPorts("east", allPorts...), ready(a.away[0]), ready(a.away[1]))
 	}
-	f.pass(none)
-	f.pass(everything) // sysctls
+	f.pass(node.Marked)
+	f.pass(node.Audited) // sysctls
 	f.quiet()
 	if told := f.events.repairs(); len(told) > 0 {
 		s.t.Errorf("before anything was damaged, the agent told of the repairs %q", told)
@@ -84,7 +85,7 @@ func (f *siteFixture) mendsRestart(want []string) {
 	} else if diff := cmp.Diff(served, f.site.virtualServices()); diff != "" {
 		f.t.Errorf("a restart of kube-proxy changed our virtual services (-before +after)\n%s", diff)
 	}
-	f.pass(services)
+	f.pass(node.Ticked)
 	if wrote := f.writes() > writes; wrote != wiped {
 		f.t.Errorf("after a restart of kube-proxy the agent wrote: %t, want %t", wrote, wiped)
 	}
@@ -130,7 +131,7 @@ func (f *siteFixture) mendsDestination() {
 	served := f.site.virtualServices()
 	f.site.worker.Run("ipvsadm", "-d", "-u", "[fdff:1::1]:53", "-r", "[fd00:1::11]:8053")
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && !slices.Equal(served, f.site.virtualServices()); {
-		f.pass(services)
+		f.pass(node.Ticked)
 	}
 	if diff := cmp.Diff(served, f.site.virtualServices()); diff != "" {
 		f.t.Errorf("after a destination was deleted (-want +got)\n%s", diff)
@@ -147,10 +148,10 @@ func (f *siteFixture) leavesForeign() {
 	for _, service := range foreign {
 		f.site.worker.Run("ipvsadm", strings.Fields(service)...)
 	}
-	f.pass(everything)
+	f.pass(node.Audited)
 	f.restart()
-	f.pass(none)
-	f.pass(everything)
+	f.pass(node.Marked)
+	f.pass(node.Audited)
 	got := f.site.worker.Run("ipvsadm", "-Sn")
 	for _, service := range foreign {
 		if !strings.Contains(got, service) {
@@ -165,7 +166,7 @@ func (f *siteFixture) leavesForeign() {
 			f.site.worker.Run("ipvsadm", "-D", args[1], args[2])
 		}
 	}
-	f.pass(everything)
+	f.pass(node.Audited)
 }
 
 // damage is what somebody else does to what is ours.
@@ -217,10 +218,9 @@ func (f *siteFixture) mendsWhileRunning(want []string) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(f.t.Context())
 	done := make(chan error, 1)
-	before := f.agent.alive.Load()
 	go f.site.worker.Do(func() { done <- f.agent.Run(ctx) })
-	for f.agent.alive.Load() == before { // until it watches
-		time.Sleep(time.Millisecond)
+	if err := f.agent.loop.Ask(ctx, func() {}); err != nil { // until it watches
+		f.t.Fatal(err)
 	}
 	defer func() {
 		cancel()
@@ -263,12 +263,12 @@ func (f *siteFixture) waitFor(d damage) time.Duration {
 // tellsSysctls: those that it may not set, it reports, and sets them when it may.
 func (f *siteFixture) tellsSysctls() {
 	f.t.Helper()
-	f.pass(services)
+	f.pass(node.Ticked)
 	f.events.repairs()
 	f.site.worker.Sysctl(oursSysctls[0], "0")
 	f.site.worker.Do(func() {
 		readOnlySysctls(f.t)
-		f.agent.pass(f.t.Context(), services)
+		f.agent.pass(f.t.Context(), time.Now(), node.Ticked)
 	})
 	const want = "; sysctl net.ipv4.vs.conntrack is 0, want 1, so that "
 	const remedy = ": set it on the host with `sysctl -w net.ipv4.vs.conntrack=1` (read-only file system)"
@@ -278,7 +278,7 @@ func (f *siteFixture) tellsSysctls() {
 	if told := f.events.repairs(); len(told) > 0 {
 		f.t.Errorf("with a sysctl that it may not set, it told of the repairs %q", told)
 	}
-	f.pass(services)
+	f.pass(node.Ticked)
 	if got := f.condition(); strings.Contains(got, "sysctl") {
 		f.t.Errorf("with a sysctl that it has set: condition %q", got)
 	}

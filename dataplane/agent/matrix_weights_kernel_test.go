@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -279,7 +280,7 @@ func (f *siteFixture) follows() {
 			f.policy(service, w.scheduler, w.weights...)
 		}
 	}
-	f.pass(none)
+	f.pass(node.Marked)
 	programmed := f.programmed()
 	for i, w := range wishes {
 		for _, a := range f.families {
@@ -360,7 +361,7 @@ func (f *siteFixture) followsClients(name string, i int, a addresses, p *program
 		f.t.Errorf("%s: of clients: %s", name, why)
 	}
 	f.populate(fmt.Sprint("wish-", i), a, readyIn{1, 2}, many5000)
-	f.pass(none)
+	f.pass(node.Marked)
 	gone, moved := at(a.away[2], many5000.east), 0
 	for client, endpoint := range f.perClient(name, a, to) {
 		if endpoint == gone {
@@ -398,7 +399,7 @@ func (f *siteFixture) scales() {
 	for _, a := range f.families {
 		f.populate("wish-0", a, scaled.ready, many5000)
 	}
-	f.pass(none)
+	f.pass(node.Marked)
 	programmed := f.programmed()
 	for _, a := range f.families {
 		to := a.to(wishVIP, many5000.number)
@@ -415,7 +416,7 @@ func (f *siteFixture) drains() {
 	for _, a := range f.families {
 		f.populate("drained", a, readyIn{0, 1}, many5000, hold5001)
 	}
-	f.pass(none)
+	f.pass(node.Marked)
 	held, asked := map[string]longLived{}, map[string]func() string{}
 	for _, a := range f.families {
 		held[a.name] = dialFrom(f.t, f.site.pod, a.to(8, hold5001.number))
@@ -427,7 +428,7 @@ func (f *siteFixture) drains() {
 		f.populate("drained", a, readyIn{1, 1}, many5000, hold5001)
 	}
 	f.policy("drained", v1alpha1.SchedulerRoundRobin, v1alpha1.ClusterWeight{Cluster: "east", Weight: 0})
-	f.pass(none)
+	f.pass(node.Marked)
 	for _, a := range f.families {
 		if err := held[a.name].works(); err != nil {
 			f.t.Errorf("%s: after its cluster was drained, a connection: %v", a.name, err)

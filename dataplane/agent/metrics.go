@@ -1,6 +1,10 @@
 package agent
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
 
 // Metrics of the dataplane.
 type Metrics struct {
@@ -51,19 +55,12 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) observe(n *node) {
-	m.services.Set(float64(len(n.wanted)))
-	m.destinations.Set(float64(n.destinations))
-	m.foreign.Set(float64(len(n.foreign())))
-	m.skipped.Set(float64(n.skips.count(n.servingBy)))
-	if v := n.verdict; n.serving != nil && v.why != m.why {
-		m.backend.Reset()
-		m.backend.WithLabelValues(string(n.servingBy), v.why).Set(1)
-		m.why = v.why
+// setBackend says what serves clusterset IPs, and why.
+func (m *Metrics) setBackend(by v1alpha1.DataplaneBackend, why string) {
+	if why == m.why {
+		return
 	}
-	ready := 0.0
-	if n.problems.first() == nil {
-		ready = 1
-	}
-	m.ready.Set(ready)
+	m.backend.Reset()
+	m.backend.WithLabelValues(string(by), why).Set(1)
+	m.why = why
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,29 +11,28 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// objects are what ServiceImports are planned from, by their names.
+// objects are what ServiceImports are planned from, by the names of the ServiceImports.
 type objects struct {
 	imports  map[types.NamespacedName]*mcsv1beta1.ServiceImport
 	slices   map[types.NamespacedName][]*discoveryv1.EndpointSlice
 	policies map[types.NamespacedName][]*v1alpha1.TrafficPolicy
 }
 
-// allObjects are those of all ServiceImports that exist. To look for those of each takes ten times as long.
-func (a *Agent) allObjects(ctx context.Context) (objects, error) {
+// allObjects reads those of all ServiceImports that exist. To look for those of each takes ten times as long.
+func allObjects(ctx context.Context, c client.Reader) (objects, error) {
 	var imports mcsv1beta1.ServiceImportList
-	if err := a.cfg.Client.List(ctx, &imports); err != nil {
+	if err := c.List(ctx, &imports); err != nil {
 		return objects{}, fmt.Errorf("reading ServiceImports: %w", err)
 	}
 	var slices discoveryv1.EndpointSliceList
-	if err := a.cfg.Client.List(ctx, &slices); err != nil {
+	if err := c.List(ctx, &slices); err != nil {
 		return objects{}, fmt.Errorf("reading EndpointSlices: %w", err)
 	}
 	var policies v1alpha1.TrafficPolicyList
-	if err := a.cfg.Client.List(ctx, &policies); err != nil {
+	if err := c.List(ctx, &policies); err != nil {
 		return objects{}, fmt.Errorf("reading TrafficPolicies: %w", err)
 	}
 	all := objects{
@@ -56,14 +54,14 @@ func (a *Agent) allObjects(ctx context.Context) (objects, error) {
 	return all, nil
 }
 
-// objectsOf are those of these ServiceImports.
-func (a *Agent) objectsOf(ctx context.Context, names map[types.NamespacedName]bool) (objects, error) {
+// objectsOf reads those of these ServiceImports.
+func objectsOf(ctx context.Context, c client.Reader, names map[types.NamespacedName]bool) (objects, error) {
 	some := objects{imports: map[types.NamespacedName]*mcsv1beta1.ServiceImport{},
 		slices:   map[types.NamespacedName][]*discoveryv1.EndpointSlice{},
 		policies: map[types.NamespacedName][]*v1alpha1.TrafficPolicy{}}
 	for name := range names {
 		var si mcsv1beta1.ServiceImport
-		err := a.cfg.Client.Get(ctx, name, &si)
+		err := c.Get(ctx, name, &si)
 		if apierrors.IsNotFound(err) {
 			continue
 		}
@@ -72,13 +70,13 @@ func (a *Agent) objectsOf(ctx context.Context, names map[types.NamespacedName]bo
 		}
 		some.imports[name] = &si
 		var slices discoveryv1.EndpointSliceList
-		err = a.cfg.Client.List(ctx, &slices, client.InNamespace(name.Namespace), client.MatchingFields{byService: name.Name})
+		err = c.List(ctx, &slices, client.InNamespace(name.Namespace), client.MatchingFields{byService: name.Name})
 		if err != nil {
 			return objects{}, fmt.Errorf("reading EndpointSlices of ServiceImport %s: %w", name, err)
 		}
 		some.slices[name] = pointers(slices.Items)
 		var policies v1alpha1.TrafficPolicyList
-		err = a.cfg.Client.List(ctx, &policies, client.InNamespace(name.Namespace), client.MatchingFields{byTarget: name.Name})
+		err = c.List(ctx, &policies, client.InNamespace(name.Namespace), client.MatchingFields{byTarget: name.Name})
 		if err != nil {
 			return objects{}, fmt.Errorf("reading TrafficPolicies of ServiceImport %s: %w", name, err)
 		}
@@ -87,16 +85,15 @@ func (a *Agent) objectsOf(ctx context.Context, names map[types.NamespacedName]bo
 	return some, nil
 }
 
-// serviceInput is what the plan for one ServiceImport follows from; its Import is nil if there is nothing to plan.
-func (a *Agent) serviceInput(ctx context.Context, name types.NamespacedName, now time.Time) (plan.Input, error) {
-	found, err := a.objectsOf(ctx, map[types.NamespacedName]bool{name: true})
-	if err != nil {
-		return plan.Input{}, err
-	}
-	return a.inputOf(found, name, now), nil
-}
-
-// importOf is the name of the ServiceImport that the slice is of.
+// importOf returns the name of the ServiceImport that the slice belongs to.
 func importOf(slice *discoveryv1.EndpointSlice) types.NamespacedName {
 	return types.NamespacedName{Namespace: slice.Namespace, Name: slice.Labels[v1alpha1.LabelServiceName]}
+}
+
+func pointers[T any](items []T) []*T {
+	all := make([]*T, len(items))
+	for i := range items {
+		all[i] = &items[i]
+	}
+	return all
 }

@@ -5,17 +5,22 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// problems are what keeps a node from being as planned, by part.
+// problems are what keeps a node from being as planned, by what has the problem: a part of the kernel, an input of the
+// plan, or the report.
 type problems map[string]error
 
-// set remembers the part's error, nil if it is fine, and tells whether its text is another one than before.
+// set remembers the part's error, nil if it has none, and reports whether that is new: its text differs from the one
+// before.
 func (p *problems) set(part string, err error) (fresh bool) {
 	if *p == nil {
 		*p = problems{}
@@ -29,12 +34,10 @@ func (p *problems) set(part string, err error) (fresh bool) {
 	return before == nil || before.Error() != err.Error()
 }
 
-// order of the parts: what comes first explains what follows.
-var order = []string{"clusterset", "backend", "services", "filter", "routes", "network", "cache"}
-
-// first returns the problem that comes first, nil if there is none.
+// first returns the problem that explains the others; nil if there is no problem. That the condition cannot be written is
+// not one of them.
 func (p problems) first() error {
-	for _, part := range order {
+	for _, part := range [...]string{"clusterset", "backend", "services", "filter", "routes", "network", "cache"} {
 		if err := p[part]; err != nil {
 			return err
 		}
@@ -42,15 +45,15 @@ func (p problems) first() error {
 	return nil
 }
 
-// What the kernel says in many ways, in one sentence each.
+// What the kernel says in several ways, in one sentence each.
 var (
 	errNotPermitted = errors.New("the dataplane may not change the network: it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet)")
-	errForbidden    = errors.New("the kernel refuses it, though the dataplane has the capability NET_ADMIN: see whether a security module (seccomp, AppArmor, SELinux) forbids it")
+	errForbidden    = errors.New("the kernel refuses it, though the dataplane has the capability NET_ADMIN: check whether a security module (seccomp, AppArmor, SELinux) forbids it")
 	errNoRoom       = errors.New("the kernel has no room for it: give the node more memory, or serve fewer endpoints")
 )
 
-// remedied adds the remedy to what the kernel said no to. Nothing is half done meanwhile: a transaction of nftables is
-// taken as a whole or not at all, and what IPVS had it keeps.
+// remedied adds the remedy to an error of the kernel. Nothing is half done meanwhile: the kernel accepts a transaction of
+// nftables as a whole or not at all, and IPVS keeps what it had.
 func remedied(err error) error {
 	is := func(target error) bool { return errors.Is(err, target) }
 	switch {
@@ -77,7 +80,7 @@ const (
 	reasonNoRoom = "NoRoom"
 )
 
-// reasonOf is the condition's reason for a problem.
+// reasonOf returns the condition's reason for a problem.
 func reasonOf(err error) string {
 	var conflict plan.ConflictError
 	var refused notAccepted
@@ -91,9 +94,9 @@ func reasonOf(err error) string {
 		return reasonProgram
 	case is(errNoRoom), is(nftables.ErrNoRoom):
 		return reasonNoRoom
-	case is(errNoClusterSet), is(errNoVerdict), is(plan.ErrNoNode):
+	case is(errNoClusterSet), is(errNotYetAccepted), is(plan.ErrNoNode):
 		return v1alpha1.ReasonPending
-	case is(errKubeProxy):
+	case is(backend.ErrKubeProxy):
 		return reasonKubeProxy
 	case errors.As(err, &conflict):
 		return v1alpha1.ReasonCIDROverlap
@@ -101,4 +104,30 @@ func reasonOf(err error) string {
 		return refused.reason
 	}
 	return v1alpha1.ReasonKernelError
+}
+
+var (
+	errNoClusterSet   = fmt.Errorf("there is no ClusterSet named %q: this cluster is in no clusterset", v1alpha1.ClusterSetName)
+	errNotYetAccepted = errors.New("the operator has not said yet whether the ClusterSet is accepted: is it running?")
+)
+
+// notAccepted is a ClusterSet that the operator refused.
+type notAccepted struct{ reason, message string }
+
+// Error is the operator's own reason and message.
+func (e notAccepted) Error() string {
+	return fmt.Sprintf("the ClusterSet is not accepted (%s): %s", e.reason, e.message)
+}
+
+// accepted returns nil if the ClusterSet may be acted on. Only the operator can see what a VIP CIDR might take away, so
+// its condition must be about this very generation.
+func accepted(set *v1alpha1.ClusterSet) error {
+	c := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted)
+	switch {
+	case c == nil || c.ObservedGeneration < set.Generation:
+		return errNotYetAccepted
+	case c.Status != metav1.ConditionTrue:
+		return notAccepted{reason: c.Reason, message: c.Message}
+	}
+	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -33,8 +34,8 @@ func newRefused(t *testing.T, backend v1alpha1.DataplaneBackend) *refused {
 	set := clusterSet()
 	set.Spec.Dataplane.Backend = backend
 	f.applyStatus(set)
-	f.on("gateway", gatewayNet).pass(none)
-	f.pass(none)
+	f.on("gateway", gatewayNet).pass(node.Marked)
+	f.pass(node.Marked)
 	r := &refused{fixture: f, pod: pod, backend: backend}
 	r.serves("at first")
 	return r
@@ -50,13 +51,13 @@ func (r *refused) serves(when string) {
 
 // fails sees that the agent tells what is wrong while pass fails, serves on, and does not try again and again. If nothing at
 // all can be programmed, whole, nothing is.
-func (r *refused) fails(name, want string, whole bool, pass func(scope)) {
+func (r *refused) fails(name, want string, whole bool, pass func(node.Cause)) {
 	r.t.Helper()
 	t := r.t
 	before := snapshot(r.node)
 	r.apply(imported("more", "244.0.0.8", web80))
 	r.apply(slice("more", "east", 8080, "10.1.0.5"))
-	pass(none)
+	pass(node.Marked)
 	if got := r.condition(); !strings.HasPrefix(got, "False "+want) {
 		t.Errorf("%s: condition %q, want %q", name, got, want)
 	}
@@ -69,7 +70,7 @@ func (r *refused) fails(name, want string, whole bool, pass func(scope)) {
 	}
 	errors, begin := total(t, r.agent.cfg.Metrics.syncErrors), time.Now()
 	for range 20 {
-		pass(services)
+		pass(node.Ticked)
 	}
 	// With each part that fails at most so many attempts as 1 s, 2 s and so on leave room for.
 	if tried, most := total(t, r.agent.cfg.Metrics.syncErrors)-errors, 3*(1+time.Since(begin).Seconds()); tried > most {
@@ -82,7 +83,7 @@ func (r *refused) fails(name, want string, whole bool, pass func(scope)) {
 func (r *refused) heals(name string) {
 	r.t.Helper()
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && !strings.HasPrefix(r.condition(), "True"); time.Sleep(100 * time.Millisecond) {
-		r.pass(services)
+		r.pass(node.Ticked)
 	}
 	if got := r.condition(); !strings.HasPrefix(got, "True Ready") {
 		r.t.Errorf("%s, mended: condition %q", name, got)
@@ -93,7 +94,7 @@ func (r *refused) heals(name string) {
 	}
 	r.delete(imported("more", "244.0.0.8", web80))
 	r.delete(slice("more", "east", 8080, "10.1.0.5"))
-	r.pass(none)
+	r.pass(node.Marked)
 }
 
 // differing are the lines that only one of them has, but for those with counters.
@@ -120,24 +121,24 @@ func TestKernelRefuses(t *testing.T) {
 	for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
 		t.Run(string(backend), func(t *testing.T) {
 			r := newRefused(t, backend)
-			r.fails("without the capability", "NotPermitted the dataplane may not change the network: it needs the capability NET_ADMIN", true, func(s scope) {
+			r.fails("without the capability", "NotPermitted the dataplane may not change the network: it needs the capability NET_ADMIN", true, func(cause node.Cause) {
 				r.node.Do(func() {
 					dropNetAdmin(t)
-					r.agent.pass(t.Context(), s)
+					r.agent.pass(t.Context(), time.Now(), cause)
 				})
 			})
 			r.heals("without the capability")
-			r.fails("without nf_tables", "KernelModuleMissing ", backend == v1alpha1.BackendNFTables, func(s scope) {
+			r.fails("without nf_tables", "KernelModuleMissing ", backend == v1alpha1.BackendNFTables, func(cause node.Cause) {
 				r.node.Do(func() {
 					refuseSyscall(t, unix.SYS_SOCKET, unix.EPROTONOSUPPORT, unix.NETLINK_NETFILTER)
-					r.agent.pass(t.Context(), s)
+					r.agent.pass(t.Context(), time.Now(), cause)
 				})
 			})
 			r.heals("without nf_tables")
-			r.fails("without room", "NoRoom ", true, func(s scope) {
+			r.fails("without room", "NoRoom ", true, func(cause node.Cause) {
 				r.node.Do(func() {
 					refuseSyscall(t, unix.SYS_SENDTO, unix.ENOSPC, -1)
-					r.agent.pass(t.Context(), s)
+					r.agent.pass(t.Context(), time.Now(), cause)
 				})
 			})
 			r.heals("without room")
@@ -179,9 +180,9 @@ func refuseSyscall(t *testing.T, number uint32, errno unix.Errno, protocol int) 
 func (r *refused) withoutNFT() {
 	path, empty := os.Getenv("PATH"), r.t.TempDir()
 	r.restart()
-	r.fails("without nft", "ProgramMissing starting nftables: the program nft is missing or too old: install the package nftables, version 1.0.1 or later", false, func(s scope) {
+	r.fails("without nft", "ProgramMissing starting nftables: the program nft is missing or too old: install the package nftables, version 1.0.1 or later", false, func(cause node.Cause) {
 		r.t.Setenv("PATH", empty)
-		r.pass(s)
+		r.pass(cause)
 		r.t.Setenv("PATH", path)
 	})
 	if _, err := r.pod.Ask("tcp", "244.0.0.8:80"); err == nil || !strings.Contains(err.Error(), "refused") {
@@ -208,13 +209,13 @@ func (r *refused) ownedTable() {
 	eventually(t, "the table of another program", func() string {
 		return fmt.Sprint(strings.Contains(r.node.Run("nft", "list", "ruleset"), "flags owner"))
 	}, "true")
-	r.pass(services)
+	r.pass(node.Ticked)
 	if got, want := r.condition(), "False NotPermitted changing table tombolo-services: the dataplane may not change nftables"; !strings.HasPrefix(got, want) || !strings.Contains(got, "flags owner") {
 		t.Errorf("condition %q, want %q", got, want)
 	}
 	r.node.Run("ip", "rule", "del", "pref", "7474")
-	r.agent.node.routesTouched.Store(true) // as the watch does
-	r.pass(services)
+	r.agent.routes.touched.Store(true) // as the watch does
+	r.pass(node.Ticked)
 	if rules := r.node.Run("ip", "rule"); !strings.Contains(rules, "7474:") {
 		t.Errorf("while nftables fails a rule is not repaired: %s", rules)
 	}
@@ -232,7 +233,7 @@ func TestCounters(t *testing.T) {
 		set := clusterSet()
 		set.Spec.Dataplane.Backend, set.Spec.Dataplane.Counters = v1alpha1.BackendNFTables, on
 		r.applyStatus(set)
-		r.pass(none)
+		r.pass(node.Marked)
 		for range 3 {
 			r.serves(fmt.Sprint("counters ", on))
 		}
@@ -264,8 +265,8 @@ func TestTablesOfAnOlderVersion(t *testing.T) {
 	set := clusterSet()
 	set.Spec.Dataplane.Backend = v1alpha1.BackendNFTables
 	f.applyStatus(set)
-	f.on("gateway", gatewayNet).pass(none)
-	f.pass(none)
+	f.on("gateway", gatewayNet).pass(node.Marked)
+	f.pass(node.Marked)
 	if got := f.condition(); !strings.HasPrefix(got, "True Ready") {
 		t.Errorf("condition %q", got)
 	}

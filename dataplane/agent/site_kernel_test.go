@@ -386,10 +386,10 @@ type siteFixture struct {
 	events   *events
 }
 
-// events keeps what was told, as toldEvents does, for those who ask while the agent runs.
+// events keeps what was told, as recordedEvents does, for those who ask while the agent runs.
 type events struct {
 	mu   sync.Mutex
-	told toldEvents
+	told recordedEvents
 }
 
 func (e *events) Eventf(regarding, related kruntime.Object, kind, reason, action, note string, args ...any) {
@@ -433,11 +433,11 @@ func (s *site) proxyAddress() string {
 // restart makes a new agent, which asks kube-proxy first, as a new process would.
 func (f *siteFixture) restart() {
 	address := f.site.proxyAddress()
-	f.agent.node.close()
+	f.agent.close()
 	f.agent = New(Config{Client: f.client, NodeName: "worker", Namespace: namespace,
-		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: KubeProxy{Address: address}, Events: f.events})
-	f.agent.proxy.look(f.t.Context())
-	f.agent.dirty.start()
+		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: address, Events: f.events})
+	f.agent.proxy.Look(f.t.Context())
+	f.agent.start()
 }
 
 // serve imports a Service under that number in every VIP CIDR.

@@ -12,169 +12,145 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/nftables"
+	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// skips are what of the ServiceImports cannot be served. It is used by the loop only.
+// skips are what of the ServiceImports cannot be served. They are used by the loop only.
 type skips struct {
 	// planned is what the plan left out.
 	planned map[types.NamespacedName][]plan.Skipped
-	// crowded is what backends leave out, where they serve.
-	crowded map[v1alpha1.DataplaneBackend]crowds
-	// told is what the last event about a ServiceImport said, with that backend, and fresh are those planned since.
-	told    map[types.NamespacedName][]plan.Skipped
-	backend v1alpha1.DataplaneBackend
-	fresh   map[types.NamespacedName]bool
-	// events are those that may be made.
-	events bucket
-	// untold is how many were not made since the last one that was.
-	untold int
+	// crowded is what a backend leaves out where it serves.
+	crowded map[v1alpha1.DataplaneBackend]map[types.NamespacedName][]backend.Crowded
+	// reported is what the last event about a ServiceImport said, with that backend. fresh are those planned since.
+	reported map[types.NamespacedName][]plan.Skipped
+	by       v1alpha1.DataplaneBackend
+	fresh    map[types.NamespacedName]bool
+	// budget is how many events may be made, and suppressed how many were not made since the last one that was.
+	budget     budget
+	suppressed int
 }
 
-// crowds are the ServiceImports with more endpoints than a backend shares flows among.
-type crowds struct {
-	skipped map[types.NamespacedName][]plan.Skipped
-	// ports in question, in words.
-	ports map[types.NamespacedName][]string
-}
-
-// take remembers what is left out of the plan for a ServiceImport.
-func (s *skips) take(name types.NamespacedName, planned plan.Output) {
+// put remembers what is left out of the plan for a ServiceImport.
+func (s *skips) put(name types.NamespacedName, planned plan.Output) {
 	if s.planned == nil {
-		*s = skips{planned: map[types.NamespacedName][]plan.Skipped{}, crowded: map[v1alpha1.DataplaneBackend]crowds{},
-			told: map[types.NamespacedName][]plan.Skipped{}, fresh: map[types.NamespacedName]bool{}}
-		for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
-			s.crowded[backend] = crowds{map[types.NamespacedName][]plan.Skipped{}, map[types.NamespacedName][]string{}}
-		}
+		s.planned, s.reported = map[types.NamespacedName][]plan.Skipped{}, map[types.NamespacedName][]plan.Skipped{}
+		s.fresh = map[types.NamespacedName]bool{}
+		s.crowded = map[v1alpha1.DataplaneBackend]map[types.NamespacedName][]backend.Crowded{
+			v1alpha1.BackendIPVS: {}, v1alpha1.BackendNFTables: {}}
 	}
 	s.fresh[name] = true
-	put(s.planned, name, planned.Skipped)
-	for backend, crowds := range s.crowded {
-		skipped, ports := crowdedOf(planned.Services, backend)
-		put(crowds.skipped, name, skipped)
-		put(crowds.ports, name, ports)
+	setOrDelete(s.planned, name, planned.Skipped)
+	for by, crowded := range s.crowded {
+		setOrDelete(crowded, name, backend.CrowdedOf(planned.Services, by))
 	}
 }
 
-func put[T any](all map[types.NamespacedName][]T, name types.NamespacedName, these []T) {
-	if len(these) == 0 {
+// setOrDelete sets the list of that name; an empty one it deletes.
+func setOrDelete[T any](all map[types.NamespacedName][]T, name types.NamespacedName, list []T) {
+	if len(list) == 0 {
 		delete(all, name)
 		return
 	}
-	all[name] = these
+	all[name] = list
 }
 
-// hashSlots is how many destinations IPVS's scheduler mh shares flows among at most, unless the kernel is built otherwise
-// (CONFIG_IP_VS_MH_TAB_INDEX 12).
-const hashSlots = 4093
+// of returns what is left out of a ServiceImport where that backend serves.
+func (s *skips) of(name types.NamespacedName, by v1alpha1.DataplaneBackend) []plan.Skipped {
+	skipped := slices.Clone(s.planned[name])
+	for _, c := range s.crowded[by][name] {
+		skipped = append(skipped, c.Skipped)
+	}
+	return skipped
+}
 
-// crowdedOf is what the backend leaves out of those services, for want of slots, and of which ports.
-func crowdedOf(services []plan.VirtualService, backend v1alpha1.DataplaneBackend) (skipped []plan.Skipped, ports []string) {
-	for _, service := range services {
-		if len(service.Destinations) <= min(hashSlots, nftables.MaxSlots) {
-			continue // as nearly all
-		}
-		port, more, why := nftKey(service.Key).String(), 0, ""
-		switch {
-		case backend == v1alpha1.BackendNFTables:
-			more = nftService(service).Unplaced(nftKey(service.Key))
-			why = fmt.Sprintf("nftables shares the flows to a port among %d endpoints at most: let trafficDistribution or a TrafficPolicy choose fewer, or serve with IPVS", nftables.MaxSlots)
-		case service.Scheduler == v1alpha1.SchedulerConsistentHash:
-			more = weighted(service.Destinations) - hashSlots
-			why = fmt.Sprintf("IPVS shares flows by hash among %d endpoints at most: let trafficDistribution or a TrafficPolicy choose fewer, or take another scheduler", hashSlots)
-		}
-		if more > 0 {
-			ports = append(ports, port)
-			skipped = append(skipped, plan.Skipped{What: fmt.Sprintf("%d endpoints of %s", more, port), Count: more, Why: why})
+// count counts all that is left out where that backend serves.
+func (s *skips) count(by v1alpha1.DataplaneBackend) (n int) {
+	for _, skipped := range s.planned {
+		for _, one := range skipped {
+			n += one.Count
 		}
 	}
-	return skipped, ports
-}
-
-// weighted is how many of the destinations may get new flows.
-func weighted(all []plan.Destination) (n int) {
-	for _, d := range all {
-		if d.Weight > 0 {
-			n++
+	for _, crowded := range s.crowded[by] {
+		for _, c := range crowded {
+			n += c.Skipped.Count
 		}
 	}
 	return n
 }
 
-// of a ServiceImport, what is left out where that backend serves.
-func (s *skips) of(name types.NamespacedName, backend v1alpha1.DataplaneBackend) []plan.Skipped {
-	return slices.Concat(s.planned[name], s.crowded[backend].skipped[name])
-}
-
-// count of all that is left out where that backend serves.
-func (s *skips) count(backend v1alpha1.DataplaneBackend) (n int) {
-	sum := func(all map[types.NamespacedName][]plan.Skipped) {
-		for _, skipped := range all {
-			for _, one := range skipped {
-				n += one.Count
-			}
+// crowdedPorts returns the ports with endpoints that this backend leaves out, sorted.
+func (s *skips) crowdedPorts(by v1alpha1.DataplaneBackend) (ports []string) {
+	for _, crowded := range s.crowded[by] {
+		for _, c := range crowded {
+			ports = append(ports, c.Port)
 		}
 	}
-	sum(s.planned)
-	sum(s.crowded[backend].skipped)
-	return n
+	slices.Sort(ports)
+	return ports
 }
 
-// crowdedPorts are those of which that backend leaves endpoints out, sorted.
-func (s *skips) crowdedPorts(backend v1alpha1.DataplaneBackend) (all []string) {
-	for _, ports := range s.crowded[backend].ports {
-		all = append(all, ports...)
-	}
-	slices.Sort(all)
-	return all
-}
+// changedFor reports whether news may find something.
+func (s *skips) changedFor(by v1alpha1.DataplaneBackend) bool { return len(s.fresh) > 0 || s.by != by }
 
-// news are the ServiceImports of which something else is left out than was told last, sorted, now that this backend serves.
-func (s *skips) news(backend v1alpha1.DataplaneBackend) (names []types.NamespacedName) {
-	if backend != s.backend {
-		for _, crowds := range s.crowded {
-			for name := range crowds.skipped {
+// news returns the ServiceImports for which something else is left out than was reported last, now that this backend
+// serves. They are sorted, and count as reported from now on.
+func (s *skips) news(by v1alpha1.DataplaneBackend) (names []types.NamespacedName) {
+	if by != s.by {
+		for _, crowded := range s.crowded {
+			for name := range crowded {
 				s.fresh[name] = true
 			}
 		}
-		s.backend = backend
+		s.by = by
 	}
 	for name := range s.fresh {
-		skipped := s.of(name, backend)
-		if !slices.Equal(s.told[name], skipped) && len(skipped) > 0 {
+		skipped := s.of(name, by)
+		if !slices.Equal(s.reported[name], skipped) && len(skipped) > 0 {
 			names = append(names, name)
 		}
-		put(s.told, name, skipped)
+		setOrDelete(s.reported, name, skipped)
 	}
 	clear(s.fresh)
 	slices.SortFunc(names, func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) })
 	return names
 }
 
-// tellSkipped tells what is left out, where that is new.
-func (a *Agent) tellSkipped(now time.Time) {
-	s := &a.node.skips
-	for _, name := range s.news(a.node.servingBy) {
-		if !s.events.take(now) {
-			s.untold++
+// notes returns the note of the event about each ServiceImport with news, as far as the budget allows.
+func (s *skips) notes(by v1alpha1.DataplaneBackend, now time.Time) (notes []skipNote) {
+	for _, name := range s.news(by) {
+		if !s.budget.spend(now) {
+			s.suppressed++
 			continue
 		}
-		skipped := s.told[name]
-		words := make([]string, 0, len(skipped))
-		for _, one := range skipped {
+		words := make([]string, 0, len(s.reported[name]))
+		for _, one := range s.reported[name] {
 			words = append(words, fmt.Sprintf("%s: %s", one.What, one.Why))
 		}
-		note := fmt.Sprintf("ServiceImport %s is served but for: %s", name, someOf(words))
-		if s.untold > 0 {
-			note = fmt.Sprintf("%s; not told of %d others before it", note, s.untold)
-			s.untold = 0
+		note := fmt.Sprintf("ServiceImport %s is served except: %s", name, someOf(words))
+		if s.suppressed > 0 {
+			note = fmt.Sprintf("%s (%d earlier messages suppressed)", note, s.suppressed)
+			s.suppressed = 0
 		}
-		a.eventWith(importRef(name), corev1.EventTypeWarning, reasonSkipped, "Plan", note)
+		notes = append(notes, skipNote{name, note})
+	}
+	return notes
+}
+
+// skipNote is the note of an event about a ServiceImport.
+type skipNote struct {
+	about types.NamespacedName
+	text  string
+}
+
+// reportSkipped makes the events about what is left out where that backend serves.
+func (a *Agent) reportSkipped(by v1alpha1.DataplaneBackend, now time.Time) {
+	for _, note := range a.skips.notes(by, now) {
+		a.eventWith(importRef(note.about), corev1.EventTypeWarning, reasonSkipped, "Plan", note.text)
 	}
 }
 
-// importRef is enough of a ServiceImport to refer to it.
+// importRef returns as much of a ServiceImport as it takes to refer to it.
 func importRef(name types.NamespacedName) *mcsv1beta1.ServiceImport {
 	return &mcsv1beta1.ServiceImport{
 		TypeMeta:   metav1.TypeMeta{APIVersion: mcsv1beta1.GroupVersion.String(), Kind: "ServiceImport"},
@@ -182,21 +158,21 @@ func importRef(name types.NamespacedName) *mcsv1beta1.ServiceImport {
 	}
 }
 
-// The number of events about ServiceImports that may come at once, and the pause in which one more may; as client-go has
-// it of the events about one object.
+// eventBurst is how many events about ServiceImports may come at once, and eventPause the pause in which one more may:
+// client-go's limits for events about one object.
 const (
 	eventBurst = 25
 	eventPause = time.Minute
 )
 
-// bucket holds back what comes too often. The zero bucket is full.
-type bucket struct {
+// budget holds back what comes too often. The zero budget allows a burst.
+type budget struct {
 	used int
 	last time.Time
 }
 
-// take takes one out; false if there is none.
-func (b *bucket) take(now time.Time) bool {
+// spend returns false if nothing is left.
+func (b *budget) spend(now time.Time) bool {
 	if more := int(now.Sub(b.last) / eventPause); more > 0 {
 		b.used = max(0, b.used-more)
 		b.last = now

@@ -17,6 +17,8 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -83,14 +85,14 @@ func TestSwitchBackends(t *testing.T) {
 	echoOn(t, away, 8081)
 	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
 		nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), imported("web", "244.0.0.7", web80), slice("web", "east", 8081, "10.1.0.5"))
-	f.on("gateway", gateway).pass(none)
-	serveBy := func(backend v1alpha1.DataplaneBackend) {
+	f.on("gateway", gateway).pass(node.Marked)
+	serveBy := func(by v1alpha1.DataplaneBackend) {
 		t.Helper()
 		set := clusterSet()
-		set.Spec.Dataplane.Backend = backend
+		set.Spec.Dataplane.Backend = by
 		f.applyStatus(set)
-		f.pass(none)
-		if got := f.condition(); !strings.HasPrefix(got, "True Ready") || !strings.Contains(strings.ToLower(got), string(backend)+" serves clusterset ips") {
+		f.pass(node.Marked)
+		if got := f.condition(); !strings.HasPrefix(got, "True Ready") || !strings.Contains(strings.ToLower(got), string(by)+" serves clusterset ips") {
 			t.Fatalf("condition %q", got)
 		}
 	}
@@ -112,16 +114,15 @@ func TestSwitchBackends(t *testing.T) {
 	}
 	f.quiet()
 	f.restart() // and remembers nothing
-	f.pass(none)
+	f.pass(node.Marked)
 	if err := byIPVS.works(); err != nil {
 		t.Errorf("after a restart, a connection made by IPVS: %v", err)
 	}
-	f.agent.node.leaving.(*ipvsBackend).leaving = time.Now().Add(-lingering)
-	f.pass(everything)
+	f.passAt(time.Now().Add(backend.Lingering), node.Audited)
 	if got := list(worker); got != "" {
 		t.Errorf("left of IPVS: %s", got)
 	}
-	if f.agent.node.leaving != nil {
+	if f.agent.services.backend.Leaving() {
 		t.Error("IPVS is still leaving")
 	}
 	if err := byNFT.works(); err != nil {
@@ -146,13 +147,13 @@ func TestRestartKeepsDrainingFlows(t *testing.T) {
 	echoOn(t, away, 8081)
 	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
 		nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), imported("web", "244.0.0.7", web80), slice("web", "east", 8081, "10.1.0.5"))
-	f.on("gateway", gateway).pass(none)
-	f.pass(none)
+	f.on("gateway", gateway).pass(node.Marked)
+	f.pass(node.Marked)
 	conn := dialFrom(t, pod, "244.0.0.7:80")
 	gone := slice("web", "east", 8081, "10.1.0.5", "10.1.0.6")
 	gone.Endpoints[0].Conditions = discoveryv1.EndpointConditions{Ready: ptr.To(false), Serving: ptr.To(false)}
 	f.apply(gone)
-	f.pass(none)
+	f.pass(node.Marked)
 	for _, when := range []string{"before", "after"} {
 		if err := conn.works(); err != nil {
 			t.Errorf("%s the restart: %v", when, err)
@@ -161,7 +162,7 @@ func TestRestartKeepsDrainingFlows(t *testing.T) {
 			t.Errorf("%s the restart: %s", when, got)
 		}
 		f.restart()
-		f.pass(none)
+		f.pass(node.Marked)
 	}
 	f.quiet()
 }
@@ -179,7 +180,7 @@ func (s *site) changeProxy(t *testing.T, around surrounding) {
 	for _, a := range bothFamilies {
 		f.populate("held", a, readyIn{0, 2}, many5000, hold5001)
 	}
-	f.pass(none)
+	f.pass(node.Marked)
 	byIPVS := f.servedBy(v1alpha1.BackendIPVS)
 	held, asked := map[string]longLived{}, map[string]func() string{}
 	for _, a := range bothFamilies {
@@ -204,9 +205,9 @@ func (s *site) changeProxy(t *testing.T, around surrounding) {
 	if diff := cmp.Diff(before, f.site.virtualServices()); diff != "" {
 		t.Errorf("our virtual services beside the new kube-proxy (-want +got)\n%s", diff)
 	}
-	f.agent.proxy.source.Address = s.proxyAddress()
-	f.agent.proxy.look(t.Context())
-	f.pass(none)
+	f.agent.proxy.Address = s.proxyAddress()
+	f.agent.proxy.Look(t.Context())
+	f.pass(node.Marked)
 	if !f.servedBy(around.auto) {
 		t.Errorf("condition %q, want one that tells of %s", f.condition(), around.auto)
 	}

@@ -231,8 +231,8 @@ func TestTable(t *testing.T) {
 	put := func(name types.NamespacedName, want string, services ...VirtualService) {
 		t.Helper()
 		var changed []string
-		for _, k := range table.Put(name, services) {
-			changed = append(changed, k.Address.String())
+		for _, r := range table.Put(name, services) {
+			changed = append(changed, r.Key.Address.String())
 		}
 		if got := fmt.Sprint(changed); got != want {
 			t.Errorf("changed %s, want %s", got, want)

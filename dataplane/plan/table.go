@@ -25,15 +25,25 @@ func (t *Table) Grow(n int) {
 	}
 }
 
-// Put replaces the virtual services of a ServiceImport, none of them if it is gone, and returns the keys whose virtual
+// Replaced is a key whose virtual service has been replaced.
+type Replaced struct {
+	Key Key
+	// Before is the virtual service that it had; the zero VirtualService if it had none.
+	Before VirtualService
+}
+
+// Put replaces the virtual services of a ServiceImport, none of them if it is gone. It returns the keys whose virtual
 // service may have changed, sorted. The services are kept and must not be changed afterwards.
-func (t *Table) Put(name types.NamespacedName, services []VirtualService) []Key {
+func (t *Table) Put(name types.NamespacedName, services []VirtualService) []Replaced {
 	t.Grow(0)
 	old := t.byImport[name]
 	if oneList(old, services) {
 		return nil
 	}
-	changed := changedKeys(old, services)
+	replaced := differing(old, services)
+	for i := range replaced {
+		replaced[i].Before, _ = t.Get(replaced[i].Key)
+	}
 	for _, service := range old {
 		claims := slices.DeleteFunc(t.claims[service.Key], func(n types.NamespacedName) bool { return n == name })
 		if len(claims) == 0 {
@@ -49,10 +59,10 @@ func (t *Table) Put(name types.NamespacedName, services []VirtualService) []Key 
 	}
 	if len(services) == 0 {
 		delete(t.byImport, name)
-		return changed
+		return replaced
 	}
 	t.byImport[name] = services
-	return changed
+	return replaced
 }
 
 // Get returns the virtual service of the key; false if there is none.
@@ -68,6 +78,9 @@ func (t *Table) Get(key Key) (VirtualService, bool) {
 	}
 	return VirtualService{}, false
 }
+
+// Len returns how many virtual services there are.
+func (t *Table) Len() int { return len(t.claims) }
 
 // Names of the ServiceImports that have virtual services, sorted.
 func (t *Table) Names() []types.NamespacedName {
@@ -93,20 +106,20 @@ func compareNames(a, b types.NamespacedName) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
-// changedKeys are those of the virtual services that are in one list only or differ; both are sorted.
-func changedKeys(old, services []VirtualService) []Key {
-	var changed []Key
+// differing returns the keys of the virtual services that are in one list only, or differ; both are sorted.
+func differing(old, services []VirtualService) []Replaced {
+	var changed []Replaced
 	for len(old) > 0 || len(services) > 0 {
 		switch {
 		case len(services) == 0 || len(old) > 0 && old[0].Key.Compare(services[0].Key) < 0:
-			changed = append(changed, old[0].Key)
+			changed = append(changed, Replaced{Key: old[0].Key})
 			old = old[1:]
 		case len(old) == 0 || old[0].Key.Compare(services[0].Key) > 0:
-			changed = append(changed, services[0].Key)
+			changed = append(changed, Replaced{Key: services[0].Key})
 			services = services[1:]
 		default:
 			if !old[0].Equal(services[0]) {
-				changed = append(changed, old[0].Key)
+				changed = append(changed, Replaced{Key: old[0].Key})
 			}
 			old, services = old[1:], services[1:]
 		}

@@ -1,14 +1,16 @@
 //go:build kernel
 
-package agent
+package backend
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
@@ -19,8 +21,8 @@ import (
 // with the next repair; services of others that come do not have the table compared again and again.
 func TestDeletedServiceAmongMany(t *testing.T) {
 	node := netns.New(t)
-	want := servicesByKey{}
-	var keys []plan.Key
+	var want plan.Table
+	var all []plan.VirtualService
 	addresses := []netip.Addr{netip.MustParseAddr("fd77::1")} // which the kernel does not count
 	for i := range byte(100) {
 		addresses = append(addresses, netip.AddrFrom4([4]byte{244, 0, 0, i + 1}))
@@ -31,22 +33,26 @@ func TestDeletedServiceAmongMany(t *testing.T) {
 		if address.Is6() {
 			endpoint = netip.MustParseAddr("fd01::5")
 		}
-		want[key] = plan.VirtualService{Key: key, Scheduler: v1alpha1.SchedulerRandom, Destinations: []plan.Destination{{Address: endpoint, Port: 80, Weight: 1}}}
-		keys = append(keys, key)
+		all = append(all, plan.VirtualService{Key: key, Scheduler: v1alpha1.SchedulerRandom, Destinations: []plan.Destination{{Address: endpoint, Port: 80, Weight: 1}}})
 	}
-	b := newIPVSBackend([]netip.Prefix{netip.MustParsePrefix("244.0.0.0/16"), netip.MustParsePrefix("fd77::/112")})
+	slices.SortFunc(all, func(x, y plan.VirtualService) int { return x.Key.Compare(y.Key) })
+	changed := Changed{}
+	for _, r := range want.Put(types.NamespacedName{Namespace: "default", Name: "web"}, all) {
+		changed[r.Key] = nil
+	}
+	b := newIPVSDriver(&want, []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16"), netip.MustParsePrefix("fd77::/112")})
 	defer b.close()
 	repair := func(what string, count int) {
 		t.Helper()
 		b.nextRepair = time.Now().Add(time.Hour)
 		node.Do(func() {
-			if did, err := b.repair(t.Context(), false); err != nil || did.written != count {
+			if did, err := b.repair(t.Context(), time.Now(), false); err != nil || did.Written != count {
 				t.Errorf("repair after %s: %+v, %v; want %d written", what, did, err, count)
 			}
 		})
 	}
 	node.Do(func() {
-		if _, err := b.sync(t.Context(), want, keys); err != nil {
+		if _, err := b.sync(t.Context(), changed); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/dataplane/filter"
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/node"
+)
+
+// filterTable is the part that refuses what nothing serves, and keeps the sources of packets between clusters.
+type filterTable struct {
+	attempts
+	table   filter.Table
+	wanted  *plan.Table
+	network plan.Network
+	// hairpin are the endpoints on this node, by the services that have them.
+	hairpin map[plan.Key][]netip.Addr
+	// dirty is true if what is wanted may have changed since the last attempt.
+	dirty bool
+}
+
+func newFilterTable(wanted *plan.Table) *filterTable {
+	return &filterTable{attempts: attempts{retry: newRetry()}, wanted: wanted, hairpin: map[plan.Key][]netip.Addr{}, dirty: true}
+}
+
+func (f *filterTable) name() string { return "filter" }
+
+func (f *filterTable) setNetwork(network plan.Network) {
+	old := f.network
+	f.dirty = f.dirty || !slices.Equal(old.VIPs, network.VIPs) || !slices.Equal(old.Own, network.Own) ||
+		!slices.Equal(old.Remote, network.Remote) || !slices.Equal(old.Transit, network.Transit) ||
+		!slices.Equal(old.TransitCIDRs, network.TransitCIDRs)
+	f.network = network
+}
+
+// replace takes note of services that were replaced in the table.
+func (f *filterTable) replace(replaced []plan.Replaced) {
+	for _, r := range replaced {
+		after, exists := f.wanted.Get(r.Key)
+		if existed := r.Before.Key == r.Key; existed != exists {
+			f.dirty = true
+		}
+		local := localAddresses(after)
+		if slices.Equal(local, f.hairpin[r.Key]) {
+			continue
+		}
+		f.dirty = true
+		if len(local) == 0 {
+			delete(f.hairpin, r.Key)
+		} else {
+			f.hairpin[r.Key] = local
+		}
+	}
+}
+
+// due costs one netlink request in a repair, as long as nobody writes to nftables.
+func (f *filterTable) due(_ context.Context, now time.Time, cause node.Cause) bool {
+	if f.retry.Failing() {
+		return f.retry.Due(now, f.dirty) || cause == node.Audited
+	}
+	return f.dirty || cause != node.Marked && f.table.Touched()
+}
+
+func (f *filterTable) sync(ctx context.Context, now time.Time, _ node.Cause) (backend.Change, error) {
+	touched := !f.dirty && !f.retry.Failing()
+	change, err := f.table.Update(ctx, f.config())
+	f.dirty = false
+	did := backend.Change{Written: change.Size()}
+	if touched && change.Replace {
+		did.Mended = []string{"the nftables table " + filter.TableName}
+	} else if touched && !change.Empty() {
+		did.Mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), filter.TableName)}
+	}
+	return did, f.record(now, nftables.Diagnose(ctx, err))
+}
+
+// config returns what the table should do.
+func (f *filterTable) config() filter.Config {
+	keys := f.wanted.Keys()
+	want := filter.Config{VIPs: f.network.VIPs, Own: f.network.Own, Remote: f.network.Remote,
+		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: make([]filter.Port, 0, len(keys))}
+	for _, key := range keys {
+		want.Served = append(want.Served, filter.Port{Address: key.Address, Protocol: strings.ToLower(string(key.Protocol)), Port: key.Port})
+	}
+	for _, addresses := range f.hairpin {
+		want.Hairpin = append(want.Hairpin, addresses...)
+	}
+	return want
+}
+
+// localAddresses returns those of the service's endpoints on this node.
+func localAddresses(v plan.VirtualService) []netip.Addr {
+	var local []netip.Addr
+	for _, d := range v.Destinations {
+		if d.OnThisNode {
+			local = append(local, d.Address)
+		}
+	}
+	return local
+}

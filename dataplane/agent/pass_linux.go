@@ -1,0 +1,210 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/node"
+)
+
+// pass plans what has changed, brings the kernel in step, repairs as much as the cause says, and reports. It returns no
+// error: each part tries again by itself what failed.
+func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error {
+	work, started := a.marks.collect()
+	if !started {
+		return nil
+	}
+	if cause != node.Marked {
+		for _, name := range a.planner.due(now) {
+			work.add(name)
+		}
+	}
+	busy := !work.empty()
+	if cause != node.Marked && a.routes.touched.Load() {
+		work.network = true // a CNI may have routed other pods to a node
+	}
+	a.plan(ctx, work, now)
+	if a.planner.known {
+		a.syncParts(ctx, now, cause)
+	}
+	a.report(ctx, now, busy || cause == node.Audited)
+	if busy {
+		a.cfg.Metrics.passDuration.Observe(time.Since(now).Seconds())
+	}
+	return nil
+}
+
+// plan plans what is marked. What it could not plan is marked again.
+func (a *Agent) plan(ctx context.Context, work work, now time.Time) {
+	if work.network {
+		all, err := a.planNetwork(ctx)
+		work.all = work.all || all
+		if err != nil {
+			a.marks.restore(work)
+		}
+		a.problems.set("network", err)
+	}
+	err := a.planServices(ctx, work, now)
+	a.problems.set("cache", err)
+	if err != nil {
+		a.marks.restore(work)
+	} else if a.planner.known {
+		a.planner.recalled = nil // all has been planned once
+	}
+}
+
+// planNetwork plans the routes and this node's place again. It reports whether all services are to be planned again. An
+// input that must not be acted on leaves the routes as they were.
+func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
+	a.problems.set("clusterset", nil)
+	var set v1alpha1.ClusterSet
+	err = a.cfg.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, &set)
+	if apierrors.IsNotFound(err) {
+		// The cluster has left the clusterset, or has not joined yet.
+		a.problems.set("clusterset", errNoClusterSet)
+		return a.adopt(ctx, plan.Network{}, plan.Place{})
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading the ClusterSet: %w", err)
+	}
+	in, err := a.networkInput(ctx, &set)
+	if err != nil {
+		return false, err
+	}
+	var network plan.Network
+	refused := accepted(&set)
+	if refused == nil {
+		network, refused = plan.NewNetwork(in)
+	}
+	a.problems.set("clusterset", refused)
+	switch {
+	case refused == nil:
+		a.planner.options = set.Spec.Dataplane
+		return a.adopt(ctx, network, plan.NewPlace(in, network.VIPs))
+	case !a.planner.known:
+		return false, nil
+	}
+	// All stays as it is, except for the clusters that come and go.
+	return a.adopt(ctx, a.planner.network, a.planner.place.WithRemotes(in.Remotes, in.Gateways))
+}
+
+// adopt makes the plan the one to follow. It reports whether all services are to be planned again.
+func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Place) (all bool, err error) {
+	if !a.planner.known {
+		// What an earlier life of this agent served is ours, also if the VIP CIDR has changed since.
+		have, err := route.Read(ctx)
+		if err != nil {
+			return false, err
+		}
+		a.services.backend.Own(have.VIPs()...)
+		a.planner.recalled = a.services.backend.Recall(ctx)
+	}
+	a.services.backend.Own(network.VIPs...)
+	a.filter.setNetwork(network)
+	a.routes.want(network.Routes)
+	return a.planner.adopt(network, place), nil
+}
+
+// networkInput reads what the plan of the network follows from.
+func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (plan.NetworkInput, error) {
+	in := plan.NetworkInput{Node: a.cfg.NodeName, ClusterSet: set}
+	var nodes corev1.NodeList
+	var gateways v1alpha1.GatewayNodeList
+	var remotes v1alpha1.RemoteClusterList
+	if err := errors.Join(
+		a.cfg.Client.List(ctx, &nodes),
+		a.cfg.Client.List(ctx, &gateways, client.InNamespace(a.cfg.Namespace)),
+		a.cfg.Client.List(ctx, &remotes),
+	); err != nil {
+		return plan.NetworkInput{}, fmt.Errorf("reading nodes, gateways and remote clusters: %w", err)
+	}
+	in.Nodes, in.Gateways, in.Remotes = pointers(nodes.Items), pointers(gateways.Items), pointers(remotes.Items)
+	routed, err := route.Routed(ctx)
+	if err != nil {
+		return plan.NetworkInput{}, err
+	}
+	in.Routed = routed
+	for _, node := range in.Nodes {
+		if node.Name != a.cfg.NodeName {
+			continue
+		}
+		mtu, err := route.UnderlayMTU(plan.InternalIPs(node))
+		if err != nil {
+			return plan.NetworkInput{}, err
+		}
+		in.UnderlayMTU = mtu
+	}
+	return in, nil
+}
+
+// planServices plans the ServiceImports that may have changed.
+func (a *Agent) planServices(ctx context.Context, work work, now time.Time) error {
+	if !a.planner.known {
+		return nil // their place is not known; when it is, all of them will be planned
+	}
+	from, names, err := a.toPlan(ctx, work)
+	if err != nil {
+		return err
+	}
+	if a.planner.grow(len(names)) {
+		a.services.changed = make(backend.Changed, len(names))
+	}
+	for name := range names {
+		in := a.planner.input(from, name, now)
+		var planned plan.Output
+		if in.Import != nil {
+			planned = plan.Services(in)
+		}
+		replaced := a.planner.put(name, planned)
+		a.services.replace(replaced)
+		a.filter.replace(replaced)
+		a.skips.put(name, planned)
+	}
+	return nil
+}
+
+// Up to one part in listShare of all ServiceImports are looked up one by one: to list all costs as much. Up to fewNames are
+// always looked up.
+const fewNames, listShare = 16, 16
+
+// toPlan returns the names of the ServiceImports that are to be planned, with what they are planned from.
+func (a *Agent) toPlan(ctx context.Context, work work) (objects, map[types.NamespacedName]bool, error) {
+	if !work.all && len(work.services) <= max(fewNames, a.planner.table.Len()/listShare) {
+		some, err := objectsOf(ctx, a.cfg.Client, work.services)
+		return some, work.services, err
+	}
+	all, err := allObjects(ctx, a.cfg.Client)
+	if err != nil || !work.all {
+		return all, work.services, err
+	}
+	names := make(map[types.NamespacedName]bool, len(all.imports))
+	for name := range all.imports {
+		names[name] = true
+	}
+	for _, name := range a.planner.table.Names() { // some may be gone
+		names[name] = true
+	}
+	maps.Copy(names, work.services)
+	return all, names, nil
+}
+
+// serviceInput returns what the plan for one ServiceImport follows from; its Import is nil if there is nothing to plan.
+func (a *Agent) serviceInput(ctx context.Context, name types.NamespacedName, now time.Time) (plan.Input, error) {
+	found, err := objectsOf(ctx, a.cfg.Client, map[types.NamespacedName]bool{name: true})
+	if err != nil {
+		return plan.Input{}, err
+	}
+	return a.planner.input(found, name, now), nil
+}

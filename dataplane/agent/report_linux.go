@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// maxMessage is the longest message of a condition, in bytes: nft repeats what it did not like.
+const maxMessage = 2048
+
+// condition is what a node's condition says.
+type condition struct {
+	status          corev1.ConditionStatus
+	reason, message string
+}
+
+// reported is what the agent has reported, so that it does not say the same again.
+type reported struct {
+	// condition is what the condition said when it was last looked at; zero if that failed.
+	condition condition
+	// written is the condition of the last patch, and version that of the Node which it was made from.
+	written condition
+	version string
+	// remarks are those of the last report.
+	remarks string
+}
+
+// report sets metrics and readiness, and the node's condition where it differs. Unless the Node may have changed since the
+// last report, it looks at the Node only if the condition has something else to say.
+func (a *Agent) report(ctx context.Context, now time.Time, changed bool) {
+	b := a.services.backend
+	if by := b.Serves(); a.skips.changedFor(by) {
+		a.reportSkipped(by, now)
+	}
+	remarks := b.Remarks()
+	a.reportRemarks(remarks)
+	says := condition{corev1.ConditionTrue, v1alpha1.ReasonReady, a.summary(remarks)}
+	if err := a.problems.first(); err != nil {
+		says = failureCondition(err)
+		a.problem.Store(&says.message)
+	} else {
+		a.problem.Store(nil)
+	}
+	a.observe()
+	if !changed && a.reported.condition == says {
+		return
+	}
+	a.reported.condition = condition{}
+	err := a.setCondition(ctx, says)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		a.cfg.Metrics.syncErrors.WithLabelValues("condition").Inc()
+		if a.problems.set("condition", err) {
+			a.log(ctx).Error(err, "condition not written")
+		}
+		return
+	}
+	a.problems.set("condition", nil)
+	a.reported.condition = says
+}
+
+// failureCondition is the condition of a node that is not as planned.
+func failureCondition(err error) condition {
+	message := strings.Join(strings.Fields(err.Error()), " ") // nft writes several lines
+	return condition{corev1.ConditionFalse, reasonOf(err), message[:min(len(message), maxMessage)]}
+}
+
+// summary describes a node that is as planned. It has no numbers that change with every service.
+func (a *Agent) summary(remarks []string) string {
+	parts := []string{a.services.choice.Why}
+	if warning := a.services.choice.Warning; warning != "" {
+		parts = append(parts, warning)
+	}
+	if names := a.services.backend.Foreign(); len(names) > 0 {
+		parts = append(parts, "virtual services inside the VIP CIDR that tombolo did not make are left alone: "+someOf(names))
+	}
+	if ports := a.skips.crowdedPorts(a.services.backend.Serves()); len(ports) > 0 {
+		parts = append(parts, "some endpoints get no flows, as there are more than this backend shares flows among: "+someOf(ports))
+	}
+	return strings.Join(slices.Concat(parts, remarks, a.sysctls.drift), "; ")
+}
+
+// reportRemarks makes an event of remarks that are new.
+func (a *Agent) reportRemarks(remarks []string) {
+	text := strings.Join(remarks, "; ")
+	if text != "" && text != a.reported.remarks {
+		a.event(corev1.EventTypeWarning, reasonFull, "Serve", text)
+	}
+	a.reported.remarks = text
+}
+
+// observe sets the metrics that say how the node is.
+func (a *Agent) observe() {
+	m, s := a.cfg.Metrics, a.services
+	by := s.backend.Serves()
+	m.services.Set(float64(s.wanted.Len()))
+	m.destinations.Set(float64(s.destinations))
+	m.foreign.Set(float64(len(s.backend.Foreign())))
+	m.skipped.Set(float64(a.skips.count(by)))
+	if s.backend.Ready() {
+		m.setBackend(by, s.choice.Why)
+	}
+	ready := 0.0
+	if a.problem.Load() == nil {
+		ready = 1
+	}
+	m.ready.Set(ready)
+}
+
+// setCondition patches the condition of this agent's own Node, if it differs from what the cache has.
+func (a *Agent) setCondition(ctx context.Context, says condition) error {
+	var node corev1.Node
+	if err := a.cfg.Client.Get(ctx, client.ObjectKey{Name: a.cfg.NodeName}, &node); err != nil {
+		return client.IgnoreNotFound(err) // without a Node there is no place for a condition
+	}
+	next := corev1.NodeCondition{Type: v1alpha1.NodeConditionDataplane, Status: says.status, Reason: says.reason, Message: says.message}
+	for _, old := range node.Status.Conditions {
+		if old.Type != next.Type {
+			continue
+		}
+		if says == (condition{old.Status, old.Reason, old.Message}) {
+			return nil
+		}
+		if old.Status == says.status {
+			next.LastTransitionTime = old.LastTransitionTime
+		}
+	}
+	if a.reported.written == says && a.reported.version == node.ResourceVersion {
+		return nil // the cache has not seen the last patch yet
+	}
+	next.LastHeartbeatTime = metav1.Now()
+	if next.LastTransitionTime.IsZero() {
+		next.LastTransitionTime = next.LastHeartbeatTime
+	}
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.NodeCondition{next}}})
+	if err != nil {
+		return fmt.Errorf("encoding the condition of node %s: %w", a.cfg.NodeName, err)
+	}
+	target := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: a.cfg.NodeName}}
+	if err := a.cfg.Client.Status().Patch(ctx, target, client.RawPatch("application/strategic-merge-patch+json", patch)); err != nil {
+		return fmt.Errorf("writing the condition of node %s: %w", a.cfg.NodeName, err)
+	}
+	a.reported.written, a.reported.version = says, node.ResourceVersion
+	a.log(ctx).Info("condition changed", "status", says.status, "reason", says.reason, "message", says.message)
+	return nil
+}

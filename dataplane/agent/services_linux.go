@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/node"
+)
+
+// services are the part that serves clusterset IPs.
+type services struct {
+	wanted  *plan.Table
+	backend *backend.Backend
+	choice  backend.Choice
+	// noIPVS says why this kernel has no IPVS, as of the last look; nil if it has.
+	noIPVS error
+	// changed are the services that changed since the backend was last told.
+	changed backend.Changed
+	// destinations is how many the wanted services have.
+	destinations int
+	// failed is why the kernel is not in step with what is wanted, since the last attempt; nil if it is.
+	failed error
+	retry  node.Retry
+	// problem is what failed in the last sync, with the remedy.
+	problem error
+}
+
+func newServices(wanted *plan.Table) *services {
+	return &services{retry: newRetry(), wanted: wanted, backend: backend.New(wanted), changed: backend.Changed{}}
+}
+
+func (s *services) name() string { return "services" }
+
+// replace takes note of services that were replaced in the table.
+func (s *services) replace(replaced []plan.Replaced) {
+	for _, r := range replaced {
+		if _, pending := s.changed[r.Key]; !pending {
+			s.changed[r.Key] = r.Before.Destinations
+		}
+		after, _ := s.wanted.Get(r.Key)
+		s.destinations += len(after.Destinations) - len(r.Before.Destinations)
+	}
+}
+
+// choose says what serves from now on. Whether the kernel has IPVS is looked up once in a while, as the module may be
+// loaded later, but not with every event.
+func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause) {
+	if cause == node.Audited || cause == node.Ticked && s.noIPVS != nil || !s.backend.Ready() {
+		s.noIPVS = ipvs.Available()
+	}
+	s.choice = backend.Choose(p.options.Backend, proxy, p.place.VIPs, s.noIPVS)
+	if s.choice.Refusal == nil && s.backend.Serve(s.choice.Backend, p.options.Counters) {
+		s.failed = nil
+		s.retry.Reset()
+	}
+}
+
+// failure is not about services while none may be programmed: then the refusal is the problem.
+func (s *services) failure() error {
+	if s.choice.Refusal != nil {
+		return nil
+	}
+	return s.problem
+}
+
+func (s *services) due(ctx context.Context, now time.Time, cause node.Cause) bool {
+	switch {
+	case s.choice.Refusal != nil:
+		return false
+	case !s.backend.InStep(), len(s.changed) > 0, cause == node.Audited:
+		return true
+	}
+	return cause == node.Ticked && (s.failed != nil || s.backend.Touched(ctx, now))
+}
+
+// sync gives the backend what changed, all of it at first, and lets it look for what others did unless only marks are the
+// cause. An audit tries in any case what failed.
+func (s *services) sync(ctx context.Context, now time.Time, cause node.Cause) (did backend.Change, err error) {
+	first := !s.backend.InStep()
+	pending := first || len(s.changed) > 0 || s.failed != nil
+	attempt := pending && (s.retry.Due(now, len(s.changed) > 0 || s.moduleLoaded()) || cause == node.Audited)
+	if attempt {
+		did, err = s.backend.Sync(ctx, s.changed)
+		clear(s.changed) // a backend remembers what it could not do
+		s.record(now, err)
+	}
+	if cause != node.Marked && (!first || !attempt) {
+		mended, errRepair := s.backend.Repair(ctx, now, cause == node.Audited)
+		did = did.And(mended)
+		if errRepair != nil && s.failed == nil {
+			s.record(now, errRepair)
+			err = errRepair
+		}
+	}
+	var errLeave error
+	if s.failed == nil && (first || cause == node.Audited) {
+		var left backend.Change
+		left, errLeave = s.backend.Leave(ctx, now)
+		did = did.And(left)
+	}
+	s.problem = remedied(errors.Join(s.failed, errLeave))
+	return did, errors.Join(err, errLeave)
+}
+
+func (s *services) record(now time.Time, err error) {
+	s.failed = err
+	s.retry.Record(now, err)
+}
+
+// moduleLoaded reports whether the kernel has IPVS by now, and the last attempt failed because it had not.
+func (s *services) moduleLoaded() bool {
+	return s.backend.Serves() == v1alpha1.BackendIPVS && s.noIPVS == nil && errors.Is(s.failed, ipvs.ErrNoModule)
+}
+
+// byIPVS reports whether IPVS serves.
+func (s *services) byIPVS() bool {
+	return s.backend.InStep() && s.backend.Serves() == v1alpha1.BackendIPVS
+}

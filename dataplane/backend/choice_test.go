@@ -1,0 +1,106 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+)
+
+// kubeProxy is a server that answers as kube-proxy does.
+func kubeProxy(t *testing.T, mode, configz string) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/proxyMode", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, mode) })
+	if configz != "" {
+		mux.HandleFunc("/configz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, configz) })
+	}
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+func TestChoose(t *testing.T) {
+	vips := []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
+	const versioned = `{"kubeproxy.config.k8s.io":{"kind":"KubeProxyConfiguration","ipvs":{"excludeCIDRs":["10.0.0.0/8","%s"]}}}`
+	const internal = `{"kubeproxy.config.k8s.io":{"IPVS":{"ExcludeCIDRs":["%s"]}}}`
+	auto, byIPVS, byNFT := v1alpha1.BackendAuto, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables
+	tests := []struct {
+		name          string
+		proxy         string
+		asked         v1alpha1.DataplaneBackend
+		noIPVS        error
+		want          v1alpha1.DataplaneBackend
+		refusal       error
+		text, warning string
+	}{
+		{"no kube-proxy", "127.0.0.1:1", auto, nil, byIPVS, nil, "IPVS serves clusterset IPs (backend auto, no kube-proxy answers)", ""},
+		{"no kube-proxy, by name", "127.0.0.1:1", byIPVS, nil, byIPVS, nil, "backend ipvs, no kube-proxy answers", ""},
+		{"neither kube-proxy nor IPVS", "127.0.0.1:1", auto, ipvs.ErrNoModule, byNFT, nil, "this kernel has no IPVS", ""},
+		{"no IPVS, by name", "127.0.0.1:1", byIPVS, ipvs.ErrNoModule, byIPVS, nil, "backend ipvs", ""},
+		{"iptables", kubeProxy(t, "iptables", ""), auto, nil, byIPVS, nil, "backend auto, kube-proxy mode iptables", ""},
+		{"nftables", kubeProxy(t, "nftables", ""), auto, nil, byNFT, nil, "nftables serves clusterset IPs (backend auto, kube-proxy mode nftables", ""},
+		{"nftables, IPVS by name", kubeProxy(t, "nftables", ""), byIPVS, nil, byIPVS, nil, "backend ipvs, kube-proxy mode nftables", "may wipe the IPVS table"},
+		{"ipvs, excluded", kubeProxy(t, "ipvs\n", fmt.Sprintf(versioned, "244.0.0.0/8")), auto, nil, byIPVS, nil, "excludes the VIP CIDR", ""},
+		{"ipvs, excluded, by name", kubeProxy(t, "ipvs\n", fmt.Sprintf(versioned, "244.0.0.0/8")), byIPVS, nil, byIPVS, nil, "excludes the VIP CIDR", ""},
+		{"ipvs, excluded, an older one", kubeProxy(t, "ipvs", fmt.Sprintf(internal, "244.0.0.0/16")), auto, nil, byIPVS, nil, "excludes the VIP CIDR", ""},
+		{"ipvs, a part excluded", kubeProxy(t, "ipvs", fmt.Sprintf(versioned, "244.0.0.0/24")), auto, nil, byNFT, nil, "does not exclude the VIP CIDR", ""},
+		{"ipvs, a part excluded, by name", kubeProxy(t, "ipvs", fmt.Sprintf(versioned, "244.0.0.0/24")), byIPVS, nil, byIPVS, ErrKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"ipvs, silent", kubeProxy(t, "ipvs", ""), byIPVS, nil, byIPVS, ErrKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"ipvs, nonsense", kubeProxy(t, "ipvs", "<html>"), byIPVS, nil, byIPVS, ErrKubeProxy, "add 244.0.0.0/16 to ipvs.excludeCIDRs", ""},
+		{"a mode that nobody knows", kubeProxy(t, "<html>", ""), auto, nil, byNFT, nil, "does not tell its mode", ""},
+		{"a mode that nobody knows, by name", kubeProxy(t, "<html>", ""), byIPVS, nil, byIPVS, nil, "does not tell its mode", "may wipe the IPVS table"},
+		{"nftables by name", kubeProxy(t, "iptables", ""), byNFT, ipvs.ErrNoModule, byNFT, nil, "nftables serves clusterset IPs (backend nftables)", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			changes := 0
+			watch := ProxyWatch{Address: tt.proxy, Changed: func() { changes++ }}
+			watch.Look(t.Context())
+			watch.Look(t.Context())
+			got := Choose(tt.asked, watch.State(), vips, tt.noIPVS)
+			if got.Backend != tt.want || !errors.Is(got.Refusal, tt.refusal) || changes != 0 {
+				t.Errorf("backend %s, refusal %v, want %s, %v; %d changes", got.Backend, got.Refusal, tt.want, tt.refusal, changes)
+			}
+			text := got.Why
+			if got.Refusal != nil {
+				text = got.Refusal.Error()
+			}
+			if !strings.Contains(text, tt.text) || !strings.Contains(got.Warning, tt.warning) || tt.warning == "" && got.Warning != "" {
+				t.Errorf("says %q and %q, want %q and %q", text, got.Warning, tt.text, tt.warning)
+			}
+		})
+	}
+}
+
+func TestProxyWatchTellsChanges(t *testing.T) {
+	changes := 0
+	watch := ProxyWatch{Address: "127.0.0.1:1", Changed: func() { changes++ }}
+	watch.Look(t.Context())
+	watch.Address = kubeProxy(t, "iptables", "")
+	watch.Look(t.Context())
+	watch.Look(t.Context())
+	if changes != 1 {
+		t.Errorf("%d changes were told, want 1", changes)
+	}
+	watch.Address = "127.0.0.1:1"
+	for i := range missedAnswers + 1 {
+		want := "iptables"
+		if i >= missedAnswers {
+			want = ""
+		}
+		if got := watch.State().Mode; got != want {
+			t.Errorf("after %d questions without an answer the mode is %q, want %q", i, got, want)
+		}
+		watch.Look(t.Context())
+	}
+	if changes != 2 {
+		t.Errorf("%d changes were told, want 2", changes)
+	}
+}

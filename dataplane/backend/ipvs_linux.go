@@ -1,0 +1,246 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tombolo-net/tombolo/dataplane/ipvs"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+)
+
+// ipvsDriver serves by IPVS.
+type ipvsDriver struct {
+	services *plan.Table
+	table    ipvs.Table
+	// owned are the VIP CIDRs in which marked services are ours: those of now, and those that were served before.
+	owned []netip.Prefix
+	// wanted is what IPVS should have.
+	wanted ipvs.Config
+	// pending are the keys that changed since the kernel was last in step with them.
+	pending map[ipvs.Key]bool
+	// compared is false until the kernel's table was once read and in step as a whole.
+	compared bool
+	others   []ipvs.Key
+	// round are the services whose destinations are still to be compared in this turn.
+	round []ipvs.Key
+	// sample is one of the services, of IPv6 if there are any; the zero Key if there are none.
+	sample ipvs.Key
+	// nextRepair is when to compare the whole table again, at the earliest.
+	nextRepair time.Time
+	// alarm is true if the number of services has changed since the last repair. nextAlarm is when to do something about it,
+	// at the earliest: where others' services come and go, ours are mostly all there.
+	alarm     bool
+	nextAlarm time.Time
+	// leaving is since when another backend serves; zero: this one does.
+	leaving time.Time
+}
+
+func newIPVSDriver(services *plan.Table, owned []netip.Prefix) *ipvsDriver {
+	return &ipvsDriver{services: services, owned: owned, wanted: ipvs.Config{Services: map[ipvs.Key]ipvs.Service{}}, pending: map[ipvs.Key]bool{}}
+}
+
+func (b *ipvsDriver) scope() ipvs.Scope { return ipvs.Scope{VIPs: b.owned, Wanted: b.wanted} }
+
+func (b *ipvsDriver) sync(ctx context.Context, changed Changed) (Change, error) {
+	b.convert(changed)
+	if !b.compared {
+		result, err := b.table.Sync(ctx, b.scope())
+		b.others = result.Foreign
+		if err == nil {
+			b.compared = true
+			clear(b.pending)
+		}
+		return Change{Written: result.Done.Count}, err
+	}
+	if len(b.pending) == 0 {
+		return Change{}, nil
+	}
+	done, err := b.table.SyncKeys(ctx, b.scope(), slices.SortedFunc(maps.Keys(b.pending), ipvs.Key.Compare))
+	if err == nil {
+		clear(b.pending)
+	}
+	return Change{Written: done.Count}, err
+}
+
+// recall returns what the kernel still serves from an earlier life of this agent; nothing if that cannot be read.
+func (b *ipvsDriver) recall(ctx context.Context) map[plan.Key]plan.VirtualService {
+	have, _, err := b.table.Read(ctx, b.scope())
+	if err != nil {
+		return nil
+	}
+	recalled := make(map[plan.Key]plan.VirtualService, len(have.Services))
+	for k, service := range have.Services {
+		for protocol, number := range protocols {
+			if number != k.Protocol {
+				continue
+			}
+			key := plan.Key{Address: k.Address, Protocol: protocol, Port: k.Port}
+			recalled[key] = plan.VirtualService{Key: key, Destinations: planned(service.Destinations)}
+		}
+	}
+	return recalled
+}
+
+func planned(destinations []ipvs.Destination) []plan.Destination {
+	all := make([]plan.Destination, 0, len(destinations))
+	for _, d := range destinations {
+		all = append(all, plan.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})
+	}
+	return all
+}
+
+// convert makes of those keys what IPVS should have.
+func (b *ipvsDriver) convert(changed Changed) {
+	for key := range changed {
+		k, ok := ipvsKey(key)
+		if !ok {
+			continue
+		}
+		b.pending[k] = true
+		// A service without destinations gets no virtual service: IPVS would refuse its connections by ICMP, which TCP over
+		// IPv6 notes only after a second, when it tries again. So the filter resets them.
+		if service, exists := b.services.Get(key); exists && len(service.Destinations) > 0 {
+			b.wanted.Services[k] = ipvsService(service)
+			if !b.sample.Address.Is6() {
+				b.sample = k
+			}
+			continue
+		}
+		delete(b.wanted.Services, k)
+		if k == b.sample {
+			b.sample = b.anyService()
+		}
+	}
+}
+
+// anyService returns one of the wanted services, of IPv6 if there are any; the zero Key if there are none.
+func (b *ipvsDriver) anyService() (sample ipvs.Key) {
+	for key := range b.wanted.Services {
+		if sample = key; key.Address.Is6() {
+			return sample
+		}
+	}
+	return sample
+}
+
+const (
+	// repairShare is how much of its time the loop may spend on comparing the whole table: one part in so many.
+	repairShare = 5000
+	// alarmShare is the same where the number of services has changed again and again, and ours were all there.
+	alarmShare = 100
+	// smallTable is how many services every repair compares, whatever that takes: as much as the rest of a repair.
+	smallTable = 32
+	// longestPause is the longest time between two comparisons of the table.
+	longestPause = 10 * time.Minute
+	// auditRounds is how many comparisons of the whole table it takes to compare the destinations of all services once.
+	auditRounds = 20
+)
+
+// touched reports whether it is time to compare the whole table: each time if it is small, else as often as repairShare
+// allows. In between it only asks how many services there are. The kernel counts those of IPv4. For those of IPv6, and
+// where others' services come and go, one service stands for all: who wipes the table deletes them together.
+func (b *ipvsDriver) touched(ctx context.Context, now time.Time) bool {
+	if b.timely(now) {
+		return true
+	}
+	b.alarm = b.alarm || !b.table.Recount()
+	if b.alarm && !now.Before(b.nextAlarm) {
+		return true
+	}
+	if !b.alarm && !b.sample.Address.Is6() || b.pending[b.sample] {
+		return false
+	}
+	well, err := b.table.Glance(ctx, b.wanted, []ipvs.Key{b.sample})
+	return !well || err != nil
+}
+
+// timely reports whether to compare the whole table though nothing seems wrong.
+func (b *ipvsDriver) timely(now time.Time) bool {
+	return len(b.wanted.Services) <= smallTable || !now.Before(b.nextRepair)
+}
+
+// repair compares the whole table with what is wanted, if it is time, and some services with their destinations. It is
+// never more thorough than that.
+func (b *ipvsDriver) repair(ctx context.Context, now time.Time, _ bool) (Change, error) {
+	if !b.touched(ctx, now) {
+		return Change{}, nil
+	}
+	timely, begin := b.timely(now), time.Now()
+	result, err := b.table.Repair(ctx, b.scope(), b.next(len(b.wanted.Services)/auditRounds+1))
+	took := time.Since(begin)
+	if err == nil {
+		b.others, b.alarm, b.nextAlarm = result.Foreign, false, time.Time{}
+		if !timely && result.Done.Count == 0 {
+			b.nextAlarm = now.Add(alarmShare * took)
+		}
+	}
+	b.nextRepair = now.Add(min(repairShare*took, longestPause))
+	return Change{Written: result.Done.Count, Mended: mendedServices(result.Done)}, err
+}
+
+// mendedServices returns what was not as it should be, in words.
+func mendedServices(done ipvs.Done) []string {
+	if done.Count > len(done.First) {
+		return []string{fmt.Sprintf("%d entries of the IPVS table (%s first)", done.Count, done.First[0])}
+	}
+	return inWords(done.First)
+}
+
+// next returns up to n of the wanted keys: all of them in turn, in any order.
+func (b *ipvsDriver) next(n int) []ipvs.Key {
+	if len(b.round) == 0 {
+		b.round = slices.AppendSeq(b.round[:0:0], maps.Keys(b.wanted.Services))
+	}
+	n = min(n, len(b.round))
+	keys := slices.DeleteFunc(b.round[:n:n], func(key ipvs.Key) bool {
+		_, wanted := b.wanted.Services[key]
+		return !wanted || b.pending[key]
+	})
+	b.round = b.round[n:]
+	return keys
+}
+
+// Lingering is how long flows that go through IPVS may go on once nftables serves.
+const Lingering = 15 * time.Minute
+
+// leave first makes sure that no new flow comes here, should the new backend not get it, and lets those under way end: to
+// delete a virtual service ends its flows (net.ipv4.vs.expire_nodest_conn).
+func (b *ipvsDriver) leave(ctx context.Context, now time.Time) (written int, gone bool, err error) {
+	have, _, err := b.table.Read(ctx, b.scope())
+	if errors.Is(err, ipvs.ErrNoModule) || err == nil && len(have.Services) == 0 {
+		return 0, true, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	if b.leaving.IsZero() {
+		b.leaving = now
+	}
+	want := ipvs.Config{}
+	over := now.Sub(b.leaving) >= Lingering
+	if !over {
+		want = drained(have)
+	}
+	done, err := b.table.Apply(ctx, ipvs.Diff(have, want))
+	return done.Count, over && err == nil, err
+}
+
+// drained returns the same virtual services, whose destinations get no new flows.
+func drained(have ipvs.Config) ipvs.Config {
+	want := ipvs.Config{Services: make(map[ipvs.Key]ipvs.Service, len(have.Services))}
+	for key, service := range have.Services {
+		service.Destinations = slices.Clone(service.Destinations)
+		for i := range service.Destinations {
+			service.Destinations[i].Weight = 0
+		}
+		want.Services[key] = service
+	}
+	return want
+}
+
+func (b *ipvsDriver) close() { b.table.Close() }

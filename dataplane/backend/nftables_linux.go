@@ -1,0 +1,151 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tombolo-net/tombolo/dataplane/nftables"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
+)
+
+// nftDriver serves by nftables.
+type nftDriver struct {
+	services *plan.Table
+	table    nftables.Table
+	// wanted is what the table should serve.
+	wanted nftables.Config
+	// pending are the keys that changed since the kernel was last in step with them.
+	pending map[nftables.Key]bool
+	// behind is true if the last attempt failed, so that the kernel is not as wanted.
+	behind bool
+	// full are the families of which no more clients with affinity fit, as of the last thorough repair.
+	full []string
+	// ended are the flows to endpoints that are gone, until conntrack has forgotten them.
+	ended []conntrack.Flow
+	// owned are the VIP CIDRs in which flows to other endpoints than the wanted ones are from an earlier life of this agent;
+	// nil once they have ended.
+	owned []netip.Prefix
+}
+
+func newNFTDriver(services *plan.Table, owned []netip.Prefix, counters bool) *nftDriver {
+	return &nftDriver{services: services, owned: owned, pending: map[nftables.Key]bool{},
+		wanted: nftables.Config{Services: map[nftables.Key]nftables.Service{}, Counters: counters}}
+}
+
+func (b *nftDriver) sync(ctx context.Context, changed Changed) (Change, error) {
+	b.convert(changed)
+	change, err := b.table.Update(ctx, b.wanted, slices.SortedFunc(maps.Keys(b.pending), nftables.Key.Compare))
+	b.behind = err != nil
+	if err != nil {
+		return Change{Written: change.Size()}, nftables.Diagnose(ctx, err)
+	}
+	clear(b.pending)
+	stale, err := b.endStale(ctx)
+	if err != nil || len(b.ended) == 0 {
+		return Change{Written: change.Size() + stale}, err
+	}
+	// Only now: until the slots are written, a new flow may still get the endpoint.
+	ended, err := conntrack.Delete(ctx, b.ended)
+	if err == nil {
+		b.ended = nil
+	}
+	return Change{Written: change.Size() + stale + ended}, err
+}
+
+// convert makes of those keys what the table should serve.
+func (b *nftDriver) convert(changed Changed) {
+	for key, had := range changed {
+		k := nftKey(key)
+		b.pending[k] = true
+		service, exists := b.services.Get(key)
+		b.ended = append(b.ended, gone(k, had, service.Destinations)...)
+		if exists {
+			b.wanted.Services[k] = nftService(service)
+		} else {
+			delete(b.wanted.Services, k)
+		}
+	}
+}
+
+// endStale ends, once, the flows of packets to endpoints that went while no agent ran: their clients would stay with them
+// for as long as they send. Connections notice by themselves, and those to endpoints that drain are to go on.
+func (b *nftDriver) endStale(ctx context.Context) (ended int, err error) {
+	if len(b.owned) == 0 {
+		return 0, nil
+	}
+	keep := map[conntrack.Flow]bool{}
+	for key, service := range b.wanted.Services {
+		for _, d := range service.Destinations {
+			keep[flow(key, d.Address, d.Port)] = true
+		}
+	}
+	ended, err = conntrack.DeleteStale(ctx, conntrack.Stale{Inside: b.owned, Keep: keep, Protocol: "udp"})
+	if err == nil {
+		b.owned = nil
+	}
+	return ended, err
+}
+
+// gone returns the flows to destinations that a service had and has no longer. Those that drain keep theirs.
+func gone(key nftables.Key, had, have []plan.Destination) []conntrack.Flow {
+	var flows []conntrack.Flow
+	for _, old := range had {
+		if _, still := slices.BinarySearchFunc(have, old, plan.Destination.Compare); !still {
+			flows = append(flows, flow(key, old.Address, old.Port))
+		}
+	}
+	return flows
+}
+
+func flow(key nftables.Key, endpoint netip.Addr, port uint16) conntrack.Flow {
+	return conntrack.Flow{Address: key.Address, Protocol: key.Protocol, Port: key.Port, Endpoint: netip.AddrPortFrom(endpoint, port)}
+}
+
+// touched costs one netlink request as long as nobody writes to nftables. After an attempt that failed there is nothing to
+// repair: the next sync compares all.
+func (b *nftDriver) touched(context.Context, time.Time) bool { return !b.behind && b.table.Touched() }
+
+func (b *nftDriver) repair(ctx context.Context, now time.Time, thorough bool) (did Change, err error) {
+	if b.touched(ctx, now) {
+		did, err = b.mend(ctx)
+	}
+	if thorough && !b.behind {
+		b.full, err = b.table.Full(ctx, b.wanted)
+	}
+	return did, nftables.Diagnose(ctx, err)
+}
+
+func (b *nftDriver) mend(ctx context.Context) (Change, error) {
+	change, err := b.table.Sync(ctx, b.wanted)
+	b.behind = err != nil
+	did := Change{Written: change.Size()}
+	switch {
+	case change.Replace || change.Create:
+		did.Mended = []string{"the nftables table " + nftables.TableName}
+	case !change.Empty():
+		did.Mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), nftables.TableName)}
+	}
+	return did, err
+}
+
+// leave deletes the table at once: conntrack knows where the flows under way go.
+func (b *nftDriver) leave(ctx context.Context, _ time.Time) (written int, gone bool, err error) {
+	change, err := b.table.Sync(ctx, nftables.Config{})
+	return change.Size(), err == nil, err
+}
+
+func (b *nftDriver) remarks() []string {
+	if len(b.full) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("no room for more clients with session affinity (%s, %d of them): new ones go to any endpoint until the time of others is over; "+
+		"shorten sessionAffinityConfig.clientIP.timeoutSeconds of the Services, or serve with IPVS", strings.Join(b.full, " and "), nftables.MaxAffinities)}
+}
+
+func (b *nftDriver) close() { b.table.Close() }
