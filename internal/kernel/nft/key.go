@@ -1,0 +1,16 @@
+package nft
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+// AppendPort appends a port as it is in the kernel's registers, each part of which begins at four bytes.
+func AppendPort(b []byte, port uint16) []byte {
+	return append(binary.BigEndian.AppendUint16(b, port), 0, 0)
+}
+
+// AppendService appends the key "address . protocol . port", the protocol by its IANA number.
+func AppendService(b []byte, address netip.Addr, protocol byte, port uint16) []byte {
+	return AppendPort(append(append(b, address.AsSlice()...), protocol, 0, 0, 0), port)
+}
