@@ -81,7 +81,7 @@ func TestEventsAreApart(t *testing.T) {
 		if repairing[part] == "" {
 			t.Errorf("a repair of %s has no action", part)
 		}
-		a.event("Warning", reasonRepaired, repairing[part], "something")
+		a.warn(reasonRepaired, repairing[part], "something")
 	}
 	want := []string{"Plan ServiceImport default/db", "Plan ServiceImport default/web", "RepairServices ", "RepairFilter ", "RepairRoutes ", "RepairSysctls "}
 	if !slices.Equal(events, want) {
@@ -157,9 +157,9 @@ func TestCrowded(t *testing.T) {
 }
 
 func TestEvents(t *testing.T) {
-	New(Config{NodeName: "worker"}).event("Warning", reasonRepaired, "Repair", "nobody listens") // and nothing happens
+	New(Config{NodeName: "worker"}).warn(reasonRepaired, "Repair", "nobody listens") // and nothing happens
 	var events recordedEvents
-	New(Config{NodeName: "worker", Events: &events}).event("Warning", reasonRepaired, "Repair", "100 % "+strings.Repeat("x", 2000))
+	New(Config{NodeName: "worker", Events: &events}).warn(reasonRepaired, "Repair", "100 % "+strings.Repeat("x", 2000))
 	if len(events) != 1 || !strings.HasPrefix(events[0], "Warning ClustersetIPsRepaired worker: 100 % xxx") || len(events[0]) > maxNote+100 {
 		t.Errorf("events %q", events)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
@@ -71,6 +69,6 @@ func (a *Agent) syncPart(ctx context.Context, p part, now time.Time, cause node.
 	}
 	if len(did.Mended) > 0 {
 		m.repairs.WithLabelValues(p.name()).Inc()
-		a.event(corev1.EventTypeWarning, reasonRepaired, repairing[p.name()], "mended what others had changed: "+someOf(did.Mended))
+		a.warn(reasonRepaired, repairing[p.name()], "mended what others had changed: "+someOf(did.Mended))
 	}
 }

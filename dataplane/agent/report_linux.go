@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -92,13 +94,39 @@ func (a *Agent) summary(remarks []string) string {
 	return strings.Join(slices.Concat(parts, remarks, a.sysctls.drift), "; ")
 }
 
+// reportSkipped makes the events about what is left out where that backend serves.
+func (a *Agent) reportSkipped(by v1alpha1.DataplaneBackend, now time.Time) {
+	for _, note := range a.skips.notes(by, now) {
+		a.warnAbout(importRef(note.about), reasonSkipped, "Plan", note.text)
+	}
+}
+
 // reportRemarks makes an event of remarks that are new.
 func (a *Agent) reportRemarks(remarks []string) {
 	text := strings.Join(remarks, "; ")
 	if text != "" && text != a.reported.remarks {
-		a.event(corev1.EventTypeWarning, reasonFull, "Serve", text)
+		a.warn(reasonFull, "Serve", text)
 	}
 	a.reported.remarks = text
+}
+
+// warn records a warning about this agent's own Node. Like the kubelet's events it has the Node's name in the place of its
+// UID, by which kubectl finds it. The API server gets the note of the first event of a reason and action, and only the
+// number of the others in the minutes after it.
+func (a *Agent) warn(reason, action, note string) {
+	a.warnAbout(nil, reason, action, note)
+}
+
+// warnAbout records a warning that concerns another object as well. It counts apart from those that concern others.
+func (a *Agent) warnAbout(related runtime.Object, reason, action, note string) {
+	if a.cfg.Events == nil {
+		return
+	}
+	node := &corev1.Node{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
+		ObjectMeta: metav1.ObjectMeta{Name: a.cfg.NodeName, UID: types.UID(a.cfg.NodeName)},
+	}
+	a.cfg.Events.Eventf(node, related, corev1.EventTypeWarning, reason, action, "%s", note[:min(len(note), maxNote)])
 }
 
 // observe sets the metrics that say how the node is.

@@ -54,7 +54,7 @@ func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause
 		s.noIPVS = ipvs.Available()
 	}
 	s.choice = backend.Choose(p.options.Backend, proxy, p.place.VIPs, s.noIPVS)
-	if s.choice.Refusal == nil && s.backend.Serve(s.choice.Backend, p.options.Counters) {
+	if !s.refused() && s.backend.Serve(s.choice.Backend, p.options.Counters) {
 		s.failed = nil
 		s.retry.Reset()
 	}
@@ -62,15 +62,18 @@ func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause
 
 // failure is not about services while none may be programmed: then the refusal is the problem.
 func (s *services) failure() error {
-	if s.choice.Refusal != nil {
+	if s.refused() {
 		return nil
 	}
 	return s.problem
 }
 
+// refused reports whether no virtual service may be programmed.
+func (s *services) refused() bool { return s.choice.Refusal != nil }
+
 func (s *services) due(ctx context.Context, now time.Time, cause node.Cause) bool {
 	switch {
-	case s.choice.Refusal != nil:
+	case s.refused():
 		return false
 	case !s.backend.InStep(), len(s.changed) > 0, cause == node.Audited:
 		return true

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -141,13 +140,6 @@ func (s *skips) notes(by v1alpha1.DataplaneBackend, now time.Time) (notes []skip
 type skipNote struct {
 	about types.NamespacedName
 	text  string
-}
-
-// reportSkipped makes the events about what is left out where that backend serves.
-func (a *Agent) reportSkipped(by v1alpha1.DataplaneBackend, now time.Time) {
-	for _, note := range a.skips.notes(by, now) {
-		a.eventWith(importRef(note.about), corev1.EventTypeWarning, reasonSkipped, "Plan", note.text)
-	}
 }
 
 // importRef returns as much of a ServiceImport as it takes to refer to it.
