@@ -91,7 +91,7 @@ func (c *linkCollector) Collect(samples chan<- prometheus.Metric) {
 	if len(links) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout) //nolint:forbidigo // a scrape brings none
 	defer cancel()
 	have, err := c.traffic.Read(ctx)
 	if err != nil {

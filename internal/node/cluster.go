@@ -124,14 +124,14 @@ func (c *Cluster) Watch(ctx context.Context, handler toolscache.ResourceEventHan
 	}
 	reading := errors.New("reading what this agent watches")
 	c.waiting.Store(&reading)
-	if err := c.watchAll(ctx, handler); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+	err := c.watchAll(ctx, handler)
+	if ctx.Err() != nil {
+		return nil
 	}
-	c.waiting.Store(nil)
-	return nil
+	if err == nil {
+		c.waiting.Store(nil)
+	}
+	return err
 }
 
 // Ready returns an error that says what Watch waits for; nil if it waits for nothing.
@@ -186,7 +186,7 @@ func (c *Cluster) watchAll(ctx context.Context, handler toolscache.ResourceEvent
 		select {
 		case <-all.Done():
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		}
 	}
 	return nil

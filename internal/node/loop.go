@@ -16,11 +16,11 @@ const stuckAfter = time.Minute
 type Cause int
 
 const (
-	// Marked: the loop has begun, or Mark was called.
+	// Marked is the cause at the loop's start, and after Mark was called.
 	Marked Cause = iota
-	// Ticked: nothing was marked, but it is time to look for what no event tells, or to repeat a failed pass.
+	// Ticked is the cause when it is time to look for what no event tells, or to repeat a failed pass.
 	Ticked
-	// Audited: it is time to compare everything.
+	// Audited is the cause when it is time to compare everything.
 	Audited
 )
 

@@ -114,7 +114,7 @@ func TestGatewayWritesItsOwn(t *testing.T) {
 	checkForbidden(t, agent.Patch(ctx, object, merge(`{"spec":{"nodeName":"gateway-2.example"}}`)), notIts)
 	checkForbidden(t, agent.Status().Patch(ctx, object, merge(`{"status":{"conditions":[]}}`)), "")
 	checkForbidden(t, agent.Status().Patch(ctx, foreign, merge(`{"status":{"conditions":[]}}`)), notIts)
-	checkForbidden(t, agent.Status().Patch(ctx, object, merge(`{"status":{"lane":7}}`)), "its lane is given by the operator")
+	checkForbidden(t, agent.Status().Patch(ctx, object, merge(`{"status":{"lane":7}}`)), "the operator assigns its lane")
 }
 
 func TestGatewayWritesItsLinks(t *testing.T) {
