@@ -126,7 +126,7 @@ func (c *Cluster) Watch(ctx context.Context, handler toolscache.ResourceEventHan
 	c.waiting.Store(&reading)
 	err := c.watchAll(ctx, handler)
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // an end that was asked for is no error
 	}
 	if err == nil {
 		c.waiting.Store(nil)
