@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Addition is one piece of text that Add inserted. Remove finds it by the text before it on its line, so that it is
-// found also where lines above it have come or gone.
+// Addition is one piece of text that Add inserted. Remove finds it by the text before it on its
+// line, so it finds the addition even if lines above it were added or deleted.
 type Addition struct {
 	Line  int    `json:"line"`            // on which it begins, counted from 1, in the changed Corefile
 	After string `json:"after,omitempty"` // what is before it on that line
@@ -19,13 +19,14 @@ type insertion struct {
 	text string
 }
 
-// Add returns the Corefile with all that makes CoreDNS serve the zone, and what was added for it: nothing, if it serves
-// the zone already. The error is a *Refusal.
+// Add returns the Corefile with all that makes CoreDNS serve the zone, and what was added for that:
+// nothing, if it serves the zone already. The error is a *Refusal.
 //
-// That is, wherever this cluster's own names are served: the zone among those of the kubernetes plugin and, where its
-// server block would not be asked for it, of the server block; `multicluster` for it; and no caching, because the
-// kubernetes plugin answers from memory, and a name that was asked for before its import would stay unknown for as long
-// as the cache keeps denials.
+// It adds the following wherever this cluster's own names are served. The zone becomes one of the
+// kubernetes plugin's zones. If the server block would not be asked for the zone, it becomes one of
+// the block's zones, too. `multicluster` names the zone. The cache leaves the zone out, because the
+// kubernetes plugin answers from memory. With a cache, a name that was asked for before its import
+// would stay unknown for as long as the cache keeps denials.
 func (c *Corefile) Add() (string, []Addition, error) {
 	insertions, err := c.missing()
 	if err != nil {
@@ -40,12 +41,12 @@ func (c *Corefile) Add() (string, []Addition, error) {
 		return "", nil, err
 	}
 	if left, err := again.missing(); err != nil || len(left) > 0 {
-		return "", nil, &Refusal{added[0].Line, "the kubernetes plugin here is written in a way that tombolo cannot add to", "write it as CoreDNS's manual does"}
+		return "", nil, &Refusal{added[0].Line, "tombolo cannot add to the kubernetes plugin as it is written here", "write it as CoreDNS's manual does"}
 	}
 	return text, added, nil
 }
 
-// insert applies the insertions, of which those at one place keep their order.
+// insert applies the insertions. Those at the same place keep their order.
 func insert(source string, insertions []insertion) (string, []Addition) {
 	slices.SortStableFunc(insertions, func(a, b insertion) int { return a.at - b.at })
 	var out strings.Builder
@@ -99,7 +100,8 @@ func (c *Corefile) missing() ([]insertion, error) {
 	return all, nil
 }
 
-// inKubernetes is what the kubernetes plugin lacks. Without zones of its own it serves those of its server block.
+// inKubernetes is what the kubernetes plugin lacks. Without zones of its own it serves those of its
+// server block.
 func (c *Corefile) inKubernetes(t target) ([]insertion, error) {
 	d := t.plugin
 	var all []insertion
@@ -145,7 +147,7 @@ func coverZone(zones []word) bool {
 	return slices.ContainsFunc(zones, func(z word) bool { return within(Zone, z.text) })
 }
 
-// intoBraces inserts lines at the start of the directive's braces, or makes braces for them.
+// intoBraces inserts lines at the start of the directive's braces, or adds braces for them.
 func (c *Corefile) intoBraces(d *directive, lines ...string) []insertion {
 	if len(lines) == 0 {
 		return nil
@@ -165,7 +167,7 @@ func (c *Corefile) intoBraces(d *directive, lines ...string) []insertion {
 	rest, _, _ := strings.Cut(c.source[d.open.end:], "\n")
 	at, after := d.open.end+len(strings.TrimRight(rest, "\r")), ""
 	if words := strings.TrimLeft(rest, " \t\r"); words != "" && words[0] != '#' {
-		at, after = d.open.end, eol+indent // what follows on the line stays inside, or closes the braces
+		at, after = d.open.end, eol+indent // the rest of the line stays inside the braces, or closes them
 	}
 	for i, line := range lines {
 		if i == len(lines)-1 {
@@ -176,7 +178,7 @@ func (c *Corefile) intoBraces(d *directive, lines ...string) []insertion {
 	return all
 }
 
-// indent is what is before the word on its line, if that is blank.
+// indent is the text before the word on its line, if that is blank.
 func (c *Corefile) indent(w word) string {
 	before := c.source[strings.LastIndex(c.source[:w.start], "\n")+1 : w.start]
 	if strings.Trim(before, " \t") != "" {

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Corefile is a Corefile taken apart.
+// Corefile is a parsed Corefile.
 type Corefile struct {
 	source string
 	blocks []*block // server blocks and snippets
 }
 
-// block is a server block, or a snippet: one key in parentheses.
+// block is a server block, or a snippet, which has one key in parentheses.
 type block struct {
 	keys       []word
 	directives []*directive // imports among them
@@ -24,12 +24,13 @@ type directive struct {
 	properties  []property
 }
 
-// property is a line of a plugin's braces: name and arguments.
+// property is a line between a plugin's braces: name and arguments.
 type property []word
 
 func (d *directive) name() string { return d.words[0].text }
 
-// last is the last property whose first words are these, because that is the one that counts to CoreDNS; nil: none.
+// last is the last property whose first words are these, because that is the one that CoreDNS uses;
+// nil if there is none.
 func (d *directive) last(names ...string) property {
 	for i := len(d.properties) - 1; i >= 0; i-- {
 		p := d.properties[i]
@@ -47,7 +48,8 @@ func (d *directive) last(names ...string) property {
 	return nil
 }
 
-// Parse takes a Corefile apart. The error is a *Refusal: CoreDNS would not read it, or not as we do.
+// Parse parses a Corefile. The error is a *Refusal: CoreDNS would not read the Corefile, or not as
+// we do.
 func Parse(source string) (*Corefile, error) {
 	words, err := split(source)
 	if err != nil {
@@ -67,7 +69,8 @@ func Parse(source string) (*Corefile, error) {
 	return c, nil
 }
 
-// Reloads tells whether CoreDNS looks for changes of the Corefile by itself, as far as this file says.
+// Reloads tells whether CoreDNS checks by itself whether the Corefile has changed, as far as this
+// file says.
 func (c *Corefile) Reloads() bool {
 	for _, b := range c.blocks {
 		for _, d := range b.directives {
@@ -92,7 +95,7 @@ func (b *block) snippet() string {
 	return name
 }
 
-// directives are the block's, with those of the snippets that it imports in their place.
+// directives are the block's. A snippet that it imports is replaced by the snippet's directives.
 func (c *Corefile) directives(b *block) []*directive { return c.expand(b, map[string]bool{}) }
 
 func (c *Corefile) expand(b *block, seen map[string]bool) []*directive {
@@ -112,7 +115,7 @@ func (c *Corefile) expand(b *block, seen map[string]bool) []*directive {
 	return all
 }
 
-// parser goes through the words.
+// parser reads the words one by one.
 type parser struct {
 	words []word
 	at    int
@@ -138,7 +141,7 @@ func (p *parser) refuse(problem, remedy string) error {
 	return &Refusal{line, problem, remedy}
 }
 
-// block reads a server block or a snippet; nil: it was an import of whole server blocks.
+// block reads a server block or a snippet; nil if it was an import of whole server blocks.
 func (p *parser) block() (*block, error) {
 	if p.is("import") {
 		for first := true; p.more() && (first || !p.newLine()); first = false {
@@ -172,7 +175,7 @@ func (p *parser) block() (*block, error) {
 	return b, nil
 }
 
-// keys reads the zones of a server block: all on one line, but for those after a comma.
+// keys reads the zones of a server block. They are all on one line, except those after a comma.
 func (p *parser) keys(b *block) error {
 	comma := false
 	for p.more() && !p.is("{") && (len(b.keys) == 0 || comma || !p.newLine()) {
@@ -216,7 +219,8 @@ func (p *parser) directive() (*directive, error) {
 	return d, nil
 }
 
-// braces reads what is between a plugin's braces. Braces inside them belong to the property before them.
+// braces reads what is between a plugin's braces. Braces inside them belong to the property before
+// them.
 func (p *parser) braces(d *directive) error {
 	d.open = &p.words[p.at]
 	depth := 1

@@ -152,7 +152,8 @@ func TestRemoveAfterChanges(t *testing.T) {
 	}
 }
 
-// Taking the zone away would make CoreDNS refuse a Corefile in which `multicluster` is found no more.
+// Taking the zone away would make CoreDNS refuse a Corefile in which `multicluster` is found no
+// more.
 func TestRemoveRefuses(t *testing.T) {
 	after, added := add(t, ".:53 {\n    kubernetes cluster.local\n}\n")
 	changed := strings.Replace(after, "multicluster", "multicluster clusterset.local.\n        multicluster", 1)

@@ -1,8 +1,10 @@
-// Package corefile owns the change that makes a CoreDNS serve the zone clusterset.local: what to add to a Corefile, and
-// how to take just that away again. It is pure: it reads no imported file, and knows nothing of where a Corefile is kept.
+// Package corefile owns the change that makes a CoreDNS serve the zone clusterset.local: what to
+// add to a Corefile, and how to remove exactly that again. It is pure: it reads no imported file,
+// and does not know where a Corefile is kept.
 //
-// A change consists of insertions only, so that every other byte stays as it is, comments and line endings included.
-// What is a word, a quotation and a comment is decided by the lexer that CoreDNS itself uses (github.com/coredns/caddy).
+// A change consists of insertions only, so every other byte stays as it is, comments and line
+// endings included. The lexer that CoreDNS itself uses (github.com/coredns/caddy) decides what is a
+// word, a quotation or a comment.
 package corefile
 
 import (
@@ -13,11 +15,11 @@ import (
 // Zone is the zone of clusterset-wide names (KEP-1645, DNS).
 const Zone = "clusterset.local"
 
-// Refusal says why a Corefile is left as it is.
+// Refusal says why this package does not change a Corefile.
 type Refusal struct {
-	Line    int    // counted from 1; 0: the whole
+	Line    int    // counted from 1; 0 means the whole Corefile
 	Problem string // what is there
-	Remedy  string // what to do about it
+	Remedy  string // what the admin can do about it
 }
 
 func (r *Refusal) Error() string {

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Remove takes away what Add added, and leaves the rest as it is now. What was changed meanwhile, so that it is no
-// longer found as it was added, is looked for by its meaning; what is gone is gone. The error is a *Refusal.
+// Remove removes what Add added, and leaves the rest as it is now. An addition that somebody has
+// changed is no longer found by its text. Remove then looks for it by its meaning. An addition that
+// somebody has deleted is ignored. The error is a *Refusal.
 func Remove(source string, added []Addition) (string, error) {
 	if _, err := Parse(source); err != nil {
 		return "", err
@@ -33,7 +34,8 @@ func Remove(source string, added []Addition) (string, error) {
 	return text, check(text)
 }
 
-// find is where the addition is in the text, as near as can be to where it was; -1: nowhere.
+// find returns where the addition is in the text, the place nearest to where it was; -1 if it is
+// nowhere.
 func (a Addition) find(text string) int {
 	best, distance := -1, 0
 	line, start := 1, 0
@@ -64,7 +66,8 @@ const (
 	inDenial
 )
 
-// meanings are those of the lines in an addition; of one that begins on a line, that of the line.
+// meanings are those of the lines in an addition. An addition inside a line has the meaning of that
+// line.
 func (a Addition) meanings() []meaning {
 	var all []meaning
 	if !strings.Contains(a.Text, "\n") {
@@ -93,7 +96,7 @@ func lineMeaning(line string) meaning {
 	return inKey
 }
 
-// without is the source without the zone in the place of that meaning that is nearest to the line.
+// without is the source without the zone at the place of that meaning that is nearest to the line.
 func (c *Corefile) without(is meaning, line int) string {
 	var nearest *place
 	for _, p := range c.places(is) {
@@ -145,8 +148,8 @@ func (c *Corefile) zoneIn(words []word) []place {
 	return all
 }
 
-// zoneInProperty is the place of the zone among a property's words after the first n: the whole line, if there are no
-// other zones.
+// zoneInProperty is the place of the zone among a property's words after the first n. It is the
+// whole line if there are no other zones.
 func (c *Corefile) zoneInProperty(d *directive, n int, names ...string) []place {
 	p := d.last(names...)
 	if len(p) != n+1 {
@@ -162,7 +165,7 @@ func (c *Corefile) zoneInProperty(d *directive, n int, names ...string) []place 
 	return []place{{p[0].line, len(strings.TrimSuffix(strings.TrimSuffix(start, "\n"), "\r")), p[n].end}}
 }
 
-// check refuses a Corefile that CoreDNS would refuse because of what was taken away.
+// check refuses a Corefile that CoreDNS would refuse because of what was removed.
 func check(text string) error {
 	c, err := Parse(text)
 	if err != nil {

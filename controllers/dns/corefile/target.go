@@ -2,10 +2,11 @@ package corefile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// probe is a name as a server block must take it to serve the zone.
+// probe is a name that a server block must accept in order to serve the zone.
 const probe = "svc." + Zone
 
 // key is a server block's key: scheme://zone:port.
@@ -28,7 +29,8 @@ func parseKey(w word) key {
 	return k
 }
 
-// listener is the socket that the key's server listens on: server blocks share it by their zones.
+// listener is the socket that the key's server listens on. Server blocks with different zones share
+// it.
 func (k key) listener() string {
 	scheme, port := k.scheme, k.port
 	if scheme == "" {
@@ -40,15 +42,15 @@ func (k key) listener() string {
 	return scheme + port
 }
 
-// target is a server block that is to serve the zone, with the kubernetes plugin that does.
+// target is a server block that should serve the zone, with the kubernetes plugin that does it.
 type target struct {
 	block      *block
 	plugin     *directive
 	directives []*directive // all of the block's
-	after      *key         // the zone must become a key of the block, after this one; nil: the block takes its names already
+	after      *key         // the zone must become a key of the block, after this one; nil: the block accepts its names already
 }
 
-// targets are the server blocks that are to serve the zone, one or more.
+// targets are the server blocks that should serve the zone, at least one.
 func (c *Corefile) targets() ([]target, error) {
 	var targets []target
 	var done []string
@@ -58,7 +60,7 @@ func (c *Corefile) targets() ([]target, error) {
 		}
 		for _, w := range b.keys {
 			listener := parseKey(w).listener()
-			if contains(done, listener) {
+			if slices.Contains(done, listener) {
 				continue
 			}
 			done = append(done, listener)
@@ -71,14 +73,14 @@ func (c *Corefile) targets() ([]target, error) {
 	}
 	if len(targets) == 0 {
 		return nil, &Refusal{Problem: "no server block has a kubernetes plugin for this cluster's own zone",
-			Remedy: "add one, such as `kubernetes cluster.local in-addr.arpa ip6.arpa`; one in an imported file is not seen: " +
-				"there, add " + Zone + " to its zones and `multicluster " + Zone + "` to its block, and set spec.dns to Manual"}
+			Remedy: "add one, such as `kubernetes cluster.local in-addr.arpa ip6.arpa`; tombolo does not read imported files: " +
+				"if it is in one, add " + Zone + " to its zones and `multicluster " + Zone + "` to its block, and set spec.dns to Manual"}
 	}
 	return targets, nil
 }
 
-// onListener are the targets among the server blocks of one listener: those that take the zone's names already, else
-// those of the cluster's own zone.
+// onListener returns the targets among the server blocks of one listener: those that accept the
+// zone's names already, else those of the cluster's own zone.
 func (c *Corefile) onListener(listener string) ([]target, error) {
 	best, holders := "", []*block(nil)
 	var homes []target
@@ -117,18 +119,19 @@ func (c *Corefile) onListener(listener string) ([]target, error) {
 	case len(found) > 0:
 		return found, nil
 	case best != "":
-		return nil, &Refusal{holders[0].keys[0].line, fmt.Sprintf("the server block of %s takes the names of %s, and has no kubernetes plugin", best, Zone),
+		return nil, &Refusal{holders[0].keys[0].line, fmt.Sprintf("the server block of %s gets the queries for %s, but has no kubernetes plugin", best, Zone),
 			"remove that block"}
 	}
 	return homes[:min(1, len(homes))], nil
 }
 
-// plugin is the block's kubernetes plugin that serves the zone, or else this cluster's own; nil: there is none.
+// plugin is the block's kubernetes plugin that serves the zone, or else this cluster's own; nil if
+// there is none.
 func (c *Corefile) plugin(b *block) *directive {
 	var own *directive
 	for _, d := range c.directives(b) {
 		if d.name() != "kubernetes" || d.last("endpoint") != nil || d.last("kubeconfig") != nil {
-			continue // none, or another cluster's
+			continue // no kubernetes plugin, or another cluster's
 		}
 		zones := d.words[1:]
 		if len(zones) == 0 {
@@ -145,13 +148,4 @@ func (c *Corefile) plugin(b *block) *directive {
 		}
 	}
 	return own
-}
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
 }

@@ -15,10 +15,10 @@ type word struct {
 	start, end int    // in bytes, quotes included
 }
 
-// lastLine is the line on which the word ends: a quoted one may hold line breaks.
+// lastLine is the line on which the word ends: a quoted word may hold line breaks.
 func (w word) lastLine() int { return w.line + strings.Count(w.text, "\n") }
 
-// split returns the words as CoreDNS's lexer tells them apart, and finds each in the source.
+// split returns the words as CoreDNS's lexer separates them, and finds each in the source.
 func split(source string) ([]word, error) {
 	if !utf8.ValidString(source) {
 		return nil, &Refusal{Problem: "the Corefile is not UTF-8", Remedy: "save it as UTF-8"}
@@ -32,7 +32,7 @@ func split(source string) ([]word, error) {
 	for tokens.Next() {
 		w, ok := s.next(tokens.Val())
 		if !ok || w.line != tokens.Line() {
-			return nil, &Refusal{tokens.Line(), "CoreDNS and tombolo may not agree about quotes or comments here",
+			return nil, &Refusal{tokens.Line(), "CoreDNS and tombolo may read the quotes or comments here differently",
 				"close every quotation, and put a space before # and after a quotation"}
 		}
 		words = append(words, w)
@@ -40,14 +40,15 @@ func split(source string) ([]word, error) {
 	return words, nil
 }
 
-// scanner goes through a source beside the lexer.
+// scanner moves through a source beside the lexer.
 type scanner struct {
 	source string
 	pos    int // in bytes
 	line   int // of pos
 }
 
-// next is the word at the next place that is neither blank nor comment; not ok if it is not that text.
+// next is the word at the next place that is neither blank nor comment. It is not ok if the word
+// there is not that text.
 func (s *scanner) next(text string) (word, bool) {
 	s.skip()
 	w := word{text: text, line: s.line, start: s.pos}
@@ -72,7 +73,7 @@ func boundary(rest string) bool {
 	return rest == "" || r == '#' || unicode.IsSpace(r)
 }
 
-// skip goes past blanks and comments.
+// skip moves past blanks and comments.
 func (s *scanner) skip() {
 	comment := false
 	for i, r := range s.source[s.pos:] {
@@ -91,7 +92,8 @@ func (s *scanner) skip() {
 	s.pos = len(s.source)
 }
 
-// quotation goes past a quoted word and tells whether it is closed and holds that text. Only quotes are escaped.
+// quotation moves past a quoted word and tells whether the quotation is closed and holds that text.
+// Only quotes are escaped.
 func (s *scanner) quotation(text string) bool {
 	var inside strings.Builder
 	escaped := false
