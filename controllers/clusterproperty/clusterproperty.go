@@ -1,6 +1,7 @@
-// Package clusterproperty owns the About API's ClusterProperty objects that say what this cluster is (KEP-2149): its cluster ID
-// and its clusterset's, for as long as it is a member. It owns the ClusterSet's condition ClusterProperties too. Objects
-// that others wrote are never touched, and a cluster without that API is left without it.
+// Package clusterproperty owns the About API's ClusterProperty objects (KEP-2149) that hold this
+// cluster's ID and its clusterset's, for as long as the cluster is a member. It also owns the
+// ClusterSet's condition ClusterProperties. It never touches objects that others wrote, and it does
+// not install that API.
 package clusterproperty
 
 import (
@@ -21,8 +22,9 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/internal/conditions"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/status"
 )
 
 // The well-known properties (KEP-2149, "ClusterProperty names").
@@ -31,32 +33,29 @@ const (
 	ClusterSetIDName = "clusterset.k8s.io"
 )
 
-// recheck is how soon it is asked again whether a CRD that is there is served: only while it is not.
+// recheck is how soon we ask again whether a CRD that is there is served, while it is not.
 const recheck = time.Second
 
-// Reconciler keeps the properties as the one ClusterSet and the hub say.
+// Reconciler maintains the properties as the one ClusterSet and the hub say.
 type Reconciler struct {
 	Client client.Client // required, of this cluster; it caches CRDs' metadata as CacheObjects says, and no properties
 	Hub    *hub.Hub      // required
 
-	watch watcher // that of SetUp
+	watch watcher // SetUp sets it
 }
 
-// Reconcile writes or deletes the properties, and says how it is.
+// Reconcile writes or deletes the properties, and writes the condition.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	set := &v1alpha1.ClusterSet{}
-	if err := r.Client.Get(ctx, request.NamespacedName, set); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			return reconcile.Result{}, fmt.Errorf("reading ClusterSet %s: %w", request.Name, err)
-		}
-		set = nil
+	set, err := optional.Get[v1alpha1.ClusterSet](ctx, r.Client, request.NamespacedName)
+	if err != nil {
+		return reconcile.Result{}, err
 	}
 	installed, err := r.installed(ctx)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if !installed {
-		return retry.Result(r.absent(ctx, set))
+		return retry.Result(r.withoutAPI(ctx, set))
 	}
 	kind, err := r.Client.RESTMapper().RESTMapping(groupKind, "v1alpha1", "v1beta1")
 	if meta.IsNoMatchError(err) {
@@ -68,9 +67,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.watch.start(kind.GroupVersionKind); err != nil {
 		return reconcile.Result{}, err
 	}
-	condition, err := r.keep(ctx, kind.GroupVersionKind, set)
+	condition, err := r.apply(ctx, kind.GroupVersionKind, set)
 	if err == nil && set != nil {
-		err = conditions.Set(ctx, r.Client, set, condition)
+		err = status.SetClusterSetCondition(ctx, r.Client, set, condition)
 	}
 	return retry.Result(err)
 }
@@ -87,29 +86,29 @@ func (r *Reconciler) installed(ctx context.Context) (bool, error) {
 	return crd.DeletionTimestamp == nil, nil
 }
 
-// absent: there is no About API, and so nothing to say.
-func (r *Reconciler) absent(ctx context.Context, set *v1alpha1.ClusterSet) error {
+// withoutAPI removes the condition: without the About API there is nothing to say.
+func (r *Reconciler) withoutAPI(ctx context.Context, set *v1alpha1.ClusterSet) error {
 	if err := r.watch.stop(ctx); err != nil || set == nil {
 		return err
 	}
-	return conditions.Remove(ctx, r.Client, set, v1alpha1.ConditionClusterProperties)
+	return status.RemoveClusterSetCondition(ctx, r.Client, set, v1alpha1.ConditionClusterProperties)
 }
 
-// keep makes the properties what they should be and returns the condition. While it is not certain whether this cluster
-// is a member, they stay as they are.
-func (r *Reconciler) keep(ctx context.Context, kind schema.GroupVersionKind, set *v1alpha1.ClusterSet) (metav1.Condition, error) {
-	switch status := r.Hub.Status(); {
+// apply makes the properties what they should be and returns the condition. While it is not certain
+// whether this cluster is a member, they stay as they are.
+func (r *Reconciler) apply(ctx context.Context, kind schema.GroupVersionKind, set *v1alpha1.ClusterSet) (metav1.Condition, error) {
+	switch connection := r.Hub.Status(); {
 	case set == nil:
 		return metav1.Condition{}, r.deleteAll(ctx, kind)
-	case status.Reason == v1alpha1.ReasonRemoved:
+	case connection.Reason == v1alpha1.ReasonRemoved:
 		return condition(metav1.ConditionFalse, v1alpha1.ReasonRemoved,
-			"this cluster is no member any more: its ClusterProperties are deleted"), r.deleteAll(ctx, kind)
-	case !status.Connected():
+			"this cluster is no longer a member: its ClusterProperties are deleted"), r.deleteAll(ctx, kind)
+	case !connection.Connected():
 		if have := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionClusterProperties); have != nil {
 			return *have, nil
 		}
 		return condition(metav1.ConditionUnknown, v1alpha1.ReasonPending,
-			"ClusterProperties are written once the hub has said that this cluster is a member"), nil
+			"ClusterProperties are written once the hub confirms that this cluster is a member"), nil
 	}
 	return r.writeAll(ctx, kind, map[string]string{
 		ClusterIDName:    string(set.Spec.ClusterID),
@@ -117,7 +116,7 @@ func (r *Reconciler) keep(ctx context.Context, kind schema.GroupVersionKind, set
 	})
 }
 
-// writeAll makes the properties have these values, by name.
+// writeAll writes these values, by name, into the properties.
 func (r *Reconciler) writeAll(ctx context.Context, kind schema.GroupVersionKind, values map[string]string) (metav1.Condition, error) {
 	var right, foreign []string
 	var errs []error
@@ -134,13 +133,14 @@ func (r *Reconciler) writeAll(ctx context.Context, kind schema.GroupVersionKind,
 	}
 	if len(foreign) > 0 {
 		return condition(metav1.ConditionFalse, v1alpha1.ReasonNotOurs,
-			"somebody else wrote the ClusterProperty %s: delete it, and tombolo writes it; or let it have the right value",
+			"somebody else wrote ClusterProperty %s: delete it, so that tombolo writes it, or correct its value",
 			strings.Join(foreign, "; ")), errors.Join(errs...)
 	}
 	return condition(metav1.ConditionTrue, v1alpha1.ReasonConfigured, "%s", strings.Join(right, ", ")), errors.Join(errs...)
 }
 
-// write makes one property have the value, unless somebody else wrote it, and returns the value that it has.
+// write writes the value into one property, unless somebody else owns it, and returns the value
+// that the property then has.
 func (r *Reconciler) write(ctx context.Context, kind schema.GroupVersionKind, name, value string) (string, error) {
 	have := property(kind, name)
 	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, have)
@@ -150,7 +150,7 @@ func (r *Reconciler) write(ctx context.Context, kind schema.GroupVersionKind, na
 	if current := valueOf(have); err == nil && (current == value || !ours(have)) {
 		return current, nil
 	}
-	// Applied, because the right to create by other means cannot be limited to a name.
+	// We apply it, because the right to create in another way cannot be limited to a name.
 	options := []client.ApplyOption{client.FieldOwner(v1alpha1.ManagedBy)}
 	if ours(have) {
 		options = append(options, client.ForceOwnership)

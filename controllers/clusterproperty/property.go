@@ -8,12 +8,13 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// groupKind is a property's, and crdName names its CRD.
+// groupKind is the kind of a property.
 var groupKind = schema.GroupKind{Group: "about.k8s.io", Kind: "ClusterProperty"}
 
+// crdName is the name of its CRD.
 const crdName = "clusterproperties.about.k8s.io"
 
-// property is an empty one of that name.
+// property is an empty property of that name.
 func property(kind schema.GroupVersionKind, name string) *unstructured.Unstructured {
 	p := &unstructured.Unstructured{}
 	p.SetGroupVersionKind(kind)
@@ -21,7 +22,7 @@ func property(kind schema.GroupVersionKind, name string) *unstructured.Unstructu
 	return p
 }
 
-// propertyFor is one of ours.
+// propertyFor is a property of ours.
 func propertyFor(kind schema.GroupVersionKind, name, value string) *unstructured.Unstructured {
 	p := property(kind, name)
 	p.SetLabels(map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
@@ -31,7 +32,7 @@ func propertyFor(kind schema.GroupVersionKind, name, value string) *unstructured
 
 // valueOf is a property's value, "" if it has none.
 func valueOf(p *unstructured.Unstructured) string {
-	value, _, _ := unstructured.NestedString(p.Object, "spec", "value") // of another type: none
+	value, _, _ := unstructured.NestedString(p.Object, "spec", "value") // a value of another type counts as none
 	return value
 }
 

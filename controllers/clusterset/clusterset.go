@@ -1,6 +1,7 @@
-// Package clusterset owns most of the ClusterSet's status: whether what it says makes sense here, how things stand with
-// the hub, and what the hub says of this cluster. It does not connect (package hub does) and acts on nothing. Other
-// controllers write conditions of their own beside these (package conditions).
+// Package clusterset owns most of the ClusterSet's status: whether its spec makes sense here, the
+// state of the connection with the hub, and what the hub says of this cluster. It does not connect
+// (package hub does) and acts on nothing. Other controllers write conditions of their own beside
+// these (package status).
 package clusterset
 
 import (
@@ -8,62 +9,35 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/internal/conditions"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/status"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
-
-// recheck is how often addresses are compared again: Services and ServiceCIDRs are not waited for.
+// recheck is how often addresses are compared again: no event of a Service or ServiceCIDR wakes
+// this controller.
 const recheck = 30 * time.Second
 
-// Reconciler keeps the status of the one ClusterSet.
+// Reconciler maintains the status of the one ClusterSet.
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached
 	Hub    *hub.Hub      // required
 	InUse  inuse.Reader  // required
 }
 
-// SetUp adds the controller to the manager.
-func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
-	changed := builder.WithPredicates(predicate.GenerationChangedPredicate{})
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("clusterset").
-		WithOptions(retry.Options(1)).
-		For(&v1alpha1.ClusterSet{}).
-		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(theOne), changed).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(theOne), builder.WithPredicates(inuse.NodeChanged())).
-		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return theOne(ctx, nil) })).
-		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, theOne, predicate.GenerationChangedPredicate{})).
-		Complete(r)
-}
-
-func theOne(context.Context, client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: v1alpha1.ClusterSetName}}}
-}
-
 // Reconcile writes the status if it differs.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	have := &v1alpha1.ClusterSet{}
-	if err := r.Client.Get(ctx, request.NamespacedName, have); err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
+	have, err := optional.Get[v1alpha1.ClusterSet](ctx, r.Client, request.NamespacedName)
+	if err != nil || have == nil {
+		return reconcile.Result{}, err
 	}
 	want := have.DeepCopy()
 	if err := r.fromHub(ctx, &want.Status); err != nil {
@@ -73,14 +47,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	for _, c := range []metav1.Condition{accepted(refusal), hubConnected(r.Hub.Status())} {
-		c.ObservedGeneration = have.Generation
-		meta.SetStatusCondition(&want.Status.Conditions, c)
-	}
-	if !equality.Semantic.DeepEqual(have.Status, want.Status) {
-		if err := conditions.Patch(ctx, r.Client, have, want); err != nil {
-			return retry.Result(err)
-		}
+	status.SetConditions(have, &want.Status.Conditions, accepted(refusal), hubConnected(r.Hub.Status()))
+	if err := status.PatchShared(ctx, r.Client, have, want); err != nil {
+		return retry.Result(err)
 	}
 	return reconcile.Result{RequeueAfter: recheck}, nil
 }
@@ -109,7 +78,7 @@ func (r *Reconciler) fromHub(ctx context.Context, status *v1alpha1.ClusterSetSta
 	return nil
 }
 
-// refusal says what is wrong with the ClusterSet, the worst first; nil: nothing.
+// refusal says what is wrong with the ClusterSet, the worst first; nil means nothing.
 func (r *Reconciler) refusal(ctx context.Context, set *v1alpha1.ClusterSet) (*clusterset.Refusal, error) {
 	blocks, err := r.InUse.Blocks(ctx)
 	if err != nil {
@@ -134,7 +103,7 @@ func accepted(refusal *clusterset.Refusal) metav1.Condition {
 	if refusal == nil {
 		return metav1.Condition{
 			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,
-			Message: "the ClusterSet fits beside what is in use",
+			Message: "the ClusterSet's addresses overlap nothing that is in use",
 		}
 	}
 	return metav1.Condition{

@@ -15,9 +15,9 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
-	"github.com/tombolo-net/tombolo/controllers/internal/conditions"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/status"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
@@ -135,14 +135,14 @@ func TestConditionsOfOthersStay(t *testing.T) {
 	e.Step(t, r, "", v1alpha1.ClusterSetName)
 	behind := get(t, e)
 	dns := metav1.Condition{Type: v1alpha1.ConditionDNSReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonConfigured}
-	if err := conditions.Set(t.Context(), e.Client, get(t, e), dns); err != nil {
+	if err := status.SetClusterSetCondition(t.Context(), e.Client, get(t, e), dns); err != nil {
 		t.Fatal(err)
 	}
 	accepted := metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNotSupported}
-	if err := conditions.Set(t.Context(), e.Client, behind, accepted); !retry.Behind(err) {
+	if err := status.SetClusterSetCondition(t.Context(), e.Client, behind, accepted); !retry.Behind(err) {
 		t.Errorf("writing on top of another's change: %v, want a conflict", err)
 	}
-	if err := conditions.Set(t.Context(), e.Client, get(t, e), accepted); err != nil {
+	if err := status.SetClusterSetCondition(t.Context(), e.Client, get(t, e), accepted); err != nil {
 		t.Fatal(err)
 	}
 	e.Step(t, r, "", v1alpha1.ClusterSetName)
@@ -152,7 +152,7 @@ func TestConditionsOfOthersStay(t *testing.T) {
 			t.Errorf("%s is not true: %+v", kind, got.Status.Conditions)
 		}
 	}
-	if err := conditions.Remove(t.Context(), e.Client, got, v1alpha1.ConditionDNSReady); err != nil {
+	if err := status.RemoveClusterSetCondition(t.Context(), e.Client, got, v1alpha1.ConditionDNSReady); err != nil {
 		t.Fatal(err)
 	}
 	if c := meta.FindStatusCondition(get(t, e).Status.Conditions, v1alpha1.ConditionDNSReady); c != nil {

@@ -34,8 +34,8 @@ type server struct {
 	runs func(corefile string) string // the Corefile in the ConfigMap, as it is run here
 }
 
-// startCoreDNS starts CoreDNS with a Corefile as it is in the ConfigMap. Only where it listens, how it reaches the API
-// server, and how soon it looks at the file again are changed.
+// startCoreDNS starts CoreDNS with a Corefile as it is in the ConfigMap. Only where it listens, how
+// it reaches the API server, and how soon it looks at the file again are changed.
 func (e *env) startCoreDNS(t *testing.T, corefile string) *server {
 	t.Helper()
 	bin, err := testbin.Dir()
@@ -116,7 +116,8 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// dig asks for a name and returns the status and what the answers hold, sorted; of SRV records port and target.
+// dig asks for a name and returns the status and what the answers hold, sorted; of SRV records port
+// and target.
 func (s *server) dig(ctx context.Context, name, kind string) (status string, answers []string, err error) {
 	out, err := exec.CommandContext(ctx, "dig", "@127.0.0.1", "-p", s.port, "+tries=1", "+time=2", "+noall", "+comments", "+answer", name, kind).CombinedOutput()
 	if err != nil {
@@ -181,7 +182,8 @@ func serviceImport(name string, kind mcsv1beta1.ServiceImportType, ips ...string
 	}
 }
 
-// importedSlice is one as package endpointslice makes it: db-0 and a nameless endpoint are ready, db-1 is not.
+// importedSlice is one as package endpointslice makes it: db-0 and a nameless endpoint are ready,
+// db-1 is not.
 func importedSlice(name, cluster string, addresses ...string) *discoveryv1.EndpointSlice {
 	s := members.Slice("shop", cluster+"."+name, "", addresses...)
 	s.Labels = map[string]string{
@@ -196,8 +198,8 @@ func importedSlice(name, cluster string, addresses ...string) *discoveryv1.Endpo
 	return s
 }
 
-// A real CoreDNS takes up what the operator made of its Corefile, without a restart, and answers as the Multi-Cluster
-// Services API's DNS specification says.
+// A real CoreDNS takes up what the operator made of its Corefile, without a restart, and answers as
+// the Multi-Cluster Services API's DNS specification says.
 func TestAnswers(t *testing.T) {
 	if _, err := exec.LookPath("dig"); err != nil {
 		t.Fatal(errors.Join(err, errors.New("install bind9-dnsutils")))

@@ -10,7 +10,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/dns/corefile"
 )
 
-// restart is how to make CoreDNS take up its Corefile at once.
+// restart makes CoreDNS read its Corefile at once.
 const restart = "kubectl -n " + Namespace + " rollout restart deployment/" + Name
 
 // where is the Corefile, in words.
@@ -24,13 +24,13 @@ func condition(status metav1.ConditionStatus, reason, format string, args ...any
 
 func notFound(what string, status metav1.ConditionStatus) metav1.Condition {
 	return condition(status, v1alpha1.ReasonCoreDNSNotFound,
-		"there is %s %s in namespace %s: make what serves the cluster's DNS serve %s by hand, as docs/dns.md says, and set spec.dns to Manual",
+		"there is %s %s in namespace %s: configure this cluster's DNS server to serve %s (see docs/dns.md), and set spec.dns to Manual",
 		what, Name, Namespace, corefile.Zone)
 }
 
 func tooOld(image string) metav1.Condition {
 	return condition(metav1.ConditionFalse, v1alpha1.ReasonCoreDNSTooOld,
-		"CoreDNS %s (image %s) cannot serve %s: run %s or later", imageVersion(image), image, corefile.Zone, oldest)
+		"CoreDNS %s (image %s) cannot serve %s: run version %s or later", imageVersion(image), image, corefile.Zone, oldest)
 }
 
 func notServed() metav1.Condition {
@@ -39,10 +39,10 @@ func notServed() metav1.Condition {
 }
 
 func notUnderstood(refused *corefile.Refusal) metav1.Condition {
-	return condition(metav1.ConditionFalse, v1alpha1.ReasonCorefileNotUnderstood, "%s is left as it is: %v", where, refused)
+	return condition(metav1.ConditionFalse, v1alpha1.ReasonCorefileNotUnderstood, "tombolo does not change %s: %v", where, refused)
 }
 
-// configured is the condition while we manage a Corefile that serves the zone.
+// configured is the condition when we manage a Corefile that serves the zone.
 func configured(found coreDNS) (metav1.Condition, error) {
 	added, err := found.ours()
 	if err != nil {
@@ -55,24 +55,24 @@ func configured(found coreDNS) (metav1.Condition, error) {
 	message := where + " makes CoreDNS serve " + corefile.Zone
 	switch {
 	case len(added) == 0:
-		message += ", and did so before tombolo looked"
+		message += "; tombolo added nothing"
 	case parsed.Reloads():
-		message += "; CoreDNS takes up what tombolo added within two minutes"
+		message += "; CoreDNS reads what tombolo added within two minutes"
 	default:
-		message += "; it has no `reload` plugin: for CoreDNS to take up what tombolo added, restart it once: " + restart
+		message += "; it has no `reload` plugin: restart CoreDNS once, so that it reads what tombolo added: " + restart
 	}
 	return condition(metav1.ConditionTrue, v1alpha1.ReasonConfigured, "%s%s", message, doubt(found)), nil
 }
 
-// doubt says what cannot be told of CoreDNS's version.
+// doubt says so if CoreDNS's version is unknown.
 func doubt(found coreDNS) string {
 	if imageVersion(found.image()) != nil {
 		return ""
 	}
-	return fmt.Sprintf("; its image %q does not tell its version: it must be %s or later", found.image(), oldest)
+	return fmt.Sprintf("; the tag of its image %q is no version: make sure that it is %s or later", found.image(), oldest)
 }
 
-// manual is the condition while the cluster's admin configures CoreDNS.
+// manual is the condition when the cluster's admin configures CoreDNS.
 func manual(found coreDNS) (metav1.Condition, error) {
 	parsed, err := found.corefile()
 	if err != nil {
@@ -89,7 +89,7 @@ func manual(found coreDNS) (metav1.Condition, error) {
 		"set spec.dns to Managed; or by hand: kubectl apply -k config/coredns, then add to %s: %s%s", where, instructions(missing), doubt(found)), nil
 }
 
-// instructions say what to add where, for a human.
+// instructions tell a human what to add where.
 func instructions(missing []corefile.Addition) string {
 	var all []string
 	for _, a := range missing {

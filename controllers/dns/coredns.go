@@ -14,9 +14,10 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/dns/corefile"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 )
 
-// Where CoreDNS is, as kubeadm names it: its ConfigMap and its Deployment have one name.
+// Where CoreDNS is, as kubeadm names it: its ConfigMap and its Deployment have the same name.
 const (
 	Namespace = "kube-system"
 	Name      = "coredns"
@@ -34,20 +35,12 @@ type coreDNS struct {
 
 func (r *Reconciler) read(ctx context.Context) (coreDNS, error) {
 	key := client.ObjectKey{Namespace: Namespace, Name: Name}
-	found := coreDNS{config: &corev1.ConfigMap{}, deployment: &appsv1.Deployment{}}
-	if err := r.Client.Get(ctx, key, found.config); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			return coreDNS{}, fmt.Errorf("reading ConfigMap %s: %w", key, err)
-		}
-		found.config = nil
+	config, err := optional.Get[corev1.ConfigMap](ctx, r.Client, key)
+	if err != nil {
+		return coreDNS{}, err
 	}
-	if err := r.Client.Get(ctx, key, found.deployment); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			return coreDNS{}, fmt.Errorf("reading Deployment %s: %w", key, err)
-		}
-		found.deployment = nil
-	}
-	return found, nil
+	deployment, err := optional.Get[appsv1.Deployment](ctx, r.Client, key)
+	return coreDNS{config: config, deployment: deployment}, err
 }
 
 // missing names what is not there; "" if all is.
@@ -63,7 +56,7 @@ func (c coreDNS) missing() string {
 	return ""
 }
 
-// image is that of CoreDNS's container, "" if it cannot be told which that is.
+// image is the image of CoreDNS's container, "" if we cannot tell which container that is.
 func (c coreDNS) image() string {
 	containers := c.deployment.Spec.Template.Spec.Containers
 	for _, container := range containers {
@@ -74,7 +67,7 @@ func (c coreDNS) image() string {
 	return ""
 }
 
-// imageVersion is the version that an image's tag tells; nil: none, as in a digest or "latest".
+// imageVersion is the version in an image's tag; nil if there is none, as in a digest or "latest".
 func imageVersion(image string) *version.Version {
 	image, _, _ = strings.Cut(image, "@")
 	_, tag, found := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
@@ -88,7 +81,8 @@ func imageVersion(image string) *version.Version {
 	return v
 }
 
-// tooOld tells whether this CoreDNS would refuse a Corefile with `multicluster`. A version that cannot be told passes.
+// tooOld tells whether this CoreDNS would refuse a Corefile with `multicluster`. An unknown version
+// passes.
 func (c coreDNS) tooOld() bool {
 	v := imageVersion(c.image())
 	return v != nil && v.LessThan(oldest)
@@ -102,7 +96,7 @@ func (c coreDNS) account() string {
 	return "default"
 }
 
-// corefile is the Corefile taken apart. The error is a *corefile.Refusal.
+// corefile is the parsed Corefile. The error is a *corefile.Refusal.
 func (c coreDNS) corefile() (*corefile.Corefile, error) {
 	text, found := c.config.Data[dataKey]
 	if !found {
@@ -111,7 +105,7 @@ func (c coreDNS) corefile() (*corefile.Corefile, error) {
 	return corefile.Parse(text)
 }
 
-// ours is what the ConfigMap says that we added. The error is a *corefile.Refusal.
+// ours is what we added, as the ConfigMap's annotation says. The error is a *corefile.Refusal.
 func (c coreDNS) ours() ([]corefile.Addition, error) {
 	note := c.config.Annotations[v1alpha1.AnnotationCorefile]
 	if note == "" {
@@ -125,8 +119,8 @@ func (c coreDNS) ours() ([]corefile.Addition, error) {
 	return added, nil
 }
 
-// with is the ConfigMap with our part of the Corefile brought up to date; nil: it serves the zone already. The error is
-// a *corefile.Refusal.
+// with is the ConfigMap with our additions up to date; nil if its Corefile serves the zone already.
+// The error is a *corefile.Refusal.
 func (c coreDNS) with() (*corev1.ConfigMap, error) {
 	parsed, err := c.corefile()
 	if err != nil {
@@ -161,7 +155,8 @@ func (c coreDNS) with() (*corev1.ConfigMap, error) {
 	return plain, nil
 }
 
-// without is the ConfigMap without what we added; nil: we added nothing. The error is a *corefile.Refusal.
+// without is the ConfigMap without what we added; nil if we added nothing. The error is a
+// *corefile.Refusal.
 func (c coreDNS) without() (*corev1.ConfigMap, error) {
 	added, err := c.ours()
 	if err != nil || len(added) == 0 {
@@ -179,7 +174,7 @@ func (c coreDNS) without() (*corev1.ConfigMap, error) {
 	return config, nil
 }
 
-// refusal is the error's *corefile.Refusal; nil: it has none.
+// refusal is the *corefile.Refusal in the error; nil if it has none.
 func refusal(err error) *corefile.Refusal {
 	var r *corefile.Refusal
 	errors.As(err, &r)

@@ -111,7 +111,7 @@ func TestConditions(t *testing.T) {
 	}{
 		{"managed", configured, with(done, note, image), "True", "Configured", []string{"within two minutes"}, "restart"},
 		{"managed, without reload", configured, with(strings.Replace(done, "    reload\n", "", 1), note, image), "True", "Configured", []string{restart}, "within"},
-		{"there before", configured, with(done, "", image), "True", "Configured", []string{"before tombolo looked"}, "two minutes"},
+		{"there before", configured, with(done, "", image), "True", "Configured", []string{"tombolo added nothing"}, "two minutes"},
 		{"version not told", configured, with(done, note, "coredns:latest"), "True", "Configured", []string{`"coredns:latest"`, "1.12.2"}, ""},
 		{"by hand, not yet", manual, with(plain, "", image), "False", "Manual",
 			[]string{"Managed", "`clusterset.local` after `kubernetes cluster.local`", "`multicluster clusterset.local` below `kubernetes cluster.local clusterset.local {`"}, "image"},

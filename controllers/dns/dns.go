@@ -1,6 +1,7 @@
-// Package dns owns what CoreDNS's configuration says of clusterset.local: the Corefile in its ConfigMap, the right to
-// read ServiceImports, and the ClusterSet's condition DNSReady. It restarts nothing, and looks at no name: CoreDNS takes
-// up a changed Corefile by itself. What a Corefile needs is package corefile's.
+// Package dns owns what CoreDNS's configuration says of clusterset.local: the Corefile in its
+// ConfigMap, the right to read ServiceImports, and the ClusterSet's condition DNSReady. It restarts
+// nothing and resolves no name: CoreDNS reads a changed Corefile by itself. Package corefile
+// decides what a Corefile needs.
 package dns
 
 import (
@@ -18,43 +19,42 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/internal/conditions"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/status"
 )
 
-// recheck is how soon it is asked again whether ServiceImports are served: only while they are not.
+// recheck is how soon we ask again whether ServiceImports are served, while they are not.
 const recheck = 2 * time.Second
 
 // coreDNSVersion is the version of ServiceImports that CoreDNS reads.
 const coreDNSVersion = "v1alpha1"
 
-// Reconciler keeps CoreDNS's configuration as the one ClusterSet says.
+// Reconciler maintains CoreDNS's configuration as the one ClusterSet says.
 type Reconciler struct {
 	Client client.Client        // required, of this cluster, cached
 	Events events.EventRecorder // required
 }
 
-// Reconcile adds clusterset.local to CoreDNS's configuration, or takes it away, and says how it is.
+// Reconcile adds clusterset.local to CoreDNS's configuration, or removes it, and writes the
+// condition.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	set := &v1alpha1.ClusterSet{}
-	if err := r.Client.Get(ctx, request.NamespacedName, set); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			return reconcile.Result{}, fmt.Errorf("reading ClusterSet %s: %w", request.Name, err)
-		}
-		set = nil
+	set, err := optional.Get[v1alpha1.ClusterSet](ctx, r.Client, request.NamespacedName)
+	if err != nil {
+		return reconcile.Result{}, err
 	}
 	found, err := r.read(ctx)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if set == nil {
-		return r.left(ctx, found)
+		return r.restore(ctx, found)
 	}
 	condition, err := r.configure(ctx, set, found)
 	if err != nil {
 		return retry.Result(err)
 	}
-	if err := conditions.Set(ctx, r.Client, set, condition); err != nil {
+	if err := status.SetClusterSetCondition(ctx, r.Client, set, condition); err != nil {
 		return retry.Result(err)
 	}
 	if condition.Reason == v1alpha1.ReasonCRDsMissing {
@@ -63,12 +63,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{}, nil
 }
 
-// left takes everything away: this cluster has left the clusterset.
-func (r *Reconciler) left(ctx context.Context, found coreDNS) (reconcile.Result, error) {
+// restore removes everything that we added: this cluster has left the clusterset.
+func (r *Reconciler) restore(ctx context.Context, found coreDNS) (reconcile.Result, error) {
 	_, err := r.undo(ctx, nil, found)
 	if refused := refusal(err); refused != nil {
-		logf.FromContext(ctx).Error(refused, "cannot take clusterset.local out of the Corefile again")
-		return reconcile.Result{}, nil // until somebody changes it
+		logf.FromContext(ctx).Error(refused, "cannot remove clusterset.local from the Corefile")
+		return reconcile.Result{}, nil // a change of the ConfigMap brings us back
 	}
 	return retry.Result(err)
 }
@@ -86,12 +86,13 @@ func (r *Reconciler) configure(ctx context.Context, set *v1alpha1.ClusterSet, fo
 	return condition, err
 }
 
-// manage makes CoreDNS serve the zone. Its rights come first: without them it does not become ready with the zone.
+// manage makes CoreDNS serve the zone. Its rights come first: without them CoreDNS does not become
+// ready with the zone.
 func (r *Reconciler) manage(ctx context.Context, set *v1alpha1.ClusterSet, found coreDNS) (metav1.Condition, error) {
 	if what := found.missing(); what != "" {
 		return notFound(what, metav1.ConditionFalse), nil
 	}
-	if found.tooOld() { // and would refuse to start with what may have been added for a newer one
+	if found.tooOld() { // it would refuse to start with what we may have added for a newer version
 		_, err := r.undo(ctx, set, found)
 		return tooOld(found.image()), err
 	}
@@ -114,7 +115,7 @@ func (r *Reconciler) manage(ctx context.Context, set *v1alpha1.ClusterSet, found
 	return configured(found)
 }
 
-// byHand says what there is to do by hand, if anything.
+// byHand returns the condition for a Corefile that the cluster's admin edits.
 func byHand(found coreDNS) (metav1.Condition, error) {
 	switch {
 	case found.missing() != "":
@@ -125,8 +126,8 @@ func byHand(found coreDNS) (metav1.Condition, error) {
 	return manual(found)
 }
 
-// undo takes away what manage added, the Corefile's part first, and returns what there is then. set is nil if there is
-// none.
+// undo removes what manage added, the part in the Corefile first, and returns what is there then.
+// set is nil if there is no ClusterSet.
 func (r *Reconciler) undo(ctx context.Context, set *v1alpha1.ClusterSet, found coreDNS) (coreDNS, error) {
 	if found.config != nil {
 		config, err := found.without()
@@ -134,7 +135,7 @@ func (r *Reconciler) undo(ctx context.Context, set *v1alpha1.ClusterSet, found c
 			return found, err
 		}
 		if config != nil {
-			if err := r.write(ctx, set, config, "CorefileRestored", "took clusterset.local out of the Corefile again"); err != nil {
+			if err := r.write(ctx, set, config, "CorefileRestored", "removed clusterset.local from the Corefile"); err != nil {
 				return found, err
 			}
 			found.config = config
@@ -155,7 +156,7 @@ func (r *Reconciler) write(ctx context.Context, set *v1alpha1.ClusterSet, config
 	return nil
 }
 
-// served tells whether the API server serves what CoreDNS reads.
+// served tells whether the API server serves the ServiceImports that CoreDNS reads.
 func (r *Reconciler) served() (bool, error) {
 	_, err := r.Client.RESTMapper().RESTMapping(mcsv1beta1.SchemeGroupVersion.WithKind("ServiceImport").GroupKind(), coreDNSVersion)
 	if meta.IsNoMatchError(err) {

@@ -31,8 +31,8 @@ var clusters = members.Clusters{}
 
 func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters)) }
 
-// kubeadm's Corefile, but for times that a test would notice if the zone were cached, and for names outside of the
-// cluster.
+// kubeadm's Corefile, but for times that a test would notice if the zone were cached, and for names
+// outside of the cluster.
 const kubeadms = `.:53 {
     errors
     health {
@@ -123,7 +123,8 @@ func (e *env) coreDNS(t *testing.T, corefile, image string) {
 	})
 }
 
-// step reconciles until nothing is left to do, with caches that are up to date, and returns the condition.
+// step reconciles until nothing is left to do, with caches that are up to date, and returns the
+// condition.
 func (e *env) step(t *testing.T) *metav1.Condition {
 	t.Helper()
 	e.settle(t)
@@ -329,7 +330,7 @@ func TestCoreDNSChanges(t *testing.T) {
 		t.Errorf("account %q may read ServiceImports", got)
 	}
 	e.setImage(t, "coredns:latest", "coredns")
-	want(t, e.step(t), "True", "Configured", "does not tell its version")
+	want(t, e.step(t), "True", "Configured", "is no version")
 	if got := e.bound(t); got != "kube-system/coredns" {
 		t.Errorf("account %q may read ServiceImports", got)
 	}
@@ -337,7 +338,7 @@ func TestCoreDNSChanges(t *testing.T) {
 	full := e.config(t).Data["Corefile"]
 	broken := strings.Replace(full, "    loop\n", "    loop {\n", 1)
 	e.setCorefile(t, broken)
-	want(t, e.step(t), "False", "CorefileNotUnderstood", "left as it is", "line 21", "add the closing }")
+	want(t, e.step(t), "False", "CorefileNotUnderstood", "does not change the Corefile", "line 21", "add the closing }")
 	e.setMode(t, v1alpha1.DNSManual)
 	want(t, e.step(t), "False", "CorefileNotUnderstood", "line 21")
 	if got := e.config(t).Data["Corefile"]; got != broken {
@@ -380,7 +381,7 @@ func TestByHand(t *testing.T) {
 	e.setCorefile(t, full)
 	want(t, e.step(t), "True", "Configured")
 	e.setMode(t, v1alpha1.DNSManaged)
-	want(t, e.step(t), "True", "Configured", "before tombolo looked")
+	want(t, e.step(t), "True", "Configured", "tombolo added nothing")
 	e.setMode(t, v1alpha1.DNSManual)
 	want(t, e.step(t), "True", "Configured")
 	if got := e.config(t).Data["Corefile"]; got != full {

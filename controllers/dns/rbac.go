@@ -11,16 +11,18 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 )
 
-// clusterRole is what CoreDNS may do beyond what its own manifests say; config/rbac has it. Binding is ours. An admin
-// who configures CoreDNS by hand has a binding of another name (config/coredns), which is never touched.
+// clusterRole gives CoreDNS rights beyond those in its own manifests; config/rbac has it. Binding
+// is ours. An admin who configures CoreDNS by hand has a binding of another name (config/coredns),
+// which we never touch.
 const (
 	clusterRole = "tombolo-coredns"
 	Binding     = "tombolo-coredns-managed"
 )
 
-// bindingFor gives the ServiceAccount the right to read ServiceImports.
+// bindingFor is the binding that lets the ServiceAccount read ServiceImports.
 func bindingFor(account string) *rbacv1.ClusterRoleBinding {
 	return &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: Binding, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
@@ -29,24 +31,25 @@ func bindingFor(account string) *rbacv1.ClusterRoleBinding {
 	}
 }
 
-// bind makes the binding as it should be. Its role cannot be changed: one of another role is replaced.
+// bind writes the binding if it differs. The role of a binding cannot be changed, so bind replaces
+// a binding of another role.
 func (r *Reconciler) bind(ctx context.Context, account string) error {
-	want, have := bindingFor(account), &rbacv1.ClusterRoleBinding{}
-	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
+	want := bindingFor(account)
+	have, err := r.binding(ctx)
 	switch {
-	case client.IgnoreNotFound(err) != nil:
-		return fmt.Errorf("reading ClusterRoleBinding %s: %w", Binding, err)
-	case err == nil && have.RoleRef == want.RoleRef && equality.Semantic.DeepEqual(have.Subjects, want.Subjects):
-		return nil
-	case err == nil && have.RoleRef == want.RoleRef:
-		want.ResourceVersion = have.ResourceVersion
-		err = r.Client.Update(ctx, want)
-	case err == nil:
+	case err != nil:
+		return err
+	case have == nil:
+		err = r.Client.Create(ctx, want)
+	case have.RoleRef != want.RoleRef:
 		if err = r.unbind(ctx); err == nil {
 			err = r.Client.Create(ctx, want)
 		}
+	case equality.Semantic.DeepEqual(have.Subjects, want.Subjects):
+		return nil
 	default:
-		err = r.Client.Create(ctx, want)
+		want.ResourceVersion = have.ResourceVersion
+		err = r.Client.Update(ctx, want)
 	}
 	if err != nil {
 		return fmt.Errorf("writing ClusterRoleBinding %s: %w", Binding, err)
@@ -55,14 +58,18 @@ func (r *Reconciler) bind(ctx context.Context, account string) error {
 	return nil
 }
 
-// unbind removes the binding.
+// unbind deletes the binding.
 func (r *Reconciler) unbind(ctx context.Context) error {
-	have := &rbacv1.ClusterRoleBinding{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: Binding}, have); err != nil {
-		return client.IgnoreNotFound(err)
+	have, err := r.binding(ctx)
+	if err != nil || have == nil {
+		return err
 	}
 	if err := r.Client.Delete(ctx, have); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting ClusterRoleBinding %s: %w", Binding, err)
 	}
 	return nil
+}
+
+func (r *Reconciler) binding(ctx context.Context) (*rbacv1.ClusterRoleBinding, error) {
+	return optional.Get[rbacv1.ClusterRoleBinding](ctx, r.Client, client.ObjectKey{Name: Binding})
 }

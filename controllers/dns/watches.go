@@ -13,9 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
@@ -28,7 +28,8 @@ import (
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,verbs=create
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 
-// CacheObjects say what the operator's cache holds for this package: of each kind the one object that it may read.
+// CacheObjects say what the operator's cache holds for this package: of each kind, the one object
+// that the operator may read.
 func CacheObjects() map[client.Object]cache.ByObject {
 	named := func(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
 	one := map[string]cache.Config{Namespace: {FieldSelector: named(Name)}}
@@ -40,8 +41,8 @@ func CacheObjects() map[client.Object]cache.ByObject {
 }
 
 // SetUp adds the controller to the manager, whose cache must be that of CacheObjects.
-func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
-	toTheOne := handler.EnqueueRequestsFromMapFunc(theOne)
+func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
+	toTheOne := handler.EnqueueRequestsFromMapFunc(requests.TheClusterSet)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("dns").
 		WithOptions(retry.Options(1)).
@@ -50,8 +51,4 @@ func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
 		Watches(&appsv1.Deployment{}, toTheOne, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&rbacv1.ClusterRoleBinding{}, toTheOne).
 		Complete(r)
-}
-
-func theOne(context.Context, client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: client.ObjectKey{Name: v1alpha1.ClusterSetName}}}
 }

@@ -36,12 +36,12 @@ func editHub(t *testing.T, e *members.Env, obj client.Object) {
 	}
 }
 
-// What a cluster publishes that it should not is left out, endpoint by endpoint, and noted; the rest is imported, by a
-// real API server.
+// What a cluster publishes that it should not is left out, endpoint by endpoint, and noted; the
+// rest is imported, by a real API server.
 func TestMalformedContent(t *testing.T) {
 	e, r, _ := newEnv(t, "malformed")
 	noted := notes{}
-	r.Intake = noted
+	r.Skipped = noted
 	_, published := e.Hub.Publish(t, "west", "malformed", "web",
 		[]string{"10.2.0.1", "10.9.0.1", "10.2.0.2"}, []string{"10.2.0.3"})
 	first, second := published[0], published[1]
@@ -77,7 +77,7 @@ func TestMalformedContent(t *testing.T) {
 func TestTooManyEndpoints(t *testing.T) {
 	e, r, _ := newEnv(t, "many")
 	noted := notes{}
-	r.Intake = noted
+	r.Skipped = noted
 	var lists [][]string
 	for i := range 6 {
 		var list []string

@@ -39,7 +39,7 @@ func newEnv(t *testing.T, namespace string) (*members.Env, *endpointslice.Reconc
 	owner.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 	e.Make(t, owner)
 	importFrom(t, e, owner, "west")
-	return e, &endpointslice.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Intake: notes{}}, owner
+	return e, &endpointslice.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Skipped: notes{}}, owner
 }
 
 func importFrom(t *testing.T, e *members.Env, owner *mcsv1beta1.ServiceImport, clusters ...string) {
@@ -122,7 +122,8 @@ func TestImportSlice(t *testing.T) {
 	}
 }
 
-// A port that the cluster exports with another number than the ServiceImport has is not served by its pods.
+// A port that the cluster exports with another number than the ServiceImport has is not served by
+// its pods.
 func TestPortsThatTheImportHas(t *testing.T) {
 	e, r, _ := newEnv(t, "ports")
 	export, published := e.Hub.Publish(t, "west", "ports", "web", []string{"10.2.0.1"})
@@ -186,7 +187,8 @@ func TestHubLosesSlices(t *testing.T) {
 	}
 }
 
-// The hub's namespace may be in a member's own API server, as here: what is published there is not ours to remove.
+// The hub's namespace may be in a member's own API server, as here: what is published there is not
+// ours to remove.
 func TestPublishedSlicesStay(t *testing.T) {
 	e, r, _ := newEnv(t, "stay")
 	_, published := e.Hub.Publish(t, "west", "stay", "web", []string{"10.2.0.1"})

@@ -2,7 +2,6 @@ package endpointslice
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -15,12 +14,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
@@ -28,54 +28,14 @@ import (
 )
 
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch;create;update;patch;delete
-// Slices are owned by their ServiceImport, with blockOwnerDeletion unset; the finalizers' right is not needed for it.
+// Slices are owned by their ServiceImport, with blockOwnerDeletion unset, so no right on finalizers
+// is needed.
 // +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
 
-// concurrent slices are written at a time: the API server's answer, not our work, is what each waits for.
+// concurrent slices are written at a time: each waits for the API server's answer, not for our
+// work.
 const concurrent = 16
-
-// Indexes of the imported slices in the cache of this cluster.
-const (
-	indexService = "service" // by namespace/name
-	indexCluster = "cluster" // by source cluster
-	indexExport  = "export"  // by exportKey
-)
-
-func exportKey(cluster v1alpha1.ClusterID, namespace, name string) string {
-	return string(cluster) + "/" + namespace + "/" + name
-}
-
-func byExport(obj client.Object) []string {
-	if !ours(obj) {
-		return nil
-	}
-	return []string{exportKey(clusterset.SourceCluster(obj.GetLabels()), obj.GetNamespace(), obj.GetLabels()[v1alpha1.LabelServiceName])}
-}
-
-func byService(obj client.Object) []string {
-	if !ours(obj) {
-		return nil
-	}
-	return []string{obj.GetNamespace() + "/" + obj.GetLabels()[v1alpha1.LabelServiceName]}
-}
-
-func byCluster(obj client.Object) []string {
-	if !ours(obj) {
-		return nil
-	}
-	return []string{string(clusterset.SourceCluster(obj.GetLabels()))}
-}
-
-// Index makes the indexes that the Reconciler needs.
-func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	for field, values := range map[string]client.IndexerFunc{indexService: byService, indexCluster: byCluster, indexExport: byExport} {
-		if err := indexer.IndexField(ctx, &discoveryv1.EndpointSlice{}, field, values); err != nil {
-			return fmt.Errorf("indexing EndpointSlices by %s: %w", field, err)
-		}
-	}
-	return nil
-}
 
 // SetUp adds the controller, and the indexes that it needs, to the manager.
 func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
@@ -97,15 +57,16 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// isOrWasOurs lets through what happens to imported slices, and that one lost its label.
+// isOrWasOurs passes what happens to imported slices, and that one lost its label.
 func isOrWasOurs() predicate.Predicate {
 	p := predicate.NewPredicateFuncs(ours)
 	p.UpdateFunc = func(e event.UpdateEvent) bool { return ours(e.ObjectOld) || ours(e.ObjectNew) }
 	return p
 }
 
-// onImport asks for the slices that a change of a ServiceImport concerns: all of it, or those of the clusters that came
-// or went. With many clusters that export one Service, asking for all of them each time one comes would be their square.
+// onImport requests the slices that a change of a ServiceImport concerns: all its slices, or those
+// of the clusters that came or went. If many clusters export one Service, requesting all slices
+// each time one cluster comes would cost the square of their number.
 func (r *Reconciler) onImport() handler.EventHandler {
 	all := handler.EnqueueRequestsFromMapFunc(r.ofImport)
 	return handler.Funcs{
@@ -126,7 +87,7 @@ func (r *Reconciler) onImport() handler.EventHandler {
 	}
 }
 
-// importChanged tells whether all slices of the ServiceImport may have to be others.
+// importChanged tells whether all slices of the ServiceImport may have to change.
 func importChanged(before, after *mcsv1beta1.ServiceImport) bool {
 	return before.UID != after.UID || mcs.Ours(before) != mcs.Ours(after) ||
 		!before.DeletionTimestamp.Equal(after.DeletionTimestamp) ||
@@ -135,7 +96,7 @@ func importChanged(before, after *mcsv1beta1.ServiceImport) bool {
 		!equality.Semantic.DeepEqual(before.Spec.Ports, after.Spec.Ports)
 }
 
-// cameOrWent are the clusters that are in one of the lists only.
+// cameOrWent are the clusters that are in only one of the lists.
 func cameOrWent(before, after []mcsv1beta1.ClusterStatus) []string {
 	change := map[string]int{}
 	for _, s := range before {
@@ -150,140 +111,105 @@ func cameOrWent(before, after []mcsv1beta1.ClusterStatus) []string {
 
 // imported maps a slice on the hub to the one that is imported for it.
 func imported(_ context.Context, obj client.Object) []reconcile.Request {
-	namespace := obj.GetLabels()[v1alpha1.LabelNamespace]
-	if namespace == "" {
-		return nil
-	}
-	return []reconcile.Request{request(namespace, obj.GetName())}
+	return requests.For(obj.GetLabels()[v1alpha1.LabelNamespace], obj.GetName())
 }
 
-// published maps a slice on the hub to the one that is imported for it, and to all of its Service where there are so many
-// endpoints that what one slice holds decides how many are taken of others.
+// published maps a slice on the hub to the one that is imported for it. If the Service has more
+// endpoints than are imported, it maps to all slices of the Service: what one slice holds decides
+// how many endpoints are imported from others.
 func (r *Reconciler) published(ctx context.Context, obj client.Object) []reconcile.Request {
-	requests := imported(ctx, obj)
+	labels := obj.GetLabels()
+	cluster, namespace, name := clusterset.SourceCluster(labels), labels[v1alpha1.LabelNamespace], labels[v1alpha1.LabelServiceName]
+	if !r.tooMany(ctx, obj.(*discoveryv1.EndpointSlice), cluster, namespace, name) {
+		return imported(ctx, obj)
+	}
+	return append(imported(ctx, obj), r.onHub(ctx, hub.OfService(cluster, namespace, name))...)
+}
+
+// tooMany tells whether the Service may have more endpoints than are imported, with the slice as it
+// is or was.
+func (r *Reconciler) tooMany(ctx context.Context, slice *discoveryv1.EndpointSlice, cluster v1alpha1.ClusterID, namespace, name string) bool {
 	view, err := r.Hub.View()
 	if err != nil {
-		return requests
+		return false
 	}
-	labels := obj.GetLabels()
-	siblings, err := view.Slices(ctx, clusterset.SourceCluster(labels), labels[v1alpha1.LabelNamespace], labels[v1alpha1.LabelServiceName])
+	siblings, err := view.Slices(ctx, cluster, namespace, name)
 	if err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list the slices of a Service", "cluster", clusterset.SourceCluster(labels))
+		return true
 	}
-	total := len(obj.(*discoveryv1.EndpointSlice).Endpoints) // as it is or was
+	total := len(slice.Endpoints)
 	for i := range siblings {
 		total += len(siblings[i].Endpoints)
 	}
-	if total > screen.MaxEndpoints {
-		requests = append(requests, allImported(ctx, siblings)...)
-	}
-	return requests
+	return total > screen.MaxEndpoints
 }
 
-// ofImport maps a ServiceImport to all slices that are or should be its own.
+// ofImport maps a ServiceImport to all slices that are its own or should be.
 func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcile.Request {
-	requests := r.local(ctx, client.MatchingFields{indexService: obj.GetNamespace() + "/" + obj.GetName()})
+	all := r.local(ctx, client.MatchingFields{indexService: obj.GetNamespace() + "/" + obj.GetName()})
 	for _, status := range obj.(*mcsv1beta1.ServiceImport).Status.Clusters {
-		requests = append(requests, r.onHub(ctx, v1alpha1.ClusterID(status.Cluster), obj.GetNamespace(), obj.GetName())...)
+		all = append(all, r.onHub(ctx, hub.OfService(v1alpha1.ClusterID(status.Cluster), obj.GetNamespace(), obj.GetName()))...)
 	}
-	return requests
+	return all
 }
 
-// ofExport maps a cluster's export to its Service's slices: whether it exposes a port as the ServiceImport has it may have
-// changed, and which slices it has.
+// ofExport maps a cluster's export to its Service's slices. Two things may have changed: whether it
+// exposes a port as the ServiceImport has it, and which slices it has.
 func (r *Reconciler) ofExport(ctx context.Context, obj client.Object) []reconcile.Request {
 	spec := obj.(*v1alpha1.ExportedService).Spec
 	return r.ofClusterIn(ctx, clusterset.SourceCluster(obj.GetLabels()), spec.Namespace, spec.Name)
 }
 
-// ofClusterIn are the slices of a cluster's Service, those that are imported and those that are on the hub.
+// ofClusterIn are the slices of a cluster's Service, those that are imported and those that are on
+// the hub.
 func (r *Reconciler) ofClusterIn(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) []reconcile.Request {
-	requests := r.local(ctx, client.MatchingFields{indexExport: exportKey(cluster, namespace, name)})
-	return append(requests, r.onHub(ctx, cluster, namespace, name)...)
+	return append(r.local(ctx, client.MatchingFields{indexExport: exportKey(cluster, namespace, name)}),
+		r.onHub(ctx, hub.OfService(cluster, namespace, name))...)
 }
 
-// onHub are those that the hub has slices for.
-func (r *Reconciler) onHub(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) []reconcile.Request {
-	view, err := r.Hub.View()
-	if err != nil {
-		return nil
-	}
-	found, err := view.Slices(ctx, cluster, namespace, name)
-	if err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list the slices of an export", "cluster", cluster)
-	}
-	return allImported(ctx, found)
-}
-
-// missing maps the Lease of a cluster to what is imported from it and not on the hub: that may now be believed.
+// missing maps the Lease of a cluster to what is imported from it and not on the hub: we may
+// believe that now.
 func (r *Reconciler) missing(ctx context.Context, lease client.Object) []reconcile.Request {
 	view, err := r.Hub.View()
 	if err != nil {
 		return nil
 	}
-	requests := r.local(ctx, client.MatchingFields{indexCluster: string(clusterset.SourceCluster(lease.GetLabels()))})
-	return slices.DeleteFunc(requests, func(request reconcile.Request) bool {
+	imported := r.local(ctx, client.MatchingFields{indexCluster: string(clusterset.SourceCluster(lease.GetLabels()))})
+	return slices.DeleteFunc(imported, func(request reconcile.Request) bool {
 		published, err := view.Slice(ctx, request.Name)
 		return err == nil && published != nil
 	})
 }
 
-// ofCluster maps a RemoteCluster or Member to all slices of that cluster, and to all that there are if it is this one's,
-// because this cluster's place in the world decides whose zones are the same.
+// ofCluster maps a RemoteCluster or Member to all slices of that cluster. If it is this cluster's
+// own, it maps to all slices that there are, because this cluster's region and zones decide whose
+// zones are the same.
 func (r *Reconciler) ofCluster(ctx context.Context, obj client.Object) []reconcile.Request {
-	view, err := r.Hub.View()
-	if err == nil && obj.GetName() == string(view.Cluster) {
-		return r.everything(ctx)
+	if view, err := r.Hub.View(); err == nil && obj.GetName() == string(view.Cluster) {
+		return r.everything(ctx, obj)
 	}
-	requests := r.local(ctx, client.MatchingFields{indexCluster: obj.GetName()})
-	if err != nil {
-		return requests
-	}
-	found, err := view.SlicesOf(ctx, v1alpha1.ClusterID(obj.GetName()))
-	if err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list the slices of a cluster", "cluster", obj.GetName())
-	}
-	return append(requests, allImported(ctx, found)...)
+	return append(r.local(ctx, client.MatchingFields{indexCluster: obj.GetName()}),
+		r.onHub(ctx, hub.OfCluster(v1alpha1.ClusterID(obj.GetName())))...)
 }
 
-// everything is all slices that are imported and all that are published.
-func (r *Reconciler) everything(ctx context.Context) []reconcile.Request {
-	requests := r.local(ctx)
-	view, err := r.Hub.View()
-	if err != nil {
-		return requests
-	}
-	found, err := view.AllSlices(ctx)
-	if err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list slices")
-	}
-	return append(requests, allImported(ctx, found)...)
+// everything maps any object to all slices that are imported and all that are published.
+func (r *Reconciler) everything(ctx context.Context, _ client.Object) []reconcile.Request {
+	return append(r.local(ctx), r.onHub(ctx)...)
+}
+
+// onHub are the imported slices for those on the hub.
+func (r *Reconciler) onHub(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+	return r.Hub.Requests(ctx, &discoveryv1.EndpointSliceList{}, imported, options...)
 }
 
 // local are the imported slices that there are.
 func (r *Reconciler) local(ctx context.Context, options ...client.ListOption) []reconcile.Request {
-	list := &discoveryv1.EndpointSliceList{}
-	if err := r.Client.List(ctx, list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list imported slices")
+	return requests.Map(ctx, r.Client, &discoveryv1.EndpointSliceList{}, itselfIfOurs, options...)
+}
+
+func itselfIfOurs(_ context.Context, slice client.Object) []reconcile.Request {
+	if !ours(slice) || clusterset.SourceCluster(slice.GetLabels()) == "" {
 		return nil
 	}
-	var requests []reconcile.Request
-	for i := range list.Items {
-		if s := &list.Items[i]; ours(s) && clusterset.SourceCluster(s.Labels) != "" {
-			requests = append(requests, request(s.Namespace, s.Name))
-		}
-	}
-	return requests
-}
-
-func allImported(ctx context.Context, found []discoveryv1.EndpointSlice) []reconcile.Request {
-	var requests []reconcile.Request
-	for i := range found {
-		requests = append(requests, imported(ctx, &found[i])...)
-	}
-	return requests
-}
-
-func request(namespace, name string) reconcile.Request {
-	return reconcile.Request{NamespacedName: client.ObjectKey{Namespace: namespace, Name: name}}
+	return requests.For(slice.GetNamespace(), slice.GetName())
 }

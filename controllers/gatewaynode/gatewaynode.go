@@ -1,5 +1,6 @@
-// Package gatewaynode owns the lanes of this cluster's gateways, and the copies of its GatewayNodes on the hub. It does
-// not write what gateways say of themselves, and reads none of other clusters (package remotecluster does).
+// Package gatewaynode owns the lanes of this cluster's gateways, and the copies of its GatewayNodes
+// on the hub. It does not write what gateways say of themselves. It does not read other clusters'
+// GatewayNodes (package remotecluster does).
 package gatewaynode
 
 import (
@@ -8,27 +9,24 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/status"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes/status,verbs=get;update;patch
+// errNoLane is the error for a cluster that has more gateways than lanes.
+var errNoLane = errors.New("all lanes are assigned")
 
-// errNoLane is when a cluster has more gateways than lanes.
-var errNoLane = errors.New("all lanes are held")
-
-// Reconciler keeps the lane and the copy of one GatewayNode.
+// Reconciler maintains the lane and the copy of one GatewayNode.
 type Reconciler struct {
 	Client    client.Client // required, of this cluster, cached
 	Direct    client.Reader // required, of this cluster, not cached: two gateways must not get one lane
@@ -36,54 +34,15 @@ type Reconciler struct {
 	Namespace string        // required, the operator's
 }
 
-// SetUp adds the controller to the manager. One reconcile at a time: lanes are given out one by one.
-func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("gatewaynode").
-		WithOptions(retry.Options(1)).
-		For(&v1alpha1.GatewayNode{}).
-		WatchesRawSource(r.Hub.OnChange(r.all)).
-		WatchesRawSource(r.Hub.Watch(&v1alpha1.GatewayNode{}, r.ifOurs)).
-		Complete(r)
-}
-
-// all are the local GatewayNodes.
-func (r *Reconciler) all(ctx context.Context) []reconcile.Request {
-	list := &v1alpha1.GatewayNodeList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(r.Namespace)); err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list GatewayNodes")
-	}
-	var requests []reconcile.Request
-	for i := range list.Items {
-		requests = append(requests, r.request(list.Items[i].Name))
-	}
-	return requests
-}
-
-// ifOurs maps a copy on the hub to the GatewayNode, which is named after its node.
-func (r *Reconciler) ifOurs(_ context.Context, obj client.Object) []reconcile.Request {
-	view, err := r.Hub.View()
-	if err != nil || clusterset.SourceCluster(obj.GetLabels()) != view.Cluster {
-		return nil
-	}
-	return []reconcile.Request{r.request(obj.(*v1alpha1.GatewayNode).Spec.NodeName)}
-}
-
-func (r *Reconciler) request(name string) reconcile.Request {
-	return reconcile.Request{NamespacedName: client.ObjectKey{Namespace: r.Namespace, Name: name}}
-}
-
-// Reconcile gives the GatewayNode a lane if it has none, and makes its copy on the hub like it, or removes the copy.
+// Reconcile assigns a lane to a GatewayNode without one. It then makes the copy on the hub like the
+// GatewayNode, or deletes the copy.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	local := &v1alpha1.GatewayNode{}
-	if err := r.Client.Get(ctx, request.NamespacedName, local); err != nil {
-		if !apierrors.IsNotFound(err) {
-			return reconcile.Result{}, fmt.Errorf("reading GatewayNode %s: %w", request, err)
-		}
-		local = nil
+	local, err := optional.Get[v1alpha1.GatewayNode](ctx, r.Client, request.NamespacedName)
+	if err != nil {
+		return reconcile.Result{}, err
 	}
 	if local != nil && local.Status.Lane == nil {
-		if err := r.giveLane(ctx, local); err != nil {
+		if err := r.assignLane(ctx, local); err != nil {
 			return retry.Result(err)
 		}
 	}
@@ -97,8 +56,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return retry.Result(publish(ctx, view, local))
 }
 
-// giveLane gives the smallest free lane, for the GatewayNode's life.
-func (r *Reconciler) giveLane(ctx context.Context, local *v1alpha1.GatewayNode) error {
+// assignLane writes the smallest free lane into the GatewayNode, which keeps it for its life.
+func (r *Reconciler) assignLane(ctx context.Context, local *v1alpha1.GatewayNode) error {
 	all := &v1alpha1.GatewayNodeList{}
 	if err := r.Direct.List(ctx, all, client.InNamespace(r.Namespace)); err != nil {
 		return fmt.Errorf("listing GatewayNodes: %w", err)
@@ -111,19 +70,20 @@ func (r *Reconciler) giveLane(ctx context.Context, local *v1alpha1.GatewayNode) 
 	}
 	lane, free := clusterset.FreeLane(all.Items)
 	if !free {
-		return reconcile.TerminalError(fmt.Errorf("giving GatewayNode %s a lane: %w: a cluster has at most %d gateways; remove the label %s from a node",
+		return reconcile.TerminalError(fmt.Errorf("assigning GatewayNode %s a lane: %w: a cluster has at most %d gateways; remove the label %s from a node",
 			local.Name, errNoLane, v1alpha1.MaxLanes, v1alpha1.LabelGateway))
 	}
 	before := local.DeepCopy()
 	local.Status.Lane = ptr.To(lane)
-	if err := r.Client.Status().Patch(ctx, local, client.MergeFrom(before)); err != nil {
-		return fmt.Errorf("giving GatewayNode %s lane %d: %w", local.Name, lane, err)
+	if err := status.Patch(ctx, r.Client, before, local); err != nil {
+		return fmt.Errorf("assigning lane %d: %w", lane, err)
 	}
-	logf.FromContext(ctx).Info("lane given", "lane", lane)
+	logf.FromContext(ctx).Info("lane assigned", "lane", lane)
 	return nil
 }
 
-// publish writes the copy where it differs: spec and lane. How the gateway is stays at home.
+// publish writes the copy where it differs. A copy has spec and lane; the rest of the status stays
+// here.
 func publish(ctx context.Context, view hub.View, local *v1alpha1.GatewayNode) error {
 	have, err := copyOf(ctx, view, local.Namespace, local.Name)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// checkTimeout is how long one question to the hub may take: long for an API server, and short enough that an outage
-// shows soon.
+// checkTimeout is how long the hub may take to answer one request. It is long for an API server,
+// and short enough that an outage shows soon.
 const checkTimeout = 3 * time.Second
 
 // cachedKinds are the kinds that we read on the hub.
@@ -38,8 +38,8 @@ func cachedLists() []client.ObjectList {
 	}
 }
 
-// probe asks whether the hub is there, lets us in and is the one of our clusterset: one read of its namespace. A Status
-// without reason says yes.
+// probe asks whether the hub is there, lets us in and belongs to our clusterset, by one read of its
+// namespace. A Status without a reason means yes.
 func (a access) probe(ctx context.Context, reader client.Reader) Status {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -47,7 +47,7 @@ func (a access) probe(ctx context.Context, reader client.Reader) Status {
 	if err := reader.Get(ctx, client.ObjectKey{Name: a.namespace}, namespace); err != nil {
 		if apierrors.IsNotFound(err) {
 			return Status{v1alpha1.ReasonNotAuthoritative, fmt.Sprintf(
-				"hub %s has no namespace %s: check ClusterSet.spec.hub.server, and the key namespace of the hub's Secret; what is imported stays",
+				"hub %s has no namespace %s: check ClusterSet.spec.hub.server and the key namespace in the hub's Secret; what is imported stays",
 				a.server, a.namespace)}
 		}
 		return a.explain(fmt.Sprintf("namespace %s", a.namespace), err)
@@ -59,7 +59,7 @@ func (a access) probe(ctx context.Context, reader client.Reader) Status {
 			"namespace %s of hub %s is being deleted: what is imported stays", a.namespace, a.server)}
 	case !labelled:
 		return Status{v1alpha1.ReasonNotAuthoritative, fmt.Sprintf(
-			"namespace %s of hub %s lacks the label %s, so it is no hub's: set the label to %s if it is; what is imported stays",
+			"namespace %s of hub %s lacks the label %s, which marks a hub: if it is one, set the label to %s; what is imported stays",
 			a.namespace, a.server, v1alpha1.LabelClusterSet, a.clusterSetID)}
 	case id != a.clusterSetID:
 		return Status{v1alpha1.ReasonNotAuthoritative, fmt.Sprintf(
@@ -69,7 +69,8 @@ func (a access) probe(ctx context.Context, reader client.Reader) Status {
 	return Status{}
 }
 
-// check asks what probe asks, and whether the hub serves the kinds that we need and lets us read them.
+// check asks what probe asks. It also asks whether the hub serves the kinds that we need and lets
+// us read them.
 func (a access) check(ctx context.Context, reader client.Reader) Status {
 	if status := a.probe(ctx, reader); status.Reason != "" {
 		return status
@@ -85,7 +86,7 @@ func (a access) check(ctx context.Context, reader client.Reader) Status {
 	return Status{}
 }
 
-// explain makes a status of what the hub, or the network, said about reading what.
+// explain returns the status for an error of the hub or the network when we read what.
 func (a access) explain(what string, err error) Status {
 	what = strings.TrimSuffix(what[strings.LastIndexByte(what, '.')+1:], "List")
 	var unknownAuthority x509.UnknownAuthorityError
@@ -96,14 +97,14 @@ func (a access) explain(what string, err error) Status {
 			a.server, clusterset.MemberServiceAccount(a.cluster))}
 	case apierrors.IsForbidden(err):
 		return Status{v1alpha1.ReasonUnauthorized, fmt.Sprintf(
-			"hub %s does not let us read %s in namespace %s: bind ServiceAccount %s to the Role tombolo-member there, and check that the token is its own",
+			"hub %s does not let us read %s in namespace %s: bind ServiceAccount %s to Role tombolo-member there, and check that the token is its own",
 			a.server, what, a.namespace, clusterset.MemberServiceAccount(a.cluster))}
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
 		return Status{v1alpha1.ReasonCRDsMissing, fmt.Sprintf(
 			"hub %s does not serve the kind %s: install tombolo's kinds there with `kubectl apply -k config/hub`", a.server, what)}
 	case errors.As(err, &unknownAuthority):
 		return Status{v1alpha1.ReasonUnreachable, fmt.Sprintf(
-			"hub %s has a certificate that the key ca.crt of the hub's Secret does not vouch for: put the hub's own ca.crt there; what is imported stays",
+			"key ca.crt in the hub's Secret does not match the certificate of hub %s: put the hub's own ca.crt there; what is imported stays",
 			a.server)}
 	}
 	cause := rootCause(err).Error()
@@ -114,7 +115,8 @@ func (a access) explain(what string, err error) Status {
 		"hub %s cannot be reached (%s): check ClusterSet.spec.hub.server and the network; what is imported stays", a.server, cause)}
 }
 
-// rootCause is the innermost error: what went wrong, without the ports and times that would make each message new.
+// rootCause is the innermost error. It says what went wrong without ports and times, which would
+// make every message a new one.
 func rootCause(err error) error {
 	for {
 		inner := errors.Unwrap(err)

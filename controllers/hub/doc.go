@@ -1,8 +1,9 @@
-// Package hub owns a member's access to the hub: it reads the ClusterSet and its Secret, checks that the hub can be
-// reached, lets us in, serves tombolo's kinds, is the one of our clusterset and has a Member for us, keeps a cache of the
-// hub's namespace, and connects again by itself when any of that changes. It tells controllers what the hub says, and
-// whether that may be believed so far as to delete something.
+// Package hub owns a member's connection with the hub. It reads the ClusterSet and its Secret. It
+// checks that the hub can be reached, lets us in, serves tombolo's kinds, belongs to our clusterset
+// and has a Member for us. It keeps a cache of the hub's namespace, and connects again by itself
+// when any of that changes. It tells controllers what the hub says, and whether they may believe it
+// so far as to delete something.
 //
-// It decides nothing about what the hub says, writes nothing of its own to it, and does not write the ClusterSet's
-// status (package clusterset does).
+// It decides nothing about what the hub says and writes nothing of its own to it. Package
+// clusterset writes the ClusterSet's status.
 package hub

@@ -16,9 +16,10 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// heartbeats remember which members have renewed their Leases while we listened: a Lease that just lies there may be as
-// old as the backup that a hub was restored from, and then confirms what was true at that time. Times are the members'
-// own and are compared with each other only, so that clocks need not agree. It is safe for concurrent use.
+// heartbeats remember which members have renewed their Leases while we listened. A Lease that
+// nobody renews may be as old as the backup that a hub was restored from. It would then confirm
+// what was true at that time. Times are the members' own. We compare a member's times only with
+// each other, so clocks need not agree. It is safe for concurrent use.
 type heartbeats struct {
 	mu   sync.Mutex
 	last map[v1alpha1.ClusterID]heartbeat // guarded by mu; outlives connections
@@ -26,11 +27,11 @@ type heartbeats struct {
 
 type heartbeat struct {
 	renewed time.Time
-	live    bool // it was renewed since we first saw it, and since it last went back
+	live    bool // it was renewed since we first saw it, and since it last went back in time
 }
 
-// note remembers the Lease of a member. One that went back in time, by a restored hub or a clock set right, has to be
-// renewed again.
+// note remembers the Lease of a member. A Lease that went back in time must be renewed again: the
+// hub was restored, or a clock was corrected.
 func (h *heartbeats) note(lease *coordinationv1.Lease) {
 	cluster := clusterset.SourceCluster(lease.Labels)
 	if lease.Name != clusterset.LeaseName(cluster) || lease.Spec.RenewTime == nil {
@@ -53,7 +54,8 @@ func (h *heartbeats) note(lease *coordinationv1.Lease) {
 	}
 }
 
-// live tells whether the cluster has renewed its Lease while we listened, and this is what it then wrote.
+// live tells whether the cluster has renewed its Lease while we listened, and whether this Lease is
+// what it wrote then.
 func (h *heartbeats) live(cluster v1alpha1.ClusterID, lease *coordinationv1.Lease) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -61,7 +63,7 @@ func (h *heartbeats) live(cluster v1alpha1.ClusterID, lease *coordinationv1.Leas
 	return last.live && lease.Spec.RenewTime != nil && lease.Spec.RenewTime.Time.Equal(last.renewed)
 }
 
-// byLease makes a cache note every Lease before it shows it.
+// byLease makes a cache note every Lease before the cache shows it.
 func (h *heartbeats) byLease() map[client.Object]cache.ByObject {
 	strip := cache.TransformStripManagedFields()
 	return map[client.Object]cache.ByObject{
@@ -74,8 +76,9 @@ func (h *heartbeats) byLease() map[client.Object]cache.ByObject {
 	}
 }
 
-// Confirms tells whether the cluster itself says that it publishes just what the hub shows of it: by its heartbeat, which
-// was renewed while we listened. Of EndpointSlices it does not speak.
+// Confirms tells whether the cluster itself says that it publishes exactly what the hub shows of
+// it. It says so in its heartbeat, which it must have renewed while we listened. The heartbeat does
+// not speak of EndpointSlices.
 func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID) (bool, error) {
 	if live, err := v.Live(ctx, cluster); err != nil || !live {
 		return false, err
@@ -88,8 +91,8 @@ func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID) (bool, e
 	return err == nil && clusterset.HeartbeatConfirms(lease.Annotations, names), err
 }
 
-// Live tells whether the cluster has renewed its heartbeat on the hub while we listened: the hub is none that was
-// restored from a backup and that the cluster has not seen since.
+// Live tells whether the cluster has renewed its heartbeat on the hub while we listened. If it has
+// not, the hub may have been restored from a backup that the cluster has not seen yet.
 func (v View) Live(ctx context.Context, cluster v1alpha1.ClusterID) (bool, error) {
 	if !v.Authoritative {
 		return false, nil
@@ -98,8 +101,8 @@ func (v View) Live(ctx context.Context, cluster v1alpha1.ClusterID) (bool, error
 	return err == nil && lease != nil && v.heartbeats.live(cluster, lease), err
 }
 
-// Names returns the names, on the hub, of all of the cluster's that its heartbeat speaks of: ExportedServices and
-// GatewayNodes.
+// Names returns the names, on the hub, of all objects of the cluster that its heartbeat speaks of:
+// ExportedServices and GatewayNodes.
 func (v View) Names(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
 	names, err := v.ExportNames(ctx, cluster)
 	if err != nil {
@@ -112,32 +115,32 @@ func (v View) Names(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, 
 	return names, err
 }
 
-// OnHeartbeat returns a source of requests for a controller: those that requests maps a cluster's Lease to, whenever it
-// may confirm what it did not before.
+// OnHeartbeat returns a source of requests for a controller. It maps a cluster's Lease to requests
+// whenever the Lease may confirm something that it did not confirm before.
 func (h *Hub) OnHeartbeat(requests handler.MapFunc) source.Source {
-	news := &heartbeatNews{heartbeats: h.heartbeats, told: map[v1alpha1.ClusterID]string{}}
-	return h.Watch(&coordinationv1.Lease{}, requests, predicate.NewPredicateFuncs(news.is))
+	changes := &heartbeatChanges{heartbeats: h.heartbeats, seen: map[v1alpha1.ClusterID]string{}}
+	return h.Watch(&coordinationv1.Lease{}, requests, predicate.NewPredicateFuncs(changes.note))
 }
 
-// heartbeatNews are of one subscription. It is safe for concurrent use.
-type heartbeatNews struct {
+// heartbeatChanges belong to one subscription. It is safe for concurrent use.
+type heartbeatChanges struct {
 	heartbeats *heartbeats
 
 	mu   sync.Mutex
-	told map[v1alpha1.ClusterID]string // guarded by mu; what the last live Lease said
+	seen map[v1alpha1.ClusterID]string // guarded by mu; what the last live Lease said
 }
 
-// is tells whether the Lease says something else than before, or can be believed for the first time.
-func (n *heartbeatNews) is(obj client.Object) bool {
+// note tells whether the Lease says something else than before, or is live for the first time.
+func (c *heartbeatChanges) note(obj client.Object) bool {
 	lease, cluster := obj.(*coordinationv1.Lease), clusterset.SourceCluster(obj.GetLabels())
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.heartbeats.live(cluster, lease) {
-		delete(n.told, cluster)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.heartbeats.live(cluster, lease) {
+		delete(c.seen, cluster)
 		return false
 	}
 	says := lease.Annotations[v1alpha1.AnnotationPublishedCount] + " " + lease.Annotations[v1alpha1.AnnotationPublishedDigest]
-	before, known := n.told[cluster]
-	n.told[cluster] = says
+	before, known := c.seen[cluster]
+	c.seen[cluster] = says
 	return !known || before != says
 }

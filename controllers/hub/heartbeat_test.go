@@ -56,10 +56,10 @@ func TestLiveHeartbeats(t *testing.T) {
 	}
 }
 
-// A Lease that says nothing new is no news, but for the first that can be believed.
+// A Lease that says nothing new is no change, unless it is live for the first time.
 func TestHeartbeatNews(t *testing.T) {
 	h := &heartbeats{}
-	news := &heartbeatNews{heartbeats: h, told: map[v1alpha1.ClusterID]string{}}
+	changes := &heartbeatChanges{heartbeats: h, seen: map[v1alpha1.ClusterID]string{}}
 	for i, step := range []struct {
 		lease *coordinationv1.Lease
 		want  bool
@@ -72,8 +72,8 @@ func TestHeartbeatNews(t *testing.T) {
 		{leaseAt(140, "a"), true},
 	} {
 		h.note(step.lease)
-		if got := news.is(step.lease); got != step.want {
-			t.Errorf("step %d: news is %t, want %t", i, got, step.want)
+		if got := changes.note(step.lease); got != step.want {
+			t.Errorf("step %d: changed is %t, want %t", i, got, step.want)
 		}
 	}
 }

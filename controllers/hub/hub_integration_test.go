@@ -126,7 +126,7 @@ func TestMissingSecretKey(t *testing.T) {
 	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = []byte("no PEM") })
 	contains(t, e.WaitStatus(t, v1alpha1.ReasonSecretNotFound), "ca.crt")
 	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = clusters[members.BareName].CA() })
-	contains(t, e.WaitStatus(t, v1alpha1.ReasonUnreachable), "ca.crt", "vouch")
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonUnreachable), "ca.crt", "does not match the certificate")
 	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = ca })
 	e.WaitStatus(t, v1alpha1.ReasonConnected)
 }
@@ -276,8 +276,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// A hub that is too busy to answer, but sends what happens, keeps its connections and its sessions: to begin anew would
-// make it busier. One that is silent is lost.
+// A hub that is too busy to answer, but sends what happens, keeps its connections and its sessions:
+// to begin anew would make it busier. One that is silent is lost.
 func TestBusyHub(t *testing.T) {
 	c := clusters[members.HubName]
 	e := members.NewEnv(t, c, c, nil)
@@ -332,8 +332,9 @@ func reader(t *testing.T, e *members.Env) client.Reader {
 	return view.Reader
 }
 
-// A connection that ends again and again leaves nobody behind: the hub answers all the time, so that nothing is reported,
-// but a new session takes the place of watches that pause longer each time.
+// A connection that ends again and again leaves nobody behind: the hub answers all the time, so
+// that nothing is reported, but a new session takes the place of watches that pause longer each
+// time.
 func TestConnectionsEnd(t *testing.T) {
 	c := clusters[members.HubName]
 	gate := members.NewGate(t, c)

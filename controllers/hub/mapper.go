@@ -7,14 +7,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// rememberingMapper asks once for each kind: a cache of one namespace asks at every read whether the kind has
-// namespaces, and the answer costs more than the read. It is safe for concurrent use.
+// rememberingMapper asks once for each kind. A cache of one namespace asks at every read whether
+// the kind is namespaced, and the answer costs more than the read. It is safe for concurrent use.
 type rememberingMapper struct {
 	meta.RESTMapper
 	found sync.Map // *meta.RESTMapping by schema.GroupVersionKind
 }
 
-// RESTMapping answers what it answered before. Errors are not remembered.
+// RESTMapping repeats its first answer. It does not remember errors.
 func (m *rememberingMapper) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
 	if len(versions) != 1 {
 		return m.RESTMapper.RESTMapping(kind, versions...)

@@ -17,7 +17,7 @@ func (h *Hub) connectedMetric() prometheus.Collector {
 	})
 }
 
-// Register adds the Hub's metrics to the registry, in which there can be one Hub.
+// Register adds the Hub's metrics to the registry. A registry can have one Hub.
 func (h *Hub) Register(registry prometheus.Registerer) error {
 	return registry.Register(h.connectedMetric())
 }

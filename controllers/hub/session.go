@@ -9,17 +9,17 @@ import (
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 )
 
-// The first listing of the hub may take as long as it is heard now and then, to a limit: to begin anew would make a busy
-// hub busier.
+// The first listing of the hub goes on as long as the hub sends something now and then, up to a
+// limit. Starting it again would make a busy hub busier.
 const (
 	syncSilence = 30 * time.Second
 	syncTries   = 4 // of syncSilence each
@@ -42,15 +42,16 @@ type session struct {
 	cache  cache.Cache
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the cache has stopped
-	// standing is the reason of the last membership, a string: what the admin has said holds while the hub is away.
-	standing atomic.Value
+	// lastMembership is the reason that membership returned last, a string. What the admin said
+	// holds while the hub is away.
+	lastMembership atomic.Value
 }
 
-// openSession returns once the cache has synced; the cache then runs until close or the end of ctx. It tells h of
-// heartbeats, and when a watch ends with an error.
-func openSession(ctx context.Context, a access, w *way, direct client.Client, h *Hub) (*session, error) {
-	c, err := cache.New(w.config, cache.Options{
-		HTTPClient:                  w.http,
+// openSession returns once the cache has synced. The cache then runs until close or the end of ctx.
+// It reports to h each heartbeat, and each watch that ends with an error.
+func openSession(ctx context.Context, a access, t *transport, direct client.Client, h *Hub) (*session, error) {
+	c, err := cache.New(t.config, cache.Options{
+		HTTPClient:                  t.http,
 		Scheme:                      h.config.Scheme,
 		Mapper:                      &rememberingMapper{RESTMapper: direct.RESTMapper()},
 		DefaultNamespaces:           map[string]cache.Config{a.namespace: {}},
@@ -58,7 +59,7 @@ func openSession(ctx context.Context, a access, w *way, direct client.Client, h 
 		ByObject:                    h.heartbeats.byLease(),
 		ReaderFailOnMissingInformer: true,
 		DefaultWatchErrorHandler: func(context.Context, *toolscache.Reflector, error) {
-			h.watchBroke() // the probe that follows says what is wrong, once
+			h.watchBroke() // the probe that follows reports what is wrong, once
 		},
 	})
 	if err != nil {
@@ -75,14 +76,14 @@ func openSession(ctx context.Context, a access, w *way, direct client.Client, h 
 		_ = c.Start(ctx) // its only error is that it was started twice
 	}()
 	start := time.Now()
-	if !waitSync(ctx, c.WaitForCacheSync, w.heardSince) {
+	if !waitSync(ctx, c.WaitForCacheSync, t.heardSince) {
 		s.close()
 		return nil, fmt.Errorf("listing namespace %s of hub %s: not done after %v", a.namespace, a.server, time.Since(start).Round(syncSilence))
 	}
 	return s, nil
 }
 
-// waitSync waits until the cache has synced, as long as the hub is heard.
+// waitSync waits until the cache has synced, as long as the hub sends something.
 func waitSync(ctx context.Context, sync func(context.Context) bool, heardSince func(time.Time) bool) bool {
 	for range syncTries {
 		began := time.Now()
@@ -101,7 +102,7 @@ func (s *session) close() {
 	<-s.done
 }
 
-// index makes the informers of every kind that we read, with the indexes that views use.
+// index creates the informers of every kind that we read, with the indexes that Views use.
 func (s *session) index(ctx context.Context) error {
 	for _, kind := range cachedKinds() {
 		if _, err := s.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false)); err != nil {
@@ -146,25 +147,26 @@ func serviceKey(cluster, namespace, name string) string {
 	return cluster + "/" + namespace + "/" + name
 }
 
-// membership says what the hub's Member for this cluster makes of the connection, and remembers it.
+// membership returns the status that follows from the hub's Member for this cluster, and remembers
+// it.
 func (s *session) membership(ctx context.Context) (Status, error) {
 	status, err := s.readMembership(ctx)
 	if err == nil {
-		s.standing.Store(status.Reason)
+		s.lastMembership.Store(status.Reason)
 	}
 	return status, err
 }
 
 func (s *session) readMembership(ctx context.Context) (Status, error) {
-	member := &v1alpha1.Member{}
 	key := client.ObjectKey{Namespace: s.access.namespace, Name: string(s.access.cluster)}
-	if err := s.reader.Get(ctx, key, member); err != nil {
-		if apierrors.IsNotFound(err) {
-			return Status{v1alpha1.ReasonNotAMember, fmt.Sprintf(
-				"hub %s has no Member %s: the clusterset's admin creates it; until then nothing is exported, and what is imported stays",
-				s.access.server, key)}, nil
-		}
-		return Status{}, fmt.Errorf("reading Member %s: %w", key, err)
+	member, err := optional.Get[v1alpha1.Member](ctx, s.reader, key)
+	if err != nil {
+		return Status{}, err
+	}
+	if member == nil {
+		return Status{v1alpha1.ReasonNotAMember, fmt.Sprintf(
+			"hub %s has no Member %s: ask the clusterset's admin to create it; until then nothing is exported, and what is imported stays",
+			s.access.server, key)}, nil
 	}
 	if member.Spec.Removed {
 		return Status{v1alpha1.ReasonRemoved, fmt.Sprintf(
@@ -182,28 +184,4 @@ func (s *session) attach(sub *subscription) error {
 	}
 	events := &source.Informer{Informer: informer, Handler: sub.handler, Predicates: sub.predicates}
 	return events.Start(sub.ctx, sub.queue)
-}
-
-// A cache tries a broken watch again after a pause that doubles each time, up to 30 s and until two minutes have gone well
-// (client-go's reflector): behind a hub that answers but whose connections end now and then it would be for as long.
-const (
-	oneBreak     = 5 * time.Second // watches that break within this time broke together: they share a connection
-	breaksForget = 2 * time.Minute
-)
-
-// breaks tell when watches have broken so often that a new session serves better than waiting. The zero value has seen
-// none.
-type breaks struct{ last time.Time }
-
-// again notes that a watch broke now, and tells whether one did shortly before, too; then it begins anew.
-func (b *breaks) again(now time.Time) bool {
-	since := now.Sub(b.last)
-	switch {
-	case b.last.IsZero() || since > breaksForget:
-		b.last = now
-	case since > oneBreak:
-		b.last = time.Time{}
-		return true
-	}
-	return false
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-// What one member writes must not keep others from reading the rest: the hub refuses what our types cannot hold, or
-// we read past it.
+// What one member writes must not keep others from reading the rest: the hub refuses what our types
+// cannot hold, or we read past it.
 func TestUndecodable(t *testing.T) {
 	c := clusters[members.HubName]
 	e := members.NewEnv(t, c, c, nil)

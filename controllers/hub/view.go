@@ -8,21 +8,22 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// View is what the hub says, from a synced cache, and the way to write to it. What it returns is the caller's.
+// View is what the hub says, from a synced cache, and the client that writes to the hub. The caller
+// owns what it returns.
 type View struct {
 	Cluster      v1alpha1.ClusterID // this one
 	ClusterSetID string
 	Namespace    string // of the hub
 
-	// Authoritative: the hub is there and is the right one, so that what it does not say may count as gone. Otherwise
-	// the view is what was last seen of it.
+	// Authoritative: the hub is there and is the right one, so what it does not show may count as
+	// gone. Otherwise the View is what we last saw of the hub.
 	Authoritative bool
 	// Removed: the admin has taken this cluster out of the clusterset.
 	Removed bool
@@ -36,12 +37,13 @@ type View struct {
 	heartbeats *heartbeats
 }
 
-// View returns what the hub says. The error, a *NotConnectedError, says why there is nothing to be learnt from it, or
-// that this cluster has no Member there: then nothing may be changed because of the hub.
+// View returns what the hub says. The error, a *NotConnectedError, says why there is nothing to
+// learn from it, or that this cluster has no Member there. Then nobody may change anything because
+// of the hub.
 func (h *Hub) View() (View, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.session == nil || h.status.Reason == v1alpha1.ReasonPending || h.session.standing.Load() == v1alpha1.ReasonNotAMember {
+	if h.session == nil || h.status.Reason == v1alpha1.ReasonPending || h.session.lastMembership.Load() == v1alpha1.ReasonNotAMember {
 		return View{}, &NotConnectedError{h.status}
 	}
 	a := h.session.access
@@ -50,22 +52,23 @@ func (h *Hub) View() (View, error) {
 		ClusterSetID:  a.clusterSetID,
 		Namespace:     a.namespace,
 		Authoritative: h.status.answers(),
-		Removed:       h.session.standing.Load() == v1alpha1.ReasonRemoved,
+		Removed:       h.session.lastMembership.Load() == v1alpha1.ReasonRemoved,
 		Writer:        h.session.direct,
 		Reader:        h.session.reader,
 		heartbeats:    h.heartbeats,
 	}, nil
 }
 
-// get reads one object and tells whether it is there.
-func (v View) get(ctx context.Context, name string, into client.Object) (bool, error) {
-	if err := v.Reader.Get(ctx, client.ObjectKey{Namespace: v.Namespace, Name: name}, into); err != nil {
-		if apierrors.IsNotFound(err) {
-			return false, nil
-		}
-		return false, fmt.Errorf("reading %T %s from the hub's cache: %w", into, name, err)
+// get returns the object of that name on the hub, nil if there is none.
+func get[T any, P interface {
+	*T
+	client.Object
+}](ctx context.Context, v View, name string) (P, error) {
+	found, err := optional.Get[T, P](ctx, v.Reader, client.ObjectKey{Namespace: v.Namespace, Name: name})
+	if err != nil {
+		return nil, fmt.Errorf("asking the hub's cache: %w", err)
 	}
-	return true, nil
+	return found, nil
 }
 
 func (v View) list(ctx context.Context, into client.ObjectList, options ...client.ListOption) error {
@@ -75,8 +78,20 @@ func (v View) list(ctx context.Context, into client.ObjectList, options ...clien
 	return nil
 }
 
-func ofCluster(cluster v1alpha1.ClusterID) client.MatchingFields {
+// OfCluster selects the objects that the cluster published.
+func OfCluster(cluster v1alpha1.ClusterID) client.ListOption {
 	return client.MatchingFields{indexCluster: string(cluster)}
+}
+
+// OfService selects the EndpointSlices that the cluster published for namespace/name.
+func OfService(cluster v1alpha1.ClusterID, namespace, name string) client.ListOption {
+	return client.MatchingFields{indexService: serviceKey(string(cluster), namespace, name)}
+}
+
+// FromNamespace selects the ExportedServices that any cluster exports from a namespace of that
+// name.
+func FromNamespace(namespace string) client.ListOption {
+	return client.MatchingFields{indexNamespace: namespace}
 }
 
 // Members returns all Members, by name.
@@ -85,33 +100,23 @@ func (v View) Members(ctx context.Context) ([]v1alpha1.Member, error) {
 	if err := v.list(ctx, list); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(list.Items, func(a, b v1alpha1.Member) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(list.Items, func(a, b v1alpha1.Member) int { return cmp.Compare(a.Name, b.Name) })
 	return list.Items, nil
 }
 
 // Member returns the cluster's Member, nil if there is none.
 func (v View) Member(ctx context.Context, cluster v1alpha1.ClusterID) (*v1alpha1.Member, error) {
-	member := &v1alpha1.Member{}
-	if found, err := v.get(ctx, string(cluster), member); err != nil || !found {
-		return nil, err
-	}
-	return member, nil
+	return get[v1alpha1.Member](ctx, v, string(cluster))
 }
 
-// Export returns the cluster's export of namespace/name, nil if there is none. One that cannot be decoded has neither
-// type nor ports.
+// Export returns the cluster's export of namespace/name, nil if there is none. An export that
+// cannot be decoded has neither type nor ports.
 func (v View) Export(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) (*v1alpha1.ExportedService, error) {
-	export := &v1alpha1.ExportedService{}
-	found, err := v.get(ctx, clusterset.HubName(cluster, namespace, name), export)
-	if err != nil || !found {
+	export, err := get[v1alpha1.ExportedService](ctx, v, clusterset.HubName(cluster, namespace, name))
+	if err != nil || export == nil {
 		return nil, err
 	}
-	if export.Spec.Type == "" { // it could not be decoded, and is no less there for that: its name says what it is of
+	if export.Spec.Type == "" { // it is there but could not be decoded: its name says which Service it is of
 		export.Spec.Namespace, export.Spec.Name = namespace, name
 	}
 	if clusterset.SourceCluster(export.Labels) != cluster || export.Spec.Namespace != namespace || export.Spec.Name != name {
@@ -120,29 +125,21 @@ func (v View) Export(ctx context.Context, cluster v1alpha1.ClusterID, namespace,
 	return export, nil
 }
 
+// OwnExport returns what the hub has under the name of this cluster's export of namespace/name,
+// even if somebody changed its content; nil if there is nothing.
+func (v View) OwnExport(ctx context.Context, namespace, name string) (*v1alpha1.ExportedService, error) {
+	return get[v1alpha1.ExportedService](ctx, v, clusterset.HubName(v.Cluster, namespace, name))
+}
+
 // ExportNames returns the names, on the hub, of all that the cluster exports.
 func (v View) ExportNames(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
 	exports := &v1alpha1.ExportedServiceList{}
-	err := v.list(ctx, exports, ofCluster(cluster), client.UnsafeDisableDeepCopy) // only read here
+	err := v.list(ctx, exports, OfCluster(cluster), client.UnsafeDisableDeepCopy) // only read here
 	names := make([]string, 0, len(exports.Items))
 	for i := range exports.Items {
 		names = append(names, exports.Items[i].Name)
 	}
 	return names, err
-}
-
-// Exports returns all that the cluster exports.
-func (v View) Exports(ctx context.Context, cluster v1alpha1.ClusterID) ([]v1alpha1.ExportedService, error) {
-	list := &v1alpha1.ExportedServiceList{}
-	err := v.list(ctx, list, ofCluster(cluster))
-	return list.Items, err
-}
-
-// AllExports returns what all clusters export.
-func (v View) AllExports(ctx context.Context) ([]v1alpha1.ExportedService, error) {
-	list := &v1alpha1.ExportedServiceList{}
-	err := v.list(ctx, list)
-	return list.Items, err
 }
 
 // ExportsOf returns what all clusters export under namespace/name.
@@ -152,22 +149,15 @@ func (v View) ExportsOf(ctx context.Context, namespace, name string) ([]v1alpha1
 	return list.Items, err
 }
 
-// ExportsIn returns what all clusters export from namespaces of that name.
-func (v View) ExportsIn(ctx context.Context, namespace string) ([]v1alpha1.ExportedService, error) {
-	list := &v1alpha1.ExportedServiceList{}
-	err := v.list(ctx, list, client.MatchingFields{indexNamespace: namespace})
-	return list.Items, err
-}
-
 // Slices returns the EndpointSlices that the cluster publishes for namespace/name.
 func (v View) Slices(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) ([]discoveryv1.EndpointSlice, error) {
 	list := &discoveryv1.EndpointSliceList{}
-	err := v.list(ctx, list, client.MatchingFields{indexService: serviceKey(string(cluster), namespace, name)})
+	err := v.list(ctx, list, OfService(cluster, namespace, name))
 	return list.Items, err
 }
 
-// OwnSlices returns the EndpointSlices that this cluster has on the hub for namespace/name, by their labels or by their
-// names: somebody may have changed the labels.
+// OwnSlices returns the EndpointSlices that this cluster has on the hub for namespace/name. It
+// finds them by their labels and by their names, because somebody may have changed the labels.
 func (v View) OwnSlices(ctx context.Context, namespace, name string) ([]discoveryv1.EndpointSlice, error) {
 	labelled, err := v.Slices(ctx, v.Cluster, namespace, name)
 	if err != nil {
@@ -182,50 +172,24 @@ func (v View) OwnSlices(ctx context.Context, namespace, name string) ([]discover
 	return slices.CompactFunc(all, func(a, b discoveryv1.EndpointSlice) bool { return a.Name == b.Name }), nil
 }
 
-// AllSlices returns the EndpointSlices that all clusters publish.
-func (v View) AllSlices(ctx context.Context) ([]discoveryv1.EndpointSlice, error) {
-	list := &discoveryv1.EndpointSliceList{}
-	err := v.list(ctx, list)
-	return list.Items, err
-}
-
-// SlicesOf returns all EndpointSlices that the cluster publishes.
-func (v View) SlicesOf(ctx context.Context, cluster v1alpha1.ClusterID) ([]discoveryv1.EndpointSlice, error) {
-	list := &discoveryv1.EndpointSliceList{}
-	err := v.list(ctx, list, ofCluster(cluster))
-	return list.Items, err
-}
-
 // Slice returns the EndpointSlice of that name, nil if there is none.
 func (v View) Slice(ctx context.Context, name string) (*discoveryv1.EndpointSlice, error) {
-	slice := &discoveryv1.EndpointSlice{}
-	if found, err := v.get(ctx, name, slice); err != nil || !found {
-		return nil, err
-	}
-	return slice, nil
+	return get[discoveryv1.EndpointSlice](ctx, v, name)
 }
 
 // Gateways returns the GatewayNodes that the cluster publishes.
 func (v View) Gateways(ctx context.Context, cluster v1alpha1.ClusterID) ([]v1alpha1.GatewayNode, error) {
 	list := &v1alpha1.GatewayNodeList{}
-	err := v.list(ctx, list, ofCluster(cluster))
+	err := v.list(ctx, list, OfCluster(cluster))
 	return list.Items, err
 }
 
 // Gateway returns the GatewayNode of that name on the hub, nil if there is none.
 func (v View) Gateway(ctx context.Context, name string) (*v1alpha1.GatewayNode, error) {
-	gateway := &v1alpha1.GatewayNode{}
-	if found, err := v.get(ctx, name, gateway); err != nil || !found {
-		return nil, err
-	}
-	return gateway, nil
+	return get[v1alpha1.GatewayNode](ctx, v, name)
 }
 
 // Heartbeat returns the cluster's Lease, nil if there is none.
 func (v View) Heartbeat(ctx context.Context, cluster v1alpha1.ClusterID) (*coordinationv1.Lease, error) {
-	lease := &coordinationv1.Lease{}
-	if found, err := v.get(ctx, clusterset.LeaseName(cluster), lease); err != nil || !found {
-		return nil, err
-	}
-	return lease, nil
+	return get[coordinationv1.Lease](ctx, v, clusterset.LeaseName(cluster))
 }

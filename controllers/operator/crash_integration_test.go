@@ -21,8 +21,9 @@ import (
 // maxCrashPoints is more than the scenario has writes: it ends when it gets through.
 const maxCrashPoints = 60
 
-// An operator that is killed at any of its writes, at home or to the hub, leaves nothing that its successor does not
-// bring to the same end: for every n the operator's n-th write, and all that comes after, is lost.
+// An operator that is killed at any of its writes, at home or to the hub, leaves nothing that its
+// successor does not bring to the same end: for every n the operator's n-th write, and all that
+// comes after, is lost.
 func TestCrashAtAnyWrite(t *testing.T) {
 	s := newScene(t, "east", "west")
 	east, west := s.members["east"], s.members["west"]
@@ -61,8 +62,9 @@ func TestCrashAtAnyWrite(t *testing.T) {
 	}
 }
 
-// scenario exports, imports and withdraws, and has the operator followed by another once it has crashed. It tells
-// whether it has. vips are the clusterset IPs that Services had before: they are derived from the name.
+// scenario exports, imports and withdraws, and has the operator followed by another once it has
+// crashed. It tells whether it has. vips are the clusterset IPs that Services had before: they are
+// derived from the name.
 func (s *scene) scenario(t *testing.T, crash *members.Crash, vips map[string]string) bool {
 	t.Helper()
 	east, west := s.members["east"], s.members["west"]
@@ -113,8 +115,8 @@ func (s *scene) scenario(t *testing.T, crash *members.Crash, vips map[string]str
 	return crashed
 }
 
-// sees is an error unless these members import that many ready endpoints of the Service, and have an import of it if
-// there are any.
+// sees is an error unless these members import that many ready endpoints of the Service, and have
+// an import of it if there are any.
 func (s *scene) sees(t *testing.T, name string, want int, members ...*member) error {
 	t.Helper()
 	for _, m := range members {
@@ -184,7 +186,8 @@ func (m *member) ips(t *testing.T) map[string]string {
 	return found
 }
 
-// Two operators that both lead, as after a pause of one of them, write what one would, and then no more.
+// Two operators that both lead, as after a pause of one of them, write what one would, and then no
+// more.
 func TestTwoOperators(t *testing.T) {
 	s := newScene(t, "east", "west")
 	east := s.members["east"]

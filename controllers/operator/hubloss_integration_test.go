@@ -64,7 +64,8 @@ func (s *scene) wantHub(t *testing.T, reason string, parts ...string) {
 	}
 }
 
-// linger lets what would go wrong go wrong: longer than a watch takes to deliver and a probe to notice.
+// linger lets what would go wrong go wrong: longer than a watch takes to deliver and a probe to
+// notice.
 func linger() { time.Sleep(time.Second) }
 
 // published are the kinds that members write on the hub.
@@ -82,8 +83,8 @@ func (s *scene) empty(t *testing.T, kinds ...client.Object) {
 	}
 }
 
-// A hub whose storage was lost, and which is set up again as it was: first everything goes, with the members' operators
-// there or not, then the admin's part comes back.
+// A hub whose storage was lost, and which is set up again as it was: first everything goes, with
+// the members' operators there or not, then the admin's part comes back.
 func TestHubWiped(t *testing.T) {
 	s, w := busy(t)
 	before := s.members["west"].vips(t)
@@ -116,7 +117,8 @@ func TestHubWiped(t *testing.T) {
 	}
 }
 
-// What members published is lost while their operators are down; the first that is back must not believe it.
+// What members published is lost while their operators are down; the first that is back must not
+// believe it.
 func TestHubWipedWhileOneIsDown(t *testing.T) {
 	s, w := busy(t)
 	east, west := s.members["east"], s.members["west"]
@@ -241,7 +243,8 @@ func TestHubLosesKinds(t *testing.T) {
 	}
 }
 
-// A hub that refuses us, or that is another's, takes nothing away, and what changed meanwhile arrives afterwards.
+// A hub that refuses us, or that is another's, takes nothing away, and what changed meanwhile
+// arrives afterwards.
 func TestHubRefuses(t *testing.T) {
 	s, w := busy(t)
 	everywhere := func(rule members.Rule) func() {
@@ -320,8 +323,8 @@ func (s *scene) label(t *testing.T, id string) {
 	}
 }
 
-// A list that is answered with status 200 and holds nothing, or not all, deletes nothing. Without the Members everything
-// stays anyway, so most of these lies show them.
+// A list that is answered with status 200 and holds nothing, or not all, deletes nothing. Without
+// the Members everything stays anyway, so most of these lies show them.
 func TestHubShowsLess(t *testing.T) {
 	s, w := busy(t)
 	west := s.members["west"]

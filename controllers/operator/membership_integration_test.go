@@ -30,8 +30,9 @@ func (s *scene) remove(t *testing.T, name string, removed bool) {
 	})
 }
 
-// A member that is removed takes all that is imported from it along, everywhere, and loses all that it imports; nothing
-// else goes, and all comes back with it. One that is merely absent takes nothing along.
+// A member that is removed takes all that is imported from it along, everywhere, and loses all that
+// it imports; nothing else goes, and all comes back with it. One that is merely absent takes
+// nothing along.
 func TestMemberRemovedAndAbsent(t *testing.T) {
 	s := newScene(t, "east", "west", "north")
 	east, west, north := s.members["east"], s.members["west"], s.members["north"]
@@ -89,7 +90,8 @@ func TestMemberRemovedAndAbsent(t *testing.T) {
 	w.none(t, "the Member is back")
 }
 
-// A newcomer whose CIDRs or index another has is refused, and takes nothing from those that are there.
+// A newcomer whose CIDRs or index another has is refused, and takes nothing from those that are
+// there.
 func TestNewcomerOverlaps(t *testing.T) {
 	s, w := busy(t)
 	for name, spec := range map[string]v1alpha1.MemberSpec{
@@ -112,8 +114,9 @@ func TestNewcomerOverlaps(t *testing.T) {
 	w.none(t, "with newcomers")
 }
 
-// An operator that starts while the hub is down keeps what there is; what changes meanwhile waits, here and there, and
-// arrives. A member that is back after a day finds its own Lease old and the hub changed, and is in step.
+// An operator that starts while the hub is down keeps what there is; what changes meanwhile waits,
+// here and there, and arrives. A member that is back after a day finds its own Lease old and the
+// hub changed, and is in step.
 func TestOperatorsDownAndHubDown(t *testing.T) {
 	s, w := busy(t)
 	east, west := s.members["east"], s.members["west"]
@@ -178,7 +181,8 @@ func TestClocksApart(t *testing.T) {
 	s.wantAll(t, "web", 2)
 }
 
-// What somebody changes or deletes by hand, on the hub or at home, is put right; what is not ours is left alone.
+// What somebody changes or deletes by hand, on the hub or at home, is put right; what is not ours
+// is left alone.
 func TestDriftIsRepaired(t *testing.T) {
 	s, _ := busy(t)
 	west := s.members["west"]

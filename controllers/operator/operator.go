@@ -1,5 +1,5 @@
-// Package operator owns how the operator is put together: one manager with every controller, leader election, health
-// and metrics. It decides nothing itself.
+// Package operator owns how the operator is put together: one manager with every controller, leader
+// election, health and metrics. It decides nothing itself.
 package operator
 
 import (
@@ -48,15 +48,17 @@ import (
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=tombolo-system,resources=leases,verbs=get;create;update;patch
 // +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,verbs=get;list;watch
 
-// The leader election. An operator that cannot renew its Lease ends, since another one may have taken it: after a time in
-// which an API server that is overloaded, or is started again, is back. Ending early would only have the next one read
-// everything from an API server that is short of time. Its price is that after the leader's sudden death (not after an
-// end in order) it takes the Lease's duration until another one goes on; what is in the kernels is served meanwhile.
+// The leader election. An operator that cannot renew its Lease ends, because another one may hold
+// it by now. It waits leaseRenewal for that: by then an API server that is overloaded or restarted
+// is back. Ending early would only make the next operator read everything from an API server that
+// is short of time. The price: after the leader's sudden death (not after an orderly end) another
+// operator takes over only when the Lease has expired. Meanwhile the nodes serve what is in their
+// kernels.
 const (
 	leaseName     = "tombolo-operator"
-	leaseDuration = 40 * time.Second // that of the member's own Lease on the hub, too
+	leaseDuration = heartbeat.LeaseDuration
 	leaseRenewal  = 30 * time.Second // after which an operator that could not renew its Lease ends
-	leasePeriod   = 4 * time.Second  // between renewals, and between looks of those who wait
+	leasePeriod   = 4 * time.Second  // between renewals, and between the attempts of those who wait
 )
 
 // Config is what an operator needs.
@@ -81,7 +83,8 @@ func NewScheme() *runtime.Scheme {
 	return scheme
 }
 
-// New returns an operator that Start runs. The only I/O that it does is to ask the API server which kinds it serves.
+// New returns an operator that Start runs. The only I/O that it does is to ask the API server which
+// kinds it serves.
 func New(ctx context.Context, c Config) (manager.Manager, error) {
 	mgr, err := ctrl.NewManager(restConfig(c.REST), options(c))
 	if err != nil {
@@ -109,7 +112,8 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	return mgr, addPages(mgr, c.ListenAddress)
 }
 
-// restConfig lets the API server's own priority and fairness limit us: a limit here would delay changes.
+// restConfig lets the API server's own priority and fairness limit us: a limit here would delay
+// changes.
 func restConfig(given *rest.Config) *rest.Config {
 	config := rest.CopyConfig(given)
 	config.QPS = -1
@@ -137,8 +141,9 @@ func options(c Config) ctrl.Options {
 	}
 }
 
-// CacheOptions are those of the operator's cache of its own cluster. Of some kinds it holds only what the operator may
-// read: Secrets and GatewayNodes in its own namespace, what is CoreDNS's, and the About API's CRD.
+// CacheOptions are those of the operator's cache of its own cluster. Of some kinds it holds only
+// what the operator may read: Secrets and GatewayNodes in its own namespace, what is CoreDNS's, and
+// the About API's CRD.
 func CacheOptions(namespace string) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
 	some := map[client.Object]cache.ByObject{
@@ -158,24 +163,24 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	local := mgr.GetClient()
 	used := inuse.Reader{Cached: local, Direct: mgr.GetAPIReader()}
 	events := mgr.GetEventRecorder("tombolo-operator")
-	imports := &serviceimport.Reconciler{Client: local, Hub: h, Events: events, Intake: skipped}
 	return errors.Join(
-		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(mgr),
-		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Intake: skipped, Events: events}).SetUp(mgr),
-		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(mgr),
-		(&transitaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(mgr),
-		(&serviceexport.Reconciler{Client: local, Hub: h}).SetUp(mgr),
-		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(mgr),
-		imports.SetUp(ctx, mgr),
-		(&endpointslice.Reconciler{Client: local, Hub: h, Intake: skipped}).SetUp(ctx, mgr),
+		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(ctx, mgr),
+		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Skipped: skipped, Events: events}).SetUp(ctx, mgr),
+		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(ctx, mgr),
+		(&transitaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(ctx, mgr),
+		(&serviceexport.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
+		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(ctx, mgr),
+		(&serviceimport.Reconciler{Client: local, Hub: h, Events: events, Skipped: skipped}).SetUp(ctx, mgr),
+		(&endpointslice.Reconciler{Client: local, Hub: h, Skipped: skipped}).SetUp(ctx, mgr),
 		(&trafficpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
-		(&dns.Reconciler{Client: local, Events: events}).SetUp(mgr),
-		(&clusterproperty.Reconciler{Client: local, Hub: h}).SetUp(mgr),
+		(&dns.Reconciler{Client: local, Events: events}).SetUp(ctx, mgr),
+		(&clusterproperty.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
 	)
 }
 
-// addPages serves health and metrics at the address. The operator is alive and ready while it runs, also as a stand-by
-// and without a hub: a restart would mend neither. As a manager.Server the pages do not wait for caches or leadership.
+// addPages serves health and metrics at the address. The operator is alive and ready while it runs,
+// also as a stand-by and without a hub: a restart would repair neither. As a manager.Server the pages
+// do not wait for caches or leadership.
 func addPages(mgr manager.Manager, address string) error {
 	if address == "" {
 		return nil

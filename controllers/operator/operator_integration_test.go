@@ -30,7 +30,8 @@ var clusters = members.Clusters{}
 
 func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters, "east", "west", "north")) }
 
-// start runs an operator in the cluster until the test ends, with health served at the address, if there is one.
+// start runs an operator in the cluster until the test ends, with health served at the address, if
+// there is one.
 func start(t *testing.T, c *members.Cluster, listenAddress string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

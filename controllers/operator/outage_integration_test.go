@@ -62,8 +62,8 @@ func waitHub(t *testing.T, c *members.Cluster, reason string) string {
 	return message
 }
 
-// A hub that loses what members published, or that cannot be reached, takes nothing away; what changed meanwhile
-// arrives afterwards.
+// A hub that loses what members published, or that cannot be reached, takes nothing away; what
+// changed meanwhile arrives afterwards.
 func TestHubLossAndOutage(t *testing.T) {
 	east, west, hub := clusters["east"], clusters["west"], clusters[members.HubName]
 	gate := members.NewGate(t, hub)
@@ -130,7 +130,8 @@ func TestHubLossAndOutage(t *testing.T) {
 	waitImported(t, west, "outage", "three", 1)
 }
 
-// The operator starts, serves health and metrics and reports with the hub unreachable, and heals when that is mended.
+// The operator starts, serves health and metrics and reports with the hub unreachable, and heals
+// when that is mended.
 func TestStartsWithoutHub(t *testing.T) {
 	east, hub := clusters["east"], clusters[members.HubName]
 	access := hub.Approve(t, v1alpha1.DefaultHubNamespace, "east", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}})
@@ -173,9 +174,9 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// TestOwnAPIServerAway: an operator whose own API server does not answer for a while goes on where it was, and does not
-// end for a lease that nobody else has taken: it would come back to an API server that is as busy as before, and would
-// have everything to read again.
+// TestOwnAPIServerAway: an operator whose own API server does not answer for a while goes on where
+// it was, and does not end for a lease that nobody else has taken: it would come back to an API
+// server that is as busy as before, and would have everything to read again.
 func TestOwnAPIServerAway(t *testing.T) {
 	s := newScene(t, "east", "west")
 	east := s.members["east"]

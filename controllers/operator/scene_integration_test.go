@@ -22,8 +22,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-// scene is a clusterset of a test's own: its hub's namespace, and members with a gate before the hub and one before
-// their own API server each.
+// scene is a clusterset of a test's own: its hub's namespace, and members with a gate before the
+// hub and one before their own API server each.
 type scene struct {
 	hub       *members.Cluster
 	namespace string // on the hub, and in members that of the test's Services
@@ -46,8 +46,8 @@ type running struct {
 	done   chan error
 }
 
-// newScene makes the members of these names, of index 1 and so on, with the CIDRs 10.<index>.0.0/16, and starts their
-// operators.
+// newScene makes the members of these names, of index 1 and so on, with the CIDRs
+// 10.<index>.0.0/16, and starts their operators.
 func newScene(t *testing.T, names ...string) *scene {
 	t.Helper()
 	s := &scene{hub: clusters[members.HubName], namespace: strings.ToLower(t.Name()), members: map[string]*member{}}
@@ -98,7 +98,8 @@ func (m *member) clear(t *testing.T) {
 	m.forgetLeader(t)
 }
 
-// forgetLeader makes the next operator the leader at once, after one that could not say that it ends.
+// forgetLeader makes the next operator the leader at once, after one that could not say that it
+// ends.
 func (m *member) forgetLeader(t *testing.T) {
 	t.Helper()
 	lease := &coordinationv1.Lease{ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, "tombolo-operator")}

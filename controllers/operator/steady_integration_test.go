@@ -15,11 +15,12 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-// quietFor is how long nothing may be written where nothing changes: longer than a Lease may wait for its renewal.
+// quietFor is how long nothing may be written where nothing changes: longer than a Lease may wait
+// for its renewal.
 const quietFor = 11 * time.Second
 
-// wantQuiet fails if any member writes anything but Leases for a while, to the hub or at home. mayChange are resources
-// whose writes at home are none of its business.
+// wantQuiet fails if any member writes anything but Leases for a while, to the hub or at home.
+// mayChange are resources whose writes at home are none of its business.
 func (s *scene) wantQuiet(t *testing.T, mayChange ...string) {
 	t.Helper()
 	time.Sleep(quietFor)
@@ -45,7 +46,8 @@ func (s *scene) reset() {
 	}
 }
 
-// Where nothing changes nothing is written but Leases: not in peace, and not when the hub is back after an outage.
+// Where nothing changes nothing is written but Leases: not in peace, and not when the hub is back
+// after an outage.
 func TestNoWritesWithoutChange(t *testing.T) {
 	s := newScene(t, "east", "west", "north")
 	for i, name := range []string{"east", "west"} {
@@ -84,8 +86,8 @@ func TestNoWritesWithoutChange(t *testing.T) {
 	s.wantAll(t, "web", 2)
 }
 
-// wantJudged waits until the member has said of all others whether it uses what they publish, which it says a while
-// after its start.
+// wantJudged waits until the member has said of all others whether it uses what they publish, which
+// it says a while after its start.
 func (m *member) wantJudged(t *testing.T) {
 	t.Helper()
 	members.Eventually(t, func() error {

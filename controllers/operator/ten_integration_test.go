@@ -24,7 +24,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-// guest is a member without an API server of its own: the test publishes for it what its operator would.
+// guest is a member without an API server of its own: the test publishes for it what its operator
+// would.
 type guest struct {
 	scene *scene
 	id    v1alpha1.ClusterID
@@ -99,8 +100,8 @@ func (g *guest) renew(t *testing.T) {
 	}
 }
 
-// wantConflict waits until the condition Conflict of every member's ServiceExport has that reason, and a message with
-// the text.
+// wantConflict waits until the condition Conflict of every member's ServiceExport has that reason,
+// and a message with the text.
 func (s *scene) wantConflict(t *testing.T, name, reason, text string) {
 	t.Helper()
 	for _, m := range s.members {
@@ -118,8 +119,8 @@ func (s *scene) wantConflict(t *testing.T, name, reason, text string) {
 	}
 }
 
-// Ten members export one Service, and one of their own each: all is imported everywhere, the conflict counts all ten, and
-// whoever leaves takes just what is its own along.
+// Ten members export one Service, and one of their own each: all is imported everywhere, the
+// conflict counts all ten, and whoever leaves takes just what is its own along.
 func TestTenMembers(t *testing.T) {
 	s := newScene(t, "east", "west", "north")
 	i := 0

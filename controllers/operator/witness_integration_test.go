@@ -19,7 +19,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-// witness watches what members have imported, and remembers whatever becomes less, be it for a moment.
+// witness watches what members have imported, and remembers whatever becomes less, be it for a
+// moment.
 type witness struct {
 	mu     sync.Mutex
 	has    map[string]int // guarded by mu; how much there is of each object
@@ -117,7 +118,8 @@ func (w *witness) forget() {
 	w.losses = nil
 }
 
-// vips are the clusterset IPs that the member has, by name, with the UID of the import: neither changes for its life.
+// vips are the clusterset IPs that the member has, by name, with the UID of the import: neither
+// changes for its life.
 func (m *member) vips(t *testing.T) map[string]string {
 	t.Helper()
 	list := &mcsv1beta1.ServiceImportList{}

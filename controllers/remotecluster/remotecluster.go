@@ -1,6 +1,6 @@
-// Package remotecluster owns this cluster's RemoteClusters: what it may believe of every other member, from the
-// admin's Members and the GatewayNodes that members publish, and the conditions Accepted, Reachable and ContentAccepted.
-// Links are the gateways' own to write.
+// Package remotecluster owns this cluster's RemoteClusters: what it may believe of every other
+// member, from the admin's Members and the GatewayNodes that members publish. It also owns the
+// conditions Accepted, Reachable and ContentAccepted. The gateways write the links.
 package remotecluster
 
 import (
@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,31 +20,33 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
 	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// Reconciler keeps one RemoteCluster; its name is the cluster's ID.
+// Reconciler maintains one RemoteCluster; its name is the cluster's ID.
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached
 	Hub    *hub.Hub      // required
 	InUse  inuse.Reader  // required
-	// Intake knows what of the cluster's objects is skipped, and is told which GatewayNodes are.
-	Intake *skipped.Ledger // required
-	// Events are made of RemoteClusters.
-	Events events.EventRecorder // required
+	// Skipped knows which of the cluster's objects are skipped. This controller notes GatewayNodes
+	// in it.
+	Skipped *skipped.Ledger      // required
+	Events  events.EventRecorder // required, for events about RemoteClusters
 }
 
-// Reconcile makes the RemoteCluster what its Member and gateways say, unless that is refused: then what is in use stays.
+// Reconcile makes the RemoteCluster what its Member and gateways say. If that is refused, what is
+// in use stays.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	have, err := r.remote(ctx, request.Name)
+	have, err := optional.Get[v1alpha1.RemoteCluster](ctx, r.Client, request.NamespacedName)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	view, err := r.Hub.View()
-	if err != nil { // nothing is learnt, but links come and go
+	if err != nil { // there is nothing to learn, but links come and go
 		return r.writeStatus(ctx, have, nil)
 	}
 	cluster := v1alpha1.ClusterID(request.Name)
@@ -58,7 +59,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case member == nil:
 		return r.writeStatus(ctx, have, absent(view, request.Name))
 	}
-	set, err := r.clusterSet(ctx)
+	set, err := optional.ClusterSet(ctx, r.Client)
 	if err != nil || set == nil {
 		return reconcile.Result{}, err
 	}
@@ -76,8 +77,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	result, err := r.writeStatus(ctx, current, want.accepted)
 	if err == nil && want.held && view.Authoritative {
-		// The heartbeat and what it speaks of come by two watches: whichever is later may be no event of this cluster's
-		// gateways.
+		// The heartbeat and the objects that it speaks of arrive by two watches. The later of them
+		// may be no event of this cluster's gateways.
 		return retry.Again(), nil
 	}
 	return result, err
@@ -109,48 +110,39 @@ func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.C
 	return nil, nil
 }
 
-// clusterSet returns the ClusterSet, nil if there is none.
-func (r *Reconciler) clusterSet(ctx context.Context) (*v1alpha1.ClusterSet, error) {
-	set := &v1alpha1.ClusterSet{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		return nil, client.IgnoreNotFound(err)
-	}
-	return set, nil
-}
-
-// wish is what a RemoteCluster should be.
-type wish struct {
+// desired is what a RemoteCluster should be.
+type desired struct {
 	spec     v1alpha1.RemoteClusterSpec
 	accepted *metav1.Condition
-	held     bool // gateways are in it that the hub does not show, without it being certain that they have gone
+	held     bool // it has gateways that the hub does not show, and it is not certain that they are gone
 }
 
 func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, have *v1alpha1.RemoteCluster, member *v1alpha1.Member,
-	refusal *clusterset.Refusal) (wish, error) {
+	refusal *clusterset.Refusal) (desired, error) {
 	spec := v1alpha1.RemoteClusterSpec{
 		Index:      member.Spec.Index,
 		CIDRs:      member.Spec.CIDRs,
 		Region:     member.Spec.Region,
 		ZoneDomain: member.Spec.ZoneDomain,
 	}
-	if refusal != nil { // what is in use stays; a newcomer gets nothing
+	if refusal != nil { // what is in use stays; a new member gets nothing
 		if have == nil || len(have.Spec.CIDRs) == 0 {
-			return wish{spec: v1alpha1.RemoteClusterSpec{Index: member.Spec.Index}, accepted: condition(refusal)}, nil
+			return desired{spec: v1alpha1.RemoteClusterSpec{Index: member.Spec.Index}, accepted: condition(refusal)}, nil
 		}
 		spec = have.Spec
 	}
 	nodes, err := r.gatewayNodes(ctx, view, v1alpha1.ClusterID(member.Name))
 	if err != nil {
-		return wish{}, err
+		return desired{}, err
 	}
 	gateways, wrong := clusterset.RemoteGateways(nodes, tunnelBlocks(set, spec.Index))
 	confirmed, err := view.Confirms(ctx, v1alpha1.ClusterID(member.Name))
 	if err != nil {
-		return wish{}, err
+		return desired{}, err
 	}
-	// A lane is written apart from its GatewayNode.
+	// A lane is written later than its GatewayNode.
 	laneless := slices.ContainsFunc(nodes, func(n v1alpha1.GatewayNode) bool { return n.Status.Lane == nil })
-	if have != nil && (!confirmed || laneless) { // what the hub does not show may be its loss: no tunnel is taken down for it
+	if have != nil && (!confirmed || laneless) { // the hub may have lost what it does not show: keep the tunnels
 		spec.Gateways = clusterset.KeepGateways(gateways, have.Spec.Gateways)
 	} else {
 		spec.Gateways = gateways
@@ -158,10 +150,10 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	if refusal == nil {
 		refusal = wrong
 	}
-	return wish{spec: spec, accepted: condition(refusal), held: len(spec.Gateways) > len(gateways)}, nil
+	return desired{spec: spec, accepted: condition(refusal), held: len(spec.Gateways) > len(gateways)}, nil
 }
 
-// gatewayNodes are those of the cluster's GatewayNodes that can be used.
+// gatewayNodes are the cluster's GatewayNodes that can be used. It notes the others as skipped.
 func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) ([]v1alpha1.GatewayNode, error) {
 	published, err := view.Gateways(ctx, cluster)
 	if err != nil {
@@ -177,30 +169,16 @@ func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1
 			usable = append(usable, *node)
 		}
 	}
-	r.Intake.Note(cluster, "GatewayNodes", skipped...)
+	r.Skipped.Note(cluster, "GatewayNodes", skipped...)
 	return usable, nil
 }
 
-// tunnelBlocks are where the tunnel addresses of the member with that index lie.
+// tunnelBlocks are the blocks for the tunnel addresses of the member with that index, IPv6 first: a
+// refusal names them in this order.
 func tunnelBlocks(set *v1alpha1.ClusterSet, index int32) []netip.Prefix {
-	blocks := []netip.Prefix{clusterset.TransitBlock6(set.Spec.ClusterSetID, index)}
-	for _, transit := range clusterset.Prefixes([]v1alpha1.CIDR{set.Spec.TransitCIDR}) {
-		if block, err := clusterset.TransitBlock(transit, index); err == nil {
-			blocks = append(blocks, block)
-		}
-	}
+	blocks := clusterset.TransitBlocks(&set.Spec, index)
+	slices.Reverse(blocks)
 	return blocks
-}
-
-func (r *Reconciler) remote(ctx context.Context, name string) (*v1alpha1.RemoteCluster, error) {
-	have := &v1alpha1.RemoteCluster{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, have); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("reading RemoteCluster %s: %w", name, err)
-	}
-	return have, nil
 }
 
 func (r *Reconciler) write(ctx context.Context, have *v1alpha1.RemoteCluster, spec v1alpha1.RemoteClusterSpec, name string) (*v1alpha1.RemoteCluster, error) {
@@ -222,6 +200,6 @@ func (r *Reconciler) remove(ctx context.Context, have *v1alpha1.RemoteCluster) e
 		return nil
 	}
 	logf.FromContext(ctx).Info("member removed")
-	r.Intake.Forget(v1alpha1.ClusterID(have.Name))
+	r.Skipped.Forget(v1alpha1.ClusterID(have.Name))
 	return client.IgnoreNotFound(r.Client.Delete(ctx, have))
 }

@@ -38,7 +38,7 @@ func newEnv(t *testing.T) (*members.Env, *remotecluster.Reconciler) {
 		}
 	})
 	return e, &remotecluster.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
-		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}, Intake: skipped.New(), Events: events.NewFakeRecorder(100)}
+		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}, Skipped: skipped.New(), Events: events.NewFakeRecorder(100)}
 }
 
 func get(t *testing.T, e *members.Env, name string) *v1alpha1.RemoteCluster {
@@ -235,7 +235,7 @@ func TestContentAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 5 {
-		r.Intake.Note("west", fmt.Sprint("EndpointSlice west.", i), screen.Skipped{Reason: screen.SkippedAddress, Message: fmt.Sprint("slice ", i), Count: 1})
+		r.Skipped.Note("west", fmt.Sprint("EndpointSlice west.", i), screen.Skipped{Reason: screen.SkippedAddress, Message: fmt.Sprint("slice ", i), Count: 1})
 	}
 	e.Step(t, r, "", "west")
 	got := get(t, e, "west")
@@ -249,7 +249,7 @@ func TestContentAccepted(t *testing.T) {
 		}
 	}
 	for i := range 5 {
-		r.Intake.Note("west", fmt.Sprint("EndpointSlice west.", i))
+		r.Skipped.Note("west", fmt.Sprint("EndpointSlice west.", i))
 	}
 	e.Step(t, r, "", "west")
 	message = wantCondition(t, get(t, e, "west"), "ContentAccepted", "False", "Skipped")

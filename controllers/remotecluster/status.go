@@ -6,10 +6,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -17,18 +15,19 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
+	"github.com/tombolo-net/tombolo/controllers/internal/status"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// reasonUnreachable is the reason of the event that no link leads to the cluster any more.
+// reasonUnreachable is the reason of the event for a cluster to which no link is up any more.
 const reasonUnreachable = "Unreachable"
 
-// condition is Accepted for a refusal, nil meaning none.
+// condition is Accepted for a refusal; nil means that nothing is refused.
 func condition(refusal *clusterset.Refusal) *metav1.Condition {
 	if refusal == nil {
 		return &metav1.Condition{
 			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,
-			Message: "the member's index and CIDRs fit beside those in use",
+			Message: "the member's index and CIDRs do not collide with any in use",
 		}
 	}
 	return &metav1.Condition{
@@ -41,11 +40,11 @@ func absent(view hub.View, name string) *metav1.Condition {
 	return &metav1.Condition{
 		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonNotAMember,
 		Message: fmt.Sprintf("the hub has no Member %s/%s: what is imported from it stays; create the Member again, "+
-			"or with spec.removed to take the cluster out", view.Namespace, name),
+			"with spec.removed if the cluster has left", view.Namespace, name),
 	}
 }
 
-// reachable is the condition that the gateways' links amount to.
+// reachable is the condition that follows from the gateways' links.
 func reachable(rc *v1alpha1.RemoteCluster) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}
 	up, total := 0, 0
@@ -65,71 +64,69 @@ func reachable(rc *v1alpha1.RemoteCluster) metav1.Condition {
 		c.Message = fmt.Sprintf("cluster %s publishes no gateway: label a node there %s=true", rc.Name, v1alpha1.LabelGateway)
 	case total == 0:
 		c.Reason = v1alpha1.ReasonNoLink
-		c.Message = fmt.Sprintf("no gateway of this cluster has a link: label a node %s=true, and see that the gateway runs there", v1alpha1.LabelGateway)
+		c.Message = fmt.Sprintf("no gateway of this cluster has a link: label a node %s=true, and check that the gateway runs there", v1alpha1.LabelGateway)
 	default:
 		c.Reason = v1alpha1.ReasonNoLink
-		c.Message = fmt.Sprintf("none of %d links is up: see status.links, and that UDP passes between the gateways", total)
+		c.Message = fmt.Sprintf("none of %d links is up: see status.links, and check that UDP passes between the gateways", total)
 	}
 	return c
 }
 
-// content is ContentAccepted for what is skipped of what the cluster publishes; nil: nothing is known yet.
+// content is ContentAccepted for what is skipped of the cluster's objects; nil if nothing is known
+// yet.
 func content(cluster string, skipped skipped.Summary) *metav1.Condition {
 	switch {
 	case skipped.Objects > 0:
 		more := ""
 		if n := skipped.Objects - len(skipped.Examples); n > 0 {
-			more = fmt.Sprintf("; and %d more, see the operator's log and metric tombolo_import_skipped_total", n)
+			more = fmt.Sprintf("; and %d more: see the operator's log and metric tombolo_import_skipped_total", n)
 		}
 		return &metav1.Condition{
 			Type: v1alpha1.ConditionContentAccepted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSkipped,
-			Message: fmt.Sprintf("of what cluster %s publishes %d objects are skipped, in whole or in part: %s%s",
+			Message: fmt.Sprintf("cluster %s publishes %d objects that are skipped, in whole or in part: %s%s",
 				cluster, skipped.Objects, strings.Join(skipped.Examples, "; "), more),
 		}
 	case skipped.Settled:
 		return &metav1.Condition{
 			Type: v1alpha1.ConditionContentAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted,
-			Message: "all that the cluster publishes is used",
+			Message: "everything that the cluster publishes is used",
 		}
 	}
 	return nil
 }
 
-// writeStatus writes Accepted, unless it is nil, Reachable, and ContentAccepted, if they differ. The patch holds
-// conditions only: links are the gateways'. Until the controllers have looked at all that the hub has, ContentAccepted
-// stays as it is, and the result says when to come back.
+// writeStatus writes Accepted, unless it is nil, Reachable and ContentAccepted, if they differ. The
+// patch holds conditions only, because the gateways write the links. Until the controllers have
+// read all that the hub has, ContentAccepted stays as it is, and the result says when to come back.
 func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCluster, accepted *metav1.Condition) (reconcile.Result, error) {
 	if current == nil {
 		return reconcile.Result{}, nil
 	}
-	skipped := r.Intake.Of(v1alpha1.ClusterID(current.Name))
+	skipped := r.Skipped.Of(v1alpha1.ClusterID(current.Name))
 	want := current.DeepCopy()
 	for _, c := range []*metav1.Condition{accepted, new(reachable(current)), content(current.Name, skipped)} {
 		if c != nil {
-			c.ObservedGeneration = current.Generation
-			meta.SetStatusCondition(&want.Status.Conditions, *c)
+			status.SetConditions(current, &want.Status.Conditions, *c)
 		}
 	}
 	var result reconcile.Result
 	if skipped.Objects == 0 && !meta.IsStatusConditionTrue(want.Status.Conditions, v1alpha1.ConditionContentAccepted) {
-		result.RequeueAfter = r.Intake.Settling()
+		result.RequeueAfter = r.Skipped.Settling()
 	}
-	if equality.Semantic.DeepEqual(current.Status, want.Status) {
-		return result, nil
+	if err := status.Patch(ctx, r.Client, current, want); err != nil {
+		return retry.Result(err)
 	}
-	if err := r.Client.Status().Patch(ctx, want, client.MergeFrom(current)); err != nil {
-		return retry.Result(fmt.Errorf("writing the status of RemoteCluster %s: %w", current.Name, err))
-	}
-	r.tell(ctx, current, want)
+	r.reportReachable(ctx, current, want)
 	return result, nil
 }
 
-// tell makes an event, and a line in the log, of a cluster that can be reached again or no more: conditions forget.
-func (r *Reconciler) tell(ctx context.Context, before, now *v1alpha1.RemoteCluster) {
+// reportReachable makes an event and a log line when a cluster becomes reachable or unreachable. A
+// condition keeps only the last change.
+func (r *Reconciler) reportReachable(ctx context.Context, before, now *v1alpha1.RemoteCluster) {
 	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionReachable)
 	is := meta.FindStatusCondition(now.Status.Conditions, v1alpha1.ConditionReachable)
 	if was != nil && was.Status == is.Status || was == nil && is.Status == metav1.ConditionFalse {
-		return // of a cluster that is new it is no news
+		return // nothing changed, or a new cluster is not reachable yet
 	}
 	kind, reason := corev1.EventTypeNormal, v1alpha1.ConditionReachable
 	if is.Status == metav1.ConditionFalse {

@@ -8,12 +8,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
+	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
@@ -24,52 +24,38 @@ import (
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 
-// SetUp adds the controller to the manager. One reconcile at a time: each is judged beside the others.
-func (r *Reconciler) SetUp(mgr ctrl.Manager) error {
+// SetUp adds the controller to the manager. One reconcile at a time, because each cluster is judged
+// beside the others.
+func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
+	toAll := handler.EnqueueRequestsFromMapFunc(r.all)
+	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("remotecluster").
 		WithOptions(retry.Options(1)).
 		For(&v1alpha1.RemoteCluster{}).
-		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.all), builder.WithPredicates(inuse.NodeChanged())).
-		WatchesRawSource(r.Hub.OnChange(func(ctx context.Context) []reconcile.Request { return r.all(ctx, nil) })).
-		WatchesRawSource(r.Intake.OnChange()).
+		Watches(&v1alpha1.RemoteCluster{}, toAll, specChanged).
+		Watches(&v1alpha1.ClusterSet{}, toAll, specChanged).
+		Watches(&corev1.Node{}, toAll, builder.WithPredicates(inuse.NodeChanged())).
+		WatchesRawSource(r.Hub.OnChange(r.all)).
+		WatchesRawSource(r.Skipped.OnChange()).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.all, predicate.GenerationChangedPredicate{})).
-		WatchesRawSource(r.Hub.Watch(&v1alpha1.GatewayNode{}, source)).
-		WatchesRawSource(r.Hub.OnHeartbeat(source)).
+		WatchesRawSource(r.Hub.Watch(&v1alpha1.GatewayNode{}, publisher)).
+		WatchesRawSource(r.Hub.OnHeartbeat(publisher)).
 		Complete(r)
 }
 
-// source maps a GatewayNode or a Lease on the hub to its cluster.
-func source(_ context.Context, obj client.Object) []reconcile.Request {
-	return []reconcile.Request{request(string(clusterset.SourceCluster(obj.GetLabels())))}
+// publisher maps a GatewayNode or a Lease on the hub to the cluster that published it.
+func publisher(_ context.Context, obj client.Object) []reconcile.Request {
+	return requests.Named(string(clusterset.SourceCluster(obj.GetLabels())))
 }
 
 // all are the RemoteClusters that there are and those that there should be.
 func (r *Reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
-	var requests []reconcile.Request
-	list := &v1alpha1.RemoteClusterList{}
-	if err := r.Client.List(ctx, list); err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list RemoteClusters")
-	}
-	for i := range list.Items {
-		requests = append(requests, request(list.Items[i].Name))
-	}
-	view, err := r.Hub.View()
-	if err != nil {
-		return requests
-	}
-	members, err := view.Members(ctx)
-	if err != nil {
-		logf.FromContext(ctx).Error(err, "cannot list Members")
-	}
-	for i := range members {
-		requests = append(requests, request(members[i].Name))
-	}
-	return requests
+	return append(requests.List(ctx, r.Client, &v1alpha1.RemoteClusterList{}),
+		r.Hub.Requests(ctx, &v1alpha1.MemberList{}, ofMember)...)
 }
 
-func request(cluster string) reconcile.Request {
-	return reconcile.Request{NamespacedName: client.ObjectKey{Name: cluster}}
+// ofMember maps a Member to the RemoteCluster of the same name.
+func ofMember(_ context.Context, member client.Object) []reconcile.Request {
+	return requests.Named(member.GetName())
 }

@@ -377,7 +377,8 @@ func exportVersion(t *testing.T, e *members.Env) string {
 	return export.ResourceVersion
 }
 
-// One pod that changes readiness is one write on the hub, of whatever kind, in however many slices the others are.
+// One pod that changes readiness is one write on the hub, of whatever kind, in however many slices
+// the others are.
 func TestWritesForOneChange(t *testing.T) {
 	e, r := newEnv(t, "writes")
 	gate := through(t, e)

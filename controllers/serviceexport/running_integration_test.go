@@ -84,8 +84,8 @@ func eventuallyOnHub(t *testing.T, c *members.Cluster, namespace string, exports
 	})
 }
 
-// What was exported before the operator went, and is no longer, is withdrawn when it is back; what somebody changes on
-// the hub is put right at once.
+// What was exported before the operator went, and is no longer, is withdrawn when it is back; what
+// somebody changes on the hub is put right at once.
 func TestLeftoversAndDrift(t *testing.T) {
 	c := clusters[members.HubName]
 	c.MakeHub(t, runningHub)
@@ -136,7 +136,8 @@ func TestLeftoversAndDrift(t *testing.T) {
 		return c.DeleteAllOf(t.Context(), &v1alpha1.ExportedService{}, client.InNamespace(runningHub))
 	})
 
-	// The operator was out of the clusterset for a while: what the hub has of it meanwhile is no news to it.
+	// The operator was out of the clusterset for a while: what the hub has of it meanwhile is no
+	// news to it.
 	member := &v1alpha1.Member{ObjectMeta: members.Meta(runningHub, "east")}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(member), member); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-// What somebody else writes into a ServiceImport is undone, but for labels, annotations and conditions that are his own.
+// What somebody else writes into a ServiceImport is undone, but for labels, annotations and
+// conditions that are his own.
 func TestDrift(t *testing.T) {
 	e, r, _ := newEnv(t, "drift")
 	west(t, e)
@@ -160,7 +161,8 @@ func TestOlderVersionIsServed(t *testing.T) {
 	}
 }
 
-// Somebody else's ServiceImport stays as it is, and its owner is told once that it is in the way of an import.
+// Somebody else's ServiceImport stays as it is, and its owner is told once that it is in the way of
+// an import.
 func TestForeignImportIsReported(t *testing.T) {
 	e, r, reported := newEnv(t, "foreign")
 	west(t, e)

@@ -20,8 +20,8 @@ func (n notes) Note(cluster v1alpha1.ClusterID, object string, skipped ...screen
 	n[string(cluster)+" "+object] = skipped
 }
 
-// An export that cannot be used is ignored, unless its cluster is imported from: then what was imported stays, and the
-// import is merged from the others.
+// An export that cannot be used is ignored, unless its cluster is imported from: then what was
+// imported stays, and the import is merged from the others.
 func TestMalformedExport(t *testing.T) {
 	e, r, _ := newEnv(t, "malformed")
 	west(t, e)

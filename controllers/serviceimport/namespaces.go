@@ -8,27 +8,26 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// obstacle is why nothing may be imported into a namespace: the reason of the event that says so. Empty: nothing.
+// obstacle is why nothing may be imported into a namespace: the reason of the event that says so.
+// Empty means that Services may be imported.
 type obstacle string
 
 const (
 	missing     obstacle = "NamespaceMissing"
 	notSelected obstacle = "NamespaceNotSelected"
-	// unclear: what is imported stays, and nothing is added.
+	// unclear means that what is imported stays, and nothing is added.
 	unclear obstacle = "InvalidSelector"
 )
 
-// obstacle tells what keeps Services from being imported into the namespace.
+// obstacle returns what keeps Services from being imported into the namespace.
 func (r *Reconciler) obstacle(ctx context.Context, set *v1alpha1.ClusterSet, name string) (obstacle, error) {
-	namespace := &corev1.Namespace{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, namespace); err != nil {
-		return missing, client.IgnoreNotFound(err)
-	}
-	if namespace.DeletionTimestamp != nil {
-		return missing, nil
+	namespace, err := optional.GetUndeleted[corev1.Namespace](ctx, r.Client, client.ObjectKey{Name: name})
+	if err != nil || namespace == nil {
+		return missing, err
 	}
 	selected, err := clusterset.Selected(set.Spec.ImportNamespaces, namespace)
 	switch {

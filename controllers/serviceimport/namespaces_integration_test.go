@@ -26,7 +26,8 @@ func label(t *testing.T, e *members.Env, name string, labels map[string]string) 
 	}
 }
 
-// Which namespaces import is this cluster's admin's decision, which takes effect on what is imported already.
+// Which namespaces import is this cluster's admin's decision, which takes effect on what is
+// imported already.
 func TestImportNamespaces(t *testing.T) {
 	e, r, reported := newEnv(t, "policy")
 	west(t, e)
@@ -80,7 +81,8 @@ func TestInvalidImportNamespaces(t *testing.T) {
 	}
 }
 
-// A namespace that is going gets nothing, without errors; what was imported went with it, and its address is free.
+// A namespace that is going gets nothing, without errors; what was imported went with it, and its
+// address is free.
 func TestNamespaceGoes(t *testing.T) {
 	e, r, _ := newEnv(t, "going")
 	west(t, e)

@@ -49,7 +49,7 @@ func newEnv(t *testing.T, namespaces ...string) (*members.Env, *serviceimport.Re
 	}
 	accept(t, e, metav1.ConditionTrue, v1alpha1.ReasonAccepted)
 	reported := &events{}
-	return e, &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Intake: notes{}}, reported
+	return e, &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}}, reported
 }
 
 // accept sets the ClusterSet's condition, as package clusterset does.
@@ -85,7 +85,8 @@ func get(t *testing.T, e *members.Env, namespace, name string) *mcsv1beta1.Servi
 	return found
 }
 
-// steps reconciles often enough for all of what is to be written: the ServiceImport, then its status.
+// steps reconciles often enough for all of what is to be written: the ServiceImport, then its
+// status.
 func steps(t *testing.T, e *members.Env, r *serviceimport.Reconciler, namespace, name string) {
 	t.Helper()
 	for range 2 {

@@ -5,79 +5,69 @@ import (
 	"fmt"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
+	"github.com/tombolo-net/tombolo/controllers/internal/status"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// writeStatus writes the status of a ServiceImport that was made from these exports, if it differs.
+// writeStatus writes the status of a ServiceImport for these exports, if it differs.
 func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet,
 	found exporters.Exports, vips clusterset.VIPs) error {
 	clusters := found.Clusters()
-	r.ledger.importedFrom(client.ObjectKeyFromObject(current).String(), current.UID, clusters)
+	r.decisions.setClusters(client.ObjectKeyFromObject(current).String(), current.UID, clusters)
 	want := current.DeepCopy()
 	want.Status.Clusters = mcs.ClusterStatuses(clusters)
 	want.Status.EndpointSliceObjects = mcsv1beta1.EndpointSliceObjectsPresent
-	meta.SetStatusCondition(&want.Status.Conditions, ready(current, set, found, vips))
-	if equality.Semantic.DeepEqual(current.Status, want.Status) {
-		return nil
-	}
-	patch := client.MergeFromWithOptions(current, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Status().Patch(ctx, want, patch, fieldOwner); err != nil {
-		return fmt.Errorf("writing the status of ServiceImport %s/%s: %w", current.Namespace, current.Name, err)
-	}
-	return nil
+	status.SetConditions(current, &want.Status.Conditions, ready(current, set, found, vips))
+	return status.PatchShared(ctx, r.Client, current, want, fieldOwner)
 }
 
-// ready is the condition Ready of a ServiceImport as it is written.
+// ready is the condition Ready of a ServiceImport.
 func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found exporters.Exports, vips clusterset.VIPs) metav1.Condition {
-	status, reason, message := metav1.ConditionTrue, mcsv1beta1.ServiceImportReasonReady, "imported"+remarks(found, vips)
+	const ready = mcsv1beta1.ServiceImportConditionReady
 	if current.Spec.Type == mcsv1beta1.ClusterSetIP && len(current.Spec.IPs) == 0 {
-		status = metav1.ConditionFalse
-		reason, message = withoutIP(current, set, found, vips)
+		reason, message := withoutIP(current, set, found, vips)
+		return mcsv1beta1.NewServiceImportCondition(ready, metav1.ConditionFalse, reason, message)
 	}
-	c := mcsv1beta1.NewServiceImportCondition(mcsv1beta1.ServiceImportConditionReady, status, reason, message)
-	c.ObservedGeneration = current.Generation
-	return c
+	return mcsv1beta1.NewServiceImportCondition(ready, metav1.ConditionTrue, mcsv1beta1.ServiceImportReasonReady, "imported"+remarks(found, vips))
 }
 
 // withoutIP says why a ServiceImport that should have clusterset IPs has none.
 func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found exporters.Exports,
 	vips clusterset.VIPs) (mcsv1beta1.ServiceImportConditionReason, string) {
 	switch {
-	case refusedAddresses(set):
+	case addressesRefused(set):
 		return mcsv1beta1.ServiceImportReasonPending,
-			"no clusterset IP is given out while the addresses of ClusterSet default are refused: see its condition Accepted"
+			"no clusterset IP is assigned while the addresses of ClusterSet default are refused: see its condition Accepted"
 	case len(found.Present) == 0:
-		return mcsv1beta1.ServiceImportReasonPending, "no clusterset IP is given out now" + remarks(found, vips)
+		return mcsv1beta1.ServiceImportReasonPending, "no clusterset IP is assigned now" + remarks(found, vips)
 	case len(vips.Full) > 0:
 		return mcsv1beta1.ServiceImportReasonPending, fmt.Sprintf(
 			"%s; Service %s/%s gets a clusterset IP as soon as there is room", full(vips), current.Namespace, current.Name)
 	}
 	return mcsv1beta1.ServiceImportReasonIPFamilyNotSupported, fmt.Sprintf(
-		"the Service has %s only, of which ClusterSet.spec.vipCIDRs has no block: add one", join(vips.Unserved))
+		"the Service has only %s, and ClusterSet.spec.vipCIDRs has no such block: add one", join(vips.Unserved))
 }
 
-// remarks are what is to be known of an import that works.
+// remarks are what the user should know about an import that works.
 func remarks(found exporters.Exports, vips clusterset.VIPs) string {
 	var all strings.Builder
 	if len(found.Held) > 0 {
-		fmt.Fprintf(&all, "; the hub no longer shows the export by %s, which is kept until that cluster confirms its end or its Member says removed",
+		fmt.Fprintf(&all, "; the hub no longer shows the export by %s: it stays until that cluster confirms its end, or until its Member has spec.removed",
 			join(found.Held))
 	}
 	if len(found.Malformed) > 0 {
-		fmt.Fprintf(&all, "; the export by %s cannot be used as it is now, its endpoints stay: see the condition %s of the RemoteCluster of that name",
+		fmt.Fprintf(&all, "; the export by %s cannot be used now and its endpoints stay: see the condition %s of the RemoteCluster of that name",
 			join(found.Malformed), v1alpha1.ConditionContentAccepted)
 	}
 	if len(vips.Unserved) > 0 {
-		fmt.Fprintf(&all, "; not by %s, of which ClusterSet.spec.vipCIDRs has no block: add one if clients here need it", join(vips.Unserved))
+		fmt.Fprintf(&all, "; not by %s, because ClusterSet.spec.vipCIDRs has no such block: add one if clients here need it", join(vips.Unserved))
 	}
 	if len(vips.Full) > 0 {
 		all.WriteString("; " + full(vips))
@@ -86,7 +76,7 @@ func remarks(found exporters.Exports, vips clusterset.VIPs) string {
 }
 
 func full(vips clusterset.VIPs) string {
-	return fmt.Sprintf("there is no free clusterset IP in %s: give ClusterSet.spec.vipCIDRs a larger block, or delete ServiceExports that nobody needs",
+	return fmt.Sprintf("there is no free clusterset IP in %s: put a larger block into ClusterSet.spec.vipCIDRs, or delete ServiceExports that are not needed",
 		join(vips.Full))
 }
 

@@ -172,7 +172,8 @@ func TestFullBlock(t *testing.T) {
 	}
 }
 
-// colliding returns names of Services whose first candidates in the block are the same address, sorted.
+// colliding returns names of Services whose first candidates in the block are the same address,
+// sorted.
 func colliding(block, namespace string, count int) []string {
 	prefix, byAddr := netip.MustParsePrefix(block), map[netip.Addr][]string{}
 	for i := 0; ; i++ {
@@ -186,7 +187,8 @@ func colliding(block, namespace string, count int) []string {
 	}
 }
 
-// An operator that starts anew gives every import the address that it had, whoever got his by a collision.
+// An operator that starts anew gives every import the address that it had, whoever got his by a
+// collision.
 func TestVIPsOutliveTheOperator(t *testing.T) {
 	e, r, reported := newEnv(t, "restart")
 	west(t, e)
@@ -199,7 +201,7 @@ func TestVIPsOutliveTheOperator(t *testing.T) {
 		steps(t, e, r, "restart", name)
 		before[name] = get(t, e, "restart", name).Spec.IPs[0]
 	}
-	again := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Intake: notes{}}
+	again := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}}
 	slices.Reverse(names)
 	versions := map[string]string{}
 	for _, name := range names {
@@ -221,8 +223,8 @@ func (b blind) List(ctx context.Context, list client.ObjectList, options ...clie
 	return b.Client.List(ctx, list, options...)
 }
 
-// Two operators that run at once may give out one address twice: the lower name keeps it, whichever operator looks, and
-// none undoes what the other did.
+// Two operators that run at once may give out one address twice: the lower name keeps it, whichever
+// operator looks, and none undoes what the other did.
 func TestTwoOperators(t *testing.T) {
 	e, first, reported := newEnv(t, "two")
 	west(t, e)
@@ -233,14 +235,14 @@ func TestTwoOperators(t *testing.T) {
 		publish(t, e, "two", name)
 	}
 	steps(t, e, first, "two", high)
-	unaware := &serviceimport.Reconciler{Client: blind{e.Own.GetClient()}, Hub: e.Conn, Events: reported, Intake: notes{}}
+	unaware := &serviceimport.Reconciler{Client: blind{e.Own.GetClient()}, Hub: e.Conn, Events: reported, Skipped: notes{}}
 	steps(t, e, unaware, "two", low)
 	shared := get(t, e, "two", high).Spec.IPs[0]
 	if got := get(t, e, "two", low).Spec.IPs[0]; got != shared {
 		t.Fatalf("the addresses are %s and %s: there is nothing to settle", got, shared)
 	}
 
-	second := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Intake: notes{}}
+	second := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}}
 	for range 2 {
 		for _, r := range []*serviceimport.Reconciler{first, second} {
 			steps(t, e, r, "two", high)

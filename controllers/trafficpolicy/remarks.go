@@ -13,15 +13,17 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// surroundings are what there is to say about a policy that is in effect. The zero surroundings know of nothing.
+// surroundings are what the remarks on a policy depend on. The zero value knows nothing.
 type surroundings struct {
-	// backend is the ClusterSet's; empty: there is no ClusterSet.
+	// backend is the ClusterSet's; empty if there is no ClusterSet.
 	backend v1alpha1.DataplaneBackend
-	// known are the members and regions, as names has them; nil: the hub has not told yet.
+	// known are the members and regions, in the form that names returns; nil until the hub has
+	// named them.
 	known map[string]bool
 }
 
-// newSurroundings returns the surroundings that this cluster (nil: it is no member) and the others make.
+// newSurroundings returns the surroundings from this cluster's ClusterSet, nil if there is none,
+// and the other members.
 func newSurroundings(set *v1alpha1.ClusterSet, remotes []v1alpha1.RemoteCluster) surroundings {
 	if set == nil {
 		return surroundings{}
@@ -38,12 +40,13 @@ func newSurroundings(set *v1alpha1.ClusterSet, remotes []v1alpha1.RemoteCluster)
 	return s
 }
 
-// remarks are what is to be known of a policy that is in effect for the target; empty: nothing.
+// remarks are what the user should know about a policy that is in effect for the target; empty if
+// nothing.
 func (s surroundings) remarks(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
 	return idle(spec, target) + s.substitute(spec.Scheduler) + s.unknown(spec) + s.silent(spec, target) + repeated(spec)
 }
 
-// silent says which clusters get a share of weight above zero and do not export the Service.
+// silent names the clusters that have a weight above zero and do not export the Service.
 func (s surroundings) silent(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
 	exporters := clusterset.Exporters(target)
 	var names []string
@@ -55,10 +58,11 @@ func (s surroundings) silent(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta
 	if len(names) == 0 || len(exporters) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s, which weights give a share, does not export the Service now", listed(names))
+	return fmt.Sprintf("; weights name %s, which does not export the Service now", listed(names))
 }
 
-// repeated says which clusters are in several steps of the failover, of which only the first counts.
+// repeated names the clusters that are in several steps of the failover. Only the first step
+// counts.
 func repeated(spec *v1alpha1.TrafficPolicySpec) string {
 	seen, again := map[v1alpha1.ClusterID]bool{}, map[string]bool{}
 	for _, step := range spec.Failover {
@@ -72,15 +76,15 @@ func repeated(spec *v1alpha1.TrafficPolicySpec) string {
 	if len(again) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; of the failover's steps only the first one with %s counts for it", listed(slices.Sorted(maps.Keys(again))))
+	return fmt.Sprintf("; %s is in several steps of failover: only the first counts", listed(slices.Sorted(maps.Keys(again))))
 }
 
-// idle says if the policy has nothing to choose among.
+// idle says so if the policy has no effect because flows stay on their node.
 func idle(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
 	if !staysOnNode(target) || len(spec.Failover)+len(spec.Weights) == 0 {
 		return ""
 	}
-	return "; but the Service has internalTrafficPolicy Local, so that flows stay on their node, whatever failover and weights say"
+	return "; failover and weights have no effect: the Service has internalTrafficPolicy Local, so flows stay on their node"
 }
 
 // staysOnNode tells whether the Service's flows go to endpoints of their own node only.
@@ -89,7 +93,7 @@ func staysOnNode(si *mcsv1beta1.ServiceImport) bool {
 	return policy != nil && *policy == corev1.ServiceInternalTrafficPolicyLocal
 }
 
-// substitute says where another scheduler is used, because a backend lacks this one.
+// substitute says which scheduler is used where a backend lacks this one.
 func (s surroundings) substitute(scheduler v1alpha1.Scheduler) string {
 	for backend, name := range map[v1alpha1.DataplaneBackend]string{v1alpha1.BackendIPVS: "IPVS", v1alpha1.BackendNFTables: "nftables"} {
 		instead := clusterset.SchedulerOn(backend, scheduler)
@@ -107,7 +111,7 @@ func (s surroundings) substitute(scheduler v1alpha1.Scheduler) string {
 // maxNamed is how many names a message holds at most.
 const maxNamed = 10
 
-// unknown says which clusters and regions are in the policy and not in the clusterset.
+// unknown names the clusters and regions that the policy names and the clusterset does not have.
 func (s surroundings) unknown(spec *v1alpha1.TrafficPolicySpec) string {
 	if s.known == nil {
 		return ""
@@ -116,10 +120,10 @@ func (s surroundings) unknown(spec *v1alpha1.TrafficPolicySpec) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; the clusterset does not have %s, which the policy names: perhaps a typo, or not joined yet", listed(names))
+	return fmt.Sprintf("; the policy names %s, which the clusterset does not have: correct the name, or wait until it joins", listed(names))
 }
 
-// listed are the names in one line, of very many the first ones.
+// listed are the names in one line, at most maxNamed of them.
 func listed(names []string) string {
 	more := ""
 	if n := len(names) - maxNamed; n > 0 {
@@ -128,7 +132,7 @@ func listed(names []string) string {
 	return strings.Join(names, ", ") + more
 }
 
-// names are those of the clusters and regions in the policy, sorted.
+// names are the clusters and regions in the policy, sorted.
 func names(spec *v1alpha1.TrafficPolicySpec) []string {
 	found := map[string]bool{}
 	for _, weight := range spec.Weights {

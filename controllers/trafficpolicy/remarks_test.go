@@ -93,11 +93,11 @@ func TestSilentAndRepeated(t *testing.T) {
 		want   string
 	}{
 		{"a share for one that does not export", v1alpha1.TrafficPolicySpec{Weights: []v1alpha1.ClusterWeight{{Cluster: "east", Weight: 5}, {Cluster: "west", Weight: 5}}},
-			ofEast, "; cluster west, which weights give a share, does not export the Service now"},
+			ofEast, "; weights name cluster west, which does not export the Service now"},
 		{"none for one that does not export", v1alpha1.TrafficPolicySpec{Weights: []v1alpha1.ClusterWeight{{Cluster: "west"}}}, ofEast, ""},
 		{"nobody is known to export", v1alpha1.TrafficPolicySpec{Weights: []v1alpha1.ClusterWeight{{Cluster: "west", Weight: 5}}}, web, ""},
 		{"in two steps", v1alpha1.TrafficPolicySpec{Failover: []v1alpha1.FailoverStep{step("west"), step("east", "west"), step("west")}},
-			ofEast, "; of the failover's steps only the first one with cluster west counts for it"},
+			ofEast, "; cluster west is in several steps of failover: only the first counts"},
 		{"in one step each", v1alpha1.TrafficPolicySpec{Failover: []v1alpha1.FailoverStep{step("west"), step("east")}}, ofEast, ""},
 	} {
 		if got := newSurroundings(here("auto"), []v1alpha1.RemoteCluster{west}).remarks(&tc.spec, tc.target); got != tc.want {
@@ -109,7 +109,7 @@ func TestSilentAndRepeated(t *testing.T) {
 func TestUnknown(t *testing.T) {
 	west := v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "west"}, Spec: v1alpha1.RemoteClusterSpec{Region: "us-1"}}
 	in := func(names ...string) string {
-		return "; the clusterset does not have " + strings.Join(names, ", ") + ", which the policy names: perhaps a typo, or not joined yet"
+		return "; the policy names " + strings.Join(names, ", ") + ", which the clusterset does not have: correct the name, or wait until it joins"
 	}
 	many, firstTen := v1alpha1.TrafficPolicySpec{}, []string{}
 	for i := range 64 {

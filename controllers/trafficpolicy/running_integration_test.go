@@ -28,8 +28,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-// startController runs the controller, as the operator, in a cluster with a ClusterSet, until the test ends. The gate
-// sees all that it asks for.
+// startController runs the controller, as the operator, in a cluster with a ClusterSet, until the
+// test ends. The gate sees all that it asks for.
 func startController(t *testing.T) (*members.Cluster, *members.Gate) {
 	t.Helper()
 	c := clusters[members.HubName]
@@ -69,7 +69,8 @@ func runManager(t *testing.T, rest *rest.Config) {
 	})
 }
 
-// eventually waits for the policy's reason and these words; one with a ! before it must not be in the message.
+// eventually waits for the policy's reason and these words; one with a ! before it must not be in
+// the message.
 func eventually(t *testing.T, c *members.Cluster, p *v1alpha1.TrafficPolicy, reason string, words ...string) {
 	t.Helper()
 	members.Eventually(t, func() error {
@@ -105,7 +106,8 @@ func edit[T client.Object](t *testing.T, c *members.Cluster, obj T, status bool,
 	}
 }
 
-// Each change that matters reaches the policies that it concerns, without one that is reconciled by hand.
+// Each change that matters reaches the policies that it concerns, without one that is reconciled by
+// hand.
 func TestChangesReachPolicies(t *testing.T) {
 	c, gate := startController(t)
 	const namespace = "changes"
@@ -229,7 +231,8 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// untilQuiet waits until the controller has reconciled nothing for a while, and returns how often it has until then.
+// untilQuiet waits until the controller has reconciled nothing for a while, and returns how often
+// it has until then.
 func untilQuiet(t *testing.T) float64 {
 	t.Helper()
 	const quiet = 500 * time.Millisecond

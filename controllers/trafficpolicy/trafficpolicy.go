@@ -1,60 +1,49 @@
-// Package trafficpolicy owns the status of TrafficPolicies: whether a policy is in effect, and if not, why. It decides
-// nothing: which policy is in effect is api/v1alpha1's PolicyFor to say, and the dataplane's to carry out.
+// Package trafficpolicy owns the status of TrafficPolicies: whether a policy is in effect, and if
+// not, why. It decides nothing: PolicyFor of api/v1alpha1 says which policy is in effect, and the
+// dataplane carries it out.
 package trafficpolicy
 
 import (
 	"context"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
+	"github.com/tombolo-net/tombolo/controllers/internal/status"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// Reconciler keeps the condition Accepted of each TrafficPolicy.
+// Reconciler maintains the condition Accepted of each TrafficPolicy.
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached, with the index that Index makes
 }
 
 // Reconcile writes the condition if it differs. A policy that is being deleted is left as it is.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	policy := &v1alpha1.TrafficPolicy{}
-	if err := r.Client.Get(ctx, request.NamespacedName, policy); err != nil {
-		return reconcile.Result{}, client.IgnoreNotFound(err)
-	}
-	if policy.DeletionTimestamp != nil {
-		return reconcile.Result{}, nil
+	policy, err := optional.GetUndeleted[v1alpha1.TrafficPolicy](ctx, r.Client, request.NamespacedName)
+	if err != nil || policy == nil {
+		return reconcile.Result{}, err
 	}
 	accepted, err := r.accepted(ctx, policy)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	want := policy.DeepCopy()
-	if !meta.SetStatusCondition(&want.Status.Conditions, accepted) {
-		return reconcile.Result{}, nil
-	}
-	// A merge patch replaces all conditions: others' must be as they were read.
-	patch := client.MergeFromWithOptions(policy, client.MergeFromWithOptimisticLock{})
-	if err := r.Client.Status().Patch(ctx, want, patch); err != nil {
-		return retry.Result(fmt.Errorf("writing the status of TrafficPolicy %s: %w", request, err))
-	}
-	return reconcile.Result{}, nil
+	status.SetConditions(policy, &want.Status.Conditions, accepted)
+	return retry.Result(status.PatchShared(ctx, r.Client, policy, want))
 }
 
 // accepted is the condition as it should be.
 func (r *Reconciler) accepted(ctx context.Context, policy *v1alpha1.TrafficPolicy) (metav1.Condition, error) {
-	target := &mcsv1beta1.ServiceImport{}
-	if err := r.Client.Get(ctx, clusterset.PolicyTarget(policy), target); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			return metav1.Condition{}, fmt.Errorf("reading ServiceImport %s: %w", clusterset.PolicyTarget(policy), err)
-		}
-		target = nil
+	target, err := optional.Get[mcsv1beta1.ServiceImport](ctx, r.Client, clusterset.PolicyTarget(policy))
+	if err != nil {
+		return metav1.Condition{}, err
 	}
 	rivals, err := r.list(ctx, withTarget(policy.Namespace, policy.Spec.TargetRef.Name)...)
 	if err != nil {
@@ -71,7 +60,7 @@ func (r *Reconciler) accepted(ctx context.Context, policy *v1alpha1.TrafficPolic
 	return condition, nil
 }
 
-// list returns TrafficPolicies as they are in the cache: nobody may change them.
+// list returns TrafficPolicies as they are in the cache: the caller must not change them.
 func (r *Reconciler) list(ctx context.Context, options ...client.ListOption) ([]*v1alpha1.TrafficPolicy, error) {
 	list := &v1alpha1.TrafficPolicyList{}
 	if err := r.Client.List(ctx, list, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
@@ -84,14 +73,11 @@ func (r *Reconciler) list(ctx context.Context, options ...client.ListOption) ([]
 	return found, nil
 }
 
-// surroundings are those of a policy that is in effect now.
+// surroundings are what a policy that is in effect now depends on.
 func (r *Reconciler) surroundings(ctx context.Context) (surroundings, error) {
-	set := &v1alpha1.ClusterSet{}
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			return surroundings{}, fmt.Errorf("reading the ClusterSet: %w", err)
-		}
-		set = nil
+	set, err := optional.ClusterSet(ctx, r.Client)
+	if err != nil {
+		return surroundings{}, err
 	}
 	remotes := &v1alpha1.RemoteClusterList{}
 	if err := r.Client.List(ctx, remotes, client.UnsafeDisableDeepCopy); err != nil {

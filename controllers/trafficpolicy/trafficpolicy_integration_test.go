@@ -101,7 +101,8 @@ func accepted(t *testing.T, c client.Client, namespace, name string) (metav1.Con
 	return *condition, p
 }
 
-// step reconciles the policy once and wants that reason, with these words; then once more, which writes nothing.
+// step reconciles the policy once and wants that reason, with these words; then once more, which
+// writes nothing.
 func (s *scene) step(t *testing.T, name, reason string, words ...string) {
 	t.Helper()
 	if result := s.Step(t, s.reconciler, s.namespace, name); !result.IsZero() {
@@ -245,10 +246,10 @@ func TestRemarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	const instead = "nodes that serve with IPVS have no Random and use RoundRobin"
-	s.step(t, "p", v1alpha1.ReasonAccepted, instead, "cluster west", "typo")
+	s.step(t, "p", v1alpha1.ReasonAccepted, instead, "cluster west", "correct the name")
 	s.Remote(t, "west", 2, "10.2.0.0/16")
 	s.step(t, "p", v1alpha1.ReasonAccepted, instead)
-	if got, _ := accepted(t, s.Client, s.namespace, "p"); strings.Contains(got.Message, "typo") {
+	if got, _ := accepted(t, s.Client, s.namespace, "p"); strings.Contains(got.Message, "correct the name") {
 		t.Errorf("all clusters are there: %s", got.Message)
 	}
 	set.Spec.Dataplane.Backend = v1alpha1.BackendNFTables

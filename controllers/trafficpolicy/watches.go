@@ -2,7 +2,6 @@ package trafficpolicy
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -10,12 +9,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
@@ -25,28 +24,8 @@ import (
 // +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
 
-// concurrent policies are written at a time: the API server's answer is what each waits for.
+// concurrent policies are written at a time: each waits for the API server's answer.
 const concurrent = 4
-
-// indexTarget finds TrafficPolicies by the name of their target, which is in their own namespace.
-const indexTarget = "spec.targetRef.name"
-
-func byTarget(obj client.Object) []string {
-	return []string{obj.(*v1alpha1.TrafficPolicy).Spec.TargetRef.Name}
-}
-
-// withTarget selects the policies for namespace/name.
-func withTarget(namespace, name string) []client.ListOption {
-	return []client.ListOption{client.InNamespace(namespace), client.MatchingFields{indexTarget: name}}
-}
-
-// Index makes the index that the Reconciler needs.
-func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	if err := indexer.IndexField(ctx, &v1alpha1.TrafficPolicy{}, indexTarget, byTarget); err != nil {
-		return fmt.Errorf("indexing TrafficPolicies by %s: %w", indexTarget, err)
-	}
-	return nil
-}
 
 // SetUp adds the controller, and the index that it needs, to the manager.
 func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
@@ -64,14 +43,15 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// policyChanged lets through what may change which of the policies for a target is in effect.
+// policyChanged passes what may change which of the policies for a target is in effect.
 func policyChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() || e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration()
 	}}
 }
 
-// importChanged lets through what may change whether a policy for it is in effect, and what is to be known of it then.
+// importChanged passes what may change whether a policy for the ServiceImport is in effect, and the
+// remarks on such a policy.
 func importChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*mcsv1beta1.ServiceImport), e.ObjectNew.(*mcsv1beta1.ServiceImport)
@@ -82,14 +62,14 @@ func importChanged() predicate.Predicate {
 	}}
 }
 
-// regionChanged lets through what may change which clusters and regions there are.
+// regionChanged passes what may change which clusters and regions there are.
 func regionChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.(*v1alpha1.RemoteCluster).Spec.Region != e.ObjectNew.(*v1alpha1.RemoteCluster).Spec.Region
 	}}
 }
 
-// clusterSetChanged lets through what may change the surroundings.
+// clusterSetChanged passes what may change the surroundings.
 func clusterSetChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*v1alpha1.ClusterSet), e.ObjectNew.(*v1alpha1.ClusterSet)
@@ -98,30 +78,22 @@ func clusterSetChanged() predicate.Predicate {
 	}}
 }
 
-// rivals maps a TrafficPolicy to all that are for the same target.
+// rivals maps a TrafficPolicy to all policies for the same target.
 func (r *Reconciler) rivals(ctx context.Context, obj client.Object) []reconcile.Request {
 	target := clusterset.PolicyTarget(obj.(*v1alpha1.TrafficPolicy))
-	return r.requests(ctx, withTarget(target.Namespace, target.Name)...)
+	return r.policies(ctx, withTarget(target.Namespace, target.Name)...)
 }
 
 // ofTarget maps a ServiceImport to the policies for it.
 func (r *Reconciler) ofTarget(ctx context.Context, obj client.Object) []reconcile.Request {
-	return r.requests(ctx, withTarget(obj.GetNamespace(), obj.GetName())...)
+	return r.policies(ctx, withTarget(obj.GetNamespace(), obj.GetName())...)
 }
 
-// everything is all policies.
+// everything maps any object to all policies.
 func (r *Reconciler) everything(ctx context.Context, _ client.Object) []reconcile.Request {
-	return r.requests(ctx)
+	return r.policies(ctx)
 }
 
-func (r *Reconciler) requests(ctx context.Context, options ...client.ListOption) []reconcile.Request {
-	found, err := r.list(ctx, options...)
-	if err != nil {
-		logf.FromContext(ctx).Error(err, "cannot map to TrafficPolicies")
-	}
-	requests := make([]reconcile.Request, 0, len(found))
-	for _, policy := range found {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(policy)})
-	}
-	return requests
+func (r *Reconciler) policies(ctx context.Context, options ...client.ListOption) []reconcile.Request {
+	return requests.List(ctx, r.Client, &v1alpha1.TrafficPolicyList{}, options...)
 }

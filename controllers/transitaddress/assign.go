@@ -15,15 +15,17 @@ import (
 
 // assignment is what the annotation of each node should be.
 type assignment struct {
-	// values by node; a node whose annotation is to go has none.
+	// values are by node. A node whose annotation must be removed has none.
 	values map[string]string
 	// full are the nodes for which no address is free, sorted.
 	full []string
 }
 
-// assign gives each node its transit addresses, the same number of every block. Who has a number keeps it, the oldest
-// node if two claim one; also when the blocks have become others. A node without one gets that of its name, or the next
-// that is free: a node that comes back after it was deleted has its old one again, and no other node gets that at once.
+// assign chooses each node's transit addresses, the same number in every block. A node that has a
+// number keeps it, even when the blocks change. If two nodes have the same number, the older one
+// keeps it. A node without a number gets the one that belongs to its name, or the next that is
+// free. So a node that is deleted and created again has its old number, and no other node gets that
+// number at once.
 func assign(nodes []metav1.PartialObjectMetadata, blocks []netip.Prefix) assignment {
 	result := assignment{values: map[string]string{}}
 	if len(blocks) == 0 {
@@ -53,14 +55,14 @@ func assign(nodes []metav1.PartialObjectMetadata, blocks []netip.Prefix) assignm
 	return result
 }
 
-// bySeniority has the oldest node first.
+// bySeniority sorts the nodes, the oldest first.
 func bySeniority(nodes []metav1.PartialObjectMetadata) []metav1.PartialObjectMetadata {
 	return slices.SortedFunc(slices.Values(nodes), func(a, b metav1.PartialObjectMetadata) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
 }
 
-// numberOf is the number that the node's annotation says.
+// numberOf is the number in the node's annotation.
 func numberOf(node metav1.PartialObjectMetadata) (n int, ok bool) {
 	for _, a := range clusterset.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress]) {
 		return clusterset.NodeAddressNumber(a)

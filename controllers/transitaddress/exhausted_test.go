@@ -24,8 +24,8 @@ func (e *recorded) Eventf(regarding, _ runtime.Object, kind, reason, _, _ string
 	*e = append(*e, fmt.Sprintf("%s %s %s", kind, reason, regarding.(client.Object).GetName()))
 }
 
-// TestExhausted: the nodes for which there is no address are told once each, have none, and get one when there is. It is
-// of more nodes than an API server makes in a test.
+// TestExhausted: the nodes for which there is no address are told once each, have none, and get one
+// when there is. It is of more nodes than an API server makes in a test.
 func TestExhausted(t *testing.T) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {

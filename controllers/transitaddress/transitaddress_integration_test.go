@@ -159,8 +159,8 @@ func (b behind) List(ctx context.Context, list client.ObjectList, options ...cli
 	return nil
 }
 
-// An operator whose cache lacks what another one gave gives that address to nobody else, and a node gets it only after
-// its holder has gone.
+// An operator whose cache lacks what another one gave gives that address to nobody else, and a node
+// gets it only after its holder has gone.
 func TestNobodyGetsAnAddressTwice(t *testing.T) {
 	s := newScene(t)
 	s.index(t, 2)

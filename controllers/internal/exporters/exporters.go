@@ -1,34 +1,34 @@
-// Package exporters owns which clusters' exports of a Service count in this cluster: what the ServiceImport is merged
-// from (package serviceimport) and what a ServiceExport may conflict with (package export) are the same. It decides
-// that an export has gone; it writes nothing.
+// Package exporters owns which clusters' exports of a Service count in this cluster. A
+// ServiceImport is merged from them (package serviceimport), and a ServiceExport may conflict with
+// them (package serviceexport). It decides that an export is gone. It writes nothing.
 package exporters
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// Exports are one Service's, of all clusters. The zero value is none.
+// Exports are those of one Service, by all clusters. The zero value is none.
 type Exports struct {
 	Present []v1alpha1.ExportedService
-	// Held are clusters that this cluster imports from and that the hub no longer shows, without it being certain that
-	// they stopped: the hub may have lost something.
+	// Held are clusters that this cluster imports from and that the hub no longer shows. It is not
+	// certain that they stopped exporting: the hub may have lost something.
 	Held []v1alpha1.ClusterID
-	// Unconfirmed: of those held, some may have stopped, and their next heartbeat tells.
+	// Unconfirmed: some of the held clusters may have stopped, and their next heartbeat will say
+	// so.
 	Unconfirmed bool
-	// Malformed are clusters that this cluster imports from and whose exports cannot be used as they are now: what was
-	// imported from them stays, but the import is merged without them.
+	// Malformed are clusters that this cluster imports from and whose exports cannot be used as
+	// they are now. What was imported from them stays, but the import is merged without them.
 	Malformed []v1alpha1.ClusterID
 }
 
@@ -45,9 +45,9 @@ func (e Exports) Clusters() []v1alpha1.ClusterID {
 	return all
 }
 
-// Of returns the exports of the Service that count. local reads this cluster's RemoteClusters; have is its ServiceImport,
-// nil if there is none: what it does not import yet cannot be held. What it costs depends on how many clusters export the
-// Service, and not on how many members there are.
+// Of returns the exports of the Service that count. local reads this cluster's RemoteClusters. have
+// is its ServiceImport, nil if there is none: what it does not import yet cannot be held. The cost
+// depends on how many clusters export the Service, and not on how many members there are.
 func Of(ctx context.Context, local client.Reader, view hub.View, service client.ObjectKey, have *mcsv1beta1.ServiceImport) (Exports, error) {
 	var found Exports
 	if view.Removed {
@@ -59,7 +59,7 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 	}
 	for _, cluster := range candidates(exports, have) {
 		imported := have != nil && mcs.ImportsFrom(have, cluster)
-		export, stands, err := exportOf(ctx, local, view, cluster, published(exports, cluster, service), imported)
+		export, why, err := exportOf(ctx, local, view, cluster, published(exports, cluster, service), imported)
 		switch {
 		case err != nil:
 			return Exports{}, err
@@ -67,9 +67,9 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 			found.Present = append(found.Present, *export)
 		case export != nil && imported:
 			found.Malformed = append(found.Malformed, cluster)
-		case imported && stands != gone:
+		case imported && why != gone:
 			found.Held = append(found.Held, cluster)
-			found.Unconfirmed = found.Unconfirmed || stands == unconfirmed
+			found.Unconfirmed = found.Unconfirmed || why == unconfirmed
 		}
 	}
 	return found, nil
@@ -90,7 +90,8 @@ func candidates(exports []v1alpha1.ExportedService, have *mcsv1beta1.ServiceImpo
 	return slices.Compact(ids)
 }
 
-// published is the cluster's export of the Service, under the one name that it may have; nil if there is none.
+// published is the cluster's export of the Service, under the one name that it may have; nil if
+// there is none.
 func published(exports []v1alpha1.ExportedService, cluster v1alpha1.ClusterID, service client.ObjectKey) *v1alpha1.ExportedService {
 	name := clusterset.HubName(cluster, service.Namespace, service.Name)
 	i := slices.IndexFunc(exports, func(e v1alpha1.ExportedService) bool {
@@ -102,18 +103,19 @@ func published(exports []v1alpha1.ExportedService, cluster v1alpha1.ClusterID, s
 	return &exports[i]
 }
 
-// standing is what is known of a cluster whose export is not there, or does not count.
-type standing int
+// absence is what is known of a cluster whose export is not there, or does not count.
+type absence int
 
 const (
-	gone        standing = iota // it does not export
-	unknown                     // what was imported stays
-	unconfirmed                 // what was imported stays until the cluster's heartbeat says that it has gone
+	gone        absence = iota // it does not export
+	unknown                    // what was imported stays
+	unconfirmed                // what was imported stays until the cluster's heartbeat says that it has gone
 )
 
-// exportOf returns the cluster's export if it counts, else how it stands. What is not imported needs no confirmation.
+// exportOf returns the cluster's export if it counts, else why it is absent. What is not imported
+// needs no confirmation.
 func exportOf(ctx context.Context, local client.Reader, view hub.View, cluster v1alpha1.ClusterID,
-	export *v1alpha1.ExportedService, imported bool) (*v1alpha1.ExportedService, standing, error) {
+	export *v1alpha1.ExportedService, imported bool) (*v1alpha1.ExportedService, absence, error) {
 	member, err := view.Member(ctx, cluster)
 	if err != nil || member == nil { // absent, which removes nothing
 		return nil, unknown, err
@@ -139,12 +141,6 @@ func accepted(ctx context.Context, local client.Reader, view hub.View, cluster v
 	if cluster == view.Cluster {
 		return true, nil
 	}
-	remote := &v1alpha1.RemoteCluster{}
-	if err := local.Get(ctx, client.ObjectKey{Name: string(cluster)}, remote); err != nil {
-		if apierrors.IsNotFound(err) {
-			return false, nil
-		}
-		return false, fmt.Errorf("reading RemoteCluster %s: %w", cluster, err)
-	}
-	return len(remote.Spec.CIDRs) > 0, nil
+	remote, err := optional.Get[v1alpha1.RemoteCluster](ctx, local, client.ObjectKey{Name: string(cluster)})
+	return remote != nil && len(remote.Spec.CIDRs) > 0, err
 }

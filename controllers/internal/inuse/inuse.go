@@ -1,5 +1,5 @@
-// Package inuse owns what is known of the addresses that this cluster itself uses: pods, Services and nodes. It judges
-// nothing (package mcs does).
+// Package inuse owns what is known of the addresses that this cluster itself uses: those of pods,
+// Services and nodes. It judges nothing (package mcs does).
 package inuse
 
 import (
@@ -22,14 +22,15 @@ import (
 // +kubebuilder:rbac:groups="",resources=nodes;services,verbs=get;list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=servicecidrs,verbs=list
 
-// Reader reads what is in use.
+// Reader reads the addresses that are in use.
 type Reader struct {
 	Cached client.Reader // required: Nodes and Services
-	// Direct reads ServiceCIDRs, which Kubernetes before 1.33 does not serve: a cache would wait for them in vain.
+	// Direct reads ServiceCIDRs. Kubernetes before 1.33 does not serve them, so a cache would wait
+	// for them forever.
 	Direct client.Reader // required
 }
 
-// Blocks returns the ranges that are in use, with what uses each.
+// Blocks returns the ranges that are in use, with the user of each.
 func (r Reader) Blocks(ctx context.Context) ([]clusterset.Block, error) {
 	nodes, err := r.nodes(ctx)
 	if err != nil {
@@ -82,7 +83,7 @@ func (r Reader) serviceCIDRs(ctx context.Context) ([]clusterset.Block, error) {
 	return blocks, nil
 }
 
-// clusterIPs tell where Services are, also where there are no ServiceCIDRs.
+// clusterIPs show where Services are, also if there are no ServiceCIDRs.
 func (r Reader) clusterIPs(ctx context.Context) ([]clusterset.Block, error) {
 	list := &corev1.ServiceList{}
 	if err := r.Cached.List(ctx, list); err != nil {
@@ -111,7 +112,7 @@ func appendAddr(blocks []clusterset.Block, text, owner string) []clusterset.Bloc
 	return blocks // "None", of a headless Service
 }
 
-// NodeChanged lets through what changes which addresses a node and its pods have.
+// NodeChanged passes what changes the addresses of a node or its pods.
 func NodeChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*corev1.Node), e.ObjectNew.(*corev1.Node)

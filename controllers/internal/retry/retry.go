@@ -1,4 +1,5 @@
-// Package retry owns when a reconcile is tried again after an error. It does not try anything itself.
+// Package retry owns when a reconcile is tried again after an error. It does not try anything
+// itself.
 package retry
 
 import (
@@ -10,14 +11,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// The shortest and the longest pause between two tries: a cache that is behind catches up in a few ms, and an API
-// server that comes back must not be waited for long.
+// The shortest and the longest pause between two tries. A cache that is behind catches up in a few
+// ms. When an API server comes back, nobody should wait long for it.
 const (
 	shortest = 5 * time.Millisecond
 	longest  = 10 * time.Second
 )
 
-// Options are a controller's, with so many reconciles at a time.
+// Options are the options of a controller that runs so many reconciles at a time.
 func Options(concurrent int) controller.Options {
 	return controller.Options{
 		MaxConcurrentReconciles: concurrent,
@@ -25,12 +26,14 @@ func Options(concurrent int) controller.Options {
 	}
 }
 
-// Behind tells whether err only says that the cache was behind: the object was made, changed or deleted meanwhile.
+// Behind tells whether err only says that the cache was behind: somebody has created, changed or
+// deleted the object meanwhile.
 func Behind(err error) bool {
 	return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
 }
 
-// Result is what a reconcile returns for err: that the cache was behind is no error, but a reason to try again.
+// Result is what a reconcile returns for err. That the cache was behind is no error, but a reason
+// to try again.
 func Result(err error) (reconcile.Result, error) {
 	if Behind(err) {
 		return Again(), nil
@@ -38,8 +41,8 @@ func Result(err error) (reconcile.Result, error) {
 	return reconcile.Result{}, err
 }
 
-// Again is what a reconcile returns that waits for what no single event tells: it is tried again, at once and then with
-// growing pauses.
+// Again is what a reconcile returns if no single event says when it can go on. It is tried again at
+// once, and then with growing pauses.
 func Again() reconcile.Result {
 	return reconcile.Result{Requeue: true} //nolint:staticcheck // RequeueAfter has no growing pauses
 }

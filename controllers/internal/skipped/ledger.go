@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	// settling is how long after the start the controllers may need to look at all that the hub has.
+	// settling is how long after the start the controllers may need to read all that the hub has.
 	settling = 30 * time.Second
-	// gathering is how long changes are gathered before a cluster is asked for: there may be thousands at once.
+	// gathering is how long changes of a cluster are gathered before the controller is asked for
+	// it. There may be thousands at once.
 	gathering = time.Second
-	// logPause is how long a cluster's log lines are apart, at least.
+	// logPause is the least time between two log lines about a cluster.
 	logPause = 10 * time.Second
 	// examples is how many objects a Summary names.
 	examples = 3
@@ -30,10 +31,11 @@ const (
 
 type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
-// Ledger is what of each cluster's objects is skipped now. It is safe for concurrent use; New makes one.
+// Ledger is what is skipped of each cluster's objects now. It is safe for concurrent use; New makes
+// one.
 type Ledger struct {
-	// Log takes a line for each object that is newly skipped, not more than one in ten seconds for a cluster. Set it
-	// before the first Note; the zero value takes nothing.
+	// Log gets a line for each object that is newly skipped, at most one in ten seconds for each
+	// cluster. Set it before the first Note. The zero value discards them.
 	Log logr.Logger
 
 	metrics metrics
@@ -46,19 +48,19 @@ type Ledger struct {
 
 // account is what is known of one cluster.
 type account struct {
-	skipped map[string][]screen.Skipped // by object, without those of which nothing is
-	healed  bool                        // something was skipped once, and is no more
-	quiet   time.Time                   // until when nothing is logged
-	unsaid  int                         // objects that were newly skipped, but not logged
+	skipped map[string][]screen.Skipped // by object; objects without anything skipped are not in it
+	healed  bool                        // something was skipped once, and no longer is
+	quiet   time.Time                   // nothing is logged until then
+	unsaid  int                         // newly skipped objects that were not logged
 }
 
-// Summary is what of a cluster's objects is skipped now.
+// Summary is what is skipped of a cluster's objects now.
 type Summary struct {
-	// Objects of which something is skipped.
+	// Objects is how many objects are skipped, in whole or in part.
 	Objects int
-	// Examples are the messages of the first few, by name, one for each object.
+	// Examples are the messages of the first few objects, by name, one for each object.
 	Examples []string
-	// Settled: the absence of objects means something. Before, they may not have been looked at yet.
+	// Settled: if there are no Objects, none is skipped. Before, they may not have been read yet.
 	Settled bool
 }
 
@@ -67,8 +69,8 @@ func New() *Ledger {
 	return &Ledger{clusters: map[v1alpha1.ClusterID]*account{}, metrics: newMetrics()}
 }
 
-// Note replaces what was noted of a cluster's object, which is named by kind and name. Nothing skipped: the object is
-// fine, or gone. To repeat a note changes nothing.
+// Note replaces what was noted of a cluster's object, which is named by kind and name. If nothing
+// is skipped, the object is fine, or gone. Repeating a note changes nothing.
 func (l *Ledger) Note(cluster v1alpha1.ClusterID, object string, skipped ...screen.Skipped) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -98,7 +100,7 @@ func (l *Ledger) Note(cluster v1alpha1.ClusterID, object string, skipped ...scre
 	}
 }
 
-// Forget drops all that was noted of a cluster that is no longer imported from.
+// Forget removes all that was noted of a cluster that is no longer imported from.
 func (l *Ledger) Forget(cluster v1alpha1.ClusterID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +108,7 @@ func (l *Ledger) Forget(cluster v1alpha1.ClusterID) {
 	l.metrics.objects.DeleteLabelValues(string(cluster))
 }
 
-// log tells of a newly skipped object, unless it told of another a moment ago.
+// log logs a newly skipped object, unless it logged another one of the cluster shortly before.
 func (l *Ledger) log(a *account, cluster v1alpha1.ClusterID, object string, skipped []screen.Skipped) {
 	now := time.Now()
 	if now.Before(a.quiet) {
@@ -118,7 +120,7 @@ func (l *Ledger) log(a *account, cluster v1alpha1.ClusterID, object string, skip
 	a.quiet, a.unsaid = now.Add(logPause), 0
 }
 
-// Of returns what of the cluster's objects is skipped now.
+// Of returns what is skipped of the cluster's objects now.
 func (l *Ledger) Of(cluster v1alpha1.ClusterID) Summary {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,8 +140,8 @@ func (l *Ledger) Of(cluster v1alpha1.ClusterID) Summary {
 	return summary
 }
 
-// OnChange returns a source of requests for a controller, named by cluster: those of which something else is skipped
-// than was. A second's changes come as one.
+// OnChange returns a source of requests for a controller, named by cluster: those whose account has
+// changed. The changes of one second come as one request.
 func (l *Ledger) OnChange() source.Source {
 	return source.Func(func(_ context.Context, q queue) error {
 		l.mu.Lock()
@@ -155,7 +157,7 @@ func (l *Ledger) OnChange() source.Source {
 	})
 }
 
-// Settling is how long from now an empty Summary may mean that nothing has been looked at yet.
+// Settling is how long from now an empty Summary may mean that nothing has been read yet.
 func (l *Ledger) Settling() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,12 +27,12 @@ func newMetrics() metrics {
 	}
 }
 
-// Register adds the Ledger's metrics to the registry, in which there can be one Ledger.
+// Register adds the Ledger's metrics to the registry. A registry can have one Ledger.
 func (l *Ledger) Register(registry prometheus.Registerer) error {
 	return errors.Join(registry.Register(l.metrics.skipped), registry.Register(l.metrics.objects))
 }
 
-// count adds what skipped has beyond had, for each reason.
+// count adds what is in skipped and not in had, for each reason.
 func (m metrics) count(cluster v1alpha1.ClusterID, had, skipped []screen.Skipped) {
 	more := map[string]int{}
 	for _, s := range skipped {

@@ -46,7 +46,7 @@ func startCrowd(ctx context.Context, s *servers, members []member, hubURL string
 			cancel()
 			return nil, err
 		}
-		mgr, err := newMember(m, unlimited(s.Cluster(crowdName)), hubURL, secret)
+		mgr, err := newMember(ctx, m, unlimited(s.Cluster(crowdName)), hubURL, secret)
 		if err != nil {
 			cancel()
 			return nil, fmt.Errorf("preparing member %s: %w", m.id, err)
@@ -99,7 +99,7 @@ func (m member) restrict(kinds map[client.Object]cache.ByObject) {
 	}
 }
 
-func newMember(m member, own *rest.Config, hubURL string, secret *corev1.Secret) (manager.Manager, error) {
+func newMember(ctx context.Context, m member, own *rest.Config, hubURL string, secret *corev1.Secret) (manager.Manager, error) {
 	own.Dial = (&net.Dialer{}).DialContext // a connection of its own: clients with equal configurations share one
 	mgr, err := ctrl.NewManager(own, ctrl.Options{
 		Scheme:  operator.NewScheme(),
@@ -124,8 +124,8 @@ func newMember(m member, own *rest.Config, hubURL string, secret *corev1.Secret)
 	if err := mgr.Add(h); err != nil {
 		return nil, err
 	}
-	if err := (&serviceexport.Reconciler{Client: mgr.GetClient(), Hub: h}).SetUp(mgr); err != nil {
+	if err := (&serviceexport.Reconciler{Client: mgr.GetClient(), Hub: h}).SetUp(ctx, mgr); err != nil {
 		return nil, err
 	}
-	return mgr, (&heartbeat.Reconciler{Client: mgr.GetClient(), Hub: h, Namespace: v1alpha1.DefaultNamespace, Now: time.Now}).SetUp(mgr)
+	return mgr, (&heartbeat.Reconciler{Client: mgr.GetClient(), Hub: h, Namespace: v1alpha1.DefaultNamespace, Now: time.Now}).SetUp(ctx, mgr)
 }

@@ -1,0 +1,74 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/connrotation"
+)
+
+// dialTimeout is how long making a connection to the hub may take.
+const dialTimeout = 5 * time.Second
+
+// transport is one HTTP client of the hub. Its connections can be closed when they may be dead.
+type transport struct {
+	config *rest.Config
+	http   *http.Client
+	dialer *connrotation.Dialer
+	last   *atomic.Int64 // when the hub last sent something, in ns since 1970
+}
+
+// heardSince tells whether the hub has sent anything at all since then, over any connection. Half
+// an answer counts, too.
+func (t *transport) heardSince(then time.Time) bool { return t.last.Load() > then.UnixNano() }
+
+// timedConn is a connection that notes when something arrives.
+type timedConn struct {
+	net.Conn
+	last *atomic.Int64
+}
+
+// Read reads from the connection and notes the time.
+func (c timedConn) Read(into []byte) (int, error) {
+	n, err := c.Conn.Read(into)
+	if n > 0 {
+		c.last.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// newTransport prepares a transport. It calls redialed whenever it makes a connection in place of
+// an earlier one: the watches on the earlier one have ended, and nobody else says so.
+func newTransport(a access, redialed func()) (*transport, error) {
+	var before atomic.Bool
+	last := &atomic.Int64{}
+	plain := &net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}
+	dialer := connrotation.NewDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := plain.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if before.Swap(true) {
+			redialed()
+		}
+		return timedConn{conn, last}, nil
+	})
+	config := &rest.Config{
+		Host:            a.server,
+		BearerToken:     a.token,
+		TLSClientConfig: rest.TLSClientConfig{CAData: []byte(a.ca)},
+		Dial:            dialer.DialContext,
+		QPS:             -1, // the hub's own priority and fairness limits us
+		UserAgent:       "tombolo-operator",
+	}
+	httpClient, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the connection with hub %s: %w", a.server, err)
+	}
+	return &transport{config: config, http: httpClient, dialer: dialer, last: last}, nil
+}

@@ -1,0 +1,123 @@
+package serviceexport
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
+)
+
+// publication is what the hub should hold of one Service of this cluster. The zero value is
+// nothing.
+type publication struct {
+	export    *v1alpha1.ExportedService // nil: nothing; its slice set follows from how the offer is packed
+	service   *corev1.Service
+	publisher pack.Publisher
+	offer     pack.Offer
+
+	// Why it is nothing, if the ServiceExport is valid.
+	removed     bool                  // the clusterset's admin has removed this cluster
+	notSelected *metav1.LabelSelector // this selector does not select the namespace
+}
+
+// wanted returns what the hub should hold.
+func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1beta1.ServiceExport, service *corev1.Service) (publication, error) {
+	if _, _, valid := clusterset.ValidateExport(export.Namespace, export.Name, service); !valid {
+		return publication{}, nil
+	}
+	if view.Removed {
+		return publication{removed: true}, nil
+	}
+	set, err := optional.ClusterSet(ctx, r.Client)
+	if err != nil {
+		return publication{}, err
+	}
+	if set == nil { // the connection is about to notice
+		return publication{}, &waitingError{"there is no ClusterSet default"}
+	}
+	allowed, err := Allowed(ctx, r.Client, set, export.Namespace)
+	if err != nil {
+		return publication{}, err
+	}
+	if !allowed {
+		return publication{notSelected: set.Spec.ExportNamespaces}, nil
+	}
+	member, err := view.Member(ctx, view.Cluster)
+	if err != nil {
+		return publication{}, err
+	}
+	if member == nil { // the connection is about to notice
+		return publication{}, &waitingError{"the hub has no Member for this cluster"}
+	}
+	local := &discoveryv1.EndpointSliceList{}
+	if err := r.Client.List(ctx, local, client.InNamespace(service.Namespace),
+		client.MatchingLabels{discoveryv1.LabelServiceName: service.Name}); err != nil {
+		return publication{}, fmt.Errorf("listing EndpointSlices of Service %s/%s: %w", service.Namespace, service.Name, err)
+	}
+	publisher := pack.Publisher{
+		Cluster: view.Cluster, HubNamespace: view.Namespace,
+		CIDRs: clusterset.Prefixes(member.Spec.CIDRs), EndpointsPerSlice: int(set.Spec.EndpointsPerSlice),
+	}
+	return publication{
+		export:    mcs.ExportedServiceFor(view.Cluster, view.Namespace, service, export),
+		service:   service,
+		publisher: publisher,
+		offer:     publisher.Offer(service, local.Items),
+	}, nil
+}
+
+// onHub is what the hub holds of one Service of this cluster.
+type onHub struct {
+	export *v1alpha1.ExportedService // nil: none
+	slices []discoveryv1.EndpointSlice
+}
+
+func readHub(ctx context.Context, view hub.View, service client.ObjectKey) (onHub, error) {
+	export, err := view.OwnExport(ctx, service.Namespace, service.Name)
+	if err != nil {
+		return onHub{}, err
+	}
+	slices, err := view.OwnSlices(ctx, service.Namespace, service.Name)
+	return onHub{export, slices}, err
+}
+
+// change is what to write to the hub.
+type change struct {
+	before, after *v1alpha1.ExportedService // nil: none
+	slices        pack.Packing
+}
+
+// changeTo returns what to write so that the hub holds the publication. It changes neither.
+func (h onHub) changeTo(want publication) change {
+	if want.export == nil {
+		return change{before: h.export, slices: pack.Packing{First: pack.Writes{Deletes: h.slices}}}
+	}
+	packing := want.publisher.Pack(want.service, want.offer, h.slices)
+	after := want.export.DeepCopy()
+	after.Spec.SliceSet = clusterset.SliceSet(packing.After(h.slices))
+	return change{before: h.export, after: after, slices: packing}
+}
+
+// exportDiffers tells whether the ExportedService must be written or deleted.
+func (c change) exportDiffers() bool {
+	if c.before == nil || c.after == nil {
+		return c.before != c.after
+	}
+	return !equality.Semantic.DeepEqual(c.before.Labels, c.after.Labels) ||
+		!equality.Semantic.DeepEqual(c.before.Spec, c.after.Spec)
+}
+
+// none tells whether there is nothing to write.
+func (c change) none() bool { return !c.exportDiffers() && c.slices.None() }
