@@ -1,5 +1,5 @@
 // Package trafficpolicy owns the status of TrafficPolicies: whether a policy is in effect, and if
-// not, why. It decides nothing: PolicyFor of api/v1alpha1 says which policy is in effect, and the
+// not, why. It decides nothing: package internal/clusterset says which policy is in effect, and the
 // dataplane carries it out.
 package trafficpolicy
 
