@@ -40,18 +40,20 @@ func (a *attempts) record(now time.Time, err error) error {
 
 func (a *attempts) failure() error { return a.problem }
 
-// syncParts brings the parts of the kernel in step.
-func (a *Agent) syncParts(ctx context.Context, now time.Time, cause node.Cause) {
-	a.services.choose(a.planner, a.proxy.State(), cause)
+// syncParts brings the parts of the kernel in step. It reports whether there was something to do.
+func (a *Agent) syncParts(ctx context.Context, now time.Time, cause node.Cause) (busy bool) {
+	busy = a.services.choose(a.planner, a.proxy.State(), cause)
 	a.problems.set("backend", a.services.choice.Refusal)
 	for _, p := range a.parts() {
 		if p.due(ctx, now, cause) {
 			a.syncPart(ctx, p, now, cause)
+			busy = true
 		}
 		if err := p.failure(); a.problems.set(p.name(), err) && err != nil {
 			a.log(ctx).Error(err, "kernel not in step", "part", p.name())
 		}
 	}
+	return busy
 }
 
 // syncPart brings one part in step, and reports what it did.

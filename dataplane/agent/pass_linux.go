@@ -36,10 +36,10 @@ func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error
 		work.network = true // a CNI may have routed other pods to a node
 	}
 	a.plan(ctx, work, now)
-	if a.planner.known {
-		a.syncParts(ctx, now, cause)
+	synced := a.planner.known && a.syncParts(ctx, now, cause)
+	if changed := busy || cause == node.Audited; changed || synced || a.reported.unwritten() {
+		a.report(ctx, now, changed)
 	}
-	a.report(ctx, now, busy || cause == node.Audited)
 	if busy {
 		a.cfg.Metrics.passDuration.Observe(time.Since(now).Seconds())
 	}

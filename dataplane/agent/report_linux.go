@@ -37,6 +37,9 @@ type reported struct {
 	remarks string
 }
 
+// unwritten reports whether the condition could not be looked at last time.
+func (r *reported) unwritten() bool { return r.condition == condition{} }
+
 // report sets metrics and readiness, and the node's condition where it differs. Unless the Node may have changed since the
 // last report, it looks at the Node only if the condition has something else to say.
 func (a *Agent) report(ctx context.Context, now time.Time, changed bool) {

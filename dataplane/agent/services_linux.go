@@ -16,9 +16,9 @@ import (
 type services struct {
 	wanted  *plan.Table
 	backend *backend.Backend
-	choice  backend.Choice
-	// noIPVS says why this kernel has no IPVS, as of the last look; nil if it has.
-	noIPVS error
+	// choice is what serves, and circumstances are what it follows from.
+	choice        backend.Choice
+	circumstances backend.Circumstances
 	// changed are the services that changed since the backend was last told.
 	changed backend.Changed
 	// destinations is how many the wanted services have.
@@ -47,17 +47,22 @@ func (s *services) replace(replaced []plan.Replaced) {
 	}
 }
 
-// choose says what serves from now on. Whether the kernel has IPVS is looked up once in a while, as the module may be
-// loaded later, but not with every event.
-func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause) {
-	if cause == node.Audited || cause == node.Ticked && s.noIPVS != nil || !s.backend.Ready() {
-		s.noIPVS = ipvs.Available()
+// choose says what serves from now on, and reports whether that is another choice than before. Whether the kernel has
+// IPVS is looked up once in a while, as the module may be loaded later, but not with every event.
+func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause) (changed bool) {
+	now := backend.Circumstances{Asked: p.options.Backend, Proxy: proxy, VIPs: p.place.VIPs, NoIPVS: s.circumstances.NoIPVS}
+	if cause == node.Audited || cause == node.Ticked && now.NoIPVS != nil || !s.backend.Ready() {
+		now.NoIPVS = ipvs.Available()
 	}
-	s.choice = backend.Choose(p.options.Backend, proxy, p.place.VIPs, s.noIPVS)
+	if s.choice == (backend.Choice{}) || !now.Equal(s.circumstances) {
+		s.choice, changed = now.Choose(), true
+	}
+	s.circumstances = now
 	if !s.refused() && s.backend.Serve(s.choice.Backend, p.options.Counters) {
 		s.failed = nil
 		s.retry.Reset()
 	}
+	return changed
 }
 
 // failure is not about services while none may be programmed: then the refusal is the problem.
@@ -117,7 +122,7 @@ func (s *services) record(now time.Time, err error) {
 
 // moduleLoaded reports whether the kernel has IPVS by now, and the last attempt failed because it had not.
 func (s *services) moduleLoaded() bool {
-	return s.backend.Serves() == v1alpha1.BackendIPVS && s.noIPVS == nil && errors.Is(s.failed, ipvs.ErrNoModule)
+	return s.backend.Serves() == v1alpha1.BackendIPVS && s.circumstances.NoIPVS == nil && errors.Is(s.failed, ipvs.ErrNoModule)
 }
 
 // byIPVS reports whether IPVS serves.

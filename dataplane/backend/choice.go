@@ -22,28 +22,45 @@ type Choice struct {
 // ErrKubeProxy says that this node's kube-proxy would delete our virtual services.
 var ErrKubeProxy = errors.New("this node's kube-proxy runs in ipvs mode and would delete tombolo's virtual services")
 
-// Choose returns what serves clusterset IPs where the ClusterSet asks for that backend, beside that kube-proxy. noIPVS
-// is nil if the kernel has IPVS. kube-proxy treats the whole IPVS table as its own: in ipvs mode it deletes the services
-// that it does not know, unless their CIDR is excluded, and in nftables mode it flushes the table when it starts
-// (kubernetes/pkg/proxy).
-func Choose(asked v1alpha1.DataplaneBackend, proxy ProxyState, vips []netip.Prefix, noIPVS error) Choice {
-	proxyIs, danger := proxy.describe(vips)
+// Circumstances are what a Choice follows from.
+type Circumstances struct {
+	// Asked is the backend that the ClusterSet asks for.
+	Asked v1alpha1.DataplaneBackend
+	// Proxy is this node's kube-proxy.
+	Proxy ProxyState
+	// VIPs are the VIP CIDRs.
+	VIPs []netip.Prefix
+	// NoIPVS says why this kernel has no IPVS; nil if it has.
+	NoIPVS error
+}
+
+// Equal reports whether the same Choice follows from both.
+func (c Circumstances) Equal(other Circumstances) bool {
+	return c.Asked == other.Asked && c.Proxy.equal(other.Proxy) && slices.Equal(c.VIPs, other.VIPs) &&
+		(c.NoIPVS == nil) == (other.NoIPVS == nil)
+}
+
+// Choose returns what serves clusterset IPs under the circumstances. kube-proxy treats the whole IPVS table as its own: in
+// ipvs mode it deletes the services that it does not know, unless their CIDR is excluded, and in nftables mode it flushes
+// the table when it starts (kubernetes/pkg/proxy).
+func (c Circumstances) Choose() Choice {
+	proxyIs, danger := c.Proxy.describe(c.VIPs)
 	switch {
-	case asked == v1alpha1.BackendNFTables:
-		return Choice{Backend: asked, Why: "nftables serves clusterset IPs (backend nftables)"}
-	case asked == v1alpha1.BackendIPVS && danger && proxy.Mode == modeIPVS:
-		return Choice{Backend: asked, Refusal: fmt.Errorf(
+	case c.Asked == v1alpha1.BackendNFTables:
+		return Choice{Backend: c.Asked, Why: "nftables serves clusterset IPs (backend nftables)"}
+	case c.Asked == v1alpha1.BackendIPVS && danger && c.Proxy.Mode == modeIPVS:
+		return Choice{Backend: c.Asked, Refusal: fmt.Errorf(
 			"%w: add %s to ipvs.excludeCIDRs in its configuration, or set backend to auto or nftables in spec.dataplane of the ClusterSet",
-			ErrKubeProxy, firstNotExcluded(proxy, vips))}
-	case asked == v1alpha1.BackendIPVS:
-		c := Choice{Backend: asked, Why: fmt.Sprintf("IPVS serves clusterset IPs (backend ipvs, %s)", proxyIs)}
+			ErrKubeProxy, firstNotExcluded(c.Proxy, c.VIPs))}
+	case c.Asked == v1alpha1.BackendIPVS:
+		choice := Choice{Backend: c.Asked, Why: fmt.Sprintf("IPVS serves clusterset IPs (backend ipvs, %s)", proxyIs)}
 		if danger {
-			c.Warning = "kube-proxy may wipe the IPVS table: clusterset IPs are back within a second; backend nftables avoids that"
+			choice.Warning = "kube-proxy may wipe the IPVS table: clusterset IPs are back within a second; backend nftables avoids that"
 		}
-		return c
+		return choice
 	case danger:
 		return Choice{Backend: v1alpha1.BackendNFTables, Why: fmt.Sprintf("nftables serves clusterset IPs (backend auto, %s)", proxyIs)}
-	case noIPVS != nil:
+	case c.NoIPVS != nil:
 		return Choice{Backend: v1alpha1.BackendNFTables, Why: "nftables serves clusterset IPs (backend auto, this kernel has no IPVS)"}
 	}
 	return Choice{Backend: v1alpha1.BackendIPVS, Why: fmt.Sprintf("IPVS serves clusterset IPs (backend auto, %s)", proxyIs)}

@@ -64,7 +64,7 @@ func TestChoose(t *testing.T) {
 			watch := ProxyWatch{Address: tt.proxy, Changed: func() { changes++ }}
 			watch.Look(t.Context())
 			watch.Look(t.Context())
-			got := Choose(tt.asked, watch.State(), vips, tt.noIPVS)
+			got := Circumstances{Asked: tt.asked, Proxy: watch.State(), VIPs: vips, NoIPVS: tt.noIPVS}.Choose()
 			if got.Backend != tt.want || !errors.Is(got.Refusal, tt.refusal) || changes != 0 {
 				t.Errorf("backend %s, refusal %v, want %s, %v; %d changes", got.Backend, got.Refusal, tt.want, tt.refusal, changes)
 			}

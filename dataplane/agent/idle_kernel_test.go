@@ -1,0 +1,42 @@
+//go:build kernel
+
+package agent
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/node"
+)
+
+// TestIdle: a pass that finds nothing to do allocates nothing, but to parse the kernel's answers about the generation of
+// nftables: 3 allocations for the filter's, and as many where nftables serves.
+func TestIdle(t *testing.T) {
+	for _, tt := range []struct {
+		by   v1alpha1.DataplaneBackend
+		want float64
+	}{{v1alpha1.BackendIPVS, 3}, {v1alpha1.BackendNFTables, 6}} {
+		t.Run(string(tt.by), func(t *testing.T) {
+			worker, _, _, _ := newWorker(t)
+			f := newFixture(t, worker, remote("east", "10.1.0.0/16"))
+			set := clusterSet()
+			set.Spec.Dataplane.Backend = tt.by
+			f.applyStatus(set)
+			for i := range 100 { // so many that IPVS does not compare all of them each time
+				name := fmt.Sprintf("web%d", i)
+				f.apply(imported(name, fmt.Sprintf("244.0.0.%d", i+1), web80))
+				f.apply(slice(name, "east", 8080, "10.1.0.5"))
+			}
+			f.pass(node.Marked)
+			f.pass(node.Ticked)
+			f.node.Do(func() {
+				idle := func() { _ = f.agent.pass(t.Context(), time.Now(), node.Ticked) }
+				if n := testing.AllocsPerRun(100, idle); n > tt.want {
+					t.Errorf("%v allocations in an idle pass, want %v", n, tt.want)
+				}
+			})
+		})
+	}
+}
