@@ -75,23 +75,18 @@ type tunnelResult struct {
 	statuses map[string]probe.Status
 	// alive are the links that have a WireGuard session.
 	alive map[plan.LinkID]bool
-	// measured are the links of the last pass that planned: metrics go on while something is missing.
-	measured []measuredLink
 }
 
 // New returns an Agent that does nothing yet.
 func New(cfg Config) *Agent {
 	timing := node.Timing{Tick: resync, Settle: settle, Backoff: node.Backoff{First: retryFirst, Last: retryLast}}
-	a := &Agent{cfg: cfg, metrics: newMetrics(cfg.Registry)}
+	a := &Agent{cfg: cfg, metrics: newMetrics(cfg.Registry, cfg.Kernel.Traffic)}
 	a.tunnels = node.NewLoop("tunnels", timing, func(ctx context.Context, now time.Time, _ node.Cause) error {
 		return a.tunnelPass(ctx, now)
 	})
 	a.status = node.NewLoop("status", timing, func(ctx context.Context, _ time.Time, _ node.Cause) error {
 		return a.statusPass(ctx)
 	})
-	if cfg.Registry != nil {
-		cfg.Registry.MustRegister(newLinkCollector(cfg.Kernel.Traffic, a.measuredLinks))
-	}
 	return a
 }
 
@@ -129,13 +124,6 @@ func (a *Agent) lastResult() *tunnelResult {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.result
-}
-
-func (a *Agent) measuredLinks() []measuredLink {
-	if r := a.lastResult(); r != nil {
-		return r.measured
-	}
-	return nil
 }
 
 // setResult remembers the result; the status loop writes what is new in it.

@@ -19,6 +19,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // writeTimeout bounds a pass over the API objects.
@@ -98,7 +99,7 @@ func (a *Agent) writeSpec(ctx context.Context, o objects, key wireguard.PrivateK
 // internal ones.
 func gatewaySpec(o objects, key wireguard.PrivateKey) (v1alpha1.GatewayNodeSpec, error) {
 	spec := v1alpha1.GatewayNodeSpec{NodeName: o.node.Name, PublicKey: key.Public().String()}
-	candidates := slices.Concat(nodeAddresses(o.node, corev1.NodeExternalIP), nodeAddresses(o.node, corev1.NodeInternalIP))
+	candidates := slices.Concat(clusterset.AddressesOf(o.node, corev1.NodeExternalIP), clusterset.AddressesOf(o.node, corev1.NodeInternalIP))
 	for _, addr := range candidates {
 		e := v1alpha1.Endpoint{Address: v1alpha1.IPAddress(addr.String()), Port: o.clusterSet.Spec.Gateway.Port}
 		if !slices.Contains(spec.Endpoints, e) && len(spec.Endpoints) < maxEndpoints {
@@ -108,7 +109,7 @@ func gatewaySpec(o objects, key wireguard.PrivateKey) (v1alpha1.GatewayNodeSpec,
 	if len(spec.Endpoints) == 0 {
 		return spec, fmt.Errorf("node %s has neither an ExternalIP nor an InternalIP", o.node.Name)
 	}
-	for _, addr := range underlayAddresses(o.node) {
+	for _, addr := range clusterset.InternalIPs(o.node) {
 		spec.UnderlayAddresses = append(spec.UnderlayAddresses, v1alpha1.IPAddress(addr.String()))
 	}
 	if o.pending() != "" {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,17 +18,22 @@ import (
 // scrapeTimeout bounds the reading of the kernel for a scrape.
 const scrapeTimeout = 5 * time.Second
 
-// metrics of a gateway's passes.
+// metrics of a gateway.
 type metrics struct {
+	links    *linkCollector
 	passes   *prometheus.CounterVec
 	duration prometheus.Histogram
 	changes  *prometheus.CounterVec
 }
 
 // newMetrics returns metrics that are registered with r, if it is not nil.
-func newMetrics(r prometheus.Registerer) *metrics {
-	with := promauto.With(r)
+func newMetrics(r prometheus.Registerer, traffic tunnelReader) *metrics {
+	links, with := newLinkCollector(traffic), promauto.With(r)
+	if r != nil {
+		r.MustRegister(links)
+	}
 	return &metrics{
+		links: links,
 		passes: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "tombolo_gateway_passes_total", Help: "Passes over the node's tunnels and routes.",
 		}, []string{"result"}),
@@ -59,22 +65,32 @@ type measuredLink struct {
 // linkCollector measures the links at each scrape: their states as of the last pass, their bytes as of now.
 type linkCollector struct {
 	traffic tunnelReader
-	links   func() []measuredLink
+	// links as the last pass that had a plan found them.
+	links atomic.Pointer[[]measuredLink]
 
 	up, rtt, received, sent *prometheus.Desc
 }
 
-func newLinkCollector(traffic tunnelReader, links func() []measuredLink) *linkCollector {
+func newLinkCollector(traffic tunnelReader) *linkCollector {
 	describe := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("tombolo_gateway_link_"+name, help, []string{"cluster", "lane"}, nil)
 	}
 	return &linkCollector{
-		traffic: traffic, links: links,
+		traffic:  traffic,
 		up:       describe("up", "Whether the link to the remote gateway with that lane is up."),
 		rtt:      describe("rtt_seconds", "Mean round trip of probes on the link."),
 		received: describe("received_bytes_total", "Bytes received from the peer, as WireGuard counts them."),
 		sent:     describe("sent_bytes_total", "Bytes sent to the peer, as WireGuard counts them."),
 	}
+}
+
+// set takes the links of a plan, with their statuses by linkName.
+func (c *linkCollector) set(links []plan.Link, statuses map[string]probe.Status) {
+	measured := make([]measuredLink, 0, len(links))
+	for _, l := range links {
+		measured = append(measured, measuredLink{l, statuses[linkName(l.LinkID)]})
+	}
+	c.links.Store(&measured)
 }
 
 // Describe implements prometheus.Collector.
@@ -87,8 +103,8 @@ func (c *linkCollector) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. A link whose peer cannot be read has no bytes: the counters would seem to
 // start again at zero. The passes read the same devices, so Ready and the condition say what is wrong with them.
 func (c *linkCollector) Collect(samples chan<- prometheus.Metric) {
-	links := c.links()
-	if len(links) == 0 {
+	links := c.links.Load()
+	if links == nil || len(*links) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout) //nolint:forbidigo // a scrape brings none
@@ -97,7 +113,7 @@ func (c *linkCollector) Collect(samples chan<- prometheus.Metric) {
 	if err != nil {
 		have = wireguard.State{}
 	}
-	for _, l := range links {
+	for _, l := range *links {
 		send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64) {
 			samples <- prometheus.MustNewConstMetric(d, kind, value, string(l.Cluster), strconv.Itoa(int(l.Lane)))
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
@@ -65,10 +66,9 @@ tombolo_gateway_link_up{cluster="west",lane="2"} 0
 	check("no pass yet", "")
 	other := link("west", "b")
 	other.Lane, other.Device = 2, "tombolo2" // which the kernel does not have
-	a.setResult(&tunnelResult{measured: []measuredLink{
-		{link("west", "a"), probe.Status{State: v1alpha1.LinkUp, RTT: 20 * time.Millisecond}},
-		{other, probe.Status{State: v1alpha1.LinkConnecting}},
-	}})
+	a.metrics.links.set([]plan.Link{link("west", "a"), other}, map[string]probe.Status{
+		"west/a": {State: v1alpha1.LinkUp, RTT: 20 * time.Millisecond}, "west/b": {State: v1alpha1.LinkConnecting},
+	})
 	k.received++ // after the pass
 	check("one link up", received+rtt+sent+up)
 	k.fail(errors.New("busy"))

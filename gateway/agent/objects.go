@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // objects are this cluster's objects, as its API server sent them last. They belong to the cache: nobody may change them.
@@ -73,7 +73,7 @@ func (o objects) input(key wireguard.PrivateKey) plan.Input {
 		ClusterID: o.clusterSet.Spec.ClusterID, ClusterSetID: o.clusterSet.Spec.ClusterSetID,
 		Index: o.clusterSet.Status.Index, CIDRs: o.clusterSet.Status.CIDRs,
 		Transit: o.clusterSet.Spec.TransitCIDR, BasePort: o.clusterSet.Spec.Gateway.Port,
-		PrivateKey: key, Underlay: underlayAddresses(o.node),
+		PrivateKey: key, Underlay: clusterset.InternalIPs(o.node),
 	}
 	for _, r := range o.remotes {
 		in.Remotes = append(in.Remotes, plan.Remote{
@@ -103,32 +103,9 @@ func (o objects) linksUp(gateway string) map[plan.LinkID]bool {
 func (o objects) pending() string {
 	switch {
 	case o.gateway == nil || o.gateway.Status.Lane == nil:
-		return "waiting for the operator to give this gateway a lane"
+		return "waiting for the operator to assign this gateway a lane"
 	case o.clusterSet.Status.Index == 0:
-		return "waiting for this cluster's index: the operator takes it from the Member on the hub"
+		return "waiting for this cluster's index: the operator reads it from the Member on the hub"
 	}
 	return ""
-}
-
-// nodeAddresses are the node's addresses of that type, in the node's order, without those that cannot be parsed.
-func nodeAddresses(node *corev1.Node, kind corev1.NodeAddressType) []netip.Addr {
-	var addrs []netip.Addr
-	for _, a := range node.Status.Addresses {
-		addr, err := netip.ParseAddr(a.Address)
-		if a.Type == kind && err == nil && !slices.Contains(addrs, addr.Unmap()) {
-			addrs = append(addrs, addr.Unmap())
-		}
-	}
-	return addrs
-}
-
-// underlayAddresses are the node's InternalIPs, the first of each family.
-func underlayAddresses(node *corev1.Node) []netip.Addr {
-	var addrs []netip.Addr
-	for _, addr := range nodeAddresses(node, corev1.NodeInternalIP) {
-		if !slices.ContainsFunc(addrs, func(have netip.Addr) bool { return have.Is4() == addr.Is4() }) {
-			addrs = append(addrs, addr)
-		}
-	}
-	return addrs
 }

@@ -23,56 +23,55 @@ func (a *Agent) tunnelPass(ctx context.Context, begin time.Time) error {
 	if !ok {
 		return nil // the status loop gets it, and asks for a pass
 	}
-	r := &tunnelResult{measured: a.measuredLinks()}
-	r.err = a.syncTunnels(ctx, key, r)
-	a.setResult(r)
-	a.metrics.pass(time.Since(begin), r.err)
-	return r.err
+	r, err := a.syncTunnels(ctx, key)
+	r.err = err
+	a.setResult(&r)
+	a.metrics.pass(time.Since(begin), err)
+	return err
 }
 
-// syncTunnels writes what it finds into r.
-func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey, r *tunnelResult) error {
+// syncTunnels returns what it found before an error, too.
+func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunnelResult, error) {
 	if err := a.cfg.Kernel.Tunnels.Check(); err != nil {
-		return err
+		return tunnelResult{}, err
 	}
 	o, err := a.readObjects(ctx)
 	if err != nil {
-		return err
+		return tunnelResult{}, err
 	}
 	if o.clusterSet == nil {
-		r.pending, r.measured = "this cluster has no ClusterSet", nil
 		a.prober.stop()
-		return a.removeAll(ctx)
+		a.metrics.links.set(nil, nil)
+		return tunnelResult{pending: "this cluster has no ClusterSet"}, a.removeAll(ctx)
 	}
 	// What is there stays while something is missing: an object that was made again is no reason to cut tunnels.
-	if r.pending = o.pending(); r.pending != "" {
-		return nil
+	if pending := o.pending(); pending != "" {
+		return tunnelResult{pending: pending}, nil
 	}
 	in := o.input(key)
 	if in.MTU, err = a.cfg.Kernel.Host.UnderlayMTU(in.Underlay); err != nil {
-		return err
+		return tunnelResult{}, err
 	}
-	return a.planAndApply(ctx, in, o.linksUp(a.cfg.NodeName), r)
+	return a.planAndApply(ctx, in, o.linksUp(a.cfg.NodeName))
 }
 
 // planAndApply plans twice: the links to probe do not depend on which of them are up, the routes do.
-func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[plan.LinkID]bool, r *tunnelResult) error {
+func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[plan.LinkID]bool) (tunnelResult, error) {
 	wanted, err := plan.New(in)
 	if err != nil {
-		return err
+		return tunnelResult{}, err
 	}
 	// The devices first: the socket for probes needs the address on them.
 	tunnels, tunnelsErr := a.applyTunnels(ctx, wanted.WireGuard)
 	probeErr := a.probeLinks(ctx, in, wanted, reportedUp)
-	r.statuses = a.prober.statuses()
-	in.Usable = usableLinks(wanted.Links, r.statuses)
-	if r.plan, err = plan.New(in); err != nil {
-		return err
+	statuses := a.prober.statuses()
+	in.Usable = usableLinks(wanted.Links, statuses)
+	if wanted, err = plan.New(in); err != nil {
+		return tunnelResult{}, err
 	}
-	r.planned = true
-	r.alive = aliveLinks(tunnels, r.plan.Links)
-	r.measured = measure(r.plan.Links, r.statuses)
-	return errors.Join(tunnelsErr, probeErr, a.applyRoutes(ctx, r.plan.Routes), a.cfg.Kernel.Host.CheckForwarding(carriesIPv6(in)))
+	a.metrics.links.set(wanted.Links, statuses)
+	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links)}
+	return r, errors.Join(tunnelsErr, probeErr, a.applyRoutes(ctx, wanted.Routes), a.cfg.Kernel.Host.CheckForwarding(carriesIPv6(in)))
 }
 
 // carriesIPv6 reports whether another cluster has IPv6 addresses beside those of the tunnels.
@@ -186,12 +185,4 @@ func usableLinks(links []plan.Link, statuses map[string]probe.Status) map[plan.L
 		usable[l.LinkID] = statuses[linkName(l.LinkID)].State == v1alpha1.LinkUp
 	}
 	return usable
-}
-
-func measure(links []plan.Link, statuses map[string]probe.Status) []measuredLink {
-	measured := make([]measuredLink, 0, len(links))
-	for _, l := range links {
-		measured = append(measured, measuredLink{l, statuses[linkName(l.LinkID)]})
-	}
-	return measured
 }
