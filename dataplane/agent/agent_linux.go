@@ -84,7 +84,7 @@ func (a *Agent) parts() [4]part { return [...]part{a.services, a.filter, a.route
 // is.
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.close()
-	a.proxy.Look(ctx)
+	a.proxy.Ask(ctx)
 	a.filter.table.Prepare() // while others read from the API server
 	done := make(chan struct{})
 	go func() {
@@ -148,7 +148,7 @@ func (a *Agent) Ready() error {
 	return nil
 }
 
-// close gives back what is held in this process; the kernel stays as it is.
+// close releases what this process holds; the kernel stays as it is.
 func (a *Agent) close() {
 	a.services.backend.Close()
 	a.sysctls.settings.Close()

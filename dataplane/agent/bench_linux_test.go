@@ -83,9 +83,9 @@ func manyCluster(t testing.TB, imports int) *node.Cluster {
 	return cluster
 }
 
-// BenchmarkPlanServices plans 5,000 ServiceImports of 16 endpoints each, from the cache to what the kernel should have: as
-// the first pass does, and again when nothing has changed, as when a pass looks at all of them because their place may be
-// another one.
+// BenchmarkPlanServices plans 5,000 ServiceImports of 16 endpoints each, from the cache to what the
+// kernel should have: as the first pass does, and again when nothing has changed, as when a pass
+// looks at all of them because their place may be another one.
 func BenchmarkPlanServices(b *testing.B) {
 	cluster := manyCluster(b, 5000)
 	if err := New(Config{Client: cluster.GetClient(), NodeName: "worker"}).Watch(b.Context(), cluster); err != nil {

@@ -27,9 +27,9 @@ const (
 	byTarget = "target"
 )
 
-// NewCluster returns this cluster's API server with a cache of what the dataplane reads. The caller starts it. It asks the
-// server nothing, so that an agent starts without one. The cache returns its objects without copying: nobody may change
-// them.
+// NewCluster returns this cluster's API server with a cache of what the dataplane reads. The caller
+// starts it. It asks the server nothing, so that an agent starts without one. The cache returns its
+// objects without copying: nobody may change them.
 func NewCluster(config *rest.Config, namespace string) (*node.Cluster, error) {
 	return node.NewCluster(node.ClusterConfig{
 		REST:        config,
@@ -67,7 +67,8 @@ func cacheOptions(namespace string) cache.Options {
 	}
 }
 
-// stripNode keeps of a Node what the dataplane reads. The rest would be most of the cache of a large cluster.
+// stripNode keeps of a Node what the dataplane reads. The rest would be most of the cache of a
+// large cluster.
 func stripNode(object any) (any, error) {
 	node, ok := object.(*corev1.Node)
 	if !ok {
@@ -89,8 +90,8 @@ func stripNode(object any) (any, error) {
 	return slim, nil
 }
 
-// stripSlice keeps of an EndpointSlice what the dataplane reads, and keeps once what its endpoints have in common: with many
-// ServiceImports the slices are most of the cache.
+// stripSlice keeps of an EndpointSlice what the dataplane reads, and keeps once what its endpoints
+// have in common: with many ServiceImports the slices are most of the cache.
 func stripSlice(object any) (any, error) {
 	slice, ok := object.(*discoveryv1.EndpointSlice)
 	if !ok {
@@ -140,8 +141,8 @@ func shared(b *bool) *bool {
 	return no
 }
 
-// alike reports whether two versions of an object are the same in all that the cache keeps of them. Most of what a kubelet
-// writes to its Node again and again is not kept.
+// alike reports whether two versions of an object are the same in all that the cache keeps of them.
+// Most of what a kubelet writes to its Node again and again is not kept.
 func alike(old, now client.Object) bool {
 	switch old := old.(type) {
 	case *mcsv1beta1.ServiceImport:

@@ -15,7 +15,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// TestStripSlice: what plans read of a slice stays, and what its endpoints have in common is there once.
+// TestStripSlice: what plans read of a slice stays, and what its endpoints have in common is there
+// once.
 func TestStripSlice(t *testing.T) {
 	now := metav1.Now()
 	endpoint := func(address, node string, ready, terminating bool) discoveryv1.Endpoint {
@@ -102,8 +103,8 @@ func TestAlike(t *testing.T) {
 	}
 }
 
-// TestWatchMarksAllFirst: when the first pass may begin, all there is has been marked, so that there is no second one for
-// what it has planned.
+// TestWatchMarksAllFirst: when the first pass may begin, all there is has been marked, so that
+// there is no second one for what it has planned.
 func TestWatchMarksAllFirst(t *testing.T) {
 	const imports = 300
 	cluster := manyCluster(t, imports)

@@ -17,12 +17,14 @@ const (
 	reasonFull = "ClustersetIPsFull"
 )
 
-// recorder records events (client-go's events.EventRecorder). It does not send the API server those that come too often.
+// recorder records events (client-go's events.EventRecorder). It does not send the API server those
+// that come too often.
 type recorder interface {
 	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
 }
 
-// repairing is the action of an event about a repair, by part. Each part has its own, so that no event hides another.
+// repairing is the action of an event about a repair, by part. Each part has its own, so that no
+// event hides another.
 var repairing = map[string]string{
 	"services": "RepairServices", "filter": "RepairFilter", "routes": "RepairRoutes", "sysctls": "RepairSysctls",
 }

@@ -68,8 +68,8 @@ func (s *relatedEvents) Eventf(_, related runtime.Object, _, _, action, _ string
 	*s = append(*s, action+" "+name)
 }
 
-// TestEventsAreApart: the recorder keeps one note of events that are alike in all but that, so each ServiceImport and each
-// part has its own.
+// TestEventsAreApart: the recorder keeps one note of events that are alike in all but that, so each
+// ServiceImport and each part has its own.
 func TestEventsAreApart(t *testing.T) {
 	var events relatedEvents
 	a := New(Config{NodeName: "worker", Events: &events})
@@ -89,8 +89,8 @@ func TestEventsAreApart(t *testing.T) {
 	}
 }
 
-// TestSkippedIsNotToldTooOften: however many ServiceImports there are, few events come at once, and what was held back is
-// counted.
+// TestSkippedIsNotToldTooOften: however many ServiceImports there are, few events come at once, and
+// what was held back is counted.
 func TestSkippedIsNotToldTooOften(t *testing.T) {
 	var events recordedEvents
 	a := New(Config{NodeName: "worker", Events: &events})

@@ -9,7 +9,8 @@ import (
 
 // Explained is the answer about one ServiceImport.
 type Explained struct {
-	// Ports says for each port of each clusterset IP where its flows go from this node, and why each endpoint is in or out.
+	// Ports says for each port of each clusterset IP where its flows go from this node, and why
+	// each endpoint is in or out.
 	Ports []plan.Explanation `json:"ports"`
 	// Skipped is what of the ServiceImport cannot be served, and why.
 	Skipped []plan.Skipped `json:"skipped,omitempty"`

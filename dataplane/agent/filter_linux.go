@@ -15,7 +15,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// filterTable is the part that refuses what nothing serves, and keeps the sources of packets between clusters.
+// filterTable is the part that refuses what nothing serves, and keeps the sources of packets
+// between clusters.
 type filterTable struct {
 	attempts
 	table   filter.Table

@@ -11,8 +11,9 @@ import (
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// TestIdle: a pass that finds nothing to do allocates nothing, but to parse the kernel's answers about the generation of
-// nftables: 3 allocations for the filter's, and as many where nftables serves.
+// TestIdle: a pass that finds nothing to do allocates nothing, but to parse the kernel's answers
+// about the generation of nftables: 3 allocations for the filter's, and as many where nftables
+// serves.
 func TestIdle(t *testing.T) {
 	for _, tt := range []struct {
 		by   v1alpha1.DataplaneBackend

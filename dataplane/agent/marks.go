@@ -12,8 +12,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// marks collect what the next pass looks at again. They are safe for concurrent use; marking never blocks. What marks
-// returns whether passes may work already.
+// marks collect what the next pass looks at again. They are safe for concurrent use; marking never
+// blocks. What marks returns whether passes may work already.
 type marks struct {
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -67,7 +67,8 @@ func (m *marks) network() (started bool) {
 	return m.started
 }
 
-// start lets passes collect marks. Before, the caches are incomplete, and a pass would empty the kernel.
+// start lets passes collect marks. Before, the caches are incomplete, and a pass would empty the
+// kernel.
 func (m *marks) start() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -21,7 +21,8 @@ type objects struct {
 	policies map[types.NamespacedName][]*v1alpha1.TrafficPolicy
 }
 
-// allObjects reads those of all ServiceImports that exist. To look for those of each takes ten times as long.
+// allObjects reads those of all ServiceImports that exist. To look for those of each takes ten
+// times as long.
 func allObjects(ctx context.Context, c client.Reader) (objects, error) {
 	var imports mcsv1beta1.ServiceImportList
 	if err := c.List(ctx, &imports); err != nil {

@@ -14,9 +14,10 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// DebugHandler answers GET /explain/<namespace>/<name> with an Explained of that ServiceImport, in JSON. It answers GET
-// /explain with the path of each ServiceImport that this node serves, a line each. The answer is 404 for a ServiceImport
-// that this node does not serve, and 503 until there is a plan.
+// DebugHandler answers GET /explain/<namespace>/<name> with an Explained of that ServiceImport, in
+// JSON. It answers GET /explain with the path of each ServiceImport that this node serves, a line
+// each. The answer is 404 for a ServiceImport that this node does not serve, and 503 until there is
+// a plan.
 func (a *Agent) DebugHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

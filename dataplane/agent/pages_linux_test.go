@@ -20,7 +20,8 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// explainer is an agent with one import of two endpoints, one of them ready, whose loop only answers.
+// explainer is an agent with one import of two endpoints, one of them ready, whose loop only
+// answers.
 func explainer(t *testing.T) *Agent {
 	t.Helper()
 	scheme := runtime.NewScheme()

@@ -8,9 +8,10 @@ import (
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// part is a part of the kernel that the agent keeps as planned. It owns what it wants, what of that has changed, what
-// failed, and when to try again. The cause of a pass says what it compares with the kernel though nothing has changed:
-// node.Ticked looks for what others did, and node.Audited compares everything.
+// part is a part of the kernel that the agent keeps as planned. It owns what it wants, what of that
+// has changed, what failed, and when to try again. The cause of a pass says what it compares with
+// the kernel though nothing has changed: node.Ticked looks for what others did, and node.Audited
+// compares everything.
 type part interface {
 	name() string
 	// due reports whether sync has something to do.
@@ -21,7 +22,8 @@ type part interface {
 	failure() error
 }
 
-// attempts are what a part remembers of its attempts. What fails is tried again less and less often.
+// attempts are what a part remembers of its attempts. What fails is tried again less and less
+// often.
 type attempts struct {
 	retry   node.Retry
 	problem error

@@ -14,8 +14,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// planner has what this node's kernel should have, and what the next plans need to know of the last ones. It is used by
-// the loop only.
+// planner has what this node's kernel should have, and what the next plans need to know of the last
+// ones. It is used by the loop only.
 type planner struct {
 	// known is false until there was something to plan from: until then the kernel is left alone.
 	known   bool
@@ -33,8 +33,8 @@ type planner struct {
 	recalled map[plan.Key]plan.VirtualService
 }
 
-// adopt makes the plan the one to follow. It reports whether all services are to be planned again, since their place has
-// changed.
+// adopt makes the plan the one to follow. It reports whether all services are to be planned again,
+// since their place has changed.
 func (p *planner) adopt(network plan.Network, place plan.Place) (all bool) {
 	all = !p.known || !p.place.Equal(place)
 	p.network, p.place, p.known = network, place, true
@@ -51,8 +51,8 @@ func (p *planner) grow(imports int) bool {
 	return true
 }
 
-// put makes the plan for a ServiceImport the one to follow, and returns the virtual services that it replaces. The zero
-// Output: there is no such ServiceImport any more.
+// put makes the plan for a ServiceImport the one to follow, and returns the virtual services that
+// it replaces. The zero Output: there is no such ServiceImport any more.
 func (p *planner) put(name types.NamespacedName, planned plan.Output) []plan.Replaced {
 	p.grow(1)
 	delete(p.again, name)
@@ -78,7 +78,8 @@ func (p *planner) due(now time.Time) []types.NamespacedName {
 	return names
 }
 
-// input returns what the plan for a ServiceImport follows from; its Import is nil if there is nothing to plan.
+// input returns what the plan for a ServiceImport follows from; its Import is nil if there is
+// nothing to plan.
 func (p *planner) input(from objects, name types.NamespacedName, now time.Time) plan.Input {
 	si := from.imports[name]
 	if si == nil || !clusterset.Served(si) {
@@ -90,8 +91,9 @@ func (p *planner) input(from objects, name types.NamespacedName, now time.Time) 
 	}
 }
 
-// remembered returns the memory for the next plan of a ServiceImport. If there is no such memory, it is made of what the
-// kernel still has, so that a restart ends no flow to an endpoint that drains.
+// remembered returns the memory for the next plan of a ServiceImport. If there is no such memory,
+// it is made of what the kernel still has, so that a restart ends no flow to an endpoint that
+// drains.
 func (p *planner) remembered(si *mcsv1beta1.ServiceImport) plan.Memory {
 	if memory, ok := p.memory[types.NamespacedName{Namespace: si.Namespace, Name: si.Name}]; ok || len(p.recalled) == 0 {
 		return memory

@@ -10,13 +10,13 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/kmod"
 )
 
-// modules that the dataplane needs. The kernel does not load ip_vs by itself. It would load the schedulers if modprobe were
-// in its usual place on the host.
+// modules that the dataplane needs. The kernel does not load ip_vs by itself. It would load the
+// schedulers if modprobe were in its usual place on the host.
 var modules = []string{"ip_vs", "ip_vs_wrr", "ip_vs_wlc", "ip_vs_mh"}
 
-// Prepare is the privileged step before the agent starts: it loads kernel modules from the host's /lib/modules and sets
-// sysctls. It logs what it cannot do, and the agent says so on the Node: a node should show its problem there, not in a
-// container that restarts.
+// Prepare is the privileged step before the agent starts: it loads kernel modules from the host's
+// /lib/modules and sets sysctls. It logs what it cannot do, and the agent says so on the Node: a
+// node should show its problem there, not in a container that restarts.
 func Prepare(ctx context.Context) error {
 	log := logr.FromContextOrDiscard(ctx)
 	if err := ipvs.Available(); err != nil {

@@ -10,12 +10,12 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// problems are what keeps a node from being as planned, by what has the problem: a part of the kernel, an input of the
-// plan, or the report.
+// problems are what keeps a node from being as planned, by what has the problem: a part of the
+// kernel, an input of the plan, or the report.
 type problems map[string]error
 
-// set remembers the part's error, nil if it has none, and reports whether that is new: its text differs from the one
-// before.
+// set remembers the part's error, nil if it has none, and reports whether that is new: its text
+// differs from the one before.
 func (p *problems) set(part string, err error) (fresh bool) {
 	if *p == nil {
 		*p = problems{}
@@ -29,8 +29,8 @@ func (p *problems) set(part string, err error) (fresh bool) {
 	return before == nil || before.Error() != err.Error()
 }
 
-// first returns the problem that explains the others; nil if there is no problem. That the condition cannot be written is
-// not one of them.
+// first returns the problem that explains the others; nil if there is no problem. That the
+// condition cannot be written is not one of them.
 func (p problems) first() error {
 	for _, part := range [...]string{"clusterset", "backend", "services", "filter", "routes", "network", "cache"} {
 		if err := p[part]; err != nil {
@@ -53,8 +53,8 @@ func (e notAccepted) Error() string {
 	return fmt.Sprintf("the ClusterSet is not accepted (%s): %s", e.reason, e.message)
 }
 
-// accepted returns nil if the ClusterSet may be acted on. Only the operator can see what a VIP CIDR might take away, so
-// its condition must be about this very generation.
+// accepted returns nil if the ClusterSet may be acted on. Only the operator can see what a VIP CIDR
+// might take away, so its condition must be about this very generation.
 func accepted(set *v1alpha1.ClusterSet) error {
 	c := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted)
 	switch {

@@ -20,8 +20,8 @@ var (
 	errNoRoom       = errors.New("the kernel has no room for it: give the node more memory, or serve fewer endpoints")
 )
 
-// remedied adds the remedy to an error of the kernel. Nothing is half done meanwhile: the kernel accepts a transaction of
-// nftables as a whole or not at all, and IPVS keeps what it had.
+// remedied adds the remedy to an error of the kernel. Nothing is half done meanwhile: the kernel
+// accepts a transaction of nftables as a whole or not at all, and IPVS keeps what it had.
 func remedied(err error) error {
 	is := func(target error) bool { return errors.Is(err, target) }
 	switch {

@@ -30,7 +30,8 @@ type condition struct {
 type reported struct {
 	// condition is what the condition said when it was last looked at; zero if that failed.
 	condition condition
-	// written is the condition of the last patch, and version that of the Node which it was made from.
+	// written is the condition of the last patch, and version that of the Node which it was made
+	// from.
 	written condition
 	version string
 	// remarks are those of the last report.
@@ -40,8 +41,9 @@ type reported struct {
 // unwritten reports whether the condition could not be looked at last time.
 func (r *reported) unwritten() bool { return r.condition == condition{} }
 
-// report sets metrics and readiness, and the node's condition where it differs. Unless the Node may have changed since the
-// last report, it looks at the Node only if the condition has something else to say.
+// report sets metrics and readiness, and the node's condition where it differs. Unless the Node may
+// have changed since the last report, it looks at the Node only if the condition has something else
+// to say.
 func (a *Agent) report(ctx context.Context, now time.Time, changed bool) {
 	b := a.services.backend
 	if by := b.Serves(); a.skips.changedFor(by) {
@@ -113,14 +115,15 @@ func (a *Agent) reportRemarks(remarks []string) {
 	a.reported.remarks = text
 }
 
-// warn records a warning about this agent's own Node. Like the kubelet's events it has the Node's name in the place of its
-// UID, by which kubectl finds it. The API server gets the note of the first event of a reason and action, and only the
-// number of the others in the minutes after it.
+// warn records a warning about this agent's own Node. Like the kubelet's events it has the Node's
+// name in the place of its UID, by which kubectl finds it. The API server gets the note of the
+// first event of a reason and action, and only the number of the others in the minutes after it.
 func (a *Agent) warn(reason, action, note string) {
 	a.warnAbout(nil, reason, action, note)
 }
 
-// warnAbout records a warning that concerns another object as well. It counts apart from those that concern others.
+// warnAbout records a warning that concerns another object as well. It counts apart from those that
+// concern others.
 func (a *Agent) warnAbout(related runtime.Object, reason, action, note string) {
 	if a.cfg.Events == nil {
 		return
@@ -150,7 +153,8 @@ func (a *Agent) observe() {
 	m.ready.Set(ready)
 }
 
-// setCondition patches the condition of this agent's own Node, if it differs from what the cache has.
+// setCondition patches the condition of this agent's own Node, if it differs from what the cache
+// has.
 func (a *Agent) setCondition(ctx context.Context, says condition) error {
 	var node corev1.Node
 	if err := a.cfg.Client.Get(ctx, client.ObjectKey{Name: a.cfg.NodeName}, &node); err != nil {

@@ -436,7 +436,7 @@ func (f *siteFixture) restart() {
 	f.agent.close()
 	f.agent = New(Config{Client: f.client, NodeName: "worker", Namespace: namespace,
 		Metrics: NewMetrics(prometheus.NewRegistry()), KubeProxy: address, Events: f.events})
-	f.agent.proxy.Look(f.t.Context())
+	f.agent.proxy.Ask(f.t.Context())
 	f.agent.start()
 }
 

@@ -21,11 +21,13 @@ type skips struct {
 	planned map[types.NamespacedName][]plan.Skipped
 	// crowded is what a backend leaves out where it serves.
 	crowded map[v1alpha1.DataplaneBackend]map[types.NamespacedName][]backend.Crowded
-	// reported is what the last event about a ServiceImport said, with that backend. fresh are those planned since.
+	// reported is what the last event about a ServiceImport said, with that backend. fresh are
+	// those planned since.
 	reported map[types.NamespacedName][]plan.Skipped
 	by       v1alpha1.DataplaneBackend
 	fresh    map[types.NamespacedName]bool
-	// budget is how many events may be made, and suppressed how many were not made since the last one that was.
+	// budget is how many events may be made, and suppressed how many were not made since the last
+	// one that was.
 	budget     budget
 	suppressed int
 }
@@ -92,8 +94,8 @@ func (s *skips) crowdedPorts(by v1alpha1.DataplaneBackend) (ports []string) {
 // changedFor reports whether news may find something.
 func (s *skips) changedFor(by v1alpha1.DataplaneBackend) bool { return len(s.fresh) > 0 || s.by != by }
 
-// news returns the ServiceImports for which something else is left out than was reported last, now that this backend
-// serves. They are sorted, and count as reported from now on.
+// news returns the ServiceImports for which something else is left out than was reported last, now
+// that this backend serves. They are sorted, and count as reported from now on.
 func (s *skips) news(by v1alpha1.DataplaneBackend) (names []types.NamespacedName) {
 	if by != s.by {
 		for _, crowded := range s.crowded {
@@ -115,7 +117,8 @@ func (s *skips) news(by v1alpha1.DataplaneBackend) (names []types.NamespacedName
 	return names
 }
 
-// notes returns the note of the event about each ServiceImport with news, as far as the budget allows.
+// notes returns the note of the event about each ServiceImport with news, as far as the budget
+// allows.
 func (s *skips) notes(by v1alpha1.DataplaneBackend, now time.Time) (notes []skipNote) {
 	for _, name := range s.news(by) {
 		if !s.budget.spend(now) {
@@ -150,8 +153,8 @@ func importRef(name types.NamespacedName) *mcsv1beta1.ServiceImport {
 	}
 }
 
-// eventBurst is how many events about ServiceImports may come at once, and eventPause the pause in which one more may:
-// client-go's limits for events about one object.
+// eventBurst is how many events about ServiceImports may come at once, and eventPause the pause in
+// which one more may: client-go's limits for events about one object.
 const (
 	eventBurst = 25
 	eventPause = time.Minute

@@ -206,7 +206,7 @@ func (s *site) changeProxy(t *testing.T, around surrounding) {
 		t.Errorf("our virtual services beside the new kube-proxy (-want +got)\n%s", diff)
 	}
 	f.agent.proxy.Address = s.proxyAddress()
-	f.agent.proxy.Look(t.Context())
+	f.agent.proxy.Ask(t.Context())
 	f.pass(node.Marked)
 	if !f.servedBy(around.auto) {
 		t.Errorf("condition %q, want one that tells of %s", f.condition(), around.auto)

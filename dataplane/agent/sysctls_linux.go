@@ -13,7 +13,8 @@ import (
 type sysctls struct {
 	settings ipvs.Sysctls
 	services *services
-	// drift are the sysctls that are not as they should be, in words; nil until they were looked at.
+	// drift are the sysctls that are not as they should be, in words; nil until they were looked
+	// at.
 	drift []string
 }
 
@@ -39,5 +40,6 @@ func (s *sysctls) sync(context.Context, time.Time, node.Cause) (did backend.Chan
 	return did, nil
 }
 
-// failure is nil: a node serves also where these are not as they should be. The condition says which.
+// failure is nil: a node serves also where these are not as they should be. The condition says
+// which.
 func (s *sysctls) failure() error { return nil }

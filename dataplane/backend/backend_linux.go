@@ -15,21 +15,22 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// driver makes the kernel serve virtual services in one way. Its errors name what was not done. The rest was done, and
-// the next call tries again what was not.
+// driver makes the kernel serve virtual services in one way. Its errors name what was not done. The
+// rest was done, and the next call tries again what was not.
 type driver interface {
-	// sync brings the kernel in step with the wanted services that changed. At first and after an error it does so with all
-	// services that it was ever given.
+	// sync brings the kernel in step with the wanted services that changed. At first and after an
+	// error it does so with all services that it was ever given.
 	sync(ctx context.Context, changed Changed) (Change, error)
-	// touched reports whether others may have done something that repair should mend. It is asked once a second, and costs
-	// next to nothing as long as they have not.
+	// touched reports whether others may have done something that repair should mend. It is asked
+	// once a second, and costs next to nothing as long as they have not.
 	touched(ctx context.Context, now time.Time) bool
 	// repair mends it, if they have. A thorough repair looks at more.
 	repair(ctx context.Context, now time.Time, thorough bool) (Change, error)
-	// leave deletes what this driver, or one like it before it, has in the kernel, once another one serves. It is called again
-	// until all has gone: flows that are under way may be given time to end.
+	// leave deletes what this driver, or one like it before it, has in the kernel, once another one
+	// serves. It is called again until all has gone: flows that are under way may be given time to
+	// end.
 	leave(ctx context.Context, now time.Time) (written int, gone bool, err error)
-	// close gives back what is held in this process; the kernel stays as it is.
+	// close releases what this process holds; the kernel stays as it is.
 	close()
 }
 
@@ -69,7 +70,8 @@ type Backend struct {
 // New returns a Backend that serves what the table has, once Serve says by what.
 func New(wanted *plan.Table) *Backend { return &Backend{wanted: wanted} }
 
-// Own makes VIP CIDRs ours. They stay ours, so that what is served there goes when it is no longer wanted.
+// Own makes VIP CIDRs ours. They stay ours, so that what is served there goes when it is no longer
+// wanted.
 func (b *Backend) Own(vips ...netip.Prefix) {
 	for _, p := range vips {
 		if !slices.Contains(b.owned, p) {
@@ -79,17 +81,17 @@ func (b *Backend) Own(vips ...netip.Prefix) {
 	}
 }
 
-// Recall returns what IPVS still serves in our VIP CIDRs from an earlier life of this agent; nothing if that cannot be
-// read. (nftables keeps the flows to endpoints that drain by itself.)
+// Recall returns what IPVS still serves in our VIP CIDRs from an earlier life of this agent;
+// nothing if that cannot be read. (nftables keeps the flows to endpoints that drain by itself.)
 func (b *Backend) Recall(ctx context.Context) map[plan.Key]plan.VirtualService {
 	d := newIPVSDriver(b.wanted, b.owned)
 	defer d.close()
 	return d.recall(ctx)
 }
 
-// Serve says what serves from now on, and reports whether that is new. The other backend leaves as soon as the kernel is
-// in step with this one, also if it is from an earlier life of this agent: so established flows go on, and no new flow
-// comes to a place where nothing serves.
+// Serve says what serves from now on, and reports whether that is new. The other backend leaves as
+// soon as the kernel is in step with this one, also if it is from an earlier life of this agent: so
+// established flows go on, and no new flow comes to a place where nothing serves.
 func (b *Backend) Serve(by v1alpha1.DataplaneBackend, counters bool) (switched bool) {
 	if b.serving != nil && b.by == by && b.counters == counters {
 		return false
@@ -109,14 +111,16 @@ func (b *Backend) Serves() v1alpha1.DataplaneBackend { return b.by }
 // Ready reports whether something serves: Serve was called after the last Own of a new VIP CIDR.
 func (b *Backend) Ready() bool { return b.serving != nil }
 
-// InStep reports whether the kernel has been in step with all wanted services since the last switch.
+// InStep reports whether the kernel has been in step with all wanted services since the last
+// switch.
 func (b *Backend) InStep() bool { return b.inStep }
 
 // Leaving reports whether the other backend may still have something in the kernel.
 func (b *Backend) Leaving() bool { return b.leaving != nil }
 
-// Sync brings the kernel in step with the wanted services that changed; with all of them until the kernel was once in
-// step. It may be given less after an error: what it could not do, it tries again.
+// Sync brings the kernel in step with the wanted services that changed; with all of them until the
+// kernel was once in step. It may be given less after an error: what it could not do, it tries
+// again.
 func (b *Backend) Sync(ctx context.Context, changed Changed) (Change, error) {
 	if !b.inStep {
 		changed = b.all(changed)
@@ -136,7 +140,8 @@ func (b *Backend) all(changed Changed) Changed {
 	return all
 }
 
-// Touched reports whether Repair may find something. It costs next to nothing while nobody else writes.
+// Touched reports whether Repair may find something. It costs next to nothing while nobody else
+// writes.
 func (b *Backend) Touched(ctx context.Context, now time.Time) bool {
 	return b.serving.touched(ctx, now)
 }
@@ -146,8 +151,8 @@ func (b *Backend) Repair(ctx context.Context, now time.Time, thorough bool) (Cha
 	return b.serving.repair(ctx, now, thorough)
 }
 
-// Leave deletes what the other backend has in the kernel, or a part of it: flows that are under way may be given time to
-// end.
+// Leave deletes what the other backend has in the kernel, or a part of it: flows that are under way
+// may be given time to end.
 func (b *Backend) Leave(ctx context.Context, now time.Time) (Change, error) {
 	if b.leaving == nil {
 		return Change{}, nil
@@ -160,8 +165,8 @@ func (b *Backend) Leave(ctx context.Context, now time.Time) (Change, error) {
 	return Change{Written: written}, err
 }
 
-// Foreign returns the virtual services of others inside our VIP CIDRs, in words, as of the last repair or full sync.
-// nftables has none: its table is ours alone.
+// Foreign returns the virtual services of others inside our VIP CIDRs, in words, as of the last
+// repair or full sync. nftables has none: its table is ours alone.
 func (b *Backend) Foreign() []string {
 	if d, ok := b.serving.(*ipvsDriver); ok {
 		return inWords(d.others)
@@ -169,8 +174,8 @@ func (b *Backend) Foreign() []string {
 	return nil
 }
 
-// Remarks returns what one should know, with the remedy, though the kernel is as wanted; as of the last thorough repair.
-// IPVS has none: it has no limits of its own.
+// Remarks returns what one should know, with the remedy, though the kernel is as wanted; as of the
+// last thorough repair. IPVS has none: it has no limits of its own.
 func (b *Backend) Remarks() []string {
 	if d, ok := b.serving.(*nftDriver); ok {
 		return d.remarks()
@@ -178,7 +183,7 @@ func (b *Backend) Remarks() []string {
 	return nil
 }
 
-// Close gives back what is held in this process; the kernel stays as it is.
+// Close releases what this process holds; the kernel stays as it is.
 func (b *Backend) Close() {
 	for _, d := range []driver{b.serving, b.leaving} {
 		if d != nil {
@@ -188,7 +193,8 @@ func (b *Backend) Close() {
 	b.serving, b.leaving = nil, nil
 }
 
-// Remove deletes from the kernel what both backends have made inside those VIP CIDRs. It tries both.
+// Remove deletes from the kernel what both backends have made inside those VIP CIDRs. It tries
+// both.
 func Remove(ctx context.Context, vips []netip.Prefix) error {
 	var errs []error
 	var services ipvs.Table

@@ -15,7 +15,8 @@ type Choice struct {
 	Backend v1alpha1.DataplaneBackend
 	// Refusal is why no virtual service may be programmed; nil if they may.
 	Refusal error
-	// Why says in words what serves, and the reason. Warning says what may go wrong with it; empty if nothing may.
+	// Why says in words what serves, and the reason. Warning says what may go wrong with it; empty
+	// if nothing may.
 	Why, Warning string
 }
 
@@ -40,9 +41,10 @@ func (c Circumstances) Equal(other Circumstances) bool {
 		(c.NoIPVS == nil) == (other.NoIPVS == nil)
 }
 
-// Choose returns what serves clusterset IPs under the circumstances. kube-proxy treats the whole IPVS table as its own: in
-// ipvs mode it deletes the services that it does not know, unless their CIDR is excluded, and in nftables mode it flushes
-// the table when it starts (kubernetes/pkg/proxy).
+// Choose returns what serves clusterset IPs under the circumstances. kube-proxy treats the whole
+// IPVS table as its own: in ipvs mode it deletes the services that it does not know, unless their
+// CIDR is excluded, and in nftables mode it flushes the table when it starts
+// (kubernetes/pkg/proxy).
 func (c Circumstances) Choose() Choice {
 	proxyIs, danger := c.Proxy.describe(c.VIPs)
 	switch {
@@ -84,7 +86,8 @@ func (s ProxyState) describe(vips []netip.Prefix) (words string, danger bool) {
 	return "kube-proxy mode " + s.Mode, false
 }
 
-// firstNotExcluded returns the first VIP CIDR that kube-proxy does not exclude; not valid if it excludes all.
+// firstNotExcluded returns the first VIP CIDR that kube-proxy does not exclude; not valid if it
+// excludes all.
 func firstNotExcluded(state ProxyState, vips []netip.Prefix) netip.Prefix {
 	for _, vip := range vips {
 		if !slices.ContainsFunc(state.Excluded, func(e netip.Prefix) bool { return e.Bits() <= vip.Bits() && e.Contains(vip.Addr()) }) {

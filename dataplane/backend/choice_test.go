@@ -62,8 +62,8 @@ func TestChoose(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			changes := 0
 			watch := ProxyWatch{Address: tt.proxy, Changed: func() { changes++ }}
-			watch.Look(t.Context())
-			watch.Look(t.Context())
+			watch.Ask(t.Context())
+			watch.Ask(t.Context())
 			got := Circumstances{Asked: tt.asked, Proxy: watch.State(), VIPs: vips, NoIPVS: tt.noIPVS}.Choose()
 			if got.Backend != tt.want || !errors.Is(got.Refusal, tt.refusal) || changes != 0 {
 				t.Errorf("backend %s, refusal %v, want %s, %v; %d changes", got.Backend, got.Refusal, tt.want, tt.refusal, changes)
@@ -82,10 +82,10 @@ func TestChoose(t *testing.T) {
 func TestProxyWatchTellsChanges(t *testing.T) {
 	changes := 0
 	watch := ProxyWatch{Address: "127.0.0.1:1", Changed: func() { changes++ }}
-	watch.Look(t.Context())
+	watch.Ask(t.Context())
 	watch.Address = kubeProxy(t, "iptables", "")
-	watch.Look(t.Context())
-	watch.Look(t.Context())
+	watch.Ask(t.Context())
+	watch.Ask(t.Context())
 	if changes != 1 {
 		t.Errorf("%d changes were told, want 1", changes)
 	}
@@ -98,7 +98,7 @@ func TestProxyWatchTellsChanges(t *testing.T) {
 		if got := watch.State().Mode; got != want {
 			t.Errorf("after %d questions without an answer the mode is %q, want %q", i, got, want)
 		}
-		watch.Look(t.Context())
+		watch.Ask(t.Context())
 	}
 	if changes != 2 {
 		t.Errorf("%d changes were told, want 2", changes)

@@ -29,8 +29,8 @@ var ipvsSchedulers = map[v1alpha1.Scheduler]string{
 	v1alpha1.SchedulerRoundRobin: "wrr", v1alpha1.SchedulerLeastConnection: "wlc", v1alpha1.SchedulerConsistentHash: "mh",
 }
 
-// ipvsService returns what IPVS should have. A scheduler that has no name in ipvsSchedulers keeps its own name, so that the
-// kernel's refusal names it.
+// ipvsService returns what IPVS should have. A scheduler that has no name in ipvsSchedulers keeps
+// its own name, so that the kernel's refusal names it.
 func ipvsService(v plan.VirtualService) ipvs.Service {
 	scheduler := clusterset.SchedulerOn(v1alpha1.BackendIPVS, v.Scheduler)
 	service := ipvs.Service{Scheduler: cmp.Or(ipvsSchedulers[scheduler], string(scheduler)), Affinity: v.Affinity,

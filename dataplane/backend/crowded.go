@@ -8,8 +8,8 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// hashSlots is among how many destinations IPVS's scheduler mh shares flows at most, unless the kernel is built otherwise
-// (CONFIG_IP_VS_MH_TAB_INDEX 12).
+// hashSlots is among how many destinations IPVS's scheduler mh shares flows at most, unless the
+// kernel is built otherwise (CONFIG_IP_VS_MH_TAB_INDEX 12).
 const hashSlots = 4093
 
 // Crowded is a port with more endpoints than a backend shares flows among.

@@ -17,8 +17,9 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// TestDeletedServiceAmongMany: while it is too early to compare the whole table, a service that somebody deletes is back
-// with the next repair; services of others that come do not have the table compared again and again.
+// TestDeletedServiceAmongMany: while it is too early to compare the whole table, a service that
+// somebody deletes is back with the next repair; services of others that come do not have the table
+// compared again and again.
 func TestDeletedServiceAmongMany(t *testing.T) {
 	node := netns.New(t)
 	var want plan.Table

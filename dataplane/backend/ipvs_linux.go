@@ -17,7 +17,8 @@ import (
 type ipvsDriver struct {
 	services *plan.Table
 	table    ipvs.Table
-	// owned are the VIP CIDRs in which marked services are ours: those of now, and those that were served before.
+	// owned are the VIP CIDRs in which marked services are ours: those of now, and those that were
+	// served before.
 	owned []netip.Prefix
 	// wanted is what IPVS should have.
 	wanted ipvs.Config
@@ -32,8 +33,9 @@ type ipvsDriver struct {
 	sample ipvs.Key
 	// nextRepair is when to compare the whole table again, at the earliest.
 	nextRepair time.Time
-	// alarm is true if the number of services has changed since the last repair. nextAlarm is when to do something about it,
-	// at the earliest: where others' services come and go, ours are mostly all there.
+	// alarm is true if the number of services has changed since the last repair. nextAlarm is when
+	// to do something about it, at the earliest: where others' services come and go, ours are
+	// mostly all there.
 	alarm     bool
 	nextAlarm time.Time
 	// leaving is since when another backend serves; zero: this one does.
@@ -67,7 +69,8 @@ func (b *ipvsDriver) sync(ctx context.Context, changed Changed) (Change, error) 
 	return Change{Written: done.Count}, err
 }
 
-// recall returns what the kernel still serves from an earlier life of this agent; nothing if that cannot be read.
+// recall returns what the kernel still serves from an earlier life of this agent; nothing if that
+// cannot be read.
 func (b *ipvsDriver) recall(ctx context.Context) map[plan.Key]plan.VirtualService {
 	have, _, err := b.table.Read(ctx, b.scope())
 	if err != nil {
@@ -102,8 +105,9 @@ func (b *ipvsDriver) convert(changed Changed) {
 			continue
 		}
 		b.pending[k] = true
-		// A service without destinations gets no virtual service: IPVS would refuse its connections by ICMP, which TCP over
-		// IPv6 notes only after a second, when it tries again. So the filter resets them.
+		// A service without destinations gets no virtual service: IPVS would refuse its connections
+		// by ICMP, which TCP over IPv6 notes only after a second, when it tries again. So the
+		// filter resets them.
 		if service, exists := b.services.Get(key); exists && len(service.Destinations) > 0 {
 			b.wanted.Services[k] = ipvsService(service)
 			if !b.sample.Address.Is6() {
@@ -118,7 +122,8 @@ func (b *ipvsDriver) convert(changed Changed) {
 	}
 }
 
-// anyService returns one of the wanted services, of IPv6 if there are any; the zero Key if there are none.
+// anyService returns one of the wanted services, of IPv6 if there are any; the zero Key if there
+// are none.
 func (b *ipvsDriver) anyService() (sample ipvs.Key) {
 	for key := range b.wanted.Services {
 		if sample = key; key.Address.Is6() {
@@ -129,21 +134,26 @@ func (b *ipvsDriver) anyService() (sample ipvs.Key) {
 }
 
 const (
-	// repairShare is how much of its time the loop may spend on comparing the whole table: one part in so many.
+	// repairShare is how much of its time the loop may spend on comparing the whole table: one part
+	// in so many.
 	repairShare = 5000
-	// alarmShare is the same where the number of services has changed again and again, and ours were all there.
+	// alarmShare is the same where the number of services has changed again and again, and ours
+	// were all there.
 	alarmShare = 100
-	// smallTable is how many services every repair compares, whatever that takes: as much as the rest of a repair.
+	// smallTable is how many services every repair compares, whatever that takes: as much as the
+	// rest of a repair.
 	smallTable = 32
 	// longestPause is the longest time between two comparisons of the table.
 	longestPause = 10 * time.Minute
-	// auditRounds is how many comparisons of the whole table it takes to compare the destinations of all services once.
+	// auditRounds is how many comparisons of the whole table it takes to compare the destinations
+	// of all services once.
 	auditRounds = 20
 )
 
-// touched reports whether it is time to compare the whole table: each time if it is small, else as often as repairShare
-// allows. In between it only asks how many services there are. The kernel counts those of IPv4. For those of IPv6, and
-// where others' services come and go, one service stands for all: who wipes the table deletes them together.
+// touched reports whether it is time to compare the whole table: each time if it is small, else as
+// often as repairShare allows. In between it only asks how many services there are. The kernel
+// counts those of IPv4. For those of IPv6, and where others' services come and go, one service
+// stands for all: who wipes the table deletes them together.
 func (b *ipvsDriver) touched(ctx context.Context, now time.Time) bool {
 	if b.timely(now) {
 		return true
@@ -164,8 +174,8 @@ func (b *ipvsDriver) timely(now time.Time) bool {
 	return len(b.wanted.Services) <= smallTable || !now.Before(b.nextRepair)
 }
 
-// repair compares the whole table with what is wanted, if it is time, and some services with their destinations. It is
-// never more thorough than that.
+// repair compares the whole table with what is wanted, if it is time, and some services with their
+// destinations. It is never more thorough than that.
 func (b *ipvsDriver) repair(ctx context.Context, now time.Time, _ bool) (Change, error) {
 	if !b.touched(ctx, now) {
 		return Change{}, nil
@@ -208,8 +218,8 @@ func (b *ipvsDriver) next(n int) []ipvs.Key {
 // Lingering is how long flows that go through IPVS may go on once nftables serves.
 const Lingering = 15 * time.Minute
 
-// leave first makes sure that no new flow comes here, should the new backend not get it, and lets those under way end: to
-// delete a virtual service ends its flows (net.ipv4.vs.expire_nodest_conn).
+// leave first makes sure that no new flow comes here, should the new backend not get it, and lets
+// those under way end: to delete a virtual service ends its flows (net.ipv4.vs.expire_nodest_conn).
 func (b *ipvsDriver) leave(ctx context.Context, now time.Time) (written int, gone bool, err error) {
 	have, _, err := b.table.Read(ctx, b.scope())
 	if errors.Is(err, ipvs.ErrNoModule) || err == nil && len(have.Services) == 0 {

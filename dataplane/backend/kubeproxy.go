@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// DefaultKubeProxy is where kube-proxy serves its mode and its configuration, unless it is configured otherwise.
+// DefaultKubeProxy is where kube-proxy serves its mode and its configuration, unless it is
+// configured otherwise.
 const DefaultKubeProxy = "127.0.0.1:10249"
 
 const (
@@ -35,7 +36,8 @@ const (
 	modeUnknown = "unknown"
 )
 
-// ProxyState is what is known of this node's kube-proxy. The zero ProxyState: there is no kube-proxy.
+// ProxyState is what is known of this node's kube-proxy. The zero ProxyState: there is no
+// kube-proxy.
 type ProxyState struct {
 	Mode string
 	// Excluded are the CIDRs that it leaves alone in ipvs mode.
@@ -46,23 +48,24 @@ func (s ProxyState) equal(other ProxyState) bool {
 	return s.Mode == other.Mode && slices.Equal(s.Excluded, other.Excluded)
 }
 
-// missedAnswers is how many questions in a row kube-proxy may leave unanswered before it counts as gone: it may be slow,
-// or be restarting.
+// missedAnswers is how many questions in a row kube-proxy may leave unanswered before it counts as
+// gone: it may be slow, or be restarting.
 const missedAnswers = 4
 
 // ProxyWatch asks this node's kube-proxy for its state from time to time.
 type ProxyWatch struct {
 	// Address is host:port of kube-proxy's metrics server.
 	Address string // required
-	// Changed is called by Look when the state differs from the one before. The first state is no change.
+	// Changed is called by Ask when the state differs from the one before. The first state is no
+	// change.
 	Changed func() // required
 
 	state atomic.Pointer[ProxyState]
-	// missed is how many questions in a row had no answer. Only Look uses it.
+	// missed is how many questions in a row had no answer. Only Ask uses it.
 	missed int
 }
 
-// State returns what the last Look found. It is safe for concurrent use.
+// State returns what the last answer said. It is safe for concurrent use.
 func (w *ProxyWatch) State() ProxyState {
 	if s := w.state.Load(); s != nil {
 		return *s
@@ -70,7 +73,7 @@ func (w *ProxyWatch) State() ProxyState {
 	return ProxyState{}
 }
 
-// Run looks again and again until ctx ends.
+// Run asks again and again until ctx ends.
 func (w *ProxyWatch) Run(ctx context.Context) {
 	tick := time.NewTicker(proxyInterval)
 	defer tick.Stop()
@@ -79,13 +82,13 @@ func (w *ProxyWatch) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			w.Look(ctx)
+			w.Ask(ctx)
 		}
 	}
 }
 
-// Look asks kube-proxy once. It is not safe for concurrent use.
-func (w *ProxyWatch) Look(ctx context.Context) {
+// Ask asks kube-proxy once. It is not safe for concurrent use.
+func (w *ProxyWatch) Ask(ctx context.Context) {
 	old := w.state.Load()
 	state, err := w.read(ctx)
 	if err == nil {
@@ -144,8 +147,9 @@ func (w *ProxyWatch) get(ctx context.Context, path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(response.Body, proxyMaxBytes))
 }
 
-// excludedCIDRs returns those in kube-proxy's configuration. It reads the versioned form and the internal one, which
-// older versions show: their names differ in upper and lower case only, which encoding/json ignores.
+// excludedCIDRs returns those in kube-proxy's configuration. It reads the versioned form and the
+// internal one, which older versions show: their names differ in upper and lower case only, which
+// encoding/json ignores.
 func excludedCIDRs(body []byte) []netip.Prefix {
 	var config map[string]struct {
 		IPVS struct{ ExcludeCIDRs []string }
@@ -165,8 +169,8 @@ func excludedCIDRs(body []byte) []netip.Prefix {
 // ipvsDevice is what kube-proxy in ipvs mode keeps its addresses on.
 const ipvsDevice = "kube-ipvs0"
 
-// guess returns what can be known of a kube-proxy that does not answer: what it leaves in the kernel, or that it is not
-// there.
+// guess returns what can be known of a kube-proxy that does not answer: what it leaves in the
+// kernel, or that it is not there.
 func guess(err error) ProxyState {
 	if _, missing := net.InterfaceByName(ipvsDevice); missing == nil {
 		return ProxyState{Mode: modeIPVS}

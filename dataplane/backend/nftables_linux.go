@@ -24,12 +24,13 @@ type nftDriver struct {
 	pending map[nftables.Key]bool
 	// behind is true if the last attempt failed, so that the kernel is not as wanted.
 	behind bool
-	// full are the families of which no more clients with affinity fit, as of the last thorough repair.
+	// full are the families of which no more clients with affinity fit, as of the last thorough
+	// repair.
 	full []string
 	// ended are the flows to endpoints that are gone, until conntrack has forgotten them.
 	ended []conntrack.Flow
-	// owned are the VIP CIDRs in which flows to other endpoints than the wanted ones are from an earlier life of this agent;
-	// nil once they have ended.
+	// owned are the VIP CIDRs in which flows to other endpoints than the wanted ones are from an
+	// earlier life of this agent; nil once they have ended.
 	owned []netip.Prefix
 }
 
@@ -73,8 +74,9 @@ func (b *nftDriver) convert(changed Changed) {
 	}
 }
 
-// endStale ends, once, the flows of packets to endpoints that went while no agent ran: their clients would stay with them
-// for as long as they send. Connections notice by themselves, and those to endpoints that drain are to go on.
+// endStale ends, once, the flows of packets to endpoints that went while no agent ran: their
+// clients would stay with them for as long as they send. Connections notice by themselves, and
+// those to endpoints that drain are to go on.
 func (b *nftDriver) endStale(ctx context.Context) (ended int, err error) {
 	if len(b.owned) == 0 {
 		return 0, nil
@@ -92,7 +94,8 @@ func (b *nftDriver) endStale(ctx context.Context) (ended int, err error) {
 	return ended, err
 }
 
-// gone returns the flows to destinations that a service had and has no longer. Those that drain keep theirs.
+// gone returns the flows to destinations that a service had and has no longer. Those that drain
+// keep theirs.
 func gone(key nftables.Key, had, have []plan.Destination) []conntrack.Flow {
 	var flows []conntrack.Flow
 	for _, old := range had {
@@ -107,8 +110,8 @@ func flow(key nftables.Key, endpoint netip.Addr, port uint16) conntrack.Flow {
 	return conntrack.Flow{Address: key.Address, Protocol: key.Protocol, Port: key.Port, Endpoint: netip.AddrPortFrom(endpoint, port)}
 }
 
-// touched costs one netlink request as long as nobody writes to nftables. After an attempt that failed there is nothing to
-// repair: the next sync compares all.
+// touched costs one netlink request as long as nobody writes to nftables. After an attempt that
+// failed there is nothing to repair: the next sync compares all.
 func (b *nftDriver) touched(context.Context, time.Time) bool { return !b.behind && b.table.Touched() }
 
 func (b *nftDriver) repair(ctx context.Context, now time.Time, thorough bool) (did Change, err error) {

@@ -8,7 +8,8 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// TestRemarks: the families that have no room for more clients are named, with how many clients there are.
+// TestRemarks: the families that have no room for more clients are named, with how many clients
+// there are.
 func TestRemarks(t *testing.T) {
 	b := New(&plan.Table{})
 	if got := b.Remarks(); got != nil {
