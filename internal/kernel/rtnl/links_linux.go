@@ -1,0 +1,51 @@
+package rtnl
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Links maps names of links to indexes and back. It asks the kernel once for each. The zero value is ready to use. A
+// Links is for one Read or one Apply: it does not see what changes later.
+type Links struct {
+	names   map[int]string
+	indexes map[string]int
+}
+
+// Name of the link with that index; empty if there is no such link.
+func (l *Links) Name(index int) (string, error) {
+	if name, known := l.names[index]; known {
+		return name, nil
+	}
+	link, err := netlink.LinkByIndex(index)
+	if notFound := new(netlink.LinkNotFoundError); err != nil && !errors.As(err, notFound) {
+		return "", fmt.Errorf("reading link %d: %w", index, err)
+	}
+	var name string
+	if err == nil {
+		name = link.Attrs().Name
+	}
+	if l.names == nil {
+		l.names = map[int]string{}
+	}
+	l.names[index] = name
+	return name, nil
+}
+
+// Index of the link with that name. The error is a netlink.LinkNotFoundError if there is no such link.
+func (l *Links) Index(name string) (int, error) {
+	if index, known := l.indexes[name]; known {
+		return index, nil
+	}
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return 0, fmt.Errorf("finding link %s: %w", name, err)
+	}
+	if l.indexes == nil {
+		l.indexes = map[string]int{}
+	}
+	l.indexes[name] = link.Attrs().Index
+	return link.Attrs().Index, nil
+}
