@@ -8,6 +8,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/filter"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
@@ -19,7 +20,7 @@ func Cleanup(ctx context.Context) error {
 	vips, err := servedVIPs(ctx)
 	errs = append(errs, err)
 	errs = append(errs, backend.Remove(ctx, vips))
-	if _, err := route.Sync(ctx, route.Config{}); err != nil {
+	if _, err := syncNetwork(ctx, network{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing routes: %w", err))
 	}
 	var rules filter.Table
@@ -36,11 +37,11 @@ func Cleanup(ctx context.Context) error {
 // servedVIPs returns the blocks of the local routes, and the addresses that the filter lets through, in case a route is
 // missing.
 func servedVIPs(ctx context.Context) ([]netip.Prefix, error) {
-	routes, err := route.Read(ctx)
+	routes, err := route.DataplaneOwner().Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	vips := routes.VIPs()
+	vips := plan.LocalVIPs(routes)
 	state, err := new(filter.Table).Read(ctx)
 	for _, p := range state.Served {
 		vips = append(vips, netip.PrefixFrom(p.Address, p.Address.BitLen()))

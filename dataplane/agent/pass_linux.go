@@ -16,6 +16,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -104,16 +105,16 @@ func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
 func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Place) (all bool, err error) {
 	if !a.planner.known {
 		// What an earlier life of this agent served is ours, also if the VIP CIDR has changed since.
-		have, err := route.Read(ctx)
+		have, err := route.DataplaneOwner().Read(ctx)
 		if err != nil {
 			return false, err
 		}
-		a.services.backend.Own(have.VIPs()...)
+		a.services.backend.Own(plan.LocalVIPs(have)...)
 		a.planner.recalled = a.services.backend.Recall(ctx)
 	}
 	a.services.backend.Own(network.VIPs...)
 	a.filter.setNetwork(network)
-	a.routes.want(network.Routes)
+	a.routes.want(network)
 	return a.planner.adopt(network, place), nil
 }
 
@@ -140,7 +141,7 @@ func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (pla
 		if node.Name != a.cfg.NodeName {
 			continue
 		}
-		mtu, err := route.UnderlayMTU(plan.InternalIPs(node))
+		mtu, err := rtnl.UnderlayMTU(ctx, plan.InternalIPs(node))
 		if err != nil {
 			return plan.NetworkInput{}, err
 		}

@@ -3,19 +3,18 @@ package agent
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/tombolo-net/tombolo/dataplane/backend"
-	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
 // routes are the part that leads packets to the gateways, and back to the nodes.
 type routes struct {
 	attempts
-	wanted route.Config
+	wanted network
 	// dirty is true if what is wanted may have changed since the last attempt.
 	dirty bool
 	// touched is set when the kernel says that somebody changed routes, rules or addresses.
@@ -26,8 +25,9 @@ func newRoutes() *routes { return &routes{attempts: attempts{retry: newRetry()},
 
 func (r *routes) name() string { return "routes" }
 
-func (r *routes) want(wanted route.Config) {
-	r.dirty = r.dirty || !route.Diff(r.wanted, wanted).Empty()
+func (r *routes) want(planned plan.Network) {
+	wanted := network{vxlan: planned.VXLAN, routes: planned.Routes}
+	r.dirty = r.dirty || diffNetwork(r.wanted, wanted).size() > 0
 	r.wanted = wanted
 }
 
@@ -41,23 +41,13 @@ func (r *routes) due(_ context.Context, now time.Time, cause node.Cause) bool {
 
 func (r *routes) sync(ctx context.Context, now time.Time, _ node.Cause) (backend.Change, error) {
 	touched := !r.dirty && !r.retry.Failing()
-	change, err := route.Sync(ctx, r.wanted)
+	change, err := syncNetwork(ctx, r.wanted)
 	r.dirty = false
-	did := backend.Change{Written: change.Size()}
+	did := backend.Change{Written: change.size()}
 	if touched {
-		did.Mended = mendedRoutes(change)
+		did.Mended = change.inWords()
 	}
 	return did, r.record(now, err)
-}
-
-// mendedRoutes returns what was not as it should be, in words.
-func mendedRoutes(change route.Change) []string {
-	words := slices.Concat(inWords(change.SetRoutes), inWords(change.DeleteRoutes), inWords(change.AddRules), inWords(change.DeleteRules),
-		inWords(change.SetNeighbours), inWords(change.DeleteNeighbours), inWords(change.SetForwards), inWords(change.DeleteForwards))
-	if change.AddVXLAN != nil || change.SetVXLAN != nil || change.DeleteVXLAN {
-		words = append([]string{"the VXLAN device"}, words...)
-	}
-	return words
 }
 
 // inWords returns the words of each item.

@@ -15,6 +15,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -120,7 +121,10 @@ func networkOf(t *testing.T, name string) plan.Network {
 func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 	t.Helper()
 	node.Do(func() {
-		if _, err := route.Sync(t.Context(), network.Routes); err != nil {
+		if _, err := vxlan.Sync(t.Context(), network.VXLAN, vxlan.Name); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := route.DataplaneOwner().Sync(t.Context(), network.Routes); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // ErrNoNode means that this node's object, or an InternalIP in it, is not there yet.
@@ -62,7 +63,9 @@ type Network struct {
 	Transit []netip.Addr
 	// TransitCIDRs hold the transit addresses of all members, of the families that are in use between clusters.
 	TransitCIDRs []netip.Prefix
-	// Routes is what the kernel should have.
+	// VXLAN and Routes are what the kernel should have: the device that joins the nodes, and what leads over it and to this
+	// node itself.
+	VXLAN  vxlan.Config
 	Routes route.Config
 	// Gateway is true if this node is one; else Via is the node name of the gateway that it uses, empty if there is none.
 	Gateway bool
@@ -74,12 +77,11 @@ type peer struct {
 	name string
 	// underlay addresses, the first one is the node's own choice.
 	addresses []netip.Addr
-	mac       route.MAC
 }
 
 // newPeer is the node with its InternalIPs.
 func newPeer(node *corev1.Node) peer {
-	p := peer{name: node.Name, mac: route.NodeMAC(node.Name)}
+	p := peer{name: node.Name}
 	for _, a := range node.Status.Addresses {
 		if addr, err := netip.ParseAddr(a.Address); err == nil && a.Type == corev1.NodeInternalIP {
 			p.addresses = append(p.addresses, addr)
@@ -103,7 +105,7 @@ func (p peer) nextHop(is4 bool) netip.Addr {
 	if is4 {
 		return p.address(true)
 	}
-	return p.mac.LinkLocal()
+	return clusterset.NodeLinkLocal(p.name)
 }
 
 // InternalIPs are the node's, the first of each family, in the node's order.
@@ -179,7 +181,7 @@ func (b *builder) vips() error {
 			continue // a node without addresses of that family has no clients of it either
 		}
 		b.n.VIPs = append(b.n.VIPs, vip)
-		b.route(route.Route{Table: route.TableLocal, Prefix: vip, Kind: route.Local, Source: source})
+		b.route(route.TableLocal, vip, route.Route{Type: route.Local, Source: source})
 	}
 	return nil
 }
@@ -202,7 +204,7 @@ func conflict(vip netip.Prefix, used map[string][]netip.Prefix) error {
 // fallback refuses the other clusters' addresses where no other route takes them.
 func (b *builder) fallback() {
 	for _, p := range b.remote {
-		b.route(route.Route{Table: route.TableFallback, Prefix: p, Kind: route.Unreachable})
+		b.route(route.TableFallback, p, route.Route{Type: route.Unreachable})
 	}
 	b.familyRules(route.TableFallback, route.PriorityFallback)
 }
@@ -216,7 +218,7 @@ func (b *builder) toGateway() {
 	}
 	// Failover and the sharing of flows among gateways will choose here.
 	g := gateways[0]
-	via := peer{name: g.Spec.NodeName, mac: route.NodeMAC(g.Spec.NodeName)}
+	via := peer{name: g.Spec.NodeName}
 	for _, a := range g.Spec.UnderlayAddresses {
 		if addr, err := netip.ParseAddr(string(a)); err == nil {
 			via.addresses = append(via.addresses, addr)
@@ -228,8 +230,8 @@ func (b *builder) toGateway() {
 	b.n.Via = via.name
 	for _, p := range b.remote {
 		if hop := via.nextHop(p.Addr().Is4()); hop.IsValid() {
-			b.route(route.Route{Table: route.TableRemote, Prefix: p, Kind: route.Via, Gateway: hop,
-				MTU: b.in.UnderlayMTU - route.TunnelOverhead})
+			b.route(route.TableRemote, p, route.Route{Type: route.Unicast, Hops: overVXLAN(hop),
+				MTU: b.in.UnderlayMTU - clusterset.TunnelOverhead})
 		}
 	}
 	b.familyRules(route.TableRemote, route.TableRemote)
@@ -258,7 +260,7 @@ func (b *builder) toNodes() {
 		}
 		for _, p := range held {
 			if hop := other.nextHop(p.Addr().Is4()); hop.IsValid() {
-				b.route(route.Route{Table: route.TableNodes, Prefix: p, Kind: route.Via, Gateway: hop})
+				b.route(route.TableNodes, p, route.Route{Type: route.Unicast, Hops: overVXLAN(hop)})
 			}
 		}
 	}
@@ -303,11 +305,11 @@ func (b *builder) neighbour(p peer) bool {
 	if !underlay.IsValid() {
 		return false
 	}
-	r := &b.n.Routes
-	r.Forwards = append(r.Forwards, route.Forward{MAC: p.mac, Underlay: underlay})
-	r.Neighbours = append(r.Neighbours, route.Neighbour{Address: p.nextHop(false), MAC: p.mac})
+	v, mac := &b.n.VXLAN, clusterset.NodeMAC(p.name)
+	v.Forwards = append(v.Forwards, vxlan.Forward{Device: vxlan.Name, MAC: mac, Underlay: underlay})
+	v.Neighbours = append(v.Neighbours, vxlan.Neighbour{Device: vxlan.Name, Address: p.nextHop(false), MAC: mac})
 	if hop := p.nextHop(true); hop.IsValid() {
-		r.Neighbours = append(r.Neighbours, route.Neighbour{Address: hop, MAC: p.mac})
+		v.Neighbours = append(v.Neighbours, vxlan.Neighbour{Device: vxlan.Name, Address: hop, MAC: mac})
 	}
 	return true
 }
@@ -317,24 +319,32 @@ func (b *builder) underlay() netip.Addr { return b.self.addresses[0] }
 // device is needed by a gateway also while it is alone: others may know of it before it knows of them.
 func (b *builder) device() {
 	options := b.in.ClusterSet.Spec.Dataplane
-	if len(b.n.Routes.Forwards) == 0 && !b.n.Gateway {
+	if len(b.n.VXLAN.Forwards) == 0 && !b.n.Gateway {
 		return
 	}
-	b.n.Routes.VXLAN = &route.VXLAN{
+	b.n.VXLAN.Devices = []vxlan.Device{{
+		Name:  vxlan.Name,
 		ID:    uint32(cmp.Or(options.VXLANID, defaultVXLAN)),
 		Port:  uint16(cmp.Or(int32(options.VXLANPort), defaultVXLAN)),
 		Local: b.underlay(),
-		MTU:   b.in.UnderlayMTU - route.VXLANOverhead(b.underlay()),
-		MAC:   b.self.mac,
-	}
+		MTU:   b.in.UnderlayMTU - clusterset.VXLANOverhead(b.underlay()),
+		MAC:   clusterset.NodeMAC(b.self.name),
+	}}
 }
 
 // defaultVXLAN is the default of both vxlanID and vxlanPort, for a ClusterSet that was stored without.
 const defaultVXLAN = 7473
 
-func (b *builder) route(r route.Route) {
-	r.Metric = cmp.Or(r.Metric, route.Metric)
+// route adds a route for that destination to the table.
+func (b *builder) route(table int, dst netip.Prefix, r route.Route) {
+	r.Key = route.Key{Table: table, Destination: dst, Metric: cmp.Or(r.Metric, route.Metric)}
 	b.n.Routes.Routes = append(b.n.Routes.Routes, r)
+}
+
+// overVXLAN is the way by the device to the node or gateway that the address stands for. The device has no addresses, so
+// that the kernel must be told that the hop is on the link.
+func overVXLAN(hop netip.Addr) []route.NextHop {
+	return []route.NextHop{{Link: vxlan.Name, Gateway: hop, OnLink: true}}
 }
 
 // familyRules leads all packets of the families that have other clusters' addresses to a table.
@@ -347,12 +357,23 @@ func (b *builder) familyRules(table, priority int) {
 }
 
 func (b *builder) sort() {
-	r := &b.n.Routes
-	slices.SortFunc(r.Routes, route.Route.Compare)
-	r.Routes = slices.CompactFunc(r.Routes, func(a, b route.Route) bool { return a.Compare(b) == 0 })
+	r, v := &b.n.Routes, &b.n.VXLAN
+	slices.SortFunc(r.Routes, func(a, b route.Route) int { return a.Compare(b.Key) })
+	r.Routes = slices.CompactFunc(r.Routes, func(a, b route.Route) bool { return a.Key == b.Key })
 	slices.SortFunc(r.Rules, route.Rule.Compare)
-	slices.SortFunc(r.Neighbours, route.Neighbour.Compare)
-	slices.SortFunc(r.Forwards, route.Forward.Compare)
+	slices.SortFunc(v.Neighbours, vxlan.Neighbour.Compare)
+	slices.SortFunc(v.Forwards, vxlan.Forward.Compare)
+}
+
+// LocalVIPs are the VIP CIDRs that the routes make local, in their order.
+func LocalVIPs(routes route.Config) []netip.Prefix {
+	var vips []netip.Prefix
+	for _, r := range routes.Routes {
+		if r.Type == route.Local && r.Metric != route.MetricTransit {
+			vips = append(vips, r.Destination)
+		}
+	}
+	return vips
 }
 
 // isGateway tells whether the node is one: because it has said so, or because the admin has.

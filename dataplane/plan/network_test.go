@@ -15,7 +15,9 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 func node(name string, labels map[string]string, pods []string, addresses ...string) *corev1.Node {
@@ -66,23 +68,23 @@ func input() NetworkInput {
 func lines(n Network) []string {
 	var all []string
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	if v := n.Routes.VXLAN; v != nil {
+	for _, v := range n.VXLAN.Devices {
 		add("vxlan %d:%d local %s mtu %d mac %s", v.ID, v.Port, v.Local, v.MTU, v.MAC)
 	}
-	for _, x := range n.Routes.Neighbours {
+	for _, x := range n.VXLAN.Neighbours {
 		add("neighbour %s %s", x.Address, x.MAC)
 	}
-	for _, x := range n.Routes.Forwards {
+	for _, x := range n.VXLAN.Forwards {
 		add("forward %s %s", x.MAC, x.Underlay)
 	}
 	for _, r := range n.Routes.Routes {
-		switch r.Kind {
+		switch r.Type {
 		case route.Local:
-			add("local %s src %s", r.Prefix, r.Source)
-		case route.Via:
-			add("%d: %s via %s mtu %d", r.Table, r.Prefix, r.Gateway, r.MTU)
+			add("local %s src %s", r.Destination, r.Source)
+		case route.Unicast:
+			add("%d: %s via %s mtu %d", r.Table, r.Destination, r.Hops[0].Gateway, r.MTU)
 		case route.Unreachable:
-			add("%d: %s unreachable", r.Table, r.Prefix)
+			add("%d: %s unreachable", r.Table, r.Destination)
 		}
 		if r.Metric != route.Metric {
 			add("metric %d", r.Metric)
@@ -93,8 +95,8 @@ func lines(n Network) []string {
 	}
 	for i := range all {
 		for _, name := range []string{"a", "b", "g1", "g2"} {
-			mac := route.NodeMAC(name)
-			all[i] = strings.ReplaceAll(strings.ReplaceAll(all[i], mac.String(), "<"+name+">"), mac.LinkLocal().String(), "fe80::<"+name+">")
+			mac, linkLocal := vxlan.MAC(clusterset.NodeMAC(name)).String(), clusterset.NodeLinkLocal(name).String()
+			all[i] = strings.ReplaceAll(strings.ReplaceAll(all[i], mac, "<"+name+">"), linkLocal, "fe80::<"+name+">")
 		}
 	}
 	slices.Sort(all)

@@ -30,7 +30,7 @@ func (b *builder) transit() {
 			continue // a node without addresses of that family has no clients of it either
 		}
 		b.n.Transit = append(b.n.Transit, a)
-		b.route(route.Route{Table: route.TableLocal, Prefix: netip.PrefixFrom(a, a.BitLen()), Kind: route.Local, Metric: route.MetricTransit})
+		b.route(route.TableLocal, netip.PrefixFrom(a, a.BitLen()), route.Route{Key: route.Key{Metric: route.MetricTransit}, Type: route.Local})
 	}
 }
 
@@ -65,7 +65,7 @@ func (b *builder) blocks() []netip.Prefix {
 // default route.
 func (b *builder) ownBlocks() {
 	for _, block := range b.blocks() {
-		b.route(route.Route{Table: route.TableNodes, Prefix: block, Kind: route.Unreachable})
+		b.route(route.TableNodes, block, route.Route{Type: route.Unreachable})
 	}
 }
 

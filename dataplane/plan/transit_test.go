@@ -179,12 +179,12 @@ func TestTransitCIDRs(t *testing.T) {
 // The VIP CIDRs are told from the transit addresses, which are local as well.
 func TestVIPsOfRoutes(t *testing.T) {
 	n := plan(t, transitInput())
-	if got := n.Routes.VIPs(); !slices.Equal(got, n.VIPs) {
+	if got := LocalVIPs(n.Routes); !slices.Equal(got, n.VIPs) {
 		t.Errorf("the routes' VIP CIDRs are %v, want %v", got, n.VIPs)
 	}
 	locals := 0
 	for _, r := range n.Routes.Routes {
-		if r.Kind == route.Local {
+		if r.Type == route.Local {
 			locals++
 		}
 	}

@@ -13,8 +13,8 @@ import (
 
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -162,7 +162,7 @@ func Cleanup(ctx context.Context, kernel Kernel) error {
 	if err != nil {
 		return err
 	}
-	logr.FromContextOrDiscard(ctx).Info("removed what the gateway had made", "routes", len(removed.Remove),
-		"rules", len(removed.RemoveRules)+len(removed.RemoveBypasses), "devices", tunnels.Remove)
+	logr.FromContextOrDiscard(ctx).Info("removed what the gateway had made", "routes", len(removed.DeleteRoutes),
+		"rules", len(removed.DeleteRules), "devices", tunnels.Remove)
 	return nil
 }

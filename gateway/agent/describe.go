@@ -3,8 +3,8 @@ package agent
 import (
 	"strings"
 
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // describeTunnels says for the log what changed on each device.
@@ -34,7 +34,7 @@ func describeTunnels(change wireguard.Change) []string {
 func describeRoutes(routes []route.Route) []string {
 	var lines []string
 	for _, r := range routes {
-		how := strings.Join(r.Links, ",")
+		how := strings.Join(r.Links(), ",")
 		if r.Type == route.Unreachable {
 			how = "unreachable"
 		}

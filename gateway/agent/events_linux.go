@@ -10,7 +10,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/tombolo-net/tombolo/gateway/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // receiveTimeout bounds how long the watch takes to notice that it is to end.
@@ -56,7 +56,7 @@ func concerns(kind uint16, data []byte) bool {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		return concernsLink(data)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		return len(data) >= unix.SizeofRtMsg && nl.DeserializeRtMsg(data).Protocol == route.Protocol
+		return len(data) >= unix.SizeofRtMsg && nl.DeserializeRtMsg(data).Protocol == route.ProtocolGateway
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE, unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return true
 	}

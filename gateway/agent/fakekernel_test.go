@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/tombolo-net/tombolo/gateway/probe"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // memoryKernel keeps a Kernel in memory. Its probes are never answered. It is safe for concurrent use.
@@ -80,27 +80,23 @@ func (k memoryTunnels) Sync(_ context.Context, want wireguard.Config) (wireguard
 	return change, nil
 }
 
-func (k memoryRoutes) Read(context.Context) (route.State, error) {
+func (k memoryRoutes) Read(context.Context) (route.Config, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return route.State{Routes: k.routes.Routes, Bypasses: k.routes.Bypasses}, nil
+	return k.routes, nil
 }
 
 func (k memoryRoutes) Sync(_ context.Context, want route.Config) (route.Change, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	have := route.State{Routes: k.routes.Routes, Bypasses: k.routes.Bypasses}
-	if len(have.Routes) > 0 {
-		have.Rules = []route.Family{route.IPv4, route.IPv6}
-	}
-	change := route.Diff(have, want)
+	change := route.Diff(k.routes, want)
 	if !change.Empty() {
 		k.routes, k.writes = want, k.writes+1
 	}
 	return change, nil
 }
 
-func (k *memoryKernel) UnderlayMTU([]netip.Addr) (int, error) { return 1500, nil }
+func (k *memoryKernel) UnderlayMTU(context.Context, []netip.Addr) (int, error) { return 1500, nil }
 
 func (k *memoryKernel) Listen(context.Context, netip.Addr) (probe.Conn, error) {
 	return &silentConn{closed: make(chan struct{})}, nil

@@ -23,8 +23,8 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/probe"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -71,7 +71,7 @@ type nsRoutes struct {
 	routes
 }
 
-func (k nsRoutes) Read(ctx context.Context) (s route.State, err error) {
+func (k nsRoutes) Read(ctx context.Context) (s route.Config, err error) {
 	k.ns.Do(func() { s, err = k.routes.Read(ctx) })
 	return s, err
 }
@@ -91,8 +91,8 @@ func (k nsHost) CheckForwarding(ipv6 bool) (err error) {
 	return err
 }
 
-func (k nsHost) UnderlayMTU(addrs []netip.Addr) (mtu int, err error) {
-	k.ns.Do(func() { mtu, err = k.host.UnderlayMTU(addrs) })
+func (k nsHost) UnderlayMTU(ctx context.Context, addrs []netip.Addr) (mtu int, err error) {
+	k.ns.Do(func() { mtu, err = k.host.UnderlayMTU(ctx, addrs) })
 	return mtu, err
 }
 

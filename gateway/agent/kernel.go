@@ -5,8 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/tombolo-net/tombolo/gateway/probe"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // Kernel is this node's kernel, as the agent uses it. NewKernel returns the real one.
@@ -36,7 +36,7 @@ type tunnels interface {
 
 // routes makes the gateway's routes and rules.
 type routes interface {
-	Read(context.Context) (route.State, error)
+	Read(context.Context) (route.Config, error)
 	Sync(context.Context, route.Config) (route.Change, error)
 }
 
@@ -44,8 +44,8 @@ type routes interface {
 type host interface {
 	// CheckForwarding returns an error that names the remedy if the node does not forward IPv4, or IPv6 if asked.
 	CheckForwarding(ipv6 bool) error
-	// UnderlayMTU is the smallest MTU of the links that have these addresses.
-	UnderlayMTU([]netip.Addr) (int, error)
+	// UnderlayMTU is the smallest MTU of the links that have these addresses. The error names an address that no link has.
+	UnderlayMTU(context.Context, []netip.Addr) (int, error)
 	// Listen opens the socket for probes at this node's tunnel address.
 	Listen(context.Context, netip.Addr) (probe.Conn, error)
 }

@@ -2,23 +2,18 @@ package agent
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/netip"
-	"slices"
-
-	"github.com/vishvananda/netlink"
 
 	"github.com/tombolo-net/tombolo/gateway/probe"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
-
-// defaultMTU is Ethernet's, for a node whose addresses are on none of its links.
-const defaultMTU = 1500
 
 // NewKernel returns the kernel of the network namespace that its methods are called in.
 func NewKernel() Kernel {
-	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Routes: table{}, Host: thisNode{}}
+	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Routes: route.GatewayOwner(), Host: thisNode{}}
 }
 
 // devices are wireguard's.
@@ -26,17 +21,6 @@ type devices struct{ *wireguard.Devices }
 
 // Check implements tunnels.
 func (devices) Check() error { return wireguard.Check() }
-
-// table is route's.
-type table struct{}
-
-// Read implements routes.
-func (table) Read(ctx context.Context) (route.State, error) { return route.Read(ctx) }
-
-// Sync implements routes.
-func (table) Sync(ctx context.Context, want route.Config) (route.Change, error) {
-	return route.Sync(ctx, want)
-}
 
 // thisNode is the node that this process runs on.
 type thisNode struct{}
@@ -49,31 +33,10 @@ func (thisNode) Listen(ctx context.Context, addr netip.Addr) (probe.Conn, error)
 	return probe.Listen(ctx, addr)
 }
 
-// UnderlayMTU implements host: 1500 if no link has any of the addresses.
-func (thisNode) UnderlayMTU(underlay []netip.Addr) (int, error) {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return 0, fmt.Errorf("listing links: %w", err)
+// UnderlayMTU implements host.
+func (thisNode) UnderlayMTU(ctx context.Context, underlay []netip.Addr) (int, error) {
+	if len(underlay) == 0 {
+		return 0, errors.New("this node has no InternalIP in its Node object yet")
 	}
-	mtu := 0
-	for _, link := range links {
-		addrs, err := netlink.AddrList(link, netlink.FAMILY_ALL)
-		if err != nil {
-			return 0, fmt.Errorf("listing addresses of %s: %w", link.Attrs().Name, err)
-		}
-		if slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return isOneOf(a, underlay) }) {
-			if m := link.Attrs().MTU; mtu == 0 || m < mtu {
-				mtu = m
-			}
-		}
-	}
-	if mtu == 0 {
-		return defaultMTU, nil
-	}
-	return mtu, nil
-}
-
-func isOneOf(a netlink.Addr, addrs []netip.Addr) bool {
-	addr, _ := netip.AddrFromSlice(a.IP)
-	return slices.Contains(addrs, addr.Unmap())
+	return rtnl.UnderlayMTU(ctx, underlay)
 }

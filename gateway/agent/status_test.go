@@ -13,8 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 func TestRoundRTT(t *testing.T) {
@@ -111,14 +111,14 @@ func TestLinksInUse(t *testing.T) {
 		up    bool
 		want  bool
 	}{
-		{"its route", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo0", "tombolo2"}}, true, true},
-		{"its route, kept as the last one", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo0", "tombolo2"}}, false, false},
-		{"another device", route.Route{Key: route.Key{Destination: cidr}, Links: []string{"tombolo2"}}, true, false},
+		{"its route", route.Route{Key: route.Key{Destination: cidr}, Type: route.Unicast, Hops: route.Over("tombolo0", "tombolo2")}, true, true},
+		{"its route, kept as the last one", route.Route{Key: route.Key{Destination: cidr}, Type: route.Unicast, Hops: route.Over("tombolo0", "tombolo2")}, false, false},
+		{"another device", route.Route{Key: route.Key{Destination: cidr}, Type: route.Unicast, Hops: route.Over("tombolo2")}, true, false},
 		{"the refusal", route.Route{Key: route.Key{Destination: cidr}, Type: route.Unreachable}, true, false},
-		{"the way of the probes", route.Route{Key: route.Key{Destination: host}, Links: []string{"tombolo0"}}, true, false},
-		{"another cluster", route.Route{Key: route.Key{Destination: netip.MustParsePrefix("10.3.0.0/16")}, Links: []string{"tombolo0"}}, true, false},
+		{"the way of the probes", route.Route{Key: route.Key{Destination: host}, Type: route.Unicast, Hops: route.Over("tombolo0")}, true, false},
+		{"another cluster", route.Route{Key: route.Key{Destination: netip.MustParsePrefix("10.3.0.0/16")}, Type: route.Unicast, Hops: route.Over("tombolo0")}, true, false},
 	} {
-		got := linksInUse(route.State{Routes: []route.Route{tc.route}}, wanted, map[plan.LinkID]bool{wanted.Links[0].LinkID: tc.up})
+		got := linksInUse(route.Config{Routes: []route.Route{tc.route}}, wanted, map[plan.LinkID]bool{wanted.Links[0].LinkID: tc.up})
 		if got[wanted.Links[0].LinkID] != tc.want {
 			t.Errorf("%s: in use %t, want %t", tc.name, !tc.want, tc.want)
 		}

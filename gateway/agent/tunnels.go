@@ -13,8 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // tunnelPass makes the kernel match the caches. It does not talk to the API server.
@@ -49,7 +49,7 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 		return tunnelResult{pending: pending}, nil
 	}
 	in := o.input(key)
-	if in.MTU, err = a.cfg.Kernel.Host.UnderlayMTU(in.Underlay); err != nil {
+	if in.MTU, err = a.cfg.Kernel.Host.UnderlayMTU(ctx, in.Underlay); err != nil {
 		return tunnelResult{}, err
 	}
 	return a.planAndApply(ctx, in, o.linksUp(a.cfg.NodeName))
@@ -107,8 +107,8 @@ func (a *Agent) applyRoutes(ctx context.Context, want route.Config) error {
 	change, err := a.cfg.Kernel.Routes.Sync(ctx, want)
 	if !change.Empty() {
 		a.metrics.changes.WithLabelValues("route").Inc()
-		logr.FromContextOrDiscard(ctx).Info("changed routes", "table", route.Table, "set", describeRoutes(change.Set),
-			"removed", describeRoutes(change.Remove))
+		logr.FromContextOrDiscard(ctx).Info("changed routes", "table", route.TableTunnels, "set", describeRoutes(change.SetRoutes),
+			"removed", describeRoutes(change.DeleteRoutes))
 	}
 	return err
 }
@@ -138,12 +138,12 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Confi
 
 // linksInUse are the links that were reported as up and that the kernel's routes send by: those of a cluster whose
 // prefixes, more than the single address of the remote gateway, go to the link's device.
-func linksInUse(have route.State, wanted plan.Config, reportedUp map[plan.LinkID]bool) map[plan.LinkID]bool {
+func linksInUse(have route.Config, wanted plan.Config, reportedUp map[plan.LinkID]bool) map[plan.LinkID]bool {
 	inUse := map[plan.LinkID]bool{}
 	for _, link := range wanted.Links {
 		peer, _ := peerOf(wanted.WireGuard, link)
 		for _, r := range have.Routes {
-			if r.Type == route.Unicast && !r.Destination.IsSingleIP() && slices.Contains(r.Links, link.Device) &&
+			if r.Type == route.Unicast && !r.Destination.IsSingleIP() && slices.Contains(r.Links(), link.Device) &&
 				slices.Contains(peer.AllowedIPs, r.Destination) {
 				inUse[link.LinkID] = reportedUp[link.LinkID]
 			}

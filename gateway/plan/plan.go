@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // keepalive is the interval of packets that keep NATs and firewalls on the way open: most forget after 30 s.
@@ -280,7 +280,7 @@ func (b *builder) device(lane v1alpha1.Lane) *wireguard.Device {
 	}
 	d := &wireguard.Device{
 		Name: wireguard.DeviceName(int(lane)), PrivateKey: b.in.PrivateKey, ListenPort: int(b.in.BasePort) + int(lane),
-		MTU: max(b.in.MTU-wireguard.Overhead, minMTU), Addresses: b.own,
+		MTU: max(b.in.MTU-clusterset.TunnelOverhead, minMTU), Addresses: b.own,
 	}
 	b.devices[lane] = d
 	return d
@@ -322,11 +322,24 @@ func devicesOf(links []Link, fits func(Link) bool) []string {
 }
 
 func (b *builder) addRoute(dst netip.Prefix, kind route.Type, devices []string) {
-	r := route.Route{Key: route.Key{Destination: dst, Metric: route.MetricUnreachable}, Type: kind}
+	r := route.Route{Key: route.Key{Table: route.TableTunnels, Destination: dst, Metric: route.MetricUnreachable}, Type: kind}
 	if kind == route.Unicast {
-		r.Metric, r.Links, r.Source = route.MetricUnicast, devices, b.source(dst)
+		r.Metric, r.Hops, r.Source = route.MetricUnicast, nextHops(dst, devices), b.source(dst)
 	}
 	b.cfg.Routes.Routes = append(b.cfg.Routes.Routes, r)
+}
+
+// nextHops share the flows among the devices. On IPv6 the kernel does that only among next hops that have a gateway
+// (ip6_route_multipath_add in net/ipv6/route.c). So they get a link-local one that no host has: WireGuard goes by the
+// packet's destination. On IPv4 there is no gateway.
+func nextHops(dst netip.Prefix, devices []string) []route.NextHop {
+	hops := route.Over(devices...)
+	for i := range hops {
+		if dst.Addr().Is6() {
+			hops[i].Gateway = netip.MustParseAddr("fe80::1")
+		}
+	}
+	return hops
 }
 
 // source is our tunnel address of the destination's family.
@@ -339,20 +352,43 @@ func (b *builder) source(dst netip.Prefix) netip.Addr {
 	return netip.Addr{}
 }
 
-// addBypasses lets the tunnels themselves by, where a remote cluster's CIDRs hold the addresses of gateways: those of its
-// nodes may be among them.
+// addRules leads to the table of the routes, in each family that has one.
+func (b *builder) addRules() {
+	for _, is6 := range []bool{false, true} {
+		if slices.ContainsFunc(b.cfg.Routes.Routes, func(r route.Route) bool { return r.Destination.Addr().Is6() == is6 }) {
+			b.cfg.Routes.Rules = append(b.cfg.Routes.Rules,
+				route.Rule{Priority: route.TableTunnels, Table: route.TableTunnels, IPv6: is6})
+		}
+	}
+}
+
+// addBypasses lets the tunnels' own packets go by the main table, where a remote cluster's CIDRs hold the addresses of
+// gateways: those of its nodes may be among them.
 func (b *builder) addBypasses() {
 	for _, l := range b.cfg.Links {
 		covered := slices.ContainsFunc(b.cfg.Routes.Routes, func(r route.Route) bool { return r.Destination.Contains(l.Endpoint.Addr()) })
-		if covered && !slices.Contains(b.cfg.Routes.Bypasses, l.Endpoint) {
-			b.cfg.Routes.Bypasses = append(b.cfg.Routes.Bypasses, l.Endpoint)
+		if rule := bypass(l.Endpoint); covered && !slices.Contains(b.cfg.Routes.Rules, rule) {
+			b.cfg.Routes.Rules = append(b.cfg.Routes.Rules, rule)
 		}
 	}
-	slices.SortFunc(b.cfg.Routes.Bypasses, netip.AddrPort.Compare)
 }
+
+// bypass is the rule for what is sent to the end of a tunnel. It also holds for the reverse look-up of what comes from
+// there, for which the kernel swaps addresses and ports (__fib_validate_source in net/ipv4/fib_frontend.c).
+func bypass(endpoint netip.AddrPort) route.Rule {
+	addr := endpoint.Addr()
+	return route.Rule{
+		Priority: route.PriorityBypass, Table: route.TableMain, IPv6: addr.Is6(), To: netip.PrefixFrom(addr, addr.BitLen()),
+		Protocol: protocolUDP, Port: endpoint.Port(),
+	}
+}
+
+// protocolUDP is UDP's number among IP protocols.
+const protocolUDP = 17
 
 // config sorts what was collected.
 func (b *builder) config() Config {
+	b.addRules()
 	b.addBypasses()
 	for _, d := range b.devices {
 		slices.SortFunc(d.Peers, func(x, y wireguard.Peer) int { return cmp.Compare(x.PublicKey.String(), y.PublicKey.String()) })
@@ -360,6 +396,7 @@ func (b *builder) config() Config {
 	}
 	slices.SortFunc(b.cfg.WireGuard.Devices, func(x, y wireguard.Device) int { return cmp.Compare(x.ListenPort, y.ListenPort) })
 	slices.SortFunc(b.cfg.Routes.Routes, func(x, y route.Route) int { return x.Compare(y.Key) })
+	slices.SortFunc(b.cfg.Routes.Rules, route.Rule.Compare)
 	slices.SortFunc(b.cfg.Links, func(x, y Link) int { return x.compare(y.LinkID) })
 	slices.SortFunc(b.cfg.Warnings, func(x, y Warning) int {
 		return cmp.Or(cmp.Compare(x.Cluster, y.Cluster), cmp.Compare(x.Gateway, y.Gateway), cmp.Compare(x.Message, y.Message))

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/gateway/route"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 var options = []cmp.Option{
@@ -177,7 +177,7 @@ func TestNoLink(t *testing.T) {
 func routes(c Config) []string {
 	var lines []string
 	for _, r := range c.Routes.Routes {
-		how := strings.Join(r.Links, ",") + " from " + r.Source.String()
+		how := strings.Join(r.Links(), ",") + " from " + r.Source.String()
 		if r.Type == route.Unreachable {
 			how = "unreachable"
 		}
@@ -336,9 +336,13 @@ func TestBypass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.10:51821")}
-	if diff := cmp.Diff(want, got.Routes.Bypasses, options...); diff != "" {
-		t.Errorf("bypasses (-want +got):\n%s", diff)
+	want := []string{"rule 7472 from all to 192.0.2.10/32 port 51821 to table 254", "rule 7473 from all to table 7473", "rule 7473 from all to table 7473"}
+	var rules []string
+	for _, r := range got.Routes.Rules {
+		rules = append(rules, fmt.Sprintf("%s to table %d", r, r.Table))
+	}
+	if diff := cmp.Diff(want, rules); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
 	}
 }
 

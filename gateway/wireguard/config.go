@@ -16,10 +16,6 @@ import (
 // namePrefix and the lane of the remote gateways that it talks to make a device's name.
 const namePrefix = "tombolo"
 
-// Overhead is how many bytes a packet grows in the tunnel at most: 40 for IPv6, 8 for UDP, 32 for WireGuard's header
-// and tag.
-const Overhead = 80
-
 // Errors that the caller tells apart.
 var (
 	// ErrNoKernelSupport: the kernel knows no links of type wireguard.

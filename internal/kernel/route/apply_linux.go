@@ -3,55 +3,17 @@ package route
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
-// Apply does what the Change says: the device first, then what leads over it, and what goes at last; a rule comes
-// after its table is filled and goes before it is emptied. Every part is tried. It returns what was applied, and the
-// joined errors of what was not; what is gone already counts as deleted.
-func Apply(ctx context.Context, change Change) (Change, error) {
-	var a applier
-	var done Change
-	index, err := a.applyVXLAN(ctx, change, &done)
-	if err != nil {
-		a.errs = append(a.errs, err)
-	}
-	done.SetNeighbours = each(ctx, &a, "setting", change.SetNeighbours, func(n Neighbour) error {
-		return netlink.NeighSet(toNeighbour(n, index))
-	})
-	done.SetForwards = each(ctx, &a, "setting", change.SetForwards, func(f Forward) error {
-		return netlink.NeighSet(toForward(f, index))
-	})
-	done.SetRoutes = each(ctx, &a, "setting", change.SetRoutes, func(r Route) error {
-		return netlink.RouteReplace(toRoute(r, index))
-	})
-	done.AddRules = each(ctx, &a, "adding", change.AddRules, func(r Rule) error {
-		return unless(unix.EEXIST, netlink.RuleAdd(toRule(r)))
-	})
-	done.DeleteRules = each(ctx, &a, "deleting", reversed(change.DeleteRules), func(r Rule) error {
-		return unless(unix.ENOENT, netlink.RuleDel(toRule(r)))
-	})
-	done.DeleteRoutes = each(ctx, &a, "deleting", reversed(change.DeleteRoutes), func(r Route) error {
-		return unless(unix.ESRCH, netlink.RouteDel(toRoute(r, index)))
-	})
-	done.DeleteForwards = each(ctx, &a, "deleting", change.DeleteForwards, func(f Forward) error {
-		return unless(unix.ENOENT, netlink.NeighDel(toForward(f, index)))
-	})
-	done.DeleteNeighbours = each(ctx, &a, "deleting", change.DeleteNeighbours, func(n Neighbour) error {
-		return unless(unix.ENOENT, netlink.NeighDel(toNeighbour(n, index)))
-	})
-	return done, errors.Join(a.errs...)
-}
-
-// Sync makes the kernel match want and returns what it changed. It is safe to repeat.
-func Sync(ctx context.Context, want Config) (Change, error) {
-	have, err := Read(ctx)
+// Sync makes the owner's routes and rules match want and returns what it changed. It is safe to repeat.
+func (o Owner) Sync(ctx context.Context, want Config) (Change, error) {
+	have, err := o.Read(ctx)
 	if err != nil {
 		return Change{}, err
 	}
@@ -59,37 +21,129 @@ func Sync(ctx context.Context, want Config) (Change, error) {
 	if change.Empty() {
 		return change, nil
 	}
-	done, err := Apply(ctx, change)
-	if err != nil || change.SetVXLAN == nil {
-		return done, err
-	}
-	// With a device's MTU the kernel changes that of the IPv6 routes over it (net/ipv6/route.c rt6_mtu_change).
-	if have, err = Read(ctx); err != nil {
-		return done, err
-	}
-	again, err := Apply(ctx, Diff(have, want))
-	done.SetRoutes = append(done.SetRoutes, again.SetRoutes...)
-	return done, err
+	return o.Apply(ctx, change)
 }
 
-type applier struct{ errs []error }
+// Apply makes the change in the owner's name. It tries every part, and returns what it applied and the joined errors of
+// the rest; what is gone already counts as deleted. Routes come before the rules that lead to them and go after them.
+// What is added comes before what goes.
+func (o Owner) Apply(ctx context.Context, change Change) (Change, error) {
+	w := writer{owner: o}
+	var tried rtnl.Attempts
+	var done Change
+	done.SetRoutes = rtnl.Each(ctx, &tried, "setting", change.SetRoutes, w.setRoute)
+	done.AddRules = rtnl.Each(ctx, &tried, "adding", change.AddRules, w.addRule)
+	done.DeleteRules = rtnl.Each(ctx, &tried, "deleting", reversed(change.DeleteRules), w.deleteRule)
+	_ = rtnl.Each(ctx, &tried, "adding", w.covered, w.addRule)
+	done.DeleteRoutes = rtnl.Each(ctx, &tried, "deleting", reversed(change.DeleteRoutes), w.deleteRoute)
+	return done, tried.Err()
+}
 
-func each[T fmt.Stringer](ctx context.Context, a *applier, doing string, items []T, do func(T) error) (done []T) {
-	for _, item := range items {
-		err := ctx.Err()
-		if err == nil {
-			err = do(item)
-		}
+// writer writes in the owner's name.
+type writer struct {
+	owner Owner
+	links rtnl.Links
+	// covered are the rules to add that the kernel said it had.
+	covered []Rule
+}
+
+func (w *writer) setRoute(r Route) error {
+	route := w.toKernel(r)
+	if err := w.addHops(route, r.Hops); err != nil {
+		return err
+	}
+	return netlink.RouteReplace(route)
+}
+
+// deleteRoute names an only next hop, since IPv4 may have several routes with one Key. It does not name more than one:
+// the kernel would compare them in order (fib_nh_match in net/ipv4/fib_semantics.c), and we do not know theirs.
+func (w *writer) deleteRoute(r Route) error {
+	route := w.toKernel(r)
+	if len(r.Hops) == 1 && w.addHops(route, r.Hops) != nil {
+		route.LinkIndex, route.Gw = 0, nil // the link is gone, and most likely the route with it
+	}
+	return unless(unix.ESRCH, netlink.RouteDel(route))
+}
+
+// addRule counts a rule that is there as added. The kernel says so, too, if it has one with the same priority and table
+// that selects less (rule_exists in net/core/fib_rules.c). That one may be about to go, so Apply adds the rule again then.
+func (w *writer) addRule(r Rule) error {
+	err := netlink.RuleAdd(w.toRule(r))
+	if errors.Is(err, unix.EEXIST) {
+		w.covered = append(w.covered, r)
+		return nil
+	}
+	return err
+}
+
+func (w *writer) deleteRule(r Rule) error { return unless(unix.ENOENT, netlink.RuleDel(w.toRule(r))) }
+
+// loopback is the index of lo, the first device of every network namespace (LOOPBACK_IFINDEX in the kernel).
+const loopback = 1
+
+// toKernel is the route without its next hops.
+func (w *writer) toKernel(r Route) *netlink.Route {
+	route := &netlink.Route{
+		Table: r.Table, Protocol: netlink.RouteProtocol(w.owner.Protocol), Dst: rtnl.IPNet(r.Destination), Tos: r.TOS,
+		Priority: r.Metric, Type: int(r.Type), Scope: scope(r), Src: r.Source.AsSlice(), MTU: r.MTU,
+		Family: rtnl.Family(r.Destination.Addr()),
+	}
+	if r.Type == Local {
+		route.LinkIndex = loopback
+	}
+	return route
+}
+
+func (w *writer) addHops(route *netlink.Route, hops []NextHop) error {
+	for _, h := range hops {
+		index, err := w.links.Index(h.Link)
 		if err != nil {
-			a.errs = append(a.errs, fmt.Errorf("%s %s: %w", doing, item, err))
-			continue
+			return err
 		}
-		done = append(done, item)
+		hop := &netlink.NexthopInfo{LinkIndex: index, Gw: h.Gateway.AsSlice(), Hops: max(h.Weight, 1) - 1}
+		if h.OnLink {
+			hop.Flags = int(netlink.FLAG_ONLINK)
+		}
+		route.MultiPath = append(route.MultiPath, hop)
 	}
-	return done
+	if hops := route.MultiPath; len(hops) == 1 {
+		route.LinkIndex, route.Gw, route.Flags, route.MultiPath = hops[0].LinkIndex, hops[0].Gw, hops[0].Flags, nil
+	}
+	return nil
 }
 
-// unless is err, or nil if it says that the aim was reached before.
+// scope says how far away the destination is, as `ip route` derives it. IPv6 has no scopes and ignores it.
+func scope(r Route) netlink.Scope {
+	onLink := func(h NextHop) bool { return !h.Gateway.IsValid() }
+	switch {
+	case r.Type == Local:
+		return netlink.SCOPE_HOST
+	case r.Type == Unicast && r.Destination.Addr().Is4() && slices.ContainsFunc(r.Hops, onLink):
+		return netlink.SCOPE_LINK
+	}
+	return netlink.SCOPE_UNIVERSE
+}
+
+func (w *writer) toRule(r Rule) *netlink.Rule {
+	rule := netlink.NewRule()
+	rule.Table, rule.Priority, rule.Protocol, rule.Family = r.Table, r.Priority, uint8(w.owner.Protocol), unix.AF_INET
+	if r.IPv6 {
+		rule.Family = unix.AF_INET6
+	}
+	if r.From.IsValid() {
+		rule.Src = rtnl.IPNet(r.From)
+	}
+	if r.To.IsValid() {
+		rule.Dst = rtnl.IPNet(r.To)
+	}
+	rule.IifName, rule.IPProto = r.IIF, int(r.Protocol)
+	if r.Port != 0 {
+		rule.Dport = netlink.NewRulePortRange(r.Port, r.Port)
+	}
+	return rule
+}
+
+// unless is err, or nil if err says that the aim was reached before.
 func unless(reached unix.Errno, err error) error {
 	if errors.Is(err, reached) {
 		return nil
@@ -101,113 +155,4 @@ func reversed[T any](items []T) []T {
 	items = slices.Clone(items)
 	slices.Reverse(items)
 	return items
-}
-
-// applyVXLAN returns the index of the device, or zero if there is none.
-func (a *applier) applyVXLAN(ctx context.Context, change Change, done *Change) (index int, err error) {
-	link, err := findDevice()
-	if err != nil {
-		return 0, err
-	}
-	if change.DeleteVXLAN && link != nil {
-		if err := netlink.LinkDel(link); err != nil {
-			return link.Index, fmt.Errorf("deleting device %s: %w", Device, err)
-		}
-		link = nil
-	}
-	done.DeleteVXLAN = change.DeleteVXLAN
-	if want := change.AddVXLAN; want != nil && link == nil {
-		link = toVXLAN(*want)
-		if err := addDevice(link); err != nil {
-			return 0, err
-		}
-		done.AddVXLAN = want
-	}
-	if link == nil {
-		return 0, nil
-	}
-	if want := change.SetVXLAN; want != nil {
-		if err := errors.Join(netlink.LinkSetMTU(link, want.MTU), netlink.LinkSetUp(link)); err != nil {
-			return link.Index, fmt.Errorf("setting MTU %d of device %s: %w", want.MTU, Device, err)
-		}
-		done.SetVXLAN = want
-	}
-	return link.Index, ctx.Err()
-}
-
-func addDevice(link *netlink.Vxlan) error {
-	if err := netlink.LinkAdd(link); err != nil {
-		return fmt.Errorf("adding device %s: %w", Device, err)
-	}
-	// No addresses, not even a link-local one, which must be said before the device is up; without IPv6 there is
-	// nothing to say.
-	err := netlink.LinkSetIP6AddrGenMode(link, addrGenNone)
-	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-		err = nil
-	}
-	if err = errors.Join(err, netlink.LinkSetUp(link)); err != nil {
-		// Half a device would be taken for a whole one.
-		return errors.Join(fmt.Errorf("setting up device %s: %w", Device, err), netlink.LinkDel(link))
-	}
-	return nil
-}
-
-func toVXLAN(v VXLAN) *netlink.Vxlan {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.HardwareAddr = Device, v.MTU, v.MAC[:]
-	return &netlink.Vxlan{LinkAttrs: attrs, VxlanId: int(v.ID), Port: int(v.Port), SrcAddr: v.Local.AsSlice()}
-}
-
-func toNeighbour(n Neighbour, index int) *netlink.Neigh {
-	return &netlink.Neigh{LinkIndex: index, Family: family(n.Address), State: netlink.NUD_PERMANENT,
-		IP: n.Address.AsSlice(), HardwareAddr: n.MAC[:]}
-}
-
-func toForward(f Forward, index int) *netlink.Neigh {
-	return &netlink.Neigh{LinkIndex: index, Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT, Flags: netlink.NTF_SELF,
-		IP: f.Underlay.AsSlice(), HardwareAddr: f.MAC[:]}
-}
-
-func toRoute(r Route, index int) *netlink.Route {
-	route := &netlink.Route{Table: r.Table, Dst: toIPNet(r.Prefix), Priority: r.Metric, Protocol: Protocol, MTU: r.MTU,
-		Family: family(r.Prefix.Addr())}
-	switch r.Kind {
-	case Local:
-		route.Type, route.Scope, route.LinkIndex, route.Src = unix.RTN_LOCAL, netlink.SCOPE_HOST, loopback, r.Source.AsSlice()
-	case Via:
-		route.Type, route.LinkIndex, route.Gw = unix.RTN_UNICAST, index, r.Gateway.AsSlice()
-		route.SetFlag(netlink.FLAG_ONLINK)
-	case Unreachable:
-		route.Type = unix.RTN_UNREACHABLE
-	}
-	return route
-}
-
-// addrGenNone is IN6_ADDR_GEN_MODE_NONE of include/uapi/linux/if_link.h.
-const addrGenNone = 1
-
-// loopback is the index of lo, the first device of every network namespace (LOOPBACK_IFINDEX in the kernel).
-const loopback = 1
-
-func toRule(r Rule) *netlink.Rule {
-	rule := netlink.NewRule()
-	rule.Table, rule.Priority, rule.Protocol, rule.Family = r.Table, r.Priority, Protocol, unix.AF_INET
-	if r.IPv6 {
-		rule.Family = unix.AF_INET6
-	}
-	if r.From.IsValid() {
-		rule.Src = toIPNet(r.From)
-	}
-	return rule
-}
-
-func toIPNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
-}
-
-func family(a netip.Addr) int {
-	if a.Is4() {
-		return unix.AF_INET
-	}
-	return unix.AF_INET6
 }

@@ -2,206 +2,173 @@ package route
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"fmt"
-	"net"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
-// Device is the name of the VXLAN device that joins a cluster's nodes with its gateways.
-const Device = "tombolo-vx"
+// Config is what an owner wants in the kernel, or what the kernel has. The lists are in any order and without
+// duplicates; Read returns them sorted. The zero value has neither routes nor rules.
+type Config struct {
+	Routes []Route
+	Rules  []Rule
+}
 
-// Protocol is the number that our routes and rules carry (rtm_protocol, FRA_PROTOCOL), so that they are known as ours.
-const Protocol = 148
-
-// The routing tables. Rules that lead to them have the table's number as their priority, except for TableFallback.
+// Metrics of routes. Those of the gateway: the route that refuses is the last resort. Those of the dataplane are the
+// same in both families, although IPv4 would default to 0.
 const (
-	// TableLocal is the kernel's own table of local addresses (RT_TABLE_LOCAL), consulted before all others.
-	TableLocal = 255
-	// TableRemote leads from a node to a gateway.
-	TableRemote = 7474
-	// TableNodes leads what comes from other clusters from a gateway to the other nodes.
-	TableNodes = 7475
-	// TableFallback refuses remote clusters' addresses, so that nothing leaves in clear while there is no gateway.
-	TableFallback = 7476
+	// MetricUnicast is that of routes into the tunnels.
+	MetricUnicast = 100
+	// MetricUnreachable is that of the gateway's routes that refuse.
+	MetricUnreachable = 65535
+	// Metric is that of the dataplane's routes.
+	Metric = 1024
+	// MetricTransit is that of the local routes to a node's transit addresses. It tells them from those to VIP CIDRs.
+	MetricTransit = 1025
 )
 
-// PriorityFallback is the priority of the rules for TableFallback: after every other table of tombolo, also the
-// gateway's (7473), and before the table `main` (32766).
-const PriorityFallback = 32000
+// Type is what a route does with a packet, as the kernel numbers it (rtm_type in linux/rtnetlink.h). Read may return
+// types other than these; they differ from every wanted one.
+type Type uint8
 
-// Metric of the routes; the same in both families, though IPv4 would default to 0.
-const Metric = 1024
-
-// MetricTransit is the metric of the local routes to this node's transit addresses, by which those to VIP CIDRs can be
-// told from them.
-const MetricTransit = 1025
-
-// VXLANOverhead is what VXLAN adds to a packet, in bytes, by the family of the underlay (RFC 7348 section 5): outer
-// Ethernet, IP, UDP and VXLAN headers, less the inner Ethernet header's own place on the underlay.
-func VXLANOverhead(underlay netip.Addr) int {
-	if underlay.Is4() {
-		return 50
-	}
-	return 70
-}
-
-// TunnelOverhead is what WireGuard adds to a packet over IPv6, in bytes; over IPv4 it is 20 less.
-const TunnelOverhead = 80
-
-// MAC is an Ethernet address.
-type MAC [6]byte
-
-// String is the address in the usual form.
-func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
-
-// NodeMAC is the address of a node's VXLAN device, known to the other nodes by the node's name alone: locally
-// administered, from SHA-256("vxlan/" + name).
-func NodeMAC(node string) MAC {
-	sum := sha256.Sum256([]byte("vxlan/" + node))
-	mac := MAC(sum[:6])
-	mac[0] = mac[0]&^0x01 | 0x02 // unicast, locally administered
-	return mac
-}
-
-// LinkLocal is the IPv6 address that stands for the node on the VXLAN: fe80:: and the modified EUI-64 of the MAC (RFC
-// 4291 appendix A). The node does not have it; it is a next hop, with a permanent neighbour entry. The node's own IPv6
-// address cannot be the next hop, since the kernel refuses one that another device leads to, unlike in IPv4.
-func (m MAC) LinkLocal() netip.Addr {
-	b := [16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 0x02, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]}
-	return netip.AddrFrom16(b)
-}
-
-// VXLAN is the device.
-type VXLAN struct {
-	// ID is the VXLAN network identifier.
-	ID uint32
-	// Port is the UDP port, of both sides.
-	Port uint16
-	// Local is the node's underlay address.
-	Local netip.Addr
-	// MTU in bytes.
-	MTU int
-	// MAC is NodeMAC of this node.
-	MAC MAC
-	// Down is true of a device in the kernel that somebody set down; nobody asks for it.
-	Down bool
-}
-
-// Neighbour is a permanent neighbour entry on the device: a next hop and its MAC.
-type Neighbour struct {
-	Address netip.Addr
-	MAC     MAC
-}
-
-// Compare orders neighbours by address and MAC.
-func (n Neighbour) Compare(other Neighbour) int {
-	return cmp.Or(n.Address.Compare(other.Address), cmp.Compare(n.MAC.String(), other.MAC.String()))
-}
-
-// String is, for example, "neighbour 192.0.2.7".
-func (n Neighbour) String() string { return "neighbour " + n.Address.String() }
-
-// Forward is a permanent entry of the device's forwarding database: which node has a MAC.
-type Forward struct {
-	MAC      MAC
-	Underlay netip.Addr
-}
-
-// Compare orders entries by MAC and address.
-func (f Forward) Compare(other Forward) int {
-	return cmp.Or(cmp.Compare(f.MAC.String(), other.MAC.String()), f.Underlay.Compare(other.Underlay))
-}
-
-// String is, for example, "forwarding entry 02:...:0a".
-func (f Forward) String() string { return "forwarding entry " + f.MAC.String() }
-
-// Kind is what a route does with a packet.
-type Kind uint8
-
-// The kinds of routes.
+// The types.
 const (
-	// Local delivers to this node.
-	Local Kind = iota + 1
-	// Via sends to a next hop over the device.
-	Via
-	// Unreachable refuses.
-	Unreachable
+	// Unicast sends to the next hops.
+	Unicast Type = 1
+	// Local delivers to this node, over its loopback device.
+	Local Type = 2
+	// Unreachable refuses with an ICMP error.
+	Unreachable Type = 7
 )
+
+// Key is what makes a route distinct in the kernel: a second route with the same Key replaces the first. Its type and
+// its next hops are no part of it.
+type Key struct {
+	Table       int
+	Destination netip.Prefix
+	// TOS is the type of service that the route is for (IPv4 only). We set none; others' may show.
+	TOS int
+	// Metric is the route's priority: the lowest wins.
+	Metric int
+}
+
+// Compare orders routes by table, family, destination, type of service and metric.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Table, o.Table), k.Destination.Compare(o.Destination), cmp.Compare(k.TOS, o.TOS),
+		cmp.Compare(k.Metric, o.Metric))
+}
 
 // Route is one route.
 type Route struct {
-	Table  int
-	Prefix netip.Prefix
-	Metric int
-	Kind   Kind
-	// Source is the address that this node takes for its own packets (Local only; zero: the kernel chooses).
+	Key
+	Type Type
+	// Source is the address that this node's own packets get. Not valid: the kernel chooses.
 	Source netip.Addr
-	// Gateway is the next hop on the device (Via only).
-	Gateway netip.Addr
-	// MTU in bytes; zero is the device's.
+	// MTU in bytes. Zero: that of the device.
 	MTU int
+	// Hops are sorted by Compare. Only Unicast routes have any. More than one share the flows.
+	Hops []NextHop
 }
 
-// id is what makes a route distinct in the kernel: a second one with the same id replaces the first.
-func (r Route) id() Route { return Route{Table: r.Table, Prefix: r.Prefix, Metric: r.Metric} }
+// NextHop is one way that a route sends packets.
+type NextHop struct {
+	// Link is the name of the device.
+	Link string
+	// Gateway is the address of the next hop on the link. Not valid: the destination is on the link itself.
+	Gateway netip.Addr
+	// OnLink says that the gateway is on the link, although no address of the link covers it.
+	OnLink bool
+	// Weight is the hop's share of the flows, 1 to 256, relative to those of the route's other hops. Zero counts as 1. The
+	// weight of an only hop means nothing, and the kernel does not keep it.
+	Weight int
+}
 
-// Compare orders routes by what makes them distinct.
-func (r Route) Compare(other Route) int {
-	return cmp.Or(cmp.Compare(r.Table, other.Table), r.Prefix.Addr().Compare(other.Prefix.Addr()),
-		cmp.Compare(r.Prefix.Bits(), other.Prefix.Bits()), cmp.Compare(r.Metric, other.Metric))
+// Compare orders next hops by link and gateway.
+func (h NextHop) Compare(o NextHop) int {
+	return cmp.Or(cmp.Compare(h.Link, o.Link), h.Gateway.Compare(o.Gateway), cmp.Compare(h.Weight, o.Weight))
+}
+
+// Over are the next hops of a route that sends by the links, with equal shares and without gateways.
+func Over(links ...string) []NextHop {
+	hops := make([]NextHop, len(links))
+	for i, link := range links {
+		hops[i].Link = link
+	}
+	slices.SortFunc(hops, NextHop.Compare)
+	return hops
+}
+
+// Equal reports whether the routes are the same in every respect.
+func (r Route) Equal(o Route) bool {
+	return r.Key == o.Key && r.Type == o.Type && r.Source == o.Source && r.MTU == o.MTU &&
+		slices.EqualFunc(r.Hops, o.Hops, func(a, b NextHop) bool {
+			a.Weight, b.Weight = max(a.Weight, 1), max(b.Weight, 1)
+			if len(r.Hops) == 1 {
+				a.Weight = b.Weight
+			}
+			return a == b
+		})
+}
+
+// Links are the names of the devices that the route sends by, in the order of its hops.
+func (r Route) Links() []string {
+	links := make([]string, len(r.Hops))
+	for i, h := range r.Hops {
+		links[i] = h.Link
+	}
+	return links
 }
 
 // String is, for example, "route to 10.1.0.0/16 in table 7474".
-func (r Route) String() string { return fmt.Sprintf("route to %s in table %d", r.Prefix, r.Table) }
+func (r Route) String() string { return fmt.Sprintf("route to %s in table %d", r.Destination, r.Table) }
 
-// Rule leads packets to a table.
+// Rule leads the packets that it selects to a table. All of its fields make it distinct in the kernel.
 type Rule struct {
-	Table    int
 	Priority int
+	Table    int
 	// IPv6 rules are distinct from those of IPv4.
 	IPv6 bool
-	// From is the source that the rule is for; zero is any.
-	From netip.Prefix
+	// From and To are the source and the destination that the rule is for. Not valid: any.
+	From, To netip.Prefix
+	// IIF is the name of the device that packets come in by. Empty: any.
+	IIF string
+	// Protocol is the IP protocol, and Port the destination port. Zero: any.
+	Protocol uint8
+	Port     uint16
 }
 
-// Compare orders rules by all that makes them distinct.
-func (r Rule) Compare(other Rule) int {
-	family := func(r Rule) int {
-		if r.IPv6 {
-			return 1
-		}
+// Compare orders rules by priority, table, family and what they select.
+func (r Rule) Compare(o Rule) int {
+	return cmp.Or(cmp.Compare(r.Priority, o.Priority), cmp.Compare(r.Table, o.Table), compareBool(r.IPv6, o.IPv6),
+		r.From.Compare(o.From), r.To.Compare(o.To), cmp.Compare(r.IIF, o.IIF), cmp.Compare(r.Protocol, o.Protocol),
+		cmp.Compare(r.Port, o.Port))
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
 		return 0
+	case b:
+		return -1
 	}
-	return cmp.Or(cmp.Compare(r.Priority, other.Priority), cmp.Compare(r.Table, other.Table),
-		cmp.Compare(family(r), family(other)), r.From.Addr().Compare(other.From.Addr()), cmp.Compare(r.From.Bits(), other.From.Bits()))
+	return 1
 }
 
 // String is, for example, "rule 7475 from 10.1.0.0/16".
 func (r Rule) String() string {
+	words := []string{fmt.Sprintf("rule %d from", r.Priority), "all"}
 	if r.From.IsValid() {
-		return fmt.Sprintf("rule %d from %s", r.Priority, r.From)
+		words[1] = r.From.String()
 	}
-	return fmt.Sprintf("rule %d from all", r.Priority)
-}
-
-// Config is what a node needs, or what of ours it has. The lists are in any order, without duplicates.
-type Config struct {
-	// VXLAN is nil where no device is needed.
-	VXLAN      *VXLAN
-	Neighbours []Neighbour
-	Forwards   []Forward
-	Routes     []Route
-	Rules      []Rule
-}
-
-// VIPs are the VIP CIDRs that the Config makes local, in the order of its routes.
-func (c Config) VIPs() []netip.Prefix {
-	var vips []netip.Prefix
-	for _, r := range c.Routes {
-		if r.Kind == Local && r.Metric != MetricTransit {
-			vips = append(vips, r.Prefix)
-		}
+	if r.To.IsValid() {
+		words = append(words, "to", r.To.String())
 	}
-	return vips
+	if r.IIF != "" {
+		words = append(words, "iif", r.IIF)
+	}
+	if r.Port != 0 {
+		words = append(words, fmt.Sprintf("port %d", r.Port))
+	}
+	return strings.Join(words, " ")
 }

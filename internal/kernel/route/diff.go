@@ -2,93 +2,86 @@ package route
 
 import "slices"
 
-// Change is what turns one Config into another; every list is sorted.
+// Change is what turns one Config into another. Every list is sorted. The zero value changes nothing.
 type Change struct {
-	// DeleteVXLAN takes the device away, with all that hangs on it, before AddVXLAN makes it anew.
-	DeleteVXLAN bool
-	AddVXLAN    *VXLAN
-	// SetVXLAN changes the MTU of the device that is there, or sets it up.
-	SetVXLAN *VXLAN
-
-	SetNeighbours    []Neighbour
-	DeleteNeighbours []Neighbour
-	SetForwards      []Forward
-	DeleteForwards   []Forward
-	SetRoutes        []Route
-	DeleteRoutes     []Route
-	AddRules         []Rule
-	DeleteRules      []Rule
+	// SetRoutes are the routes to add, or to put in the place of the one with their Key.
+	SetRoutes    []Route
+	DeleteRoutes []Route
+	AddRules     []Rule
+	DeleteRules  []Rule
 }
 
-// Size is how many requests to the kernel the Change is, at least.
+// Size is how many requests to the kernel the Change is.
 func (c Change) Size() int {
-	n := len(c.SetNeighbours) + len(c.DeleteNeighbours) + len(c.SetForwards) + len(c.DeleteForwards) +
-		len(c.SetRoutes) + len(c.DeleteRoutes) + len(c.AddRules) + len(c.DeleteRules)
-	for _, is := range []bool{c.DeleteVXLAN, c.AddVXLAN != nil, c.SetVXLAN != nil} {
-		if is {
-			n++
-		}
-	}
-	return n
+	return len(c.SetRoutes) + len(c.DeleteRoutes) + len(c.AddRules) + len(c.DeleteRules)
 }
 
-// Empty tells whether there is nothing to do.
+// Empty reports whether there is nothing to do.
 func (c Change) Empty() bool { return c.Size() == 0 }
 
-// Diff is what turns have into want. It reads its arguments only.
+// Diff is what turns have into want. It only reads its arguments.
 func Diff(have, want Config) Change {
-	change := diffVXLAN(have.VXLAN, want.VXLAN)
-	if change.DeleteVXLAN {
-		have.Neighbours, have.Forwards = nil, nil
-		have.Routes = slices.DeleteFunc(slices.Clone(have.Routes), func(r Route) bool { return r.Kind == Via })
-	}
-	change.SetNeighbours, change.DeleteNeighbours = diffBy(have.Neighbours, want.Neighbours,
-		func(n Neighbour) any { return n.Address }, Neighbour.Compare)
-	change.SetForwards, change.DeleteForwards = diffBy(have.Forwards, want.Forwards,
-		func(f Forward) any { return f.MAC }, Forward.Compare)
-	change.SetRoutes, change.DeleteRoutes = diffBy(have.Routes, want.Routes,
-		func(r Route) any { return r.id() }, Route.Compare)
-	change.AddRules, change.DeleteRules = diffBy(have.Rules, want.Rules, func(r Rule) any { return r }, Rule.Compare)
+	var change Change
+	change.SetRoutes, change.DeleteRoutes = diffRoutes(have.Routes, want.Routes)
+	change.AddRules, change.DeleteRules = diffRules(have.Rules, want.Rules)
 	return change
 }
 
-func diffVXLAN(have, want *VXLAN) Change {
-	switch {
-	case have == nil:
-		return Change{AddVXLAN: want}
-	case want == nil:
-		return Change{DeleteVXLAN: true}
-	case *have == *want:
-		return Change{}
+// diffRoutes returns the wanted routes that are missing or differ, and those that must be deleted. The kernel may have
+// several IPv4 routes with one Key, if another program appended them: all but one must go.
+func diffRoutes(have, want []Route) (set, gone []Route) {
+	wanted := make(map[Key]Route, len(want))
+	for _, w := range want {
+		wanted[w.Key] = w
 	}
-	mutable := *have
-	mutable.MTU, mutable.Down = want.MTU, want.Down
-	if mutable == *want {
-		return Change{SetVXLAN: want}
+	kept := make(map[Key]bool, len(want))
+	var others []Route
+	for _, h := range have {
+		if w, ok := wanted[h.Key]; ok && !kept[h.Key] && w.Equal(h) {
+			kept[h.Key] = true
+		} else {
+			others = append(others, h)
+		}
 	}
-	return Change{DeleteVXLAN: true, AddVXLAN: want}
+	for _, w := range want {
+		if !kept[w.Key] {
+			set = append(set, w)
+		}
+	}
+	replaced := make(map[Key]bool, len(others))
+	for _, h := range others {
+		if _, ok := wanted[h.Key]; ok && !kept[h.Key] && !replaced[h.Key] {
+			replaced[h.Key] = true // the wanted one takes its place
+			continue
+		}
+		gone = append(gone, h)
+	}
+	byKey := func(a, b Route) int { return a.Compare(b.Key) }
+	slices.SortFunc(set, byKey)
+	slices.SortFunc(gone, byKey)
+	return set, gone
 }
 
-// diffBy returns what must be set, which replaces what has the same id, and what must go.
-func diffBy[T comparable](have, want []T, id func(T) any, compare func(T, T) int) (set, gone []T) {
-	old := make(map[any]T, len(have))
-	for _, item := range have {
-		// Of two that are there under one id, all but one must go.
-		if other, twice := old[id(item)]; twice {
-			gone = append(gone, other)
+// diffRules returns the wanted rules that are missing, and those to delete. A rule that is there twice goes once.
+func diffRules(have, want []Rule) (add, gone []Rule) {
+	wanted := make(map[Rule]bool, len(want))
+	for _, w := range want {
+		wanted[w] = true
+	}
+	kept := make(map[Rule]bool, len(have))
+	for _, h := range have {
+		if wanted[h] && !kept[h] {
+			kept[h] = true
+		} else {
+			gone = append(gone, h)
 		}
-		old[id(item)] = item
 	}
-	for _, item := range want {
-		if was, exists := old[id(item)]; !exists || was != item {
-			set = append(set, item)
+	for _, w := range want {
+		if !kept[w] {
+			add = append(add, w)
 		}
-		delete(old, id(item))
 	}
-	for _, item := range old {
-		gone = append(gone, item)
-	}
-	slices.SortFunc(set, compare)
-	slices.SortFunc(gone, compare)
-	return set, gone
+	slices.SortFunc(add, Rule.Compare)
+	slices.SortFunc(gone, Rule.Compare)
+	return add, gone
 }

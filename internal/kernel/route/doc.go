@@ -1,7 +1,6 @@
-// Package route makes the kernel lead packets where a node of a cluster should send them: to itself for clusterset
-// IPs, through the VXLAN to a gateway for remote clusters, and on a gateway back to the node of a pod.
+// Package route makes the routes and rules of one Owner match a Config, in the network namespace of the caller.
 //
-// It owns the device Device with its neighbour and forwarding entries, and the routes and rules that carry both our
-// protocol number (Protocol) and one of our tables (in the table `local`: our protocol). It touches nothing else; the
-// tunnels between clusters and the routes into them are the gateway's.
+// An Owner owns the routes that carry its protocol number in one of its tables, and the rules that carry its protocol
+// number and do one of its lookups. The package touches nothing else: no links, no addresses, no other table. The
+// devices that routes lead to belong to package vxlan and to the gateway's package wireguard.
 package route

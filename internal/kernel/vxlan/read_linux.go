@@ -1,0 +1,86 @@
+package vxlan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+)
+
+// Read returns which of the named devices the kernel has, with their entries, in the network namespace of the caller.
+// The error names a device that has such a name and that we did not make.
+func Read(ctx context.Context, names ...string) (Config, error) {
+	var have Config
+	for _, name := range names {
+		link, err := findDevice(name)
+		if err != nil {
+			return Config{}, err
+		}
+		if link == nil {
+			continue
+		}
+		have.Devices = append(have.Devices, fromLink(link))
+		if err := readEntries(ctx, link, &have); err != nil {
+			return Config{}, err
+		}
+	}
+	slices.SortFunc(have.Devices, Device.Compare)
+	slices.SortFunc(have.Neighbours, Neighbour.Compare)
+	slices.SortFunc(have.Forwards, Forward.Compare)
+	return have, nil
+}
+
+// findDevice returns nil if there is no device of that name, and an error if there is one that we did not make.
+func findDevice(name string) (*netlink.Vxlan, error) {
+	link, err := netlink.LinkByName(name)
+	var notFound netlink.LinkNotFoundError
+	if errors.As(err, &notFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading device %s: %w", name, err)
+	}
+	vxlan, ok := link.(*netlink.Vxlan)
+	if !ok {
+		return nil, fmt.Errorf("device %s is a %s that tombolo did not make: remove or rename it", name, link.Type())
+	}
+	return vxlan, nil
+}
+
+func fromLink(link *netlink.Vxlan) Device {
+	d := Device{
+		Name: link.Name, ID: uint32(link.VxlanId), Port: uint16(link.Port), Local: rtnl.Addr(link.SrcAddr), MTU: link.MTU,
+		Down: link.Flags&net.FlagUp == 0,
+	}
+	copy(d.MAC[:], link.HardwareAddr)
+	return d
+}
+
+func readEntries(ctx context.Context, link *netlink.Vxlan, have *Config) error {
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6, unix.AF_BRIDGE} {
+		entries, err := rtnl.Dump(ctx, "neighbours of "+link.Name, func() ([]netlink.Neigh, error) {
+			return netlink.NeighList(link.Index, family)
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			address := rtnl.Addr(e.IP)
+			if !address.IsValid() || e.State&netlink.NUD_PERMANENT == 0 || len(e.HardwareAddr) != len(MAC{}) {
+				continue
+			}
+			if family == unix.AF_BRIDGE {
+				have.Forwards = append(have.Forwards, Forward{Device: link.Name, MAC: MAC(e.HardwareAddr), Underlay: address})
+				continue
+			}
+			have.Neighbours = append(have.Neighbours, Neighbour{Device: link.Name, Address: address, MAC: MAC(e.HardwareAddr)})
+		}
+	}
+	return nil
+}
