@@ -55,8 +55,8 @@ func (o *processOptions) validate() error {
 	return validateLoopback("--profile-address", o.profileAddress)
 }
 
-// validateLoopback says what is wrong with the address of a flag that may be empty. Profiles show what is in memory,
-// tokens too.
+// validateLoopback says what is wrong with the address of a flag that may be empty. Profiles show
+// what is in memory, tokens too.
 func validateLoopback(flag, address string) error {
 	if address == "" {
 		return nil

@@ -229,7 +229,8 @@ func readyIs(status metav1.ConditionStatus, reason string) func(*v1alpha1.Gatewa
 	}
 }
 
-// Gateways with the rights of their manifests, from the first start to the last: each test goes on from the one before.
+// Gateways with the rights of their manifests, from the first start to the last: each test goes on
+// from the one before.
 func TestAgent(t *testing.T) {
 	s := startAPIServer(t)
 	for _, o := range []client.Object{nodeObject("east-0", "192.0.2.10"), nodeObject("east-2", "192.0.2.12"), clusterSet(), remote()} {
@@ -387,7 +388,8 @@ func (s apiServer) testTrouble(t *testing.T, g gatewayOn) {
 	}
 }
 
-// testLeave: without a ClusterSet there are no tunnels; with one that is made anew they are there again.
+// testLeave: without a ClusterSet there are no tunnels; with one that is made anew they are there
+// again.
 func (s apiServer) testLeave(t *testing.T, g gatewayOn) {
 	devices := func(want int) {
 		t.Helper()

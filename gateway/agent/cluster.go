@@ -15,8 +15,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// NewCluster returns the client of this cluster, with caches of what a gateway watches: its own Node and GatewayNode,
-// the ClusterSet, the RemoteClusters. It does not connect yet.
+// NewCluster returns the client of this cluster, with caches of what a gateway watches: its own
+// Node and GatewayNode, the ClusterSet, the RemoteClusters. It does not connect yet.
 func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster, error) {
 	own := fields.OneTermEqualSelector("metadata.name", nodeName)
 	return node.NewCluster(node.ClusterConfig{
@@ -36,8 +36,9 @@ func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster,
 	})
 }
 
-// Watch makes each change of what the gateway watches mark both loops. It returns when the caches are filled, or ctx
-// ends; it waits for an API server that does not answer, or does not serve the kinds yet.
+// Watch makes each change of what the gateway watches mark both loops. It returns when the caches
+// are filled, or ctx ends; it waits for an API server that does not answer, or does not serve the
+// kinds yet.
 func (a *Agent) Watch(ctx context.Context, c *node.Cluster) error {
 	return c.Watch(ctx, node.OnEvent(func(client.Object) { a.Changed() }, nil))
 }

@@ -1,15 +1,16 @@
-// Package agent is the gateway on one node. It reads this cluster's objects and the kernel, plans, makes the kernel match
-// the plan, probes the links, and reports what it found. It owns the GatewayNode of its node, its entry in each
-// RemoteCluster's status.links, and its key in the Secret tombolo-gateway-keys. The devices, routes and rules on the node
-// belong to the packages wireguard and route, and what a gateway wants belongs to the package plan.
+// Package agent is the gateway on one node. It reads this cluster's objects and the kernel, plans,
+// makes the kernel match the plan, probes the links, and reports what it found. It owns the
+// GatewayNode of its node, its entry in each RemoteCluster's status.links, and its key in the
+// Secret tombolo-gateway-keys. The devices, routes and rules on the node belong to the packages
+// wireguard and route, and what a gateway wants belongs to the package plan.
 //
-// The agent has two loops, so that it answers a link's failure even while the API server is away. The tunnels loop reads
-// caches and writes the kernel; the status loop writes to the API server. Events only mark the loops, and a pass reads
-// everything it needs.
+// The agent has two loops, so that it answers a link's failure even while the API server is away.
+// The tunnels loop reads caches and writes the kernel; the status loop writes to the API server.
+// Events only mark the loops, and a pass reads everything it needs.
 package agent
 
-// What the gateway may do in its cluster. It watches its own Node and its own GatewayNode by name. Roles cannot say
-// that, so the policy in config/rbac limits its writes to its own objects.
+// What the gateway may do in its cluster. It watches its own Node and its own GatewayNode by name.
+// Roles cannot say that, so the policy in config/rbac limits its writes to its own objects.
 //
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch

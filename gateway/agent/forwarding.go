@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// checkForwarding returns an error if the node does not forward IPv4, or IPv6 if asked. A node of Kubernetes forwards;
-// if this one does not, somebody changed it.
+// checkForwarding returns an error if the node does not forward IPv4, or IPv6 if asked. A node of
+// Kubernetes forwards; if this one does not, somebody changed it.
 func checkForwarding(ipv6 bool) error {
 	settings := []string{"net/ipv4/ip_forward"}
 	if ipv6 {

@@ -31,8 +31,8 @@ const maxEndpoints = 8
 // fieldOwnerPrefix and the node's name make the owner of the gateway's fields in server-side apply.
 const fieldOwnerPrefix = "tombolo-gateway-"
 
-// statusPass brings what the API server holds of this gateway up to date: the key, the GatewayNode, its condition, the
-// links.
+// statusPass brings what the API server holds of this gateway up to date: the key, the GatewayNode,
+// its condition, the links.
 func (a *Agent) statusPass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
@@ -61,7 +61,8 @@ func (a *Agent) statusPass(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// reportKey writes the error about the key into the condition of a GatewayNode that an earlier run has made.
+// reportKey writes the error about the key into the condition of a GatewayNode that an earlier run
+// has made.
 func (a *Agent) reportKey(ctx context.Context, keyErr error) error {
 	o, err := a.readObjects(ctx)
 	if err != nil || o.gateway == nil {
@@ -95,8 +96,8 @@ func (a *Agent) writeSpec(ctx context.Context, o objects, key wireguard.PrivateK
 	return nil
 }
 
-// gatewaySpec is what the gateway publishes about itself. Its endpoints are the node's external addresses, then its
-// internal ones.
+// gatewaySpec is what the gateway publishes about itself. Its endpoints are the node's external
+// addresses, then its internal ones.
 func gatewaySpec(o objects, key wireguard.PrivateKey) (v1alpha1.GatewayNodeSpec, error) {
 	spec := v1alpha1.GatewayNodeSpec{NodeName: o.node.Name, PublicKey: key.Public().String()}
 	candidates := slices.Concat(clusterset.AddressesOf(o.node, corev1.NodeExternalIP), clusterset.AddressesOf(o.node, corev1.NodeInternalIP))
@@ -150,7 +151,8 @@ func reasonOf(err error) string {
 	return v1alpha1.ReasonKernelError
 }
 
-// reasonKeyUnavailable: the Secret with the gateways' keys is missing, or holds no key for this node.
+// reasonKeyUnavailable: the Secret with the gateways' keys is missing, or holds no key for this
+// node.
 const reasonKeyUnavailable = "KeyUnavailable"
 
 func readyMessage(p plan.Config) string {

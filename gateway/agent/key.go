@@ -16,15 +16,15 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// KeysSecret is the Secret that holds the gateways' private keys, by node name, in the agents' namespace. The manifests
-// make it, without data.
+// KeysSecret is the Secret that holds the gateways' private keys, by node name, in the agents'
+// namespace. The manifests make it, without data.
 const KeysSecret = "tombolo-gateway-keys"
 
 // errKey: the Secret is missing, or it holds something for this node that is not a key.
 var errKey = errors.New("no private key")
 
-// ensureKey returns this gateway's private key: the one in the Secret, else the one that a device of ours already uses,
-// else a new one. A key that is not in the Secret yet is written there first.
+// ensureKey returns this gateway's private key: the one in the Secret, else the one that a device
+// of ours already uses, else a new one. A key that is not in the Secret yet is written there first.
 func (a *Agent) ensureKey(ctx context.Context) (wireguard.PrivateKey, error) {
 	var key wireguard.PrivateKey
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() (err error) {
@@ -59,8 +59,8 @@ func (a *Agent) readOrAddKey(ctx context.Context) (wireguard.PrivateKey, error) 
 	return key, a.addKey(ctx, secret, key)
 }
 
-// keyInUse returns the key of a device that an earlier run has left, else a new one. Peers know the old key, so their
-// sessions go on.
+// keyInUse returns the key of a device that an earlier run has left, else a new one. Peers know the
+// old key, so their sessions go on.
 func (a *Agent) keyInUse(ctx context.Context) (wireguard.PrivateKey, error) {
 	state, err := a.cfg.Kernel.Tunnels.Read(ctx)
 	if err != nil {
@@ -74,8 +74,8 @@ func (a *Agent) keyInUse(ctx context.Context) (wireguard.PrivateKey, error) {
 	return wireguard.GeneratePrivateKey()
 }
 
-// addKey adds the key under this node's name and touches no other key. If the Secret changed meanwhile, that is a
-// conflict.
+// addKey adds the key under this node's name and touches no other key. If the Secret changed
+// meanwhile, that is a conflict.
 func (a *Agent) addKey(ctx context.Context, secret *corev1.Secret, key wireguard.PrivateKey) error {
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]string{"resourceVersion": secret.ResourceVersion},

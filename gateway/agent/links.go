@@ -62,8 +62,8 @@ func (a *Agent) applyLinks(ctx context.Context, cluster string, links []v1alpha1
 	return a.applyStatus(ctx, partial("RemoteCluster", "", cluster, "status", status))
 }
 
-// linksOf are this gateway's links to the cluster, sorted by the remote gateways' names; nil if there are none. What has
-// not changed since old is the same as there.
+// linksOf are this gateway's links to the cluster, sorted by the remote gateways' names; nil if
+// there are none. What has not changed since old is the same as there.
 func linksOf(cluster v1alpha1.ClusterID, result *tunnelResult, old []v1alpha1.Link) []v1alpha1.Link {
 	var links []v1alpha1.Link
 	for _, l := range result.plan.Links {
@@ -103,14 +103,14 @@ func linkMessage(l plan.Link, state v1alpha1.LinkState, alive bool) string {
 }
 
 const (
-	// rttSlack and rttSlackShare are how far the mean may be from the published round trip before it is published again:
-	// 5 ms, or a quarter of it.
+	// rttSlack and rttSlackShare are how far the mean may be from the published round trip before
+	// it is published again: 5 ms, or a quarter of it.
 	rttSlack      = 5 * time.Millisecond
 	rttSlackShare = 4
 )
 
-// roundRTT is the round trip to publish, in whole milliseconds; at least 1 if one was measured. It stays the same while
-// the mean is near it.
+// roundRTT is the round trip to publish, in whole milliseconds; at least 1 if one was measured. It
+// stays the same while the mean is near it.
 func roundRTT(before int32, mean time.Duration) int32 {
 	published := time.Duration(before) * time.Millisecond
 	if mean == 0 || before != 0 && (mean-published).Abs() <= max(rttSlack, published/rttSlackShare) {

@@ -62,7 +62,8 @@ type measuredLink struct {
 	status probe.Status
 }
 
-// linkCollector measures the links at each scrape: their states as of the last pass, their bytes as of now.
+// linkCollector measures the links at each scrape: their states as of the last pass, their bytes as
+// of now.
 type linkCollector struct {
 	traffic tunnelReader
 	// links as the last pass that had a plan found them.
@@ -100,8 +101,9 @@ func (c *linkCollector) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. A link whose peer cannot be read has no bytes: the counters would seem to
-// start again at zero. The passes read the same devices, so Ready and the condition say what is wrong with them.
+// Collect implements prometheus.Collector. A link whose peer cannot be read has no bytes: the
+// counters would seem to start again at zero. The passes read the same devices, so Ready and the
+// condition say what is wrong with them.
 func (c *linkCollector) Collect(samples chan<- prometheus.Metric) {
 	links := c.links.Load()
 	if links == nil || len(*links) == 0 {

@@ -16,8 +16,8 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// TestLinkMetrics: bytes are counters, read from the kernel at each scrape. While they cannot be read there are none, and
-// the links stay.
+// TestLinkMetrics: bytes are counters, read from the kernel at each scrape. While they cannot be
+// read there are none, and the links stay.
 func TestLinkMetrics(t *testing.T) {
 	k := &memoryKernel{received: 100, tunnels: wireguard.Config{Devices: []wireguard.Device{
 		{Name: "tombolo0", Peers: []wireguard.Peer{{PublicKey: wireguard.PublicKey{1}}}},

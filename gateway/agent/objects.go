@@ -16,7 +16,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// objects are this cluster's objects, as its API server sent them last. They belong to the cache: nobody may change them.
+// objects are this cluster's objects, as its API server sent them last. They belong to the cache:
+// nobody may change them.
 type objects struct {
 	// clusterSet is nil if this cluster belongs to none.
 	clusterSet *v1alpha1.ClusterSet
@@ -65,8 +66,8 @@ func get[T client.Object](ctx context.Context, c client.Reader, key client.Objec
 	return into, nil
 }
 
-// input is what the plan needs of the objects. It includes RemoteClusters that the operator does not accept: their specs
-// hold what was in use before, or nothing.
+// input is what the plan needs of the objects. It includes RemoteClusters that the operator does
+// not accept: their specs hold what was in use before, or nothing.
 func (o objects) input(key wireguard.PrivateKey) plan.Input {
 	in := plan.Input{
 		Name: o.gateway.Name, Lane: *o.gateway.Status.Lane,

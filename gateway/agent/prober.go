@@ -11,8 +11,8 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// proberSlot holds the prober that runs for one key and tunnel address. The zero value holds none. It is not safe for
-// concurrent use.
+// proberSlot holds the prober that runs for one key and tunnel address. The zero value holds none.
+// It is not safe for concurrent use.
 type proberSlot struct {
 	prober  *probe.Prober
 	key     wireguard.PrivateKey
@@ -21,7 +21,8 @@ type proberSlot struct {
 	done    chan struct{}
 }
 
-// runsFor reports whether a prober for that key and address is running. A prober that has ended by itself is not.
+// runsFor reports whether a prober for that key and address is running. A prober that has ended by
+// itself is not.
 func (s *proberSlot) runsFor(key wireguard.PrivateKey, address netip.Addr) bool {
 	if s.prober == nil || s.key != key || s.address != address {
 		return false

@@ -18,7 +18,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// clusters is two clusters with unequal lanes, all links up: east's gateways have 0 and 2, west's has 1.
+// clusters is two clusters with unequal lanes, all links up: east's gateways have 0 and 2, west's
+// has 1.
 type clusters struct {
 	wire                *netns.Wire
 	east0, east2, west1 *testGateway
@@ -156,7 +157,8 @@ func (g *testGateway) counted(t *testing.T, name, lane string) (sum float64) {
 	return sum
 }
 
-// A strict rp_filter on the whole node, which is the default of some distributions, lets tunnelled packets in.
+// A strict rp_filter on the whole node, which is the default of some distributions, lets tunnelled
+// packets in.
 func TestStrictReversePathFilter(t *testing.T) {
 	c := startClusters(t)
 	// One way back only: between east's gateways this test has no more than a plain route.
@@ -172,8 +174,8 @@ func TestStrictReversePathFilter(t *testing.T) {
 	}
 }
 
-// East publishes its nodes, the gateways among them: the tunnels go beside themselves, all else through them, under a
-// strict rp_filter too.
+// East publishes its nodes, the gateways among them: the tunnels go beside themselves, all else
+// through them, under a strict rp_filter too.
 func TestNodesAmongCIDRs(t *testing.T) {
 	c := startClustersWith(t, "10.1.0.0/16", "192.0.2.8/29")
 	c.west1.ns.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
@@ -248,7 +250,8 @@ func TestCut(t *testing.T) {
 	c.west1.ping(t, c.east0.pod())
 }
 
-// A restart of an agent interrupts no flow, writes nothing to the kernel, and keeps an endpoint that was learned.
+// A restart of an agent interrupts no flow, writes nothing to the kernel, and keeps an endpoint
+// that was learned.
 func TestRestart(t *testing.T) {
 	c := startClusters(t)
 	roam := c.roam(t)
@@ -283,7 +286,8 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// roam makes east's first gateway send from another address, as one behind a NAT may, until west has learned it.
+// roam makes east's first gateway send from another address, as one behind a NAT may, until west
+// has learned it.
 func (c clusters) roam(t *testing.T) (address string) {
 	t.Helper()
 	address = "192.0.2.99"
@@ -315,7 +319,8 @@ func (c clusters) waitCalm(t *testing.T) {
 	})
 }
 
-// pingDuring pings a pod of east from west every 100 ms while f runs, and returns how many answers are missing.
+// pingDuring pings a pod of east from west every 100 ms while f runs, and returns how many answers
+// are missing.
 func (c clusters) pingDuring(t *testing.T, f func()) (lost int) {
 	t.Helper()
 	stop := make(chan struct{})
@@ -340,7 +345,8 @@ func (c clusters) pingDuring(t *testing.T, f func()) (lost int) {
 	return <-done
 }
 
-// watchKernel records, with `ip monitor`, what changes in the gateway's namespace until the returned function is called.
+// watchKernel records, with `ip monitor`, what changes in the gateway's namespace until the
+// returned function is called.
 func (g *testGateway) watchKernel(t *testing.T) (changes func() []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "monitor")
@@ -356,7 +362,8 @@ func (g *testGateway) watchKernel(t *testing.T) (changes func() []string) {
 	}
 }
 
-// Passes in which nothing changed change nothing in the kernel, and what others change is put right.
+// Passes in which nothing changed change nothing in the kernel, and what others change is put
+// right.
 func TestDrift(t *testing.T) {
 	c := startClusters(t)
 	events := c.west1.watchKernel(t)

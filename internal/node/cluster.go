@@ -19,7 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 )
 
-// servedRetry is how long to wait for an API server that does not answer, or does not serve all kinds yet.
+// servedRetry is how long to wait for an API server that does not answer, or does not serve all
+// kinds yet.
 const servedRetry = 3 * time.Second
 
 // Kind is a kind of objects that an agent uses.
@@ -40,8 +41,8 @@ type Index struct {
 
 // ClusterConfig is what a Cluster is made of.
 type ClusterConfig struct {
-	// REST says where this cluster's API server is. Its limit of queries is not used: the server's own priority and
-	// fairness decides.
+	// REST says where this cluster's API server is. Its limit of queries is not used: the server's
+	// own priority and fairness decides.
 	REST *rest.Config // required
 	// AddToScheme are the functions that register the kinds.
 	AddToScheme []func(*runtime.Scheme) error // required
@@ -53,7 +54,8 @@ type ClusterConfig struct {
 	Indexes []Index // optional
 }
 
-// Cluster is this cluster's API server, with a cache of what an agent watches. It is safe for concurrent use.
+// Cluster is this cluster's API server, with a cache of what an agent watches. It is safe for
+// concurrent use.
 type Cluster struct {
 	cluster.Cluster
 	kinds   []Kind
@@ -64,8 +66,8 @@ type Cluster struct {
 	waiting atomic.Pointer[error]
 }
 
-// NewCluster returns this cluster's API server; its Start is to be called. It asks the server nothing, so that an agent
-// starts without one.
+// NewCluster returns this cluster's API server; its Start is to be called. It asks the server
+// nothing, so that an agent starts without one.
 func NewCluster(cfg ClusterConfig) (*Cluster, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range cfg.AddToScheme {
@@ -104,8 +106,9 @@ func mapperOf(kinds []Kind, scheme *runtime.Scheme) (meta.RESTMapper, error) {
 	return mapper, nil
 }
 
-// Watch tells the handler of all objects and of each change, and returns when all there is has been told, or ctx ends.
-// While the API server is away or lacks kinds it keeps trying, and Ready says what it waits for.
+// Watch tells the handler of all objects and of each change, and returns when all there is has been
+// told, or ctx ends. While the API server is away or lacks kinds it keeps trying, and Ready says
+// what it waits for.
 func (c *Cluster) Watch(ctx context.Context, handler toolscache.ResourceEventHandler) error {
 	last := ""
 	for {
@@ -159,8 +162,9 @@ func (c *Cluster) checkServed() error {
 	return errors.Join(missing...)
 }
 
-// watchAll returns when the handler has been told of all objects. That the caches are filled is not enough: a pass that
-// begins while events about them are still told would share the CPU with that, and what they mark would be planned twice.
+// watchAll returns when the handler has been told of all objects. That the caches are filled is not
+// enough: a pass that begins while events about them are still told would share the CPU with that,
+// and what they mark would be planned twice.
 func (c *Cluster) watchAll(ctx context.Context, handler toolscache.ResourceEventHandler) error {
 	for _, i := range c.indexes {
 		if err := c.GetCache().IndexField(ctx, i.Object, i.Field, i.Values); err != nil {
@@ -192,9 +196,9 @@ func (c *Cluster) watchAll(ctx context.Context, handler toolscache.ResourceEvent
 	return nil
 }
 
-// OnEvent returns a handler that marks what an event is about. An update marks the old and the new object, since what
-// the old one was about may be something else; it marks neither if same says that nothing has changed. A nil same lets
-// every update count.
+// OnEvent returns a handler that marks what an event is about. An update marks the old and the new
+// object, since what the old one was about may be something else; it marks neither if same says
+// that nothing has changed. A nil same lets every update count.
 func OnEvent(mark func(client.Object), same func(before, after client.Object) bool) toolscache.ResourceEventHandler {
 	return toolscache.ResourceEventHandlerFuncs{
 		AddFunc: func(o any) { mark(o.(client.Object)) },

@@ -59,8 +59,8 @@ func newTestCluster(t *testing.T, handler http.Handler) *Cluster {
 	return c
 }
 
-// TestWatch: an API server that is away, or lacks kinds, is waited for, and Ready says so. When Watch returns, the
-// handler has been told of all objects.
+// TestWatch: an API server that is away, or lacks kinds, is waited for, and Ready says so. When
+// Watch returns, the handler has been told of all objects.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	const nodes = 300

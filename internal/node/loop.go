@@ -18,7 +18,8 @@ type Cause int
 const (
 	// Marked is the cause at the loop's start, and after Mark was called.
 	Marked Cause = iota
-	// Ticked is the cause when it is time to look for what no event tells, or to repeat a failed pass.
+	// Ticked is the cause when it is time to look for what no event tells, or to repeat a failed
+	// pass.
 	Ticked
 	// Audited is the cause when it is time to compare everything.
 	Audited
@@ -32,25 +33,27 @@ type Timing struct {
 	Audit time.Duration // optional, default never
 	// Settle is how long a marked pass waits for the marks that come with the first one.
 	Settle time.Duration // optional, default 0
-	// Rest is how long a mark waits after the end of a pass, so that marks which come one after the other share one.
-	// The first mark after a rest does not wait.
+	// Rest is how long a mark waits after the end of a pass, so that marks which come one after the
+	// other share one. The first mark after a rest does not wait.
 	Rest time.Duration // optional, default 0
 	// Backoff is the wait after a pass that returned an error.
 	Backoff Backoff // optional, default: the next tick repeats it
 }
 
-// Pass makes things as they should be. It reads what is marked by itself: a Loop knows only that something is.
+// Pass makes things as they should be. It reads what is marked by itself: a Loop knows only that
+// something is.
 type Pass func(ctx context.Context, now time.Time, cause Cause) error
 
-// Loop runs passes, one at a time: first at its start, then whenever it is marked, and at the times of its Timing. Its
-// methods are safe for concurrent use.
+// Loop runs passes, one at a time: first at its start, then whenever it is marked, and at the times
+// of its Timing. Its methods are safe for concurrent use.
 type Loop struct {
 	name   string
 	timing Timing
 	pass   Pass
 	wake   chan struct{}
 	asked  chan func()
-	// busySince is when the pass or question that is running began, in nanoseconds since 1970; 0 while none is.
+	// busySince is when the pass or question that is running began, in nanoseconds since 1970; 0
+	// while none is.
 	busySince atomic.Int64
 
 	// What follows is used by Run only.
@@ -76,8 +79,9 @@ func (l *Loop) Mark() {
 	}
 }
 
-// Ask runs the question between two passes, so that it may read what only passes may change. It returns when the
-// question has been answered, or with ctx's error if ctx ends before the loop is free.
+// Ask runs the question between two passes, so that it may read what only passes may change. It
+// returns when the question has been answered, or with ctx's error if ctx ends before the loop is
+// free.
 func (l *Loop) Ask(ctx context.Context, question func()) error {
 	done := make(chan struct{})
 	select {

@@ -143,7 +143,8 @@ func TestLoopAsk(t *testing.T) {
 	})
 }
 
-// TestLoopHealthy: a loop that waits is healthy however long; one pass of more than a minute is not.
+// TestLoopHealthy: a loop that waits is healthy however long; one pass of more than a minute is
+// not.
 func TestLoopHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := true

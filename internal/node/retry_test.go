@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// TestRetry: what fails is tried after 1, 2, 4 seconds and so on, at last every 30; a change brings it forward.
+// TestRetry: what fails is tried after 1, 2, 4 seconds and so on, at last every 30; a change brings
+// it forward.
 func TestRetry(t *testing.T) {
 	begin := time.Unix(1_000_000, 0)
 	failed := errors.New("failed")

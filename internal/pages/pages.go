@@ -1,5 +1,6 @@
-// Package pages owns the HTTP pages that every process serves about itself: metrics, health and Go's profiles, and the
-// server and the checks of addresses for them. What is healthy or ready, and what is measured, belongs to the process.
+// Package pages owns the HTTP pages that every process serves about itself: metrics, health and
+// Go's profiles, and the server and the checks of addresses for them. What is healthy or ready, and
+// what is measured, belongs to the process.
 package pages
 
 import (
@@ -99,8 +100,8 @@ func ValidateAddress(address string) error {
 	return nil
 }
 
-// ValidateLoopback returns an error if the address is not a loopback address with a port. Pages that show what is in
-// memory must not leave the host.
+// ValidateLoopback returns an error if the address is not a loopback address with a port. Pages
+// that show what is in memory must not leave the host.
 func ValidateLoopback(address string) error {
 	if a, err := netip.ParseAddrPort(address); err != nil || !a.Addr().IsLoopback() {
 		return errors.New("want a loopback address and a port, such as 127.0.0.1:6060: its pages must not leave this host")
