@@ -30,7 +30,7 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// fixture is an agent on a node whose kernel is real, though its API server is not.
+// fixture is an agent on a node with a real kernel and a fake API server.
 type fixture struct {
 	t      *testing.T
 	node   *netns.Namespace
@@ -58,10 +58,10 @@ func newFixture(t *testing.T, node *netns.Namespace, objects ...client.Object) *
 	return f
 }
 
-// restart makes a new agent, as a new process would be.
+// restart makes a new agent, as a new process would.
 func (f *fixture) restart() { f.agent = f.on("worker", f.node).agent }
 
-// on is an agent on another node of the same cluster.
+// on returns an agent on another node of the same cluster.
 func (f *fixture) on(name string, node *netns.Namespace) *fixture {
 	other := &fixture{t: f.t, node: node, client: f.client}
 	other.agent = New(Config{Client: f.client, NodeName: name, Namespace: namespace,
@@ -70,13 +70,13 @@ func (f *fixture) on(name string, node *netns.Namespace) *fixture {
 	return other
 }
 
-// pass is one pass in the node's namespace.
+// pass runs one pass in the node's namespace.
 func (f *fixture) pass(cause node.Cause) {
 	f.t.Helper()
 	f.passAt(time.Now(), cause)
 }
 
-// passAt is one pass that begins at that time.
+// passAt runs one pass that begins at that time.
 func (f *fixture) passAt(now time.Time, cause node.Cause) {
 	f.t.Helper()
 	f.node.Do(func() {
@@ -100,7 +100,7 @@ func (f *fixture) quiet() {
 
 func (f *fixture) writes() float64 { return total(f.t, f.agent.cfg.Metrics.kernelWrites) }
 
-// total of a metric, over all its labels.
+// total returns the sum of a metric over all its labels.
 func total(t *testing.T, metric prometheus.Collector) (sum float64) {
 	t.Helper()
 	registry := prometheus.NewRegistry()
@@ -141,7 +141,7 @@ func (f *fixture) delete(o client.Object) {
 	f.agent.mark(o)
 }
 
-// condition of the node, as "status reason message".
+// condition returns the node's condition, as "status reason message".
 func (f *fixture) condition() string {
 	f.t.Helper()
 	var node corev1.Node
@@ -161,12 +161,12 @@ func clusterSet() *v1alpha1.ClusterSet {
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},
 		Spec: v1alpha1.ClusterSetSpec{ClusterSetID: "demo", ClusterID: "west", VIPCIDRs: []v1alpha1.CIDR{"244.0.0.0/16"},
 			TransitCIDR: "245.0.0.0/8"},
-		Status: v1alpha1.ClusterSetStatus{CIDRs: []v1alpha1.CIDR{"10.2.0.0/18"}, Conditions: verdictOn(metav1.ConditionTrue, v1alpha1.ReasonAccepted)},
+		Status: v1alpha1.ClusterSetStatus{CIDRs: []v1alpha1.CIDR{"10.2.0.0/18"}, Conditions: acceptedAs(metav1.ConditionTrue, v1alpha1.ReasonAccepted)},
 	}
 }
 
-// verdictOn is the operator's, on the generation 0 that the test's objects stay at.
-func verdictOn(status metav1.ConditionStatus, reason string) []metav1.Condition {
+// acceptedAs returns the operator's condition on generation 0, at which the test's objects stay.
+func acceptedAs(status metav1.ConditionStatus, reason string) []metav1.Condition {
 	return []metav1.Condition{{Type: v1alpha1.ConditionAccepted, Status: status, Reason: reason, Message: "the operator's words"}}
 }
 
@@ -207,7 +207,7 @@ func slice(service, cluster string, port int32, addresses ...string) *discoveryv
 
 var web80 = mcsv1beta1.ServicePort{Name: "http", Port: 80}
 
-// newWorker is a node with a pod, beside a gateway that leads to a remote pod.
+// newWorker returns a node with a pod, beside a gateway that leads to a remote pod.
 func newWorker(t *testing.T) (worker, pod, gateway, away *netns.Namespace) {
 	worker, pod, gateway, away = netns.New(t), netns.New(t), netns.New(t), netns.New(t)
 	worker.Sysctl("net/ipv4/conf/all/rp_filter", "1")
@@ -228,7 +228,7 @@ func list(node *netns.Namespace) string {
 	return strings.Join(strings.Fields(strings.SplitN(node.Run("ipvsadm", "-Ln"), "InActConn", 2)[1]), " ")
 }
 
-// weights are the destinations of the only virtual service, as "address*weight".
+// weights returns the destinations of the only virtual service, as "address*weight".
 func weights(node *netns.Namespace) string {
 	var all []string
 	for _, line := range strings.Split(node.Run("ipvsadm", "-Ln"), "\n") {
@@ -240,8 +240,8 @@ func weights(node *netns.Namespace) string {
 	return strings.Join(all, " ")
 }
 
-// TestLife: from nothing to traffic through clusterset IP and VXLAN, with both nodes driven by agents; then every
-// change in turn, a restart, and the clean-up.
+// TestLife goes from nothing to traffic through clusterset IP and VXLAN, with an agent on both
+// nodes. Then come all changes in turn, a restart, and the clean-up.
 func TestLife(t *testing.T) {
 	worker, pod, gatewayNet, _ := newWorker(t)
 	before := snapshot(worker)
@@ -316,8 +316,9 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// TestPodsThatACNIRoutes: a pod of a block that no Node names is reached over the VXLAN as soon as the gateway's kernel
-// has the CNI's route to it, while both nodes filter by strict reverse path; and no more than that is taken from routes.
+// TestPodsThatACNIRoutes: a pod in a block that no Node names is reached over the VXLAN as soon as
+// the gateway's kernel has the CNI's route to it, while both nodes filter by strict reverse path.
+// The agent uses no other routes.
 func TestPodsThatACNIRoutes(t *testing.T) {
 	worker, pod, gatewayNet, _ := newWorker(t)
 	gatewayNet.Sysctl("net/ipv4/conf/all/rp_filter", "1")
@@ -354,7 +355,7 @@ func TestPodsThatACNIRoutes(t *testing.T) {
 	}
 }
 
-// routesOf a table are its prefixes and next hops, sorted, by line.
+// routesOf returns the prefixes and next hops of a table, a line each, sorted.
 func routesOf(node *netns.Namespace, table string) string {
 	var all []string
 	for line := range strings.Lines(node.Run("ip", "route", "show", "table", table)) {
@@ -364,7 +365,8 @@ func routesOf(node *netns.Namespace, table string) string {
 	return strings.Join(all, "\n")
 }
 
-// snapshot is what the dataplane may change, by line. IPv6 addresses of the test's own links come when they like.
+// snapshot returns what the dataplane may change, by line. It leaves out the IPv6 addresses of the
+// test's own links, which come at any time.
 func snapshot(node *netns.Namespace) []string {
 	var all string
 	for _, command := range []string{
@@ -433,8 +435,8 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// TestOneBadServiceHarmsNoOther: a service that the kernel refuses again and again keeps the node from being ready, and
-// nothing else.
+// TestOneBadServiceHarmsNoOther: a service that the kernel refuses again and again keeps the node
+// from being ready, and does nothing else.
 func TestOneBadServiceHarmsNoOther(t *testing.T) {
 	worker, _, _, _ := newWorker(t)
 	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
@@ -478,7 +480,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 			"False CIDROverlap the VIP CIDR 10.1.8.0/24 overlaps 10.1.0.0/16"},
 		"not accepted": {func(c *v1alpha1.ClusterSet) {
 			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
-			c.Status.Conditions = verdictOn(metav1.ConditionFalse, v1alpha1.ReasonCIDROverlap)
+			c.Status.Conditions = acceptedAs(metav1.ConditionFalse, v1alpha1.ReasonCIDROverlap)
 		}, "False CIDROverlap the ClusterSet is not accepted (CIDROverlap): the operator's words"},
 		"no verdict yet": {func(c *v1alpha1.ClusterSet) {
 			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
@@ -490,7 +492,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		}, "False Pending the operator has not said yet"},
 		"not accepted, with another backend": {func(c *v1alpha1.ClusterSet) {
 			c.Spec.Dataplane.Backend = v1alpha1.BackendNFTables
-			c.Status.Conditions = verdictOn(metav1.ConditionFalse, v1alpha1.ReasonInvalidCIDR)
+			c.Status.Conditions = acceptedAs(metav1.ConditionFalse, v1alpha1.ReasonInvalidCIDR)
 		}, "False InvalidCIDR the ClusterSet is not accepted"},
 	} {
 		bad := clusterSet()
@@ -533,12 +535,13 @@ func (f *fixture) applyStatus(set *v1alpha1.ClusterSet) {
 	}
 }
 
-// TestWithoutNetAdmin: an agent whose thread has lost the capability says so, and heals when it has it.
+// TestWithoutNetAdmin: an agent whose thread has lost the capability says so, and heals when it has
+// it.
 func TestWithoutNetAdmin(t *testing.T) {
 	worker, _, _, _ := newWorker(t)
 	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
 	worker.Do(func() {
-		dropNetAdmin(t)
+		loseNetAdmin(t)
 		f.agent.pass(t.Context(), time.Now(), node.Marked)
 	})
 	if got := f.condition(); !strings.HasPrefix(got, "False NotPermitted the dataplane may not change the network: it needs the capability NET_ADMIN") {
@@ -579,8 +582,8 @@ func TestChangeOfVIPCIDR(t *testing.T) {
 	}
 }
 
-// dropNetAdmin takes CAP_NET_ADMIN from this thread, and from the programs that it runs.
-func dropNetAdmin(t *testing.T) {
+// loseNetAdmin removes CAP_NET_ADMIN from this thread, and from the programs that it runs.
+func loseNetAdmin(t *testing.T) {
 	t.Helper()
 	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_NET_ADMIN, 0, 0, 0); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,8 @@ const huge = 5000
 // hugeEndpoint is one of those, in the block where newCrowd answers.
 func hugeEndpoint(i int) string { return fmt.Sprintf("10.1.%d.%d", 64+i/250, 1+i%250) }
 
-// hugeSlices are those of an import of so many endpoints, of two clusters in turn: 100 in each slice.
+// hugeSlices are those of an import of so many endpoints, of two clusters in turn: 100 in each
+// slice.
 func hugeSlices(name string, n int) (all []*discoveryv1.EndpointSlice) {
 	for i := 0; i < n; i += 100 {
 		s := slice(name, []string{"east", "north"}[i/100%2], 8080)
@@ -41,7 +42,8 @@ func hugeSlices(name string, n int) (all []*discoveryv1.EndpointSlice) {
 	return all
 }
 
-// badImports are imports of which a part cannot be served, by what is told of them; empty: nothing is.
+// badImports applies imports that can be served in part only. It returns the words of the event
+// about each import; empty if there is no event.
 func (f *fixture) badImports() map[string][]string {
 	f.t.Helper()
 	f.apply(imported("strange", "244.0.0.1", web80))
@@ -69,8 +71,9 @@ func (f *fixture) badImports() map[string][]string {
 	}
 }
 
-// endpointsOf are the addresses that get new flows to port 80 of clusterset IPs, by those and how many parts each gets, as
-// ipvsadm and nft list them. For thousands of endpoints that takes seconds.
+// endpointsOf returns which addresses get new flows to port 80 of each clusterset IP, and how many
+// parts of the flows each gets, as ipvsadm and nft list them. For thousands of endpoints that takes
+// seconds.
 func endpointsOf(node *netns.Namespace, backend v1alpha1.DataplaneBackend) map[string]map[string]int {
 	all := map[string]map[string]int{}
 	add := func(vip, endpoint string, parts int) {
@@ -101,7 +104,8 @@ func endpointsOf(node *netns.Namespace, backend v1alpha1.DataplaneBackend) map[s
 	return all
 }
 
-// TestBadInput: with both backends, what cannot be served is left out one by one, counted, and told; the rest works.
+// TestBadInput: with both backends, each thing that cannot be served is left out alone, counted and
+// reported. The rest works.
 func TestBadInput(t *testing.T) {
 	for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
 		t.Run(string(backend), func(t *testing.T) { badInput(t, backend) })
@@ -170,8 +174,8 @@ func badInput(t *testing.T, backend v1alpha1.DataplaneBackend) {
 	f.quiet()
 }
 
-// hugeImport looks at the import of so many endpoints: all of them get flows alike, but for those that nftables has no slot
-// for; one goes; and then the clusters have weights.
+// hugeImport checks the import with very many endpoints: all of them get equal flows, except those
+// that nftables has no slot for. Then one endpoint goes, and then the clusters have weights.
 func (f *fixture) hugeImport(backend v1alpha1.DataplaneBackend, pod *netns.Namespace, before map[string]int) {
 	t := f.t
 	served := huge

@@ -17,8 +17,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// TestUDPClientMoves: with either backend, a UDP client that goes on sending from one port gets another endpoint when its
-// own goes. With nftables, nothing but the agent makes it.
+// TestUDPClientMoves: with either backend, a UDP client that goes on sending from one port gets
+// another endpoint when its own goes. With nftables, only the agent can do that.
 func TestUDPClientMoves(t *testing.T) {
 	for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
 		t.Run(string(backend), func(t *testing.T) {

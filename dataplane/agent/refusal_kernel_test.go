@@ -20,7 +20,7 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// refused is a node that serves one import, and cannot serve what comes next.
+// refused is a node that serves one import, and cannot serve the next one.
 type refused struct {
 	*fixture
 	pod     *netns.Namespace
@@ -49,8 +49,8 @@ func (r *refused) serves(when string) {
 	}
 }
 
-// fails sees that the agent tells what is wrong while pass fails, serves on, and does not try again and again. If nothing at
-// all can be programmed, whole, nothing is.
+// fails checks the agent while pass fails: it reports what is wrong, goes on serving, and does not
+// try again and again. whole says that nothing at all can be programmed; then nothing must be.
 func (r *refused) fails(name, want string, whole bool, pass func(node.Cause)) {
 	r.t.Helper()
 	t := r.t
@@ -72,14 +72,14 @@ func (r *refused) fails(name, want string, whole bool, pass func(node.Cause)) {
 	for range 20 {
 		pass(node.Ticked)
 	}
-	// With each part that fails at most so many attempts as 1 s, 2 s and so on leave room for.
+	// Each part that fails makes at most as many attempts as waits of 1 s, 2 s and so on allow.
 	if tried, most := total(t, r.agent.cfg.Metrics.syncErrors)-errors, 3*(1+time.Since(begin).Seconds()); tried > most {
 		t.Errorf("%s: %v attempts in %s", name, tried, time.Since(begin))
 	}
 	r.serves(name)
 }
 
-// heals sees that the agent finds out by itself when it may go on.
+// heals checks that the agent finds out by itself when it can go on.
 func (r *refused) heals(name string) {
 	r.t.Helper()
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline) && !strings.HasPrefix(r.condition(), "True"); time.Sleep(100 * time.Millisecond) {
@@ -97,7 +97,7 @@ func (r *refused) heals(name string) {
 	r.pass(node.Marked)
 }
 
-// differing are the lines that only one of them has, but for those with counters.
+// differing returns the lines that only one of them has, without those that have counters.
 func differing(before, after []string) string {
 	count := map[string]int{}
 	for _, line := range before {
@@ -115,15 +115,16 @@ func differing(before, after []string) string {
 	return all.String()
 }
 
-// TestKernelRefuses: what keeps the agent from programming the kernel is told with the remedy, and tried again less and
-// less often; what was served is served on, whole, and what came meanwhile as soon as it can be.
+// TestKernelRefuses: the agent reports with the remedy what keeps it from programming the kernel,
+// and tries again less and less often. What was served stays served as a whole. What came meanwhile
+// is served as soon as it can be.
 func TestKernelRefuses(t *testing.T) {
 	for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
 		t.Run(string(backend), func(t *testing.T) {
 			r := newRefused(t, backend)
 			r.fails("without the capability", "NotPermitted the dataplane may not change the network: it needs the capability NET_ADMIN", true, func(cause node.Cause) {
 				r.node.Do(func() {
-					dropNetAdmin(t)
+					loseNetAdmin(t)
 					r.agent.pass(t.Context(), time.Now(), cause)
 				})
 			})
@@ -150,8 +151,8 @@ func TestKernelRefuses(t *testing.T) {
 	}
 }
 
-// refuseSyscall has the kernel refuse a system call to this thread, and to the programs that it runs: seccomp. With protocol
-// only where that is the third argument, as of socket; -1: always.
+// refuseSyscall makes the kernel refuse a system call to this thread, and to the programs that it
+// runs, by seccomp. It does so only where protocol is the third argument, as of socket; -1: always.
 func refuseSyscall(t *testing.T, number uint32, errno unix.Errno, protocol int) {
 	t.Helper()
 	const load, equal, answer = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
@@ -175,8 +176,8 @@ func refuseSyscall(t *testing.T, number uint32, errno unix.Errno, protocol int) 
 	runtime.KeepAlive(program)
 }
 
-// withoutNFT: an agent begins where PATH leads to no nft. Both backends need it for the filter, without which a port that
-// is new is refused, and what was served is served on.
+// withoutNFT starts an agent where PATH leads to no nft. Both backends need nft for the filter.
+// Without it a new port is refused, and what was served stays served.
 func (r *refused) withoutNFT() {
 	path, empty := os.Getenv("PATH"), r.t.TempDir()
 	r.restart()
@@ -191,8 +192,8 @@ func (r *refused) withoutNFT() {
 	r.heals("without nft")
 }
 
-// ownedTable: another program owns a table of that name, so that the kernel refuses all changes (EPERM). Routes are
-// repaired meanwhile.
+// ownedTable lets another program own a table of our name, so that the kernel refuses all changes
+// (EPERM). Routes are repaired meanwhile.
 func (r *refused) ownedTable() {
 	t := r.t
 	nft := exec.Command("nft", "-i")
@@ -245,8 +246,8 @@ func TestCounters(t *testing.T) {
 	}
 }
 
-// TestTablesOfAnOlderVersion: tables of our names that are made otherwise, as an older version or a newer one would have
-// left them, give way, and nobody needs to do anything.
+// TestTablesOfAnOlderVersion: the agent replaces tables of our names that another version, older or
+// newer, has left. Nobody needs to do anything.
 func TestTablesOfAnOlderVersion(t *testing.T) {
 	worker, pod, gatewayNet, _ := newWorker(t)
 	worker.Run("nft", `add table inet tombolo-services

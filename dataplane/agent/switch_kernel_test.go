@@ -62,7 +62,7 @@ func dialFrom(t *testing.T, n *netns.Namespace, address string) longLived {
 	return longLived{conn}
 }
 
-// works is nil if what is sent comes back.
+// works returns nil if what is sent comes back.
 func (l longLived) works() error {
 	if err := l.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err
@@ -78,8 +78,8 @@ func tables(n *netns.Namespace) string {
 	return strings.Join(strings.Fields(n.Run("nft", "list", "tables")), " ")
 }
 
-// TestSwitchBackends: the backend changes while flows are under way. They go on in both directions, new ones are served all
-// the time, and in the end nothing is left of the backend that left.
+// TestSwitchBackends: the backend changes while flows are under way. They go on in both directions,
+// and new flows are served all the time. In the end nothing is left of the backend that left.
 func TestSwitchBackends(t *testing.T) {
 	worker, pod, gateway, away := newWorker(t)
 	echoOn(t, away, 8081)
@@ -140,8 +140,8 @@ func TestSwitchBackends(t *testing.T) {
 	f.quiet()
 }
 
-// TestRestartKeepsDrainingFlows: an endpoint that drains keeps its flows over a restart of the agent, also one that is
-// merely not ready, which nothing but the kernel remembers.
+// TestRestartKeepsDrainingFlows: an endpoint that drains keeps its flows over a restart of the
+// agent. So does an endpoint that is only not ready, which nothing but the kernel remembers.
 func TestRestartKeepsDrainingFlows(t *testing.T) {
 	worker, pod, gateway, away := newWorker(t)
 	echoOn(t, away, 8081)
@@ -167,9 +167,10 @@ func TestRestartKeepsDrainingFlows(t *testing.T) {
 	f.quiet()
 }
 
-// changeProxy has another kube-proxy on the node while flows are under way. The agent takes the backend that is safe beside
-// it. What goes through nftables goes on, and so does what goes through IPVS, unless kube-proxy takes that away as it
-// starts: then connections may end, but do not hang, and UDP clients are answered by whoever serves now.
+// changeProxy has another kube-proxy on the node while flows are under way. The agent takes the
+// backend that is safe beside it. What goes through nftables goes on, and so does what goes through
+// IPVS, unless kube-proxy takes that away as it starts: then connections may end, but do not hang,
+// and UDP clients are answered by whoever serves now.
 func (s *site) changeProxy(t *testing.T, around surrounding) {
 	t.Helper()
 	if around.proxy == nil {
@@ -226,7 +227,7 @@ func (s *site) changeProxy(t *testing.T, around surrounding) {
 	f.leave()
 }
 
-// servedBy tells whether the condition says that this backend serves.
+// servedBy reports whether the condition says that this backend serves.
 func (f *siteFixture) servedBy(backend v1alpha1.DataplaneBackend) bool {
 	f.t.Helper()
 	return strings.HasPrefix(strings.ToLower(f.condition()), "true ready "+string(backend)+" serves clusterset ips (backend auto, ")
