@@ -13,8 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// Cleanup removes from this node all that the dataplane has made, and nothing else. It needs no API server: the kernel
-// knows which VIP CIDRs were served. It tries every part.
+// Cleanup removes from this node all that the dataplane has made, and nothing else. It needs no API
+// server: the kernel knows which VIP CIDRs were served. It tries every part.
 func Cleanup(ctx context.Context) error {
 	var errs []error
 	vips, err := servedVIPs(ctx)
@@ -27,15 +27,16 @@ func Cleanup(ctx context.Context) error {
 	if _, err := rules.Sync(ctx, filter.Config{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing the filter: %w", err))
 	}
-	// Only now: until nothing serves, new flows come. Without this, flows under way would go on to where nothing serves.
+	// Only now: until nothing serves, new flows come. Without this, flows under way would go on to
+	// where nothing serves.
 	if _, err := conntrack.DeleteStale(ctx, conntrack.Stale{Inside: vips}); err != nil {
 		errs = append(errs, fmt.Errorf("removing tracked flows: %w", err))
 	}
 	return remedied(errors.Join(errs...))
 }
 
-// servedVIPs returns the blocks of the local routes, and the addresses that the filter lets through, in case a route is
-// missing.
+// servedVIPs returns the blocks of the local routes, and the addresses that the filter lets
+// through, in case a route is missing.
 func servedVIPs(ctx context.Context) ([]netip.Prefix, error) {
 	routes, err := route.DataplaneOwner().Read(ctx)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
-// network is what leads packets to the gateways, and back to the nodes: the VXLAN and the routes over it.
+// network is what leads packets to the gateways, and back to the nodes: the VXLAN and the routes
+// over it.
 type network struct {
 	vxlan  vxlan.Config
 	routes route.Config
@@ -38,8 +39,8 @@ func (c networkChange) inWords() []string {
 		inWords(c.vxlan.SetForwards), inWords(c.vxlan.DeleteForwards))
 }
 
-// syncNetwork makes the kernel match want and returns what it changed. It tries every part. What routes lead over comes
-// before them and goes after them, so that no packet is lost on the way.
+// syncNetwork makes the kernel match want and returns what it changed. It tries every part. What
+// routes lead over comes before them and goes after them, so that no packet is lost on the way.
 func syncNetwork(ctx context.Context, want network) (done networkChange, err error) {
 	have, err := vxlan.Read(ctx, vxlan.Name)
 	if err != nil {

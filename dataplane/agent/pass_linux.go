@@ -20,8 +20,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// pass plans what has changed, brings the kernel in step, repairs as much as the cause says, and reports. It returns no
-// error: each part tries again by itself what failed.
+// pass plans what has changed, brings the kernel in step, repairs as much as the cause says, and
+// reports. It returns no error: each part tries again by itself what failed.
 func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error {
 	work, started := a.marks.collect()
 	if !started {
@@ -66,8 +66,8 @@ func (a *Agent) plan(ctx context.Context, work work, now time.Time) {
 	}
 }
 
-// planNetwork plans the routes and this node's place again. It reports whether all services are to be planned again. An
-// input that must not be acted on leaves the routes as they were.
+// planNetwork plans the routes and this node's place again. It reports whether all services are to
+// be planned again. An input that must not be acted on leaves the routes as they were.
 func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
 	a.problems.set("clusterset", nil)
 	var set v1alpha1.ClusterSet
@@ -104,7 +104,8 @@ func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
 // adopt makes the plan the one to follow. It reports whether all services are to be planned again.
 func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Place) (all bool, err error) {
 	if !a.planner.known {
-		// What an earlier life of this agent served is ours, also if the VIP CIDR has changed since.
+		// What an earlier life of this agent served is ours, also if the VIP CIDR has changed
+		// since.
 		have, err := route.DataplaneOwner().Read(ctx)
 		if err != nil {
 			return false, err
@@ -176,11 +177,12 @@ func (a *Agent) planServices(ctx context.Context, work work, now time.Time) erro
 	return nil
 }
 
-// Up to one part in listShare of all ServiceImports are looked up one by one: to list all costs as much. Up to fewNames are
-// always looked up.
+// Up to one part in listShare of all ServiceImports are looked up one by one: to list all costs as
+// much. Up to fewNames are always looked up.
 const fewNames, listShare = 16, 16
 
-// toPlan returns the names of the ServiceImports that are to be planned, with what they are planned from.
+// toPlan returns the names of the ServiceImports that are to be planned, with what they are planned
+// from.
 func (a *Agent) toPlan(ctx context.Context, work work) (objects, map[types.NamespacedName]bool, error) {
 	if !work.all && len(work.services) <= max(fewNames, a.planner.table.Len()/listShare) {
 		some, err := objectsOf(ctx, a.cfg.Client, work.services)
@@ -201,7 +203,8 @@ func (a *Agent) toPlan(ctx context.Context, work work) (objects, map[types.Names
 	return all, names, nil
 }
 
-// serviceInput returns what the plan for one ServiceImport follows from; its Import is nil if there is nothing to plan.
+// serviceInput returns what the plan for one ServiceImport follows from; its Import is nil if there
+// is nothing to plan.
 func (a *Agent) serviceInput(ctx context.Context, name types.NamespacedName, now time.Time) (plan.Input, error) {
 	found, err := objectsOf(ctx, a.cfg.Client, map[types.NamespacedName]bool{name: true})
 	if err != nil {

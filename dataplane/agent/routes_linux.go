@@ -31,7 +31,8 @@ func (r *routes) want(planned plan.Network) {
 	r.wanted = wanted
 }
 
-// due: the kernel announces when somebody changes routes. If an announcement is lost, an audit finds the change.
+// due: the kernel announces when somebody changes routes. If an announcement is lost, an audit
+// finds the change.
 func (r *routes) due(_ context.Context, now time.Time, cause node.Cause) bool {
 	if r.retry.Failing() {
 		return r.retry.Due(now, r.dirty || r.touched.Swap(false)) || cause == node.Audited

@@ -23,7 +23,8 @@ type services struct {
 	changed backend.Changed
 	// destinations is how many the wanted services have.
 	destinations int
-	// failed is why the kernel is not in step with what is wanted, since the last attempt; nil if it is.
+	// failed is why the kernel is not in step with what is wanted, since the last attempt; nil if
+	// it is.
 	failed error
 	retry  node.Retry
 	// problem is what failed in the last sync, with the remedy.
@@ -47,8 +48,9 @@ func (s *services) replace(replaced []plan.Replaced) {
 	}
 }
 
-// choose says what serves from now on, and reports whether that is another choice than before. Whether the kernel has
-// IPVS is looked up once in a while, as the module may be loaded later, but not with every event.
+// choose says what serves from now on, and reports whether that is another choice than before.
+// Whether the kernel has IPVS is looked up once in a while, as the module may be loaded later, but
+// not with every event.
 func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause) (changed bool) {
 	now := backend.Circumstances{Asked: p.options.Backend, Proxy: proxy, VIPs: p.place.VIPs, NoIPVS: s.circumstances.NoIPVS}
 	if cause == node.Audited || cause == node.Ticked && now.NoIPVS != nil || !s.backend.Ready() {
@@ -86,8 +88,8 @@ func (s *services) due(ctx context.Context, now time.Time, cause node.Cause) boo
 	return cause == node.Ticked && (s.failed != nil || s.backend.Touched(ctx, now))
 }
 
-// sync gives the backend what changed, all of it at first, and lets it look for what others did unless only marks are the
-// cause. An audit tries in any case what failed.
+// sync gives the backend what changed, all of it at first, and lets it look for what others did
+// unless only marks are the cause. An audit tries in any case what failed.
 func (s *services) sync(ctx context.Context, now time.Time, cause node.Cause) (did backend.Change, err error) {
 	first := !s.backend.InStep()
 	pending := first || len(s.changed) > 0 || s.failed != nil
@@ -120,7 +122,8 @@ func (s *services) record(now time.Time, err error) {
 	s.retry.Record(now, err)
 }
 
-// moduleLoaded reports whether the kernel has IPVS by now, and the last attempt failed because it had not.
+// moduleLoaded reports whether the kernel has IPVS by now, and the last attempt failed because it
+// had not.
 func (s *services) moduleLoaded() bool {
 	return s.backend.Serves() == v1alpha1.BackendIPVS && s.circumstances.NoIPVS == nil && errors.Is(s.failed, ipvs.ErrNoModule)
 }
