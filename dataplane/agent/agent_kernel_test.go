@@ -337,7 +337,7 @@ func TestPodsThatACNIRoutes(t *testing.T) {
 	gatewayNet.Run("ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.1") // no address of this cluster
 	gatewayNet.Run("ip", "route", "add", "10.2.5.0/26", "via", "192.0.2.99")    // no node
 	gatewayNet.Run("ip", "route", "add", "10.2.60.64/26", "via", "192.0.2.1")   // the Node names more
-	g.agent.routes.touched.Store(true)                                          // as watchRoutes does
+	g.agent.routes.touched.Store(true)                                          // as rtnl.Watch does
 	g.pass(node.Ticked)
 	want := "10.2.1.0/26 via 192.0.2.1\n10.2.60.0/24 via 192.0.2.1"
 	if got := routesOf(gatewayNet, "7475"); got != want {

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -92,11 +93,18 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.proxy.Run(ctx)
 	}()
 	defer func() { <-done }()
-	stop, err := watchRoutes(func() { a.routes.touched.Store(true) })
+	watch, err := rtnl.Subscribe()
 	if err != nil {
 		return err
 	}
-	defer stop()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if err := watch.Run(ctx, rtnl.Interest{}, func() { a.routes.touched.Store(true) }); err != nil {
+			a.log(ctx).Error(err, "the kernel announces no more changes of routes: audits find them")
+		}
+	}()
+	defer func() { <-watched }()
 	a.loop.Run(ctx)
 	return nil
 }

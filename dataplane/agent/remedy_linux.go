@@ -11,11 +11,12 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
 // What the kernel says in several ways, in one sentence each.
 var (
-	errNotPermitted = errors.New("the dataplane may not change the network: it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet)")
+	errNotPermitted = errors.New("the dataplane may not change the network: " + rtnl.NeedsNetAdmin)
 	errForbidden    = errors.New("the kernel refuses it, though the dataplane has the capability NET_ADMIN: check whether a security module (seccomp, AppArmor, SELinux) forbids it")
 	errNoRoom       = errors.New("the kernel has no room for it: give the node more memory, or serve fewer endpoints")
 )
@@ -27,7 +28,7 @@ func remedied(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case !mayChangeNetwork():
+	case !rtnl.MayChangeNetwork():
 		return fmt.Errorf("%w: %w", errNotPermitted, err)
 	case is(nftables.ErrNotPermitted), is(nftables.ErrNoRoom):
 		return err // with a remedy of its own

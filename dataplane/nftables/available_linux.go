@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"sigs.k8s.io/knftables"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
 // oldestKernel is the first that can refuse in the hook prerouting.
@@ -125,7 +127,7 @@ func missing(err error) error {
 }
 
 const (
-	permit = "it needs the capability NET_ADMIN (securityContext.capabilities.add of its DaemonSet); where it has that, " +
+	permit = rtnl.NeedsNetAdmin + "; where it has that, " +
 		"another program owns the table (nft list tables shows flags owner), or a security module forbids it"
 	parts = "load its modules on the host (nf_tables, nft_chain_nat, nft_nat, nft_numgen, nft_hash, nft_ct, nft_reject_inet)"
 )

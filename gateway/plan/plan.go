@@ -147,7 +147,7 @@ func (b *builder) addRemote(r Remote) {
 		return
 	}
 	prefixes := append(b.prefixes(r), blocks...)
-	slices.SortFunc(prefixes, wireguard.ComparePrefixes)
+	slices.SortFunc(prefixes, netip.Prefix.Compare)
 	prefixes = slices.Compact(prefixes)
 	if p, c, collides := b.collision(prefixes); collides {
 		b.warn(r.ClusterID, "", "left out: its prefix %s overlaps %s of %s; correct spec.cidrs of one of the Members",

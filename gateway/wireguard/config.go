@@ -1,7 +1,6 @@
 package wireguard
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
 // namePrefix and the lane of the remote gateways that it talks to make a device's name.
@@ -21,7 +22,7 @@ var (
 	// ErrNoKernelSupport: the kernel knows no links of type wireguard.
 	ErrNoKernelSupport = errors.New("the kernel has no WireGuard: load the module (modprobe wireguard) or use a kernel that has it")
 	// ErrNotPermitted: this process may not change links.
-	ErrNotPermitted = errors.New("not permitted: this process needs the capability NET_ADMIN")
+	ErrNotPermitted = errors.New("this process may not change the network: " + rtnl.NeedsNetAdmin)
 )
 
 // rpFilterLoose is the value of rp_filter that accepts a packet if any route leads back to its source (RFC 3704). The
@@ -136,11 +137,6 @@ func (d DeviceState) Peer(key PublicKey) (state PeerState, ok bool) {
 		return PeerState{}, false
 	}
 	return d.Peers[i], true
-}
-
-// ComparePrefixes orders prefixes by address, then by length.
-func ComparePrefixes(a, b netip.Prefix) int {
-	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
 // compareKeys orders keys by their text, as wg prints them.

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
 // sessionLifetime is how long after its handshake a session may carry data: REJECT_AFTER_TIME of the WireGuard paper.
@@ -61,8 +63,8 @@ func (d *Devices) remember(want Config) {
 }
 
 // Read returns every device that is ours. Without WireGuard in the kernel there is none, and no error.
-func (d *Devices) Read(_ context.Context) (State, error) {
-	links, err := ourLinks()
+func (d *Devices) Read(ctx context.Context) (State, error) {
+	links, err := ourLinks(ctx)
 	if err != nil || len(links) == 0 {
 		return State{}, err
 	}
@@ -73,7 +75,7 @@ func (d *Devices) Read(_ context.Context) (State, error) {
 	defer client.Close()
 	var state State
 	for _, link := range links {
-		device, err := d.readDevice(client, link)
+		device, err := d.readDevice(ctx, client, link)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // removed since the links were listed
 		}
@@ -85,13 +87,13 @@ func (d *Devices) Read(_ context.Context) (State, error) {
 	return state, nil
 }
 
-func (d *Devices) readDevice(client *wgctrl.Client, link netlink.Link) (DeviceState, error) {
+func (d *Devices) readDevice(ctx context.Context, client *wgctrl.Client, link netlink.Link) (DeviceState, error) {
 	name := link.Attrs().Name
 	wg, err := client.Device(name)
 	if err != nil {
 		return DeviceState{}, err
 	}
-	addrs, err := linkAddresses(link)
+	addrs, err := linkAddresses(ctx, link)
 	if err != nil {
 		return DeviceState{}, err
 	}
@@ -125,11 +127,9 @@ func (d *Devices) peerState(device string, p wgtypes.Peer) PeerState {
 		state.Endpoint = netip.AddrPortFrom(ep.Addr().Unmap(), ep.Port())
 	}
 	for _, n := range p.AllowedIPs {
-		addr, _ := netip.AddrFromSlice(n.IP)
-		ones, _ := n.Mask.Size()
-		state.AllowedIPs = append(state.AllowedIPs, netip.PrefixFrom(addr.Unmap(), ones))
+		state.AllowedIPs = append(state.AllowedIPs, rtnl.Prefix(&n))
 	}
-	slices.SortFunc(state.AllowedIPs, ComparePrefixes)
+	slices.SortFunc(state.AllowedIPs, netip.Prefix.Compare)
 	return state
 }
 
@@ -229,7 +229,7 @@ func prefixRemovals(prefixes []netip.Prefix) []wgtypes.PeerConfig {
 func ipNets(prefixes []netip.Prefix) []net.IPNet {
 	nets := make([]net.IPNet, 0, len(prefixes))
 	for _, p := range prefixes {
-		nets = append(nets, *ipNet(p))
+		nets = append(nets, *rtnl.IPNet(p))
 	}
 	return nets
 }

@@ -149,7 +149,7 @@ func (d *DeviceState) applyPeer(c PeerChange) {
 		p.Keepalive = *c.Keepalive
 	}
 	p.AllowedIPs = append(p.AllowedIPs, c.AllowedIPs...)
-	slices.SortFunc(p.AllowedIPs, ComparePrefixes)
+	slices.SortFunc(p.AllowedIPs, netip.Prefix.Compare)
 }
 
 func kernelOf(c Config) kernel {

@@ -1,10 +1,10 @@
 package wireguard
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,10 +12,9 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-)
 
-// dumpTries is how often a dump that other changes interrupted is taken again.
-const dumpTries = 5
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+)
 
 // Attributes and indexes of a link's IPv4 settings: linux/if_link.h (IFLA_INET_CONF) and linux/ip.h
 // (IPV4_DEVCONF_RP_FILTER, counted from 1).
@@ -25,23 +24,11 @@ const (
 	confSize     = 4
 )
 
-// dump calls f until its dump was not interrupted by a change: an interrupted one may lack entries.
-func dump[T any](f func() ([]T, error)) ([]T, error) {
-	var err error
-	for range dumpTries {
-		var list []T
-		if list, err = f(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return list, err
-		}
-	}
-	return nil, err
-}
-
 // ourLinks are the links that belong to this package, by name.
-func ourLinks() ([]netlink.Link, error) {
-	links, err := dump(netlink.LinkList)
+func ourLinks(ctx context.Context) ([]netlink.Link, error) {
+	links, err := rtnl.Dump(ctx, "links", netlink.LinkList)
 	if err != nil {
-		return nil, fmt.Errorf("listing links: %w", err)
+		return nil, err
 	}
 	links = slices.DeleteFunc(links, func(l netlink.Link) bool {
 		return l.Type() != "wireguard" || !isOurs(l.Attrs().Name)
@@ -51,15 +38,16 @@ func ourLinks() ([]netlink.Link, error) {
 }
 
 // linkAddresses are the link's addresses but the link-local ones, which the kernel gives.
-func linkAddresses(link netlink.Link) ([]netip.Addr, error) {
-	list, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(link, netlink.FAMILY_ALL) })
+func linkAddresses(ctx context.Context, link netlink.Link) ([]netip.Addr, error) {
+	list, err := rtnl.Dump(ctx, "addresses of "+link.Attrs().Name, func() ([]netlink.Addr, error) {
+		return netlink.AddrList(link, netlink.FAMILY_ALL)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("listing addresses of %s: %w", link.Attrs().Name, err)
+		return nil, err
 	}
 	var addrs []netip.Addr
 	for _, a := range list {
-		addr, ok := netip.AddrFromSlice(a.IP)
-		if addr = addr.Unmap(); ok && !addr.IsLinkLocalUnicast() {
+		if addr := rtnl.Addr(a.IP); addr.IsValid() && !addr.IsLinkLocalUnicast() {
 			addrs = append(addrs, addr)
 		}
 	}
@@ -138,15 +126,11 @@ func ignoring(err, absent error) error {
 // hostAddress is the address alone: no prefix of it is on the link, so the kernel adds no route to the main table, and
 // nobody else can hold it, so there is nothing to detect.
 func hostAddress(addr netip.Addr) *netlink.Addr {
-	a := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(addr, addr.BitLen()))}
+	a := &netlink.Addr{IPNet: rtnl.IPNet(netip.PrefixFrom(addr, addr.BitLen()))}
 	if addr.Is6() {
 		a.Flags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
 	}
 	return a
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // setRPFilter sets the link's rp_filter by netlink, where /proc/sys is read-only (inet_set_link_af in

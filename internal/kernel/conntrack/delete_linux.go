@@ -11,10 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
-
-// attempts is how often the kernel's table is listed anew if it changed meanwhile.
-const attempts = 5
 
 // Delete deletes the entries of those flows in the network namespace of whoever calls, and returns how many there were.
 // It lists the kernel's table once for each family, so that many flows cost as much as one. An entry that has gone
@@ -55,17 +53,11 @@ func DeleteStale(ctx context.Context, stale Stale) (deleted int, err error) {
 type wanted map[Flow]bool
 
 func deleteMatching(ctx context.Context, family netlink.InetFamily, w netlink.CustomConntrackFilter) (deleted int, err error) {
-	for range attempts {
-		if err := ctx.Err(); err != nil {
-			return deleted, err
-		}
-		var n uint
-		n, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, w)
+	err = rtnl.Repeat(ctx, func() error {
+		n, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, w)
 		deleted += int(n)
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
+		return err
+	})
 	if err != nil {
 		return deleted, fmt.Errorf("deleting conntrack entries: %w", err)
 	}
