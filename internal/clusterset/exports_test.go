@@ -71,3 +71,37 @@ func TestValidateExport(t *testing.T) {
 		})
 	}
 }
+
+func TestJudgeExport(t *testing.T) {
+	now := metav1.Now()
+	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"shared": "yes"}}
+	shared := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"shared": "yes"}}}
+	wrong := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "stage", Operator: "Like"}}}
+	tests := []struct {
+		name    string
+		edit    func(*ExportInput)
+		want    ExportFault
+		wantErr bool
+	}{
+		{"allowed", func(*ExportInput) {}, ExportAllowed, false},
+		{"its namespace is selected", func(in *ExportInput) { in.Selector, in.Namespace = selector, shared }, ExportAllowed, false},
+		{"its namespace is not selected", func(in *ExportInput) { in.Selector, in.Namespace = selector, &corev1.Namespace{} }, ExportNotSelected, false},
+		{"its namespace does not exist", func(in *ExportInput) { in.Selector = selector }, ExportNotSelected, false},
+		{"the selector cannot be parsed", func(in *ExportInput) { in.Selector, in.Namespace = wrong, shared }, ExportAllowed, true},
+		{"removed cluster", func(in *ExportInput) { in.Removed = true }, ExportRemoved, false},
+		{"no Service", func(in *ExportInput) { in.Service, in.Removed = nil, true }, ExportInvalid, false},
+		{"the Service is being deleted", func(in *ExportInput) { in.Service.DeletionTimestamp = &now }, ExportInvalid, false},
+		{"ExternalName", func(in *ExportInput) { in.Service.Spec.Type = corev1.ServiceTypeExternalName }, ExportInvalid, false},
+		{"being deleted", func(in *ExportInput) { in.Export.DeletionTimestamp = &now }, ExportDeleted, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			in := ExportInput{Export: &mcsv1beta1.ServiceExport{}, Service: &corev1.Service{}}
+			test.edit(&in)
+			got, err := JudgeExport(in)
+			if got != test.want || (err != nil) != test.wantErr {
+				t.Errorf("got %q, %v; want %q", got, err, test.want)
+			}
+		})
+	}
+}

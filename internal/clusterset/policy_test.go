@@ -194,3 +194,25 @@ func randomPolicies(random *rand.Rand) []*v1alpha1.TrafficPolicy {
 	}
 	return policies
 }
+
+func TestSchedulerOn(t *testing.T) {
+	tests := []struct {
+		name    string
+		backend v1alpha1.DataplaneBackend
+		policy  v1alpha1.Scheduler
+		want    v1alpha1.Scheduler
+	}{
+		{"IPVS has no Random", v1alpha1.BackendIPVS, v1alpha1.SchedulerRandom, v1alpha1.SchedulerRoundRobin},
+		{"nftables has no LeastConnection", v1alpha1.BackendNFTables, v1alpha1.SchedulerLeastConnection, v1alpha1.SchedulerRandom},
+		{"IPVS has LeastConnection", v1alpha1.BackendIPVS, v1alpha1.SchedulerLeastConnection, v1alpha1.SchedulerLeastConnection},
+		{"nftables has ConsistentHash", v1alpha1.BackendNFTables, v1alpha1.SchedulerConsistentHash, v1alpha1.SchedulerConsistentHash},
+		{"auto replaces nothing", v1alpha1.BackendAuto, v1alpha1.SchedulerRandom, v1alpha1.SchedulerRandom},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := SchedulerOn(test.backend, test.policy); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
