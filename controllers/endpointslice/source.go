@@ -70,5 +70,9 @@ func (r *Reconciler) cluster(ctx context.Context, view hub.View, id v1alpha1.Clu
 	if len(cidrs) == 0 {
 		return nil, nil // it is not accepted here, which removes nothing
 	}
-	return &mcs.Source{Cluster: id, CIDRs: cidrs, SameZones: mcs.SameZones(own.Spec, member.Spec)}, nil
+	return &mcs.Source{Cluster: id, CIDRs: cidrs, SameZones: areaOf(own).SameZones(areaOf(member))}, nil
+}
+
+func areaOf(m *v1alpha1.Member) clusterset.Area {
+	return clusterset.Area{Region: m.Spec.Region, ZoneDomain: m.Spec.ZoneDomain}
 }

@@ -18,20 +18,14 @@ import (
 // Source is the cluster that slices on the hub come from, as the importing cluster sees it.
 type Source struct {
 	Cluster v1alpha1.ClusterID // required
-	CIDRs   []netip.Prefix     // its endpoints' addresses lie in them; none: nothing of it is imported
+	CIDRs   []netip.Prefix     // its endpoints' addresses lie in them; empty: nothing is imported from it
 	Own     bool               // it is the importing cluster itself
-	// SameZones: a zone of its is the importing cluster's zone of that name, if that has one.
+	// SameZones is true if its zones are the importing cluster's zones of the same name (clusterset.Area).
 	SameZones bool
 	// Ports are those of the cluster's export. Nil: not known, all of a slice's ports are as the import has them.
 	Ports []mcsv1beta1.ServicePort
 	// Slices are all that the cluster publishes for the Service (screen.Limit).
 	Slices []discoveryv1.EndpointSlice
-}
-
-// SameZones tells whether zones of equal name are the same zone in both clusters: zone domain and region are equal, and
-// known.
-func SameZones(a, b v1alpha1.MemberSpec) bool {
-	return a.ZoneDomain != "" && a.Region != "" && a.ZoneDomain == b.ZoneDomain && a.Region == b.Region
 }
 
 // ImportedSlice is the slice that a cluster keeps for one from the hub, beside the ServiceImport that owns it, and what it

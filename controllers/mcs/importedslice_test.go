@@ -178,25 +178,6 @@ func TestHints(t *testing.T) {
 	}
 }
 
-func TestSameZones(t *testing.T) {
-	base := v1alpha1.MemberSpec{ZoneDomain: "example.com", Region: "r1"}
-	for _, test := range []struct {
-		name string
-		a, b v1alpha1.MemberSpec
-		want bool
-	}{
-		{"equal", base, base, true},
-		{"another region", base, v1alpha1.MemberSpec{ZoneDomain: "example.com", Region: "r2"}, false},
-		{"another domain", base, v1alpha1.MemberSpec{ZoneDomain: "example.org", Region: "r1"}, false},
-		{"no domain", v1alpha1.MemberSpec{Region: "r1"}, v1alpha1.MemberSpec{Region: "r1"}, false},
-		{"no region", v1alpha1.MemberSpec{ZoneDomain: "d"}, v1alpha1.MemberSpec{ZoneDomain: "d"}, false},
-	} {
-		if got := SameZones(test.a, test.b); got != test.want {
-			t.Errorf("%s: got %v", test.name, got)
-		}
-	}
-}
-
 func TestSameSlice(t *testing.T) {
 	base := func() *discoveryv1.EndpointSlice {
 		s := localSlice("a", "IPv4", "10.1.0.1")

@@ -64,7 +64,7 @@ func (f *fixture) badImports() map[string][]string {
 	}
 	return map[string][]string{
 		"strange": {`"127.0.0.1" of cluster east: it is a loopback address`, `"169.254.1.1" of cluster east: it is a link-local`, `"192.0.2.1" of cluster east: it is this node's own`, "and 1 more"},
-		"twice":   {`port 80/TCP "again": it is there twice`},
+		"twice":   {`port 80/TCP "again": another port has its number`},
 		"family":  {"IPv6 endpoints: the ServiceImport has no clusterset IP of that family"},
 		"outside": {`clusterset IP "243.0.0.5": it is outside the VIP CIDRs`},
 		"nobody":  nil, "huge": nil,

@@ -11,10 +11,10 @@ type choice struct {
 	// candidates are the endpoints of its family that have the port, sorted by address and port, without duplicates.
 	candidates []candidate
 	levels     []level
-	// from is the state of the endpoints that get new flows: isReady, and if there are none isCutOff, else isLeaving. If
-	// nobody gets any it is isGone.
+	// from is the state of the endpoints that get new flows: isReady. If there are none it is isCutOff, else isLeaving. It
+	// is isGone if no endpoint gets any.
 	from state
-	// drains of this plan, and those that are over but must not begin anew.
+	// drains of this plan, and those that are over but must not begin again.
 	drains []drain
 }
 
@@ -22,16 +22,16 @@ type choice struct {
 type next struct {
 	service VirtualService
 	memory  portMemory
-	// again is when to choose anew; zero: not before something changes.
+	// again is when to choose again; zero: not before something changes.
 	again time.Time
 }
 
 // candidate is an endpoint that has the port.
 type candidate struct {
-	// endpoint is an index in view.endpoints.
+	// endpoint is an index in portChooser.endpoints.
 	endpoint int32
 	port     uint16
-	// drains: it keeps its flows and gets no new ones.
+	// drains is true if it keeps its flows and gets no new ones.
 	drains bool
 	// weight is zero if it gets no new flows.
 	weight uint32
@@ -42,68 +42,70 @@ func (k candidate) programmed() bool { return k.weight > 0 || k.drains }
 
 // level is a set of candidates that are used together.
 type level struct {
-	// total of those that are not terminating: what terminates is to be no part of it, and a Service that is made
-	// smaller is not ill.
+	// total of those that are not terminating. What terminates does not count: a Service that is made smaller is not
+	// unhealthy.
 	total int
 	// count of those in each state that may get flows.
 	count [isLeaving + 1]int
-	// share of new flows, as any number beside the sum of all levels'.
+	// share of new flows, relative to the sum of all levels' shares.
 	share  int
 	memory levelMemory
 }
 
-// choose what becomes of a target. (Two results, as the second outlives the scratch that the first is in.)
-func (v *view) choose(t target, s *scratch) (choice, next) {
-	served, before := v.in.Memory.of(t.Key)
-	candidates := v.candidates(&t, s.candidates[:0])
-	levels := v.count(candidates, s.levels[:0])
-	from, levelMemories, again := v.share(levels, before.levels)
-	v.weigh(candidates, levels, from, s.groups[:0])
-	drains, drained := v.drain(candidates, served.Destinations, t.Protocol, before.drains, s.drains[:0])
+// choose the endpoints for a target. There are two results, as the second outlives the scratch that holds the first.
+func (ch *portChooser) choose(t target, s *scratch) (choice, next) {
+	served, before := ch.in.Memory.of(t.Key)
+	candidates := ch.candidates(&t, s.candidates[:0])
+	levels := ch.count(candidates, s.levels[:0])
+	from, levelMemories, again := ch.share(levels, before.levels)
+	ch.weigh(candidates, levels, from, s.groups[:0])
+	drains, drained := ch.drain(candidates, served.Destinations, t.Protocol, before.drains, s.drains[:0])
 	return choice{target: t, candidates: candidates, levels: levels, from: from, drains: drains}, next{
-		service: v.service(t.Key, candidates, served.Destinations),
+		service: ch.service(t.Key, candidates, served.Destinations),
 		memory:  portMemory{levels: levelMemories, drains: kept(before.drains, drains)},
 		again:   earlier(again, drained),
 	}
 }
 
 // candidates of a target are appended to found.
-func (v *view) candidates(t *target, found []candidate) []candidate {
+func (ch *portChooser) candidates(t *target, found []candidate) []candidate {
 	var room [len(scratch{}.sources)]uint16
 	numbers := room[:0]
-	for i, from := range v.sources {
+	for i, from := range ch.sources {
 		number := uint16(0)
 		if from.used && from.is4 == t.Address.Is4() {
-			number = t.number(v.in.Slices[i])
+			number = t.number(ch.in.Slices[i])
 		}
 		numbers = append(numbers, number)
 	}
-	for i := range v.endpoints {
-		if port := numbers[v.endpoints[i].source]; port > 0 {
+	for i := range ch.endpoints {
+		if port := numbers[ch.endpoints[i].source]; port > 0 {
 			found = append(found, candidate{endpoint: int32(i), port: port})
 		}
 	}
-	// They are in the order of the endpoints, which is that of addresses. Few have several ports at one address.
-	if !slices.IsSortedFunc(found, v.compare) {
-		slices.SortStableFunc(found, v.compare)
+	// They are in the order of the endpoints, which is by address. Few have several ports at one address.
+	if !slices.IsSortedFunc(found, ch.compare) {
+		slices.SortStableFunc(found, ch.compare)
 	}
-	return slices.CompactFunc(found, func(a, b candidate) bool { return v.compare(a, b) == 0 })
+	return slices.CompactFunc(found, func(a, b candidate) bool { return ch.compare(a, b) == 0 })
 }
 
-func (v *view) compare(a, b candidate) int { return v.destination(a).Compare(v.destination(b)) }
+func (ch *portChooser) compare(a, b candidate) int {
+	return ch.destination(a).Compare(ch.destination(b))
+}
 
-func (v *view) destination(c candidate) Destination {
-	e := &v.endpoints[c.endpoint]
+func (ch *portChooser) destination(c candidate) Destination {
+	e := &ch.endpoints[c.endpoint]
 	return Destination{Address: e.address, Port: c.port, Weight: c.weight, OnThisNode: e.here}
 }
 
-// count the candidates by levels, which are appended to levels.
-func (v *view) count(all []candidate, levels []level) []level {
-	for range v.levels {
+// count the candidates of each level. The levels are appended to levels.
+func (ch *portChooser) count(all []candidate, levels []level) []level {
+	for range ch.levels {
 		levels = append(levels, level{})
 	}
 	for _, c := range all {
-		e := &v.endpoints[c.endpoint]
+		e := &ch.endpoints[c.endpoint]
 		if e.level == noLevel {
 			continue
 		}
@@ -119,26 +121,26 @@ func (v *view) count(all []candidate, levels []level) []level {
 }
 
 // share new flows among the levels, by what is remembered of them. It returns the state of the endpoints that get them,
-// what is to be remembered, and when to share anew.
-func (v *view) share(levels []level, before []levelMemory) (from state, after []levelMemory, again time.Time) {
-	if v.in.Memory.ranking != v.fingerprint {
+// what to remember, and when to share again.
+func (ch *portChooser) share(levels []level, before []levelMemory) (from state, after []levelMemory, again time.Time) {
+	if ch.in.Memory.ranking != ch.fingerprint {
 		before = nil
 	}
-	now, pause := v.in.Now, v.in.Place.FailBack
+	now, pause := ch.in.Now, ch.in.Place.FailBack
 	for i := range levels {
 		l := &levels[i]
 		if i < len(before) {
 			l.memory = before[i]
 		}
-		l.memory = l.memory.next(l.health(v), now, pause)
+		l.memory = l.memory.next(l.health(ch), now, pause)
 	}
-	sum := shares(levels, v.overprovisioning)
+	sum := shares(levels, ch.overprovisioning)
 	if sum == 0 {
-		// Who is ready and has to prove itself is better than nobody.
+		// A level that is ready but must prove itself first is better than none.
 		for i := range levels {
-			levels[i].memory = levels[i].memory.trust(levels[i].health(v))
+			levels[i].memory = levels[i].memory.trust(levels[i].health(ch))
 		}
-		sum = shares(levels, v.overprovisioning)
+		sum = shares(levels, ch.overprovisioning)
 	}
 	if sum == 0 {
 		from = lastResort(levels)
@@ -151,13 +153,13 @@ func (v *view) share(levels []level, before []levelMemory) (from state, after []
 	return from, remembered(before, levels), again
 }
 
-func (l *level) health(v *view) health {
-	return healthOf(l.count[isReady], l.total, v.overprovisioning > 0)
+func (l *level) health(ch *portChooser) health {
+	return healthOf(l.count[isReady], l.total, ch.overprovisioning > 0)
 }
 
-// lastResort gives all to the first level that has endpoints of clusters that cannot be reached: links are called down
-// by probes, which may be wrong, and to refuse would be to be sure. Else to the first where somebody leaves, but serves
-// yet, as Kubernetes does (KEP-1669).
+// lastResort gives all flows to the first level that has endpoints of clusters that cannot be reached: probes call links
+// down and may be wrong, while refusing flows would fail for certain. Else it gives them to the first level that has
+// endpoints which are terminating and still serve, as Kubernetes does (KEP-1669).
 func lastResort(levels []level) state {
 	for from := isCutOff; from <= isLeaving; from++ {
 		for i := range levels {
@@ -170,7 +172,7 @@ func lastResort(levels []level) state {
 	return isGone
 }
 
-// remembered of the levels, unless there is but one: before, if that is the same.
+// remembered is what to remember of the levels, nothing if there is only one. It is before itself if that is the same.
 func remembered(before []levelMemory, levels []level) []levelMemory {
 	n := len(levels)
 	for n > 0 && levels[n-1].memory == (levelMemory{}) {
@@ -189,17 +191,17 @@ func remembered(before []levelMemory, levels []level) []levelMemory {
 	return after
 }
 
-// weigh gives those that get new flows their weights: a level's share is shared equally by its endpoints, or first by
-// its clusters if the policy has weights.
-func (v *view) weigh(candidates []candidate, levels []level, from state, groups []group) {
+// weigh gives the endpoints that get new flows their weights. A level's endpoints share its flows equally. If the policy
+// has weights, the level's clusters share them first.
+func (ch *portChooser) weigh(candidates []candidate, levels []level, from state, groups []group) {
 	for i := range candidates {
-		e := &v.endpoints[candidates[i].endpoint]
+		e := &ch.endpoints[candidates[i].endpoint]
 		if e.state != from || e.level == noLevel || levels[e.level].share == 0 {
 			continue
 		}
-		index := v.groupOf(e, groups)
+		index := ch.groupOf(e, groups)
 		if index == len(groups) {
-			groups = append(groups, v.newGroup(e))
+			groups = append(groups, ch.newGroup(e))
 		}
 		groups[index].count++
 		candidates[i].weight = uint32(index) + 1 // until the weights are known
@@ -208,7 +210,7 @@ func (v *view) weigh(candidates []candidate, levels []level, from state, groups 
 		return
 	}
 	for i := range groups {
-		groups[i].share = v.wanted(levels, groups, i)
+		groups[i].share = ch.shareOf(levels, groups, i)
 	}
 	weigh(groups)
 	for i := range candidates {
@@ -218,17 +220,17 @@ func (v *view) weigh(candidates []candidate, levels []level, from state, groups 
 	}
 }
 
-func (v *view) newGroup(e *endpoint) group {
+func (ch *portChooser) newGroup(e *endpoint) group {
 	g := group{level: int(e.level), member: -1}
-	if v.ranking.byWeight(g.level) {
-		g.member = int(v.sources[e.source].member)
+	if ch.ranking.byWeight(g.level) {
+		g.member = int(ch.sources[e.source].member)
 	}
 	return g
 }
 
-// groupOf is the index of the endpoint's group; len(groups) if that is none of them.
-func (v *view) groupOf(e *endpoint, groups []group) int {
-	want := v.newGroup(e)
+// groupOf is the index of the endpoint's group; len(groups) if there is no such group yet.
+func (ch *portChooser) groupOf(e *endpoint, groups []group) int {
+	want := ch.newGroup(e)
 	for i := range groups {
 		if groups[i].level == want.level && groups[i].member == want.member {
 			return i
@@ -237,8 +239,8 @@ func (v *view) groupOf(e *endpoint, groups []group) int {
 	return len(groups)
 }
 
-// wanted is a group's share of new flows, as any number beside the sum of all groups'.
-func (v *view) wanted(levels []level, groups []group, index int) float64 {
+// shareOf is a group's share of new flows, relative to the sum of all groups' shares.
+func (ch *portChooser) shareOf(levels []level, groups []group, index int) float64 {
 	g := groups[index]
 	share := float64(levels[g.level].share)
 	if g.member < 0 {
@@ -247,13 +249,13 @@ func (v *view) wanted(levels []level, groups []group, index int) float64 {
 	sum := 0.0
 	for _, other := range groups {
 		if other.level == g.level {
-			sum += float64(v.members[other.member].weight)
+			sum += float64(ch.members[other.member].weight)
 		}
 	}
-	return share * float64(v.members[g.member].weight) / sum
+	return share * float64(ch.members[g.member].weight) / sum
 }
 
-// earlier of two times, of which the zero one is none.
+// earlier of two times. The zero time means none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

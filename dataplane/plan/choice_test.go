@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // everywhere has an endpoint in each place that a preference tells apart.
@@ -49,17 +50,17 @@ func TestLevels(t *testing.T) {
 		{name: "PreferSameZone: then the rest", have: without(4), edit: func(s *scene) { s.distribution("PreferSameZone") }, want: "10.1.0.2*1 10.3.0.1*1 10.4.0.1*1"},
 		{name: "zones of clusters whose areas are not known are none of ours", have: everywhere[2:4], edit: func(s *scene) {
 			s.distribution("PreferSameZone")
-			s.Place.Area = Area{}
+			s.Place.Area = clusterset.Area{}
 			s.Place.Remotes = map[v1alpha1.ClusterID]Remote{"east": {}}
 		}, want: "10.2.0.3*1"},
 		{name: "areas known by half are not known", have: everywhere[2:4], edit: func(s *scene) {
 			s.distribution("PreferSameZone")
-			s.Place.Area = Area{Region: "eu"}
-			s.Place.Remotes = map[v1alpha1.ClusterID]Remote{"east": {Area: Area{Region: "eu"}}}
+			s.Place.Area = clusterset.Area{Region: "eu"}
+			s.Place.Remotes = map[v1alpha1.ClusterID]Remote{"east": {Area: clusterset.Area{Region: "eu"}}}
 		}, want: "10.2.0.3*1"},
 		{name: "inside this cluster the zone's name is enough", have: everywhere, edit: func(s *scene) {
 			s.distribution("PreferSameZone")
-			s.Place.Area = Area{}
+			s.Place.Area = clusterset.Area{}
 		}, want: "10.2.0.1*1 10.2.0.2*1"},
 		{name: "a node without a zone is in none, and not in that of endpoints without", have: []string{"west 10.2.0.1 zone=", "west 10.2.0.2 zone=a", "east 10.1.0.1"},
 			edit: func(s *scene) { s.distribution("PreferSameZone"); s.Place.Zone = "" }, want: "10.2.0.1*1 10.2.0.2*1"},

@@ -22,7 +22,7 @@ type Explanation struct {
 	// PortName is its name in the ServiceImport.
 	PortName  string             `json:"portName,omitempty"`
 	Scheduler v1alpha1.Scheduler `json:"scheduler"`
-	// AffinitySeconds is how long a client stays with its endpoint; zero: every flow is on its own.
+	// AffinitySeconds is how long a client stays with its endpoint; zero: each flow may get another endpoint.
 	AffinitySeconds int `json:"affinitySeconds,omitempty"`
 	// Policy is the name of the TrafficPolicy in effect; empty: none.
 	Policy string `json:"policy,omitempty"`
@@ -41,28 +41,28 @@ type ExplainedLevel struct {
 	// Endpoints in it that are not terminating, and how many of them are ready, in clusters that can be reached.
 	Endpoints int `json:"endpoints"`
 	Ready     int `json:"ready"`
-	// HealthPercent is the health that the shares are made from. It is less than the endpoints' own while a level that
-	// had failed has to prove itself.
+	// HealthPercent is the health that the shares are computed from. It is less than the endpoints' own health while a
+	// level that had failed must prove itself.
 	HealthPercent float64 `json:"healthPercent"`
 	// SharePercent of the new flows; zero: the level carries none.
 	SharePercent float64 `json:"sharePercent"`
-	// Note says what is special about it; empty: nothing.
+	// Note says what is special about it; empty if nothing is.
 	Note string `json:"note,omitempty"`
 }
 
 // ExplainedEndpoint is one endpoint, in or out.
 type ExplainedEndpoint struct {
 	Address netip.Addr `json:"address"`
-	// Port is the endpoint's own; zero: it does not have that port.
+	// Port is the endpoint's own number; zero: it does not have that port.
 	Port    uint16             `json:"port,omitempty"`
 	Cluster v1alpha1.ClusterID `json:"cluster"`
 	Zone    string             `json:"zone,omitempty"`
-	// Node is known of this cluster's endpoints only.
+	// Node is known for this cluster's endpoints only.
 	Node string `json:"node,omitempty"`
-	// Level is the number of its level, from 1; zero: it is in none.
+	// Level is the number of its level, from 1; zero: it is in no level.
 	Level int `json:"level,omitempty"`
-	// Programmed is true of a destination in the kernel, with that weight; of weight zero it keeps its flows and gets
-	// no new ones.
+	// Programmed is true if it is a destination in the kernel, with that weight. With weight zero it keeps its flows and
+	// gets no new ones.
 	Programmed bool   `json:"programmed"`
 	Weight     uint32 `json:"weight"`
 	// Why it is in or out: one short sentence.
@@ -73,26 +73,26 @@ type ExplainedEndpoint struct {
 // address, protocol and port. With the Memory of the last plan it explains what the next one at that time would be.
 func Explain(in Input) []Explanation {
 	var s scratch
-	targets, v := look(&in, &s)
+	targets, ch := prepare(&in, &s)
 	all := make([]Explanation, 0, len(targets))
 	for _, t := range targets {
-		c, _ := v.choose(t, &s)
-		all = append(all, v.explain(&c))
+		c, _ := ch.choose(t, &s)
+		all = append(all, ch.explain(&c))
 	}
 	return all
 }
 
-func (v *view) explain(c *choice) Explanation {
-	e := Explanation{Address: c.Address, Protocol: c.Protocol, Port: c.Port, PortName: c.name, Scheduler: v.ranking.scheduler(),
-		AffinitySeconds: int(affinityOf(&v.in.Import.Spec).Seconds()), Levels: v.explainLevels(c), Endpoints: v.explainEndpoints(c)}
-	if v.in.Policy != nil {
-		e.Policy = v.in.Policy.Name
+func (ch *portChooser) explain(c *choice) Explanation {
+	e := Explanation{Address: c.Address, Protocol: c.Protocol, Port: c.Port, PortName: c.name, Scheduler: ch.ranking.scheduler(),
+		AffinitySeconds: int(affinityOf(&ch.in.Import.Spec).Seconds()), Levels: ch.explainLevels(c), Endpoints: ch.explainEndpoints(c)}
+	if ch.in.Policy != nil {
+		e.Policy = ch.in.Policy.Name
 	}
-	e.Outcome = v.outcome(c, e.Levels)
+	e.Outcome = ch.outcome(c, e.Levels)
 	return e
 }
 
-func (v *view) explainLevels(c *choice) []ExplainedLevel {
+func (ch *portChooser) explainLevels(c *choice) []ExplainedLevel {
 	sum := 0
 	for i := range c.levels {
 		sum += c.levels[i].share
@@ -100,13 +100,13 @@ func (v *view) explainLevels(c *choice) []ExplainedLevel {
 	all := make([]ExplainedLevel, 0, len(c.levels))
 	for i := range c.levels {
 		l := &c.levels[i]
-		e := ExplainedLevel{Name: v.ranking.name(i), Endpoints: l.total, Ready: l.count[isReady], HealthPercent: l.memory.used.percent()}
+		e := ExplainedLevel{Name: ch.ranking.name(i), Endpoints: l.total, Ready: l.count[isReady], HealthPercent: l.memory.used.percent()}
 		if sum > 0 {
 			e.SharePercent = math.Round(10_000*float64(l.share)/float64(sum)) / 100
 		}
 		if better := l.memory.better; !better.IsZero() {
 			e.Note = fmt.Sprintf("it had failed: its health counts as %.4g %% from %s on, if it stays well",
-				l.health(v).percent(), clock(better.Add(v.in.Place.FailBack)))
+				l.health(ch).percent(), clock(better.Add(ch.in.Place.FailBack)))
 		}
 		all = append(all, e)
 	}
@@ -114,7 +114,7 @@ func (v *view) explainLevels(c *choice) []ExplainedLevel {
 }
 
 // outcome is one sentence on where new flows go.
-func (v *view) outcome(c *choice, levels []ExplainedLevel) string {
+func (ch *portChooser) outcome(c *choice, levels []ExplainedLevel) string {
 	var carry []string
 	for i, l := range levels {
 		if l.SharePercent > 0 || c.levels[i].share > 0 {
@@ -125,7 +125,7 @@ func (v *view) outcome(c *choice, levels []ExplainedLevel) string {
 	switch {
 	case len(c.candidates) == 0:
 		return "refused: there is no endpoint with this port"
-	case len(carry) == 0 && v.ranking.kind == onlyNode:
+	case len(carry) == 0 && ch.ranking.kind == onlyNode:
 		return "refused: no endpoint on this node is ready, and internalTrafficPolicy is Local"
 	case len(carry) == 0:
 		return "refused: no endpoint that may get new flows is ready"
@@ -137,18 +137,18 @@ func (v *view) outcome(c *choice, levels []ExplainedLevel) string {
 	return said
 }
 
-func (v *view) explainEndpoints(c *choice) []ExplainedEndpoint {
+func (ch *portChooser) explainEndpoints(c *choice) []ExplainedEndpoint {
 	all := make([]ExplainedEndpoint, 0, len(c.candidates))
 	for i := range c.candidates {
 		k := &c.candidates[i]
-		e := v.explained(&v.endpoints[k.endpoint])
-		e.Port, e.Programmed, e.Weight, e.Why = k.port, k.programmed(), k.weight, v.why(c, k)
+		e := ch.explained(&ch.endpoints[k.endpoint])
+		e.Port, e.Programmed, e.Weight, e.Why = k.port, k.programmed(), k.weight, ch.why(c, k)
 		all = append(all, e)
 	}
-	for i := range v.endpoints {
-		e := &v.endpoints[i]
-		if e.address.Is4() == c.Address.Is4() && c.number(v.in.Slices[e.source]) == 0 {
-			without := v.explained(e)
+	for i := range ch.endpoints {
+		e := &ch.endpoints[i]
+		if e.address.Is4() == c.Address.Is4() && c.number(ch.in.Slices[e.source]) == 0 {
+			without := ch.explained(e)
 			without.Why = fmt.Sprintf("it has no port %q of protocol %s", c.name, c.Protocol)
 			all = append(all, without)
 		}
@@ -160,9 +160,9 @@ func (v *view) explainEndpoints(c *choice) []ExplainedEndpoint {
 }
 
 // explained is what the slice says of the endpoint.
-func (v *view) explained(e *endpoint) ExplainedEndpoint {
-	m := &v.members[v.sources[e.source].member]
-	of := &v.in.Slices[e.source].Endpoints[e.item]
+func (ch *portChooser) explained(e *endpoint) ExplainedEndpoint {
+	m := &ch.members[ch.sources[e.source].member]
+	of := &ch.in.Slices[e.source].Endpoints[e.item]
 	x := ExplainedEndpoint{Address: e.address, Cluster: m.id, Level: int(e.level) + 1}
 	if of.Zone != nil {
 		x.Zone = *of.Zone
@@ -174,19 +174,19 @@ func (v *view) explained(e *endpoint) ExplainedEndpoint {
 }
 
 // why the candidate is in or out.
-func (v *view) why(c *choice, k *candidate) string {
-	why := v.reason(c, k)
+func (ch *portChooser) why(c *choice, k *candidate) string {
+	why := ch.reason(c, k)
 	if k.drains {
-		d := v.destination(*k)
+		d := ch.destination(*k)
 		i := slices.IndexFunc(c.drains, func(r drain) bool { return r.address == d.Address && r.port == d.Port })
 		why += "; it keeps the flows that it has, until " + clock(c.drains[i].since.Add(drainFor))
 	}
 	return why
 }
 
-func (v *view) reason(c *choice, k *candidate) string {
-	e := &v.endpoints[k.endpoint]
-	m := &v.members[v.sources[e.source].member]
+func (ch *portChooser) reason(c *choice, k *candidate) string {
+	e := &ch.endpoints[k.endpoint]
+	m := &ch.members[ch.sources[e.source].member]
 	switch {
 	case k.weight > 0:
 		return [...]string{
@@ -208,7 +208,7 @@ func (v *view) reason(c *choice, k *candidate) string {
 		return fmt.Sprintf("ready, but nothing leads to cluster %s: see kubectl describe remotecluster %s", m.id, m.id)
 	case !c.levels[e.level].memory.better.IsZero():
 		return fmt.Sprintf("ready, but its level had failed, and is used again from %s on if it stays well",
-			clock(c.levels[e.level].memory.better.Add(v.in.Place.FailBack)))
+			clock(c.levels[e.level].memory.better.Add(ch.in.Place.FailBack)))
 	}
 	return "levels before its own carry the flows"
 }

@@ -2,7 +2,7 @@ package plan
 
 import "time"
 
-// health is a level's, in hundredths of a percent.
+// health of a level, in hundredths of a percent.
 type health uint16
 
 // full is the health of a level that is well.
@@ -11,8 +11,8 @@ const full health = 10_000
 // percent of the health, such as 66.67.
 func (h health) percent() float64 { return float64(h) / 100 }
 
-// healthOf a level that has so many endpoints, and so many of them ready. Without spillover one will do. It is zero only
-// if none is ready.
+// healthOf a level with total endpoints, of which ready are ready. Without spillover, one that is ready suffices for full
+// health. It is zero only if none is ready.
 func healthOf(ready, total int, spillover bool) health {
 	switch {
 	case ready == 0:
@@ -27,14 +27,14 @@ func healthOf(ready, total int, spillover bool) health {
 type levelMemory struct {
 	// used is the health that its share was made from; never more than it has.
 	used health
-	// fallen is true of one that lost health and has not been well since.
+	// fallen is true if the level lost health and has not had full health since.
 	fallen bool
-	// better is since when a level that has fallen has had more health than used, without a break; zero: it has not.
+	// better is since when a fallen level has had more health than used, without a break; zero: it has not.
 	better time.Time
 }
 
-// next is what is known of the level when it has that health: less counts at once, more at once only if it never fell,
-// and else when it has lasted for the pause.
+// next is what is known of the level once it has that health. Less health counts at once. More counts at once only if
+// the level never fell; otherwise it must last for the pause first.
 func (m levelMemory) next(has health, now time.Time, pause time.Duration) levelMemory {
 	switch {
 	case has < m.used:
@@ -44,7 +44,7 @@ func (m levelMemory) next(has health, now time.Time, pause time.Duration) levelM
 		return m
 	case !m.fallen:
 		return levelMemory{used: has}
-	case m.better.IsZero() || m.better.After(now): // a clock that was set back starts the pause anew
+	case m.better.IsZero() || m.better.After(now): // a clock that was set back starts the pause again
 		m.better = now
 	}
 	if now.Sub(m.better) >= pause {
@@ -61,10 +61,10 @@ func (m levelMemory) trust(has health) levelMemory {
 // defaultOverprovisioning is the API's default, Envoy's.
 const defaultOverprovisioning = 140
 
-// shares of the levels, as any number beside the sum of all; the sum is zero if no level has health. Without spillover,
-// which is an overprovisioning of zero, the first level that has health takes all. With it each takes what it can bear
-// of what is left, which is its health times the overprovisioning factor; where all of them together cannot bear all,
-// each gets its part (Envoy, "Priority levels").
+// shares sets the levels' shares, each relative to the sum of all. The sum is zero if no level has health. Without
+// spillover, an overprovisioning of zero, the first level that has health gets all flows. With spillover each level gets,
+// of what is left, what it can bear: its health times the overprovisioning factor. If all of them together cannot bear all
+// flows, each gets its part (Envoy, "Priority levels").
 func shares(levels []level, overprovisioning int) (sum int) {
 	left := int(full)
 	for i := range levels {

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Memory is what a plan needs of the one before it: what it served, what failed since when, and what drains since when.
-// It is opaque and not to be changed; reflect.DeepEqual tells whether two are the same. It shares the virtual services
-// with the Output that it came with. The zero Memory knows of nothing.
+// Memory is what a plan needs to know of the one before it: what it served, since when what failed, and since when what
+// drains. It is opaque, and callers do not change it; reflect.DeepEqual tells whether two are the same. It shares the
+// virtual services with the Output that it came with. The zero Memory knows nothing.
 type Memory struct {
 	// services of the last plan, sorted by their keys.
 	services []VirtualService
-	// ports are beside the services; nil if none of them needs one.
+	// ports, one for each of the services; nil if no service needs one.
 	ports []portMemory
-	// ranking is the fingerprint of the ranking that the levels in ports are of.
+	// ranking is the fingerprint of the ranking that the levels in ports belong to.
 	ranking uint64
 }
 
@@ -40,9 +40,9 @@ func (d drain) compare(other drain) int {
 	return Destination{Address: d.address, Port: d.port}.Compare(Destination{Address: other.address, Port: other.port})
 }
 
-// Recall is the Memory of a plan that led to those virtual services, as the kernel may still have them: with it a process
-// that starts keeps the flows to endpoints that were draining, or that it would not choose. Nothing is known of what
-// failed. The services are kept and must not be changed afterwards; nor are they here.
+// Recall is the Memory of a plan that led to those virtual services, which the kernel may still have. With it a process
+// that starts keeps the flows to endpoints that were draining, or that it would not choose. It knows nothing of what
+// failed. The Memory keeps the services: nobody may change them afterwards, and Recall does not either.
 func Recall(services []VirtualService) Memory {
 	if len(services) == 0 {
 		return Memory{}

@@ -251,7 +251,7 @@ func (b *builder) toNodes() {
 		held := b.pods(node)
 		for _, a := range other.addresses {
 			// The node itself, if it may be an endpoint: a pod in the host's network.
-			if contains(b.n.Own, a) {
+			if clusterset.Contains(b.n.Own, a) {
 				held = append(held, netip.PrefixFrom(a, a.BitLen()))
 			}
 		}

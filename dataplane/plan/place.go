@@ -18,33 +18,28 @@ type Place struct {
 	Cluster v1alpha1.ClusterID
 	// Node is this node's name, Zone the zone in its labels; empty if it has none.
 	Node, Zone string
-	// Area is this cluster's.
-	Area Area
-	// VIPs are the VIP CIDRs that are valid. A clusterset IP outside is not served: nothing would lead to it.
+	// Area of this cluster.
+	Area clusterset.Area
+	// VIPs are the VIP CIDRs that this node serves. A clusterset IP outside of them is not served: nothing would lead to it.
 	VIPs []netip.Prefix
-	// Addresses of this node. They are no endpoints of anybody's pods.
+	// Addresses of this node. They are not endpoints of other clusters.
 	Addresses []netip.Addr
 	// Remotes are the other members, by their cluster IDs.
 	Remotes map[v1alpha1.ClusterID]Remote
-	// Locality is where flows go without trafficDistribution. Empty: to all alike.
+	// Locality is where flows go without trafficDistribution; empty: to all endpoints alike.
 	Locality v1alpha1.Locality
-	// FailBack is how long what had failed must be well before flows go back to it.
+	// FailBack is how long endpoints that had failed must be well before flows go back to them.
 	FailBack time.Duration
-}
-
-// Area tells which zones of two clusters are the same: those of equal name, where both parts are equal and known.
-type Area struct {
-	Region, ZoneDomain string
 }
 
 // Remote is another member.
 type Remote struct {
-	Area Area
-	// Unreachable: no link leads to it. Its endpoints count as not ready while others are.
+	Area clusterset.Area
+	// Unreachable is true if nothing leads to it. Its endpoints then count as not ready while others are ready.
 	Unreachable bool
 }
 
-// Equal tells whether two places are the same in all.
+// Equal tells whether two places are the same in every field.
 func (p Place) Equal(other Place) bool {
 	return p.Cluster == other.Cluster && p.Node == other.Node && p.Zone == other.Zone && p.Area == other.Area &&
 		slices.Equal(p.VIPs, other.VIPs) && slices.Equal(p.Addresses, other.Addresses) &&
@@ -55,7 +50,7 @@ func (p Place) Equal(other Place) bool {
 func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 	set := in.ClusterSet
 	place := Place{
-		Cluster: set.Spec.ClusterID, Node: in.Node, Area: Area{Region: set.Status.Region, ZoneDomain: set.Status.ZoneDomain},
+		Cluster: set.Spec.ClusterID, Node: in.Node, Area: clusterset.Area{Region: set.Status.Region, ZoneDomain: set.Status.ZoneDomain},
 		VIPs: vips, Remotes: remotes(in.Remotes, in.Gateways), Locality: set.Spec.Dataplane.Locality, FailBack: defaultFailBack,
 	}
 	if s := set.Spec.Dataplane.FailBackSeconds; s != nil {
@@ -87,7 +82,7 @@ func remotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) ma
 	found := make(map[v1alpha1.ClusterID]Remote, len(all))
 	for _, r := range all {
 		found[v1alpha1.ClusterID(r.Name)] = Remote{
-			Area:        Area{Region: r.Spec.Region, ZoneDomain: r.Spec.ZoneDomain},
+			Area:        clusterset.Area{Region: r.Spec.Region, ZoneDomain: r.Spec.ZoneDomain},
 			Unreachable: !clusterset.Reachable(r, clusterset.LinksOf(r, names)),
 		}
 	}
@@ -95,14 +90,9 @@ func remotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) ma
 }
 
 // area of a cluster, this one or another; the zero Area if nothing is known of it.
-func (p *Place) area(cluster v1alpha1.ClusterID) Area {
+func (p *Place) area(cluster v1alpha1.ClusterID) clusterset.Area {
 	if cluster == p.Cluster {
 		return p.Area
 	}
 	return p.Remotes[cluster].Area
-}
-
-// sameZones tells whether zones of equal name are the same zone in both.
-func (a Area) sameZones(other Area) bool {
-	return a == other && a.Region != "" && a.ZoneDomain != ""
 }

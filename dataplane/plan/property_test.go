@@ -17,6 +17,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // source of choices: a random number generator, or the bytes that a fuzzer made up.
@@ -66,14 +67,14 @@ func anyInput(c chooser) Input {
 func anyPlace(c chooser) Place {
 	p := place()
 	p.Zone = oneOf(c, "a", "b", "")
-	p.Area = Area{Region: oneOf(c, "eu", "us", ""), ZoneDomain: oneOf(c, "one", "")}
+	p.Area = clusterset.Area{Region: oneOf(c, "eu", "us", ""), ZoneDomain: oneOf(c, "one", "")}
 	p.Locality = oneOf(c, v1alpha1.LocalityNone, v1alpha1.LocalityLocalFirst, "")
 	p.FailBack = oneOf(c, 30*time.Second, 0, time.Hour, -time.Second)
 	p.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
 	p.Remotes = map[v1alpha1.ClusterID]Remote{}
 	for _, id := range anyCluster {
 		if c.IntN(3) > 0 {
-			p.Remotes[v1alpha1.ClusterID(id)] = Remote{Area: Area{Region: oneOf(c, "eu", "us", ""), ZoneDomain: oneOf(c, "one", "")}, Unreachable: c.IntN(3) == 0}
+			p.Remotes[v1alpha1.ClusterID(id)] = Remote{Area: clusterset.Area{Region: oneOf(c, "eu", "us", ""), ZoneDomain: oneOf(c, "one", "")}, Unreachable: c.IntN(3) == 0}
 		}
 	}
 	return p
@@ -147,7 +148,7 @@ func checkPlan(t *testing.T, in Input, out Output) {
 		if i > 0 && out.Services[i-1].Key == v.Key {
 			t.Errorf("%v is there twice", v.Key)
 		}
-		if !contains(in.Place.VIPs, v.Address) || v.Port == 0 {
+		if !clusterset.Contains(in.Place.VIPs, v.Address) || v.Port == 0 {
 			t.Errorf("%v is not to be served", v.Key)
 		}
 		checkDestinations(t, in, v)
@@ -194,7 +195,7 @@ func checkDestinations(t *testing.T, in Input, v VirtualService) {
 				}
 				a, err := netip.ParseAddr(e.Addresses[0])
 				if err != nil || a.Is4() != v.Address.Is4() || a.Is4() != (s.AddressType == discoveryv1.AddressTypeIPv4) || a.Zone() != "" || a.Is4In6() ||
-					!a.IsGlobalUnicast() || contains(in.Place.VIPs, a) || !own && a.String() == "192.0.2.1" {
+					!a.IsGlobalUnicast() || clusterset.Contains(in.Place.VIPs, a) || !own && a.String() == "192.0.2.1" {
 					continue
 				}
 				local := in.Import.Spec.InternalTrafficPolicy != nil && *in.Import.Spec.InternalTrafficPolicy == "Local"

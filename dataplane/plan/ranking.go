@@ -22,26 +22,26 @@ type rankingKind uint8
 
 // The kinds of rankings.
 const (
-	// The zero kind: all alike, in one level.
+	// The zero kind has one level, with all endpoints.
 	_ rankingKind = iota
-	// onlyNode has one level, this node's endpoints; others are in none.
+	// onlyNode has one level, with this node's endpoints. Others are in no level.
 	onlyNode
-	// ownFirst: this cluster's, the others'.
+	// ownFirst has this cluster's endpoints, then the others'.
 	ownFirst
-	// byZone: this zone's in this cluster, this zone's in others, this cluster's, the others'.
+	// byZone has this zone's endpoints in this cluster, this zone's in others, this cluster's, then the others'.
 	byZone
-	// byNode: this node's, then as byZone.
+	// byNode has this node's endpoints, then the levels of byZone.
 	byNode
-	// byPolicy: the failover steps, then what is in none; each of them twice if the policy has weights, first the clusters
-	// that have one.
+	// byPolicy has the failover steps, then the clusters that are in no step. If the policy has weights, each of these
+	// levels is two: first the clusters with a weight, then the others.
 	byPolicy
 )
 
 // noLevel is the level of an endpoint that never gets new flows.
 const noLevel = -1
 
-// newRanking of an import: internalTrafficPolicy Local comes before the policy's failover and weights, and they before
-// trafficDistribution, of which what is not known counts as absent, and the ClusterSet's locality.
+// newRanking of an import. internalTrafficPolicy Local comes first, then the policy's failover and weights, then
+// trafficDistribution, then the ClusterSet's locality. An unknown trafficDistribution counts as absent.
 func newRanking(spec *mcsv1beta1.ServiceImportSpec, policy *v1alpha1.TrafficPolicy, place *Place) ranking {
 	r := ranking{place: place}
 	if policy != nil {
@@ -66,7 +66,7 @@ func newRanking(spec *mcsv1beta1.ServiceImportSpec, policy *v1alpha1.TrafficPoli
 	return r
 }
 
-// weighted tells whether the levels are each split in two, by whether the policy gives the cluster a weight.
+// weighted tells whether each level is split in two, by whether the policy gives the cluster a weight.
 func (r *ranking) weighted() bool { return r.kind == byPolicy && len(r.policy.Weights) > 0 }
 
 // levels is how many there are.
@@ -141,8 +141,9 @@ func (r *ranking) overprovisioning() int {
 	return int(max(100, r.policy.Spillover.OverprovisioningPercent))
 }
 
-// scheduler of the policy. Without one it is Random, as Kubernetes promises no order: IPVS takes turns all the same, and
-// nftables, whose turns are shared by many services, does not fall into step with a client that alternates between two.
+// scheduler of the policy. Without a policy it is Random, as Kubernetes promises no order. IPVS goes in turns all the
+// same. In nftables many services share the turns, and Random keeps it from falling into step with a client that
+// alternates between two services.
 func (r *ranking) scheduler() v1alpha1.Scheduler {
 	if r.policy == nil {
 		return v1alpha1.SchedulerRandom
@@ -170,9 +171,9 @@ func (r *ranking) weight(cluster v1alpha1.ClusterID) (int32, bool) {
 // member is a cluster that has endpoints, as a ranking sees it.
 type member struct {
 	id v1alpha1.ClusterID
-	// own: it is this cluster. sameZones: its zones are this cluster's if they have the same name.
+	// own is true for this cluster. sameZones is true if its zones are this cluster's zones of the same name.
 	own, sameZones bool
-	// drained: the policy gives it weight 0.
+	// drained is true if the policy gives it weight 0.
 	drained     bool
 	unreachable bool
 	// weight that the policy gives it; zero also if it is not listed.
@@ -185,7 +186,7 @@ func (r *ranking) member(id v1alpha1.ClusterID) member {
 	m := member{id: id, own: id == r.place.Cluster}
 	m.unreachable = !m.own && r.place.Remotes[id].Unreachable
 	if r.kind == byZone || r.kind == byNode {
-		m.sameZones = m.own || r.place.Area.sameZones(r.place.area(id))
+		m.sameZones = m.own || r.place.Area.SameZones(r.place.area(id))
 	}
 	weight, listed := r.weight(id)
 	m.weight, m.drained = weight, listed && weight == 0
@@ -201,7 +202,7 @@ func (r *ranking) member(id v1alpha1.ClusterID) member {
 	return m
 }
 
-// step is the first that names the cluster or its region; one behind the last if none does.
+// step is the first failover step that names the cluster or its region. If none does, it is one behind the last.
 func (r *ranking) step(cluster v1alpha1.ClusterID) int {
 	region := r.place.area(cluster).Region
 	for i := range r.policy.Failover {
@@ -252,8 +253,8 @@ func zoneLevel(own, sameZone bool) int {
 	return 3
 }
 
-// fingerprint changes when levels are no longer what they were, so that what is remembered of them says nothing any
-// more: then the new ones are used at once, as whoever changed them expects.
+// fingerprint changes when the levels mean something else than before. Then what is remembered of them no longer applies,
+// and the new levels are used at once, as the user who changed them expects.
 func (r *ranking) fingerprint() uint64 {
 	h := fnv(fnvOffset).byte(byte(r.kind))
 	if r.overprovisioning() > 0 {
@@ -286,7 +287,7 @@ func (r *ranking) fingerprint() uint64 {
 	return uint64(h)
 }
 
-// fnv is the FNV-1a hash, 64 bits: without allocations, unlike hash/fnv.
+// fnv is the FNV-1a hash of 64 bits. Unlike hash/fnv it does not allocate.
 type fnv uint64
 
 const (
@@ -296,7 +297,7 @@ const (
 
 func (h fnv) byte(b byte) fnv { return (h ^ fnv(b)) * fnvPrime }
 
-// text ends with a byte that no name holds.
+// text adds the text, and a byte that no name contains.
 func (h fnv) text(s string) fnv {
 	for i := range len(s) {
 		h = h.byte(s[i])

@@ -15,6 +15,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // start is when the tests' clocks start.
@@ -31,11 +32,11 @@ type scene struct {
 func newScene(t *testing.T, endpoints ...string) *scene {
 	t.Helper()
 	s := &scene{t: t, Input: Input{Import: imported([]string{"244.0.0.1"}, port("http", "TCP", 80)), Place: place(), Now: start}}
-	s.Place.Zone, s.Place.Area, s.Place.FailBack = "a", Area{Region: "eu", ZoneDomain: "one"}, 30*time.Second
+	s.Place.Zone, s.Place.Area, s.Place.FailBack = "a", clusterset.Area{Region: "eu", ZoneDomain: "one"}, 30*time.Second
 	s.Place.Remotes = map[v1alpha1.ClusterID]Remote{
-		"east":  {Area: Area{Region: "eu", ZoneDomain: "one"}},
-		"north": {Area: Area{Region: "eu", ZoneDomain: "two"}},
-		"south": {Area: Area{Region: "us", ZoneDomain: "one"}},
+		"east":  {Area: clusterset.Area{Region: "eu", ZoneDomain: "one"}},
+		"north": {Area: clusterset.Area{Region: "eu", ZoneDomain: "two"}},
+		"south": {Area: clusterset.Area{Region: "us", ZoneDomain: "one"}},
 	}
 	s.have(endpoints...)
 	return s

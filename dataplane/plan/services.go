@@ -31,9 +31,10 @@ func (k Key) Compare(other Key) int {
 type VirtualService struct {
 	Key
 	Scheduler v1alpha1.Scheduler
-	// Affinity is how long a client stays with its endpoint; zero: every flow is on its own.
+	// Affinity is how long a client stays with its endpoint; zero: each flow may get another endpoint.
 	Affinity time.Duration
-	// Destinations sorted by address and port. None: the port is served and refuses, as no endpoint is ready.
+	// Destinations sorted by address and port. If there are none, the port is served and refuses flows, as no endpoint is
+	// ready.
 	Destinations []Destination
 }
 
@@ -41,9 +42,9 @@ type VirtualService struct {
 type Destination struct {
 	Address netip.Addr
 	Port    uint16
-	// Weight is its share of new flows, beside the other destinations' weights; zero: it keeps the flows that it has.
+	// Weight is its share of new flows, relative to the other destinations' weights; zero: it keeps the flows that it has.
 	Weight uint32
-	// OnThisNode is true of a pod of this node: it may reach itself by way of the clusterset IP.
+	// OnThisNode is true if it is a pod of this node, which may reach itself through the clusterset IP.
 	OnThisNode bool
 }
 
@@ -55,42 +56,42 @@ func (d Destination) Compare(other Destination) int {
 	return cmp.Compare(d.Port, other.Port)
 }
 
-// Services plans the virtual services of a ServiceImport. Ports are matched by name and protocol, and the slice has the
-// real number (KEP-1645 "EndpointSlice"). Explain puts into words which endpoints get flows, and why.
+// Services plans the virtual services of a ServiceImport. Ports are matched by name and protocol; the slice has the
+// endpoint's own number (KEP-1645 "EndpointSlice"). Explain says in words which endpoints get flows, and why.
 func Services(in Input) Output {
 	var s scratch
-	targets, v := look(&in, &s)
+	targets, ch := prepare(&in, &s)
 	services, memories := s.services[:0], s.memories[:0]
 	var again time.Time
 	for _, t := range targets {
-		_, n := v.choose(t, &s)
+		_, n := ch.choose(t, &s)
 		services, memories, again = append(services, n.service), append(memories, n.memory), earlier(again, n.again)
 	}
 	if len(targets) == 0 {
-		return Output{Skipped: skippedOf(v.skips)}
+		return Output{Skipped: skippedOf(ch.skips)}
 	}
-	out := Output{Services: sameServices(in.Memory.services, services), Again: again, Skipped: skippedOf(v.skips)}
-	out.Memory = Memory{services: out.Services, ports: sameMemories(in.Memory.ports, memories), ranking: v.fingerprint}
+	out := Output{Services: sameServices(in.Memory.services, services), Again: again, Skipped: skippedOf(ch.skips)}
+	out.Memory = Memory{services: out.Services, ports: sameMemories(in.Memory.ports, memories), ranking: ch.fingerprint}
 	return out
 }
 
-// look at the import and its slices, where there is a port to serve.
-func look(in *Input, s *scratch) ([]target, view) {
+// prepare reads the import, and its slices if there is a port to serve.
+func prepare(in *Input, s *scratch) ([]target, portChooser) {
 	targets, has, skips := targetsOf(in, s)
 	if len(targets) == 0 {
-		return nil, view{skips: skips}
+		return nil, portChooser{skips: skips}
 	}
-	return targets, newView(in, has, skips, s)
+	return targets, newPortChooser(in, has, skips, s)
 }
 
-// service is what is chosen, with the destinations of the last plan if they are the same, so that there is one list of
-// them and not one more with each plan.
-func (v *view) service(key Key, candidates []candidate, served []Destination) VirtualService {
-	service := VirtualService{Key: key, Scheduler: v.ranking.scheduler(), Affinity: affinityOf(&v.in.Import.Spec)}
+// service is what was chosen. If its destinations are those of the last plan it shares their list, so that plans do not
+// each make a new one.
+func (ch *portChooser) service(key Key, candidates []candidate, served []Destination) VirtualService {
+	service := VirtualService{Key: key, Scheduler: ch.ranking.scheduler(), Affinity: affinityOf(&ch.in.Import.Spec)}
 	count, same := 0, true
 	for _, k := range candidates {
 		if k.programmed() {
-			same = same && count < len(served) && served[count] == v.destination(k)
+			same = same && count < len(served) && served[count] == ch.destination(k)
 			count++
 		}
 	}
@@ -102,15 +103,15 @@ func (v *view) service(key Key, candidates []candidate, served []Destination) Vi
 		service.Destinations = make([]Destination, 0, count)
 		for _, k := range candidates {
 			if k.programmed() {
-				service.Destinations = append(service.Destinations, v.destination(k))
+				service.Destinations = append(service.Destinations, ch.destination(k))
 			}
 		}
 	}
 	return service
 }
 
-// sameServices returns before if the two are the same, else a copy of services. Lists of destinations are the same if
-// they are one list (view.service).
+// sameServices returns before if the two are the same, else a copy of services. Two lists of destinations are the same if
+// they share memory (portChooser.service).
 func sameServices(before, services []VirtualService) []VirtualService {
 	if slices.EqualFunc(before, services, func(a, b VirtualService) bool {
 		return a.Key == b.Key && a.Scheduler == b.Scheduler && a.Affinity == b.Affinity && oneList(a.Destinations, b.Destinations)
@@ -139,7 +140,7 @@ func sortUnique(services []VirtualService) []VirtualService {
 	return slices.CompactFunc(services, func(a, b VirtualService) bool { return a.Key == b.Key })
 }
 
-// defaultAffinity is what Kubernetes takes when the timeout is absent: three hours (core/v1
+// defaultAffinity is what Kubernetes uses if the timeout is absent: three hours (core/v1
 // DefaultClientIPServiceAffinitySeconds).
 const defaultAffinity = 3 * time.Hour
 

@@ -259,7 +259,7 @@ func TestTable(t *testing.T) {
 	}
 	put(b, "[244.0.0.1 244.0.0.2]")
 	holds("244.0.0.1", 0, false)
-	if len(table.byImport)+len(table.claims)+len(table.Keys()) != 0 {
+	if len(table.byImport)+len(table.claimants)+len(table.Keys()) != 0 {
 		t.Errorf("left in an empty table: %+v", table)
 	}
 }

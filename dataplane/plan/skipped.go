@@ -11,10 +11,10 @@ import (
 // maxSkipped is how many things are named in Output.Skipped; one more line counts the rest.
 const maxSkipped = 20
 
-// maxName is how much of a name or text that others wrote is repeated.
+// maxName is how many bytes of a name or text that others wrote a message repeats.
 const maxName = 64
 
-// skip is something left out, before it is put into words.
+// skip is something left out, before it becomes a message.
 type skip struct {
 	what    skippedKind
 	name    string
@@ -55,7 +55,7 @@ func (s skip) words() Skipped {
 	return Skipped{What: what, Why: s.why, Count: 1}
 }
 
-// clip keeps the beginning of what others wrote.
+// clip keeps the first maxName bytes of what others wrote.
 func clip(s string) string {
 	if len(s) <= maxName {
 		return s
@@ -63,8 +63,7 @@ func clip(s string) string {
 	return s[:maxName] + "..."
 }
 
-// skippedOf puts what is left out into words, sorted and without duplicates: the first maxSkipped, and how many more
-// there are.
+// skippedOf says what is left out, sorted and without duplicates: the first maxSkipped, and how many more there are.
 func skippedOf(all []skip) []Skipped {
 	if len(all) == 0 {
 		return nil

@@ -38,25 +38,25 @@ func TestSkippedEndpoints(t *testing.T) {
 		t.Errorf("%d endpoints of IPv6", n)
 	}
 	want := []string{
-		`endpoint "0.0.0.0" of cluster east: it is no single host's address`,
+		`endpoint "0.0.0.0" of cluster east: it is the unspecified address`,
 		`endpoint "127.0.0.1" of cluster east: it is a loopback address, which every node takes for its own`,
 		`endpoint "169.254.1.1" of cluster east: it is a link-local address, which means something on its own link only`,
 		`endpoint "192.0.2.1" of cluster east: it is this node's own address, yet another cluster's endpoint`,
-		`endpoint "224.0.0.1" of cluster east: it is no single host's address`,
+		`endpoint "224.0.0.1" of cluster east: it is a multicast address`,
 		`endpoint "244.0.9.9" of cluster east: it is inside a VIP CIDR, so that flows to it would go in circles`,
-		`endpoint "255.255.255.255" of cluster east: it is no single host's address`,
-		`endpoint "::" of cluster east: it is no single host's address`,
+		`endpoint "255.255.255.255" of cluster east: it is the broadcast address`,
+		`endpoint "::" of cluster east: it is the unspecified address`,
 		`endpoint "::1" of cluster east: it is a loopback address, which every node takes for its own`,
 		`endpoint "::ffff:10.1.0.9" of cluster east: it is an IPv4 address written as IPv6, which no packet carries`,
 		`endpoint "fd01::1%eth0" of cluster east: it has a zone, which means something on its own node only`,
 		`endpoint "fd77::5" of cluster east: it is inside a VIP CIDR, so that flows to it would go in circles`,
 		`endpoint "fe80::1" of cluster east: it is a link-local address, which means something on its own link only`,
 		`endpoint "fe80::1%eth0" of cluster east: it has a zone, which means something on its own node only`,
-		`endpoint "ff02::1" of cluster east: it is no single host's address`,
+		`endpoint "ff02::1" of cluster east: it is a multicast address`,
 		`endpoint "" of cluster west: it has no address`,
 		`endpoint "fd02::1" of cluster west: it is not of its slice's addressType`,
-		`endpoint "nonsense" of cluster west: it is no IP address`,
-		`endpoint "` + strings.Repeat("x", 64) + `..." of cluster west: it is no IP address`,
+		`endpoint "nonsense" of cluster west: it is not an IP address`,
+		`endpoint "` + strings.Repeat("x", 64) + `..." of cluster west: it is not an IP address`,
 	}
 	if diff := cmp.Diff(want, words(s.last.Skipped)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -79,8 +79,8 @@ func TestSkippedPorts(t *testing.T) {
 		`port 0/TCP "none": it is not from 1 to 65535`,
 		`port 1/ICMP "odd": its protocol is not TCP, UDP or SCTP`,
 		`port 70000/TCP "huge": it is not from 1 to 65535`,
-		`port 80/TCP "": it is there twice, and only the first is served`,
-		`port 80/TCP "again": it is there twice, and only the first is served`,
+		`port 80/TCP "": another port has its number, and only the first is served`,
+		`port 80/TCP "again": another port has its number, and only the first is served`,
 		`port 80/UDP "http": another port has its name, and only the first is served`,
 		`port 81/TCP "http": another port has its name, and only the first is served`,
 	}
@@ -94,10 +94,10 @@ func TestSkippedAddresses(t *testing.T) {
 	s.Import.Spec.IPs = []string{"244.0.0.1", "245.0.0.1", "244.0.0.1", "nonsense", "fd78::1"}
 	s.wants(0, "10.2.0.1*1")
 	want := []string{
-		`clusterset IP "244.0.0.1": it is there twice`,
+		`clusterset IP "244.0.0.1": the ServiceImport has it twice`,
 		`clusterset IP "245.0.0.1": it is outside the VIP CIDRs that this node serves, so that no flow to it gets here`,
 		`clusterset IP "fd78::1": it is outside the VIP CIDRs that this node serves, so that no flow to it gets here`,
-		`clusterset IP "nonsense": it is no IP address`,
+		`clusterset IP "nonsense": it is not an IP address`,
 	}
 	if diff := cmp.Diff(want, words(s.last.Skipped)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -139,7 +139,7 @@ func TestSkippedSlices(t *testing.T) {
 	s.wants(0, "10.2.0.1*1")
 	want := []string{
 		"EndpointSlice fqdn: its addressType is neither IPv4 nor IPv6",
-		"EndpointSlice whose: it does not say of which cluster it is (label multicluster.kubernetes.io/source-cluster)",
+		"EndpointSlice whose: it does not say which cluster it comes from (label multicluster.kubernetes.io/source-cluster)",
 	}
 	if diff := cmp.Diff(want, words(s.last.Skipped)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

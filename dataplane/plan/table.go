@@ -7,21 +7,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Table holds the virtual services of all ServiceImports and settles which one wins if two claim one key: the lower
-// namespace, then the lower name. Its answer depends on what was put in last for each ServiceImport and not on the
-// order. The zero Table is ready to use; it is not safe for concurrent use.
+// Table holds the virtual services of all ServiceImports and decides which one wins if two claim one key: the one whose
+// namespace sorts first, then the one whose name does. Its answer depends on what was last put in for each ServiceImport,
+// not on the order. The zero Table is ready to use. It is not safe for concurrent use.
 type Table struct {
 	byImport map[types.NamespacedName][]VirtualService
-	// claims are the ServiceImports that claim a key, sorted.
-	claims map[Key][]types.NamespacedName
+	// claimants are the ServiceImports that claim a key, sorted: the first wins.
+	claimants map[Key][]types.NamespacedName
 }
 
-// Grow makes room for so many ServiceImports in all, which costs less than to find it bit by bit. It does nothing to a
-// Table that was used before.
+// Grow allocates for n ServiceImports in all, which costs less than growing bit by bit. It does nothing to a Table that
+// was used before.
 func (t *Table) Grow(n int) {
 	if t.byImport == nil {
 		t.byImport = make(map[types.NamespacedName][]VirtualService, n)
-		t.claims = make(map[Key][]types.NamespacedName, n)
+		t.claimants = make(map[Key][]types.NamespacedName, n)
 	}
 }
 
@@ -32,8 +32,8 @@ type Replaced struct {
 	Before VirtualService
 }
 
-// Put replaces the virtual services of a ServiceImport, none of them if it is gone. It returns the keys whose virtual
-// service may have changed, sorted. The services are kept and must not be changed afterwards.
+// Put replaces the virtual services of a ServiceImport (none if it is gone). It returns the keys whose virtual service may
+// have changed, sorted. The Table keeps the services: the caller must not change them afterwards.
 func (t *Table) Put(name types.NamespacedName, services []VirtualService) []Replaced {
 	t.Grow(0)
 	old := t.byImport[name]
@@ -45,17 +45,17 @@ func (t *Table) Put(name types.NamespacedName, services []VirtualService) []Repl
 		replaced[i].Before, _ = t.Get(replaced[i].Key)
 	}
 	for _, service := range old {
-		claims := slices.DeleteFunc(t.claims[service.Key], func(n types.NamespacedName) bool { return n == name })
-		if len(claims) == 0 {
-			delete(t.claims, service.Key)
+		claimants := slices.DeleteFunc(t.claimants[service.Key], func(n types.NamespacedName) bool { return n == name })
+		if len(claimants) == 0 {
+			delete(t.claimants, service.Key)
 			continue
 		}
-		t.claims[service.Key] = claims
+		t.claimants[service.Key] = claimants
 	}
 	for _, service := range services {
-		claims := append(t.claims[service.Key], name)
-		slices.SortFunc(claims, compareNames)
-		t.claims[service.Key] = claims
+		claimants := append(t.claimants[service.Key], name)
+		slices.SortFunc(claimants, compareNames)
+		t.claimants[service.Key] = claimants
 	}
 	if len(services) == 0 {
 		delete(t.byImport, name)
@@ -67,11 +67,11 @@ func (t *Table) Put(name types.NamespacedName, services []VirtualService) []Repl
 
 // Get returns the virtual service of the key; false if there is none.
 func (t *Table) Get(key Key) (VirtualService, bool) {
-	claims := t.claims[key]
-	if len(claims) == 0 {
+	claimants := t.claimants[key]
+	if len(claimants) == 0 {
 		return VirtualService{}, false
 	}
-	for _, service := range t.byImport[claims[0]] {
+	for _, service := range t.byImport[claimants[0]] {
 		if service.Key == key {
 			return service, true
 		}
@@ -80,7 +80,7 @@ func (t *Table) Get(key Key) (VirtualService, bool) {
 }
 
 // Len returns how many virtual services there are.
-func (t *Table) Len() int { return len(t.claims) }
+func (t *Table) Len() int { return len(t.claimants) }
 
 // Names of the ServiceImports that have virtual services, sorted.
 func (t *Table) Names() []types.NamespacedName {
@@ -94,8 +94,8 @@ func (t *Table) Names() []types.NamespacedName {
 
 // Keys of all virtual services, sorted.
 func (t *Table) Keys() []Key {
-	keys := make([]Key, 0, len(t.claims))
-	for key := range t.claims {
+	keys := make([]Key, 0, len(t.claimants))
+	for key := range t.claimants {
 		keys = append(keys, key)
 	}
 	slices.SortFunc(keys, Key.Compare)
@@ -106,7 +106,7 @@ func compareNames(a, b types.NamespacedName) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
-// differing returns the keys of the virtual services that are in one list only, or differ; both are sorted.
+// differing returns the keys of the virtual services that are in one list only, or differ. Both lists are sorted.
 func differing(old, services []VirtualService) []Replaced {
 	var changed []Replaced
 	for len(old) > 0 || len(services) > 0 {

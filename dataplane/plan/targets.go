@@ -19,12 +19,12 @@ type target struct {
 	name string
 }
 
-// families of which an import has a clusterset IP, whether or not this node serves it.
+// families in which an import has a clusterset IP, whether or not this node serves it.
 type families struct{ ip4, ip6 bool }
 
 func (f families) has(is4 bool) bool { return is4 && f.ip4 || !is4 && f.ip6 }
 
-// skip of the endpoints of a family that the import does not have.
+// skip says that endpoints of a family are left out because the import has no clusterset IP of it.
 func (f families) skip(is4 bool) skip {
 	name := "IPv6"
 	if is4 {
@@ -34,8 +34,8 @@ func (f families) skip(is4 bool) skip {
 		"give the ClusterSets a block of it in vipCIDRs, or export the Service without it"}
 }
 
-// targetsOf an import, sorted by their keys, of which families it has a clusterset IP, and what of it cannot be served. Of
-// two that are alike the first counts. There are none of an import that is not served.
+// targetsOf an import, sorted by their keys, the families in which it has a clusterset IP, and what of it cannot be
+// served. If two targets are alike, the first counts. An import that is not served has none.
 func targetsOf(in *Input, s *scratch) (targets []target, has families, skips []skip) {
 	if in.Import == nil || !clusterset.Served(in.Import) {
 		return nil, families{}, nil
@@ -47,16 +47,16 @@ func targetsOf(in *Input, s *scratch) (targets []target, has families, skips []s
 		if err == nil {
 			has.ip4, has.ip6 = has.ip4 || address.Is4(), has.ip6 || address.Is6()
 			if !slices.ContainsFunc(in.Place.VIPs, func(p netip.Prefix) bool { return p.Addr().Is4() == address.Is4() }) {
-				continue // a node without addresses of the family serves none, and has no clients of it either
+				continue // a node without addresses of the family does not serve it, and has no clients of it either
 			}
 		}
 		why := ""
 		switch {
 		case err != nil:
-			why = "it is no IP address"
+			why = "it is not an IP address"
 		case slices.Contains(in.Import.Spec.IPs[:i], text):
-			why = "it is there twice"
-		case !contains(in.Place.VIPs, address):
+			why = "the ServiceImport has it twice"
+		case !clusterset.Contains(in.Place.VIPs, address):
 			why = "it is outside the VIP CIDRs that this node serves, so that no flow to it gets here: see vipCIDRs of the ClusterSet"
 		}
 		if why != "" {
@@ -79,8 +79,8 @@ type servicePort struct {
 	number   uint16
 }
 
-// usablePorts are appended to usable, in their order. Names are distinct, and so are numbers of one protocol (KEP-1645,
-// "Service Port").
+// usablePorts are appended to usable, in their order. Names are distinct, and so are the numbers of each protocol
+// (KEP-1645, "Service Port").
 func usablePorts(all []mcsv1beta1.ServicePort, usable []servicePort) ([]servicePort, []skip) {
 	var skips []skip
 	for i := range all {
@@ -89,10 +89,10 @@ func usablePorts(all []mcsv1beta1.ServicePort, usable []servicePort) ([]serviceP
 		switch {
 		case all[i].Port < 1 || all[i].Port > 65535:
 			why = "it is not from 1 to 65535"
-		case p.protocol != corev1.ProtocolTCP && p.protocol != corev1.ProtocolUDP && p.protocol != corev1.ProtocolSCTP:
+		case !clusterset.KnownProtocol(p.protocol):
 			why = "its protocol is not TCP, UDP or SCTP"
 		case slices.ContainsFunc(usable, func(q servicePort) bool { return q.protocol == p.protocol && q.number == p.number }):
-			why = "it is there twice, and only the first is served: give each port of the Service a number of its own"
+			why = "another port has its number, and only the first is served: give each port of the Service a number of its own"
 		case slices.ContainsFunc(usable, func(q servicePort) bool { return q.name == p.name }):
 			why = "another port has its name, and only the first is served: give each port of the Service a name of its own"
 		}
@@ -125,8 +125,4 @@ func protocolOf(p *corev1.Protocol) corev1.Protocol {
 		return corev1.ProtocolTCP
 	}
 	return *p
-}
-
-func contains(prefixes []netip.Prefix, address netip.Addr) bool {
-	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }

@@ -3,21 +3,22 @@ package plan
 import "math"
 
 const (
-	// neat is how large a weight may be for the sake of precision: nftables needs as many slots as the weights' sum, and
-	// the kernel a table of that size for IPVS's mh.
+	// neat is how large a weight may become for precision. nftables needs as many slots as the weights' sum, and the kernel
+	// needs a table of that size for IPVS's mh.
 	neat = 256
 	// largest is what moby/ipvs reads back: 16 bits.
 	largest = math.MaxUint16
-	// fine is how far, as a part of it, a share may be off; coarse how far if it costs weights beyond neat.
+	// fine is how far a share may be off, as a part of it; coarse is how far it may be off before weights beyond neat are
+	// used.
 	fine, coarse = 0.01, 0.05
 )
 
-// group are endpoints that get equal parts of a share.
+// group is a set of endpoints that get equal parts of a share.
 type group struct {
-	// level and member, an index in view.members, tell groups apart; member is -1 if all are alike.
+	// level and member, an index in portChooser.members, tell groups apart; member is -1 if all are alike.
 	level, member int
 	count         int // above 0
-	// share of new flows that is wanted, above 0, as any number beside the sum of all.
+	// share of new flows, above 0, relative to the sum of all shares. It is exact: only the weights are rounded.
 	share float64
 	// weight of each endpoint, from weigh.
 	weight uint32
