@@ -156,6 +156,9 @@ func (a *Agent) planServices(ctx context.Context, work work, now time.Time) erro
 	if !a.planner.known {
 		return nil // their place is not known; when it is, all of them will be planned
 	}
+	if !work.all && len(work.services) == 0 {
+		return nil
+	}
 	from, names, err := a.toPlan(ctx, work)
 	if err != nil {
 		return err

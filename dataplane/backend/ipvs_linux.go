@@ -46,33 +46,33 @@ func newIPVSDriver(services *plan.Table, owned []netip.Prefix) *ipvsDriver {
 	return &ipvsDriver{services: services, owned: owned, wanted: ipvs.Config{Services: map[ipvs.Key]ipvs.Service{}}, pending: map[ipvs.Key]bool{}}
 }
 
-func (b *ipvsDriver) scope() ipvs.Scope { return ipvs.Scope{VIPs: b.owned, Wanted: b.wanted} }
+func (d *ipvsDriver) scope() ipvs.Scope { return ipvs.Scope{VIPs: d.owned, Wanted: d.wanted} }
 
-func (b *ipvsDriver) sync(ctx context.Context, changed Changed) (Change, error) {
-	b.convert(changed)
-	if !b.compared {
-		result, err := b.table.Sync(ctx, b.scope())
-		b.others = result.Foreign
+func (d *ipvsDriver) sync(ctx context.Context, changed Changed) (Change, error) {
+	d.convert(changed)
+	if !d.compared {
+		result, err := d.table.Sync(ctx, d.scope())
+		d.others = result.Foreign
 		if err == nil {
-			b.compared = true
-			clear(b.pending)
+			d.compared = true
+			clear(d.pending)
 		}
 		return Change{Written: result.Done.Count}, err
 	}
-	if len(b.pending) == 0 {
+	if len(d.pending) == 0 {
 		return Change{}, nil
 	}
-	done, err := b.table.SyncKeys(ctx, b.scope(), slices.SortedFunc(maps.Keys(b.pending), ipvs.Key.Compare))
+	done, err := d.table.SyncKeys(ctx, d.scope(), slices.SortedFunc(maps.Keys(d.pending), ipvs.Key.Compare))
 	if err == nil {
-		clear(b.pending)
+		clear(d.pending)
 	}
 	return Change{Written: done.Count}, err
 }
 
 // recall returns what the kernel still serves from an earlier life of this agent; nothing if that
 // cannot be read.
-func (b *ipvsDriver) recall(ctx context.Context) map[plan.Key]plan.VirtualService {
-	have, _, err := b.table.Read(ctx, b.scope())
+func (d *ipvsDriver) recall(ctx context.Context) map[plan.Key]plan.VirtualService {
+	have, _, err := d.table.Read(ctx, d.scope())
 	if err != nil {
 		return nil
 	}
@@ -98,34 +98,34 @@ func planned(destinations []ipvs.Destination) []plan.Destination {
 }
 
 // convert makes of those keys what IPVS should have.
-func (b *ipvsDriver) convert(changed Changed) {
+func (d *ipvsDriver) convert(changed Changed) {
 	for key := range changed {
 		k, ok := ipvsKey(key)
 		if !ok {
 			continue
 		}
-		b.pending[k] = true
+		d.pending[k] = true
 		// A service without destinations gets no virtual service: IPVS would refuse its connections
 		// by ICMP, which TCP over IPv6 notes only after a second, when it tries again. So the
 		// filter resets them.
-		if service, exists := b.services.Get(key); exists && len(service.Destinations) > 0 {
-			b.wanted.Services[k] = ipvsService(service)
-			if !b.sample.Address.Is6() {
-				b.sample = k
+		if service, exists := d.services.Get(key); exists && len(service.Destinations) > 0 {
+			d.wanted.Services[k] = ipvsService(service)
+			if !d.sample.Address.Is6() {
+				d.sample = k
 			}
 			continue
 		}
-		delete(b.wanted.Services, k)
-		if k == b.sample {
-			b.sample = b.anyService()
+		delete(d.wanted.Services, k)
+		if k == d.sample {
+			d.sample = d.anyService()
 		}
 	}
 }
 
 // anyService returns one of the wanted services, of IPv6 if there are any; the zero Key if there
 // are none.
-func (b *ipvsDriver) anyService() (sample ipvs.Key) {
-	for key := range b.wanted.Services {
+func (d *ipvsDriver) anyService() (sample ipvs.Key) {
+	for key := range d.wanted.Services {
 		if sample = key; key.Address.Is6() {
 			return sample
 		}
@@ -154,42 +154,42 @@ const (
 // often as repairShare allows. In between it only asks how many services there are. The kernel
 // counts those of IPv4. For those of IPv6, and where others' services come and go, one service
 // stands for all: who wipes the table deletes them together.
-func (b *ipvsDriver) touched(ctx context.Context, now time.Time) bool {
-	if b.timely(now) {
+func (d *ipvsDriver) touched(ctx context.Context, now time.Time) bool {
+	if d.timely(now) {
 		return true
 	}
-	b.alarm = b.alarm || !b.table.Recount()
-	if b.alarm && !now.Before(b.nextAlarm) {
+	d.alarm = d.alarm || !d.table.Recount()
+	if d.alarm && !now.Before(d.nextAlarm) {
 		return true
 	}
-	if !b.alarm && !b.sample.Address.Is6() || b.pending[b.sample] {
+	if !d.alarm && !d.sample.Address.Is6() || d.pending[d.sample] {
 		return false
 	}
-	well, err := b.table.Glance(ctx, b.wanted, []ipvs.Key{b.sample})
+	well, err := d.table.Glance(ctx, d.wanted, []ipvs.Key{d.sample})
 	return !well || err != nil
 }
 
 // timely reports whether to compare the whole table though nothing seems wrong.
-func (b *ipvsDriver) timely(now time.Time) bool {
-	return len(b.wanted.Services) <= smallTable || !now.Before(b.nextRepair)
+func (d *ipvsDriver) timely(now time.Time) bool {
+	return len(d.wanted.Services) <= smallTable || !now.Before(d.nextRepair)
 }
 
 // repair compares the whole table with what is wanted, if it is time, and some services with their
 // destinations. It is never more thorough than that.
-func (b *ipvsDriver) repair(ctx context.Context, now time.Time, _ bool) (Change, error) {
-	if !b.touched(ctx, now) {
+func (d *ipvsDriver) repair(ctx context.Context, now time.Time, _ bool) (Change, error) {
+	if !d.touched(ctx, now) {
 		return Change{}, nil
 	}
-	timely, begin := b.timely(now), time.Now()
-	result, err := b.table.Repair(ctx, b.scope(), b.next(len(b.wanted.Services)/auditRounds+1))
+	timely, begin := d.timely(now), time.Now()
+	result, err := d.table.Repair(ctx, d.scope(), d.next(len(d.wanted.Services)/auditRounds+1))
 	took := time.Since(begin)
 	if err == nil {
-		b.others, b.alarm, b.nextAlarm = result.Foreign, false, time.Time{}
+		d.others, d.alarm, d.nextAlarm = result.Foreign, false, time.Time{}
 		if !timely && result.Done.Count == 0 {
-			b.nextAlarm = now.Add(alarmShare * took)
+			d.nextAlarm = now.Add(alarmShare * took)
 		}
 	}
-	b.nextRepair = now.Add(min(repairShare*took, longestPause))
+	d.nextRepair = now.Add(min(repairShare*took, longestPause))
 	return Change{Written: result.Done.Count, Mended: mendedServices(result.Done)}, err
 }
 
@@ -202,16 +202,16 @@ func mendedServices(done ipvs.Done) []string {
 }
 
 // next returns up to n of the wanted keys: all of them in turn, in any order.
-func (b *ipvsDriver) next(n int) []ipvs.Key {
-	if len(b.round) == 0 {
-		b.round = slices.AppendSeq(b.round[:0:0], maps.Keys(b.wanted.Services))
+func (d *ipvsDriver) next(n int) []ipvs.Key {
+	if len(d.round) == 0 {
+		d.round = slices.AppendSeq(d.round[:0:0], maps.Keys(d.wanted.Services))
 	}
-	n = min(n, len(b.round))
-	keys := slices.DeleteFunc(b.round[:n:n], func(key ipvs.Key) bool {
-		_, wanted := b.wanted.Services[key]
-		return !wanted || b.pending[key]
+	n = min(n, len(d.round))
+	keys := slices.DeleteFunc(d.round[:n:n], func(key ipvs.Key) bool {
+		_, wanted := d.wanted.Services[key]
+		return !wanted || d.pending[key]
 	})
-	b.round = b.round[n:]
+	d.round = d.round[n:]
 	return keys
 }
 
@@ -220,23 +220,23 @@ const Lingering = 15 * time.Minute
 
 // leave first makes sure that no new flow comes here, should the new backend not get it, and lets
 // those under way end: to delete a virtual service ends its flows (net.ipv4.vs.expire_nodest_conn).
-func (b *ipvsDriver) leave(ctx context.Context, now time.Time) (written int, gone bool, err error) {
-	have, _, err := b.table.Read(ctx, b.scope())
+func (d *ipvsDriver) leave(ctx context.Context, now time.Time) (written int, gone bool, err error) {
+	have, _, err := d.table.Read(ctx, d.scope())
 	if errors.Is(err, ipvs.ErrNoModule) || err == nil && len(have.Services) == 0 {
 		return 0, true, nil
 	}
 	if err != nil {
 		return 0, false, err
 	}
-	if b.leaving.IsZero() {
-		b.leaving = now
+	if d.leaving.IsZero() {
+		d.leaving = now
 	}
 	want := ipvs.Config{}
-	over := now.Sub(b.leaving) >= Lingering
+	over := now.Sub(d.leaving) >= Lingering
 	if !over {
 		want = drained(have)
 	}
-	done, err := b.table.Apply(ctx, ipvs.Diff(have, want))
+	done, err := d.table.Apply(ctx, ipvs.Diff(have, want))
 	return done.Count, over && err == nil, err
 }
 
@@ -253,4 +253,4 @@ func drained(have ipvs.Config) ipvs.Config {
 	return want
 }
 
-func (b *ipvsDriver) close() { b.table.Close() }
+func (d *ipvsDriver) close() { d.table.Close() }

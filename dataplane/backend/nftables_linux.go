@@ -39,37 +39,37 @@ func newNFTDriver(services *plan.Table, owned []netip.Prefix, counters bool) *nf
 		wanted: nftables.Config{Services: map[nftables.Key]nftables.Service{}, Counters: counters}}
 }
 
-func (b *nftDriver) sync(ctx context.Context, changed Changed) (Change, error) {
-	b.convert(changed)
-	change, err := b.table.Update(ctx, b.wanted, slices.SortedFunc(maps.Keys(b.pending), nftables.Key.Compare))
-	b.behind = err != nil
+func (d *nftDriver) sync(ctx context.Context, changed Changed) (Change, error) {
+	d.convert(changed)
+	change, err := d.table.Update(ctx, d.wanted, slices.SortedFunc(maps.Keys(d.pending), nftables.Key.Compare))
+	d.behind = err != nil
 	if err != nil {
 		return Change{Written: change.Size()}, nftables.Diagnose(ctx, err)
 	}
-	clear(b.pending)
-	stale, err := b.endStale(ctx)
-	if err != nil || len(b.ended) == 0 {
+	clear(d.pending)
+	stale, err := d.endStale(ctx)
+	if err != nil || len(d.ended) == 0 {
 		return Change{Written: change.Size() + stale}, err
 	}
 	// Only now: until the slots are written, a new flow may still get the endpoint.
-	ended, err := conntrack.Delete(ctx, b.ended)
+	ended, err := conntrack.Delete(ctx, d.ended)
 	if err == nil {
-		b.ended = nil
+		d.ended = nil
 	}
 	return Change{Written: change.Size() + stale + ended}, err
 }
 
 // convert makes of those keys what the table should serve.
-func (b *nftDriver) convert(changed Changed) {
+func (d *nftDriver) convert(changed Changed) {
 	for key, had := range changed {
 		k := nftKey(key)
-		b.pending[k] = true
-		service, exists := b.services.Get(key)
-		b.ended = append(b.ended, gone(k, had, service.Destinations)...)
+		d.pending[k] = true
+		service, exists := d.services.Get(key)
+		d.ended = append(d.ended, gone(k, had, service.Destinations)...)
 		if exists {
-			b.wanted.Services[k] = nftService(service)
+			d.wanted.Services[k] = nftService(service)
 		} else {
-			delete(b.wanted.Services, k)
+			delete(d.wanted.Services, k)
 		}
 	}
 }
@@ -77,19 +77,19 @@ func (b *nftDriver) convert(changed Changed) {
 // endStale ends, once, the flows of packets to endpoints that went while no agent ran: their
 // clients would stay with them for as long as they send. Connections notice by themselves, and
 // those to endpoints that drain are to go on.
-func (b *nftDriver) endStale(ctx context.Context) (ended int, err error) {
-	if len(b.owned) == 0 {
+func (d *nftDriver) endStale(ctx context.Context) (ended int, err error) {
+	if len(d.owned) == 0 {
 		return 0, nil
 	}
 	keep := map[conntrack.Flow]bool{}
-	for key, service := range b.wanted.Services {
-		for _, d := range service.Destinations {
-			keep[flow(key, d.Address, d.Port)] = true
+	for key, service := range d.wanted.Services {
+		for _, endpoint := range service.Destinations {
+			keep[flow(key, endpoint.Address, endpoint.Port)] = true
 		}
 	}
-	ended, err = conntrack.DeleteStale(ctx, conntrack.Stale{Inside: b.owned, Keep: keep, Protocol: "udp"})
+	ended, err = conntrack.DeleteStale(ctx, conntrack.Stale{Inside: d.owned, Keep: keep, Protocol: "udp"})
 	if err == nil {
-		b.owned = nil
+		d.owned = nil
 	}
 	return ended, err
 }
@@ -112,21 +112,21 @@ func flow(key nftables.Key, endpoint netip.Addr, port uint16) conntrack.Flow {
 
 // touched costs one netlink request as long as nobody writes to nftables. After an attempt that
 // failed there is nothing to repair: the next sync compares all.
-func (b *nftDriver) touched(context.Context, time.Time) bool { return !b.behind && b.table.Touched() }
+func (d *nftDriver) touched(context.Context, time.Time) bool { return !d.behind && d.table.Touched() }
 
-func (b *nftDriver) repair(ctx context.Context, now time.Time, thorough bool) (did Change, err error) {
-	if b.touched(ctx, now) {
-		did, err = b.mend(ctx)
+func (d *nftDriver) repair(ctx context.Context, now time.Time, thorough bool) (did Change, err error) {
+	if d.touched(ctx, now) {
+		did, err = d.mend(ctx)
 	}
-	if thorough && !b.behind {
-		b.full, err = b.table.Full(ctx, b.wanted)
+	if thorough && !d.behind {
+		d.full, err = d.table.Full(ctx, d.wanted)
 	}
 	return did, nftables.Diagnose(ctx, err)
 }
 
-func (b *nftDriver) mend(ctx context.Context) (Change, error) {
-	change, err := b.table.Sync(ctx, b.wanted)
-	b.behind = err != nil
+func (d *nftDriver) mend(ctx context.Context) (Change, error) {
+	change, err := d.table.Sync(ctx, d.wanted)
+	d.behind = err != nil
 	did := Change{Written: change.Size()}
 	switch {
 	case change.Replace || change.Create:
@@ -138,17 +138,17 @@ func (b *nftDriver) mend(ctx context.Context) (Change, error) {
 }
 
 // leave deletes the table at once: conntrack knows where the flows under way go.
-func (b *nftDriver) leave(ctx context.Context, _ time.Time) (written int, gone bool, err error) {
-	change, err := b.table.Sync(ctx, nftables.Config{})
+func (d *nftDriver) leave(ctx context.Context, _ time.Time) (written int, gone bool, err error) {
+	change, err := d.table.Sync(ctx, nftables.Config{})
 	return change.Size(), err == nil, err
 }
 
-func (b *nftDriver) remarks() []string {
-	if len(b.full) == 0 {
+func (d *nftDriver) remarks() []string {
+	if len(d.full) == 0 {
 		return nil
 	}
 	return []string{fmt.Sprintf("no room for more clients with session affinity (%s, %d of them): new ones go to any endpoint until the time of others is over; "+
-		"shorten sessionAffinityConfig.clientIP.timeoutSeconds of the Services, or serve with IPVS", strings.Join(b.full, " and "), nftables.MaxAffinities)}
+		"shorten sessionAffinityConfig.clientIP.timeoutSeconds of the Services, or serve with IPVS", strings.Join(d.full, " and "), nftables.MaxAffinities)}
 }
 
-func (b *nftDriver) close() { b.table.Close() }
+func (d *nftDriver) close() { d.table.Close() }
