@@ -36,6 +36,12 @@ const (
 // recheck is how soon we ask again whether a CRD that is there is served, while it is not.
 const recheck = time.Second
 
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=clusterproperties.about.k8s.io,verbs=get;list;watch
+// +kubebuilder:rbac:groups=about.k8s.io,resources=clusterproperties,verbs=list;watch
+// +kubebuilder:rbac:groups=about.k8s.io,resources=clusterproperties,resourceNames=cluster.clusterset.k8s.io;clusterset.k8s.io,verbs=get;create;patch;delete
+
 // Reconciler maintains the properties as the one ClusterSet and the hub say.
 type Reconciler struct {
 	Client client.Client // required, of this cluster; it caches CRDs' metadata as CacheObjects says, and no properties

@@ -14,12 +14,6 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=clusterproperties.about.k8s.io,verbs=get;list;watch
-// +kubebuilder:rbac:groups=about.k8s.io,resources=clusterproperties,verbs=list;watch
-// +kubebuilder:rbac:groups=about.k8s.io,resources=clusterproperties,resourceNames=cluster.clusterset.k8s.io;clusterset.k8s.io,verbs=get;create;patch;delete
-
 // CacheObjects say what the operator's cache holds for this package: the one CRD that the operator
 // may read.
 func CacheObjects() map[client.Object]cache.ByObject {
@@ -30,9 +24,7 @@ func CacheObjects() map[client.Object]cache.ByObject {
 
 // SetUp adds the controller to the manager, whose cache must be that of CacheObjects.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
-	made, err := ctrl.NewControllerManagedBy(mgr).
-		Named("about").
-		WithOptions(retry.Options(1)).
+	made, err := retry.Controller(mgr, "about", 1).
 		For(&v1alpha1.ClusterSet{}).
 		WatchesMetadata(crdMetadata(), handler.EnqueueRequestsFromMapFunc(requests.TheClusterSet)).
 		WatchesRawSource(r.Hub.OnChange(requests.TheClusterSet)).

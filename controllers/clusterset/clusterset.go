@@ -26,6 +26,10 @@ import (
 // this controller.
 const recheck = 30 * time.Second
 
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
+
 // Reconciler maintains the status of the one ClusterSet.
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached

@@ -15,16 +15,10 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
-
 // SetUp adds the controller to the manager.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 	toTheOne := handler.EnqueueRequestsFromMapFunc(requests.TheClusterSet)
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("clusterset").
-		WithOptions(retry.Options(1)).
+	return retry.Controller(mgr, "clusterset", 1).
 		For(&v1alpha1.ClusterSet{}).
 		Watches(&v1alpha1.RemoteCluster{}, toTheOne, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&corev1.Node{}, toTheOne, builder.WithPredicates(inuse.NodeChanged())).

@@ -30,6 +30,15 @@ const recheck = 2 * time.Second
 // coreDNSVersion is the version of ServiceImports that CoreDNS reads.
 const coreDNSVersion = "v1alpha1"
 
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups="",namespace=kube-system,resources=configmaps,resourceNames=coredns,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=apps,namespace=kube-system,resources=deployments,resourceNames=coredns,verbs=get;list;watch
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=tombolo-coredns,verbs=bind
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,resourceNames=tombolo-coredns-managed,verbs=get;list;watch;update;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,verbs=create
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
+
 // Reconciler maintains CoreDNS's configuration as the one ClusterSet says.
 type Reconciler struct {
 	Client client.Client        // required, of this cluster, cached

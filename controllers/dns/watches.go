@@ -19,15 +19,6 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups="",namespace=kube-system,resources=configmaps,resourceNames=coredns,verbs=get;list;watch;update
-// +kubebuilder:rbac:groups=apps,namespace=kube-system,resources=deployments,resourceNames=coredns,verbs=get;list;watch
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=tombolo-coredns,verbs=bind
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,resourceNames=tombolo-coredns-managed,verbs=get;list;watch;update;delete
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,verbs=create
-// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
-
 // CacheObjects say what the operator's cache holds for this package: of each kind, the one object
 // that the operator may read.
 func CacheObjects() map[client.Object]cache.ByObject {
@@ -43,9 +34,7 @@ func CacheObjects() map[client.Object]cache.ByObject {
 // SetUp adds the controller to the manager, whose cache must be that of CacheObjects.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 	toTheOne := handler.EnqueueRequestsFromMapFunc(requests.TheClusterSet)
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("dns").
-		WithOptions(retry.Options(1)).
+	return retry.Controller(mgr, "dns", 1).
 		For(&v1alpha1.ClusterSet{}).
 		Watches(&corev1.ConfigMap{}, toTheOne).
 		Watches(&appsv1.Deployment{}, toTheOne, builder.WithPredicates(predicate.GenerationChangedPredicate{})).

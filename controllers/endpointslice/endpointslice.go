@@ -26,6 +26,16 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch;create;update;patch;delete
+// Slices are owned by their ServiceImport, with blockOwnerDeletion unset, so no right on finalizers
+// is needed.
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
+
+// concurrent slices are written at a time: each waits for the API server's answer, not for our
+// work.
+const concurrent = 16
+
 // Reconciler maintains one imported slice; it has the name of the slice on the hub.
 type Reconciler struct {
 	Client  client.Client // required, of this cluster, cached, with the indexes that Index makes

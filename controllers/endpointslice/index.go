@@ -2,12 +2,12 @@ package endpointslice
 
 import (
 	"context"
-	"fmt"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -20,14 +20,9 @@ const (
 
 // Index makes the indexes that the Reconciler needs.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	for field, values := range map[string]client.IndexerFunc{
+	return requests.Index(ctx, indexer, &discoveryv1.EndpointSlice{}, map[string]client.IndexerFunc{
 		indexService: ifOurs(byService), indexCluster: ifOurs(byCluster), indexExport: ifOurs(byExport),
-	} {
-		if err := indexer.IndexField(ctx, &discoveryv1.EndpointSlice{}, field, values); err != nil {
-			return fmt.Errorf("indexing EndpointSlices by %s: %w", field, err)
-		}
-	}
-	return nil
+	})
 }
 
 // ifOurs indexes imported slices only.

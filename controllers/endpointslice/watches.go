@@ -27,24 +27,12 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch;create;update;patch;delete
-// Slices are owned by their ServiceImport, with blockOwnerDeletion unset, so no right on finalizers
-// is needed.
-// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
-
-// concurrent slices are written at a time: each waits for the API server's answer, not for our
-// work.
-const concurrent = 16
-
 // SetUp adds the controller, and the indexes that it needs, to the manager.
 func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 	if err := Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("endpointslice").
-		WithOptions(retry.Options(concurrent)).
+	return retry.Controller(mgr, "endpointslice", concurrent).
 		For(&discoveryv1.EndpointSlice{}, builder.WithPredicates(isOrWasOurs())).
 		Watches(&mcsv1beta1.ServiceImport{}, r.onImport()).
 		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.ofCluster),

@@ -26,6 +26,9 @@ import (
 // errNoLane is the error for a cluster that has more gateways than lanes.
 var errNoLane = errors.New("all lanes are assigned")
 
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes/status,verbs=get;update;patch
+
 // Reconciler maintains the lane and the copy of one GatewayNode.
 type Reconciler struct {
 	Client    client.Client // required, of this cluster, cached

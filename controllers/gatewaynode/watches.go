@@ -12,15 +12,10 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes/status,verbs=get;update;patch
-
 // SetUp adds the controller to the manager. One reconcile at a time, because lanes are assigned one
 // by one.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("gatewaynode").
-		WithOptions(retry.Options(1)).
+	return retry.Controller(mgr, "gatewaynode", 1).
 		For(&v1alpha1.GatewayNode{}).
 		WatchesRawSource(r.Hub.OnChange(r.all)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.GatewayNode{}, r.ifOurs)).

@@ -20,9 +20,7 @@ import (
 // SetUp adds the controller to the manager.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 	toTheOne := handler.EnqueueRequestsFromMapFunc(theOne)
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("heartbeat").
-		WithOptions(retry.Options(1)).
+	return retry.Controller(mgr, "heartbeat", 1).
 		Watches(&mcsv1beta1.ServiceExport{}, toTheOne).
 		Watches(&v1alpha1.GatewayNode{}, toTheOne, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.OnChange(theOne)).

@@ -27,6 +27,12 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
+
 // Reconciler maintains one RemoteCluster; its name is the cluster's ID.
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached

@@ -18,20 +18,12 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
-// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
-
 // SetUp adds the controller to the manager. One reconcile at a time, because each cluster is judged
 // beside the others.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 	toAll := handler.EnqueueRequestsFromMapFunc(r.all)
 	specChanged := builder.WithPredicates(predicate.GenerationChangedPredicate{})
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("remotecluster").
-		WithOptions(retry.Options(1)).
+	return retry.Controller(mgr, "remotecluster", 1).
 		For(&v1alpha1.RemoteCluster{}).
 		Watches(&v1alpha1.RemoteCluster{}, toAll, specChanged).
 		Watches(&v1alpha1.ClusterSet{}, toAll, specChanged).

@@ -18,6 +18,16 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
 
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceexports,verbs=get;list;watch
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceexports/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=services;namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
+
+// concurrent reconciles run at a time: each waits for the hub's answer.
+const concurrent = 8
+
 // Reconciler exports the Service of one namespace/name, or withdraws it.
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached

@@ -23,21 +23,9 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
-// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceexports,verbs=get;list;watch
-// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceexports/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=services;namespaces,verbs=get;list;watch
-// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
-
-// concurrent reconciles run at a time: each waits for the hub's answer.
-const concurrent = 8
-
 // SetUp adds the controller to the manager.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("export").
-		WithOptions(retry.Options(concurrent)).
+	return retry.Controller(mgr, "export", concurrent).
 		For(&mcsv1beta1.ServiceExport{}).
 		Watches(&corev1.Service{}, &handler.EnqueueRequestForObject{}).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(serviceOf)).

@@ -7,6 +7,8 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 )
 
 // indexIP finds ServiceImports by address.
@@ -33,12 +35,7 @@ func byCluster(obj client.Object) []string {
 
 // Index makes the indexes that the Reconciler needs.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	for field, values := range map[string]client.IndexerFunc{indexIP: byIP, indexCluster: byCluster} {
-		if err := indexer.IndexField(ctx, &mcsv1beta1.ServiceImport{}, field, values); err != nil {
-			return fmt.Errorf("indexing ServiceImports by %s: %w", field, err)
-		}
-	}
-	return nil
+	return requests.Index(ctx, indexer, &mcsv1beta1.ServiceImport{}, map[string]client.IndexerFunc{indexIP: byIP, indexCluster: byCluster})
 }
 
 // holder looks up in the cache which other ServiceImport than own has the address: the one whose

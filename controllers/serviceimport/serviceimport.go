@@ -30,6 +30,16 @@ import (
 // fieldOwner is the name under which we write (package mcs says what depends on it).
 const fieldOwner = client.FieldOwner(mcs.FieldOwner)
 
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
+
+// concurrent imports are written at a time: each waits for the API server's answer, not for our
+// work.
+const concurrent = 16
+
 // Reconciler maintains the ServiceImport of one namespace/name.
 type Reconciler struct {
 	Client  client.Client        // required, of this cluster, cached, with the indexes that Index makes

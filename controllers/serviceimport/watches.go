@@ -23,24 +23,12 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch;create;update;patch;delete
-// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
-// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
-
-// concurrent imports are written at a time: each waits for the API server's answer, not for our
-// work.
-const concurrent = 16
-
 // SetUp adds the controller, and the indexes that it needs, to the manager.
 func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 	if err := Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("serviceimport").
-		WithOptions(retry.Options(concurrent)).
+	return retry.Controller(mgr, "serviceimport", concurrent).
 		For(&mcsv1beta1.ServiceImport{}).
 		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(r.sharing)).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.inNamespace), builder.WithPredicates(namespaceChanged())).

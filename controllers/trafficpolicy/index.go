@@ -2,11 +2,11 @@ package trafficpolicy
 
 import (
 	"context"
-	"fmt"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 )
 
 // indexTarget finds TrafficPolicies by the name of their target, which is in their own namespace.
@@ -23,8 +23,5 @@ func withTarget(namespace, name string) []client.ListOption {
 
 // Index makes the index that the Reconciler needs.
 func Index(ctx context.Context, indexer client.FieldIndexer) error {
-	if err := indexer.IndexField(ctx, &v1alpha1.TrafficPolicy{}, indexTarget, byTarget); err != nil {
-		return fmt.Errorf("indexing TrafficPolicies by %s: %w", indexTarget, err)
-	}
-	return nil
+	return requests.Index(ctx, indexer, &v1alpha1.TrafficPolicy{}, map[string]client.IndexerFunc{indexTarget: byTarget})
 }

@@ -19,6 +19,14 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=trafficpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=trafficpolicies/status,verbs=update;patch
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
+
+// concurrent policies are written at a time: each waits for the API server's answer.
+const concurrent = 4
+
 // Reconciler maintains the condition Accepted of each TrafficPolicy.
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached, with the index that Index makes

@@ -19,22 +19,12 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=trafficpolicies,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=trafficpolicies/status,verbs=update;patch
-// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceimports,verbs=get;list;watch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
-
-// concurrent policies are written at a time: each waits for the API server's answer.
-const concurrent = 4
-
 // SetUp adds the controller, and the index that it needs, to the manager.
 func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 	if err := Index(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("trafficpolicy").
-		WithOptions(retry.Options(concurrent)).
+	return retry.Controller(mgr, "trafficpolicy", concurrent).
 		For(&v1alpha1.TrafficPolicy{}).
 		Watches(&v1alpha1.TrafficPolicy{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(policyChanged())).
 		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(r.ofTarget), builder.WithPredicates(importChanged())).

@@ -27,6 +27,9 @@ import (
 // reasonExhausted is the reason of the event on a node for which no transit address is free.
 const reasonExhausted = "TransitAddressesExhausted"
 
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;patch
+
 // Reconciler maintains the transit addresses of all nodes.
 type Reconciler struct {
 	Client client.Client        // required, of this cluster, cached

@@ -15,15 +15,10 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch;patch
-
 // SetUp adds the controller to the manager. One reconcile at a time, because addresses are assigned
 // one by one.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("nodeaddress").
-		WithOptions(retry.Options(1)).
+	return retry.Controller(mgr, "nodeaddress", 1).
 		For(&v1alpha1.ClusterSet{}).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(requests.TheClusterSet), builder.WithPredicates(annotationChanged())).
 		Complete(r)

@@ -58,3 +58,13 @@ func Map(ctx context.Context, reader client.Reader, list client.ObjectList,
 func itself(_ context.Context, obj client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(obj)}}
 }
+
+// Index makes the cache find objects of the kind by fields.
+func Index(ctx context.Context, indexer client.FieldIndexer, kind client.Object, fields map[string]client.IndexerFunc) error {
+	for field, values := range fields {
+		if err := indexer.IndexField(ctx, kind, field, values); err != nil {
+			return fmt.Errorf("indexing %T by %s: %w", kind, field, err)
+		}
+	}
+	return nil
+}

@@ -7,6 +7,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
@@ -18,12 +20,12 @@ const (
 	longest  = 10 * time.Second
 )
 
-// Options are the options of a controller that runs so many reconciles at a time.
-func Options(concurrent int) controller.Options {
-	return controller.Options{
+// Controller returns the builder of a controller that runs so many reconciles at a time.
+func Controller(mgr ctrl.Manager, name string, concurrent int) *builder.Builder {
+	return ctrl.NewControllerManagedBy(mgr).Named(name).WithOptions(controller.Options{
 		MaxConcurrentReconciles: concurrent,
 		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](shortest, longest),
-	}
+	})
 }
 
 // Behind tells whether err only says that the cache was behind: somebody has created, changed or
