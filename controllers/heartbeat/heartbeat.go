@@ -95,39 +95,32 @@ func (r *Reconciler) exports(ctx context.Context, cluster v1alpha1.ClusterID) ([
 	var names []string
 	for i := range exports.Items {
 		export := &exports.Items[i]
-		valid, err := r.valid(ctx, export)
+		meant, err := r.meant(ctx, set, export)
 		if err != nil {
 			return nil, err
 		}
-		if valid && r.allowed(ctx, set, export.Namespace) && export.DeletionTimestamp == nil && !refused(export) {
+		if meant {
 			names = append(names, clusterset.HubName(cluster, export.Namespace, export.Name))
 		}
 	}
 	return names, nil
 }
 
-func (r *Reconciler) valid(ctx context.Context, export *mcsv1beta1.ServiceExport) (bool, error) {
+// meant tells whether this cluster means to export the Service, and the hub does not refuse it. If
+// nobody can tell whether it may be exported, for example with a selector that makes no sense, it
+// counts as meant. What has been exported then stays exported (package serviceexport), so the Lease
+// must not confirm that it is gone.
+func (r *Reconciler) meant(ctx context.Context, set *v1alpha1.ClusterSet, export *mcsv1beta1.ServiceExport) (bool, error) {
 	service, err := optional.Get[corev1.Service](ctx, r.Client, client.ObjectKeyFromObject(export), client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return false, err
 	}
-	_, _, valid := clusterset.ValidateExport(export.Namespace, export.Name, service)
-	return valid, nil
+	fault, _ := serviceexport.Judge(ctx, r.Client, set, false, export, service)
+	return fault == clusterset.ExportAllowed && !refused(export), nil
 }
 
-// allowed is true if nobody can tell, for example with a selector that makes no sense. What has
-// been exported then stays exported (package serviceexport), so the Lease must not confirm that it
-// is gone.
-func (r *Reconciler) allowed(ctx context.Context, set *v1alpha1.ClusterSet, namespace string) bool {
-	if set == nil {
-		return true
-	}
-	allowed, err := serviceexport.Allowed(ctx, r.Client, set, namespace)
-	return allowed || err != nil
-}
-
-// refused tells whether nothing of the export is on the hub, nor will be (package serviceexport,
-// ready).
+// refused tells whether the hub refuses the content of the export, so nothing of it is on the hub,
+// nor will be. Only the ServiceExport's condition says so (package serviceexport, ready).
 func refused(export *mcsv1beta1.ServiceExport) bool {
 	ready := meta.FindStatusCondition(export.Status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
 	return ready != nil && ready.Reason == string(mcsv1beta1.ServiceExportReasonFailed)

@@ -27,32 +27,27 @@ type publication struct {
 	publisher pack.Publisher
 	offer     pack.Offer
 
-	// Why it is nothing, if the ServiceExport is valid.
-	removed     bool                  // the clusterset's admin has removed this cluster
-	notSelected *metav1.LabelSelector // this selector does not select the namespace
+	// Why it is nothing.
+	fault    clusterset.ExportFault
+	selector *metav1.LabelSelector // the one that does not select the namespace
 }
 
 // wanted returns what the hub should hold.
 func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1beta1.ServiceExport, service *corev1.Service) (publication, error) {
-	if _, _, valid := clusterset.ValidateExport(export.Namespace, export.Name, service); !valid {
-		return publication{}, nil
-	}
-	if view.Removed {
-		return publication{removed: true}, nil
-	}
 	set, err := optional.ClusterSet(ctx, r.Client)
 	if err != nil {
 		return publication{}, err
 	}
-	if set == nil { // the connection is about to notice
-		return publication{}, &waitingError{"there is no ClusterSet default"}
-	}
-	allowed, err := Allowed(ctx, r.Client, set, export.Namespace)
-	if err != nil {
+	fault, err := Judge(ctx, r.Client, set, view.Removed, export, service)
+	switch {
+	case err != nil:
 		return publication{}, err
-	}
-	if !allowed {
-		return publication{notSelected: set.Spec.ExportNamespaces}, nil
+	case fault == clusterset.ExportNotSelected:
+		return publication{fault: fault, selector: set.Spec.ExportNamespaces}, nil
+	case fault != clusterset.ExportAllowed:
+		return publication{fault: fault}, nil
+	case set == nil: // the connection is about to notice
+		return publication{}, &waitingError{"there is no ClusterSet default"}
 	}
 	member, err := view.Member(ctx, view.Cluster)
 	if err != nil {

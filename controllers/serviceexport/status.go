@@ -29,7 +29,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, export *mcsv1beta1.Service
 	switch {
 	case published.conflict != nil:
 		status.SetConditions(export, &want.Status.Conditions, published.conflict.Condition(export))
-	case !valid || published.removed || published.notSelected != nil: // it takes no part
+	case !valid || published.fault != clusterset.ExportAllowed: // it takes no part
 		meta.RemoveStatusCondition(&want.Status.Conditions, string(mcsv1beta1.ServiceExportConditionConflict))
 	}
 	return client.IgnoreNotFound(status.Patch(ctx, r.Client, export, want))
@@ -53,13 +53,13 @@ func ready(namespace string, valid bool, published result, err error) metav1.Con
 	switch {
 	case !valid:
 		return notReady(mcsv1beta1.ServiceExportReasonPending, "not exported: see the condition Valid")
-	case published.removed:
+	case published.fault == clusterset.ExportRemoved:
 		return notReady(mcsv1beta1.ServiceExportReasonFailed,
 			"this cluster has been removed from the clusterset: ask the clusterset's admin to unset Member.spec.removed, or delete the ServiceExport")
-	case published.notSelected != nil:
+	case published.fault == clusterset.ExportNotSelected:
 		return notReady(mcsv1beta1.ServiceExportReasonFailed, fmt.Sprintf(
 			"namespace %s may not export: ClusterSet.spec.exportNamespaces selects the labels (%s): ask the cluster's admin to label the namespace or to change the selector",
-			namespace, metav1.FormatLabelSelector(published.notSelected)))
+			namespace, metav1.FormatLabelSelector(published.selector)))
 	case errors.As(err, new(*waitingError)):
 		return condition(mcsv1beta1.ServiceExportConditionReady, metav1.ConditionUnknown, mcsv1beta1.ServiceExportReasonPending,
 			err.Error()+"; exported as soon as it is back: see the condition HubConnected of ClusterSet default")
