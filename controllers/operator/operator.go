@@ -104,7 +104,7 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	skipped := skipped.New()
 	skipped.Log = c.Logger
 	if err := skipped.Register(registry); err != nil {
-		return nil, fmt.Errorf("adding the intake's metrics: %w", err)
+		return nil, fmt.Errorf("adding the metrics of what is skipped: %w", err)
 	}
 	if err := addControllers(ctx, mgr, h, skipped, c); err != nil {
 		return nil, fmt.Errorf("adding controllers: %w", err)
