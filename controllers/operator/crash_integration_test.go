@@ -87,6 +87,7 @@ func (s *scene) scenario(t *testing.T, crash *members.Crash, vips map[string]str
 		members.Eventually(t, func() error {
 			succeed()
 			if crashed && time.Since(asked) > time.Second {
+				east.renewHeartbeat(t)
 				west.renewHeartbeat(t)
 				asked = time.Now()
 			}
