@@ -23,7 +23,8 @@ const (
 	resync = 30 * time.Second
 	// settle is how long a pass waits for the events that come with the first one.
 	settle = 10 * time.Millisecond
-	// retryFirst and retryLast bound the wait after a pass with an error; it doubles from one to the other.
+	// retryFirst and retryLast bound the wait after a pass with an error; it doubles from one to
+	// the other.
 	retryFirst = 500 * time.Millisecond
 	retryLast  = 30 * time.Second
 )
@@ -70,8 +71,8 @@ type tunnelResult struct {
 	pending string
 	// err of the pass.
 	err error
-	// statuses of the links by linkName. The routes were made from them, so what the API says about a link is what the
-	// kernel does.
+	// statuses of the links by linkName. The routes were made from them, so what the API says about
+	// a link is what the kernel does.
 	statuses map[string]probe.Status
 	// alive are the links that have a WireGuard session.
 	alive map[plan.LinkID]bool
@@ -96,7 +97,8 @@ func (a *Agent) Changed() {
 	a.status.Mark()
 }
 
-// Run runs both loops until ctx ends, and leaves the kernel as it is: traffic goes on without the agent.
+// Run runs both loops until ctx ends, and leaves the kernel as it is: traffic goes on without the
+// agent.
 func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { a.tunnels.Run(ctx); return nil })
@@ -151,8 +153,8 @@ func (a *Agent) setKey(key wireguard.PrivateKey) {
 	a.tunnels.Mark()
 }
 
-// Cleanup removes everything that a gateway has made on the node, and nothing else. It needs no API server. It removes
-// the rule first, so that no packet meets a table that is half empty.
+// Cleanup removes everything that a gateway has made on the node, and nothing else. It needs no API
+// server. It removes the rule first, so that no packet meets a table that is half empty.
 func Cleanup(ctx context.Context, kernel Kernel) error {
 	removed, err := kernel.Routes.Sync(ctx, route.Config{})
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// memoryKernel keeps a Kernel in memory. Its probes are never answered. It is safe for concurrent use.
+// memoryKernel keeps a Kernel in memory. Its probes are never answered. It is safe for concurrent
+// use.
 type memoryKernel struct {
 	mu      sync.Mutex
 	tunnels wireguard.Config

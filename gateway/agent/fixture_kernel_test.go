@@ -109,8 +109,8 @@ type testCluster struct {
 	gateways []*testGateway
 }
 
-// testGateway is a gateway in a namespace of its own. It has its own copy of the cluster's API objects: the fake client
-// does not merge lists of two field owners.
+// testGateway is a gateway in a namespace of its own. It has its own copy of the cluster's API
+// objects: the fake client does not merge lists of two field owners.
 type testGateway struct {
 	name    string
 	client  client.Client
@@ -129,8 +129,8 @@ func newTestCluster(id v1alpha1.ClusterID, index int32, cidrs ...v1alpha1.CIDR) 
 	return &testCluster{id: id, index: index, cidrs: cidrs}
 }
 
-// newClient returns a client of an API server that holds the cluster's ClusterSet, the empty Secret for keys, and the
-// node.
+// newClient returns a client of an API server that holds the cluster's ClusterSet, the empty Secret
+// for keys, and the node.
 func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()

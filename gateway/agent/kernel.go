@@ -42,9 +42,11 @@ type routes interface {
 
 // host is what the gateway needs to know of its node.
 type host interface {
-	// CheckForwarding returns an error that names the remedy if the node does not forward IPv4, or IPv6 if asked.
+	// CheckForwarding returns an error that names the remedy if the node does not forward IPv4, or
+	// IPv6 if asked.
 	CheckForwarding(ipv6 bool) error
-	// UnderlayMTU is the smallest MTU of the links that have these addresses. The error names an address that no link has.
+	// UnderlayMTU is the smallest MTU of the links that have these addresses. The error names an
+	// address that no link has.
 	UnderlayMTU(context.Context, []netip.Addr) (int, error)
 	// Listen opens the socket for probes at this node's tunnel address.
 	Listen(context.Context, netip.Addr) (probe.Conn, error)

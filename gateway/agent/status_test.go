@@ -99,7 +99,8 @@ func TestReadyCondition(t *testing.T) {
 	}
 }
 
-// A link is in use if it was up and a route of its cluster goes by its device; the way of the probes alone is no use.
+// A link is in use if it was up and a route of its cluster goes by its device; the way of the
+// probes alone is no use.
 func TestLinksInUse(t *testing.T) {
 	cidr, host := netip.MustParsePrefix("10.2.0.0/18"), netip.MustParsePrefix("245.0.32.1/32")
 	wanted := plan.Config{Links: []plan.Link{link("west", "a")}, WireGuard: wireguard.Config{Devices: []wireguard.Device{{

@@ -44,7 +44,8 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 		a.metrics.links.set(nil, nil)
 		return tunnelResult{pending: "this cluster has no ClusterSet"}, a.removeAll(ctx)
 	}
-	// What is there stays while something is missing: an object that was made again is no reason to cut tunnels.
+	// What is there stays while something is missing: an object that was made again is no reason to
+	// cut tunnels.
 	if pending := o.pending(); pending != "" {
 		return tunnelResult{pending: pending}, nil
 	}
@@ -55,7 +56,8 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 	return a.planAndApply(ctx, in, o.linksUp(a.cfg.NodeName))
 }
 
-// planAndApply plans twice: the links to probe do not depend on which of them are up, the routes do.
+// planAndApply plans twice: the links to probe do not depend on which of them are up, the routes
+// do.
 func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[plan.LinkID]bool) (tunnelResult, error) {
 	wanted, err := plan.New(in)
 	if err != nil {
@@ -81,7 +83,8 @@ func carriesIPv6(in plan.Input) bool {
 	})
 }
 
-// removeAll removes tunnels and routes, the routes first, so that none leads to a device that is gone.
+// removeAll removes tunnels and routes, the routes first, so that none leads to a device that is
+// gone.
 func (a *Agent) removeAll(ctx context.Context) error {
 	if err := a.applyRoutes(ctx, route.Config{}); err != nil {
 		return err
@@ -90,7 +93,8 @@ func (a *Agent) removeAll(ctx context.Context) error {
 	return err
 }
 
-// applyTunnels returns the devices after the change, by which planAndApply knows which sessions are alive.
+// applyTunnels returns the devices after the change, by which planAndApply knows which sessions are
+// alive.
 func (a *Agent) applyTunnels(ctx context.Context, want wireguard.Config) (wireguard.State, error) {
 	change, err := a.cfg.Kernel.Tunnels.Sync(ctx, want)
 	if !change.Empty() {
@@ -113,8 +117,9 @@ func (a *Agent) applyRoutes(ctx context.Context, want route.Config) error {
 	return err
 }
 
-// probeLinks makes the prober probe the plan's links. A link that was up when the agent ended, and that the kernel's
-// routes still use when it starts, counts as up until probes show otherwise: a restart interrupts no flow.
+// probeLinks makes the prober probe the plan's links. A link that was up when the agent ended, and
+// that the kernel's routes still use when it starts, counts as up until probes show otherwise: a
+// restart interrupts no flow.
 func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Config, reportedUp map[plan.LinkID]bool) error {
 	if a.prober.runsFor(in.PrivateKey, wanted.TunnelAddresses[0]) {
 		return a.prober.setLinks(wanted.Links, nil)
@@ -136,8 +141,9 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Confi
 	return a.prober.setLinks(wanted.Links, linksInUse(routes, wanted, reportedUp))
 }
 
-// linksInUse are the links that were reported as up and that the kernel's routes send by: those of a cluster whose
-// prefixes, more than the single address of the remote gateway, go to the link's device.
+// linksInUse are the links that were reported as up and that the kernel's routes send by: those of
+// a cluster whose prefixes, more than the single address of the remote gateway, go to the link's
+// device.
 func linksInUse(have route.Config, wanted plan.Config, reportedUp map[plan.LinkID]bool) map[plan.LinkID]bool {
 	inUse := map[plan.LinkID]bool{}
 	for _, link := range wanted.Links {
