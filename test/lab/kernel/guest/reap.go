@@ -13,13 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapInterval is how long a child that has ended is left to whoever may wait
-// for it.
-const reapInterval = time.Second
+// reapInterval is the time between two looks at the children. One that is a zombie in reapLooks of them is an orphan. More
+// than one look after the first is needed: when the host stalls, two of them come right after each other, before whoever
+// waits for the child has had the CPU.
+const (
+	reapInterval = 500 * time.Millisecond
+	reapLooks    = 4
+)
 
-// Reap collects the orphans that end up with PID 1, until ctx ends. Children
-// that PID 1 has started itself belong to whoever waits for them: only what is
-// still a zombie an interval after it was first seen is an orphan.
+// Reap collects the orphans that end up with PID 1, until ctx ends. Children that PID 1 has started itself belong to whoever
+// waits for them: only what stays a zombie is an orphan.
 func Reap(ctx context.Context) {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGCHLD)
@@ -28,9 +31,9 @@ func Reap(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ended: // and whatever else ends during the passes
+		case <-ended: // and whatever else ends during the looks
 		}
-		seen := map[int]bool{}
+		seen := map[int]int{}
 		for first := true; first || len(seen) > 0; first = false {
 			select {
 			case <-ctx.Done():
@@ -42,16 +45,16 @@ func Reap(ctx context.Context) {
 	}
 }
 
-// reapOnce reaps the zombies that are in before, and returns the others.
-func reapOnce(before map[int]bool) map[int]bool {
-	now := map[int]bool{}
+// reapOnce reaps the zombies that it sees for the last of their looks. It returns how often it has seen the others.
+func reapOnce(before map[int]int) map[int]int {
+	now := map[int]int{}
 	for _, pid := range children() {
 		switch {
 		case !isZombie(pid):
-		case before[pid]:
+		case before[pid]+1 >= reapLooks:
 			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 		default:
-			now[pid] = true
+			now[pid] = before[pid] + 1
 		}
 	}
 	return now
