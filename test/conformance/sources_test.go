@@ -147,8 +147,8 @@ func (s *peers) expected(from asker, to *cluster, vip string) map[string]string 
 const askAll = `for server in "$@"; do
 	set -- $server
 	case $1 in
-	tcp) echo "$server: $(curl -sS --fail --max-time 5 http://$2:$3/ 2>&1)" & ;;
-	udp) echo "$server: $(echo hello | nc -u -w 2 $2 $3 2>&1)" & ;;
+	tcp) echo "$server: $(curl -sS --fail --max-time ` + patience + ` http://$2:$3/ 2>&1)" & ;;
+	udp) echo "$server: $(echo hello | nc -u -w 5 $2 $3 2>&1)" & ;;
 	esac
 done
 wait`

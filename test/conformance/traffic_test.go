@@ -65,9 +65,15 @@ func addresses(pods ...corev1.Pod) []string {
 	return all
 }
 
-// asked returns which pods answer n requests of a cluster's pod of tools over HTTP, sorted, each once.
+// patience is how many seconds one request may take. It bounds an attempt, and is no promise: one that takes longer than
+// usual on a busy machine must not spoil those before it.
+const patience = "20"
+
+// asked returns which pods answer n requests of a cluster's pod of tools over HTTP, sorted, each once. Each request has a
+// connection of its own. They share a process: in a user-mode kernel to start one costs more than the request.
 func (s *serving) asked(ctx context.Context, c *cluster, n int, url string) ([]string, error) {
-	out, err := s.tools(ctx, c, "sh", "-c", fmt.Sprintf("for i in $(seq %d); do curl -sS --fail --max-time 3 %s || exit 1; done", n, url))
+	curl := []string{"curl", "-sS", "--fail", "--fail-early", "--max-time", patience, "--header", "Connection: close"}
+	out, err := s.tools(ctx, c, append(curl, slices.Repeat([]string{url}, n)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +293,7 @@ func testNotReady(t *testing.T, s *serving) {
 			})
 		})
 		eventually(t, within, func(ctx context.Context) error {
-			out, err := s.tools(ctx, c, "sh", "-c", "curl -s --max-time 3 "+s.url("waiting", 80)+"; echo ended $?")
+			out, err := s.tools(ctx, c, "sh", "-c", "curl -s --max-time "+patience+" "+s.url("waiting", 80)+"; echo ended $?")
 			if err == nil && !strings.Contains(out, "ended 7") { // 7: refused; 28: nobody says anything
 				err = fmt.Errorf("%s: a request to a Service without ready endpoints should be refused: %s", c.name, out)
 			}

@@ -72,7 +72,7 @@ func (e *Env) hostClient(ctx context.Context, pod, node, address string) (string
 	}
 	transit, _, _ = strings.Cut(transit, ",") // the IPv4 address is the first
 	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
-		out, err := e.InPod(ctx, e.client, namespace, pod, "curl", "--silent", "--show-error", "--fail", "--max-time", "5", "http://"+address+"/")
+		out, err := e.InPod(ctx, e.client, namespace, pod, "curl", "--silent", "--show-error", "--fail", "--max-time", patience, "http://"+address+"/")
 		if err != nil {
 			return "", err
 		}

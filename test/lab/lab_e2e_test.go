@@ -80,7 +80,7 @@ func (b bench) pods(t *testing.T) {
 				b.kubectl(t, "--context", cluster, "run", pod, "--image=busybox", "--overrides="+overrides,
 					"--", "sh", "-c", "echo hello from "+node+"; sleep 3600")
 			}
-			b.kubectl(t, "--context", cluster, "wait", "--for=condition=Ready", "--timeout=60s", "pod/"+first, "pod/"+second)
+			b.kubectl(t, "--context", cluster, "wait", "--for=condition=Ready", "--timeout=180s", "pod/"+first, "pod/"+second)
 			if got := b.kubectl(t, "--context", cluster, "logs", second); got != "hello from "+cluster+"-2\n" {
 				t.Errorf("log %q", got)
 			}
@@ -210,7 +210,7 @@ func (b bench) reboot(t *testing.T) {
 		}
 		return nil
 	})
-	b.kubectl(t, "--context", "east", "wait", "--for=condition=Ready", "--timeout=60s", "node/east-2")
+	b.kubectl(t, "--context", "east", "wait", "--for=condition=Ready", "--timeout=180s", "node/east-2")
 	cidr := b.kubectl(t, "--context", "east", "get", "node", "east-2", "-o", "jsonpath={.spec.podCIDR}")
 	address, _, _ := strings.Cut(cidr, "/") // the node's own one on the VXLAN, which was made anew
 	b.reaches(t, "east-1", address, "the VXLAN of east-2 that is up again")
