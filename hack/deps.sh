@@ -115,7 +115,7 @@ main() {
 		return
 	fi
 	if ! command -v dpkg-query >/dev/null; then
-		echo "deps.sh: this is no Debian; what these packages hold must be there already: ${all[*]}" >&2
+		echo "deps.sh: this system is not Debian; install the contents of these packages yourself: ${all[*]}" >&2
 		return
 	fi
 	mapfile -t lacking < <(missing "${all[@]}")

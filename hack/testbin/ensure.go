@@ -138,7 +138,7 @@ func (u *run) emptyTmp() error {
 }
 
 // check verifies every wanted entry in full, publishes the good ones and
-// returns those that must be made anew.
+// returns those that must be made again.
 func (u *run) check(ctx context.Context, wanted []recipe) ([]recipe, error) {
 	var missing []recipe
 	for _, r := range wanted {
@@ -153,7 +153,7 @@ func (u *run) check(ctx context.Context, wanted []recipe) ([]recipe, error) {
 			continue
 		}
 		if !errors.Is(err, errNoEntry) {
-			u.progress.say("%v: making it anew", err)
+			u.progress.say("%v: making it again", err)
 		}
 		if err := u.store.withdraw(r); err != nil {
 			return nil, fmt.Errorf("withdrawing %s: %w", r.name, err)
@@ -164,7 +164,7 @@ func (u *run) check(ctx context.Context, wanted []recipe) ([]recipe, error) {
 }
 
 // seed takes what fits from the seed and returns what is still missing. A bad
-// seed is no error: it costs time, not correctness.
+// seed is not an error: it costs time, not correctness.
 func (u *run) seed(ctx context.Context, missing []recipe) ([]recipe, error) {
 	st := u.progress.begin("ready-made copies", "unpacking from "+u.cfg.Seed, 10*time.Second)
 	taken, err := u.store.seed(ctx, u.cfg.Seed, missing, u.progress.say)

@@ -46,7 +46,7 @@ func TestConcurrentRuns(t *testing.T) {
 
 func TestWaitingRunCanBeInterrupted(t *testing.T) {
 	s := newStore(t.TempDir(), []recipe{fakeRecipe("a", fakeBuild{})})
-	release, err := s.lock(t.Context(), func(string) { t.Error("waited for nobody") })
+	release, err := s.lock(t.Context(), func(string) { t.Error("waited although the lock was free") })
 	must(t, err)
 	defer release()
 	ctx, cancel := context.WithCancel(t.Context())

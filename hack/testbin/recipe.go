@@ -33,7 +33,7 @@ type job struct {
 	out      string       // where the program goes, below work
 	parallel int          // how many compilers may run at once; at least 1
 	log      io.Writer    // the full output of every command
-	phase    func(string) // tells the user what is being done, e.g. "unpacking"
+	phase    func(string) // shows the user the current step, e.g. "unpacking"
 }
 
 // key names the recipe's place in the cache: 12 hex digits over everything

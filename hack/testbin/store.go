@@ -86,7 +86,7 @@ func (s *store) unverified() ([]string, error) {
 }
 
 // verify reads the whole entry of r and returns its record. The error wraps
-// errNoEntry if there is none, else it says what is wrong with it.
+// errNoEntry if there is no entry; otherwise it says what is wrong with the entry.
 func (s *store) verify(r recipe) (record, error) {
 	rec, err := s.readRecord(r)
 	if err != nil {
@@ -194,7 +194,7 @@ func (s *store) withdraw(r recipe) error {
 	return s.writeStamps(stamps)
 }
 
-// readStamps returns an empty map if there are none, or if they are damaged.
+// readStamps returns an empty map if the file is missing or damaged.
 func (s *store) readStamps() (map[string]stamp, error) {
 	stamps := map[string]stamp{}
 	data, err := os.ReadFile(filepath.Join(s.setDir, "verified.json"))

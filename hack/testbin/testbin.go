@@ -1,7 +1,7 @@
 // Package testbin owns the programs that tombolo's tests and its lab run but
 // do not contain: a Kubernetes control plane and node, etcd, containerd, runc,
 // the reference CNI plugins, CoreDNS and a user-mode Linux kernel. It builds
-// each from pinned sources, keeps them in a cache outside the tree, and tells
+// each from pinned sources, keeps them in a cache outside the tree, and reports
 // where they are. It does not start any of them, and it does not own the
 // packages of the distribution that they need (hack/deps.sh does).
 //

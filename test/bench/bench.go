@@ -97,7 +97,7 @@ func (b *bench) measurements() []measurement {
 	}
 }
 
-// run measures everything, or what only names; what one measurement cannot tell does not keep the others from it.
+// run measures everything, or what only names. A measurement that fails does not stop the others.
 func (b *bench) run(ctx context.Context, only []string) error {
 	if err := b.prepare(ctx); err != nil {
 		return err

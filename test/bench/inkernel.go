@@ -18,7 +18,7 @@ func newInKernelCommand() *cobra.Command {
 	var in dataplane.Inside
 	cmd := &cobra.Command{
 		Use:       "in-kernel {" + strings.Join(dataplane.Subjects(), "|") + "} {" + strings.Join(dataplane.Parts(), "|") + "}",
-		Short:     "Measure one dataplane in the kernel that this runs in, which should be nobody else's",
+		Short:     "Measure one dataplane in the kernel that this runs in; nothing else should use that kernel",
 		ValidArgs: slices.Concat(dataplane.Subjects(), dataplane.Parts()),
 		Args:      cobra.MatchAll(cobra.ExactArgs(2), cobra.OnlyValidArgs),
 		Hidden:    true,

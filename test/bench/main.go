@@ -67,7 +67,7 @@ func newRootCommand() *cobra.Command {
 	f.IntVar(&o.exchange.Members, "members", exchange.DefaultMembers, "exchange: how many members the clusterset has")
 	f.IntVar(&o.exchange.Services, "services", exchange.DefaultServices, "exchange: how many Services each exports")
 	f.BoolVar(&o.exchange.NoCrowd, "no-crowd", false,
-		"exchange: run no other members; measures what needs none of them: joining, and being idle")
+		"exchange: run no other members and measure only what works without them: joining, and being idle")
 	f.StringVar(&o.exchange.Profiles, "profiles", "", "exchange, dataplane: a folder for profiles of what is measured (default none are taken)")
 	f.StringSliceVar(&o.dataplane.Only, "subjects", nil,
 		"dataplane: what is measured: "+strings.Join(dataplane.Subjects(), ", ")+" (default all)")

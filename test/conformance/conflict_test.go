@@ -135,7 +135,7 @@ func disputed(name string) (*corev1.Service, *mcsv1beta1.ServiceExport) {
 	return full(name, tcp("http", 80, httpPort))
 }
 
-// Clusters that disagree about a Service are both told; the older export decides; once they agree both are told again.
+// Clusters that disagree about a Service both get a condition, and the older export decides. Once they agree, both get one again.
 func TestConflicts(t *testing.T) {
 	s := newScene(t, "conflicts")
 	var last time.Time

@@ -5,8 +5,8 @@
 // dig, curl and nc in pods. It runs in a lab with tombolo installed, which it does not boot:
 // `bin/lab run --install -- go test -tags e2e ./test/conformance`.
 //
-// The tests are tombolo's own, and say more than the suite of kubernetes-sigs/mcs-api; docs/conformance.md tells how to
-// run that one. What needs no pod and no second kernel is tested with the controllers.
+// The tests are tombolo's own, and say more than the suite of kubernetes-sigs/mcs-api; docs/conformance.md says how to
+// run that one. What needs neither a pod nor a second kernel is tested with the controllers.
 package conformance
 
 import (

@@ -51,7 +51,7 @@ func testTrafficPolicy(t *testing.T, s *serving) {
 		return nil
 	})
 	answeredBy(west, names(s.east...))
-	answeredBy(s.scene.east, all) // another cluster's policy is none of east's business
+	answeredBy(s.scene.east, all) // another cluster's policy does not concern east
 
 	s.remove(t, west, policy)
 	drained := policy.DeepCopy()

@@ -34,7 +34,7 @@ type peers struct {
 // asker asks from a network: of a pod or of a node.
 type asker struct {
 	name string
-	// source is the address under which it is to be seen through tombolo.
+	// source is the address under which servers must see it through tombolo.
 	source string
 	// masqueraded is the address where the CNI has its way; empty for a node, whose packets none has to masquerade.
 	masqueraded string
@@ -124,7 +124,7 @@ func onHost(template corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 	return template
 }
 
-// expected returns, by protocol, address and port, under which address a client is to be seen there.
+// expected returns, by protocol, address and port, under which address servers there must see a client.
 func (s *peers) expected(from asker, to *cluster, vip string) map[string]string {
 	want := map[string]string{"tcp " + vip + " 80": from.source, "udp " + vip + " 53": from.source}
 	for _, p := range s.pods[to.name] {
@@ -136,7 +136,7 @@ func (s *peers) expected(from asker, to *cluster, vip string) map[string]string 
 	}
 	name := strings.TrimSuffix(s.clusterset("pods-of-"+to.name), ".")
 	want[fmt.Sprintf("tcp %s %d", name, httpPort)] = from.source
-	// To addresses that are no business of tombolo's the CNI masquerades. If it did not, all of this would prove nothing.
+	// The CNI masquerades on the way to addresses that tombolo does not handle. If it did not, this test would prove nothing.
 	for _, p := range s.bound[to.name] {
 		want[fmt.Sprintf("tcp %s %d", p.Status.PodIP, hostPort)] = from.masqueraded
 	}

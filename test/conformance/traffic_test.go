@@ -65,8 +65,8 @@ func addresses(pods ...corev1.Pod) []string {
 	return all
 }
 
-// patience is how many seconds one request may take. It bounds an attempt, and is no promise: one that takes longer than
-// usual on a busy machine must not spoil those before it.
+// patience is how many seconds one request may take. It bounds an attempt and promises nothing: a request that takes longer
+// than usual on a busy machine must not spoil those before it.
 const patience = "20"
 
 // asked returns which pods answer n requests of a cluster's pod of tools over HTTP, sorted, each once. Each request has a
@@ -166,7 +166,7 @@ func (s *serving) talks(ctx context.Context, c *cluster, host string, pods []str
 	return nil
 }
 
-// Both clusters have the Service, one exports it: nobody reaches the other's pods by the clusterset's name.
+// Both clusters have the Service and one exports it: the clusterset's name never leads to the other's pods.
 func testOnlyExporting(t *testing.T, s *serving) {
 	s.create(t, s.scene.west, service("mine", "web", tcp("http", 80, httpPort)))
 	s.create(t, s.scene.east, service("mine", "web", tcp("http", 80, httpPort)), export("mine"))
@@ -294,7 +294,7 @@ func testNotReady(t *testing.T, s *serving) {
 		})
 		eventually(t, within, func(ctx context.Context) error {
 			out, err := s.tools(ctx, c, "sh", "-c", "curl -s --max-time "+patience+" "+s.url("waiting", 80)+"; echo ended $?")
-			if err == nil && !strings.Contains(out, "ended 7") { // 7: refused; 28: nobody says anything
+			if err == nil && !strings.Contains(out, "ended 7") { // 7: refused; 28: no answer
 				err = fmt.Errorf("%s: a request to a Service without ready endpoints should be refused: %s", c.name, out)
 			}
 			return err

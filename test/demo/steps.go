@@ -311,7 +311,7 @@ func (e *Env) readyPods(ctx context.Context) ([]string, error) {
 	return sorted(strings.Fields(out)), err
 }
 
-// dig is the A records of a name as the client pod gets them, sorted; empty if there are none.
+// dig returns the A records of a name as the client pod gets them, sorted. It returns an empty list for a name without any.
 func (e *Env) dig(ctx context.Context, name string) ([]string, error) {
 	out, err := e.inClient(ctx, "dig", "+short", "+tries=2", "+time=2", name)
 	return sorted(strings.Fields(out)), err

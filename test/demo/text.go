@@ -22,7 +22,7 @@ func slots(nft, vip string) (lines string, endpoints int) {
 	return strings.Join(mine, "\n"), len(different)
 }
 
-// virtualService is the part of `ipvsadm -Ln` that belongs to one virtual service, empty if there is none.
+// virtualService is the part of `ipvsadm -Ln` that belongs to one virtual service, empty if it is not there.
 func virtualService(ipvsadm, addressPort string) string {
 	var lines []string
 	inside := false

@@ -40,7 +40,7 @@ func (e *Env) inWireGuard(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s: %d B more received, %d B more sent\n%s", gateways[0], received-beforeReceived, sent-beforeSent, shown), nil
 }
 
-// wireguardCounters are the bytes received and sent by all peers of a node, as wg tells, and `wg show` itself.
+// wireguardCounters are the bytes received and sent by all peers of a node, as wg shows them, and `wg show` itself.
 func (e *Env) wireguardCounters(ctx context.Context, node string) (received, sent int, shown string, err error) {
 	transfer, err := e.OnNode(ctx, node, "wg", "show", "all", "transfer")
 	if err != nil {

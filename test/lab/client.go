@@ -115,7 +115,8 @@ func (c *Client) Capture(ctx context.Context, a, b string) (io.ReadCloser, error
 // Kill ends a node as if its plug had been pulled, and returns when it is gone.
 func (c *Client) Kill(ctx context.Context, name string) error { return c.operate(ctx, name, "kill") }
 
-// Start boots a node that is off, afresh: what was on it is lost, but for its logs. It does not wait until the node is Ready.
+// Start boots a node that is off. Everything that was on it is lost, except its logs. Start does not wait until the node is
+// Ready.
 func (c *Client) Start(ctx context.Context, name string) error { return c.operate(ctx, name, "start") }
 
 // Pause freezes a node, its clock too.

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// collectTimeout bounds what a lab that failed is asked for, some of which may hang.
+	// collectTimeout bounds the questions to a lab that failed: some of them may hang.
 	collectTimeout = 20 * time.Second
 	// collectParallel is how many logs are fetched at once.
 	collectParallel = 8
@@ -73,7 +73,7 @@ func (l *Lab) collectCluster(ctx context.Context, cluster string, g *errgroup.Gr
 	return nil
 }
 
-// describeRestarts tells how often a container was started again, and how it ended the last time.
+// describeRestarts says how often a container was started again, and how it ended the last time.
 func describeRestarts(s corev1.ContainerStatus) string {
 	text := fmt.Sprintf("container %s was started again %d times", s.Name, s.RestartCount)
 	if last := s.LastTerminationState.Terminated; last != nil {

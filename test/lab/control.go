@@ -132,7 +132,7 @@ func (l *Lab) ports(name string) ([]string, error) {
 		return []string{name}, nil
 	}
 	if len(ports) == 0 {
-		return nil, fmt.Errorf("%q is no node and no cluster: %w", name, ErrUnknownNode)
+		return nil, fmt.Errorf("%q is neither a node nor a cluster: %w", name, ErrUnknownNode)
 	}
 	return ports, nil
 }

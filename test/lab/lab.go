@@ -47,9 +47,9 @@ type Lab struct {
 	downErr  error
 }
 
-// Up starts a lab and returns when it is ready: every node is, CoreDNS answers, and, if it is to be installed,
-// tombolo's links are up. The caller calls Down. When it ends
-// with an error, nothing runs any longer, and the error names the folder with the logs; there is none if ctx had ended.
+// Up starts a lab and returns when it is ready: every node is Ready, CoreDNS answers, and tombolo's links are up if the
+// options say to install it. The caller calls Down. After an error nothing runs any longer, and the error names the folder
+// with the logs. If ctx had ended, the folder is removed.
 func Up(ctx context.Context, o Options) (*Lab, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -328,7 +328,8 @@ func (l *Lab) Down(keep bool) error {
 	return l.downErr
 }
 
-// clear removes the run folder, or, if it is to be kept, what nobody reads in it. The lock goes last: who waits for it finds nothing else.
+// clear removes the run folder. With keep it removes only what is of no use afterwards. The lock goes last, so that whoever
+// waits for it finds nothing else.
 func (l *Lab) clear(keep bool) error {
 	names := []string{"etcd-data", "net"}
 	if !keep {

@@ -212,7 +212,7 @@ func (b bench) reboot(t *testing.T) {
 	})
 	b.kubectl(t, "--context", "east", "wait", "--for=condition=Ready", "--timeout=180s", "node/east-2")
 	cidr := b.kubectl(t, "--context", "east", "get", "node", "east-2", "-o", "jsonpath={.spec.podCIDR}")
-	address, _, _ := strings.Cut(cidr, "/") // the node's own one on the VXLAN, which was made anew
+	address, _, _ := strings.Cut(cidr, "/") // the node's own address on the VXLAN, which was made again
 	b.reaches(t, "east-1", address, "the VXLAN of east-2 that is up again")
 }
 
@@ -321,7 +321,7 @@ func runUntil(t *testing.T, program string, signal syscall.Signal) string {
 func assertNothingLeft(t *testing.T, dir string) {
 	t.Helper()
 	if !strings.HasPrefix(dir, os.TempDir()) {
-		t.Fatalf("%q is no run folder", dir)
+		t.Fatalf("%q is not a run folder", dir)
 	}
 	eventually(t, 5*time.Second, func() error {
 		var errs []error

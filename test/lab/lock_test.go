@@ -55,7 +55,7 @@ func TestLock(t *testing.T) {
 func TestRemoveOnlyRunFolders(t *testing.T) {
 	dir := t.TempDir()
 	if err := Remove(dir); err == nil {
-		t.Error("a folder was removed that is no run folder")
+		t.Error("a folder was removed that is not a run folder")
 	}
 	if _, err := os.Stat(dir); err != nil {
 		t.Error(err)

@@ -82,7 +82,7 @@ func TestTopologyIsUnique(t *testing.T) {
 	}
 }
 
-// TestEach: a choice for each cluster, the last of which holds for the rest.
+// TestEach: a choice for each cluster; the last choice holds for the rest.
 func TestEach(t *testing.T) {
 	for _, tt := range []struct{ in, want []string }{
 		{nil, []string{"routed", "routed", "routed"}},

@@ -116,7 +116,7 @@ func devices(t *testing.T, sh shell.Shell) string {
 }
 
 // serve makes pods in one cluster that serve, on each of its nodes, exports them, and makes a pod in the other one, on a
-// node that is no gateway. It returns the clusterset IP once it answers there.
+// node that is not a gateway. It returns the clusterset IP once it answers there.
 func serve(t *testing.T, sh shell.Shell) (vip string) {
 	t.Helper()
 	load := filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load") // nodes see the host's files

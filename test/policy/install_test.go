@@ -51,7 +51,7 @@ func section(t *testing.T, heading string) string {
 	return commands.String()
 }
 
-// What docs/install.md tells to paste works as it stands, and hands the member a token with which it reads the hub.
+// The commands in docs/install.md work as they stand, and give the member a token with which it reads the hub.
 func TestInstallationPage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()

@@ -220,7 +220,7 @@ func TestMemberReads(t *testing.T) {
 	checkForbidden(t, east.Get(t.Context(), types.NamespacedName{Name: metav1.NamespaceDefault}, namespace), noRight)
 }
 
-// Members are the admin's; other namespaces, and what is not the clusterset's, are nobody's business.
+// Only the admin writes Members. The policies do not concern other namespaces, nor what does not belong to the clusterset.
 func TestMemberKeepsOut(t *testing.T) {
 	east := addMember(t, hub, "east")
 	mine := member(func(m *v1alpha1.Member) { m.Namespace = hub })
@@ -257,7 +257,7 @@ func TestMembersOfTwoHubs(t *testing.T) {
 	}
 }
 
-// An account that merely looks like a member's, in a namespace that is no hub, is not concerned; nor are the admin's.
+// An account that merely looks like a member's, in a namespace that is not a hub, is not concerned; nor are the admin's.
 func TestOthersAreNotConcerned(t *testing.T) {
 	const namespace = metav1.NamespaceDefault
 	meta := metav1.ObjectMeta{Namespace: namespace, Name: "member-portal"}

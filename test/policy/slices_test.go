@@ -104,7 +104,7 @@ func TestMemberPublishesInsideItsCIDRs(t *testing.T) {
 	})
 }
 
-// Whoever is no member is not concerned, on the hub or elsewhere; nor is a member of which there is no Member yet.
+// An account that is not a member's is not concerned, on the hub or elsewhere. Nor is a member that has no Member object yet.
 func TestOrdinarySlices(t *testing.T) {
 	addCIDRs(t, "east", 1, "10.1.0.0/16")
 	for _, namespace := range []string{hub, metav1.NamespaceDefault} {
@@ -118,7 +118,8 @@ func TestOrdinarySlices(t *testing.T) {
 	checkForbidden(t, north.Create(t.Context(), hubSlice("north", "IPv4", "8.8.8.8"), client.DryRunAll), "")
 }
 
-// The largest slice beside as many CIDRs as a Member may have, of which the last fits, costs less than CEL may.
+// The worst case stays below CEL's cost limit: the largest slice, and a Member with as many CIDRs as it may have where only the
+// last one fits.
 func TestLargestSlice(t *testing.T) {
 	var cidrs []v1alpha1.CIDR
 	for i := range 64 {

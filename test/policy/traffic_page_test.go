@@ -19,7 +19,7 @@ import (
 // pageBlock is a block of YAML or of commands in a page: its language, and its text.
 var pageBlock = regexp.MustCompile("(?s)\n```(yaml|sh)\n(.*?)\n```")
 
-// All that docs/traffic.md tells to paste works as it stands, from the first block to the last.
+// Every block of docs/traffic.md works as it stands, pasted from the first to the last.
 func TestTrafficPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/traffic.md")
 	if err != nil {

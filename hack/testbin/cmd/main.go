@@ -59,7 +59,7 @@ func parseFlags() options {
 	flag.IntVar(&o.Parallel, "p", 0, "run `n` compilers at once (default: the number of CPUs)")
 	flag.BoolVar(&o.list, "list", false, "print each program's name, version and state, and change nothing")
 	flag.BoolVar(&o.dir, "dir", false, "print the folder that holds the programs, and change nothing")
-	flag.BoolVar(&o.writeSources, "write-sources", false, "write SOURCES anew after a version was changed")
+	flag.BoolVar(&o.writeSources, "write-sources", false, "write SOURCES again after you changed a version")
 	flag.Parse()
 	o.Names = flag.Args()
 	o.Out, o.Terminal = os.Stderr, isTerminal(os.Stderr)

@@ -89,7 +89,7 @@ func (c Config) run(ctx context.Context, subject, part string, all *figures.List
 	return errors.Join(err, cmd.Wait())
 }
 
-// collect reads figures to the end; the error is about the first line that is none.
+// collect reads figures to the end; the error is about the first line that is not a figure.
 func collect(r io.Reader, all *figures.List) error {
 	var first error
 	lines := bufio.NewScanner(r)

@@ -64,7 +64,7 @@ func (m *measurement) program(ctx context.Context) error {
 // named is a figure's name with the number of services.
 func (m *measurement) named(format string) string { return fmt.Sprintf(format, len(m.services)) }
 
-// watch looks at what serves a virtual IP until the returned function is called, which tells when it last changed.
+// watch looks at what serves a virtual IP until the returned function is called. That returns when it last changed.
 func (m *measurement) watch(vip netip.Addr) (end func() (time.Time, error)) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	var changed time.Time

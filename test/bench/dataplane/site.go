@@ -92,7 +92,7 @@ func startInside(namespace string, argv ...string) (end func(), err error) {
 	}
 	return func() {
 		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait() // by a signal, so that its status tells nothing
+		_ = cmd.Wait() // a signal ended it, so its status says nothing
 	}, nil
 }
 

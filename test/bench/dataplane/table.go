@@ -136,7 +136,7 @@ func (t *nftTable) stamp(netip.Addr) (string, error) {
 			}
 		}
 	}
-	return "", errors.New("nftables tells no generation")
+	return "", errors.New("nftables reports no generation")
 }
 
 func (t *nftTable) check(ctx context.Context, vip func(int) netip.Addr, all []service) error {

@@ -70,6 +70,6 @@ func TestCollect(t *testing.T) {
 		t.Errorf("figures (-want +got)\n%s", diff)
 	}
 	if err == nil || !strings.Contains(err.Error(), "panic: no") {
-		t.Errorf("a line that is no figure: %v", err)
+		t.Errorf("a line that is not a figure: %v", err)
 	}
 }

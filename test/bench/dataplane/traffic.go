@@ -187,7 +187,7 @@ func connect(namespace string, to netip.AddrPort, n int) (time.Duration, error) 
 	return figures.Quantile(took, 0.5), err
 }
 
-// connectAll connects to each in turn and tells how long each took.
+// connectAll connects to each in turn and returns how long each took.
 func connectAll(namespace string, to []netip.AddrPort) ([]time.Duration, error) {
 	took := make([]time.Duration, 0, len(to))
 	err := inside(namespace, func() error {

@@ -13,7 +13,7 @@ import (
 // writes counts write requests to an API server by resource, as that tells itself in its metrics: refused ones too.
 type writes map[string]float64
 
-// readMetrics reads what the API server tells of itself (Prometheus's text format).
+// readMetrics reads the API server's own metrics (Prometheus's text format).
 func readMetrics(ctx context.Context, config *rest.Config) ([]byte, error) {
 	api, err := kubernetes.NewForConfig(config)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
-// What is measured unless told otherwise.
+// What is measured by default.
 const (
 	DefaultMembers  = 50
 	DefaultServices = 100
@@ -209,7 +209,7 @@ func (s *scene) sync(ctx context.Context, hubURL string, imports, slices int, na
 	cpu, err := s.operator.cpu()
 	s.figures.Add(name+"_s", took, "s")
 	s.figures.Add(name+"_operator_cpu_s", cpu.Seconds(), "s")
-	progress("%s: %.1f s, of which the operator computed %.1f s", name, took, cpu.Seconds())
+	progress("%s: %.1f s; the operator computed for %.1f s of them", name, took, cpu.Seconds())
 	return errors.Join(err, s.profile(ctx, "allocs", "sync"))
 }
 
@@ -238,7 +238,7 @@ func (s *scene) watchIdle(ctx context.Context, crowdWay, ownWay *proxy) (usage, 
 	return idle, s.profile(ctx, "heap?gc=1", "idle")
 }
 
-// load measures the operator, and what the hub is told and tells, while many endpoints change elsewhere.
+// load measures the operator, and what it writes to the hub and reads from it, while many endpoints change elsewhere.
 func (s *scene) load(ctx context.Context, crowdWay, ownWay *proxy, idle usage) error {
 	before, err := s.usage(ctx, crowdWay, ownWay)
 	if err != nil {

@@ -21,7 +21,7 @@ type ownCache struct {
 	secret *corev1.Secret
 }
 
-// Get answers from the API server's cache, but for the two.
+// Get answers from the API server's cache, except for the two.
 func (c *ownCache) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 	switch into := obj.(type) {
 	case *v1alpha1.ClusterSet:
@@ -40,7 +40,7 @@ func (c *ownCache) Get(ctx context.Context, key client.ObjectKey, obj client.Obj
 	return c.Cache.Get(ctx, key, obj, opts...)
 }
 
-// GetInformer tells of the two once: they never change.
+// GetInformer reports the two once: they never change.
 func (c *ownCache) GetInformer(ctx context.Context, obj client.Object, opts ...cache.InformerGetOption) (cache.Informer, error) {
 	switch obj.(type) {
 	case *v1alpha1.ClusterSet:
@@ -51,16 +51,16 @@ func (c *ownCache) GetInformer(ctx context.Context, obj client.Object, opts ...c
 	return c.Cache.GetInformer(ctx, obj, opts...)
 }
 
-// still is an informer of one object that never changes. What it does not say, nobody asks it.
+// still is an informer of one object that never changes. It has only the methods that are called.
 type still struct {
 	cache.Informer
 	of client.Object
 }
 
-// AddEventHandler tells of the object at once.
+// AddEventHandler reports the object at once.
 func (s still) AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
 	handler.OnAdd(s.of, true)
-	return told{}, nil
+	return complete{}, nil
 }
 
 // AddEventHandlerWithOptions is AddEventHandler.
@@ -68,13 +68,13 @@ func (s still) AddEventHandlerWithOptions(handler toolscache.ResourceEventHandle
 	return s.AddEventHandler(handler)
 }
 
-// HasSynced tells that there is nothing to wait for.
+// HasSynced returns true: there is nothing to wait for.
 func (still) HasSynced() bool { return true }
 
-// told is a handler that knows all that there is.
-type told struct {
+// complete is the registration of a handler that has seen everything.
+type complete struct {
 	toolscache.ResourceEventHandlerRegistration
 }
 
-// HasSynced tells that there is nothing to wait for.
-func (told) HasSynced() bool { return true }
+// HasSynced returns true: there is nothing to wait for.
+func (complete) HasSynced() bool { return true }

@@ -108,7 +108,7 @@ func (p *process) saveProfile(ctx context.Context, profile, file string) error {
 	return os.WriteFile(file, data, 0o644)
 }
 
-// freeAddresses are ports of the loopback that nobody listens on at this moment.
+// freeAddresses returns ports of the loopback that are free at this moment.
 func freeAddresses(n int) ([]string, error) {
 	var all []string
 	for range n {

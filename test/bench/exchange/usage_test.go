@@ -25,7 +25,7 @@ apiserver_request_terminations_total{code="200",resource="endpointslices",verb="
 		t.Errorf("got %v writes since 42, want 1000", n)
 	}
 	if _, err := parseWrites([]byte(`apiserver_request_total{resource="leases",verb="PUT"} many`)); err == nil {
-		t.Error("a value that is no number was taken for one")
+		t.Error("a value that is not a number was taken for one")
 	}
 }
 

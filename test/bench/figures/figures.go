@@ -1,4 +1,4 @@
-// Package figures owns what a benchmark tells: measured values, their table and their file, and the arithmetic on
+// Package figures owns what a benchmark reports: measured values, their table and their file, and the arithmetic on
 // samples. It measures nothing.
 package figures
 

@@ -8,6 +8,6 @@ func TestReceived(t *testing.T) {
 		t.Errorf("got %v, %v, want 250 Mbit/s", got, err)
 	}
 	if _, err := Received("iperf3: error"); err == nil {
-		t.Error("what is no report was taken for one")
+		t.Error("text that is not a report was taken for one")
 	}
 }

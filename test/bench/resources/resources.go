@@ -1,4 +1,4 @@
-// Package resources tells what a process on this machine uses, by the kernel's own account. Processes of other machines,
+// Package resources reports what a process on this machine uses, by the kernel's own account. Processes of other machines,
 // such as those in a lab's nodes, are not its business.
 package resources
 

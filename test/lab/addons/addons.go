@@ -32,7 +32,7 @@ type CoreDNS struct {
 	APIServer netip.AddrPort // optional, default the Service kubernetes
 }
 
-// Objects returns CoreDNS's objects, in the order in which they are to be made.
+// Objects returns CoreDNS's objects, in the order in which to create them.
 func (c CoreDNS) Objects() ([]*unstructured.Unstructured, error) {
 	t, err := template.New("coredns.yaml").Parse(corednsYAML)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/tombolo-net/tombolo/test/lab"
 )
 
-// defaultName is the lab's of who names none.
+// defaultName is the name of the lab when the user gives none.
 const defaultName = "default"
 
 // nameFlag adds the flag by which commands find a lab that is kept running.

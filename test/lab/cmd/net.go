@@ -47,7 +47,7 @@ func cutCommand(name *string) *cobra.Command {
 func healCommand(name *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "heal A B",
-		Short: "Take back cut, delay and loss between A and B",
+		Short: "Undo cut, delay and loss between A and B",
 		Args:  cobra.ExactArgs(2),
 		RunE: withLab(name, func(cmd *cobra.Command, l *lab.Client, args []string) error {
 			return l.Heal(cmd.Context(), args[0], args[1])
@@ -58,7 +58,7 @@ func healCommand(name *string) *cobra.Command {
 func delayCommand(name *string) *cobra.Command {
 	return &cobra.Command{
 		Use:     "delay A B DURATION",
-		Short:   "Hold every frame between A and B back, each way",
+		Short:   "Delay every frame between A and B, each way",
 		Example: "  lab net delay east west 50ms   # a round trip takes 100 ms longer",
 		Args:    cobra.ExactArgs(3),
 		RunE: withLab(name, func(cmd *cobra.Command, l *lab.Client, args []string) error {

@@ -104,7 +104,7 @@ func runWith(ctx context.Context, l *lab.Lab, args []string) (int, error) {
 	return codeOf(cmd.Run())
 }
 
-// codeOf returns the exit code that a command's error stands for, or the error if it is none of the command's.
+// codeOf returns the exit code that a command's error stands for. It returns the error itself if the command did not cause it.
 func codeOf(err error) (int, error) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {

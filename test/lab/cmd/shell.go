@@ -16,7 +16,7 @@ func shellCommand() *cobra.Command {
 	var name string
 	c := &cobra.Command{
 		Use:   "shell [-- COMMAND [ARGS...]]",
-		Short: "A shell, or another command, that works on a running lab",
+		Short: "Start a shell, or another command, that works on a running lab",
 		Long: `Starts your shell with KUBECONFIG, LAB_RUN and PATH set for a lab that lab up has started. Leaving it leaves
 the lab as it is.`,
 		Example: `  lab shell
@@ -61,7 +61,7 @@ func statusCommand() *cobra.Command {
 	var name string
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Say how a running lab is",
+		Short: "Show the state of a running lab",
 		Args:  cobra.NoArgs,
 		RunE: withLab(&name, func(cmd *cobra.Command, l *lab.Client, _ []string) error {
 			s, err := l.Status(cmd.Context())

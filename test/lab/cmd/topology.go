@@ -17,7 +17,7 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.VarP(&installFlag{folder: &o.Install}, "install", "", "install tombolo, from `FOLDER` (default the tree's folder config), and wait until its links are up")
 	f.Lookup("install").NoOptDefVal = defaultConfig
 	f.IntVar(&o.Clusters, "clusters", 2, "number of clusters: east, west, north, ...")
-	f.IntVar(&o.Nodes, "nodes", 2, "nodes in each cluster, the first of which is its gateway")
+	f.IntVar(&o.Nodes, "nodes", 2, "nodes in each cluster; the first is its gateway")
 	f.IntVar(&o.Gateways, "gateways", 1, "gateways in each cluster, the first of its nodes")
 	f.IntVar(&o.Zones, "zones", 0, "zones of each cluster, which its nodes take turns in (default: one for each node)")
 	f.StringSliceVar(&o.CNI, "cni", []string{"routed"}, cniUsage)

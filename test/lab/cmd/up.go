@@ -249,7 +249,7 @@ func unlink(dir, name string) error {
 		return err
 	}
 	if to, err := os.Readlink(link); err != nil || to != dir {
-		return nil //nolint:nilerr // a name that is gone, or is no link of ours, is not ours to remove
+		return nil //nolint:nilerr // the name is gone or does not belong to this lab
 	}
 	return os.Remove(link)
 }

@@ -82,7 +82,7 @@ func run(stdin io.Reader, stdout io.Writer) error {
 	case "DEL":
 		return remove(c, text)
 	default:
-		return fmt.Errorf("CNI_COMMAND %q is none of ADD, DEL, VERSION", command)
+		return fmt.Errorf("CNI_COMMAND %q: want one of ADD, DEL, VERSION", command)
 	}
 }
 
@@ -138,7 +138,7 @@ func add(c Config, text []byte) (_ *result, err error) {
 	return &r, nil
 }
 
-// remove disconnects the pod. What is gone already is no error.
+// remove disconnects the pod. What is gone already is not an error.
 func remove(c Config, text []byte) error {
 	if err := release(c, text); err != nil {
 		return err

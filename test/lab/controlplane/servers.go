@@ -131,7 +131,7 @@ func (c *Cluster) startClient(s *spawner, cfg Config, program, identity string, 
 	return s.start(name, cfg.Dir, logFile(cfg.Dir, name), args...)
 }
 
-// freePort returns a TCP port of the loopback that nobody listens on at this moment.
+// freePort returns a TCP port of the loopback that is free at this moment.
 func freePort() (uint16, error) {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -168,7 +168,7 @@ func (s *store) applets(ctx context.Context, tree *tree) ([]entry, error) {
 		}
 	}
 	if len(links) == 0 {
-		return nil, errors.New("listing busybox's programs: there are none")
+		return nil, errors.New("listing busybox's programs: the list is empty")
 	}
 	return links, nil
 }

@@ -20,7 +20,7 @@ var errNoPackages = errors.New("packages of Debian are out of reach")
 // hostLists is where apt keeps the host's package lists.
 const hostLists = "/var/lib/apt/lists"
 
-// leftOut are packages whose scripts would install others; the files of those that are wanted need none of them.
+// leftOut are packages whose scripts would install others. The wanted packages' files do not need them.
 var leftOut = []string{
 	"adduser", "base-files", "debconf", "dpkg", "init-system-helpers", "iptables", "libpam0g", "passwd", "perl", "perl-base",
 	"sysvinit-utils", "usrmerge",
@@ -79,7 +79,7 @@ type memory struct {
 	Debs  []deb
 }
 
-// remembered returns the last selection for the packages, or nil if there is none or its lists have changed.
+// remembered returns the last selection for the packages. It returns nil if there is no selection or its lists have changed.
 func (s *store) remembered(packages []string) []deb {
 	text, err := os.ReadFile(s.memoryPath(packages))
 	if err != nil {
@@ -188,7 +188,7 @@ func (s *store) prepareApt() error {
 	return nil
 }
 
-// apt runs apt-get install for packages in the way that how says, which is none that installs.
+// apt runs apt-get install for packages, with the options in how. These never install anything on this machine.
 func (s *store) apt(ctx context.Context, packages []string, how ...string) ([]byte, error) {
 	options := append(s.aptOptions(s.ownLists()), "-qq", "-y")
 	return s.run(ctx, "apt-get", slices.Concat(options, how, []string{"install"}, packages)...)

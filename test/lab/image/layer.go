@@ -20,7 +20,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// entry is one file of a layer: a link, content, a file on the host, or, with none of these, a folder.
+// entry is one file of a layer: a link, content, or a file on the host. Without any of these it is a folder.
 type entry struct {
 	path    string
 	mode    int64

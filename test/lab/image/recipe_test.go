@@ -15,7 +15,7 @@ func TestRecipes(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range append(recipes(), tomboloRecipe("/x"), corednsRecipe("/x")) {
 		if _, err := name.NewTag(r.Ref); err != nil {
-			t.Errorf("%s is no image's name: %v", r.Ref, err)
+			t.Errorf("%s is not the name of an image: %v", r.Ref, err)
 		}
 		if seen[fileName(r.Ref)] {
 			t.Errorf("%s is there twice", r.Ref)

@@ -166,12 +166,12 @@ func merged(p string) string {
 	return p
 }
 
-// isStatic says whether the ELF file at the path needs no dynamic linker; it ends with an error if it is no ELF file.
+// isStatic says whether the ELF file at the path needs no dynamic linker; it ends with an error if it is not an ELF file.
 func isStatic(source string) (bool, error) {
 	needed, err := needs(source)
 	var format *elf.FormatError
 	if errors.As(err, &format) {
-		return false, fmt.Errorf("%s is no program: %w", source, err)
+		return false, fmt.Errorf("%s is not a program: %w", source, err)
 	}
 	return len(needed) == 0, err
 }

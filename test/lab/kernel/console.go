@@ -85,7 +85,7 @@ func (m *Machine) connectOutput(w io.Writer) error {
 	}
 	m.copies.Go(func() {
 		defer r.Close()
-		_, _ = io.Copy(w, r) // a full disk or a closed pipe of the caller: the command sees none of it
+		_, _ = io.Copy(w, r) // the caller's full disk or closed pipe does not concern the command
 	})
 	return nil
 }

@@ -126,10 +126,10 @@ func (c Config) Validate() error {
 		}
 	}
 	if !slices.Contains(CNIs(), c.CNI) {
-		errs = append(errs, fmt.Errorf("node %q: CNI %q is none of %s", c.Name, c.CNI, strings.Join(CNIs(), ", ")))
+		errs = append(errs, fmt.Errorf("node %q: CNI %q: want one of %s", c.Name, c.CNI, strings.Join(CNIs(), ", ")))
 	}
 	if !slices.Contains([]string{ProxyNFTables, ProxyIPTables, ProxyIPVS, ProxyNone}, c.ProxyMode) {
-		errs = append(errs, fmt.Errorf("node %q: proxy mode %q is none of nftables, iptables, ipvs, none", c.Name, c.ProxyMode))
+		errs = append(errs, fmt.Errorf("node %q: proxy mode %q: want one of nftables, iptables, ipvs, none", c.Name, c.ProxyMode))
 	}
 	return errors.Join(errs...)
 }

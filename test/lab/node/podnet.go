@@ -101,7 +101,7 @@ func (p *podNetwork) sync(ctx context.Context) error {
 	isSelf := func(n *corev1.Node) bool { return n.Name == p.cfg.Name }
 	i := slices.IndexFunc(all, isSelf)
 	if i < 0 {
-		return nil // somebody has deleted it; the kubelet makes it anew
+		return nil // somebody has deleted it; the kubelet makes it again
 	}
 	self := all[i]
 	errNet := p.net.sync(ctx, self, slices.DeleteFunc(slices.Clone(all), isSelf))

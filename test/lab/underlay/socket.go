@@ -31,7 +31,7 @@ func (s *Switch) Listen(name, path string) (*Port, error) {
 	return p, nil
 }
 
-// removeSocket removes the socket at path; that there is none is success.
+// removeSocket removes the socket at path. A missing socket is success.
 func removeSocket(path string) error {
 	stat, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,7 +41,7 @@ func removeSocket(path string) error {
 		return err
 	}
 	if stat.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is there and is no socket", path)
+		return fmt.Errorf("%s exists and is not a socket", path)
 	}
 	return os.Remove(path)
 }

@@ -68,7 +68,7 @@ func newSocketWire(conn *net.UnixConn) (*socketWire, error) {
 		return nil, fmt.Errorf("setting the socket's buffer: %w", err)
 	}
 	w := &socketWire{Conn: conn, raw: raw, frames: make([][]byte, 0, batchFrames)}
-	memory := make([]byte, batchFrames*maxFrame) // of which only what is used becomes resident
+	memory := make([]byte, batchFrames*maxFrame) // only the part in use becomes resident
 	for i := range w.memory {
 		w.memory[i] = memory[i*maxFrame : (i+1)*maxFrame : (i+1)*maxFrame]
 		w.in.set(i, w.memory[i])

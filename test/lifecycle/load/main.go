@@ -71,7 +71,7 @@ type wait struct {
 	ticks int
 }
 
-// over tells, once in a tick, whether it is too long.
+// over reports whether it has taken too long. It is called once in a tick.
 func (w *wait) over(now time.Time) bool {
 	w.ticks++
 	return w.ticks > patientTicks && now.Sub(w.since) > patience
@@ -81,7 +81,7 @@ func (w *wait) over(now time.Time) bool {
 type clients interface {
 	// work begins what is due and takes answers.
 	work(now time.Time)
-	// mark remembers what has been begun, settled tells whether all of that has ended, and report tells of it.
+	// mark remembers what has been begun, settled reports whether all of that has ended, and report adds the counts.
 	mark()
 	settled() bool
 	report(*report.Report)

@@ -118,7 +118,7 @@ func (s *server) work() {
 	}
 }
 
-// answer tells whether the connection is at its end.
+// answer answers what has come and reports whether the connection has ended.
 func (s *server) answer(c conn) (ended bool) {
 	data, ended, err := receive(c.fd, s.buffer[:])
 	if ended || err != nil || len(data) == 0 {

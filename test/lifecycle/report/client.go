@@ -52,7 +52,7 @@ func (c *Client) Report() (r Report, err error) {
 // Signal sends a signal to the process of the command.
 func (c *Client) Signal(s os.Signal) error { return c.command.Process.Signal(s) }
 
-// End tells the load that nobody will ask it any more, and waits for its end. The error is one that it ended with.
+// End closes the load's input and waits for its end. The error is how it ended.
 func (c *Client) End() error { return errors.Join(c.stdin.Close(), c.command.Wait()) }
 
 // Kill ends the process of the command at once, if it still runs. A load that it runs elsewhere ends by itself.

@@ -1,4 +1,5 @@
-// Package report is what the command load tells of its clients, and how tests start and ask it.
+// Package report is what the command load reports about its clients, and how tests start and ask it. It judges only by Fault;
+// what the clients do is the command's own.
 package report
 
 import (
@@ -32,13 +33,13 @@ type Connections struct {
 	Errors []string `json:"errors,omitempty"`
 }
 
-// Packets are counts of packets, each of which should have been answered.
+// Packets are counts of packets. Each packet should have been answered.
 type Packets struct {
 	Sent int64 `json:"sent"`
 	Lost int64 `json:"lost"`
 	// By is the first word of the last answer.
 	By string `json:"by"`
-	// Errors are the first ones that the socket told.
+	// Errors are the first errors of the socket.
 	Errors []string `json:"errors,omitempty"`
 }
 
