@@ -28,40 +28,70 @@ func (c count) minus(other count) count {
 // loadPorts are those of all Services that loads use, and of what serves them.
 const loadPorts = "{ 7, 80, 7007, 8080 }"
 
-// countPod counts at a host whose connections all are loads'. Both chains are before connection tracking.
-const countPod = `table ip load {
-	counter requests { }
-	counter answers { }
-	chain output { type filter hook output priority -400; tcp dport ` + loadPorts + ` counter name requests; }
-	chain input { type filter hook input priority -400; tcp sport ` + loadPorts + ` counter name answers; }
-}`
+// clusterSetIPs are how clients, and the nodes on the way, call what the dataplane serves: before it is translated and after.
+const clusterSetIPs = "{ " + vipCIDR + ", " + remoteCIDR + " }"
 
-// countNode counts at a node. IPVS sends what it forwards through the output hook as well, or once more, but then it is no
-// longer for a virtual service.
-const countNode = `table ip load {
+// countClient counts at a host that has clients, before connection tracking. At a node, IPVS sends what it forwards through
+// the output hook as well, or once more, but then it is no longer for a virtual service. %s says what a client asks.
+//
+// The ports in old are those of clients that nothing has served. What their servers send again, for up to 15 minutes, counts
+// nowhere.
+const countClient = `table ip load {
 	counter requests { }
 	counter answers { }
-	chain output { type filter hook output priority -400; ip daddr ` + vipCIDR + ` tcp dport ` + loadPorts + ` counter name requests; }
-	chain input { type filter hook input priority -400; tcp sport ` + loadPorts + ` counter name answers; }
+	set old { type inet_service; flags interval; }
+	chain output {
+		type filter hook output priority -400;
+		ip daddr ` + clusterSetIPs + ` tcp dport ` + loadPorts + ` tcp sport @old accept
+		%s tcp dport ` + loadPorts + ` counter name requests
+	}
+	chain input {
+		type filter hook input priority -400;
+		ip saddr ` + clusterSetIPs + ` tcp sport ` + loadPorts + ` tcp dport @old accept
+		tcp sport ` + loadPorts + ` counter name answers
+	}
 }`
 
 // countServer counts at a host whose connections all are to its servers.
 const countServer = `table ip load {
 	counter requests { }
 	counter answers { }
-	chain input { type filter hook input priority -400; tcp dport ` + loadPorts + ` counter name requests; }
-	chain output { type filter hook output priority -400; tcp sport ` + loadPorts + ` counter name answers; }
+	set old { type inet_service; flags interval; }
+	chain input {
+		type filter hook input priority -400;
+		tcp sport @old accept
+		tcp dport ` + loadPorts + ` counter name requests
+	}
+	chain output {
+		type filter hook output priority -400;
+		tcp dport @old accept
+		tcp sport ` + loadPorts + ` counter name answers
+	}
 }`
 
 // countLoads begins to count. It must come before the first load.
 func (s *site) countLoads() {
 	s.t.Helper()
-	for table, hosts := range map[string][]*netns.Namespace{
-		countPod: {s.pod}, countNode: {s.worker, s.gateway}, countServer: {s.peer, s.away},
-	} {
-		for _, n := range hosts {
-			n.Run("nft", table)
-		}
+	s.pod.Run("nft", fmt.Sprintf(countClient, ""))
+	for _, n := range []*netns.Namespace{s.worker, s.gateway} {
+		n.Run("nft", fmt.Sprintf(countClient, "ip daddr "+vipCIDR))
+	}
+	for _, n := range []*netns.Namespace{s.peer, s.away} {
+		n.Run("nft", countServer)
+	}
+}
+
+// The ports that the kernel gives to clients: first, which is its default, and once forgetOld was called.
+const firstPorts, laterPorts = "32768-60999", "10000-29999"
+
+// forgetOld no longer counts the clients that the dataplane has served so far. All of these must have ended.
+func (s *site) forgetOld() {
+	s.t.Helper()
+	for _, n := range []*netns.Namespace{s.pod, s.worker, s.gateway} {
+		n.Sysctl("net/ipv4/ip_local_port_range", strings.Replace(laterPorts, "-", " ", 1))
+	}
+	for _, n := range []*netns.Namespace{s.pod, s.worker, s.gateway, s.away} {
+		n.Run("nft", "add element ip load old { "+firstPorts+" }")
 	}
 }
 

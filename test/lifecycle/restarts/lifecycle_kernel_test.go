@@ -17,9 +17,9 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// TestLifecycle: whatever becomes of the agent, traffic does not notice, until it is told to clean up; and that leaves
-// things as they were before its first start.
-func TestLifecycle(t *testing.T) {
+// eachBackend runs a test with each backend, on a site of its own: what fails in one leaves nothing behind for another. The
+// agents have had their first start, clients of clusterset IPs run, and before is what the nodes were like without agents.
+func eachBackend(t *testing.T, test func(t *testing.T, s *site, l *loads, before [2][]string)) {
 	// Flows are tracked by all namespaces together, and the kernel's limit goes by its little memory.
 	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_max", []byte("262144"), 0); err != nil {
 		t.Fatal(err)
@@ -37,35 +37,33 @@ func TestLifecycle(t *testing.T) {
 				s.start()
 			})
 			l.startServed()
-			testRestart(t, s, l)
-			testUpgrade(t, s, l, backend)
-			testEndpointGoneMeanwhile(t, s, l, backend)
-			testKilledWhileProgramming(t, s, l, backend)
-			testCleanup(t, s, l, before)
+			test(t, s, l, before)
 		})
 	}
 }
 
-// testRestart: a new process finds all as it should be, and writes nothing.
-func testRestart(t *testing.T, s *site, l *loads) {
-	programmed := s.worker.Run("ipvsadm", "-Sn")
-	served := connections(s)
-	for what, signal := range map[string]syscall.Signal{"told to end and started": syscall.SIGTERM, "killed and started": syscall.SIGKILL} {
-		l.during(what, func() {
-			unchanged(t, s.worker, "an agent that was "+what, func() {
-				s.workers().restart(signal)
+// TestRestart: a new process finds all as it should be, and writes nothing.
+func TestRestart(t *testing.T) {
+	eachBackend(t, func(t *testing.T, s *site, l *loads, _ [2][]string) {
+		programmed := s.worker.Run("ipvsadm", "-Sn")
+		served := connections(s)
+		for what, signal := range map[string]syscall.Signal{"told to end and started": syscall.SIGTERM, "killed and started": syscall.SIGKILL} {
+			l.during(what, func() {
+				unchanged(t, s.worker, "an agent that was "+what, func() {
+					s.workers().restart(signal)
+				})
 			})
-		})
-		if n := s.workers().writes(); n != 0 {
-			t.Errorf("%s, the agent says that it wrote %v objects", what, n)
+			if n := s.workers().writes(); n != 0 {
+				t.Errorf("%s, the agent says that it wrote %v objects", what, n)
+			}
 		}
-	}
-	if diff := cmp.Diff(programmed, s.worker.Run("ipvsadm", "-Sn")); diff != "" {
-		t.Errorf("after restarts IPVS has (-before +after)\n%s", diff)
-	}
-	if now := connections(s); now < served {
-		t.Errorf("after restarts IPVS counts %d connections of %s, before it was %d: it was made anew", now, webVIP, served)
-	}
+		if diff := cmp.Diff(programmed, s.worker.Run("ipvsadm", "-Sn")); diff != "" {
+			t.Errorf("after restarts IPVS has (-before +after)\n%s", diff)
+		}
+		if now := connections(s); now < served {
+			t.Errorf("after restarts IPVS counts %d connections of %s, before it was %d: it was made anew", now, webVIP, served)
+		}
+	})
 }
 
 // connections is how many connections IPVS has counted for webVIP since it made the virtual service; zero without one.
@@ -80,35 +78,37 @@ func connections(s *site) (n int) {
 	return n
 }
 
-// testUpgrade: another build takes over, first with all as it was, then from one that programmed things in another way.
-func testUpgrade(t *testing.T, s *site, l *loads, backend v1alpha1.DataplaneBackend) {
-	if old, next := version(t, programs[0]), version(t, programs[1]); old == next {
-		t.Fatalf("both builds are %s", old)
-	}
-	l.during("upgraded to another build", func() {
-		unchanged(t, s.worker, "another build", func() {
-			s.kill(syscall.SIGTERM)
-			s.all(func(a *agent) {
-				a.program = programs[1]
-				a.run("--init")
-			})
-			s.start()
-		})
-	})
-	want := snapshot(t, s.worker)
-	l.during("upgraded from a build that programmed otherwise", func() {
-		s.workers().kill(syscall.SIGTERM)
-		age(s, "tombolo")
-		if backend == v1alpha1.BackendIPVS {
-			s.worker.Run("ipvsadm", "-E", "-t", webVIP+":80", "-s", "rr")
-			s.worker.Run("ipvsadm", "-e", "-t", webVIP+":80", "-r", "10.1.0.11:8080", "-m", "-w", "3")
-		} else {
-			age(s, "tombolo-services")
+// TestUpgrade: another build takes over, first with all as it was, then from one that programmed things in another way.
+func TestUpgrade(t *testing.T) {
+	eachBackend(t, func(t *testing.T, s *site, l *loads, _ [2][]string) {
+		if old, next := version(t, programs[0]), version(t, programs[1]); old == next {
+			t.Fatalf("both builds are %s", old)
 		}
-		s.workers().start()
-		s.workers().ready()
+		l.during("upgraded to another build", func() {
+			unchanged(t, s.worker, "another build", func() {
+				s.kill(syscall.SIGTERM)
+				s.all(func(a *agent) {
+					a.program = programs[1]
+					a.run("--init")
+				})
+				s.start()
+			})
+		})
+		want := snapshot(t, s.worker)
+		l.during("upgraded from a build that programmed otherwise", func() {
+			s.workers().kill(syscall.SIGTERM)
+			age(s, "tombolo")
+			if s.backend == v1alpha1.BackendIPVS {
+				s.worker.Run("ipvsadm", "-E", "-t", webVIP+":80", "-s", "rr")
+				s.worker.Run("ipvsadm", "-e", "-t", webVIP+":80", "-r", "10.1.0.11:8080", "-m", "-w", "3")
+			} else {
+				age(s, "tombolo-services")
+			}
+			s.workers().start()
+			s.workers().ready()
+		})
+		compare(t, "after the upgrade", want, snapshot(t, s.worker))
 	})
-	compare(t, "after the upgrade", want, snapshot(t, s.worker))
 }
 
 // age makes one of our tables look like that of another build: its chains have a rule more.
@@ -143,95 +143,101 @@ func compare(t *testing.T, what string, want, have []string) {
 	}
 }
 
-// testEndpointGoneMeanwhile: a flow of packets moves on from an endpoint that goes while no agent runs, here between a
+// TestEndpointGoneMeanwhile: a flow of packets moves on from an endpoint that goes while no agent runs, here between a
 // build whose table has other maps and this one.
-func testEndpointGoneMeanwhile(t *testing.T, s *site, l *loads, backend v1alpha1.DataplaneBackend) {
-	client := startLoad(t, "one that moves", s.pod, "--packets", movingVIP+":7")
-	defer client.stop()
-	by := func(want string) {
-		t.Helper()
-		eventually(t, "packets to "+movingVIP, func() error {
-			if got := client.report().Packets.By; got != want {
-				return fmt.Errorf("answered by %q, want %q", got, want)
-			}
-			return nil
-		})
-	}
-	by("10.1.0.15:7007")
-	l.during("an endpoint went while no agent ran", func() {
-		s.workers().kill(syscall.SIGKILL)
-		s.put(slice("moving", echoPort, 16))
-		if backend == v1alpha1.BackendNFTables {
-			s.worker.Run("nft", "add map inet tombolo-services older { type ipv4_addr : ipv4_addr; }")
+func TestEndpointGoneMeanwhile(t *testing.T) {
+	eachBackend(t, func(t *testing.T, s *site, l *loads, _ [2][]string) {
+		client := startLoad(t, "one that moves", s.pod, "--packets", movingVIP+":7")
+		defer client.stop()
+		by := func(want string) {
+			t.Helper()
+			eventually(t, "packets to "+movingVIP, func() error {
+				if got := client.report().Packets.By; got != want {
+					return fmt.Errorf("answered by %q, want %q", got, want)
+				}
+				return nil
+			})
 		}
-		s.workers().start()
-		s.workers().ready()
+		by("10.1.0.15:7007")
+		l.during("an endpoint went while no agent ran", func() {
+			s.workers().kill(syscall.SIGKILL)
+			s.put(slice("moving", echoPort, 16))
+			if s.backend == v1alpha1.BackendNFTables {
+				s.worker.Run("nft", "add map inet tombolo-services older { type ipv4_addr : ipv4_addr; }")
+			}
+			s.workers().start()
+			s.workers().ready()
+		})
+		by("10.1.0.16:7007")
 	})
-	by("10.1.0.16:7007")
 }
 
 // many is how many Services are added at once, crowd how many endpoints each has.
 const many, crowd = 1500, 8
 
-// testKilledWhileProgramming: an agent is killed when it has programmed a part of many Services; the next one does the
+// TestKilledWhileProgramming: an agent is killed when it has programmed a part of many Services; the next one does the
 // rest.
-func testKilledWhileProgramming(t *testing.T, s *site, l *loads, backend v1alpha1.DataplaneBackend) {
-	objects := make([]runtime.Object, 0, 2*many)
-	hosts := make([]int, crowd)
-	for i := range many {
-		for j := range hosts {
-			hosts[j] = 1024 + i*crowd + j
+func TestKilledWhileProgramming(t *testing.T) {
+	eachBackend(t, func(t *testing.T, s *site, l *loads, _ [2][]string) {
+		objects := make([]runtime.Object, 0, 2*many)
+		hosts := make([]int, crowd)
+		for i := range many {
+			for j := range hosts {
+				hosts[j] = 1024 + i*crowd + j
+			}
+			name := fmt.Sprint("many-", i)
+			objects = append(objects, imported(name, manyVIP(i), 80, corev1.ProtocolTCP), slice(name, webPort, hosts...))
 		}
-		name := fmt.Sprint("many-", i)
-		objects = append(objects, imported(name, manyVIP(i), 80, corev1.ProtocolTCP), slice(name, webPort, hosts...))
-	}
-	l.during("killed while it programmed many Services", func() {
-		state := programmed(t, s, backend)
-		s.put(objects...)
-		// The first Services come in ones and twos. A transaction of nftables has room for half of the others, so that the
-		// agent is writing the next one after that; IPVS has none, and is filled at once.
-		for range map[v1alpha1.DataplaneBackend]int{v1alpha1.BackendIPVS: 1, v1alpha1.BackendNFTables: 2}[backend] {
-			eventually(t, "programming", func() error {
-				now := programmed(t, s, backend)
-				if now == state {
-					return fmt.Errorf("not begun")
-				}
-				state = now
-				return nil
-			})
+		l.during("killed while it programmed many Services", func() {
+			state := programmed(t, s)
+			s.put(objects...)
+			// The first Services come in ones and twos. A transaction of nftables has room for half of the others, so that the
+			// agent is writing the next one after that; IPVS has none, and is filled at once.
+			for range map[v1alpha1.DataplaneBackend]int{v1alpha1.BackendIPVS: 1, v1alpha1.BackendNFTables: 2}[s.backend] {
+				eventually(t, "programming", func() error {
+					now := programmed(t, s)
+					if now == state {
+						return fmt.Errorf("not begun")
+					}
+					state = now
+					return nil
+				})
+			}
+			s.workers().kill(syscall.SIGKILL)
+			if n := served(s); n == 0 || n == many {
+				t.Errorf("%d of %d Services were programmed when the agent was killed: want a part of them", n, many)
+			} else {
+				t.Logf("%d of %d Services were programmed when the agent was killed", n, many)
+			}
+			s.workers().start()
+			s.all((*agent).ready)
+		})
+		if n := served(s); n != many {
+			t.Errorf("%d of %d Services are programmed", n, many)
 		}
-		s.workers().kill(syscall.SIGKILL)
-		if n := served(s, backend); n == 0 || n == many {
-			t.Errorf("%d of %d Services were programmed when the agent was killed: want a part of them", n, many)
-		} else {
-			t.Logf("%d of %d Services were programmed when the agent was killed", n, many)
-		}
-		s.workers().start()
-		s.all((*agent).ready)
 	})
-	if n := served(s, backend); n != many {
-		t.Errorf("%d of %d Services are programmed", n, many)
-	}
 }
 
-// testCleanup: it leaves the nodes as they were, and others' traffic alone, and all is served again after a new start.
-func testCleanup(t *testing.T, s *site, l *loads, before [2][]string) {
-	l.failing = true
-	l.watch("cleaned up", l.always, func() {
-		s.kill(syscall.SIGTERM)
-		s.all(func(a *agent) { a.run("--cleanup") })
-		l.stopServed()
-	})
-	for i, a := range s.agents {
-		compareExactly(t, a.name, before[i], snapshot(t, a.node))
-		if left := translated(a.node); len(left) > 0 {
-			t.Errorf("%s still leads %d flows to endpoints, such as %s", a.name, len(left), left[0])
+// TestCleanup: it leaves the nodes as they were, and others' traffic alone, and all is served again after a new start.
+func TestCleanup(t *testing.T) {
+	eachBackend(t, func(t *testing.T, s *site, l *loads, before [2][]string) {
+		l.failing = true
+		l.watch("cleaned up", l.always, func() {
+			s.kill(syscall.SIGTERM)
+			s.all(func(a *agent) { a.run("--cleanup") })
+			l.stopServed()
+		})
+		for i, a := range s.agents {
+			compareExactly(t, a.name, before[i], snapshot(t, a.node))
+			if left := translated(a.node); len(left) > 0 {
+				t.Errorf("%s still leads %d flows to endpoints, such as %s", a.name, len(left), left[0])
+			}
+			a.run("--cleanup") // there is nothing to do
 		}
-		a.run("--cleanup") // there is nothing to do
-	}
-	l.watch("started again", l.always, s.start)
-	l.startServed()
-	l.during("served again", func() {})
+		l.watch("started again", l.always, s.start)
+		l.startServed()
+		l.during("served again", func() {})
+	})
 }
 
 // keptSettings stay as the agent has set them (docs/dataplane.md).

@@ -99,6 +99,7 @@ func (s *site) startOthers() *loads {
 func (l *loads) startServed() {
 	if l.failing {
 		l.failing = false
+		l.site.forgetOld()
 		l.unanswered = l.settled()
 	}
 	echo := echoVIP + ":7"

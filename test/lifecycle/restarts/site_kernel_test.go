@@ -30,6 +30,7 @@ import (
 //	                 peer
 type site struct {
 	t                                *testing.T
+	backend                          v1alpha1.DataplaneBackend
 	worker, pod, gateway, peer, away *netns.Namespace
 	api                              *apiserver.Server
 	// agents are those of both nodes.
@@ -49,7 +50,7 @@ const (
 
 func newSite(t *testing.T, backend v1alpha1.DataplaneBackend) *site {
 	t.Helper()
-	s := &site{t: t, worker: netns.New(t), pod: netns.New(t), gateway: netns.New(t), peer: netns.New(t), away: netns.New(t)}
+	s := &site{t: t, backend: backend, worker: netns.New(t), pod: netns.New(t), gateway: netns.New(t), peer: netns.New(t), away: netns.New(t)}
 	s.worker.Sysctl("net/ipv4/conf/all/rp_filter", "1")
 	s.gateway.Sysctl("net/ipv4/conf/all/rp_filter", "1")
 	s.worker.Join("eth0", "192.0.2.1/24", s.gateway, "eth0", "192.0.2.2/24")
@@ -73,7 +74,7 @@ func newSite(t *testing.T, backend v1alpha1.DataplaneBackend) *site {
 	startServer(t, s.away, "10.1.0.11", "10.1.0.12", "10.1.0.15", "10.1.0.16")
 	s.others()
 	s.countLoads()
-	s.serveAPI(backend)
+	s.serveAPI()
 	s.agents = []*agent{
 		{t: t, name: "worker", node: s.worker, program: programs[0], config: s.kubeconfig(s.worker)},
 		{t: t, name: "gateway", node: s.gateway, program: programs[0], config: s.kubeconfig(s.gateway)},
@@ -116,7 +117,7 @@ add element ip kube-proxy service-ips { 10.96.0.10 . tcp . 80 : goto service-web
 }
 
 // serveAPI serves the cluster's objects.
-func (s *site) serveAPI(backend v1alpha1.DataplaneBackend) {
+func (s *site) serveAPI() {
 	s.t.Helper()
 	var err error
 	if s.api, err = apiserver.Dataplane(); err != nil {
@@ -128,7 +129,7 @@ func (s *site) serveAPI(backend v1alpha1.DataplaneBackend) {
 		Status: v1alpha1.ClusterSetStatus{Index: 2, CIDRs: []v1alpha1.CIDR{"10.2.0.0/18"}, Conditions: []metav1.Condition{{
 			Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonAccepted}}},
 	}
-	set.Spec.Dataplane.Backend = backend
+	set.Spec.Dataplane.Backend = s.backend
 	s.put(set, node("worker", "192.0.2.1", "10.2.1.0/24", "245.0.32.64"), node("gateway", "192.0.2.2", "10.2.0.0/24", "245.0.32.65"),
 		&v1alpha1.GatewayNode{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "gateway"},
 			Spec:   v1alpha1.GatewayNodeSpec{NodeName: "gateway", UnderlayAddresses: []v1alpha1.IPAddress{"192.0.2.2"}},

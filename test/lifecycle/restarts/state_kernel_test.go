@@ -177,11 +177,11 @@ func unchanged(t *testing.T, n *netns.Namespace, what string, do func()) {
 }
 
 // programmed changes when the worker's agent has programmed a first part of what is new.
-func programmed(t *testing.T, s *site, backend v1alpha1.DataplaneBackend) (state uint32) {
+func programmed(t *testing.T, s *site) (state uint32) {
 	t.Helper()
 	s.worker.Do(func() {
 		var err error
-		if backend == v1alpha1.BackendNFTables {
+		if s.backend == v1alpha1.BackendNFTables {
 			state, err = nft.Generation()
 		} else {
 			var text []byte
@@ -196,10 +196,10 @@ func programmed(t *testing.T, s *site, backend v1alpha1.DataplaneBackend) (state
 }
 
 // served is how many of the many Services the worker's kernel serves.
-func served(s *site, backend v1alpha1.DataplaneBackend) int {
+func served(s *site) int {
 	s.t.Helper()
 	words := map[string]bool{}
-	if backend == v1alpha1.BackendNFTables {
+	if s.backend == v1alpha1.BackendNFTables {
 		for _, word := range strings.FieldsFunc(s.worker.Run("nft", "list", "map", "inet", "tombolo-services", "services4"), func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r == ',' }) {
 			words[word] = true
 		}
