@@ -23,6 +23,7 @@ import (
 func (s *site) repairs(backend v1alpha1.DataplaneBackend) {
 	s.t.Helper()
 	f := s.fixture(backend, bothFamilies)
+	defer f.leave()
 	f.serve("web", 1, servicePorts(allPorts...)...)
 	for _, a := range bothFamilies {
 		f.endpoints("web", "east", a, endpointPorts("east", allPorts...), ready(a.away[0]), ready(a.away[1]))
@@ -44,7 +45,6 @@ func (s *site) repairs(backend v1alpha1.DataplaneBackend) {
 		f.mendsRestart(want)
 	}
 	f.mendsWhileRunning(want)
-	f.leave()
 }
 
 // repaired is how often the agent has mended that part.

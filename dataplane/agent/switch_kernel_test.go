@@ -173,10 +173,8 @@ func TestRestartKeepsDrainingFlows(t *testing.T) {
 // and UDP clients are answered by whoever serves now.
 func (s *site) changeProxy(t *testing.T, around surrounding) {
 	t.Helper()
-	if around.proxy == nil {
-		return // as at the beginning
-	}
 	f := s.in(t).fixture(v1alpha1.BackendAuto, bothFamilies)
+	defer f.leave()
 	f.serve("held", 1, servicePorts(many5000, hold5001)...)
 	for _, a := range bothFamilies {
 		f.populate("held", a, readyIn{0, 2}, many5000, hold5001)
@@ -224,7 +222,6 @@ func (s *site) changeProxy(t *testing.T, around surrounding) {
 		eventually(t, a.name+": after, a UDP client is answered by", asked[a.name], "an endpoint")
 	}
 	f.quiet()
-	f.leave()
 }
 
 // servedBy reports whether the condition says that this backend serves.
