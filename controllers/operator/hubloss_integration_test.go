@@ -357,15 +357,17 @@ func TestHubShowsLess(t *testing.T) {
 	}
 }
 
-// reconnect makes all members lose the hub and find it again.
+// reconnect makes all members lose the hub and find it again. The hub refuses at once what they ask:
+// a hub that does not answer would be lost only after two probes of 3 s.
 func (s *scene) reconnect(t *testing.T) {
 	t.Helper()
 	for _, m := range s.members {
-		m.toHub.Cut()
+		m.toHub.Rule("lost", members.Refuse(http.StatusServiceUnavailable))
+		m.toHub.EndConnections()
 	}
 	s.wantHub(t, v1alpha1.ReasonUnreachable)
 	for _, m := range s.members {
-		m.toHub.Heal()
+		m.toHub.Rule("lost", nil)
 	}
 	s.wantHub(t, v1alpha1.ReasonConnected)
 }
