@@ -35,6 +35,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 const (
@@ -214,7 +215,7 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 			Endpoints: []v1alpha1.Endpoint{{Address: "127.0.0.2", Port: 51820}}},
 		Status: v1alpha1.GatewayNodeStatus{Lane: ptr.To(v1alpha1.Lane(3))}})
 
-	web := plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Port: 80, Protocol: corev1.ProtocolTCP}
+	web := plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Port: 80, Protocol: serviceport.TCP}
 	destinations := func() (n int) { // those that get new flows
 		service, _ := a.planner.table.Get(web)
 		for _, d := range service.Destinations {

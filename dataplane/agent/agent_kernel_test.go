@@ -26,6 +26,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
@@ -445,7 +446,7 @@ func TestOneBadServiceHarmsNoOther(t *testing.T) {
 	put := func(services ...plan.VirtualService) {
 		f.agent.services.replace(f.agent.planner.put(bad, plan.Output{Services: services}))
 	}
-	put(plan.VirtualService{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.8"), Protocol: corev1.ProtocolTCP, Port: 80}, Scheduler: "nonesuch",
+	put(plan.VirtualService{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.8"), Protocol: serviceport.TCP, Port: 80}, Scheduler: "nonesuch",
 		Destinations: []plan.Destination{{Address: netip.MustParseAddr("10.1.0.5"), Port: 8080, Weight: 1}}})
 	for range 2 {
 		worker.Run("ipvsadm", "-C")

@@ -129,7 +129,7 @@ func badInput(t *testing.T, backend v1alpha1.DataplaneBackend) {
 	left, crowded := 4+1+1+1, 0
 	if backend == v1alpha1.BackendNFTables {
 		crowded = huge - nftables.MaxSlots
-		told["huge"] = []string{fmt.Sprintf("%d endpoints of tcp 244.0.0.7:80: nftables shares", crowded)}
+		told["huge"] = []string{fmt.Sprintf("%d endpoints of TCP 244.0.0.7:80: nftables shares", crowded)}
 	}
 	for name, words := range told {
 		about := slices.DeleteFunc(slices.Clone(events), func(e string) bool { return !strings.Contains(e, "default/"+name+" ") })
@@ -152,7 +152,7 @@ func badInput(t *testing.T, backend v1alpha1.DataplaneBackend) {
 		}
 	}
 	condition := f.condition()
-	if !strings.HasPrefix(condition, "True Ready") || strings.Contains(condition, "tcp 244.0.0.7:80") != (crowded > 0) {
+	if !strings.HasPrefix(condition, "True Ready") || strings.Contains(condition, "TCP 244.0.0.7:80") != (crowded > 0) {
 		t.Errorf("condition %q", condition)
 	}
 	programmed := endpointsOf(worker, backend)

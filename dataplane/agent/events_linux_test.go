@@ -17,6 +17,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // recordedEvents keeps the events that were made, as "kind reason object: note".
@@ -124,7 +125,7 @@ func TestSkippedIsNotToldTooOften(t *testing.T) {
 func TestCrowded(t *testing.T) {
 	var events recordedEvents
 	a := New(Config{NodeName: "worker", Events: &events})
-	huge := plan.VirtualService{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Protocol: "TCP", Port: 80}}
+	huge := plan.VirtualService{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Protocol: serviceport.TCP, Port: 80}}
 	for i := range nftables.MaxSlots + 3 {
 		huge.Destinations = append(huge.Destinations, plan.Destination{Address: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), Port: 80, Weight: 1})
 	}
@@ -133,13 +134,13 @@ func TestCrowded(t *testing.T) {
 	for _, by := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
 		a.reportSkipped(by, time.Now())
 		count, ports := a.skips.count(by), fmt.Sprint(a.skips.crowdedPorts(by))
-		if want := by == v1alpha1.BackendNFTables; want != (count == 2) || want != (ports == "[tcp 244.0.0.7:80]") {
+		if want := by == v1alpha1.BackendNFTables; want != (count == 2) || want != (ports == "[TCP 244.0.0.7:80]") {
 			t.Errorf("%s: %d, %s", by, count, ports)
 		}
 	}
 	huge.Scheduler = v1alpha1.SchedulerConsistentHash
 	for by, want := range map[v1alpha1.DataplaneBackend]string{
-		v1alpha1.BackendNFTables: "[2 endpoints of tcp 244.0.0.7:80]", v1alpha1.BackendIPVS: "[5 endpoints of tcp 244.0.0.7:80]",
+		v1alpha1.BackendNFTables: "[2 endpoints of TCP 244.0.0.7:80]", v1alpha1.BackendIPVS: "[5 endpoints of TCP 244.0.0.7:80]",
 	} {
 		var got []string
 		for _, c := range backend.CrowdedOf([]plan.VirtualService{huge}, by) {
@@ -149,7 +150,7 @@ func TestCrowded(t *testing.T) {
 			t.Errorf("%s by hash: %s, want %s", by, got, want)
 		}
 	}
-	told := skippedPrefix + "2 endpoints of tcp 244.0.0.7:80: nftables shares the flows to a port among 4096 endpoints at most: " +
+	told := skippedPrefix + "2 endpoints of TCP 244.0.0.7:80: nftables shares the flows to a port among 4096 endpoints at most: " +
 		"let trafficDistribution or a TrafficPolicy choose fewer, or serve with IPVS"
 	if !slices.Equal(events, []string{told, told}) {
 		t.Errorf("told %q", events)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tombolo-net/tombolo/dataplane/backend"
@@ -85,12 +84,8 @@ func (f *filterTable) sync(ctx context.Context, now time.Time, _ node.Cause) (ba
 
 // config returns what the table should do.
 func (f *filterTable) config() filter.Config {
-	keys := f.wanted.Keys()
 	want := filter.Config{VIPs: f.network.VIPs, Own: f.network.Own, Remote: f.network.Remote,
-		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: make([]filter.Port, 0, len(keys))}
-	for _, key := range keys {
-		want.Served = append(want.Served, filter.Port{Address: key.Address, Protocol: strings.ToLower(string(key.Protocol)), Port: key.Port})
-	}
+		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: f.wanted.Keys()}
 	for _, addresses := range f.hairpin {
 		want.Hairpin = append(want.Hairpin, addresses...)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // explainer is an agent with one import of two endpoints, one of them ready, whose loop only
@@ -75,7 +76,7 @@ func TestExplain(t *testing.T) {
 	if err := a.loop.Ask(t.Context(), func() {
 		for _, name := range []string{"web", "db"} {
 			a.planner.table.Put(types.NamespacedName{Namespace: "shop", Name: name},
-				[]plan.VirtualService{{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Protocol: "TCP", Port: 80}}})
+				[]plan.VirtualService{{Key: plan.Key{Address: netip.MustParseAddr("244.0.0.7"), Protocol: serviceport.TCP, Port: 80}}})
 		}
 	}); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // planner has what this node's kernel should have, and what the next plans need to know of the last
@@ -105,7 +106,7 @@ func (p *planner) remembered(si *mcsv1beta1.ServiceImport) plan.Memory {
 			continue
 		}
 		for _, port := range si.Spec.Ports {
-			key := plan.Key{Address: address, Protocol: cmp.Or(port.Protocol, corev1.ProtocolTCP), Port: uint16(port.Port)}
+			key := plan.Key{Address: address, Protocol: serviceport.ParseProtocol(string(cmp.Or(port.Protocol, corev1.ProtocolTCP))), Port: uint16(port.Port)}
 			if service, ok := p.recalled[key]; ok {
 				served = append(served, service)
 			}

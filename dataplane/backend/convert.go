@@ -3,9 +3,6 @@ package backend
 import (
 	"cmp"
 	"fmt"
-	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
@@ -13,16 +10,6 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
-
-var protocols = map[corev1.Protocol]ipvs.Protocol{
-	corev1.ProtocolTCP: ipvs.TCP, corev1.ProtocolUDP: ipvs.UDP, corev1.ProtocolSCTP: ipvs.SCTP,
-}
-
-// ipvsKey returns false for a protocol that IPVS does not know.
-func ipvsKey(key plan.Key) (ipvs.Key, bool) {
-	protocol, ok := protocols[key.Protocol]
-	return ipvs.Key{Address: key.Address, Port: key.Port, Protocol: protocol}, ok
-}
 
 // ipvsSchedulers by their names in the kernel.
 var ipvsSchedulers = map[v1alpha1.Scheduler]string{
@@ -39,10 +26,6 @@ func ipvsService(v plan.VirtualService) ipvs.Service {
 		service.Destinations = append(service.Destinations, ipvs.Destination{Address: d.Address, Port: d.Port, Weight: d.Weight})
 	}
 	return service
-}
-
-func nftKey(key plan.Key) nftables.Key {
-	return nftables.Key{Address: key.Address, Protocol: strings.ToLower(string(key.Protocol)), Port: key.Port}
 }
 
 // nftSchedulers are the schedulers that nftables has.

@@ -14,7 +14,7 @@ const hashSlots = 4093
 
 // Crowded is a port with more endpoints than a backend shares flows among.
 type Crowded struct {
-	// Port in words: "tcp 244.0.0.1:80", for example.
+	// Port in words: "TCP 244.0.0.1:80", for example.
 	Port string
 	// Skipped says how many endpoints get no flows, why, and what helps.
 	Skipped plan.Skipped
@@ -29,14 +29,14 @@ func CrowdedOf(services []plan.VirtualService, by v1alpha1.DataplaneBackend) (cr
 		more, why := 0, ""
 		switch {
 		case by == v1alpha1.BackendNFTables:
-			more = nftService(service).Unplaced(nftKey(service.Key))
+			more = nftService(service).Unplaced(service.Key)
 			why = fmt.Sprintf("nftables shares the flows to a port among %d endpoints at most: let trafficDistribution or a TrafficPolicy choose fewer, or serve with IPVS", nftables.MaxSlots)
 		case service.Scheduler == v1alpha1.SchedulerConsistentHash:
 			more = weighted(service.Destinations) - hashSlots
 			why = fmt.Sprintf("IPVS shares flows by hash among %d endpoints at most: let trafficDistribution or a TrafficPolicy choose fewer, or use another scheduler", hashSlots)
 		}
 		if more > 0 {
-			port := nftKey(service.Key).String()
+			port := service.Key.String()
 			crowded = append(crowded, Crowded{Port: port,
 				Skipped: plan.Skipped{What: fmt.Sprintf("%d endpoints of %s", more, port), Count: more, Why: why}})
 		}

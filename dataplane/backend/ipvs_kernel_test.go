@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -29,7 +29,7 @@ func TestDeletedServiceAmongMany(t *testing.T) {
 		addresses = append(addresses, netip.AddrFrom4([4]byte{244, 0, 0, i + 1}))
 	}
 	for _, address := range addresses {
-		key := plan.Key{Address: address, Protocol: corev1.ProtocolTCP, Port: 80}
+		key := plan.Key{Address: address, Protocol: serviceport.TCP, Port: 80}
 		endpoint := netip.MustParseAddr("10.1.0.5")
 		if address.Is6() {
 			endpoint = netip.MustParseAddr("fd01::5")

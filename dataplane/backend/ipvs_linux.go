@@ -23,14 +23,14 @@ type ipvsDriver struct {
 	// wanted is what IPVS should have.
 	wanted ipvs.Config
 	// pending are the keys that changed since the kernel was last in step with them.
-	pending map[ipvs.Key]bool
+	pending map[plan.Key]bool
 	// compared is false until the kernel's table was once read and in step as a whole.
 	compared bool
-	others   []ipvs.Key
+	others   []plan.Key
 	// round are the services whose destinations are still to be compared in this turn.
-	round []ipvs.Key
+	round []plan.Key
 	// sample is one of the services, of IPv6 if there are any; the zero Key if there are none.
-	sample ipvs.Key
+	sample plan.Key
 	// nextRepair is when to compare the whole table again, at the earliest.
 	nextRepair time.Time
 	// alarm is true if the number of services has changed since the last repair. nextAlarm is when
@@ -43,7 +43,7 @@ type ipvsDriver struct {
 }
 
 func newIPVSDriver(services *plan.Table, owned []netip.Prefix) *ipvsDriver {
-	return &ipvsDriver{services: services, owned: owned, wanted: ipvs.Config{Services: map[ipvs.Key]ipvs.Service{}}, pending: map[ipvs.Key]bool{}}
+	return &ipvsDriver{services: services, owned: owned, wanted: ipvs.Config{Services: map[plan.Key]ipvs.Service{}}, pending: map[plan.Key]bool{}}
 }
 
 func (d *ipvsDriver) scope() ipvs.Scope { return ipvs.Scope{VIPs: d.owned, Wanted: d.wanted} }
@@ -62,7 +62,7 @@ func (d *ipvsDriver) sync(ctx context.Context, changed Changed) (Change, error) 
 	if len(d.pending) == 0 {
 		return Change{}, nil
 	}
-	done, err := d.table.SyncKeys(ctx, d.scope(), slices.SortedFunc(maps.Keys(d.pending), ipvs.Key.Compare))
+	done, err := d.table.SyncKeys(ctx, d.scope(), slices.SortedFunc(maps.Keys(d.pending), plan.Key.Compare))
 	if err == nil {
 		clear(d.pending)
 	}
@@ -77,12 +77,8 @@ func (d *ipvsDriver) recall(ctx context.Context) map[plan.Key]plan.VirtualServic
 		return nil
 	}
 	recalled := make(map[plan.Key]plan.VirtualService, len(have.Services))
-	for k, service := range have.Services {
-		for protocol, number := range protocols {
-			if number != k.Protocol {
-				continue
-			}
-			key := plan.Key{Address: k.Address, Protocol: protocol, Port: k.Port}
+	for key, service := range have.Services {
+		if key.Protocol.Known() {
 			recalled[key] = plan.VirtualService{Key: key, Destinations: planned(service.Destinations)}
 		}
 	}
@@ -100,23 +96,19 @@ func planned(destinations []ipvs.Destination) []plan.Destination {
 // convert makes of those keys what IPVS should have.
 func (d *ipvsDriver) convert(changed Changed) {
 	for key := range changed {
-		k, ok := ipvsKey(key)
-		if !ok {
-			continue
-		}
-		d.pending[k] = true
+		d.pending[key] = true
 		// A service without destinations gets no virtual service: IPVS would refuse its connections
 		// by ICMP, which TCP over IPv6 notes only after a second, when it tries again. So the
 		// filter resets them.
 		if service, exists := d.services.Get(key); exists && len(service.Destinations) > 0 {
-			d.wanted.Services[k] = ipvsService(service)
+			d.wanted.Services[key] = ipvsService(service)
 			if !d.sample.Address.Is6() {
-				d.sample = k
+				d.sample = key
 			}
 			continue
 		}
-		delete(d.wanted.Services, k)
-		if k == d.sample {
+		delete(d.wanted.Services, key)
+		if key == d.sample {
 			d.sample = d.anyService()
 		}
 	}
@@ -124,7 +116,7 @@ func (d *ipvsDriver) convert(changed Changed) {
 
 // anyService returns one of the wanted services, of IPv6 if there are any; the zero Key if there
 // are none.
-func (d *ipvsDriver) anyService() (sample ipvs.Key) {
+func (d *ipvsDriver) anyService() (sample plan.Key) {
 	for key := range d.wanted.Services {
 		if sample = key; key.Address.Is6() {
 			return sample
@@ -165,7 +157,7 @@ func (d *ipvsDriver) touched(ctx context.Context, now time.Time) bool {
 	if !d.alarm && !d.sample.Address.Is6() || d.pending[d.sample] {
 		return false
 	}
-	well, err := d.table.Glance(ctx, d.wanted, []ipvs.Key{d.sample})
+	well, err := d.table.Glance(ctx, d.wanted, []plan.Key{d.sample})
 	return !well || err != nil
 }
 
@@ -202,12 +194,12 @@ func mendedServices(done ipvs.Done) []string {
 }
 
 // next returns up to n of the wanted keys: all of them in turn, in any order.
-func (d *ipvsDriver) next(n int) []ipvs.Key {
+func (d *ipvsDriver) next(n int) []plan.Key {
 	if len(d.round) == 0 {
 		d.round = slices.AppendSeq(d.round[:0:0], maps.Keys(d.wanted.Services))
 	}
 	n = min(n, len(d.round))
-	keys := slices.DeleteFunc(d.round[:n:n], func(key ipvs.Key) bool {
+	keys := slices.DeleteFunc(d.round[:n:n], func(key plan.Key) bool {
 		_, wanted := d.wanted.Services[key]
 		return !wanted || d.pending[key]
 	})
@@ -242,7 +234,7 @@ func (d *ipvsDriver) leave(ctx context.Context, now time.Time) (written int, gon
 
 // drained returns the same virtual services, whose destinations get no new flows.
 func drained(have ipvs.Config) ipvs.Config {
-	want := ipvs.Config{Services: make(map[ipvs.Key]ipvs.Service, len(have.Services))}
+	want := ipvs.Config{Services: make(map[plan.Key]ipvs.Service, len(have.Services))}
 	for key, service := range have.Services {
 		service.Destinations = slices.Clone(service.Destinations)
 		for i := range service.Destinations {

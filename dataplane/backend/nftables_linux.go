@@ -12,6 +12,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // nftDriver serves by nftables.
@@ -21,7 +22,7 @@ type nftDriver struct {
 	// wanted is what the table should serve.
 	wanted nftables.Config
 	// pending are the keys that changed since the kernel was last in step with them.
-	pending map[nftables.Key]bool
+	pending map[plan.Key]bool
 	// behind is true if the last attempt failed, so that the kernel is not as wanted.
 	behind bool
 	// full are the families of which no more clients with affinity fit, as of the last thorough
@@ -35,13 +36,13 @@ type nftDriver struct {
 }
 
 func newNFTDriver(services *plan.Table, owned []netip.Prefix, counters bool) *nftDriver {
-	return &nftDriver{services: services, owned: owned, pending: map[nftables.Key]bool{},
-		wanted: nftables.Config{Services: map[nftables.Key]nftables.Service{}, Counters: counters}}
+	return &nftDriver{services: services, owned: owned, pending: map[plan.Key]bool{},
+		wanted: nftables.Config{Services: map[plan.Key]nftables.Service{}, Counters: counters}}
 }
 
 func (d *nftDriver) sync(ctx context.Context, changed Changed) (Change, error) {
 	d.convert(changed)
-	change, err := d.table.Update(ctx, d.wanted, slices.SortedFunc(maps.Keys(d.pending), nftables.Key.Compare))
+	change, err := d.table.Update(ctx, d.wanted, slices.SortedFunc(maps.Keys(d.pending), plan.Key.Compare))
 	d.behind = err != nil
 	if err != nil {
 		return Change{Written: change.Size()}, nftables.Diagnose(ctx, err)
@@ -62,14 +63,13 @@ func (d *nftDriver) sync(ctx context.Context, changed Changed) (Change, error) {
 // convert makes of those keys what the table should serve.
 func (d *nftDriver) convert(changed Changed) {
 	for key, had := range changed {
-		k := nftKey(key)
-		d.pending[k] = true
+		d.pending[key] = true
 		service, exists := d.services.Get(key)
-		d.ended = append(d.ended, gone(k, had, service.Destinations)...)
+		d.ended = append(d.ended, gone(key, had, service.Destinations)...)
 		if exists {
-			d.wanted.Services[k] = nftService(service)
+			d.wanted.Services[key] = nftService(service)
 		} else {
-			delete(d.wanted.Services, k)
+			delete(d.wanted.Services, key)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func (d *nftDriver) endStale(ctx context.Context) (ended int, err error) {
 			keep[flow(key, endpoint.Address, endpoint.Port)] = true
 		}
 	}
-	ended, err = conntrack.DeleteStale(ctx, conntrack.Stale{Inside: d.owned, Keep: keep, Protocol: "udp"})
+	ended, err = conntrack.DeleteStale(ctx, conntrack.Stale{Inside: d.owned, Keep: keep, Protocol: serviceport.UDP})
 	if err == nil {
 		d.owned = nil
 	}
@@ -96,7 +96,7 @@ func (d *nftDriver) endStale(ctx context.Context) (ended int, err error) {
 
 // gone returns the flows to destinations that a service had and has no longer. Those that drain
 // keep theirs.
-func gone(key nftables.Key, had, have []plan.Destination) []conntrack.Flow {
+func gone(key plan.Key, had, have []plan.Destination) []conntrack.Flow {
 	var flows []conntrack.Flow
 	for _, old := range had {
 		if _, still := slices.BinarySearchFunc(have, old, plan.Destination.Compare); !still {
@@ -106,8 +106,8 @@ func gone(key nftables.Key, had, have []plan.Destination) []conntrack.Flow {
 	return flows
 }
 
-func flow(key nftables.Key, endpoint netip.Addr, port uint16) conntrack.Flow {
-	return conntrack.Flow{Address: key.Address, Protocol: key.Protocol, Port: key.Port, Endpoint: netip.AddrPortFrom(endpoint, port)}
+func flow(key plan.Key, endpoint netip.Addr, port uint16) conntrack.Flow {
+	return conntrack.Flow{Key: key, Endpoint: netip.AddrPortFrom(endpoint, port)}
 }
 
 // touched costs one netlink request as long as nobody writes to nftables. After an attempt that

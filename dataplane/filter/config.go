@@ -7,23 +7,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
-
-// Port is one port of a clusterset IP that a Service has.
-type Port struct {
-	Address netip.Addr
-	// Protocol by its nftables name: tcp, udp, sctp.
-	Protocol string
-	Port     uint16
-}
-
-// Compare orders ports by address, protocol and number.
-func (p Port) Compare(other Port) int {
-	if c := p.Address.Compare(other.Address); c != 0 {
-		return c
-	}
-	return cmp.Or(cmp.Compare(p.Protocol, other.Protocol), cmp.Compare(p.Port, other.Port))
-}
 
 // Config is what the table should do. The lists are in any order; duplicates do no harm.
 type Config struct {
@@ -39,7 +25,7 @@ type Config struct {
 	// TransitCIDRs hold the transit addresses of all clusters, which others see as they are.
 	TransitCIDRs []netip.Prefix
 	// Served ports of clusterset IPs; all others are refused.
-	Served []Port
+	Served []serviceport.Key
 	// Hairpin are the addresses of endpoints on this node.
 	Hairpin []netip.Addr
 }
@@ -51,7 +37,7 @@ func (c Config) empty() bool { return len(c.VIPs)+len(c.Own)+len(c.Remote) == 0 
 type State struct {
 	// Digest of the chains and rules, as digest makes it; empty if there is no table, or one that is damaged.
 	Digest  string
-	Served  []Port
+	Served  []serviceport.Key
 	Hairpin []netip.Addr
 }
 

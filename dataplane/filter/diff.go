@@ -3,6 +3,8 @@ package filter
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // Change is what turns a State into what a Config asks for.
@@ -14,7 +16,7 @@ type Change struct {
 	// Want is what Replace makes.
 	Want Config
 
-	AddServed, DeleteServed   []Port
+	AddServed, DeleteServed   []serviceport.Key
 	AddHairpin, DeleteHairpin []netip.Addr
 }
 
@@ -39,7 +41,7 @@ func Diff(have State, want Config) Change {
 		return Change{}
 	}
 	var change Change
-	change.AddServed, change.DeleteServed = difference(have.Served, want.Served, Port.Compare)
+	change.AddServed, change.DeleteServed = difference(have.Served, want.Served, serviceport.Key.Compare)
 	change.AddHairpin, change.DeleteHairpin = difference(have.Hairpin, want.Hairpin, netip.Addr.Compare)
 	return change
 }

@@ -4,19 +4,20 @@ import (
 	"net/netip"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // applyElements adds and deletes elements, all of them or none.
 func (t *Table) applyElements(change Change) error {
 	batch := nft.NewBatch(TableName)
 	for _, p := range change.AddServed {
-		batch.Add(p.set(), p.appendTo)
+		batch.Add(servedSet(p), appendServed(p))
 	}
 	for _, a := range change.AddHairpin {
 		batch.Add(hairpinSet(a), appendHairpin(a))
 	}
 	for _, p := range change.DeleteServed {
-		batch.Delete(p.set(), p.appendTo)
+		batch.Delete(servedSet(p), appendServed(p))
 	}
 	for _, a := range change.DeleteHairpin {
 		batch.Delete(hairpinSet(a), appendHairpin(a))
@@ -28,8 +29,9 @@ func (t *Table) applyElements(change Change) error {
 	return nil
 }
 
-func (p Port) appendTo(b []byte) []byte {
-	return nft.AppendElementKey(b, nft.AppendService(nil, p.Address, nft.ProtocolNumber(p.Protocol), p.Port))
+// appendServed is the key "address . protocol . port".
+func appendServed(p serviceport.Key) func([]byte) []byte {
+	return func(b []byte) []byte { return nft.AppendElementKey(b, nft.AppendService(nil, p)) }
 }
 
 // appendHairpin is the key "address . address".

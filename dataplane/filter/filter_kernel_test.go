@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -34,7 +35,7 @@ func sync(t *testing.T, node *netns.Namespace, want Config) {
 			t.Fatalf("second Sync: %+v, %v", change, err)
 		}
 		have, err := table.Read(t.Context())
-		have.Served, have.Hairpin = unique(have.Served, Port.Compare), unique(have.Hairpin, netip.Addr.Compare)
+		have.Served, have.Hairpin = unique(have.Served, serviceport.Key.Compare), unique(have.Hairpin, netip.Addr.Compare)
 		if diff := cmp.Diff(stateOf(want), have, compareAddresses); err != nil || diff != "" {
 			t.Fatalf("Read: %v, (-want +got)\n%s", err, diff)
 		}
@@ -286,7 +287,7 @@ func TestUpdate(t *testing.T) {
 				t.Errorf("Update: %d objects, %v; want %d", change.Size(), err, size)
 			}
 			have, err := table.Read(t.Context())
-			have.Served, have.Hairpin = unique(have.Served, Port.Compare), unique(have.Hairpin, netip.Addr.Compare)
+			have.Served, have.Hairpin = unique(have.Served, serviceport.Key.Compare), unique(have.Hairpin, netip.Addr.Compare)
 			if diff := cmp.Diff(stateOf(want), have, compareAddresses); err != nil || diff != "" {
 				t.Errorf("Read: %v, (-want +got)\n%s", err, diff)
 			}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/knftables"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -24,9 +26,9 @@ func prefixes(ps ...string) (parsed []netip.Prefix) {
 	return parsed
 }
 
-func port(address, protocol string) Port {
+func port(address, protocol string) serviceport.Key {
 	ap := netip.MustParseAddrPort(address)
-	return Port{Address: ap.Addr(), Protocol: protocol, Port: ap.Port()}
+	return serviceport.Key{Address: ap.Addr(), Protocol: serviceport.ParseProtocol(protocol), Port: ap.Port()}
 }
 
 func base() Config {
@@ -38,7 +40,7 @@ func base() Config {
 
 		TransitCIDRs: prefixes("245.0.0.0/8", "fd5f:1:2::/48"),
 
-		Served:  []Port{port("244.0.0.2:53", "udp"), port("244.0.0.1:80", "tcp"), port("[fd77::1]:80", "sctp")},
+		Served:  []serviceport.Key{port("244.0.0.2:53", "udp"), port("244.0.0.1:80", "tcp"), port("[fd77::1]:80", "sctp")},
 		Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5"), netip.MustParseAddr("fd02::5")},
 	}
 }
@@ -75,7 +77,7 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 		"transit CIDRs":   func(c *Config) { c.TransitCIDRs = c.TransitCIDRs[:1] },
 		"served":          func(c *Config) { c.Served = c.Served[1:] },
 		"served address":  func(c *Config) { c.Served[0].Address = c.Served[0].Address.Next() },
-		"served protocol": func(c *Config) { c.Served[0].Protocol = "tcp" },
+		"served protocol": func(c *Config) { c.Served[0].Protocol = serviceport.TCP },
 		"served port":     func(c *Config) { c.Served[0].Port++ },
 		"hairpin":         func(c *Config) { c.Hairpin = nil },
 		"nothing at all":  func(c *Config) { *c = Config{} },
@@ -92,7 +94,7 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 
 // stateOf is the State of a kernel that has what the Config asks for.
 func stateOf(c Config) State {
-	return State{Digest: c.wantedDigest(), Served: unique(c.Served, Port.Compare), Hairpin: unique(c.Hairpin, netip.Addr.Compare)}
+	return State{Digest: c.wantedDigest(), Served: unique(c.Served, serviceport.Key.Compare), Hairpin: unique(c.Hairpin, netip.Addr.Compare)}
 }
 
 func TestDiffProperties(t *testing.T) {
@@ -124,7 +126,7 @@ func randomConfig(random *rand.Rand) Config {
 	}
 	for i := range byte(5) {
 		if random.IntN(2) == 0 {
-			c.Served = append(c.Served, Port{Address: netip.AddrFrom4([4]byte{244, 0, 0, i}), Protocol: "tcp", Port: 80})
+			c.Served = append(c.Served, serviceport.Key{Address: netip.AddrFrom4([4]byte{244, 0, 0, i}), Protocol: serviceport.TCP, Port: 80})
 			c.Hairpin = append(c.Hairpin, netip.AddrFrom4([4]byte{10, 2, 0, i}))
 		}
 	}
@@ -135,9 +137,9 @@ func applied(have State, change Change) State {
 	if change.Replace {
 		have = stateOf(change.Want)
 	}
-	have.Served = slices.Concat(without(have.Served, change.DeleteServed, Port.Compare), change.AddServed)
+	have.Served = slices.Concat(without(have.Served, change.DeleteServed, serviceport.Key.Compare), change.AddServed)
 	have.Hairpin = slices.Concat(without(have.Hairpin, change.DeleteHairpin, netip.Addr.Compare), change.AddHairpin)
-	return State{Digest: have.Digest, Served: unique(have.Served, Port.Compare), Hairpin: unique(have.Hairpin, netip.Addr.Compare)}
+	return State{Digest: have.Digest, Served: unique(have.Served, serviceport.Key.Compare), Hairpin: unique(have.Hairpin, netip.Addr.Compare)}
 }
 
 func TestMinimal(t *testing.T) {

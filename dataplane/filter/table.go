@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/knftables"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // TableName is the name of the table, of the family inet.
@@ -124,25 +125,30 @@ func incomplete(err error, doing string) (State, error) {
 	return State{}, fmt.Errorf("%s: %w", doing, err)
 }
 
-func parsePort(key []string) (Port, error) {
+func parsePort(key []string) (serviceport.Key, error) {
 	if len(key) != 3 {
-		return Port{}, fmt.Errorf("reading a served port: %v has %d parts, want 3", key, len(key))
+		return serviceport.Key{}, fmt.Errorf("reading a served port: %v has %d parts, want 3", key, len(key))
 	}
 	address, err := netip.ParseAddr(key[0])
-	number, err2 := strconv.ParseUint(key[2], 10, 16)
-	if err := errors.Join(err, err2); err != nil {
-		return Port{}, fmt.Errorf("reading a served port: %w", err)
+	protocol, errProtocol := parseProtocol(key[1])
+	number, errPort := strconv.ParseUint(key[2], 10, 16)
+	if err := errors.Join(err, errProtocol, errPort); err != nil {
+		return serviceport.Key{}, fmt.Errorf("reading a served port: %w", err)
 	}
-	return Port{Address: address, Protocol: protocolName(key[1]), Port: uint16(number)}, nil
+	return serviceport.Key{Address: address, Protocol: protocol, Port: uint16(number)}, nil
 }
 
-// protocolName is the name of a protocol that nft prints as a number where there is no /etc/protocols, as in a container.
-func protocolName(text string) string {
-	number, err := strconv.ParseUint(text, 10, 8)
-	if name := nft.ProtocolName(byte(number)); err == nil && name != "" {
-		return name
+// parseProtocol reads the name of a protocol, or the number that nft prints where there is no /etc/protocols, as in a
+// container.
+func parseProtocol(text string) (serviceport.Protocol, error) {
+	p := serviceport.ParseProtocol(text)
+	if number, err := strconv.ParseUint(text, 10, 8); err == nil {
+		p = serviceport.Protocol(number)
 	}
-	return text
+	if !p.Known() {
+		return 0, fmt.Errorf("protocol %q: want tcp, udp or sctp", text)
+	}
+	return p, nil
 }
 
 // Apply does what the Change says, all of it or nothing: elements by netlink, which takes a fraction of the time that nft
@@ -182,7 +188,7 @@ func (t *Table) create(ctx context.Context, want Config) error {
 	if err := t.run(ctx, addSets); err != nil {
 		return err
 	}
-	if err := t.applyElements(Change{AddServed: unique(want.Served, Port.Compare), AddHairpin: unique(want.Hairpin, netip.Addr.Compare)}); err != nil {
+	if err := t.applyElements(Change{AddServed: unique(want.Served, serviceport.Key.Compare), AddHairpin: unique(want.Hairpin, netip.Addr.Compare)}); err != nil {
 		return fmt.Errorf("filling table %s: %w", TableName, err)
 	}
 	return t.run(ctx, func(tx *knftables.Transaction) { addChains(tx, want) })
@@ -206,8 +212,8 @@ func replace(tx *knftables.Transaction, want Config) {
 	}
 	addSets(tx)
 	addChains(tx, want)
-	for _, p := range unique(want.Served, Port.Compare) {
-		tx.Add(p.element())
+	for _, p := range unique(want.Served, serviceport.Key.Compare) {
+		tx.Add(servedElement(p))
 	}
 	for _, a := range unique(want.Hairpin, netip.Addr.Compare) {
 		tx.Add(hairpinElement(a))
@@ -245,11 +251,11 @@ func (c chain) object() *knftables.Chain {
 	return object
 }
 
-func (p Port) element() *knftables.Element {
-	return &knftables.Element{Set: p.set(), Key: []string{p.Address.String(), p.Protocol, strconv.Itoa(int(p.Port))}}
+func servedElement(p serviceport.Key) *knftables.Element {
+	return &knftables.Element{Set: servedSet(p), Key: []string{p.Address.String(), p.Protocol.NFT(), strconv.Itoa(int(p.Port))}}
 }
 
-func (p Port) set() string { return "served" + familyOf(p.Address).suffix }
+func servedSet(p serviceport.Key) string { return "served" + familyOf(p.Address).suffix }
 
 func hairpinElement(a netip.Addr) *knftables.Element {
 	return &knftables.Element{Set: hairpinSet(a), Key: []string{a.String(), a.String()}}

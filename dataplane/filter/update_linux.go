@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // fingerprint changes with every rule and element of the table.
@@ -21,7 +22,7 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	want.Served, want.Hairpin = unique(want.Served, Port.Compare), unique(want.Hairpin, netip.Addr.Compare)
+	want.Served, want.Hairpin = unique(want.Served, serviceport.Key.Compare), unique(want.Hairpin, netip.Addr.Compare)
 	known, touched, begin := t.known, t.Touched(), t.transactions
 	var change Change
 	if known != nil {

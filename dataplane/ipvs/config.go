@@ -2,51 +2,15 @@ package ipvs
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
-
-// Protocol is an IP protocol number that IPVS can balance.
-type Protocol uint8
-
-// The protocols of a Service, by their IANA numbers.
-const (
-	TCP  Protocol = 6
-	UDP  Protocol = 17
-	SCTP Protocol = 132
-)
-
-// String is the protocol's name as ipvsadm prints it.
-func (p Protocol) String() string {
-	switch p {
-	case TCP:
-		return "TCP"
-	case UDP:
-		return "UDP"
-	case SCTP:
-		return "SCTP"
-	}
-	return fmt.Sprintf("IP protocol %d", uint8(p))
-}
 
 // Key is what makes a virtual service distinct in the kernel's table.
-type Key struct {
-	Address  netip.Addr
-	Port     uint16
-	Protocol Protocol
-}
-
-// String is, for example, "TCP 244.0.0.1:80".
-func (k Key) String() string {
-	return k.Protocol.String() + " " + netip.AddrPortFrom(k.Address, k.Port).String()
-}
-
-// Compare orders keys by address, port and protocol.
-func (k Key) Compare(other Key) int {
-	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Port, other.Port), cmp.Compare(k.Protocol, other.Protocol))
-}
+type Key = serviceport.Key
 
 // Service is what a virtual service does with the flows that it gets.
 type Service struct {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // attributes calls take for each netlink attribute of b, as far as b is well-formed.
@@ -46,7 +48,7 @@ func decodeService(b []byte) (Key, Service, bool) {
 		case svcFamily:
 			family = uint16(number(value))
 		case svcProtocol:
-			key.Protocol = Protocol(number(value))
+			key.Protocol = serviceport.Protocol(number(value))
 		case svcAddress:
 			raw = value
 		case svcPort:

@@ -7,11 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // TestDecode: what is written is what is read.
 func TestDecode(t *testing.T) {
-	for _, k := range []Key{key("244.0.0.1:80", TCP), key("[fd77::1]:53", UDP)} {
+	for _, k := range []Key{key("244.0.0.1:80", serviceport.TCP), key("[fd77::1]:53", serviceport.UDP)} {
 		for _, affinity := range []time.Duration{0, 90 * time.Second} {
 			want := Service{Scheduler: "mh", Affinity: affinity}
 			b := appendServiceAttr(nil, Operation{Verb: AddService, Key: k, Service: want})
@@ -46,7 +48,7 @@ func padded(b []byte) []byte {
 
 // FuzzDecode: whatever the kernel sends, it is read without a panic, and an address has its family.
 func FuzzDecode(f *testing.F) {
-	service := appendServiceAttr(nil, Operation{Verb: AddService, Key: key("244.0.0.1:80", TCP), Service: Service{Scheduler: "wrr"}})
+	service := appendServiceAttr(nil, Operation{Verb: AddService, Key: key("244.0.0.1:80", serviceport.TCP), Service: Service{Scheduler: "wrr"}})
 	destination := appendDestAttr(nil, Destination{Address: netip.MustParseAddr("10.1.0.5"), Port: 80, Weight: 1})
 	f.Add(service)
 	f.Add(destination)

@@ -11,11 +11,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 var compareAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 
-func key(address string, protocol Protocol) Key {
+func key(address string, protocol serviceport.Protocol) Key {
 	ap := netip.MustParseAddrPort(address)
 	return Key{Address: ap.Addr(), Port: ap.Port(), Protocol: protocol}
 }
@@ -30,14 +32,14 @@ func service(destinations ...string) Service {
 }
 
 func TestDiffOrder(t *testing.T) {
-	web, dns := key("244.0.0.1:80", TCP), key("244.0.0.1:53", UDP)
+	web, dns := key("244.0.0.1:80", serviceport.TCP), key("244.0.0.1:53", serviceport.UDP)
 	have := Config{Services: map[Key]Service{
 		dns: service("10.1.0.1:53"),
 		web: service("10.1.0.1:80", "10.1.0.2:80", "10.1.0.9:80"),
 	}}
 	want := Config{Services: map[Key]Service{
-		key("[fd77::1]:80", TCP): service("[fd00::1]:80"),
-		web:                      service("10.1.0.2:80", "10.1.0.3:80"),
+		key("[fd77::1]:80", serviceport.TCP): service("[fd00::1]:80"),
+		web:                                  service("10.1.0.2:80", "10.1.0.3:80"),
 	}}
 	var got []string
 	for _, op := range slices.Collect(Diff(have, want)) {
@@ -57,7 +59,7 @@ func TestDiffOrder(t *testing.T) {
 
 func TestEveryFieldShowsInDiff(t *testing.T) {
 	base := func() Config {
-		return Config{Services: map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.0.1:80")}}
+		return Config{Services: map[Key]Service{key("244.0.0.1:80", serviceport.TCP): service("10.1.0.1:80")}}
 	}
 	edit := func(f func(*Service)) Config {
 		c := base()
@@ -71,9 +73,9 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 		return Config{Services: map[Key]Service{k: service("10.1.0.1:80")}}
 	}
 	tests := map[string]Config{
-		"address":             move(key("244.0.0.2:80", TCP)),
-		"port":                move(key("244.0.0.1:81", TCP)),
-		"protocol":            move(key("244.0.0.1:80", UDP)),
+		"address":             move(key("244.0.0.2:80", serviceport.TCP)),
+		"port":                move(key("244.0.0.1:81", serviceport.TCP)),
+		"protocol":            move(key("244.0.0.1:80", serviceport.UDP)),
 		"scheduler":           edit(func(s *Service) { s.Scheduler = "rr" }),
 		"affinity":            edit(func(s *Service) { s.Affinity = time.Second }),
 		"mark":                edit(func(s *Service) { s.Unmarked = true }),
@@ -122,7 +124,7 @@ func randomConfig(random *rand.Rand) Config {
 					Destination{Address: netip.AddrFrom4([4]byte{10, 1, 0, j}), Port: 80, Weight: random.Uint32N(3)})
 			}
 		}
-		config.Services[Key{Address: netip.AddrFrom4([4]byte{244, 0, 0, byte(i)}), Port: 80, Protocol: TCP}] = s
+		config.Services[Key{Address: netip.AddrFrom4([4]byte{244, 0, 0, byte(i)}), Port: 80, Protocol: serviceport.TCP}] = s
 	}
 	return config
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -73,7 +74,7 @@ func TestSchedulers(t *testing.T) {
 		for i, w := range weights {
 			s.Destinations[i].Weight = w
 		}
-		sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): s}))
+		sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", serviceport.TCP): s}))
 	}
 	for _, scheduler := range []string{"wrr", "wlc", "mh"} {
 		weighted(scheduler, 1, 1, 1)

@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -74,11 +75,11 @@ func list(node *netns.Namespace) []string {
 func TestSyncProgramsTheKernel(t *testing.T) {
 	node := netns.New(t)
 	services := map[Key]Service{
-		key("244.0.0.1:80", TCP):    service("10.1.0.5:8080", "10.1.0.6:8080"),
-		key("244.0.0.1:53", UDP):    service("10.1.0.5:5353"),
-		key("244.0.0.2:9", SCTP):    service(),
-		key("[fd77::1]:80", TCP):    service("[fd00:1::5]:8080"),
-		key("[fd77::1]:7000", SCTP): service("[fd00:1::5]:7000"),
+		key("244.0.0.1:80", serviceport.TCP):    service("10.1.0.5:8080", "10.1.0.6:8080"),
+		key("244.0.0.1:53", serviceport.UDP):    service("10.1.0.5:5353"),
+		key("244.0.0.2:9", serviceport.SCTP):    service(),
+		key("[fd77::1]:80", serviceport.TCP):    service("[fd00:1::5]:8080"),
+		key("[fd77::1]:7000", serviceport.SCTP): service("[fd00:1::5]:7000"),
 	}
 	_, got := sync(t, node, scopeOf(services))
 	want := []string{
@@ -95,7 +96,7 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 	changed := service("10.1.0.6:8080", "10.1.0.7:8081")
 	changed.Destinations[0].Weight = 0
 	changed.Affinity = 90 * time.Second
-	_, got = sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): changed}))
+	_, got = sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", serviceport.TCP): changed}))
 	want = []string{"TCP 244.0.0.1:80 wrr (flag-3) persistent 90 -> 10.1.0.6:8080 Masq 0 -> 10.1.0.7:8081 Masq 1"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatalf("ipvsadm after the change (-want +got)\n%s", diff)
@@ -121,9 +122,9 @@ func TestForeignServicesAreLeftAlone(t *testing.T) {
 	}
 	ours := "TCP 244.0.0.1:80 wrr (flag-3) -> 10.1.0.5:8080 Masq 1"
 
-	services := map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.0.5:8080")}
+	services := map[Key]Service{key("244.0.0.1:80", serviceport.TCP): service("10.1.0.5:8080")}
 	result, got := sync(t, node, scopeOf(services))
-	if diff := cmp.Diff([]Key{key("244.0.9.9:443", TCP)}, result.Foreign, compareAddresses); diff != "" {
+	if diff := cmp.Diff([]Key{key("244.0.9.9:443", serviceport.TCP)}, result.Foreign, compareAddresses); diff != "" {
 		t.Errorf("foreign (-want +got)\n%s", diff)
 	}
 	want := slices.Sorted(slices.Values(append(slices.Clone(foreign), ours)))
@@ -138,8 +139,8 @@ func TestForeignServicesAreLeftAlone(t *testing.T) {
 
 func TestRepair(t *testing.T) {
 	services := map[Key]Service{
-		key("244.0.0.1:80", TCP): service("10.1.0.5:8080", "10.1.0.6:8080"),
-		key("244.0.0.2:80", TCP): service("10.1.0.7:8080"),
+		key("244.0.0.1:80", serviceport.TCP): service("10.1.0.5:8080", "10.1.0.6:8080"),
+		key("244.0.0.2:80", serviceport.TCP): service("10.1.0.7:8080"),
 	}
 	all := Config{Services: services}.Keys()
 	tests := []struct {
@@ -184,7 +185,7 @@ func TestRepair(t *testing.T) {
 
 func TestApplySettlesWhatOthersDidMeanwhile(t *testing.T) {
 	node := netns.New(t)
-	services := map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.0.5:8080")}
+	services := map[Key]Service{key("244.0.0.1:80", serviceport.TCP): service("10.1.0.5:8080")}
 	_, want := sync(t, node, scopeOf(services))
 	node.Do(func() {
 		var table Table
@@ -194,11 +195,11 @@ func TestApplySettlesWhatOthersDidMeanwhile(t *testing.T) {
 		if diff := cmp.Diff(Done{Count: 2, First: slices.Collect(change)}, applied, compareAddresses); err != nil || diff != "" {
 			t.Errorf("adding again: %v\n%s", err, diff)
 		}
-		gone := map[Key]Service{key("244.0.0.8:80", TCP): service("10.1.0.5:8080")}
+		gone := map[Key]Service{key("244.0.0.8:80", serviceport.TCP): service("10.1.0.5:8080")}
 		if _, err := table.Apply(t.Context(), Diff(Config{Services: gone}, Config{})); err != nil {
 			t.Errorf("deleting what is gone: %v", err)
 		}
-		bad := map[Key]Service{key("244.0.0.9:80", TCP): {Scheduler: "nonesuch"}}
+		bad := map[Key]Service{key("244.0.0.9:80", serviceport.TCP): {Scheduler: "nonesuch"}}
 		if _, err := table.Apply(t.Context(), Diff(Config{}, Config{Services: bad})); !errors.Is(err, ErrNoScheduler) {
 			t.Errorf("a scheduler that is not there: %v", err)
 		}
@@ -236,7 +237,7 @@ func TestTraffic(t *testing.T) {
 	}
 
 	all := service("10.1.1.5:8080", "10.1.2.5:8081")
-	sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): all, key("244.0.0.1:80", UDP): all, key("244.0.0.2:80", TCP): service()}))
+	sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", serviceport.TCP): all, key("244.0.0.1:80", serviceport.UDP): all, key("244.0.0.2:80", serviceport.TCP): service()}))
 	for _, network := range []string{"tcp", "udp"} {
 		for _, from := range []*netns.Namespace{client, node} {
 			wantFrom := map[*netns.Namespace]string{client: "10.2.0.5", node: "10.2.0.1"}[from]
@@ -268,7 +269,7 @@ func TestTraffic(t *testing.T) {
 	defer socket.Close()
 	only := func(destination, want string) {
 		t.Helper()
-		sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", UDP): service(destination), key("244.0.0.1:80", TCP): service("10.1.2.5:8081")}))
+		sync(t, node, scopeOf(map[Key]Service{key("244.0.0.1:80", serviceport.UDP): service(destination), key("244.0.0.1:80", serviceport.TCP): service("10.1.2.5:8081")}))
 		if got := exchange(t, socket); got != want {
 			t.Errorf("the UDP client got %q, want %q", got, want)
 		}
@@ -318,7 +319,7 @@ func anyIP(t *testing.T, block, source string) {
 // TestRecount: a service that somebody adds or deletes shows, and what the Table does itself does not.
 func TestRecount(t *testing.T) {
 	node := netns.New(t)
-	scope := scopeOf(map[Key]Service{key("244.0.0.1:80", TCP): service("10.1.1.5:8080"), key("244.0.0.2:80", TCP): service("10.1.1.5:8080")})
+	scope := scopeOf(map[Key]Service{key("244.0.0.1:80", serviceport.TCP): service("10.1.1.5:8080"), key("244.0.0.2:80", serviceport.TCP): service("10.1.1.5:8080")})
 	var table Table
 	defer table.Close()
 	same := func(want bool, after string) {
@@ -364,7 +365,7 @@ func TestRecount(t *testing.T) {
 // TestGlance: a few services tell whether somebody has wiped the table, or changed them.
 func TestGlance(t *testing.T) {
 	node := netns.New(t)
-	a, b := key("244.0.0.1:80", TCP), key("[fd77::1]:53", UDP)
+	a, b := key("244.0.0.1:80", serviceport.TCP), key("[fd77::1]:53", serviceport.UDP)
 	scope := scopeOf(map[Key]Service{a: service("10.1.1.5:8080"), b: service("[fd01::5]:53")})
 	sync(t, node, scope)
 	glance := func(keys ...Key) (well bool) {
@@ -399,7 +400,7 @@ func TestSyncKeys(t *testing.T) {
 	services := map[Key]Service{}
 	for i := range 400 {
 		address := netip.AddrFrom4([4]byte{244, 0, byte(i / 200), byte(1 + i%200)})
-		services[Key{Address: address, Port: 80, Protocol: TCP}] = service("10.1.0.5:8080", "10.1.0.6:8080")
+		services[Key{Address: address, Port: 80, Protocol: serviceport.TCP}] = service("10.1.0.5:8080", "10.1.0.6:8080")
 	}
 	scope := scopeOf(services)
 	sync(t, node, scope)

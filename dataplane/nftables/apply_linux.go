@@ -150,7 +150,7 @@ func writeElements(tx *knftables.Transaction, services []ServiceChange) {
 
 // object of an element of that service.
 func (e element) object(key Key) *knftables.Element {
-	object := &knftables.Element{Map: e.set, Key: []string{key.Address.String(), key.Protocol, strconv.Itoa(int(key.Port))}}
+	object := &knftables.Element{Map: e.set, Key: []string{key.Address.String(), key.Protocol.NFT(), strconv.Itoa(int(key.Port))}}
 	f := familyOf(key.Address)
 	if e.chain != "" {
 		object.Value = []string{"goto " + e.chain}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -23,7 +24,7 @@ func large(services, endpoints int) Config {
 			s.Destinations = append(s.Destinations, Destination{
 				Address: netip.AddrFrom4([4]byte{10, byte(1 + i>>8), byte(i), byte(j)}), Port: 8080, Weight: 1})
 		}
-		c.Services[Key{Address: netip.AddrFrom4([4]byte{244, 0, byte(i >> 8), byte(i)}), Protocol: "tcp", Port: 80}] = s
+		c.Services[Key{Address: netip.AddrFrom4([4]byte{244, 0, byte(i >> 8), byte(i)}), Protocol: serviceport.TCP, Port: 80}] = s
 	}
 	return c
 }
@@ -116,7 +117,8 @@ func TestManyEndpoints(t *testing.T) {
 		}
 	})
 	got := node.Run("nft", "get", "element", "inet", TableName, "slots4", "{ 244.0.19.135 . tcp . 80 . 19 }")
-	want4999 := want.Services[Key{netip.MustParseAddr("244.0.19.135"), "tcp", 80}].slots(Key{netip.MustParseAddr("244.0.19.135"), "tcp", 80})[19]
+	last := key("244.0.19.135:80", "tcp")
+	want4999 := want.Services[last].slots(last)[19]
 	if !strings.Contains(got, fmt.Sprintf("244.0.19.135 . tcp . 80 . 19 : %s . 8080", want4999.Addr())) {
 		t.Errorf("the last slot: %s, want %s", got, want4999)
 	}

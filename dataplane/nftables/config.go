@@ -1,30 +1,16 @@
 package nftables
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
-// Key is what makes a service distinct: an address, a protocol and a port.
-type Key struct {
-	Address netip.Addr
-	// Protocol by its nftables name: tcp, udp, sctp.
-	Protocol string
-	Port     uint16
-}
-
-// String is, for example, "tcp 244.0.0.1:80".
-func (k Key) String() string {
-	return k.Protocol + " " + netip.AddrPortFrom(k.Address, k.Port).String()
-}
-
-// Compare orders keys by address, protocol and port.
-func (k Key) Compare(other Key) int {
-	return cmp.Or(k.Address.Compare(other.Address), cmp.Compare(k.Protocol, other.Protocol), cmp.Compare(k.Port, other.Port))
-}
+// Key is what makes a service distinct.
+type Key = serviceport.Key
 
 // Scheduler is how a new flow gets its slot.
 type Scheduler uint8

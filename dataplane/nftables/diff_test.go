@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 var compareAddresses = cmp.Options{
@@ -34,7 +36,7 @@ func stateOf(c Config) State {
 
 func key(address, protocol string) Key {
 	ap := netip.MustParseAddrPort(address)
-	return Key{Address: ap.Addr(), Protocol: protocol, Port: ap.Port()}
+	return Key{Address: ap.Addr(), Protocol: serviceport.ParseProtocol(protocol), Port: ap.Port()}
 }
 
 func service(destinations ...string) Service {
@@ -65,7 +67,7 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 	for name, other := range map[string]Config{
 		"address":             move(func(k *Key) { k.Address = k.Address.Next() }),
 		"port":                move(func(k *Key) { k.Port++ }),
-		"protocol":            move(func(k *Key) { k.Protocol = "udp" }),
+		"protocol":            move(func(k *Key) { k.Protocol = serviceport.UDP }),
 		"scheduler":           edit(func(s *Service) { s.Scheduler = RoundRobin }),
 		"affinity":            edit(func(s *Service) { s.Affinity = time.Second }),
 		"destination":         edit(func(s *Service) { s.Destinations = s.Destinations[:1] }),
@@ -158,7 +160,7 @@ func TestDiffProperties(t *testing.T) {
 func randomConfig(random *rand.Rand) Config {
 	c := Config{Services: map[Key]Service{}, Counters: random.IntN(8) == 0}
 	for i := range byte(4) {
-		k := Key{Address: netip.AddrFrom4([4]byte{244, 0, 0, i}), Protocol: "tcp", Port: 80}
+		k := Key{Address: netip.AddrFrom4([4]byte{244, 0, 0, i}), Protocol: serviceport.TCP, Port: 80}
 		s := Service{Scheduler: Scheduler(random.IntN(3)), Affinity: time.Duration(random.IntN(2)) * time.Second}
 		for j := range byte(5) {
 			if random.IntN(2) == 0 {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // element is one element of a map as the kernel has it.
@@ -54,7 +55,7 @@ func (c Client) element() element {
 
 // appendKey appends a key as the packets' fields are in the kernel's registers.
 func appendKey(b []byte, k Key) []byte {
-	return nft.AppendService(b, k.Address, nft.ProtocolNumber(k.Protocol), k.Port)
+	return nft.AppendService(b, k)
 }
 
 // appendSlot appends a number of numgen and jhash, which are in the order of the machine.
@@ -83,8 +84,8 @@ func parseKey(b []byte, f family) (Key, []byte, bool) {
 	if !ok || len(b) < 8 {
 		return Key{}, nil, false
 	}
-	key := Key{Address: address, Protocol: nft.ProtocolName(b[0]), Port: binary.BigEndian.Uint16(b[4:])}
-	return key, b[8:], key.Protocol != ""
+	key := Key{Address: address, Protocol: serviceport.Protocol(b[0]), Port: binary.BigEndian.Uint16(b[4:])}
+	return key, b[8:], key.Protocol.Known()
 }
 
 func parseEndpoint(b []byte, f family) (netip.AddrPort, bool) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // TableName is the name of the table, of the family inet.
@@ -185,8 +185,8 @@ func drawRules(f family, slot func(f family, n int) string, n int) (rules []stri
 // of a flow's original port only after a match of the protocol.
 func rememberRules() (rules []string) {
 	for _, f := range families {
-		for _, protocol := range nft.Protocols() {
-			rules = append(rules, "ct state new ct status dnat meta l4proto "+protocol.Name+
+		for _, protocol := range serviceport.Protocols() {
+			rules = append(rules, "ct state new ct status dnat meta l4proto "+protocol.NFT()+
 				" ct original "+f.name+" daddr . meta l4proto . ct original proto-dst vmap @remember"+f.suffix)
 		}
 	}
@@ -195,10 +195,10 @@ func rememberRules() (rules []string) {
 
 // updateRules keep which endpoint a client got, for so many seconds from now.
 func updateRules(f family, seconds int) (rules []string) {
-	for _, protocol := range nft.Protocols() {
+	for _, protocol := range serviceport.Protocols() {
 		rules = append(rules, fmt.Sprintf("meta l4proto %s update @affinity%s { %s saddr . ct original %s daddr . meta l4proto . "+
 			"ct original proto-dst timeout %ds : %s daddr . th dport }",
-			protocol.Name, f.suffix, f.name, f.name, seconds, f.name))
+			protocol.NFT(), f.suffix, f.name, f.name, seconds, f.name))
 	}
 	return rules
 }

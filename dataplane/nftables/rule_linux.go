@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // byNetlink tells whether the chain is written by netlink. Chains that draw a slot are, so that a service that needs
@@ -32,7 +33,7 @@ func appendChain(batch *nft.Batch, name string) {
 				return appendDraw(b, f, scheduler, n)
 			}
 			_, seconds := parseName(name)
-			return appendUpdate(b, nft.Protocols()[i].Number, uint64(seconds))
+			return appendUpdate(b, byte(serviceport.Protocols()[i]), uint64(seconds))
 		})
 	}
 }

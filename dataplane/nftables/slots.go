@@ -372,7 +372,7 @@ func hashAddress(a netip.Addr) uint64 {
 
 func hashKey(k Key) uint64 {
 	h := hashAddress(k.Address) + uint64(k.Port)
-	for _, b := range []byte(k.Protocol) {
+	for _, b := range []byte(k.Protocol.NFT()) {
 		h = mix(h + uint64(b))
 	}
 	return h

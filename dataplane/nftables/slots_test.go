@@ -7,9 +7,11 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
-var web = Key{Address: netip.MustParseAddr("244.0.0.1"), Protocol: "tcp", Port: 80}
+var web = Key{Address: netip.MustParseAddr("244.0.0.1"), Protocol: serviceport.TCP, Port: 80}
 
 // weighted is a service with destinations of those weights.
 func weighted(scheduler Scheduler, weights ...uint32) Service {

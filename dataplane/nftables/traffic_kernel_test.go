@@ -72,7 +72,7 @@ func (s *site) serve(services map[Key]Service) Change {
 	want := filter.Config{VIPs: prefixes("244.0.0.0/16", "fd77::/112"), Own: prefixes("10.2.0.0/16", "fd02::/64"),
 		Remote: prefixes("10.1.0.0/16", "fd01::/16"), Hairpin: []netip.Addr{netip.MustParseAddr("10.2.0.5"), netip.MustParseAddr("fd02::5")}}
 	for k := range services {
-		want.Served = append(want.Served, filter.Port{Address: k.Address, Protocol: k.Protocol, Port: k.Port})
+		want.Served = append(want.Served, k)
 	}
 	var change Change
 	s.node.Do(func() {

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // drainFor is how long an endpoint that gets no new flows may keep those that it has. Kubernetes' own proxy sets no end.
@@ -14,7 +14,7 @@ const drainFor = 15 * time.Minute
 // except for UDP, the destinations served before that still exist. The latter may not be ready, another level may carry
 // the flows, or the policy may drain their cluster. It returns since when each of them drains, appended to drains and
 // sorted, and when the first one ends.
-func (ch *portChooser) drain(candidates []candidate, was []Destination, protocol corev1.Protocol, before, drains []drain) ([]drain, time.Time) {
+func (ch *portChooser) drain(candidates []candidate, was []Destination, protocol serviceport.Protocol, before, drains []drain) ([]drain, time.Time) {
 	var again time.Time
 	for i := range candidates {
 		k := &candidates[i]
@@ -25,7 +25,7 @@ func (ch *portChooser) drain(candidates []candidate, was []Destination, protocol
 		for len(was) > 0 && was[0].Compare(d) < 0 {
 			was = was[1:]
 		}
-		served := len(was) > 0 && was[0].Compare(d) == 0 && protocol != corev1.ProtocolUDP
+		served := len(was) > 0 && was[0].Compare(d) == 0 && protocol != serviceport.UDP
 		leaves := e.state == isLeaving && (e.level != noLevel || ch.ranking.kind != onlyNode)
 		if !served && !leaves {
 			continue

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 func TestDrainLeaving(t *testing.T) {
@@ -106,7 +107,7 @@ func TestDrainEnds(t *testing.T) {
 
 // A process that starts knows what the kernel has, and keeps the flows of whom it would not choose.
 func TestRecall(t *testing.T) {
-	key := Key{Address: netip.MustParseAddr("244.0.0.1"), Protocol: "TCP", Port: 80}
+	key := Key{Address: netip.MustParseAddr("244.0.0.1"), Protocol: serviceport.TCP, Port: 80}
 	had := []Destination{}
 	for _, a := range []string{"10.2.0.9", "10.1.0.1", "10.2.0.1", "10.1.0.1"} {
 		had = append(had, Destination{Address: netip.MustParseAddr(a), Port: 8080, Weight: 1})

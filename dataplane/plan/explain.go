@@ -83,7 +83,7 @@ func Explain(in Input) []Explanation {
 }
 
 func (ch *portChooser) explain(c *choice) Explanation {
-	e := Explanation{Address: c.Address, Protocol: c.Protocol, Port: c.Port, PortName: c.name, Scheduler: ch.ranking.scheduler(),
+	e := Explanation{Address: c.Address, Protocol: corev1.Protocol(c.Protocol.String()), Port: c.Port, PortName: c.name, Scheduler: ch.ranking.scheduler(),
 		AffinitySeconds: int(affinityOf(&ch.in.Import.Spec).Seconds()), Levels: ch.explainLevels(c), Endpoints: ch.explainEndpoints(c)}
 	if ch.in.Policy != nil {
 		e.Policy = ch.in.Policy.Name

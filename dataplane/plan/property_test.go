@@ -18,6 +18,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // source of choices: a random number generator, or the bytes that a fuzzer made up.
@@ -232,8 +233,8 @@ func servesPort(si *mcsv1beta1.ServiceImport, key Key, p discoveryv1.EndpointPor
 			continue
 		}
 		taken[own.Name], taken[fmt.Sprint(own.Port, protocolOf(&own.Protocol))] = true, true
-		if uint16(own.Port) == key.Port && protocolOf(&own.Protocol) == key.Protocol {
-			return ptr.Deref(p.Name, "") == own.Name && protocolOf(p.Protocol) == key.Protocol && p.Port != nil && *p.Port > 0 && *p.Port < 65536
+		if uint16(own.Port) == key.Port && string(protocolOf(&own.Protocol)) == key.Protocol.String() {
+			return ptr.Deref(p.Name, "") == own.Name && string(protocolOf(p.Protocol)) == key.Protocol.String() && p.Port != nil && *p.Port > 0 && *p.Port < 65536
 		}
 	}
 	return false
@@ -259,7 +260,7 @@ func checkExplained(t *testing.T, in Input, out Output) {
 	}
 	for i, e := range explained {
 		v := out.Services[i]
-		if (Key{e.Address, e.Protocol, e.Port}) != v.Key || e.Scheduler != v.Scheduler || e.Outcome == "" {
+		if (Key{Address: e.Address, Protocol: serviceport.ParseProtocol(string(e.Protocol)), Port: e.Port}) != v.Key || e.Scheduler != v.Scheduler || e.Outcome == "" {
 			t.Errorf("%v is explained as %+v", v.Key, e)
 		}
 		var programmed []Destination

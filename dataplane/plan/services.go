@@ -10,22 +10,11 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // Key is what makes a virtual service distinct: an address, a protocol and a port.
-type Key struct {
-	Address  netip.Addr
-	Protocol corev1.Protocol
-	Port     uint16
-}
-
-// Compare orders keys by address, protocol and port.
-func (k Key) Compare(other Key) int {
-	if c := k.Address.Compare(other.Address); c != 0 {
-		return c
-	}
-	return cmp.Or(cmp.Compare(k.Protocol, other.Protocol), cmp.Compare(k.Port, other.Port))
-}
+type Key = serviceport.Key
 
 // VirtualService is one port of one clusterset IP.
 type VirtualService struct {

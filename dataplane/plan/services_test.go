@@ -16,6 +16,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 var compare = cmp.Options{
@@ -225,7 +226,7 @@ func TestServices(t *testing.T) {
 func TestTable(t *testing.T) {
 	a, b := types.NamespacedName{Namespace: "a", Name: "web"}, types.NamespacedName{Namespace: "b", Name: "web"}
 	service := func(address string, affinity time.Duration) VirtualService {
-		return VirtualService{Key: Key{Address: netip.MustParseAddr(address), Protocol: "TCP", Port: 80}, Affinity: affinity}
+		return VirtualService{Key: Key{Address: netip.MustParseAddr(address), Protocol: serviceport.TCP, Port: 80}, Affinity: affinity}
 	}
 	var table Table
 	put := func(name types.NamespacedName, want string, services ...VirtualService) {

@@ -10,6 +10,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // target is one port of one clusterset IP of an import.
@@ -64,7 +65,7 @@ func targetsOf(in *Input, s *scratch) (targets []target, has families, skips []s
 			continue
 		}
 		for _, p := range ports {
-			targets = append(targets, target{Key: Key{Address: address, Protocol: p.protocol, Port: p.number}, name: p.name})
+			targets = append(targets, target{Key: Key{Address: address, Protocol: serviceport.ParseProtocol(string(p.protocol)), Port: p.number}, name: p.name})
 		}
 	}
 	slices.SortStableFunc(targets, func(a, b target) int { return a.Key.Compare(b.Key) })
@@ -113,7 +114,7 @@ func (t *target) number(slice *discoveryv1.EndpointSlice) uint16 {
 		if p.Name != nil {
 			name = *p.Name
 		}
-		if name == t.name && protocolOf(p.Protocol) == t.Protocol && p.Port != nil && *p.Port > 0 && *p.Port < 1<<16 {
+		if name == t.name && string(protocolOf(p.Protocol)) == t.Protocol.String() && p.Port != nil && *p.Port > 0 && *p.Port < 1<<16 {
 			return uint16(*p.Port)
 		}
 	}

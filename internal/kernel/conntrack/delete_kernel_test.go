@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -37,7 +38,7 @@ func TestDelete(t *testing.T) {
 		t.Helper()
 		want := nftables.Config{Services: map[nftables.Key]nftables.Service{}}
 		for vip, endpoint := range map[string]string{"244.0.0.1": four, "244.0.0.2": four, "fd77::1": six, "fd77::2": six} {
-			key := nftables.Key{Address: netip.MustParseAddr(vip), Protocol: "udp", Port: 53}
+			key := nftables.Key{Address: netip.MustParseAddr(vip), Protocol: serviceport.UDP, Port: 53}
 			want.Services[key] = nftables.Service{Destinations: []nftables.Destination{{Address: netip.MustParseAddr(endpoint), Port: 8080, Weight: 1}}}
 		}
 		node.Do(func() {

@@ -10,8 +10,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // Delete deletes the entries of those flows in the network namespace of whoever calls, and returns how many there were.
@@ -78,7 +78,7 @@ func (s Stale) MatchConntrackFlow(entry *netlink.ConntrackFlow) bool {
 		return slices.ContainsFunc(s.Inside, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
 	return ok && inside(flow.Address) && !inside(flow.Endpoint.Addr()) &&
-		(s.Protocol == "" || s.Protocol == flow.Protocol) && !s.Keep[flow]
+		(s.Protocol == 0 || s.Protocol == flow.Protocol) && !s.Keep[flow]
 }
 
 // flowOf is the flow that the entry is of; false if it has no addresses.
@@ -86,7 +86,7 @@ func flowOf(entry *netlink.ConntrackFlow) (Flow, bool) {
 	address, ok := netip.AddrFromSlice(entry.Forward.DstIP)
 	endpoint, valid := netip.AddrFromSlice(entry.Reverse.SrcIP)
 	return Flow{
-		Address: address.Unmap(), Protocol: nft.ProtocolName(entry.Forward.Protocol), Port: entry.Forward.DstPort,
+		Key:      serviceport.Key{Address: address.Unmap(), Protocol: serviceport.Protocol(entry.Forward.Protocol), Port: entry.Forward.DstPort},
 		Endpoint: netip.AddrPortFrom(endpoint.Unmap(), entry.Reverse.SrcPort),
 	}, ok && valid
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // TestMatch: an entry matches if all of it does; each field alone can differ.
@@ -56,10 +58,10 @@ func TestMatchStale(t *testing.T) {
 		want  bool
 	}{
 		{"of any protocol", Stale{Inside: inside}, entry, true},
-		{"of that protocol", Stale{Inside: inside, Protocol: "udp"}, entry, true},
+		{"of that protocol", Stale{Inside: inside, Protocol: serviceport.UDP}, entry, true},
 		{"another endpoint is kept", Stale{Inside: inside, Keep: map[Flow]bool{flow("244.0.0.1:53", "10.1.0.6:5353"): true}}, entry, true},
 		{"kept", Stale{Inside: inside, Keep: map[Flow]bool{flow("244.0.0.1:53", "10.1.0.5:5353"): true}}, entry, false},
-		{"of another protocol", Stale{Inside: inside, Protocol: "tcp"}, entry, false},
+		{"of another protocol", Stale{Inside: inside, Protocol: serviceport.TCP}, entry, false},
 		{"outside", Stale{Inside: inside[:1]}, entry, false},
 		{"not translated", Stale{Inside: inside}, &bare, false},
 		{"nothing is stale", Stale{}, entry, false},
@@ -72,5 +74,5 @@ func TestMatchStale(t *testing.T) {
 
 func flow(vip, endpoint string) Flow {
 	ap := netip.MustParseAddrPort(vip)
-	return Flow{Address: ap.Addr(), Protocol: "udp", Port: ap.Port(), Endpoint: netip.MustParseAddrPort(endpoint)}
+	return Flow{Key: serviceport.Key{Address: ap.Addr(), Protocol: serviceport.UDP, Port: ap.Port()}, Endpoint: netip.MustParseAddrPort(endpoint)}
 }

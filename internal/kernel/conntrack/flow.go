@@ -3,22 +3,20 @@ package conntrack
 import (
 	"fmt"
 	"net/netip"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // Flow is all flows of clients to one port of a clusterset IP that one endpoint serves.
 type Flow struct {
-	// Address, Protocol (tcp, udp or sctp) and Port are what the clients send to.
-	Address  netip.Addr
-	Protocol string
-	Port     uint16
+	// Key is what the clients send to.
+	serviceport.Key
 	// Endpoint is what answers.
 	Endpoint netip.AddrPort
 }
 
-// String is, for example, "udp 244.0.0.1:53 at 10.1.0.5:5353".
-func (f Flow) String() string {
-	return fmt.Sprintf("%s %s at %s", f.Protocol, netip.AddrPortFrom(f.Address, f.Port), f.Endpoint)
-}
+// String is, for example, "UDP 244.0.0.1:53 at 10.1.0.5:5353".
+func (f Flow) String() string { return fmt.Sprintf("%s at %s", f.Key, f.Endpoint) }
 
 // Stale are the flows to addresses inside some blocks that lead to endpoints, but for those that are kept.
 type Stale struct {
@@ -26,6 +24,6 @@ type Stale struct {
 	Inside []netip.Prefix // required
 	// Keep are flows that are not stale.
 	Keep map[Flow]bool // optional, default none
-	// Protocol of the flows (tcp, udp or sctp).
-	Protocol string // optional, default all
+	// Protocol of the flows.
+	Protocol serviceport.Protocol // optional, default all
 }

@@ -2,7 +2,8 @@ package nft
 
 import (
 	"encoding/binary"
-	"net/netip"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // AppendPort appends a port as it is in the kernel's registers, each part of which begins at four bytes.
@@ -11,6 +12,6 @@ func AppendPort(b []byte, port uint16) []byte {
 }
 
 // AppendService appends the key "address . protocol . port", the protocol by its IANA number.
-func AppendService(b []byte, address netip.Addr, protocol byte, port uint16) []byte {
-	return AppendPort(append(append(b, address.AsSlice()...), protocol, 0, 0, 0), port)
+func AppendService(b []byte, k serviceport.Key) []byte {
+	return AppendPort(append(append(b, k.Address.AsSlice()...), byte(k.Protocol), 0, 0, 0), k.Port)
 }
