@@ -1,4 +1,7 @@
-// Package plan decides what a gateway's node is to look like: which WireGuard devices and peers, which routes, which
-// links to probe. It is pure: the same Input gives the same Config, byte for byte, and nothing here talks to a kernel
-// or an API server. What the remote clusters say is checked here, and what makes no sense is left out with a warning.
+// Package plan decides what a gateway's node should look like: which WireGuard devices and peers, which routes, which
+// links to probe. It checks what the remote clusters say, and leaves out with a warning what cannot be used. First it
+// accepts clusters (remotes.go). Then follow two halves: the tunnels to them (tunnels.go) and the routes over those
+// (routes.go).
+//
+// It is pure: the same Input gives the same Config, byte for byte. It does not talk to a kernel or an API server.
 package plan

@@ -3,7 +3,6 @@ package plan
 import (
 	"cmp"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -27,20 +26,20 @@ type Input struct {
 	BasePort v1alpha1.Port
 	// PrivateKey of this gateway.
 	PrivateKey wireguard.PrivateKey
-	// Underlay are this node's addresses outside the tunnels; without any, both families are taken to be there.
+	// Underlay are this node's addresses outside the tunnels. Without any, the node counts as having both families.
 	Underlay []netip.Addr
 	// MTU of the underlay in bytes.
 	MTU int
 	// Remotes are the other clusters, in any order.
 	Remotes []Remote
-	// Usable tells whether a link carries traffic now. Links that are not named do not.
+	// Usable tells which links carry traffic now. A link that is not in it does not.
 	Usable map[LinkID]bool
 }
 
 // Remote is another cluster as its RemoteCluster describes it.
 type Remote struct {
 	ClusterID v1alpha1.ClusterID
-	// Created is when this cluster learned of it: of two that collide the older one stays.
+	// Created is when this cluster learned of it. If two overlap, the older one stays.
 	Created  time.Time
 	Index    int32
 	CIDRs    []v1alpha1.CIDR
@@ -57,20 +56,4 @@ type LinkID struct {
 // compare orders links by cluster, then gateway.
 func (l LinkID) compare(o LinkID) int {
 	return cmp.Or(cmp.Compare(l.Cluster, o.Cluster), cmp.Compare(l.Gateway, o.Gateway))
-}
-
-// bySeniority is the remotes with the one first that wins when two collide.
-func bySeniority(remotes []Remote) []Remote {
-	return slices.SortedFunc(slices.Values(remotes), func(a, b Remote) int {
-		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ClusterID, b.ClusterID))
-	})
-}
-
-// parseCIDR reads one CIDR in its canonical form.
-func parseCIDR(c v1alpha1.CIDR) (netip.Prefix, bool) {
-	p, err := netip.ParsePrefix(string(c))
-	if err != nil || p != p.Masked() {
-		return netip.Prefix{}, false
-	}
-	return p, true
 }

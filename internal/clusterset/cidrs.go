@@ -39,6 +39,15 @@ type Block struct {
 	Owner  string // what uses it, as a message names it: "pods of node east-1"
 }
 
+// BlocksOf are the prefixes as blocks of that owner.
+func BlocksOf(prefixes []netip.Prefix, owner string) []Block {
+	blocks := make([]Block, 0, len(prefixes))
+	for _, p := range prefixes {
+		blocks = append(blocks, Block{p, owner})
+	}
+	return blocks
+}
+
 // Overlap is a prefix that overlaps a block that is in use.
 type Overlap struct {
 	Prefix netip.Prefix

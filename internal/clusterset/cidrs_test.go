@@ -30,7 +30,7 @@ func TestParseCIDR(t *testing.T) {
 }
 
 func TestFirstOverlap(t *testing.T) {
-	used := blocksOf(prefixes("10.1.0.0/16", "10.2.0.0/16", "fd00::/48"), "a cluster")
+	used := BlocksOf(prefixes("10.1.0.0/16", "10.2.0.0/16", "fd00::/48"), "a cluster")
 	tests := []struct {
 		name          string
 		claimed       []netip.Prefix

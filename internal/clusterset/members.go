@@ -104,7 +104,7 @@ func (in MembersInput) refuse(m *v1alpha1.Member, accepted map[v1alpha1.ClusterI
 				"Member %s has index %d, which Member %s holds: delete the one that is wrong and create it again with a free index",
 				m.Name, m.Spec.Index, id)}
 		}
-		if o, overlaps := FirstOverlap(cidrs, blocksOf(accepted[id].cidrs, "Member "+string(id))); overlaps {
+		if o, overlaps := FirstOverlap(cidrs, BlocksOf(accepted[id].cidrs, "Member "+string(id))); overlaps {
 			return &Refusal{v1alpha1.ReasonCIDROverlap, fmt.Sprintf(
 				"CIDR %s of Member %s overlaps %s of %s, which stays in use: give one of them other CIDRs in Member.spec.cidrs",
 				o.Prefix, m.Name, o.Block.Prefix, o.Block.Owner)}
@@ -118,12 +118,4 @@ func (in MembersInput) refuse(m *v1alpha1.Member, accepted map[v1alpha1.ClusterI
 		}
 	}
 	return nil
-}
-
-func blocksOf(prefixes []netip.Prefix, owner string) []Block {
-	blocks := make([]Block, 0, len(prefixes))
-	for _, p := range prefixes {
-		blocks = append(blocks, Block{p, owner})
-	}
-	return blocks
 }
