@@ -15,6 +15,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/node"
@@ -142,7 +143,7 @@ func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (pla
 		if node.Name != a.cfg.NodeName {
 			continue
 		}
-		mtu, err := rtnl.UnderlayMTU(ctx, plan.InternalIPs(node))
+		mtu, err := rtnl.UnderlayMTU(ctx, clusterset.InternalIPs(node))
 		if err != nil {
 			return plan.NetworkInput{}, err
 		}

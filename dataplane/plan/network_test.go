@@ -324,7 +324,7 @@ func TestPlace(t *testing.T) {
 }
 
 func TestInternalIPs(t *testing.T) {
-	got := InternalIPs(node("a", nil, nil, "fd99::1", "192.0.2.1", "192.0.2.7", "x"))
+	got := clusterset.InternalIPs(node("a", nil, nil, "fd99::1", "192.0.2.1", "192.0.2.7", "x"))
 	if want := []netip.Addr{netip.MustParseAddr("fd99::1"), netip.MustParseAddr("192.0.2.1")}; !slices.Equal(got, want) {
 		t.Errorf("InternalIPs: %v, want %v", got, want)
 	}

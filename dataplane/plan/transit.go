@@ -12,19 +12,19 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// transit takes in the transit addresses: those of other members' nodes are led to like their pods, and this node's own
-// is local, so that answers to it arrive.
-func (b *builder) transit() {
+// transit adds the transit addresses. Those of other members' nodes are routed like their pods. This node's own is local,
+// so that answers to it arrive.
+func (b *routing) transit() {
 	b.remote = slices.Clone(b.n.Remote)
 	for _, r := range b.in.Remotes {
 		if r.DeletionTimestamp == nil {
 			b.remote = append(b.remote, ofFamiliesOf(clusterset.TransitBlocks(&b.in.ClusterSet.Spec, r.Spec.Index), prefixes(r.Spec.CIDRs))...)
 		}
 	}
-	slices.SortFunc(b.remote, comparePrefixes)
+	slices.SortFunc(b.remote, netip.Prefix.Compare)
 	b.remote = slices.Compact(b.remote)
 	b.n.TransitCIDRs = ofFamiliesOf(clusterset.TransitCIDRs(&b.in.ClusterSet.Spec), b.n.Remote)
-	b.transits = b.givenAddresses()
+	b.transits = b.assignedAddresses()
 	for _, a := range b.transits[b.in.Node] {
 		if !b.self.address(a.Is4()).IsValid() {
 			continue // a node without addresses of that family has no clients of it either
@@ -34,12 +34,12 @@ func (b *builder) transit() {
 	}
 }
 
-// givenAddresses are the nodes' transit addresses that can be used: inside this cluster's blocks, one of a family. An
-// address that two nodes claim, until the operator mends it, is the one's of the lower name.
-func (b *builder) givenAddresses() map[string][]netip.Addr {
+// assignedAddresses are the nodes' transit addresses that can be used: inside this cluster's blocks, one of each family.
+// If two nodes claim an address, the node whose name sorts first keeps it until the operator corrects the annotation.
+func (b *routing) assignedAddresses() map[string][]netip.Addr {
 	blocks := b.blocks()
 	taken := map[netip.Addr]bool{}
-	given := map[string][]netip.Addr{}
+	assigned := map[string][]netip.Addr{}
 	for _, node := range slices.SortedFunc(slices.Values(b.in.Nodes), func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) }) {
 		claimed := clusterset.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress])
 		for _, block := range blocks {
@@ -48,22 +48,22 @@ func (b *builder) givenAddresses() map[string][]netip.Addr {
 				continue
 			}
 			taken[claimed[i]] = true
-			given[node.Name] = append(given[node.Name], claimed[i])
+			assigned[node.Name] = append(assigned[node.Name], claimed[i])
 		}
 	}
-	return given
+	return assigned
 }
 
-// blocks are this cluster's transit blocks, of the families in which both it and others have addresses: others lead back
-// to no other.
-func (b *builder) blocks() []netip.Prefix {
+// blocks are this cluster's transit blocks, of the families in which both it and others have addresses. Other clusters
+// have routes back to these families only.
+func (b *routing) blocks() []netip.Prefix {
 	own := clusterset.TransitBlocks(&b.in.ClusterSet.Spec, b.in.ClusterSet.Status.Index)
 	return ofFamiliesOf(ofFamiliesOf(own, b.n.Own), b.n.Remote)
 }
 
-// ownBlocks refuses, on a gateway, what other clusters send to a transit address that no node has: it would leave by the
-// default route.
-func (b *builder) ownBlocks() {
+// ownBlocks refuses, on a gateway, what other clusters send to a transit address that no node has. Otherwise it would
+// leave by the default route.
+func (b *routing) ownBlocks() {
 	for _, block := range b.blocks() {
 		b.route(route.TableNodes, block, route.Route{Type: route.Unreachable})
 	}

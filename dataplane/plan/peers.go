@@ -1,0 +1,71 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
+)
+
+// peer is another node, or this one, as a next hop.
+type peer struct {
+	name string
+	// addresses on the underlay. The node itself uses the first.
+	addresses []netip.Addr
+}
+
+// newPeer is the node with its InternalIPs.
+func newPeer(node *corev1.Node) peer {
+	return peer{name: node.Name, addresses: clusterset.AddressesOf(node, corev1.NodeInternalIP)}
+}
+
+// address of that family; not valid if there is none.
+func (p peer) address(is4 bool) netip.Addr { return clusterset.OfFamily(p.addresses, is4) }
+
+// nextHop for addresses of that family: the InternalIP, or in IPv6 the address that stands for the node.
+func (p peer) nextHop(is4 bool) netip.Addr {
+	if is4 {
+		return p.address(true)
+	}
+	return clusterset.NodeLinkLocal(p.name)
+}
+
+// neighbour makes the peer a next hop on the VXLAN; false if it has no address of the family of our underlay.
+func (b *routing) neighbour(p peer) bool {
+	underlay := p.address(b.underlay().Is4())
+	if !underlay.IsValid() {
+		return false
+	}
+	v, mac := &b.n.VXLAN, clusterset.NodeMAC(p.name)
+	v.Forwards = append(v.Forwards, vxlan.Forward{Device: vxlan.Name, MAC: mac, Underlay: underlay})
+	v.Neighbours = append(v.Neighbours, vxlan.Neighbour{Device: vxlan.Name, Address: p.nextHop(false), MAC: mac})
+	if hop := p.nextHop(true); hop.IsValid() {
+		v.Neighbours = append(v.Neighbours, vxlan.Neighbour{Device: vxlan.Name, Address: hop, MAC: mac})
+	}
+	return true
+}
+
+func (b *routing) underlay() netip.Addr { return b.self.addresses[0] }
+
+// device adds the VXLAN device if there are neighbours. A gateway needs it even while it is alone: other nodes may know
+// of it before it knows of them.
+func (b *routing) device() {
+	options := b.in.ClusterSet.Spec.Dataplane
+	if len(b.n.VXLAN.Forwards) == 0 && !b.n.Gateway {
+		return
+	}
+	b.n.VXLAN.Devices = []vxlan.Device{{
+		Name:  vxlan.Name,
+		ID:    uint32(cmp.Or(options.VXLANID, defaultVXLAN)),
+		Port:  uint16(cmp.Or(int32(options.VXLANPort), defaultVXLAN)),
+		Local: b.underlay(),
+		MTU:   b.in.UnderlayMTU - clusterset.VXLANOverhead(b.underlay()),
+		MAC:   clusterset.NodeMAC(b.self.name),
+	}}
+}
+
+// defaultVXLAN is the default of both vxlanID and vxlanPort, for a ClusterSet that was stored without them.
+const defaultVXLAN = 7473
