@@ -165,7 +165,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	events := mgr.GetEventRecorder("tombolo-operator")
 	return errors.Join(
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(ctx, mgr),
-		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Skipped: skipped, Events: events}).SetUp(ctx, mgr),
+		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Namespace: c.Namespace, Skipped: skipped, Events: events}).SetUp(ctx, mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(ctx, mgr),
 		(&transitaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(ctx, mgr),
 		(&serviceexport.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),

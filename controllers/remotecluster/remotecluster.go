@@ -30,6 +30,7 @@ import (
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch;create;update;patch;delete
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters/status,verbs=get;update;patch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 
@@ -38,6 +39,8 @@ type Reconciler struct {
 	Client client.Client // required, of this cluster, cached
 	Hub    *hub.Hub      // required
 	InUse  inuse.Reader  // required
+	// Namespace of this cluster's GatewayNodes, the operator's.
+	Namespace string // required
 	// Skipped knows which of the cluster's objects are skipped. This controller notes GatewayNodes
 	// in it.
 	Skipped *skipped.Ledger      // required

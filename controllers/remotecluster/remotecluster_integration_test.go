@@ -37,7 +37,7 @@ func newEnv(t *testing.T) (*members.Env, *remotecluster.Reconciler) {
 			t.Log(err)
 		}
 	})
-	return e, &remotecluster.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
+	return e, &remotecluster.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace,
 		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}, Skipped: skipped.New(), Events: events.NewFakeRecorder(100)}
 }
 
@@ -172,6 +172,20 @@ func TestGatewaysAndLinks(t *testing.T) {
 		t.Errorf("the message does not name the gateway: %s", message)
 	}
 	wantCondition(t, got, "Reachable", "False", "NoLink")
+
+	e.Make(t, &v1alpha1.GatewayNode{
+		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, "east-1"),
+		Spec: v1alpha1.GatewayNodeSpec{NodeName: "east-1", PublicKey: strings.Repeat("A", 43) + "=",
+			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.2", Port: 51820}}},
+	})
+	got.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "gone", Links: []v1alpha1.Link{{RemoteGateway: "good", State: v1alpha1.LinkUp}}}}
+	if err := e.Status().Update(t.Context(), got); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", "west")
+	got = get(t, e, "west")
+	wantCondition(t, got, "Reachable", "False", "NoLink")
+	wantEvent(t, r, "")
 
 	got.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1", Links: []v1alpha1.Link{{RemoteGateway: "good", State: v1alpha1.LinkUp}}}}
 	if err := e.Status().Update(t.Context(), got); err != nil {

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -44,30 +45,23 @@ func absent(view hub.View, name string) *metav1.Condition {
 	}
 }
 
-// reachable is the condition that follows from the gateways' links.
-func reachable(rc *v1alpha1.RemoteCluster) metav1.Condition {
+// reachable is the condition that follows from the links of the gateways that exist. Where the links
+// say nothing, nodes go by this condition (clusterset.Reachable).
+func reachable(rc *v1alpha1.RemoteCluster, gateways map[string]bool) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}
-	up, total := 0, 0
-	for _, gateway := range rc.Status.Links {
-		for _, link := range gateway.Links {
-			total++
-			if link.State == v1alpha1.LinkUp {
-				up++
-			}
-		}
-	}
+	links := clusterset.LinksOf(rc, gateways)
 	switch {
-	case up > 0:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonLinkUp, fmt.Sprintf("%d of %d links are up", up, total)
+	case links.Up > 0:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonLinkUp, fmt.Sprintf("%d of %d links are up", links.Up, links.Total)
 	case len(rc.Spec.Gateways) == 0:
 		c.Reason = v1alpha1.ReasonNoGateways
 		c.Message = fmt.Sprintf("cluster %s publishes no gateway: label a node there %s=true", rc.Name, v1alpha1.LabelGateway)
-	case total == 0:
+	case links.Total == 0:
 		c.Reason = v1alpha1.ReasonNoLink
 		c.Message = fmt.Sprintf("no gateway of this cluster has a link: label a node %s=true, and check that the gateway runs there", v1alpha1.LabelGateway)
 	default:
 		c.Reason = v1alpha1.ReasonNoLink
-		c.Message = fmt.Sprintf("none of %d links is up: see status.links, and check that UDP passes between the gateways", total)
+		c.Message = fmt.Sprintf("none of %d links is up: see status.links, and check that UDP passes between the gateways", links.Total)
 	}
 	return c
 }
@@ -95,6 +89,19 @@ func content(cluster string, skipped skipped.Summary) *metav1.Condition {
 	return nil
 }
 
+// gateways are the names of this cluster's GatewayNodes.
+func (r *Reconciler) gateways(ctx context.Context) (map[string]bool, error) {
+	list := &v1alpha1.GatewayNodeList{}
+	if err := r.Client.List(ctx, list, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing GatewayNodes: %w", err)
+	}
+	names := make(map[string]bool, len(list.Items))
+	for i := range list.Items {
+		names[list.Items[i].Name] = true
+	}
+	return names, nil
+}
+
 // writeStatus writes Accepted, unless it is nil, Reachable and ContentAccepted, if they differ. The
 // patch holds conditions only, because the gateways write the links. Until the controllers have
 // read all that the hub has, ContentAccepted stays as it is, and the result says when to come back.
@@ -102,9 +109,13 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCl
 	if current == nil {
 		return reconcile.Result{}, nil
 	}
+	gateways, err := r.gateways(ctx)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
 	skipped := r.Skipped.Of(v1alpha1.ClusterID(current.Name))
 	want := current.DeepCopy()
-	for _, c := range []*metav1.Condition{accepted, new(reachable(current)), content(current.Name, skipped)} {
+	for _, c := range []*metav1.Condition{accepted, new(reachable(current, gateways)), content(current.Name, skipped)} {
 		if c != nil {
 			status.SetConditions(current, &want.Status.Conditions, *c)
 		}

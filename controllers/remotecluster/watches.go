@@ -27,6 +27,7 @@ func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 		For(&v1alpha1.RemoteCluster{}).
 		Watches(&v1alpha1.RemoteCluster{}, toAll, specChanged).
 		Watches(&v1alpha1.ClusterSet{}, toAll, specChanged).
+		Watches(&v1alpha1.GatewayNode{}, toAll, specChanged). // links of one that is gone do not count
 		Watches(&corev1.Node{}, toAll, builder.WithPredicates(inuse.NodeChanged())).
 		WatchesRawSource(r.Hub.OnChange(r.all)).
 		WatchesRawSource(r.Skipped.OnChange()).
