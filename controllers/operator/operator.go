@@ -86,7 +86,7 @@ func NewScheme() *runtime.Scheme {
 // New returns an operator that Start runs. The only I/O that it does is to ask the API server which
 // kinds it serves.
 func New(ctx context.Context, c Config) (manager.Manager, error) {
-	mgr, err := ctrl.NewManager(restConfig(c.REST), options(c))
+	mgr, err := ctrl.NewManager(restConfig(c.REST), options(ctx, c))
 	if err != nil {
 		return nil, fmt.Errorf("preparing the manager: %w", err)
 	}
@@ -121,7 +121,7 @@ func restConfig(given *rest.Config) *rest.Config {
 	return config
 }
 
-func options(c Config) ctrl.Options {
+func options(ctx context.Context, c Config) ctrl.Options {
 	return ctrl.Options{
 		Scheme:                        NewScheme(),
 		Logger:                        c.Logger,
@@ -135,7 +135,7 @@ func options(c Config) ctrl.Options {
 		RenewDeadline:                 ptr.To(leaseRenewal),
 		RetryPeriod:                   ptr.To(leasePeriod),
 		GracefulShutdownTimeout:       ptr.To(5 * time.Second),
-		BaseContext:                   func() context.Context { return logr.NewContext(context.Background(), c.Logger) },
+		BaseContext:                   func() context.Context { return logr.NewContext(context.WithoutCancel(ctx), c.Logger) },
 		// Names are constants, and two operators in one process, as in tests, share them.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true), Logger: c.Logger},
 	}

@@ -160,7 +160,7 @@ func (p *Prober) receive(ctx context.Context) error {
 	for {
 		n, from, err := p.cfg.Conn.ReadFromUDPAddrPort(b)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end was asked for, and closes the Conn
 		}
 		if errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("reading probes: %w", err)

@@ -31,7 +31,7 @@ type Lab struct {
 
 	ctx    context.Context //nolint:containedctx // of everything that runs until Down
 	cancel context.CancelFunc
-	broken context.Context // ends when a node's kernel ends by itself; its cause is the error
+	broken context.Context //nolint:containedctx // ends when a node's kernel ends by itself; its cause is the error
 	fail   context.CancelCauseFunc
 	tasks  sync.WaitGroup // goroutines that Down waits for
 
