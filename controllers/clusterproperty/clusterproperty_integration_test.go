@@ -112,9 +112,12 @@ func stillThere(e *members.Env, obj client.Object) error {
 func eventually(t *testing.T, e *members.Env, cluster, set string) {
 	t.Helper()
 	members.Eventually(t, func() error {
-		for name, want := range map[string]string{clusterproperty.ClusterIDName: cluster, clusterproperty.ClusterSetIDName: set} {
-			have := property(name, "")
-			err := e.Get(t.Context(), client.ObjectKey{Name: name}, have)
+		for _, tt := range []struct {
+			name string
+			want string
+		}{{clusterproperty.ClusterIDName, cluster}, {clusterproperty.ClusterSetIDName, set}} {
+			have := property(tt.name, "")
+			err := e.Get(t.Context(), client.ObjectKey{Name: tt.name}, have)
 			if client.IgnoreNotFound(err) != nil {
 				return err
 			}
@@ -122,8 +125,8 @@ func eventually(t *testing.T, e *members.Env, cluster, set string) {
 			if apierrors.IsNotFound(err) {
 				got = ""
 			}
-			if got != want {
-				return fmt.Errorf("%s is %q, want %q", name, got, want)
+			if got != tt.want {
+				return fmt.Errorf("%s is %q, want %q", tt.name, got, tt.want)
 			}
 		}
 		return nil
@@ -271,13 +274,16 @@ func TestRights(t *testing.T) {
 	}
 	other := property("fingerprint.example.com", "x")
 	apply := client.ApplyConfigurationFromUnstructured(other.DeepCopy())
-	for what, err := range map[string]error{
-		"creating":     c.Create(t.Context(), other.DeepCopy()),
-		"applying":     c.Apply(t.Context(), apply, client.FieldOwner("test")),
-		"listing CRDs": c.List(t.Context(), &metav1.PartialObjectMetadataList{TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinitionList"}}),
+	for _, tt := range []struct {
+		what string
+		err  error
+	}{
+		{"creating", c.Create(t.Context(), other.DeepCopy())},
+		{"applying", c.Apply(t.Context(), apply, client.FieldOwner("test"))},
+		{"listing CRDs", c.List(t.Context(), &metav1.PartialObjectMetadataList{TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinitionList"}})},
 	} {
-		if !apierrors.IsForbidden(err) {
-			t.Errorf("%s: got %v, want Forbidden", what, err)
+		if !apierrors.IsForbidden(tt.err) {
+			t.Errorf("%s: got %v, want Forbidden", tt.what, tt.err)
 		}
 	}
 }

@@ -404,17 +404,20 @@ func TestRights(t *testing.T) {
 		ObjectMeta: members.Meta("", "tombolo-test"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-operator"}},
 	}
-	for what, err := range map[string]error{
-		"reading another ConfigMap":  operator.Get(ctx, client.ObjectKeyFromObject(other), other),
-		"listing ConfigMaps":         operator.List(ctx, &corev1.ConfigMapList{}, client.InNamespace(dns.Namespace)),
-		"writing another ConfigMap":  operator.Update(ctx, other),
-		"making a ConfigMap":         operator.Create(ctx, other),
-		"changing the Deployment":    operator.Patch(ctx, deployment, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":0}}`))),
-		"binding another role":       operator.Create(ctx, admin),
-		"removing another's binding": operator.Delete(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: members.Meta("", "tombolo-operator")}),
+	for _, tt := range []struct {
+		what string
+		err  error
+	}{
+		{"reading another ConfigMap", operator.Get(ctx, client.ObjectKeyFromObject(other), other)},
+		{"listing ConfigMaps", operator.List(ctx, &corev1.ConfigMapList{}, client.InNamespace(dns.Namespace))},
+		{"writing another ConfigMap", operator.Update(ctx, other)},
+		{"making a ConfigMap", operator.Create(ctx, other)},
+		{"changing the Deployment", operator.Patch(ctx, deployment, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":0}}`)))},
+		{"binding another role", operator.Create(ctx, admin)},
+		{"removing another's binding", operator.Delete(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: members.Meta("", "tombolo-operator")})},
 	} {
-		if !apierrors.IsForbidden(err) {
-			t.Errorf("%s: got %v, want Forbidden", what, err)
+		if !apierrors.IsForbidden(tt.err) {
+			t.Errorf("%s: got %v, want Forbidden", tt.what, tt.err)
 		}
 	}
 }

@@ -146,21 +146,24 @@ func TestSliceDrift(t *testing.T) {
 	name := published[0].Name
 	e.Step(t, r, "drift", name)
 	want := get(t, e, "drift", name)
-	for what, edit := range map[string]func(*discoveryv1.EndpointSlice){
-		"endpoints":    func(s *discoveryv1.EndpointSlice) { s.Endpoints = nil },
-		"ports":        func(s *discoveryv1.EndpointSlice) { s.Ports[0].Port = ptr.To[int32](1) },
-		"a label":      func(s *discoveryv1.EndpointSlice) { delete(s.Labels, corev1.IsHeadlessService) },
-		"all labels":   func(s *discoveryv1.EndpointSlice) { s.Labels = nil },
-		"a label more": func(s *discoveryv1.EndpointSlice) { s.Labels[discoveryv1.LabelServiceName] = "web" },
-		"owner":        func(s *discoveryv1.EndpointSlice) { s.OwnerReferences = nil },
-		"hints": func(s *discoveryv1.EndpointSlice) {
+	for _, tt := range []struct {
+		what string
+		edit func(*discoveryv1.EndpointSlice)
+	}{
+		{"endpoints", func(s *discoveryv1.EndpointSlice) { s.Endpoints = nil }},
+		{"ports", func(s *discoveryv1.EndpointSlice) { s.Ports[0].Port = ptr.To[int32](1) }},
+		{"a label", func(s *discoveryv1.EndpointSlice) { delete(s.Labels, corev1.IsHeadlessService) }},
+		{"all labels", func(s *discoveryv1.EndpointSlice) { s.Labels = nil }},
+		{"a label more", func(s *discoveryv1.EndpointSlice) { s.Labels[discoveryv1.LabelServiceName] = "web" }},
+		{"owner", func(s *discoveryv1.EndpointSlice) { s.OwnerReferences = nil }},
+		{"hints", func(s *discoveryv1.EndpointSlice) {
 			s.Endpoints[0].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: "a"}}}
-		},
-		"another cluster": func(s *discoveryv1.EndpointSlice) { s.Labels[v1alpha1.LabelSourceCluster] = "north" },
+		}},
+		{"another cluster", func(s *discoveryv1.EndpointSlice) { s.Labels[v1alpha1.LabelSourceCluster] = "north" }},
 	} {
-		t.Run(what, func(t *testing.T) {
+		t.Run(tt.what, func(t *testing.T) {
 			edited := get(t, e, "drift", name)
-			edit(edited)
+			tt.edit(edited)
 			if err := e.Update(t.Context(), edited); err != nil {
 				t.Fatal(err)
 			}

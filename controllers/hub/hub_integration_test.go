@@ -163,9 +163,12 @@ func TestWithoutRole(t *testing.T) {
 func TestOtherClusterSetsHub(t *testing.T) {
 	c := clusters[members.HubName]
 	e := members.NewEnv(t, c, c, nil)
-	for id, part := range map[string]string{"other": "belongs to clusterset other", "": "lacks the label"} {
-		c.LabelHub(t, id)
-		contains(t, e.WaitStatus(t, v1alpha1.ReasonNotAuthoritative), part, "what is imported stays")
+	for _, tt := range []struct {
+		id   string
+		part string
+	}{{"other", "belongs to clusterset other"}, {"", "lacks the label"}} {
+		c.LabelHub(t, tt.id)
+		contains(t, e.WaitStatus(t, v1alpha1.ReasonNotAuthoritative), tt.part, "what is imported stays")
 		if view, err := e.Conn.View(); err != nil || view.Authoritative {
 			t.Errorf("view %+v, %v: want what was last seen, without authority", view, err)
 		}

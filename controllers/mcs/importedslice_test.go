@@ -189,21 +189,24 @@ func TestSameSlice(t *testing.T) {
 	if !SameSlice(same, base()) {
 		t.Error("what the API server adds counts as a difference")
 	}
-	for name, edit := range map[string]func(*discoveryv1.EndpointSlice){
-		"readiness":    func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Conditions.Ready = ptr.To(false) },
-		"address":      func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Addresses[0] = "10.1.0.2" },
-		"hostname":     func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Hostname = ptr.To("x") },
-		"zone":         func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Zone = ptr.To("x") },
-		"port":         func(s *discoveryv1.EndpointSlice) { s.Ports[0].Port = ptr.To[int32](1) },
-		"label":        func(s *discoveryv1.EndpointSlice) { s.Labels["c"] = "d" },
-		"hints":        func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Hints = &discoveryv1.EndpointHints{} },
-		"owner":        func(s *discoveryv1.EndpointSlice) { s.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} },
-		"address type": func(s *discoveryv1.EndpointSlice) { s.AddressType = discoveryv1.AddressTypeIPv6 },
+	for _, tt := range []struct {
+		name string
+		edit func(*discoveryv1.EndpointSlice)
+	}{
+		{"readiness", func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Conditions.Ready = ptr.To(false) }},
+		{"address", func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Addresses[0] = "10.1.0.2" }},
+		{"hostname", func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Hostname = ptr.To("x") }},
+		{"zone", func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Zone = ptr.To("x") }},
+		{"port", func(s *discoveryv1.EndpointSlice) { s.Ports[0].Port = ptr.To[int32](1) }},
+		{"label", func(s *discoveryv1.EndpointSlice) { s.Labels["c"] = "d" }},
+		{"hints", func(s *discoveryv1.EndpointSlice) { s.Endpoints[0].Hints = &discoveryv1.EndpointHints{} }},
+		{"owner", func(s *discoveryv1.EndpointSlice) { s.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} }},
+		{"address type", func(s *discoveryv1.EndpointSlice) { s.AddressType = discoveryv1.AddressTypeIPv6 }},
 	} {
 		changed := base()
-		edit(changed)
+		tt.edit(changed)
 		if SameSlice(base(), changed) {
-			t.Errorf("a changed %s does not show", name)
+			t.Errorf("a changed %s does not show", tt.name)
 		}
 	}
 }

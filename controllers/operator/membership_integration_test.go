@@ -94,18 +94,21 @@ func TestMemberRemovedAndAbsent(t *testing.T) {
 // there.
 func TestNewcomerOverlaps(t *testing.T) {
 	s, w := busy(t)
-	for name, spec := range map[string]v1alpha1.MemberSpec{
-		"aaa-overlap": {Index: 9, CIDRs: []v1alpha1.CIDR{"10.1.128.0/17"}},
-		"aaa-index":   {Index: 1, CIDRs: []v1alpha1.CIDR{"10.77.0.0/16"}},
+	for _, tt := range []struct {
+		name string
+		spec v1alpha1.MemberSpec
+	}{
+		{"aaa-overlap", v1alpha1.MemberSpec{Index: 9, CIDRs: []v1alpha1.CIDR{"10.1.128.0/17"}}},
+		{"aaa-index", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.77.0.0/16"}}},
 	} {
-		s.hub.Make(t, &v1alpha1.Member{ObjectMeta: members.Meta(s.namespace, name), Spec: spec})
+		s.hub.Make(t, &v1alpha1.Member{ObjectMeta: members.Meta(s.namespace, tt.name), Spec: tt.spec})
 		members.Eventually(t, func() error {
 			remote := &v1alpha1.RemoteCluster{}
-			if err := s.members["west"].Get(t.Context(), client.ObjectKey{Name: name}, remote); err != nil {
+			if err := s.members["west"].Get(t.Context(), client.ObjectKey{Name: tt.name}, remote); err != nil {
 				return err
 			}
 			if !meta.IsStatusConditionFalse(remote.Status.Conditions, v1alpha1.ConditionAccepted) || len(remote.Spec.CIDRs) > 0 {
-				return fmt.Errorf("%s is %+v with %v", name, remote.Status.Conditions, remote.Spec.CIDRs)
+				return fmt.Errorf("%s is %+v with %v", tt.name, remote.Status.Conditions, remote.Spec.CIDRs)
 			}
 			return nil
 		})
@@ -190,41 +193,44 @@ func TestDriftIsRepaired(t *testing.T) {
 		Type: mcsv1beta1.ClusterSetIP, IPs: []string{"244.0.9.9"}, Ports: []mcsv1beta1.ServicePort{{Port: 1}},
 	}}
 	west.Make(t, foreign)
-	for name, spoil := range map[string]func() error{
-		"hub slices emptied": func() error { return s.each(t, s.hub, func(o *discoveryv1.EndpointSlice) { o.Endpoints = nil }) },
-		"hub slices without labels": func() error {
+	for _, tt := range []struct {
+		name  string
+		spoil func() error
+	}{
+		{"hub slices emptied", func() error { return s.each(t, s.hub, func(o *discoveryv1.EndpointSlice) { o.Endpoints = nil }) }},
+		{"hub slices without labels", func() error {
 			return s.each(t, s.hub, func(o *discoveryv1.EndpointSlice) { o.Labels = nil })
-		},
-		"hub objects deleted": func() error {
+		}},
+		{"hub objects deleted", func() error {
 			s.empty(t, published()...)
 			return nil
-		},
-		"imported slices emptied": func() error {
+		}},
+		{"imported slices emptied", func() error {
 			return s.each(t, west.Cluster, func(o *discoveryv1.EndpointSlice) {
 				if o.Labels[v1alpha1.LabelSourceCluster] != "" {
 					o.Endpoints = nil
 				}
 			})
-		},
-		"imports deleted": func() error {
+		}},
+		{"imports deleted", func() error {
 			return west.DeleteAllOf(t.Context(), &mcsv1beta1.ServiceImport{}, client.InNamespace(s.namespace),
 				client.MatchingLabels{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})
-		},
+		}},
 	} {
 		before := west.ips(t)
-		if err := spoil(); err != nil {
-			t.Fatalf("%s: %v", name, err)
+		if err := tt.spoil(); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
 		}
 		members.Eventually(t, func() error {
 			for service, n := range map[string]int{"web": 4, "east": 2, "west": 2} {
 				if err := s.sees(t, service, n, s.members["east"], west); err != nil {
-					return fmt.Errorf("%s: %w", name, err)
+					return fmt.Errorf("%s: %w", tt.name, err)
 				}
 			}
 			return nil
 		})
 		if after := west.ips(t); !maps.Equal(after, before) {
-			t.Errorf("%s: imports are %v, were %v", name, after, before)
+			t.Errorf("%s: imports are %v, were %v", tt.name, after, before)
 		}
 	}
 	if got := serviceImport(t, west.Cluster, s.namespace, "foreign"); got == nil || got.UID != foreign.UID || got.Spec.Ports[0].Port != 1 {

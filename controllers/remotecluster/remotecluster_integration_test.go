@@ -105,9 +105,12 @@ func TestMemberOverlapsThisCluster(t *testing.T) {
 	e.Hub.Member(t, "same-pods", 5, "10.1.0.0/24")
 	e.Hub.Member(t, "same-vips", 6, "244.0.0.0/24")
 	e.Hub.Member(t, "same-index", 1, "10.7.0.0/24")
-	for name, reason := range map[string]string{"same-pods": "CIDROverlap", "same-vips": "CIDROverlap", "same-index": "IndexInUse"} {
-		e.Step(t, r, "", name)
-		wantCondition(t, get(t, e, name), "Accepted", "False", reason)
+	for _, tt := range []struct {
+		name   string
+		reason string
+	}{{"same-pods", "CIDROverlap"}, {"same-vips", "CIDROverlap"}, {"same-index", "IndexInUse"}} {
+		e.Step(t, r, "", tt.name)
+		wantCondition(t, get(t, e, tt.name), "Accepted", "False", tt.reason)
 	}
 }
 

@@ -390,24 +390,27 @@ func TestWritesForOneChange(t *testing.T) {
 	e.Make(t, members.Export("writes", "web"))
 	e.Step(t, r, "writes", "web")
 	wantPublished(t, e, 1, 3)
-	for name, change := range map[string]func(){
-		"readiness":   func() { local.Endpoints[2].Conditions.Ready = ptr.To(false) },
-		"replacement": func() { local.Endpoints[1].Addresses[0] = "10.1.0.9" },
-		"nothing": func() {
+	for _, tt := range []struct {
+		name   string
+		change func()
+	}{
+		{"readiness", func() { local.Endpoints[2].Conditions.Ready = ptr.To(false) }},
+		{"replacement", func() { local.Endpoints[1].Addresses[0] = "10.1.0.9" }},
+		{"nothing", func() {
 			local.Annotations = map[string]string{"endpoints.kubernetes.io/last-change-trigger-time": "now"}
-		},
-		"another hint": func() {
+		}},
+		{"another hint", func() {
 			local.Endpoints[0].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: "zone-1"}}}
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			want := 1
-			if name == "nothing" || name == "another hint" {
+			if tt.name == "nothing" || tt.name == "another hint" {
 				want = 0
 			}
 			e.Step(t, r, "writes", "web")
 			gate.Reset()
-			update(t, e, local, change)
+			update(t, e, local, tt.change)
 			e.Step(t, r, "writes", "web")
 			e.Step(t, r, "writes", "web")
 			if writes := gate.Writes(); len(writes) != want {

@@ -471,27 +471,29 @@ func TestBadInputChangesNothing(t *testing.T) {
 		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"), slice("web", "west", 8080, "10.2.1.5"))
 	f.pass(node.Marked)
 	good := snapshot(worker)
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name string
+
 		edit func(*v1alpha1.ClusterSet)
 		want string
 	}{
-		"VIP CIDR holds the pods": {func(c *v1alpha1.ClusterSet) { c.Spec.VIPCIDRs = []v1alpha1.CIDR{"10.2.0.0/16"} },
+		{"VIP CIDR holds the pods", func(c *v1alpha1.ClusterSet) { c.Spec.VIPCIDRs = []v1alpha1.CIDR{"10.2.0.0/16"} },
 			"False CIDROverlap the VIP CIDR 10.2.0.0/16 overlaps 10.2."},
-		"VIP CIDR holds a remote cluster": {func(c *v1alpha1.ClusterSet) { c.Spec.VIPCIDRs = []v1alpha1.CIDR{"10.1.8.0/24"} },
+		{"VIP CIDR holds a remote cluster", func(c *v1alpha1.ClusterSet) { c.Spec.VIPCIDRs = []v1alpha1.CIDR{"10.1.8.0/24"} },
 			"False CIDROverlap the VIP CIDR 10.1.8.0/24 overlaps 10.1.0.0/16"},
-		"not accepted": {func(c *v1alpha1.ClusterSet) {
+		{"not accepted", func(c *v1alpha1.ClusterSet) {
 			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
 			c.Status.Conditions = acceptedAs(metav1.ConditionFalse, v1alpha1.ReasonCIDROverlap)
 		}, "False CIDROverlap the ClusterSet is not accepted (CIDROverlap): the operator's words"},
-		"no verdict yet": {func(c *v1alpha1.ClusterSet) {
+		{"no verdict yet", func(c *v1alpha1.ClusterSet) {
 			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
 			c.Status.Conditions = nil
 		}, "False Pending the operator has not said yet"},
-		"a verdict on an older generation": {func(c *v1alpha1.ClusterSet) {
+		{"a verdict on an older generation", func(c *v1alpha1.ClusterSet) {
 			c.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.0.0.0/24"}
 			c.Status.Conditions[0].ObservedGeneration = -1
 		}, "False Pending the operator has not said yet"},
-		"not accepted, with another backend": {func(c *v1alpha1.ClusterSet) {
+		{"not accepted, with another backend", func(c *v1alpha1.ClusterSet) {
 			c.Spec.Dataplane.Backend = v1alpha1.BackendNFTables
 			c.Status.Conditions = acceptedAs(metav1.ConditionFalse, v1alpha1.ReasonInvalidCIDR)
 		}, "False InvalidCIDR the ClusterSet is not accepted"},
@@ -501,26 +503,26 @@ func TestBadInputChangesNothing(t *testing.T) {
 		f.applyStatus(bad)
 		f.pass(node.Audited)
 		if got := f.condition(); !strings.HasPrefix(got, tt.want) {
-			t.Errorf("%s: condition %q, want %q", name, got, tt.want)
+			t.Errorf("%s: condition %q, want %q", tt.name, got, tt.want)
 		}
 		if diff := cmp.Diff(good, snapshot(worker)); diff != "" {
-			t.Errorf("%s: the kernel changed (-before +after)\n%s", name, diff)
+			t.Errorf("%s: the kernel changed (-before +after)\n%s", tt.name, diff)
 		}
 		if f.agent.Ready() == nil {
-			t.Errorf("%s: the agent is ready", name)
+			t.Errorf("%s: the agent is ready", tt.name)
 		}
 		lost := remote("east", "10.1.0.0/16")
 		lost.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}}
 		f.apply(lost)
 		f.pass(node.Marked)
 		if got := weights(worker); got != "10.1.0.5*0 10.2.1.5*1" {
-			t.Errorf("%s: with east unreachable: %s", name, got)
+			t.Errorf("%s: with east unreachable: %s", tt.name, got)
 		}
 		f.apply(remote("east", "10.1.0.0/16"))
 		f.applyStatus(clusterSet())
 		f.pass(node.Marked)
 		if got := f.condition(); !strings.HasPrefix(got, "True") {
-			t.Errorf("%s, mended: condition %q", name, got)
+			t.Errorf("%s, mended: condition %q", tt.name, got)
 		}
 	}
 }

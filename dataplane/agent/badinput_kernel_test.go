@@ -156,18 +156,21 @@ func badInput(t *testing.T, backend v1alpha1.DataplaneBackend) {
 		t.Errorf("condition %q", condition)
 	}
 	programmed := endpointsOf(worker, backend)
-	for vip, want := range map[string]map[string]int{
-		"244.0.0.1": {"10.1.64.1": 1}, "244.0.0.2": {"10.1.64.2": 1}, "244.0.0.3": {"10.1.64.3": 1}, "244.0.0.4": {}, "243.0.0.5": {},
+	for _, tt := range []struct {
+		vip  string
+		want map[string]int
+	}{
+		{"244.0.0.1", map[string]int{"10.1.64.1": 1}}, {"244.0.0.2", map[string]int{"10.1.64.2": 1}}, {"244.0.0.3", map[string]int{"10.1.64.3": 1}}, {"244.0.0.4", map[string]int{}}, {"243.0.0.5", map[string]int{}},
 	} {
-		if got := programmed[vip]; !maps.Equal(got, want) {
-			t.Errorf("%s: %v, want %v", vip, got, want)
+		if got := programmed[tt.vip]; !maps.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", tt.vip, got, tt.want)
 		}
-		answer, err := pod.Ask("tcp", vip+":80")
+		answer, err := pod.Ask("tcp", tt.vip+":80")
 		switch {
-		case len(want) > 0 && (answer != "away 10.2.1.5" || err != nil):
-			t.Errorf("%s: %q, %v", vip, answer, err)
-		case vip == "244.0.0.4" && (err == nil || !strings.Contains(err.Error(), "refused")):
-			t.Errorf("%s: %q, %v; want a refusal", vip, answer, err)
+		case len(tt.want) > 0 && (answer != "away 10.2.1.5" || err != nil):
+			t.Errorf("%s: %q, %v", tt.vip, answer, err)
+		case tt.vip == "244.0.0.4" && (err == nil || !strings.Contains(err.Error(), "refused")):
+			t.Errorf("%s: %q, %v; want a refusal", tt.vip, answer, err)
 		}
 	}
 	f.hugeImport(backend, pod, programmed["244.0.0.7"])

@@ -72,33 +72,35 @@ func TestAlike(t *testing.T) {
 	}
 	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: "web-east"}}
 	now := metav1.Now()
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name string
+
 		old, new any
 		marks    int
 	}{
-		"a heartbeat of a Node": {nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) {
+		{"a heartbeat of a Node", nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) {
 			n.ResourceVersion = "2"
 			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, LastHeartbeatTime: now}}
 		}), 0},
-		"another label of a Node": {nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) { n.Labels["zone"] = "b" }), 2},
-		"the condition of a Node": {nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) {
+		{"another label of a Node", nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) { n.Labels["zone"] = "b" }), 2},
+		{"the condition of a Node", nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) {
 			n.Status.Conditions = []corev1.NodeCondition{{Type: v1alpha1.NodeConditionDataplane}}
 		}), 2},
-		"the same ServiceImport": {importOf(func(*mcsv1beta1.ServiceImport) {}),
+		{"the same ServiceImport", importOf(func(*mcsv1beta1.ServiceImport) {}),
 			importOf(func(si *mcsv1beta1.ServiceImport) { si.ResourceVersion = "2" }), 0},
-		"another clusterset IP": {importOf(func(*mcsv1beta1.ServiceImport) {}),
+		{"another clusterset IP", importOf(func(*mcsv1beta1.ServiceImport) {}),
 			importOf(func(si *mcsv1beta1.ServiceImport) { si.Spec.IPs[0] = "244.0.0.2" }), 2},
-		"another cluster": {importOf(func(*mcsv1beta1.ServiceImport) {}), importOf(func(si *mcsv1beta1.ServiceImport) {
+		{"another cluster", importOf(func(*mcsv1beta1.ServiceImport) {}), importOf(func(si *mcsv1beta1.ServiceImport) {
 			si.Status.Clusters = []mcsv1beta1.ClusterStatus{{Cluster: "east"}}
 		}), 2},
-		"a ServiceImport that goes": {importOf(func(*mcsv1beta1.ServiceImport) {}),
+		{"a ServiceImport that goes", importOf(func(*mcsv1beta1.ServiceImport) {}),
 			importOf(func(si *mcsv1beta1.ServiceImport) { si.DeletionTimestamp = &now }), 2},
-		"a slice": {slice, slice.DeepCopy(), 2},
+		{"a slice", slice, slice.DeepCopy(), 2},
 	} {
 		marks := 0
 		node.OnEvent(func(client.Object) { marks++ }, alike).OnUpdate(tt.old, tt.new)
 		if marks != tt.marks {
-			t.Errorf("%s: marked %d times, want %d", name, marks, tt.marks)
+			t.Errorf("%s: marked %d times, want %d", tt.name, marks, tt.marks)
 		}
 	}
 }

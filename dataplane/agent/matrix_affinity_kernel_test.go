@@ -42,10 +42,13 @@ func (f *siteFixture) forgets() (wait func()) {
 		if got := programmed[key("udp", to)].affinity; got != int(seconds) {
 			f.t.Errorf("%s: affinity for %d seconds, want %d", a.name, got, seconds)
 		}
-		for who, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+		for _, tt := range []struct {
+			who  string
+			from *netns.Namespace
+		}{{"a pod", f.site.pod}, {"the node", f.site.worker}} {
 			clients.Go(func() {
-				if why := comesBack(from, to, timeout); why != "" {
-					f.t.Errorf("%s: %s: %s", a.name, who, why)
+				if why := comesBack(tt.from, to, timeout); why != "" {
+					f.t.Errorf("%s: %s: %s", a.name, tt.who, why)
 				}
 			})
 		}

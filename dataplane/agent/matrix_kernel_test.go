@@ -309,9 +309,12 @@ func (f *siteFixture) refuses(a addresses) {
 	f.site.unanswered() // to begin with
 	for network, all := range unknown {
 		for _, to := range all {
-			for who, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
-				if got := said(from, network, to); got != "refused" {
-					f.t.Errorf("%s from %s to %s: %q, want a refusal", network, who, to, got)
+			for _, tt := range []struct {
+				who  string
+				from *netns.Namespace
+			}{{"a pod", f.site.pod}, {"the node", f.site.worker}} {
+				if got := said(tt.from, network, to); got != "refused" {
+					f.t.Errorf("%s from %s to %s: %q, want a refusal", network, tt.who, to, got)
 				}
 			}
 		}
@@ -326,10 +329,13 @@ func (f *siteFixture) refuses(a addresses) {
 func (s *site) countQuestions() {
 	s.t.Helper()
 	script := "add table inet asked\nadd counter inet asked asked\nadd counter inet asked refused\n"
-	for hook, which := range map[string]string{"prerouting": "iifname != lo", "output": ""} { // the node's own come in by lo as well
-		script += fmt.Sprintf("add chain inet asked %s { type filter hook %[1]s priority -400; }\n", hook)
+	for _, tt := range []struct {
+		hook  string
+		which string
+	}{{"prerouting", "iifname != lo"}, {"output", ""}} { // the node's own come in by lo as well
+		script += fmt.Sprintf("add chain inet asked %s { type filter hook %[1]s priority -400; }\n", tt.hook)
 		for _, a := range bothFamilies {
-			script += fmt.Sprintf("add rule inet asked %s %s %s daddr %s tcp flags & (syn | ack) == syn counter name asked\n", hook, which, a.nft, a.vips)
+			script += fmt.Sprintf("add rule inet asked %s %s %s daddr %s tcp flags & (syn | ack) == syn counter name asked\n", tt.hook, tt.which, a.nft, a.vips)
 		}
 	}
 	for _, a := range bothFamilies {
@@ -390,11 +396,14 @@ func (f *siteFixture) affinity() {
 		if got := programmed[key("tcp", a.to(3, 80))].affinity; got != hours {
 			f.t.Errorf("%s: affinity for %d seconds, want %d", a.name, got, hours)
 		}
-		for who, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
-			first := said(from, "tcp", a.to(3, 80))
+		for _, tt := range []struct {
+			who  string
+			from *netns.Namespace
+		}{{"a pod", f.site.pod}, {"the node", f.site.worker}} {
+			first := said(tt.from, "tcp", a.to(3, 80))
 			for range 12 {
-				if got := said(from, "tcp", a.to(3, 80)); got != first {
-					f.t.Errorf("%s: %s first got %q, then %q", a.name, who, first, got)
+				if got := said(tt.from, "tcp", a.to(3, 80)); got != first {
+					f.t.Errorf("%s: %s first got %q, then %q", a.name, tt.who, first, got)
 					break
 				}
 			}
@@ -437,14 +446,17 @@ func (f *siteFixture) movesUDP() {
 	f.t.Helper()
 	f.serve("names", 4, servicePorts(dns53)...)
 	for _, a := range f.families {
-		for name, from := range map[string]*netns.Namespace{"a pod": f.site.pod, "the node": f.site.worker} {
+		for _, tt := range []struct {
+			name string
+			from *netns.Namespace
+		}{{"a pod", f.site.pod}, {"the node", f.site.worker}} {
 			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[0]))
 			f.pass(node.Marked)
-			who := f.asker(from, a.to(4, 53))
-			eventually(f.t, a.name+": the first endpoint, from "+name, who, at(a.away[0], dns53.east))
+			who := f.asker(tt.from, a.to(4, 53))
+			eventually(f.t, a.name+": the first endpoint, from "+tt.name, who, at(a.away[0], dns53.east))
 			f.endpoints("names", "east", a, endpointPorts("east", dns53), ready(a.away[1]))
 			f.pass(node.Marked)
-			eventually(f.t, a.name+": the second endpoint, from "+name, who, at(a.away[1], dns53.east))
+			eventually(f.t, a.name+": the second endpoint, from "+tt.name, who, at(a.away[1], dns53.east))
 		}
 	}
 }

@@ -15,19 +15,22 @@ import (
 )
 
 func TestReasons(t *testing.T) {
-	for want, err := range map[string]error{
-		v1alpha1.ReasonKernelModuleMissing: fmt.Errorf("listing: %w", ipvs.ErrNoModule),
-		v1alpha1.ReasonNotPermitted:        remedied(fmt.Errorf("listing: %w", unix.EPERM)),
-		v1alpha1.ReasonCIDROverlap:         plan.ConflictError{},
-		v1alpha1.ReasonPending:             plan.ErrNoNode,
-		v1alpha1.ReasonInvalidCIDR:         notAccepted{reason: v1alpha1.ReasonInvalidCIDR},
-		v1alpha1.ReasonKernelError:         unix.ENOBUFS,
-		reasonKubeProxy:                    fmt.Errorf("%w: x", backend.ErrKubeProxy),
-		reasonProgram:                      fmt.Errorf("starting: %w", nftables.ErrNoProgram),
-		reasonNoRoom:                       fmt.Errorf("writing: %w", nftables.ErrNoRoom),
+	for _, tt := range []struct {
+		want string
+		err  error
+	}{
+		{v1alpha1.ReasonKernelModuleMissing, fmt.Errorf("listing: %w", ipvs.ErrNoModule)},
+		{v1alpha1.ReasonNotPermitted, remedied(fmt.Errorf("listing: %w", unix.EPERM))},
+		{v1alpha1.ReasonCIDROverlap, plan.ConflictError{}},
+		{v1alpha1.ReasonPending, plan.ErrNoNode},
+		{v1alpha1.ReasonInvalidCIDR, notAccepted{reason: v1alpha1.ReasonInvalidCIDR}},
+		{v1alpha1.ReasonKernelError, unix.ENOBUFS},
+		{reasonKubeProxy, fmt.Errorf("%w: x", backend.ErrKubeProxy)},
+		{reasonProgram, fmt.Errorf("starting: %w", nftables.ErrNoProgram)},
+		{reasonNoRoom, fmt.Errorf("writing: %w", nftables.ErrNoRoom)},
 	} {
-		if got := reasonOf(err); got != want {
-			t.Errorf("%v: reason %s, want %s", err, got, want)
+		if got := reasonOf(tt.err); got != tt.want {
+			t.Errorf("%v: reason %s, want %s", tt.err, got, tt.want)
 		}
 	}
 }

@@ -104,9 +104,12 @@ func TestSwitchBackends(t *testing.T) {
 
 	serveBy(v1alpha1.BackendNFTables)
 	byNFT := dialFrom(t, pod, "244.0.0.7:80")
-	for name, conn := range map[string]longLived{"by IPVS": byIPVS, "by nftables": byNFT} {
-		if err := conn.works(); err != nil {
-			t.Errorf("served by nftables, a connection made %s: %v", name, err)
+	for _, tt := range []struct {
+		name string
+		conn longLived
+	}{{"by IPVS", byIPVS}, {"by nftables", byNFT}} {
+		if err := tt.conn.works(); err != nil {
+			t.Errorf("served by nftables, a connection made %s: %v", tt.name, err)
 		}
 	}
 	if got := weights(worker); got != "10.1.0.5*0" {

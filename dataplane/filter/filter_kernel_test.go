@@ -203,12 +203,15 @@ func TestTraffic(t *testing.T) {
 		}
 		node.Run("nft", command)
 	}
-	for vip, backend := range map[string]string{
-		"244.0.0.1:80": "10.1.0.5:8080", "244.0.0.2:80": "10.2.1.5:8080", "244.0.0.4:30080": "10.1.0.5:8181",
+	for _, tt := range []struct {
+		vip     string
+		backend string
+	}{
+		{"244.0.0.1:80", "10.1.0.5:8080"}, {"244.0.0.2:80", "10.2.1.5:8080"}, {"244.0.0.4:30080", "10.1.0.5:8181"},
 	} {
 		for _, protocol := range []string{"-t", "-u"} {
-			node.Run("ipvsadm", "-A", protocol, vip, "-s", "wrr")
-			node.Run("ipvsadm", "-a", protocol, vip, "-r", backend, "-m")
+			node.Run("ipvsadm", "-A", protocol, tt.vip, "-s", "wrr")
+			node.Run("ipvsadm", "-a", protocol, tt.vip, "-r", tt.backend, "-m")
 		}
 	}
 	ask := func(from *netns.Namespace, network, address string) string {
@@ -223,11 +226,14 @@ func TestTraffic(t *testing.T) {
 		return answer
 	}
 	// Without the filter: what would go wrong.
-	for address, want := range map[string]string{
-		"244.0.0.1:10250": "kubelet 10.2.1.5", "244.0.0.1:30080": "remote 192.0.2.1", "244.0.0.4:30080": "remote 192.0.2.1", "244.0.0.1:80": "remote 192.0.2.1",
+	for _, tt := range []struct {
+		address string
+		want    string
+	}{
+		{"244.0.0.1:10250", "kubelet 10.2.1.5"}, {"244.0.0.1:30080", "remote 192.0.2.1"}, {"244.0.0.4:30080", "remote 192.0.2.1"}, {"244.0.0.1:80", "remote 192.0.2.1"},
 	} {
-		if got := ask(pod, "tcp", address); got != want {
-			t.Errorf("before: %s answers %q, the test expects %q", address, got, want)
+		if got := ask(pod, "tcp", tt.address); got != tt.want {
+			t.Errorf("before: %s answers %q, the test expects %q", tt.address, got, tt.want)
 		}
 	}
 

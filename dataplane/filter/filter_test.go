@@ -68,23 +68,26 @@ func TestTableGolden(t *testing.T) {
 }
 
 func TestEveryFieldShowsInDiff(t *testing.T) {
-	for name, edit := range map[string]func(*Config){
-		"VIPs":            func(c *Config) { c.VIPs = c.VIPs[:1] },
-		"own":             func(c *Config) { c.Own = c.Own[:1] },
-		"remote":          func(c *Config) { c.Remote = c.Remote[1:] },
-		"transit":         func(c *Config) { c.Transit = c.Transit[1:] },
-		"transit address": func(c *Config) { c.Transit[1] = c.Transit[1].Next() },
-		"transit CIDRs":   func(c *Config) { c.TransitCIDRs = c.TransitCIDRs[:1] },
-		"served":          func(c *Config) { c.Served = c.Served[1:] },
-		"served address":  func(c *Config) { c.Served[0].Address = c.Served[0].Address.Next() },
-		"served protocol": func(c *Config) { c.Served[0].Protocol = serviceport.TCP },
-		"served port":     func(c *Config) { c.Served[0].Port++ },
-		"hairpin":         func(c *Config) { c.Hairpin = nil },
-		"nothing at all":  func(c *Config) { *c = Config{} },
+	for _, tt := range []struct {
+		name string
+		edit func(*Config)
+	}{
+		{"VIPs", func(c *Config) { c.VIPs = c.VIPs[:1] }},
+		{"own", func(c *Config) { c.Own = c.Own[:1] }},
+		{"remote", func(c *Config) { c.Remote = c.Remote[1:] }},
+		{"transit", func(c *Config) { c.Transit = c.Transit[1:] }},
+		{"transit address", func(c *Config) { c.Transit[1] = c.Transit[1].Next() }},
+		{"transit CIDRs", func(c *Config) { c.TransitCIDRs = c.TransitCIDRs[:1] }},
+		{"served", func(c *Config) { c.Served = c.Served[1:] }},
+		{"served address", func(c *Config) { c.Served[0].Address = c.Served[0].Address.Next() }},
+		{"served protocol", func(c *Config) { c.Served[0].Protocol = serviceport.TCP }},
+		{"served port", func(c *Config) { c.Served[0].Port++ }},
+		{"hairpin", func(c *Config) { c.Hairpin = nil }},
+		{"nothing at all", func(c *Config) { *c = Config{} }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			other := base()
-			edit(&other)
+			tt.edit(&other)
 			if Diff(stateOf(base()), other).Empty() || Diff(stateOf(other), base()).Empty() {
 				t.Error("the difference does not show")
 			}

@@ -129,11 +129,14 @@ func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 		}
 	})
 	want := Config{VIPs: network.VIPs, Own: network.Own, Remote: network.Remote, Transit: network.Transit, TransitCIDRs: network.TransitCIDRs}
-	for vip, endpoint := range map[string]string{"244.0.0.1:80": "10.1.0.5:8080", "[fd77::1]:80": "[fd01::5]:8080"} {
+	for _, tt := range []struct {
+		vip      string
+		endpoint string
+	}{{"244.0.0.1:80", "10.1.0.5:8080"}, {"[fd77::1]:80", "[fd01::5]:8080"}} {
 		for flag, protocol := range map[string]string{"-t": "tcp", "-u": "udp"} {
-			node.Run("ipvsadm", "-A", flag, vip, "-s", "wrr")
-			node.Run("ipvsadm", "-a", flag, vip, "-r", endpoint, "-m")
-			want.Served = append(want.Served, port(vip, protocol))
+			node.Run("ipvsadm", "-A", flag, tt.vip, "-s", "wrr")
+			node.Run("ipvsadm", "-a", flag, tt.vip, "-r", tt.endpoint, "-m")
+			want.Served = append(want.Served, port(tt.vip, protocol))
 		}
 	}
 	sync(t, node, want)
@@ -143,12 +146,15 @@ func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 // and opens no way to the node's own listeners.
 func TestHostClients(t *testing.T) {
 	m := newMember(t)
-	for name, node := range map[string]*netns.Namespace{"worker": m.worker, "gateway": m.gateway} {
-		network := networkOf(t, name)
+	for _, tt := range []struct {
+		name string
+		node *netns.Namespace
+	}{{"worker", m.worker}, {"gateway", m.gateway}} {
+		network := networkOf(t, tt.name)
 		if len(network.Transit) != 2 {
-			t.Fatalf("%s: transit addresses %v", name, network.Transit)
+			t.Fatalf("%s: transit addresses %v", tt.name, network.Transit)
 		}
-		program(t, node, network)
+		program(t, tt.node, network)
 	}
 	for _, tt := range []struct {
 		name    string
@@ -173,9 +179,12 @@ func TestHostClients(t *testing.T) {
 	// The other way round: from a transit address of east's, and to ours.
 	m.east.Run("ip", "route", "replace", "10.2.0.0/16", "via", "245.0.32.0", "dev", "eth0", "onlink", "src", "245.0.16.70")
 	m.east.Run("ip", "route", "replace", "fd02::/48", "via", "fe80::1", "dev", "eth0", "src", "fd5f:f9b7:58d1:1::46")
-	for to, source := range map[string]string{"10.2.1.5:8080": "245.0.16.70", "[fd02:0:0:1::5]:8080": "fd5f:f9b7:58d1:1::46"} {
-		if answer, err := m.east.Ask("tcp", to); err != nil || answer != "pod "+source {
-			t.Errorf("from a node of east's to the pod %s: %q, %v; want it to see %s", to, answer, err, source)
+	for _, tt := range []struct {
+		to     string
+		source string
+	}{{"10.2.1.5:8080", "245.0.16.70"}, {"[fd02:0:0:1::5]:8080", "fd5f:f9b7:58d1:1::46"}} {
+		if answer, err := m.east.Ask("tcp", tt.to); err != nil || answer != "pod "+tt.source {
+			t.Errorf("from a node of east's to the pod %s: %q, %v; want it to see %s", tt.to, answer, err, tt.source)
 		}
 	}
 	for _, transit := range []netip.Addr{netip.MustParseAddr("245.0.32.64"), netip.MustParseAddr("245.0.32.65")} {

@@ -160,17 +160,20 @@ func TestOlderTable(t *testing.T) {
 	slices.Sort(want)
 	counters := base()
 	counters.Counters = true
-	for name, older := range map[string]func(*netns.Namespace){
-		"another layout": func(node *netns.Namespace) {
+	for _, tt := range []struct {
+		name  string
+		older func(*netns.Namespace)
+	}{
+		{"another layout", func(node *netns.Namespace) {
 			node.Run("nft", `add table inet tombolo-services
 				add map inet tombolo-services services4 { type ipv4_addr . inet_service : verdict; }
 				add chain inet tombolo-services old
 				add chain inet tombolo-services prerouting { type nat hook prerouting priority -110; }
 				add rule inet tombolo-services prerouting ip daddr . th dport vmap @services4
 				add element inet tombolo-services services4 { 244.0.0.1 . 80 : goto old }`)
-		},
+		}},
 		// What is more than it has room for would never be taken (ENFILE).
-		"a map of limited size": func(node *netns.Namespace) {
+		{"a map of limited size", func(node *netns.Namespace) {
 			var script strings.Builder
 			for _, m := range mappings(false) {
 				object := m.object()
@@ -186,21 +189,21 @@ func TestOlderTable(t *testing.T) {
 				fmt.Fprintf(&script, "add table inet tombolo-services\nadd map inet tombolo-services %s { %s ; }\n", m.name, typed)
 			}
 			node.Run("nft", script.String())
-		},
-		"only its name": func(node *netns.Namespace) { node.Run("nft", "add table inet tombolo-services") },
-		"with counters": func(node *netns.Namespace) { sync(t, node, counters) },
-		"another hook": func(node *netns.Namespace) {
+		}},
+		{"only its name", func(node *netns.Namespace) { node.Run("nft", "add table inet tombolo-services") }},
+		{"with counters", func(node *netns.Namespace) { sync(t, node, counters) }},
+		{"another hook", func(node *netns.Namespace) {
 			sync(t, node, base())
 			node.Run("nft", `delete chain inet tombolo-services prerouting
 				add chain inet tombolo-services prerouting { type nat hook prerouting priority 7; }`)
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			node := netns.New(t)
-			older(node)
+			tt.older(node)
 			before := generation(t, node)
 			change := sync(t, node, base())
-			if change.Replace != (name != "another hook") {
+			if change.Replace != (tt.name != "another hook") {
 				t.Errorf("%+v", change)
 			}
 			// One transaction of nft's, and one for the rule that nft cannot write.

@@ -64,22 +64,25 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 		f(&k)
 		return Config{Services: map[Key]Service{k: service("10.1.0.1:80", "10.1.0.2:80")}}
 	}
-	for name, other := range map[string]Config{
-		"address":             move(func(k *Key) { k.Address = k.Address.Next() }),
-		"port":                move(func(k *Key) { k.Port++ }),
-		"protocol":            move(func(k *Key) { k.Protocol = serviceport.UDP }),
-		"scheduler":           edit(func(s *Service) { s.Scheduler = RoundRobin }),
-		"affinity":            edit(func(s *Service) { s.Affinity = time.Second }),
-		"destination":         edit(func(s *Service) { s.Destinations = s.Destinations[:1] }),
-		"destination address": edit(func(s *Service) { s.Destinations[0].Address = netip.MustParseAddr("10.1.0.3") }),
-		"destination port":    edit(func(s *Service) { s.Destinations[0].Port++ }),
-		"destination weight":  edit(func(s *Service) { s.Destinations[0].Weight = 2 }),
-		"destination drains":  edit(func(s *Service) { s.Destinations[0].Weight = 0 }),
-		"counters":            {Services: one().Services, Counters: true},
-		"nothing":             {},
+	for _, tt := range []struct {
+		name  string
+		other Config
+	}{
+		{"address", move(func(k *Key) { k.Address = k.Address.Next() })},
+		{"port", move(func(k *Key) { k.Port++ })},
+		{"protocol", move(func(k *Key) { k.Protocol = serviceport.UDP })},
+		{"scheduler", edit(func(s *Service) { s.Scheduler = RoundRobin })},
+		{"affinity", edit(func(s *Service) { s.Affinity = time.Second })},
+		{"destination", edit(func(s *Service) { s.Destinations = s.Destinations[:1] })},
+		{"destination address", edit(func(s *Service) { s.Destinations[0].Address = netip.MustParseAddr("10.1.0.3") })},
+		{"destination port", edit(func(s *Service) { s.Destinations[0].Port++ })},
+		{"destination weight", edit(func(s *Service) { s.Destinations[0].Weight = 2 })},
+		{"destination drains", edit(func(s *Service) { s.Destinations[0].Weight = 0 })},
+		{"counters", Config{Services: one().Services, Counters: true}},
+		{"nothing", Config{}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if Diff(stateOf(one()), other).Empty() || Diff(stateOf(other), one()).Empty() {
+		t.Run(tt.name, func(t *testing.T) {
+			if Diff(stateOf(one()), tt.other).Empty() || Diff(stateOf(tt.other), one()).Empty() {
 				t.Error("the difference does not show")
 			}
 		})
@@ -99,30 +102,33 @@ func TestEveryPartOfTheStateShowsInDiff(t *testing.T) {
 			s.Services[web] = layout
 		}
 	}
-	for name, damage := range map[string]func(*State){
-		"map":            func(s *State) { delete(s.Maps, "slots4") },
-		"map's type":     func(s *State) { s.Maps["slots4"] = "another" },
-		"strange map":    func(s *State) { s.Maps["strange"] = "another" },
-		"chain":          func(s *State) { delete(s.Chains, "output") },
-		"rules":          func(s *State) { s.Chains["random4-2"] = "another" },
-		"strange chain":  func(s *State) { s.Chains["strange"] = "another" },
-		"verdict":        edit(func(l *Layout) { l.Chain = "verdict -3 sticky4" }),
-		"sticky":         edit(func(l *Layout) { l.Sticky = "" }),
-		"remember":       edit(func(l *Layout) { l.Remember = "remember4-61" }),
-		"slot":           edit(func(l *Layout) { l.Slots[1] = netip.AddrPort{} }),
-		"slots too few":  edit(func(l *Layout) { l.Slots = l.Slots[:1] }),
-		"slots too many": edit(func(l *Layout) { l.Slots = append(l.Slots, l.Slots[0]) }),
-		"service":        func(s *State) { delete(s.Services, web) },
-		"client of an endpoint that is gone": func(s *State) {
+	for _, tt := range []struct {
+		name   string
+		damage func(*State)
+	}{
+		{"map", func(s *State) { delete(s.Maps, "slots4") }},
+		{"map's type", func(s *State) { s.Maps["slots4"] = "another" }},
+		{"strange map", func(s *State) { s.Maps["strange"] = "another" }},
+		{"chain", func(s *State) { delete(s.Chains, "output") }},
+		{"rules", func(s *State) { s.Chains["random4-2"] = "another" }},
+		{"strange chain", func(s *State) { s.Chains["strange"] = "another" }},
+		{"verdict", edit(func(l *Layout) { l.Chain = "verdict -3 sticky4" })},
+		{"sticky", edit(func(l *Layout) { l.Sticky = "" })},
+		{"remember", edit(func(l *Layout) { l.Remember = "remember4-61" })},
+		{"slot", edit(func(l *Layout) { l.Slots[1] = netip.AddrPort{} })},
+		{"slots too few", edit(func(l *Layout) { l.Slots = l.Slots[:1] })},
+		{"slots too many", edit(func(l *Layout) { l.Slots = append(l.Slots, l.Slots[0]) })},
+		{"service", func(s *State) { delete(s.Services, web) }},
+		{"client of an endpoint that is gone", func(s *State) {
 			s.Affinity = map[Client]netip.AddrPort{{netip.MustParseAddr("10.2.0.5"), web}: netip.MustParseAddrPort("10.1.0.9:80")}
-		},
-		"client of a service that is gone": func(s *State) {
+		}},
+		{"client of a service that is gone", func(s *State) {
 			s.Affinity = map[Client]netip.AddrPort{{netip.MustParseAddr("10.2.0.5"), key("244.0.0.9:80", "tcp")}: netip.MustParseAddrPort("10.1.0.1:80")}
-		},
+		}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			state := stateOf(want)
-			damage(&state)
+			tt.damage(&state)
 			change := Diff(state, want)
 			if change.Empty() || change.Size() == 0 {
 				t.Error("the damage does not show")

@@ -66,9 +66,12 @@ func TestExplain(t *testing.T) {
 }
 
 func TestOlder(t *testing.T) {
-	for release, want := range map[string]bool{"5.8.18": true, "4.19.0-27-amd64": true, "5.9.0": false, "5.10": false, "6.1.0-18-amd64": false, "strange": false} {
-		if older(release, oldestKernel) != want {
-			t.Errorf("%s: want %t", release, want)
+	for _, tt := range []struct {
+		release string
+		want    bool
+	}{{"5.8.18", true}, {"4.19.0-27-amd64", true}, {"5.9.0", false}, {"5.10", false}, {"6.1.0-18-amd64", false}, {"strange", false}} {
+		if older(tt.release, oldestKernel) != tt.want {
+			t.Errorf("%s: want %t", tt.release, tt.want)
 		}
 	}
 }

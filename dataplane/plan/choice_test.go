@@ -196,9 +196,12 @@ func TestSpillover(t *testing.T) {
 		t.Run(fmt.Sprintf("%d and %d by %d", tt.east, tt.west, tt.percent), func(t *testing.T) {
 			var have []string
 			for i := range 100 {
-				for prefix, n := range map[string]int{"east 10.1.0": tt.east, "west 10.2.0": tt.west} {
-					line := fmt.Sprintf("%s.%d", prefix, i+1)
-					if i >= n {
+				for _, tt := range []struct {
+					prefix string
+					n      int
+				}{{"east 10.1.0", tt.east}, {"west 10.2.0", tt.west}} {
+					line := fmt.Sprintf("%s.%d", tt.prefix, i+1)
+					if i >= tt.n {
 						line += " unready"
 					}
 					have = append(have, line)

@@ -58,21 +58,24 @@ func TestUnreachable(t *testing.T) {
 // Any difference makes two places differ: all services are planned anew for another one.
 func TestPlaceEqual(t *testing.T) {
 	p := NewPlace(input(), nil)
-	for name, edit := range map[string]func(*Place){
-		"cluster": func(p *Place) { p.Cluster = "x" }, "node": func(p *Place) { p.Node = "x" }, "zone": func(p *Place) { p.Zone = "x" },
-		"area": func(p *Place) { p.Area.Region = "x" }, "VIPs": func(p *Place) { p.VIPs = place().VIPs }, "addresses": func(p *Place) { p.Addresses = nil },
-		"remotes": func(p *Place) { p.Remotes = map[v1alpha1.ClusterID]Remote{} }, "locality": func(p *Place) { p.Locality = "x" },
-		"failBack": func(p *Place) { p.FailBack++ },
-		"a link": func(p *Place) {
+	for _, tt := range []struct {
+		name string
+		edit func(*Place)
+	}{
+		{"cluster", func(p *Place) { p.Cluster = "x" }}, {"node", func(p *Place) { p.Node = "x" }}, {"zone", func(p *Place) { p.Zone = "x" }},
+		{"area", func(p *Place) { p.Area.Region = "x" }}, {"VIPs", func(p *Place) { p.VIPs = place().VIPs }}, {"addresses", func(p *Place) { p.Addresses = nil }},
+		{"remotes", func(p *Place) { p.Remotes = map[v1alpha1.ClusterID]Remote{} }}, {"locality", func(p *Place) { p.Locality = "x" }},
+		{"failBack", func(p *Place) { p.FailBack++ }},
+		{"a link", func(p *Place) {
 			p.Remotes = map[v1alpha1.ClusterID]Remote{"east": {Unreachable: true}, "north": p.Remotes["north"]}
-		},
+		}},
 	} {
 		other := NewPlace(input(), nil)
 		if !p.Equal(other) {
 			t.Fatal("two of one input differ")
 		}
-		if edit(&other); p.Equal(other) {
-			t.Errorf("%s makes no difference", name)
+		if tt.edit(&other); p.Equal(other) {
+			t.Errorf("%s makes no difference", tt.name)
 		}
 	}
 }

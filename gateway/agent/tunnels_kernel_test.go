@@ -398,11 +398,14 @@ func TestDrift(t *testing.T) {
 					return fmt.Errorf("link to %s is %s: %s", east.name, l.State, l.Message)
 				}
 			}
-			for what, diff := range map[string]string{
-				"peers": cmp.Diff(peers, c.west1.peers(t)), "routes": cmp.Diff(routes, c.west1.routes(t)),
+			for _, tt := range []struct {
+				what string
+				diff string
+			}{
+				{"peers", cmp.Diff(peers, c.west1.peers(t))}, {"routes", cmp.Diff(routes, c.west1.routes(t))},
 			} {
-				if diff != "" {
-					return fmt.Errorf("%s (-want +got):\n%s", what, diff)
+				if tt.diff != "" {
+					return fmt.Errorf("%s (-want +got):\n%s", tt.what, tt.diff)
 				}
 			}
 			_, err := c.west1.ns.Try("sh", "-c", "! ip link show tombolo7 && ip rule | grep -q 'lookup 7473' && wg show tombolo2 listen-port | grep -q 51822")

@@ -51,28 +51,31 @@ func configs() map[string]Config {
 		}}
 	}
 	all := map[string]Config{"empty": {}, "base": base()}
-	for name, edit := range map[string]func(*Device){
-		"private key":     func(d *Device) { d.PrivateKey[5]++ },
-		"listen port":     func(d *Device) { d.ListenPort = 4500 },
-		"mtu":             func(d *Device) { d.MTU = 1400 },
-		"address gone":    func(d *Device) { d.Addresses = d.Addresses[:1] },
-		"address other":   func(d *Device) { d.Addresses = []netip.Addr{netip.MustParseAddr("245.0.16.9")} },
-		"peer gone":       func(d *Device) { d.Peers = d.Peers[:1] },
-		"peer more":       func(d *Device) { d.Peers = append(d.Peers, testPeer("more", "10.5.0.0/16")) },
-		"peer other":      func(d *Device) { d.Peers[0].PublicKey = testKey("other") },
-		"peers gone":      func(d *Device) { d.Peers = nil },
-		"endpoint":        func(d *Device) { d.Peers[0].Endpoint = netip.MustParseAddrPort("[2001:db8::1]:1") },
-		"keepalive":       func(d *Device) { d.Peers[0].Keepalive = 0 },
-		"allowed ip more": func(d *Device) { d.Peers[0].AllowedIPs = prefixes("10.2.0.0/18", "10.9.0.0/16") },
-		"allowed ip gone": func(d *Device) { d.Peers[1].AllowedIPs = prefixes("fd00:3::/48") },
-		"allowed ip moved": func(d *Device) {
+	for _, tt := range []struct {
+		name string
+		edit func(*Device)
+	}{
+		{"private key", func(d *Device) { d.PrivateKey[5]++ }},
+		{"listen port", func(d *Device) { d.ListenPort = 4500 }},
+		{"mtu", func(d *Device) { d.MTU = 1400 }},
+		{"address gone", func(d *Device) { d.Addresses = d.Addresses[:1] }},
+		{"address other", func(d *Device) { d.Addresses = []netip.Addr{netip.MustParseAddr("245.0.16.9")} }},
+		{"peer gone", func(d *Device) { d.Peers = d.Peers[:1] }},
+		{"peer more", func(d *Device) { d.Peers = append(d.Peers, testPeer("more", "10.5.0.0/16")) }},
+		{"peer other", func(d *Device) { d.Peers[0].PublicKey = testKey("other") }},
+		{"peers gone", func(d *Device) { d.Peers = nil }},
+		{"endpoint", func(d *Device) { d.Peers[0].Endpoint = netip.MustParseAddrPort("[2001:db8::1]:1") }},
+		{"keepalive", func(d *Device) { d.Peers[0].Keepalive = 0 }},
+		{"allowed ip more", func(d *Device) { d.Peers[0].AllowedIPs = prefixes("10.2.0.0/18", "10.9.0.0/16") }},
+		{"allowed ip gone", func(d *Device) { d.Peers[1].AllowedIPs = prefixes("fd00:3::/48") }},
+		{"allowed ip moved", func(d *Device) {
 			d.Peers[0].AllowedIPs, d.Peers[1].AllowedIPs = prefixes("10.2.0.0/18", "10.3.0.0/16"), prefixes("fd00:3::/48")
-		},
-		"name": func(d *Device) { d.Name, d.ListenPort = DeviceName(5), 51825 },
+		}},
+		{"name", func(d *Device) { d.Name, d.ListenPort = DeviceName(5), 51825 }},
 	} {
 		c := base()
-		edit(&c.Devices[0])
-		all[name] = c
+		tt.edit(&c.Devices[0])
+		all[tt.name] = c
 	}
 	return all
 }
@@ -254,12 +257,15 @@ func TestRewritesEndpoint(t *testing.T) {
 }
 
 func TestIsOurs(t *testing.T) {
-	for name, want := range map[string]bool{
-		"tombolo0": true, "tombolo63": true, DeviceName(7): true,
-		"tombolo": false, "tombolo-x": false, "tombolo100": false, "wg0": false, "xtombolo0": false, "tombolo1a": false,
+	for _, tt := range []struct {
+		name string
+		want bool
+	}{
+		{"tombolo0", true}, {"tombolo63", true}, {DeviceName(7), true},
+		{"tombolo", false}, {"tombolo-x", false}, {"tombolo100", false}, {"wg0", false}, {"xtombolo0", false}, {"tombolo1a", false},
 	} {
-		if got := isOurs(name); got != want {
-			t.Errorf("%s is ours: %t, want %t", name, got, want)
+		if got := isOurs(tt.name); got != tt.want {
+			t.Errorf("%s is ours: %t, want %t", tt.name, got, tt.want)
 		}
 	}
 }

@@ -154,12 +154,15 @@ func (s *scene) removeNamespace(t *testing.T, c *cluster) {
 func TestServiceTypes(t *testing.T) {
 	s := newScene(t, "types")
 	http := tcp("http", 80, httpPort)
-	for name, kind := range map[string]corev1.ServiceType{
-		"clusterip": corev1.ServiceTypeClusterIP, "nodeport": corev1.ServiceTypeNodePort, "loadbalancer": corev1.ServiceTypeLoadBalancer,
+	for _, tt := range []struct {
+		name string
+		kind corev1.ServiceType
+	}{
+		{"clusterip", corev1.ServiceTypeClusterIP}, {"nodeport", corev1.ServiceTypeNodePort}, {"loadbalancer", corev1.ServiceTypeLoadBalancer},
 	} {
-		typed := service(name, "nobody", http)
-		typed.Spec.Type = kind
-		s.create(t, s.east, typed, export(name))
+		typed := service(tt.name, "nobody", http)
+		typed.Spec.Type = tt.kind
+		s.create(t, s.east, typed, export(tt.name))
 	}
 	external := service("external", "", http)
 	external.Spec.Type, external.Spec.ExternalName = corev1.ServiceTypeExternalName, "example.com"
@@ -237,10 +240,13 @@ func TestImportCarriesWhatIsExported(t *testing.T) {
 
 	for _, c := range s.both() {
 		got := awaitImport(t, s, c, "web", "east")
-		for what, m := range map[string]map[string]string{"labels": got.Labels, "annotations": got.Annotations} {
-			for key := range maps.Keys(m) {
+		for _, tt := range []struct {
+			what string
+			m    map[string]string
+		}{{"labels", got.Labels}, {"annotations", got.Annotations}} {
+			for key := range maps.Keys(tt.m) {
 				if key == "of-service" || key == "of-export" {
-					t.Errorf("%s: the import's %s hold %s", c.name, what, key)
+					t.Errorf("%s: the import's %s hold %s", c.name, tt.what, key)
 				}
 			}
 		}

@@ -67,8 +67,11 @@ var theLab = sync.OnceValues(func() (*lab, error) {
 		return nil, err
 	}
 	l := &lab{Shell: sh}
-	for name, c := range map[string]**cluster{"east": &l.east, "west": &l.west} {
-		if *c, err = newCluster(name); err != nil {
+	for _, tt := range []struct {
+		name string
+		c    **cluster
+	}{{"east", &l.east}, {"west", &l.west}} {
+		if *tt.c, err = newCluster(tt.name); err != nil {
 			return nil, err
 		}
 	}

@@ -35,17 +35,20 @@ func TestServing(t *testing.T) {
 	s.db = s.running(t, s.scene.east, "db", 2)
 	s.late = s.running(t, s.scene.east, "late", 1)
 	s.west = s.running(t, s.scene.west, "web", 1)
-	for name, test := range map[string]func(*testing.T, *serving){
-		"ClusterSetIP":                  testClusterSetIP,
-		"only clusters that export":     testOnlyExporting,
-		"each port where it is exposed": testPortsWhereExposed,
-		"headless":                      testHeadless,
-		"without selector":              testWithoutSelector,
-		"session affinity":              testAffinity,
-		"not ready":                     testNotReady,
-		"traffic policy":                testTrafficPolicy,
+	for _, tt := range []struct {
+		name string
+		test func(*testing.T, *serving)
+	}{
+		{"ClusterSetIP", testClusterSetIP},
+		{"only clusters that export", testOnlyExporting},
+		{"each port where it is exposed", testPortsWhereExposed},
+		{"headless", testHeadless},
+		{"without selector", testWithoutSelector},
+		{"session affinity", testAffinity},
+		{"not ready", testNotReady},
+		{"traffic policy", testTrafficPolicy},
 	} {
-		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, s) })
+		t.Run(tt.name, func(t *testing.T) { t.Parallel(); tt.test(t, s) })
 	}
 }
 
@@ -190,10 +193,13 @@ func testOnlyExporting(t *testing.T, s *serving) {
 // Clusters that disagree about ports are asked only on those that they expose.
 func testPortsWhereExposed(t *testing.T, s *serving) {
 	// The name is the same, the number is not: east's stays. The name is another: both are there.
-	for name, western := range map[string]corev1.ServicePort{"same-name": tcp("http", 8000, httpPort), "other-name": tcp("www", 8000, httpPort)} {
-		s.create(t, s.scene.east, service(name, "web", tcp("http", 80, httpPort)), export(name))
-		awaitImport(t, s.scene, s.scene.east, name, "east")
-		s.create(t, s.scene.west, service(name, "web", western), export(name))
+	for _, tt := range []struct {
+		name    string
+		western corev1.ServicePort
+	}{{"same-name", tcp("http", 8000, httpPort)}, {"other-name", tcp("www", 8000, httpPort)}} {
+		s.create(t, s.scene.east, service(tt.name, "web", tcp("http", 80, httpPort)), export(tt.name))
+		awaitImport(t, s.scene, s.scene.east, tt.name, "east")
+		s.create(t, s.scene.west, service(tt.name, "web", tt.western), export(tt.name))
 	}
 	for _, c := range s.both() {
 		awaitImport(t, s.scene, c, "same-name", "east", "west")

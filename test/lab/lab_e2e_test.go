@@ -68,29 +68,32 @@ func (b bench) gateways(t *testing.T) {
 // pods runs one on each node: they are reached from outside, reach each other on the way that their CNI has, and resolve
 // names.
 func (b bench) pods(t *testing.T) {
-	for cluster, way := range map[string]string{
-		"east": "dev flannel.1",
-		"west": "via 192.168.127.22 dev eth0 proto bird",
+	for _, tt := range []struct {
+		cluster string
+		way     string
+	}{
+		{"east", "dev flannel.1"},
+		{"west", "via 192.168.127.22 dev eth0 proto bird"},
 	} {
-		t.Run(cluster, func(t *testing.T) {
-			first, second := "on-"+cluster+"-1", "on-"+cluster+"-2"
+		t.Run(tt.cluster, func(t *testing.T) {
+			first, second := "on-"+tt.cluster+"-1", "on-"+tt.cluster+"-2"
 			for _, pod := range []string{first, second} {
 				node := strings.TrimPrefix(pod, "on-")
 				overrides := fmt.Sprintf(`{"spec":{"nodeName":%q,"terminationGracePeriodSeconds":0}}`, node)
-				b.kubectl(t, "--context", cluster, "run", pod, "--image=busybox", "--overrides="+overrides,
+				b.kubectl(t, "--context", tt.cluster, "run", pod, "--image=busybox", "--overrides="+overrides,
 					"--", "sh", "-c", "echo hello from "+node+"; sleep 3600")
 			}
-			b.kubectl(t, "--context", cluster, "wait", "--for=condition=Ready", "--timeout=180s", "pod/"+first, "pod/"+second)
-			if got := b.kubectl(t, "--context", cluster, "logs", second); got != "hello from "+cluster+"-2\n" {
+			b.kubectl(t, "--context", tt.cluster, "wait", "--for=condition=Ready", "--timeout=180s", "pod/"+first, "pod/"+second)
+			if got := b.kubectl(t, "--context", tt.cluster, "logs", second); got != "hello from "+tt.cluster+"-2\n" {
 				t.Errorf("log %q", got)
 			}
-			cidr := b.kubectl(t, "--context", cluster, "get", "node", cluster+"-2", "-o", "jsonpath={.spec.podCIDR}")
-			if got := b.on(t, cluster+"-1", "ip", "route", "show", cidr); !strings.Contains(got, way) {
-				t.Errorf("the way to pods of %s-2: %s, want %s", cluster, got, way)
+			cidr := b.kubectl(t, "--context", tt.cluster, "get", "node", tt.cluster+"-2", "-o", "jsonpath={.spec.podCIDR}")
+			if got := b.on(t, tt.cluster+"-1", "ip", "route", "show", cidr); !strings.Contains(got, tt.way) {
+				t.Errorf("the way to pods of %s-2: %s, want %s", tt.cluster, got, tt.way)
 			}
-			address := b.kubectl(t, "--context", cluster, "get", "pod", second, "-o", "jsonpath={.status.podIP}")
-			b.kubectl(t, "--context", cluster, "exec", first, "--", "ping", "-c", "1", "-W", "5", address)
-			b.kubectl(t, "--context", cluster, "exec", first, "--", "nslookup", "kubernetes.default.svc.cluster.local")
+			address := b.kubectl(t, "--context", tt.cluster, "get", "pod", second, "-o", "jsonpath={.status.podIP}")
+			b.kubectl(t, "--context", tt.cluster, "exec", first, "--", "ping", "-c", "1", "-W", "5", address)
+			b.kubectl(t, "--context", tt.cluster, "exec", first, "--", "nslookup", "kubernetes.default.svc.cluster.local")
 		})
 	}
 }

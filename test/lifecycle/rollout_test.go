@@ -129,15 +129,18 @@ func serve(t *testing.T, sh shell.Shell) (vip string) {
 	for i, node := range servers {
 		there += fmt.Sprintf(pod, fmt.Sprint("server-", i), namespace, node, `["/load", "serve", "$(POD_IP)"]`, load)
 	}
-	for cluster, manifest := range map[string]string{
-		exporter: there,
-		importer: fmt.Sprintf(pod, "client", namespace, workers[0], `["sleep", "infinity"]`, load),
+	for _, tt := range []struct {
+		cluster  string
+		manifest string
+	}{
+		{exporter, there},
+		{importer, fmt.Sprintf(pod, "client", namespace, workers[0], `["sleep", "infinity"]`, load)},
 	} {
-		if err := sh.Apply(t.Context(), cluster, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n---\n", namespace)+manifest); err != nil {
+		if err := sh.Apply(t.Context(), tt.cluster, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n---\n", namespace)+tt.manifest); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if _, err := sh.Kubectl(context.WithoutCancel(t.Context()), cluster, "delete", "namespace", namespace, "--wait=false"); err != nil {
+			if _, err := sh.Kubectl(context.WithoutCancel(t.Context()), tt.cluster, "delete", "namespace", namespace, "--wait=false"); err != nil {
 				t.Error(err)
 			}
 		})

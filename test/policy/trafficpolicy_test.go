@@ -167,15 +167,18 @@ func TestTrafficPolicyRights(t *testing.T) {
 		Spec:       v1alpha1.TrafficPolicySpec{TargetRef: v1alpha1.TrafficPolicyTarget{Name: "web"}},
 	}
 	create(t, policy)
-	for account, want := range map[string]struct{ read, status string }{
-		"tombolo-operator":  {"", ""},
-		"tombolo-dataplane": {"", noRight},
-		"tombolo-gateway":   {noRight, noRight},
+	for _, tt := range []struct {
+		account      string
+		read, status string
+	}{
+		{"tombolo-operator", "", ""},
+		{"tombolo-dataplane", "", noRight},
+		{"tombolo-gateway", noRight, noRight},
 	} {
-		c := asAccount(t, system, account, nil)
-		t.Run(account, func(t *testing.T) {
-			checkForbidden(t, c.List(t.Context(), &v1alpha1.TrafficPolicyList{}), want.read)
-			checkForbidden(t, c.Status().Patch(t.Context(), policy.DeepCopy(), merge(`{"status":{"conditions":[]}}`)), want.status)
+		c := asAccount(t, system, tt.account, nil)
+		t.Run(tt.account, func(t *testing.T) {
+			checkForbidden(t, c.List(t.Context(), &v1alpha1.TrafficPolicyList{}), tt.read)
+			checkForbidden(t, c.Status().Patch(t.Context(), policy.DeepCopy(), merge(`{"status":{"conditions":[]}}`)), tt.status)
 			checkForbidden(t, c.Patch(t.Context(), policy.DeepCopy(), merge(`{"spec":{"scheduler":"Random"}}`)), noRight)
 			checkForbidden(t, c.Delete(t.Context(), policy.DeepCopy(), client.DryRunAll), noRight)
 		})

@@ -164,18 +164,21 @@ func TestRemoveRefuses(t *testing.T) {
 }
 
 func TestReloads(t *testing.T) {
-	for source, want := range map[string]bool{
-		".:53 {\n    reload 10s\n}\n":                               true,
-		"(common) {\n    reload\n}\n.:53 {\n    import common\n}\n": true,
-		".:53 {\n    hosts {\n        reload 15s\n    }\n}\n":       false,
-		".:53 {\n    # reload\n    errors\n}\n":                     false,
+	for _, tt := range []struct {
+		source string
+		want   bool
+	}{
+		{".:53 {\n    reload 10s\n}\n", true},
+		{"(common) {\n    reload\n}\n.:53 {\n    import common\n}\n", true},
+		{".:53 {\n    hosts {\n        reload 15s\n    }\n}\n", false},
+		{".:53 {\n    # reload\n    errors\n}\n", false},
 	} {
-		c, err := Parse(source)
+		c, err := Parse(tt.source)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Reloads(); got != want {
-			t.Errorf("%q: got %v", source, got)
+		if got := c.Reloads(); got != tt.want {
+			t.Errorf("%q: got %v", tt.source, got)
 		}
 	}
 }

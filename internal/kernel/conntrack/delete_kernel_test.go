@@ -37,9 +37,12 @@ func TestDelete(t *testing.T) {
 	serve := func(four, six string) {
 		t.Helper()
 		want := nftables.Config{Services: map[nftables.Key]nftables.Service{}}
-		for vip, endpoint := range map[string]string{"244.0.0.1": four, "244.0.0.2": four, "fd77::1": six, "fd77::2": six} {
-			key := nftables.Key{Address: netip.MustParseAddr(vip), Protocol: serviceport.UDP, Port: 53}
-			want.Services[key] = nftables.Service{Destinations: []nftables.Destination{{Address: netip.MustParseAddr(endpoint), Port: 8080, Weight: 1}}}
+		for _, tt := range []struct {
+			vip      string
+			endpoint string
+		}{{"244.0.0.1", four}, {"244.0.0.2", four}, {"fd77::1", six}, {"fd77::2", six}} {
+			key := nftables.Key{Address: netip.MustParseAddr(tt.vip), Protocol: serviceport.UDP, Port: 53}
+			want.Services[key] = nftables.Service{Destinations: []nftables.Destination{{Address: netip.MustParseAddr(tt.endpoint), Port: 8080, Weight: 1}}}
 		}
 		node.Do(func() {
 			if _, err := table.Sync(t.Context(), want); err != nil {

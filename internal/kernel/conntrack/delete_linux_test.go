@@ -24,20 +24,23 @@ func TestMatch(t *testing.T) {
 	if !w.MatchConntrackFlow(entry(func(*netlink.ConntrackFlow) {})) {
 		t.Error("the flow's entry does not match")
 	}
-	for name, edit := range map[string]func(*netlink.ConntrackFlow){
-		"protocol":      func(f *netlink.ConntrackFlow) { f.Forward.Protocol = 6 },
-		"strange":       func(f *netlink.ConntrackFlow) { f.Forward.Protocol = 47 },
-		"address":       func(f *netlink.ConntrackFlow) { f.Forward.DstIP = net.ParseIP("244.0.0.2") },
-		"port":          func(f *netlink.ConntrackFlow) { f.Forward.DstPort++ },
-		"endpoint":      func(f *netlink.ConntrackFlow) { f.Reverse.SrcIP = net.ParseIP("10.1.0.6") },
-		"endpoint port": func(f *netlink.ConntrackFlow) { f.Reverse.SrcPort++ },
-		"no address":    func(f *netlink.ConntrackFlow) { f.Forward.DstIP = nil },
-		"not translated": func(f *netlink.ConntrackFlow) {
+	for _, tt := range []struct {
+		name string
+		edit func(*netlink.ConntrackFlow)
+	}{
+		{"protocol", func(f *netlink.ConntrackFlow) { f.Forward.Protocol = 6 }},
+		{"strange", func(f *netlink.ConntrackFlow) { f.Forward.Protocol = 47 }},
+		{"address", func(f *netlink.ConntrackFlow) { f.Forward.DstIP = net.ParseIP("244.0.0.2") }},
+		{"port", func(f *netlink.ConntrackFlow) { f.Forward.DstPort++ }},
+		{"endpoint", func(f *netlink.ConntrackFlow) { f.Reverse.SrcIP = net.ParseIP("10.1.0.6") }},
+		{"endpoint port", func(f *netlink.ConntrackFlow) { f.Reverse.SrcPort++ }},
+		{"no address", func(f *netlink.ConntrackFlow) { f.Forward.DstIP = nil }},
+		{"not translated", func(f *netlink.ConntrackFlow) {
 			f.Reverse.SrcIP, f.Reverse.SrcPort = f.Forward.DstIP, f.Forward.DstPort
-		},
+		}},
 	} {
-		if w.MatchConntrackFlow(entry(edit)) {
-			t.Errorf("%s differs, and the entry matches", name)
+		if w.MatchConntrackFlow(entry(tt.edit)) {
+			t.Errorf("%s differs, and the entry matches", tt.name)
 		}
 	}
 }

@@ -37,9 +37,12 @@ func TestPaths(t *testing.T) {
 }
 
 func TestCompressed(t *testing.T) {
-	for file, want := range map[string]bool{"a.ko": false, "a.ko.xz": true, "a.ko.zst": true, "a.ko.gz": true} {
-		if compressed(file) != want {
-			t.Errorf("compressed(%q) is %t", file, !want)
+	for _, tt := range []struct {
+		file string
+		want bool
+	}{{"a.ko", false}, {"a.ko.xz", true}, {"a.ko.zst", true}, {"a.ko.gz", true}} {
+		if compressed(tt.file) != tt.want {
+			t.Errorf("compressed(%q) is %t", tt.file, !tt.want)
 		}
 	}
 }

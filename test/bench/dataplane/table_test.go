@@ -23,9 +23,12 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%s, want %s", got.address, got.want)
 		}
 	}
-	for cidr, last := range map[string]netip.Addr{vipCIDR: clusterSetIP(most), serviceCIDR: clusterIP(most), remoteCIDR: endpoint(most, room-1)} {
-		if !netip.MustParsePrefix(cidr).Contains(last) {
-			t.Errorf("%s is not in %s", last, cidr)
+	for _, tt := range []struct {
+		cidr string
+		last netip.Addr
+	}{{vipCIDR, clusterSetIP(most)}, {serviceCIDR, clusterIP(most)}, {remoteCIDR, endpoint(most, room-1)}} {
+		if !netip.MustParsePrefix(tt.cidr).Contains(tt.last) {
+			t.Errorf("%s is not in %s", tt.last, tt.cidr)
 		}
 	}
 }

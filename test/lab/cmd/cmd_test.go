@@ -63,11 +63,14 @@ func TestCodeOf(t *testing.T) {
 
 func TestLookPath(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
-	for path, mode := range map[string]os.FileMode{
-		filepath.Join(first, "both"): 0o755, filepath.Join(second, "both"): 0o755,
-		filepath.Join(first, "text"): 0o644, filepath.Join(second, "text"): 0o755,
+	for _, tt := range []struct {
+		path string
+		mode os.FileMode
+	}{
+		{filepath.Join(first, "both"), 0o755}, {filepath.Join(second, "both"), 0o755},
+		{filepath.Join(first, "text"), 0o644}, {filepath.Join(second, "text"), 0o755},
 	} {
-		if err := os.WriteFile(path, nil, mode); err != nil {
+		if err := os.WriteFile(tt.path, nil, tt.mode); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,9 +100,12 @@ func TestRunDir(t *testing.T) {
 	if err := os.Symlink("/of/the/name", filepath.Join(cache, "labs", "mine")); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"": "/of/the/environment", "mine": "/of/the/name"} {
-		if got, err := runDir(name); got != want || err != nil {
-			t.Errorf("name %q: got %s, %v, want %s", name, got, err, want)
+	for _, tt := range []struct {
+		name string
+		want string
+	}{{"", "/of/the/environment"}, {"mine", "/of/the/name"}} {
+		if got, err := runDir(tt.name); got != tt.want || err != nil {
+			t.Errorf("name %q: got %s, %v, want %s", tt.name, got, err, tt.want)
 		}
 	}
 	for _, name := range []string{"other", "../mine", ".."} {

@@ -51,10 +51,13 @@ func node(t *testing.T) {
 // call runs the plugin for a pod, whose namespace has the same name.
 func call(t *testing.T, what, pod, bridge string) (string, error) {
 	t.Helper()
-	for name, value := range map[string]string{
-		"CNI_COMMAND": what, "CNI_CONTAINERID": pod + "0123456789abcdef", "CNI_NETNS": "/run/netns/" + pod, "CNI_IFNAME": "eth0",
+	for _, tt := range []struct {
+		name  string
+		value string
+	}{
+		{"CNI_COMMAND", what}, {"CNI_CONTAINERID", pod + "0123456789abcdef"}, {"CNI_NETNS", "/run/netns/" + pod}, {"CNI_IFNAME", "eth0"},
 	} {
-		t.Setenv(name, value)
+		t.Setenv(tt.name, tt.value)
 	}
 	config, err := json.Marshal(Config{Version: version, Network: "test" + bridge, Type: Name, Bridge: bridge, MTU: 1450, IPAM: map[string]any{
 		"type": "host-local", "dataDir": filepath.Join(os.TempDir(), "ipam-"+t.Name()),

@@ -29,17 +29,20 @@ func paths(t *testing.T, img v1.Image) map[string]bool {
 // Images are whole, are found under their names, hold what their recipes promise, and are made once.
 func TestEnsure(t *testing.T) {
 	dir := t.TempDir()
-	for ref, want := range map[string][]string{
-		"busybox":              {"usr/bin/busybox", "usr/bin/sh", "usr/bin/wget", "etc/passwd", "usr/lib/x86_64-linux-gnu/libc.so.6", "usr/lib64/ld-linux-x86-64.so.2", "bin"},
-		"alpine/socat:1.7.4.4": {"usr/bin/socat", "usr/bin/sh"},
-		Pause:                  {"pause"},
-		Echo:                   {"echo"},
+	for _, tt := range []struct {
+		ref  string
+		want []string
+	}{
+		{"busybox", []string{"usr/bin/busybox", "usr/bin/sh", "usr/bin/wget", "etc/passwd", "usr/lib/x86_64-linux-gnu/libc.so.6", "usr/lib64/ld-linux-x86-64.so.2", "bin"}},
+		{"alpine/socat:1.7.4.4", []string{"usr/bin/socat", "usr/bin/sh"}},
+		{Pause, []string{"pause"}},
+		{Echo, []string{"echo"}},
 	} {
-		archives, err := Ensure(t.Context(), dir, os.Stderr, ref)
+		archives, err := Ensure(t.Context(), dir, os.Stderr, tt.ref)
 		if err != nil {
 			t.Fatal(err)
 		}
-		tag, err := name.NewTag(ref)
+		tag, err := name.NewTag(tt.ref)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,20 +51,20 @@ func TestEnsure(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := validate.Image(img, validate.Fast); err != nil {
-			t.Errorf("%s: %v", ref, err)
+			t.Errorf("%s: %v", tt.ref, err)
 		}
 		have := paths(t, img)
-		for _, path := range want {
+		for _, path := range tt.want {
 			if !have[path] {
-				t.Errorf("%s has no %s", ref, path)
+				t.Errorf("%s has no %s", tt.ref, path)
 			}
 		}
-		again, err := Ensure(t.Context(), dir, failOnWrite{t}, ref)
+		again, err := Ensure(t.Context(), dir, failOnWrite{t}, tt.ref)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(archives, again); diff != "" {
-			t.Errorf("%s the second time (-first +second):\n%s", ref, diff)
+			t.Errorf("%s the second time (-first +second):\n%s", tt.ref, diff)
 		}
 	}
 }

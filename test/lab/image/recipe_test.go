@@ -50,16 +50,19 @@ func TestSharedBase(t *testing.T) {
 
 // A tag that no recipe names is the same image.
 func TestAnyTag(t *testing.T) {
-	for ref, want := range map[string]string{
-		"busybox":                   "busybox",
-		"busybox:1.37":              "busybox",
-		"nicolaka/netshoot":         "nicolaka/netshoot:v0.15",
-		"nicolaka/netshoot:v9":      "nicolaka/netshoot:v0.15",
-		"alpine/socat:1.8.0.0":      "alpine/socat:1.7.4.4",
-		"tombolo-net/echo:whatever": Echo,
+	for _, tt := range []struct {
+		ref  string
+		want string
+	}{
+		{"busybox", "busybox"},
+		{"busybox:1.37", "busybox"},
+		{"nicolaka/netshoot", "nicolaka/netshoot:v0.15"},
+		{"nicolaka/netshoot:v9", "nicolaka/netshoot:v0.15"},
+		{"alpine/socat:1.8.0.0", "alpine/socat:1.7.4.4"},
+		{"tombolo-net/echo:whatever", Echo},
 	} {
-		if r, err := recipeOf(ref); err != nil || r.Ref != want {
-			t.Errorf("%s is made as %q (%v), want %q", ref, r.Ref, err, want)
+		if r, err := recipeOf(tt.ref); err != nil || r.Ref != tt.want {
+			t.Errorf("%s is made as %q (%v), want %q", tt.ref, r.Ref, err, tt.want)
 		}
 	}
 	for _, ref := range []string{"busybo", "busybox2:1.37", "netshoot:v0.15"} {
@@ -80,20 +83,23 @@ func TestKey(t *testing.T) {
 	layer := layerRecipe{Files: []file{{Path: "/a", Content: "x"}}}
 	s := newStore(t.TempDir(), nil)
 	keys := map[string]string{}
-	for what, r := range map[string]recipe{
-		"the first":       {Ref: "a", Layers: []layerRecipe{layer}},
-		"another name":    {Ref: "b", Layers: []layerRecipe{layer}},
-		"another command": {Ref: "a", Layers: []layerRecipe{layer}, Config: busyboxRecipe().Config},
-		"another file":    {Ref: "a", Layers: []layerRecipe{{Files: []file{{Path: "/a", Content: "y"}}}}},
-		"twice the layer": {Ref: "a", Layers: []layerRecipe{layer, layer}},
+	for _, tt := range []struct {
+		what string
+		r    recipe
+	}{
+		{"the first", recipe{Ref: "a", Layers: []layerRecipe{layer}}},
+		{"another name", recipe{Ref: "b", Layers: []layerRecipe{layer}}},
+		{"another command", recipe{Ref: "a", Layers: []layerRecipe{layer}, Config: busyboxRecipe().Config}},
+		{"another file", recipe{Ref: "a", Layers: []layerRecipe{{Files: []file{{Path: "/a", Content: "y"}}}}}},
+		{"twice the layer", recipe{Ref: "a", Layers: []layerRecipe{layer, layer}}},
 	} {
-		key, err := s.key(t.Context(), r)
+		key, err := s.key(t.Context(), tt.r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if other, taken := keys[key]; taken {
-			t.Errorf("%s and %s have the same key", what, other)
+			t.Errorf("%s and %s have the same key", tt.what, other)
 		}
-		keys[key] = what
+		keys[key] = tt.what
 	}
 }

@@ -12,17 +12,20 @@ import (
 )
 
 func TestMerged(t *testing.T) {
-	for in, want := range map[string]string{
-		"/bin/sh":         "/usr/bin/sh",
-		"/lib64/ld.so":    "/usr/lib64/ld.so",
-		"/usr/bin/sh":     "/usr/bin/sh",
-		"/binary":         "/binary",
-		"/etc/lib/x":      "/etc/lib/x",
-		"/sbin/ip":        "/usr/sbin/ip",
-		"/lib/x86/libc.6": "/usr/lib/x86/libc.6",
+	for _, tt := range []struct {
+		in   string
+		want string
+	}{
+		{"/bin/sh", "/usr/bin/sh"},
+		{"/lib64/ld.so", "/usr/lib64/ld.so"},
+		{"/usr/bin/sh", "/usr/bin/sh"},
+		{"/binary", "/binary"},
+		{"/etc/lib/x", "/etc/lib/x"},
+		{"/sbin/ip", "/usr/sbin/ip"},
+		{"/lib/x86/libc.6", "/usr/lib/x86/libc.6"},
 	} {
-		if got := merged(in); got != want {
-			t.Errorf("merged(%q) = %q, want %q", in, got, want)
+		if got := merged(tt.in); got != tt.want {
+			t.Errorf("merged(%q) = %q, want %q", tt.in, got, tt.want)
 		}
 	}
 }

@@ -53,13 +53,16 @@ func TestCmdline(t *testing.T) {
 
 func TestStartRefusesMissingFiles(t *testing.T) {
 	dir := t.TempDir()
-	for name, cfg := range map[string]Config{
-		"no kernel":    {Kernel: filepath.Join(dir, "none"), Init: dir, Dir: dir},
-		"no init":      {Kernel: dir, Init: filepath.Join(dir, "none"), Dir: dir},
-		"relative dir": {Kernel: dir, Init: dir, Dir: "."},
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+	}{
+		{"no kernel", Config{Kernel: filepath.Join(dir, "none"), Init: dir, Dir: dir}},
+		{"no init", Config{Kernel: dir, Init: filepath.Join(dir, "none"), Dir: dir}},
+		{"relative dir", Config{Kernel: dir, Init: dir, Dir: "."}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if _, err := Start(t.Context(), cfg); err == nil {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := Start(t.Context(), tt.cfg); err == nil {
 				t.Error("Start: no error")
 			}
 		})
@@ -73,17 +76,20 @@ type duplex struct {
 }
 
 func TestFrames(t *testing.T) {
-	for name, in := range map[string][]byte{
-		"empty":       {},
-		"short":       []byte("hello\n"),
-		"one frame":   bytes.Repeat([]byte{0}, maxFrame),
-		"many frames": bytes.Repeat([]byte("\x00\xff\r\n\x04"), 2*maxFrame),
+	for _, tt := range []struct {
+		name string
+		in   []byte
+	}{
+		{"empty", []byte{}},
+		{"short", []byte("hello\n")},
+		{"one frame", bytes.Repeat([]byte{0}, maxFrame)},
+		{"many frames", bytes.Repeat([]byte("\x00\xff\r\n\x04"), 2*maxFrame)},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			demandR, demandW := io.Pipe()
 			dataR, dataW := io.Pipe()
 			sent := make(chan error, 1)
-			go func() { sent <- WriteFrames(duplex{demandR, dataW}, bytes.NewReader(in)) }()
+			go func() { sent <- WriteFrames(duplex{demandR, dataW}, bytes.NewReader(tt.in)) }()
 			var got bytes.Buffer
 			if err := ReadFrames(&got, duplex{dataR, demandW}); err != nil {
 				t.Fatalf("ReadFrames: %v", err)
@@ -91,8 +97,8 @@ func TestFrames(t *testing.T) {
 			if err := <-sent; err != nil {
 				t.Fatalf("WriteFrames: %v", err)
 			}
-			if !bytes.Equal(in, got.Bytes()) {
-				t.Errorf("got %d bytes, want the %d that were sent", got.Len(), len(in))
+			if !bytes.Equal(tt.in, got.Bytes()) {
+				t.Errorf("got %d bytes, want the %d that were sent", got.Len(), len(tt.in))
 			}
 		})
 	}

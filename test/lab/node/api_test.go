@@ -91,29 +91,31 @@ func TestAPIErrors(t *testing.T) {
 	good := serve(t)
 	stranger := good
 	stranger.Token = "wrong"
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name string
+
 		ask  func() error
 		want string
 	}{
-		"no such program": {func() error {
+		{"no such program", func() error {
 			_, err := good.Exec(t.Context(), Command{Args: []string{"no-such-program"}})
 			return err
 		}, "no-such-program"},
-		"no command": {func() error {
+		{"no command", func() error {
 			_, err := good.Exec(t.Context(), Command{})
 			return err
 		}, "a command is needed"},
-		"no token": {func() error {
+		{"no token", func() error {
 			_, err := stranger.Status(t.Context())
 			return err
 		}, "a bearer token is needed"},
-		"relative archive": {func() error { return good.ImportImage(t.Context(), "x.tar") }, "an absolute path is needed"},
-		"no upgrade": {func() error {
+		{"relative archive", func() error { return good.ImportImage(t.Context(), "x.tar") }, "an absolute path is needed"},
+		{"no upgrade", func() error {
 			_, err := good.do(t.Context(), http.MethodPost, "/exec?arg=true", nil)
 			return err
 		}, "an upgrade"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			if err := tt.ask(); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}

@@ -50,28 +50,31 @@ func TestReadFillsInDefaults(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	for want, spoil := range map[string]func(*Config){
-		"name is missing":         func(c *Config) { c.Name = "" },
-		"cluster is missing":      func(c *Config) { c.Cluster = "" },
-		"addresses is missing":    func(c *Config) { c.Addresses[0] = netip.MustParsePrefix("fd00::1/64") },
-		"apiServer is missing":    func(c *Config) { c.APIServer = "" },
-		"bin is missing":          func(c *Config) { c.Bin = "bin" },
-		"dir is missing":          func(c *Config) { c.Dir = "" },
-		"token is missing":        func(c *Config) { c.Token = "" },
-		"podCIDRs is missing":     func(c *Config) { c.PodCIDRs = nil },
-		"sandboxImage is missing": func(c *Config) { c.SandboxImage = "" },
-		`proxy mode "ebpf"`:       func(c *Config) { c.ProxyMode = "ebpf" },
-		`CNI "weave"`:             func(c *Config) { c.CNI = "weave" },
+	for _, tt := range []struct {
+		want  string
+		spoil func(*Config)
+	}{
+		{"name is missing", func(c *Config) { c.Name = "" }},
+		{"cluster is missing", func(c *Config) { c.Cluster = "" }},
+		{"addresses is missing", func(c *Config) { c.Addresses[0] = netip.MustParsePrefix("fd00::1/64") }},
+		{"apiServer is missing", func(c *Config) { c.APIServer = "" }},
+		{"bin is missing", func(c *Config) { c.Bin = "bin" }},
+		{"dir is missing", func(c *Config) { c.Dir = "" }},
+		{"token is missing", func(c *Config) { c.Token = "" }},
+		{"podCIDRs is missing", func(c *Config) { c.PodCIDRs = nil }},
+		{"sandboxImage is missing", func(c *Config) { c.SandboxImage = "" }},
+		{`proxy mode "ebpf"`, func(c *Config) { c.ProxyMode = "ebpf" }},
+		{`CNI "weave"`, func(c *Config) { c.CNI = "weave" }},
 	} {
-		t.Run(want, func(t *testing.T) {
+		t.Run(tt.want, func(t *testing.T) {
 			c := valid()
 			c.setDefaults()
 			if err := c.Validate(); err != nil {
 				t.Fatalf("before: %v", err)
 			}
-			spoil(&c)
-			if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("Validate: %v, want %q", err, want)
+			tt.spoil(&c)
+			if err := c.Validate(); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Validate: %v, want %q", err, tt.want)
 			}
 		})
 	}

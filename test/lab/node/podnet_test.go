@@ -63,15 +63,18 @@ func TestRoutesTo(t *testing.T) {
 func TestDiffRoutes(t *testing.T) {
 	a := route("10.1.0.0/24", "192.168.0.1", "10.1.1.0/24", "192.168.0.2")
 	b := route("10.1.1.0/24", "192.168.0.3", "10.1.1.0/25", "192.168.0.2", "fd00::/64", "fd01::1")
-	for name, tt := range map[string]struct{ have, want routes }{
-		"from nothing": {routes{}, a},
-		"to nothing":   {a, routes{}},
-		"mixed":        {a, b},
-		"same":         {b, b},
+	for _, tt := range []struct {
+		name       string
+		have, want routes
+	}{
+		{"from nothing", routes{}, a},
+		{"to nothing", a, routes{}},
+		{"mixed", a, b},
+		{"same", b, b},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			add, remove := diffRoutes(tt.have, tt.want)
-			if name == "same" && len(add)+len(remove) > 0 {
+			if tt.name == "same" && len(add)+len(remove) > 0 {
 				t.Errorf("add %v, remove %v; want nothing", add, remove)
 			}
 			got := maps.Clone(tt.have)

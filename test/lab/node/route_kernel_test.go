@@ -88,20 +88,23 @@ func TestSyncRoutes(t *testing.T) {
 func TestMasquerade(t *testing.T) {
 	addUplink(t)
 	cidrs := prefixes([]string{"10.1.0.0/16", "fd00:1::/48"})
-	for cni, rules := range map[string]string{
-		CNIRouted: `oifname "eth0" ip daddr != 10.1.0.0/16 fib saddr type != local masquerade ` +
-			`oifname "eth0" ip6 daddr != fd00:1::/48 fib saddr type != local masquerade`,
-		CNIKindnet: `ip daddr != 10.1.0.0/16 fib daddr type != local masquerade ` +
-			`ip6 daddr != fd00:1::/48 fib daddr type != local masquerade`,
+	for _, tt := range []struct {
+		cni   string
+		rules string
+	}{
+		{CNIRouted, `oifname "eth0" ip daddr != 10.1.0.0/16 fib saddr type != local masquerade ` +
+			`oifname "eth0" ip6 daddr != fd00:1::/48 fib saddr type != local masquerade`},
+		{CNIKindnet, `ip daddr != 10.1.0.0/16 fib daddr type != local masquerade ` +
+			`ip6 daddr != fd00:1::/48 fib daddr type != local masquerade`},
 	} {
 		for range 2 { // it may be repeated
-			if err := masquerade(t.Context(), cni, cidrs); err != nil {
+			if err := masquerade(t.Context(), tt.cni, cidrs); err != nil {
 				t.Fatal(err)
 			}
 		}
-		want := `table inet lab-masquerade { chain postrouting { type nat hook postrouting priority srcnat; policy accept; ` + rules + ` } }`
+		want := `table inet lab-masquerade { chain postrouting { type nat hook postrouting priority srcnat; policy accept; ` + tt.rules + ` } }`
 		if diff := cmp.Diff(want, output(t, "nft", "list", "table", "inet", masqueradeTable)); diff != "" {
-			t.Errorf("%s: table (-want +got):\n%s", cni, diff)
+			t.Errorf("%s: table (-want +got):\n%s", tt.cni, diff)
 		}
 	}
 }

@@ -54,8 +54,11 @@ func TestCapture(t *testing.T) {
 				s := newSegment(t, "a", "b", "c", HostPort)
 				begin := time.Now()
 				macHost := mac{2, 0, 0, 0, 0, 0xf}
-				for name, address := range map[string]mac{"b": macB, "c": macC, HostPort: macHost} {
-					s.send(name, frame(broadcast, address, "before"))
+				for _, tt := range []struct {
+					name    string
+					address mac
+				}{{"b", macB}, {"c", macC}, {HostPort, macHost}} {
+					s.send(tt.name, frame(broadcast, tt.address, "before"))
 				}
 				c, err := s.Capture(test.pairs...)
 				if err != nil {

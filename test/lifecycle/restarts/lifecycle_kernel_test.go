@@ -47,14 +47,17 @@ func TestRestart(t *testing.T) {
 	eachBackend(t, func(t *testing.T, s *site, l *loads, _ [2][]string) {
 		programmed := s.worker.Run("ipvsadm", "-Sn")
 		served := connections(s)
-		for what, signal := range map[string]syscall.Signal{"told to end and started": syscall.SIGTERM, "killed and started": syscall.SIGKILL} {
-			l.during(what, func() {
-				unchanged(t, s.worker, "an agent that was "+what, func() {
-					s.workers().restart(signal)
+		for _, tt := range []struct {
+			what   string
+			signal syscall.Signal
+		}{{"told to end and started", syscall.SIGTERM}, {"killed and started", syscall.SIGKILL}} {
+			l.during(tt.what, func() {
+				unchanged(t, s.worker, "an agent that was "+tt.what, func() {
+					s.workers().restart(tt.signal)
 				})
 			})
 			if n := s.workers().writes(); n != 0 {
-				t.Errorf("%s, the agent says that it wrote %v objects", what, n)
+				t.Errorf("%s, the agent says that it wrote %v objects", tt.what, n)
 			}
 		}
 		if diff := cmp.Diff(programmed, s.worker.Run("ipvsadm", "-Sn")); diff != "" {

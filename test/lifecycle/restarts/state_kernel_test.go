@@ -169,9 +169,12 @@ func unchanged(t *testing.T, n *netns.Namespace, what string, do func()) {
 	routes := changes(t, n, []string{"ip", "monitor", "link", "address", "route", "rule"}, rule, func() {
 		nftables = changes(t, n, []string{"nft", "monitor"}, nft, do)
 	})
-	for name, events := range map[string]string{"nftables": nftables, "routes": routes} {
-		if events != "" {
-			t.Errorf("%s wrote to %s:\n%s", what, name, events)
+	for _, tt := range []struct {
+		name   string
+		events string
+	}{{"nftables", nftables}, {"routes", routes}} {
+		if tt.events != "" {
+			t.Errorf("%s wrote to %s:\n%s", what, tt.name, tt.events)
 		}
 	}
 }

@@ -47,14 +47,17 @@ func readIndex(t *testing.T, index []byte) []string {
 }
 
 func TestModuleIndex(t *testing.T) {
-	for name, want := range map[string][]string{
-		"none":         nil,
-		"one":          {"ip_vs"},
-		"prefix":       {"ip_vs", "ip_vs_rr", "ip_vs_wrr"},
-		"first letter": {"dummy", "veth", "vxlan"},
+	for _, tt := range []struct {
+		name string
+		want []string
+	}{
+		{"none", nil},
+		{"one", []string{"ip_vs"}},
+		{"prefix", []string{"ip_vs", "ip_vs_rr", "ip_vs_wrr"}},
+		{"first letter", []string{"dummy", "veth", "vxlan"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(want, readIndex(t, moduleIndex(want))); diff != "" {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, readIndex(t, moduleIndex(tt.want))); diff != "" {
 				t.Errorf("keys (-want +got):\n%s", diff)
 			}
 		})

@@ -61,18 +61,20 @@ func runCommand(ctx context.Context, t *testing.T, c kernel.Command) outcome {
 func shell(script string) kernel.Command { return kernel.Command{Args: []string{"sh", "-c", script}} }
 
 func TestRunStreamsAndExitCode(t *testing.T) {
-	for name, tt := range map[string]struct {
+	for _, tt := range []struct {
+		name string
+
 		script, stdin string
 		want          outcome
 	}{
-		"success":       {script: "true"},
-		"exit code":     {script: "exit 7", want: outcome{code: 7}},
-		"signal":        {script: "kill -9 $$", want: outcome{code: 137}},
-		"streams apart": {script: "printf 'a\\n'; printf 'b\\r\\n' >&2", want: outcome{stdout: "a\n", stderr: "b\r\n"}},
-		"input":         {script: "cat", stdin: "x\x04\x03\ny", want: outcome{stdout: "x\x04\x03\ny"}},
-		"root":          {script: "id -u", want: outcome{stdout: "0\n"}},
+		{name: "success", script: "true"},
+		{name: "exit code", script: "exit 7", want: outcome{code: 7}},
+		{name: "signal", script: "kill -9 $$", want: outcome{code: 137}},
+		{name: "streams apart", script: "printf 'a\\n'; printf 'b\\r\\n' >&2", want: outcome{stdout: "a\n", stderr: "b\r\n"}},
+		{name: "input", script: "cat", stdin: "x\x04\x03\ny", want: outcome{stdout: "x\x04\x03\ny"}},
+		{name: "root", script: "id -u", want: outcome{stdout: "0\n"}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := shell(tt.script)
 			c.Stdin = strings.NewReader(tt.stdin)
@@ -149,18 +151,21 @@ func TestRunErrors(t *testing.T) {
 }
 
 func TestGuestIsAMachine(t *testing.T) {
-	for name, script := range map[string]string{
-		"modprobe knows what is built in": "modprobe -va ip_vs wireguard",
-		"modprobe knows what is not":      "! modprobe no-such-module",
-		"lo is up":                        "ip link show up dev lo | grep -q lo",
-		"cgroup2":                         "test -e /sys/fs/cgroup/cgroup.controllers",
-		"network namespaces":              "ip netns add a && ip netns exec a ip link",
-		"orphans are reaped":              "orphan=$(sleep 0.1 >&- & echo $!); while test -e /proc/$orphan; do sleep 0.1; done",
-		"a kernel of its own":             "ip link add w type wireguard && ip link add v type vxlan id 7 dstport 4789",
+	for _, tt := range []struct {
+		name   string
+		script string
+	}{
+		{"modprobe knows what is built in", "modprobe -va ip_vs wireguard"},
+		{"modprobe knows what is not", "! modprobe no-such-module"},
+		{"lo is up", "ip link show up dev lo | grep -q lo"},
+		{"cgroup2", "test -e /sys/fs/cgroup/cgroup.controllers"},
+		{"network namespaces", "ip netns add a && ip netns exec a ip link"},
+		{"orphans are reaped", "orphan=$(sleep 0.1 >&- & echo $!); while test -e /proc/$orphan; do sleep 0.1; done"},
+		{"a kernel of its own", "ip link add w type wireguard && ip link add v type vxlan id 7 dstport 4789"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := runCommand(t.Context(), t, shell(script)); got.code != 0 || got.err != nil {
+			if got := runCommand(t.Context(), t, shell(tt.script)); got.code != 0 || got.err != nil {
 				t.Errorf("got %+v", got)
 			}
 		})
