@@ -25,7 +25,7 @@ func (t *Table) applyElements(change Change) error {
 	if err := batch.Commit(); err != nil || batch.Size() == 0 {
 		return err
 	}
-	t.transactions++
+	t.seen.Wrote()
 	return nil
 }
 

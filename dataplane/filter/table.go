@@ -25,13 +25,10 @@ type Table struct {
 
 	// known is what Update last gave the kernel, nil if that is not sure.
 	known *State
-	// generation and print are those of nftables and of our table then; print is nil if somebody else wrote meanwhile.
-	generation uint32
-	print      *uint64
-	seed       maphash.Seed
-	watch      nft.Watch
-	// transactions counts those that this Table made.
-	transactions uint32
+	// print is the fingerprint of the table, by seed, when it was last sure to be right; nil if it is not sure.
+	print *uint64
+	seed  maphash.Seed
+	seen  nft.Seen
 }
 
 // open looks for nft when it is first needed, and again after a failure.
@@ -179,7 +176,7 @@ func (t *Table) run(ctx context.Context, fill func(tx *knftables.Transaction)) e
 	if err := t.nft.Run(ctx, tx); err != nil {
 		return fmt.Errorf("changing table %s: %w", TableName, err)
 	}
-	t.transactions++
+	t.seen.Wrote()
 	return nil
 }
 

@@ -18,12 +18,12 @@ func fingerprint(seed maphash.Seed) (uint64, error) {
 // nft instead of one for every chain. If nft disagrees, or Touched says that the table is another, it reads the kernel.
 // The lists of want are kept and must not be changed afterwards.
 func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
-	before, err := nft.Generation()
+	begin, err := t.seen.Mark()
 	if err != nil {
 		return Change{}, err
 	}
 	want.Served, want.Hairpin = unique(want.Served, serviceport.Key.Compare), unique(want.Hairpin, netip.Addr.Compare)
-	known, touched, begin := t.known, t.Touched(), t.transactions
+	known, touched := t.known, t.Touched()
 	var change Change
 	if known != nil {
 		change = Diff(*known, want)
@@ -44,44 +44,30 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 		return change, err
 	}
 	t.known = &State{Digest: want.wantedDigest(), Served: want.Served, Hairpin: want.Hairpin}
-	// If the generation is another one than this by now, somebody else wrote as well.
-	t.remember(before+t.transactions-begin, read || change.Replace || !touched)
+	t.settle(begin, read || change.Replace || !touched)
 	return change, nil
 }
 
-// remember takes the table as it is for the one that Touched compares with, if it is sure to be right and nobody else has
-// written meanwhile.
-func (t *Table) remember(generation uint32, sure bool) {
-	t.generation, t.print = generation, nil
+// settle remembers the table as it is, if it is sure to be right and nobody else has written since the mark.
+func (t *Table) settle(begin nft.Mark, sure bool) {
+	t.print = nil
+	t.seen.Forget()
 	if !sure {
 		return
 	}
 	if t.seed == (maphash.Seed{}) {
 		t.seed = maphash.MakeSeed()
 	}
-	print, err := fingerprint(t.seed)
-	if err != nil {
-		return
-	}
-	if now, err := nft.Generation(); err == nil && now == generation {
+	if print, err := fingerprint(t.seed); err == nil && t.seen.Settle(begin) {
 		t.print = &print
 	}
 }
 
-// Touched tells whether anybody has changed our table since the last Update, or might have. It costs one netlink request
-// as long as nobody writes to nftables, and six if somebody writes to other tables.
+// Touched reports whether anybody has changed our table since the last Update, or might have. It costs one netlink
+// request as long as nobody writes to nftables, and six if somebody writes to other tables.
 func (t *Table) Touched() bool {
-	generation, err := t.watch.Generation()
-	switch {
-	case err != nil || t.known == nil || t.print == nil:
-		return true
-	case generation == t.generation:
-		return false
-	}
-	print, err := fingerprint(t.seed)
-	if err != nil || print != *t.print {
-		return true
-	}
-	t.generation = generation // nothing of ours was in it
-	return false
+	return t.known == nil || t.print == nil || t.seen.Touched(func() (same, whole bool) {
+		print, err := fingerprint(t.seed)
+		return err == nil && print == *t.print, true
+	})
 }

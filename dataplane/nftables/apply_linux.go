@@ -84,10 +84,10 @@ func (t *Table) runNFT(ctx context.Context, change Change) error {
 	if change.Replace {
 		writeElements(tx, change.Services)
 	}
-	t.transactions++
 	if err := t.nft.Run(ctx, tx); err != nil {
 		return fmt.Errorf("changing table %s: %w", TableName, explain(err))
 	}
+	t.seen.Wrote()
 	return nil
 }
 
@@ -214,10 +214,10 @@ func (t *Table) commit(chains []string, services []ServiceChange) error {
 	if batch.Size() == 0 {
 		return nil
 	}
-	t.transactions++
 	if err := batch.Commit(); err != nil {
 		return fmt.Errorf("writing %d chains and %d services of table %s: %w", len(chains), len(services), TableName, explain(err))
 	}
+	t.seen.Wrote()
 	return nil
 }
 
@@ -263,10 +263,9 @@ func (t *Table) deleteAffinity(clients []Client) error {
 		e := client.element()
 		batch.Delete(e.set, e.appendKeyTo)
 	}
-	t.transactions++
 	err := batch.Commit()
-	if err != nil {
-		t.transactions--
+	if err == nil {
+		t.seen.Wrote()
 	}
 	return err
 }
@@ -285,10 +284,10 @@ func (t *Table) deleteChains(ctx context.Context, names []string) error {
 	for _, name := range names {
 		tx.Delete(&knftables.Chain{Name: name})
 	}
-	t.transactions++
 	if err := t.nft.Run(ctx, tx); err != nil {
 		return fmt.Errorf("deleting chains of table %s: %w", TableName, explain(err))
 	}
+	t.seen.Wrote()
 	return nil
 }
 

@@ -23,17 +23,15 @@ type Table struct {
 	known    map[Key]Layout
 	counters bool
 	chains   map[string]bool
-	// sum is that of the elements of known, by seed, and generation that of nftables when the kernel had just that.
-	seed       maphash.Seed
-	sum        sums
-	generation uint32
+	// sum is that of the elements of known, by seed.
+	seed maphash.Seed
+	sum  sums
+	seen nft.Seen
 	// slots is how many slots known has, and compared is when the kernel's were last compared with them.
 	slots    int
 	compared time.Time
 	// unswept are services that may have clients whose affinity is to an endpoint that is gone.
 	unswept map[Key]bool
-	// transactions counts those that this Table made.
-	transactions uint32
 }
 
 // open looks for nft when it is first needed, and again after a failure.
@@ -53,11 +51,10 @@ func (t *Table) open() error {
 // repeat. An empty Config removes the table.
 func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	t.known = nil
-	generation, err := nft.Generation()
+	begin, err := t.seen.Mark()
 	if err != nil {
 		return Change{}, explain(err)
 	}
-	begin := t.transactions
 	have, err := t.Read(ctx)
 	if err != nil {
 		return Change{}, err
@@ -74,7 +71,7 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 		return change, err
 	}
 	t.remember(want, layouts)
-	t.settle(generation, begin)
+	t.seen.Settle(begin)
 	return change, nil
 }
 
@@ -90,15 +87,6 @@ func (t *Table) remember(want Config, layouts map[Key]Layout) {
 	}
 }
 
-// settle takes the generation for one in which the kernel has what this Table knows, if nobody else has written between
-// the given generation and now. If somebody has, Touched will look.
-func (t *Table) settle(before, transactions uint32) {
-	t.generation = before
-	if now, err := nft.Generation(); err == nil && now-before == t.transactions-transactions {
-		t.generation = now
-	}
-}
-
 // Update makes those services what want says, like Sync, and looks at no others; it takes the kernel to have what this
 // Table gave it. If the kernel says otherwise, or there was no Sync yet, it is a Sync. keys may be of services that want
 // does not have: they go.
@@ -106,11 +94,11 @@ func (t *Table) Update(ctx context.Context, want Config, keys []Key) (Change, er
 	if len(t.known) == 0 || want.empty() || want.Counters != t.counters {
 		return t.Sync(ctx, want)
 	}
-	before, err := nft.Generation()
+	begin, err := t.seen.Mark()
 	if err != nil {
 		return Change{}, explain(err)
 	}
-	begin := t.transactions
+	right := t.seen.WasRight(begin)
 	change := t.changeOf(want, keys)
 	applied, err := t.Apply(ctx, change)
 	if err == nil {
@@ -126,8 +114,8 @@ func (t *Table) Update(ctx context.Context, want Config, keys []Key) (Change, er
 		}
 		return t.Sync(ctx, want)
 	}
-	if before == t.generation {
-		t.settle(before, begin)
+	if right {
+		t.seen.Settle(begin)
 	}
 	return applied, nil
 }
@@ -222,22 +210,15 @@ const slotsASecond = 4000
 // as long as nobody writes to nftables; if somebody has written to other tables, it reads all of this one once. Where
 // others write all the time it leaves the slots of a large table out, but for once in n/4000 seconds with n slots.
 func (t *Table) Touched() bool {
-	generation, err := nft.Generation()
-	switch {
-	case err != nil || t.known == nil:
-		return true
-	case generation == t.generation:
-		return false
-	}
-	now := time.Now()
-	all := t.slots <= slotsASecond || now.Sub(t.compared) >= time.Duration(t.slots/slotsASecond)*time.Second
-	if same, err := t.same(all); err != nil || !same {
-		return true
-	}
-	if all {
-		t.generation, t.compared = generation, now
-	}
-	return false
+	return t.known == nil || t.seen.Touched(func() (same, whole bool) {
+		now := time.Now()
+		whole = t.slots <= slotsASecond || now.Sub(t.compared) >= time.Duration(t.slots/slotsASecond)*time.Second
+		same, err := t.same(whole)
+		if err == nil && same && whole {
+			t.compared = now
+		}
+		return err == nil && same, whole
+	})
 }
 
 // same tells whether the kernel has what is known, affinities aside, and slots if they are not asked for.
@@ -317,4 +298,7 @@ func (s *sums) add(e element, seed maphash.Seed, sign int) {
 }
 
 // Close gives back what is held in this process; the kernel stays as it is.
-func (t *Table) Close() { *t = Table{} }
+func (t *Table) Close() {
+	t.seen.Close()
+	*t = Table{}
+}

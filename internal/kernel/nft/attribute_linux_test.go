@@ -34,7 +34,7 @@ func FuzzAttributes(f *testing.F) {
 		if size > len(b) {
 			t.Errorf("%d bytes of attributes in %d", size, len(b))
 		}
-		for _, m := range parse(b) {
+		for m := range parse(b) {
 			_ = m.errno()
 		}
 	})

@@ -128,7 +128,7 @@ func (b *Batch) Commit() error {
 	end := len(b.buf)
 	b.buf = appendHeader(b.buf, unix.NFNL_MSG_BATCH_END, 0, uint32(len(b.labels)+1), unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
 	finish(b.buf, end)
-	s, err := dial()
+	s, err := dial(receiveSize)
 	if err != nil {
 		return err
 	}
@@ -145,13 +145,13 @@ func (b *Batch) Commit() error {
 // room makes the socket's buffer large enough for a request: the kernel takes it in one piece.
 func (s *socket) room(size int) error {
 	size += size / 8 // what the kernel keeps beside it
-	if have, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF); err == nil && have > size {
+	if have, err := unix.GetsockoptInt(s.fd(), unix.SOL_SOCKET, unix.SO_SNDBUF); err == nil && have > size {
 		return nil
 	}
-	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size); err == nil {
+	if err := unix.SetsockoptInt(s.fd(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size); err == nil {
 		return nil
 	}
-	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size))
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(s.fd(), unix.SOL_SOCKET, unix.SO_SNDBUF, size))
 }
 
 func (b *Batch) answer(s *socket) error {
@@ -161,7 +161,7 @@ func (b *Batch) answer(s *socket) error {
 		if err != nil {
 			return err
 		}
-		for _, m := range messages {
+		for m := range parse(messages) {
 			if m.kind != unix.NLMSG_ERROR {
 				continue
 			}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,19 +16,20 @@ func Generation() (uint32, error) {
 	return w.Generation()
 }
 
-// Watch asks for the generation again and again, for two system calls each time and next to no memory, in the network
-// namespace in which it first did. The zero Watch is ready to use; it is not safe for concurrent use. One that is forgotten
-// is closed.
+// Watch asks for the generation again and again, with two system calls each time and next to no memory, in the network
+// namespace in which it first did. The zero Watch is ready to use. It is not safe for concurrent use. The garbage
+// collector closes one that is forgotten.
 type Watch struct {
-	socket *os.File // nil until it is opened
-	seq    uint32
-	buf    [512]byte // the answer has a number and a process's name
+	socket *socket // nil until it is opened
 }
 
-// Close gives back the socket. The Watch opens a new one when it is used again.
+// generationSize holds the answer: a number and the name of a process.
+const generationSize = 512
+
+// Close closes the socket. The Watch opens a new one when it is used again.
 func (w *Watch) Close() {
 	if w.socket != nil {
-		w.socket.Close()
+		w.socket.close()
 		w.socket = nil
 	}
 }
@@ -45,39 +44,29 @@ func (w *Watch) Generation() (uint32, error) {
 	return id, nil
 }
 
-func (w *Watch) ask() (uint32, error) {
+func (w *Watch) ask() (id uint32, err error) {
 	if w.socket == nil {
-		fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
-		if err != nil {
-			return 0, os.NewSyscallError("socket", err)
-		}
-		w.socket = os.NewFile(uintptr(fd), "nfnetlink")
-		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 30}); err != nil {
-			return 0, os.NewSyscallError("setsockopt", err)
+		if w.socket, err = dial(generationSize); err != nil {
+			return 0, err
 		}
 	}
-	w.seq++
-	request := appendHeader(w.buf[:0], unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0, w.seq, unix.AF_UNSPEC, 0)
+	s := w.socket
+	s.seq++
+	request := appendHeader(s.buf[:0], unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0, s.seq, unix.AF_UNSPEC, 0)
 	finish(request, 0)
-	fd := int(w.socket.Fd())
-	if _, err := unix.Write(fd, request); err != nil {
-		return 0, os.NewSyscallError("write", err)
+	if err := s.send(request); err != nil {
+		return 0, err
 	}
-	for {
-		n, err := unix.Read(fd, w.buf[:])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return 0, os.NewSyscallError("read", err)
-		}
-		return generationIn(w.buf[:n], w.seq)
+	answer, err := s.receive()
+	if err != nil {
+		return 0, err
 	}
+	return generationIn(answer, s.seq)
 }
 
-// generationIn is what the answer to the question of that number says.
+// generationIn reads the answer to the question of that number.
 func generationIn(answer []byte, seq uint32) (uint32, error) {
-	for _, m := range parse(answer) {
+	for m := range parse(answer) {
 		switch {
 		case m.seq != seq:
 		case m.kind == unix.NLMSG_ERROR && m.errno() != 0:
@@ -89,50 +78,4 @@ func generationIn(answer []byte, seq uint32) (uint32, error) {
 		}
 	}
 	return 0, errors.New("none in the answer")
-}
-
-// Fingerprint is a number that changes with every rule of the table and every element of those sets: the kernel gives
-// each rule that is written a handle of its own. It says nothing about what is in the table; nft is needed for that, and
-// takes a process for every chain, while this takes a netlink request for the rules and one for each set. The seed
-// makes it comparable.
-func Fingerprint(seed maphash.Seed, table string, sets ...string) (uint64, error) {
-	rules, err := List(unix.NFT_MSG_GETRULE, AppendText(nil, unix.NFTA_RULE_TABLE, table))
-	if err != nil {
-		return 0, fmt.Errorf("listing rules of table %s: %w", table, err)
-	}
-	sum := uint64(len(rules))
-	for i, rule := range rules {
-		for _, value := range Attributes(rule) {
-			sum += uint64(i+1) * maphash.Bytes(seed, value)
-		}
-	}
-	for _, set := range sets {
-		messages, err := Elements(table, set)
-		if err != nil {
-			return 0, err
-		}
-		sum = sum*31 + sumElements(seed, messages)
-	}
-	return sum, nil
-}
-
-// Elements are the messages that list the elements of a set or map: Attribute by NFTA_SET_ELEM_LIST_ELEMENTS is a list
-// of them in each.
-func Elements(table, set string) ([][]byte, error) {
-	selector := AppendText(AppendText(nil, unix.NFTA_SET_ELEM_LIST_TABLE, table), unix.NFTA_SET_ELEM_LIST_SET, set)
-	messages, err := List(unix.NFT_MSG_GETSETELEM, selector)
-	if err != nil {
-		return nil, fmt.Errorf("listing elements of set %s: %w", set, err)
-	}
-	return messages, nil
-}
-
-// sumElements does not depend on the order, which is the kernel's and may change by itself.
-func sumElements(seed maphash.Seed, messages [][]byte) (sum uint64) {
-	for _, m := range messages {
-		for _, element := range Attributes(Attribute(m, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-			sum += maphash.Bytes(seed, element)
-		}
-	}
-	return sum
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 
@@ -16,13 +17,18 @@ const headerSize = unix.NLMSG_HDRLEN + 4
 // receiveSize holds the largest message that the kernel makes for a dump.
 const receiveSize = 64 << 10
 
-// socket to nfnetlink, in the network namespace of the thread that opened it.
+// socket to nfnetlink, in the network namespace of the thread that opened it. The garbage collector closes one that is
+// forgotten.
 type socket struct {
-	fd  int
-	buf []byte
+	file *os.File
+	buf  []byte
+	// seq is the number of the last request.
+	seq    uint32
+	kernel unix.SockaddrNetlink
 }
 
-func dial() (*socket, error) {
+// dial opens a socket for answers whose messages have that size at most, in bytes.
+func dial(size int) (*socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
@@ -30,19 +36,37 @@ func dial() (*socket, error) {
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1), // errors without a copy of the request
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 30}),
-		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
 	)
 	if err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("preparing a netlink socket: %w", err)
 	}
-	return &socket{fd: fd, buf: make([]byte, receiveSize)}, nil
+	return &socket{
+		file: os.NewFile(uintptr(fd), "nfnetlink"), buf: make([]byte, size),
+		kernel: unix.SockaddrNetlink{Family: unix.AF_NETLINK},
+	}, nil
 }
 
-func (s *socket) close() { unix.Close(s.fd) }
+func (s *socket) close() { s.file.Close() }
+
+func (s *socket) fd() int { return int(s.file.Fd()) }
 
 func (s *socket) send(request []byte) error {
-	return os.NewSyscallError("sendto", unix.Sendto(s.fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
+	return os.NewSyscallError("sendto", unix.Sendto(s.fd(), request, 0, &s.kernel))
+}
+
+// receive waits for the next messages. They are valid until the next call.
+func (s *socket) receive() ([]byte, error) {
+	for {
+		n, err := unix.Read(s.fd(), s.buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, os.NewSyscallError("read", err)
+		}
+		return s.buf[:n], nil
+	}
 }
 
 // message of an answer.
@@ -52,33 +76,24 @@ type message struct {
 	body        []byte // after netlink's header
 }
 
-// receive waits for the next messages. They are valid until the next call.
-func (s *socket) receive() ([]message, error) {
-	for {
-		n, _, err := unix.Recvfrom(s.fd, s.buf, 0)
-		if errors.Is(err, unix.EINTR) {
-			continue
+// parse returns the messages in b, up to one that is cut short.
+func parse(b []byte) iter.Seq[message] {
+	return func(yield func(message) bool) {
+		for len(b) >= unix.NLMSG_HDRLEN {
+			size := int(binary.NativeEndian.Uint32(b))
+			if size < unix.NLMSG_HDRLEN || size > len(b) {
+				return
+			}
+			m := message{
+				kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]),
+				seq: binary.NativeEndian.Uint32(b[8:]), body: b[unix.NLMSG_HDRLEN:size],
+			}
+			if !yield(m) {
+				return
+			}
+			b = b[min(align(size), len(b)):]
 		}
-		if err != nil {
-			return nil, os.NewSyscallError("recvfrom", err)
-		}
-		return parse(s.buf[:n]), nil
 	}
-}
-
-func parse(b []byte) (messages []message) {
-	for len(b) >= unix.NLMSG_HDRLEN {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < unix.NLMSG_HDRLEN || size > len(b) {
-			break
-		}
-		messages = append(messages, message{
-			kind: binary.NativeEndian.Uint16(b[4:]), flags: binary.NativeEndian.Uint16(b[6:]),
-			seq: binary.NativeEndian.Uint32(b[8:]), body: b[unix.NLMSG_HDRLEN:size],
-		})
-		b = b[min(align(size), len(b)):]
-	}
-	return messages
 }
 
 // errno is what an error message says, zero for an acknowledgement.
@@ -102,7 +117,7 @@ func appendHeader(b []byte, kind, flags int, seq uint32, family uint8, resource 
 
 func finish(b []byte, start int) { binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start)) }
 
-// attempts is how often a dump is repeated that a transaction, anybody's, has cut short.
+// attempts is how often a dump begins before it counts as failed: any transaction cuts it short.
 const attempts = 8
 
 // List asks nf_tables for all objects of the inet family that the attributes select, with a message such as
@@ -116,34 +131,35 @@ var errInterrupted = errors.New("nf_tables changed while it was listed")
 
 // ask sends one request and collects the answers.
 func ask(kind, flags int, family uint8, attributes []byte) (answers [][]byte, err error) {
-	s, err := dial()
+	s, err := dial(receiveSize)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	for seq := range uint32(attempts) {
-		request := append(appendHeader(nil, kind, flags, seq+1, family, 0), attributes...)
+	for range attempts {
+		s.seq++
+		request := append(appendHeader(nil, kind, flags, s.seq, family, 0), attributes...)
 		finish(request, 0)
 		if err := s.send(request); err != nil {
 			return nil, err
 		}
-		answers, err = s.collect(seq+1, flags&unix.NLM_F_DUMP != 0)
-		if !errors.Is(err, errInterrupted) {
+		if answers, err = s.collect(flags&unix.NLM_F_DUMP != 0); !errors.Is(err, errInterrupted) {
 			break
 		}
 	}
 	return answers, err
 }
 
-func (s *socket) collect(seq uint32, dump bool) (answers [][]byte, err error) {
+// collect reads the answers to the last request, until the last of a dump, or one.
+func (s *socket) collect(dump bool) (answers [][]byte, err error) {
 	interrupted := false
 	for {
 		messages, err := s.receive()
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range messages {
-			if m.seq != seq {
+		for m := range parse(messages) {
+			if m.seq != s.seq {
 				continue
 			}
 			interrupted = interrupted || m.flags&unix.NLM_F_DUMP_INTR != 0
