@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// allowed are the functions that a package of types may have: deep copies, text, conversion, defaulting, registration.
+// allowed are the functions that a package of types may have: deep copies, text, conversion,
+// defaulting, registration.
 var allowed = regexp.MustCompile(`^(DeepCopy\w*|String|(Unm|M)arshalJSON|metadataOf|Convert\w+|(Set)?Default\w*|addKnownTypes)$`)
 
 // TestTypesWithoutBehaviour: the kinds are types. A rule about them belongs to internal/clusterset.

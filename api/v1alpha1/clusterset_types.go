@@ -12,7 +12,7 @@ const ClusterSetName = "default"
 // +kubebuilder:validation:Enum=auto;ipvs;nftables
 type DataplaneBackend string
 
-// The backends. Auto takes IPVS where it is safe beside the node's kube-proxy, else nftables.
+// The backends. Auto uses IPVS where it is safe beside the node's kube-proxy, otherwise nftables.
 const (
 	BackendAuto     DataplaneBackend = "auto"
 	BackendIPVS     DataplaneBackend = "ipvs"
@@ -45,8 +45,9 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID",message="clusterID is immutable: to rename a cluster, delete the ClusterSet (it leaves the clusterset) and create it again",optionalOldSelf=false
 type ClusterSetSpec struct {
-	// clusterSetID names the clusterset: one RFC 1123 label. The hub's namespace carries the same ID in its label
-	// clusterset.tombolo.dev/clusterset; a hub with another ID is not read and not written.
+	// clusterSetID names the clusterset: one RFC 1123 label. The hub's namespace carries the same
+	// ID in its label clusterset.tombolo.dev/clusterset; a hub with another ID is not read and not
+	// written.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -59,8 +60,8 @@ type ClusterSetSpec struct {
 	// hub says how this cluster reaches the hub.
 	Hub HubAccess `json:"hub"`
 
-	// vipCIDRs are the blocks that clusterset IPs come from, at most one per IP family. They must not overlap
-	// pods, services, nodes or any member's CIDRs.
+	// vipCIDRs are the blocks that clusterset IPs come from, at most one per IP family. They must
+	// not overlap pods, services, nodes or any member's CIDRs.
 	//
 	// +kubebuilder:default={"244.0.0.0/16"}
 	// +kubebuilder:validation:MinItems=1
@@ -70,8 +71,9 @@ type ClusterSetSpec struct {
 	// +optional
 	VIPCIDRs []CIDR `json:"vipCIDRs,omitempty"`
 
-	// transitCIDR is the IPv4 block that the addresses of gateways' tunnels and of nodes come from, the same in every
-	// member: a /20 of it belongs to each Member, by its index. A node's is the source of its host-network clients.
+	// transitCIDR is the IPv4 block for the addresses of gateways' tunnels and of nodes. It must be
+	// the same in every member: each Member gets a /20 of it, by its index. A node's transit
+	// address is the source of its host-network clients.
 	//
 	// +kubebuilder:default="245.0.0.0/8"
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).ip().family() == 4 && cidr(self).prefixLength() <= 8",message="must be an IPv4 CIDR of /8 or larger, so that every Member index (1-4095) has a /20"
@@ -90,18 +92,21 @@ type ClusterSetSpec struct {
 	// +optional
 	Dataplane DataplaneOptions `json:"dataplane,omitzero"`
 
-	// exportNamespaces selects, by their labels, the namespaces whose Services may be exported. Absent: all. A
-	// ServiceExport elsewhere is refused, and its condition Ready says so.
+	// exportNamespaces selects, by their labels, the namespaces that may export Services. Omit it
+	// to allow all. A ServiceExport in another namespace is refused, and its condition Ready says
+	// so.
 	//
 	// +optional
 	ExportNamespaces *metav1.LabelSelector `json:"exportNamespaces,omitempty"`
 
-	// importNamespaces selects, by their labels, the namespaces into which Services are imported. Absent: all.
+	// importNamespaces selects, by their labels, the namespaces into which Services are imported.
+	// Omit it to allow all.
 	//
 	// +optional
 	ImportNamespaces *metav1.LabelSelector `json:"importNamespaces,omitempty"`
 
-	// endpointsPerSlice is how many endpoints an EndpointSlice that this cluster publishes holds at most.
+	// endpointsPerSlice is the largest number of endpoints in an EndpointSlice that this cluster
+	// publishes.
 	//
 	// +kubebuilder:default=100
 	// +kubebuilder:validation:Minimum=1
@@ -124,8 +129,9 @@ type HubAccess struct {
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() == 'https'",message="must be an https URL, such as https://hub.example.com:6443"
 	Server string `json:"server"`
 
-	// secretRef names the Secret, in the operator's namespace, that holds the keys of a service account token
-	// Secret of the hub, as they are: token, ca.crt and namespace (the hub's namespace).
+	// secretRef names the Secret, in the operator's namespace, that holds the keys of a service
+	// account token Secret of the hub, as they are: token, ca.crt and namespace (the hub's
+	// namespace).
 	SecretRef SecretReference `json:"secretRef"`
 }
 
@@ -163,8 +169,8 @@ type DataplaneOptions struct {
 	// +optional
 	Locality Locality `json:"locality,omitempty"`
 
-	// failBackSeconds is how long endpoints that are preferred, and had failed, must be well again before flows go back
-	// to them: 0 to 3600, default 30. It keeps flows from going to and fro.
+	// failBackSeconds is how long preferred endpoints that had failed must be ready again before
+	// flows go back to them: 0 to 3600 s, default 30 s. It keeps flows from moving back and forth.
 	//
 	// +kubebuilder:default=30
 	// +kubebuilder:validation:Minimum=0
@@ -172,9 +178,10 @@ type DataplaneOptions struct {
 	// +optional
 	FailBackSeconds *int32 `json:"failBackSeconds,omitempty"`
 
-	// counters asks nodes that serve with nftables to count the new flows to each port of each clusterset IP, for
-	// `nft list map inet tombolo-services services4` (or services6) to show; IPVS counts in any case. When it is turned on
-	// or off, clients with session affinity may get another endpoint once.
+	// counters makes nodes that serve with nftables count the new flows to each port of each
+	// clusterset IP. `nft list map inet tombolo-services services4` (or services6) shows the
+	// counts. IPVS always counts. When you turn counters on or off, clients with session affinity
+	// may get another endpoint once.
 	//
 	// +optional
 	Counters bool `json:"counters,omitempty"`
@@ -194,14 +201,15 @@ type DataplaneOptions struct {
 	VXLANID int32 `json:"vxlanID,omitempty"`
 }
 
-// ClusterSetStatus is what the operator knows of the clusterset.
+// ClusterSetStatus is what the operator knows about the clusterset.
 type ClusterSetStatus struct {
 	// members is how many approved members the hub lists, this cluster among them.
 	//
 	// +optional
 	Members int32 `json:"members,omitempty"`
 
-	// index is this cluster's own Member.spec.index; zero until the hub has told it.
+	// index is this cluster's own Member.spec.index; zero until the operator has read it from the
+	// hub.
 	//
 	// +optional
 	Index int32 `json:"index,omitempty"`
@@ -213,15 +221,16 @@ type ClusterSetStatus struct {
 	// +optional
 	CIDRs []CIDR `json:"cidrs,omitempty"`
 
-	// region and zoneDomain are this cluster's own (Member.spec): they tell whether zones of equal name are the same
-	// zone.
+	// region and zoneDomain are this cluster's own (Member.spec). They decide whether zones of
+	// equal name are the same zone.
 	//
 	// +optional
 	Region string `json:"region,omitempty"`
 	// +optional
 	ZoneDomain string `json:"zoneDomain,omitempty"`
 
-	// conditions: Accepted, HubConnected, DNSReady, and ClusterProperties where the About API is served.
+	// conditions: Accepted, HubConnected, DNSReady, and ClusterProperties where the About API is
+	// served.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -229,7 +238,8 @@ type ClusterSetStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// ClusterSet joins this cluster to a clusterset. There is one, named "default"; the cluster's admin writes it.
+// ClusterSet joins this cluster to a clusterset. A cluster has one, named "default", which the
+// cluster's admin writes.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

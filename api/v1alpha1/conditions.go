@@ -2,23 +2,25 @@ package v1alpha1
 
 // Condition types of tombolo's kinds. Their messages name the object, the value and the remedy.
 const (
-	// ConditionAccepted (ClusterSet, RemoteCluster, TrafficPolicy): the object makes sense beside what is already in use.
+	// ConditionAccepted (ClusterSet, RemoteCluster, TrafficPolicy): the object does not collide
+	// with what is already in use.
 	ConditionAccepted = "Accepted"
 	// ConditionHubConnected (ClusterSet): the operator is in step with the hub.
 	ConditionHubConnected = "HubConnected"
 	// ConditionReachable (RemoteCluster): at least one link is up.
 	ConditionReachable = "Reachable"
-	// ConditionContentAccepted (RemoteCluster): all that the cluster publishes is used; else the message names what is
-	// skipped, and why.
+	// ConditionContentAccepted (RemoteCluster): everything that the cluster publishes is used.
+	// Otherwise the message names what is skipped, and why.
 	ConditionContentAccepted = "ContentAccepted"
-	// ConditionDNSReady (ClusterSet): CoreDNS answers for clusterset.local, as far as its configuration goes.
+	// ConditionDNSReady (ClusterSet): CoreDNS is configured to answer for clusterset.local.
 	ConditionDNSReady = "DNSReady"
-	// ConditionClusterProperties (ClusterSet): the About API's ClusterProperty objects say what this cluster is. It is
-	// there only where the API server serves that kind.
+	// ConditionClusterProperties (ClusterSet): the About API's ClusterProperty objects say what
+	// this cluster is. The condition exists only where the API server serves that kind.
 	ConditionClusterProperties = "ClusterProperties"
-	// ConditionReady (GatewayNode): the gateway does its work.
+	// ConditionReady (GatewayNode): the gateway works.
 	ConditionReady = "Ready"
-	// NodeConditionDataplane is the type of the condition that the dataplane keeps on its own Node.
+	// NodeConditionDataplane is the type of the condition that the dataplane writes on its own
+	// Node.
 	NodeConditionDataplane = "clusterset.tombolo.dev/Dataplane"
 )
 
@@ -36,13 +38,15 @@ const (
 	// ReasonInvalidTunnelAddress: a gateway published a tunnel address outside its Member's block.
 	ReasonInvalidTunnelAddress = "InvalidTunnelAddress"
 
-	// ReasonTargetNotFound: the ServiceImport that a TrafficPolicy is for is not there yet (GEP-713).
+	// ReasonTargetNotFound: the ServiceImport that a TrafficPolicy is for does not exist yet
+	// (GEP-713).
 	ReasonTargetNotFound = "TargetNotFound"
-	// ReasonTargetHeadless: the ServiceImport has no clusterset IP, so that a TrafficPolicy has nothing to act on.
+	// ReasonTargetHeadless: the ServiceImport has no clusterset IP, so that a TrafficPolicy has
+	// nothing to act on.
 	ReasonTargetHeadless = "TargetHeadless"
 	// ReasonConflicted: another TrafficPolicy for the same ServiceImport is in effect (GEP-713).
 	ReasonConflicted = "Conflicted"
-	// ReasonInvalid: the policy would leave nobody to answer (GEP-713).
+	// ReasonInvalid: the policy would leave no cluster to answer (GEP-713).
 	ReasonInvalid = "Invalid"
 
 	ReasonConnected = "Connected"
@@ -63,30 +67,32 @@ const (
 	// ReasonRemoved: the admin has removed this cluster from the clusterset.
 	ReasonRemoved = "Removed"
 
-	// ReasonSkipped: some of what the cluster publishes is malformed or not approved.
+	// ReasonSkipped: a part of what the cluster publishes is malformed or not approved.
 	ReasonSkipped = "Skipped"
 
-	// ReasonConfigured: it is as it should be.
+	// ReasonConfigured: the configuration is complete.
 	ReasonConfigured = "Configured"
 	// ReasonManual: the cluster's admin configures CoreDNS; the message says how.
 	ReasonManual = "Manual"
-	// ReasonCoreDNSNotFound: there is no CoreDNS where it is looked for.
+	// ReasonCoreDNSNotFound: there is no CoreDNS where the operator expects it.
 	ReasonCoreDNSNotFound = "CoreDNSNotFound"
 	// ReasonCoreDNSTooOld: this CoreDNS cannot serve clusterset.local.
 	ReasonCoreDNSTooOld = "CoreDNSTooOld"
 	// ReasonCorefileNotUnderstood: the Corefile cannot be changed safely.
 	ReasonCorefileNotUnderstood = "CorefileNotUnderstood"
-	// ReasonNotOurs: somebody else holds an object that tombolo would write; it is left alone.
+	// ReasonNotOurs: another controller owns an object that tombolo would write, so tombolo leaves
+	// it alone.
 	ReasonNotOurs = "NotOurs"
 
 	ReasonLinkUp = "LinkUp"
-	// ReasonNoLink: there is no link that is up.
+	// ReasonNoLink: no link is up.
 	ReasonNoLink = "NoLink"
 	// ReasonNoGateways: the cluster has no gateway.
 	ReasonNoGateways = "NoGateways"
 
 	ReasonReady = "Ready"
-	// ReasonKernelModuleMissing: the kernel lacks wireguard or ip_vs; the message names which and how to load it.
+	// ReasonKernelModuleMissing: the kernel lacks wireguard or ip_vs; the message names which and
+	// how to load it.
 	ReasonKernelModuleMissing = "KernelModuleMissing"
 	// ReasonNotPermitted: the agent lacks CAP_NET_ADMIN.
 	ReasonNotPermitted = "NotPermitted"

@@ -5,12 +5,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// Members write ExportedServices and GatewayNodes, and the hub's API server lets through what our types cannot hold: a
-// time in lower case, say, or one with a zone of 99 hours. One such object in a list or a watch must not keep everybody
-// from reading the others, so these two kinds are read one by one: what cannot be understood is left with its metadata
-// alone, which no API server would have admitted, and is skipped like anything else that is malformed.
+// Members write ExportedServices and GatewayNodes, and the hub's API server admits what our types
+// cannot hold: a time in lower case, for example, or one with a zone of 99 hours. One such object
+// in a list or a watch must not keep readers from the others, so these two kinds are read one by
+// one. An object that cannot be read keeps its metadata only. No API server would have admitted it
+// like that, so it is skipped like anything else that is malformed.
 
-// UnmarshalJSON implements json.Unmarshaler. What cannot be read leaves the ExportedService without spec.
+// UnmarshalJSON implements json.Unmarshaler. What cannot be read leaves the ExportedService without
+// spec.
 func (e *ExportedService) UnmarshalJSON(data []byte) error {
 	type plain ExportedService
 	if json.Unmarshal(data, (*plain)(e)) == nil {
@@ -22,7 +24,8 @@ func (e *ExportedService) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// UnmarshalJSON implements json.Unmarshaler. What cannot be read leaves the GatewayNode without spec and status.
+// UnmarshalJSON implements json.Unmarshaler. What cannot be read leaves the GatewayNode without
+// spec and status.
 func (g *GatewayNode) UnmarshalJSON(data []byte) error {
 	type plain GatewayNode
 	if json.Unmarshal(data, (*plain)(g)) == nil {

@@ -6,8 +6,9 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
-// ExportedServiceSpec is one cluster's export of one Service, as far as the merge of KEP-1645 needs it. The source
-// cluster is in the label multicluster.kubernetes.io/source-cluster, which the hub's admission policy checks.
+// ExportedServiceSpec is one cluster's export of one Service, as far as the merge of KEP-1645 needs
+// it. The source cluster is in the label multicluster.kubernetes.io/source-cluster, which the hub's
+// admission policy checks.
 type ExportedServiceSpec struct {
 	// namespace and name of the Service.
 	//
@@ -18,8 +19,8 @@ type ExportedServiceSpec struct {
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 
-	// exportedAt is the ServiceExport's own creationTimestamp in the exporting cluster; the oldest export wins a
-	// conflict.
+	// exportedAt is the creationTimestamp of the ServiceExport in the exporting cluster. The oldest
+	// export wins a conflict.
 	ExportedAt metav1.Time `json:"exportedAt"`
 
 	// type of the import that this export asks for.
@@ -34,8 +35,9 @@ type ExportedServiceSpec struct {
 	// +optional
 	Ports []mcsv1beta1.ServicePort `json:"ports,omitempty"`
 
-	// sliceSet is a digest of the names of the Service's EndpointSlices on the hub: a slice is withdrawn, and not lost,
-	// once those that are there are just these. Written before the slices are.
+	// sliceSet is a digest of the names of the Service's EndpointSlices on the hub, written before
+	// the slices are. A slice that is missing has been withdrawn, and was not lost, if the slices
+	// on the hub are exactly these.
 	//
 	// +kubebuilder:validation:MaxLength=32
 	// +optional
@@ -55,7 +57,8 @@ type ExportedServiceSpec struct {
 	// +optional
 	SessionAffinityConfig *corev1.SessionAffinityConfig `json:"sessionAffinityConfig,omitempty"`
 
-	// internalTrafficPolicy and trafficDistribution of the Service. Absent means Cluster, and no preference.
+	// internalTrafficPolicy and trafficDistribution of the Service. Absent means Cluster, and no
+	// preference.
 	//
 	// +optional
 	InternalTrafficPolicy *corev1.ServiceInternalTrafficPolicy `json:"internalTrafficPolicy,omitempty"`
@@ -70,8 +73,8 @@ type ExportedServiceSpec struct {
 	ExportedAnnotations map[string]string `json:"exportedAnnotations,omitempty"`
 }
 
-// ExportedService is one cluster's export of one Service. The exporting member writes it on the hub, under the name
-// HubName(clusterID, namespace, name).
+// ExportedService is one cluster's export of one Service. The exporting member writes it on the
+// hub, under the name HubName(clusterID, namespace, name).
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=exsvc

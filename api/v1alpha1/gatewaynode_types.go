@@ -18,15 +18,16 @@ type GatewayNodeSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9+/]{43}=$')",message="must be a WireGuard public key: 32 bytes in base64, 44 characters, as `wg pubkey` prints it"
 	PublicKey string `json:"publicKey"`
 
-	// endpoints are the addresses at which the gateway may be reached, best first; the port is the base port.
+	// endpoints are the addresses at which the gateway can be reached, best first. The port is the
+	// base port.
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=8
 	// +listType=atomic
 	Endpoints []Endpoint `json:"endpoints"`
 
-	// tunnelAddresses are the gateway's own addresses inside the tunnels, at most one per family; empty until it has a
-	// lane and its cluster an index.
+	// tunnelAddresses are the gateway's own addresses inside the tunnels, at most one per family.
+	// It is empty until the gateway has a lane and its cluster an index.
 	//
 	// +kubebuilder:validation:MaxItems=2
 	// +listType=atomic
@@ -41,9 +42,10 @@ type GatewayNodeSpec struct {
 	UnderlayAddresses []IPAddress `json:"underlayAddresses,omitempty"`
 }
 
-// GatewayNodeStatus is what the operator gave the gateway, and how it is.
+// GatewayNodeStatus is the lane that the operator assigned to the gateway, and the gateway's state.
 type GatewayNodeStatus struct {
-	// lane of the gateway, given once by the operator: the smallest that was free. Absent: none yet.
+	// lane of the gateway. The operator assigns the smallest free one, once. It is absent until
+	// then.
 	//
 	// +optional
 	Lane *Lane `json:"lane,omitempty"`
@@ -56,8 +58,8 @@ type GatewayNodeStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// GatewayNode is one gateway. The gateway writes it in its own cluster, in the operator's namespace, under its
-// node's name; the operator copies it to the hub.
+// GatewayNode is one gateway. The gateway writes it in its own cluster, in the operator's
+// namespace, under its node's name; the operator copies it to the hub.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

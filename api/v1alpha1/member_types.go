@@ -4,27 +4,28 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// MemberSpec is what the clusterset's admin approves of one cluster.
+// MemberSpec is what the clusterset's admin approves for one cluster.
 //
 // +kubebuilder:validation:XValidation:rule="self.index == oldSelf.index",message="index is immutable: tunnel addresses derive from it; delete the Member and create another to change it",optionalOldSelf=false
 type MemberSpec struct {
-	// index is a small integer, unique in the clusterset and immutable: the member's tunnel addresses are block number
-	// index of the transit CIDR.
+	// index is a small integer, unique in the clusterset and immutable. The member's tunnel
+	// addresses lie in block number index of the transit CIDR.
 	//
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4095
 	Index int32 `json:"index"`
 
-	// cidrs are the only addresses that the cluster may publish and send from: its pods, and whatever else it may
-	// export (nodes, for backends with hostNetwork; external addresses, for Services without selector).
+	// cidrs are the only addresses that the cluster may publish and send from: those of its pods,
+	// and of whatever else it may export (nodes, for backends with hostNetwork; external addresses,
+	// for Services without selector).
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
 	CIDRs []CIDR `json:"cidrs"`
 
-	// globalCIDRs are what cidrs are translated to, one for one and of the same sizes, where clusters' pod CIDRs
-	// overlap. Empty: addresses travel as they are.
+	// globalCIDRs replace cidrs, one for one and of the same sizes, where clusters' pod CIDRs
+	// overlap. If empty, addresses are not translated.
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
@@ -37,21 +38,21 @@ type MemberSpec struct {
 	// +optional
 	Region string `json:"region,omitempty"`
 
-	// zoneDomain says whose zone names these are: zones of two clusters are the same only if zone domain, region and
-	// zone are all equal. Empty: the cluster's zones are its own.
+	// zoneDomain says who named the cluster's zones. Zones of two clusters are the same only if
+	// zone domain, region and zone are all equal. If empty, the cluster shares no zone with others.
 	//
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
 	ZoneDomain string `json:"zoneDomain,omitempty"`
 
-	// removed takes the cluster out of the clusterset: every member drops what it imported from it. A Member that is
-	// merely absent removes nothing.
+	// removed takes the cluster out of the clusterset: every member deletes what it imported from
+	// it. Deleting the Member alone removes nothing.
 	//
 	// +optional
 	Removed bool `json:"removed,omitempty"`
 }
 
-// MemberStatus is empty for now: members may not write Members.
+// MemberStatus is empty so far: members may not write Members.
 type MemberStatus struct {
 	// conditions are reserved for the clusterset's admin tooling.
 	//
@@ -61,8 +62,8 @@ type MemberStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Member is one cluster of the clusterset, approved by the clusterset's admin. It lives in the hub's namespace and
-// is named after the cluster's ID.
+// Member is one cluster of the clusterset, approved by the clusterset's admin. It lives in the
+// hub's namespace and is named after the cluster's ID.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

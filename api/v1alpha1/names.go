@@ -4,34 +4,37 @@ import mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 // Label and annotation keys.
 const (
-	// LabelClusterSet on the hub's namespace holds the clusterset's ID: a hub without it is not authoritative.
+	// LabelClusterSet on the hub's namespace holds the clusterset's ID: a hub without it is not
+	// authoritative.
 	LabelClusterSet = "clusterset.tombolo.dev/clusterset"
 	// LabelGateway on a Node, with value "true", makes it a gateway. The cluster's admin sets it.
 	LabelGateway = "clusterset.tombolo.dev/gateway"
 	// LabelNamespace on an EndpointSlice on the hub holds the namespace of the Service.
 	LabelNamespace = "clusterset.tombolo.dev/namespace"
-	// LabelSourceCluster holds the cluster ID that an object on the hub, or an imported slice, comes from.
+	// LabelSourceCluster holds the cluster ID that an object on the hub, or an imported slice,
+	// comes from.
 	LabelSourceCluster = mcsv1beta1.LabelSourceCluster
 	// LabelServiceName on an EndpointSlice holds the name of the Service that it belongs to.
 	LabelServiceName = mcsv1beta1.LabelServiceName
-	// ManagedBy is the value of endpointslice.kubernetes.io/managed-by on every slice that tombolo writes.
+	// ManagedBy is the value of endpointslice.kubernetes.io/managed-by on every slice that tombolo
+	// writes.
 	ManagedBy = "tombolo.dev"
-	// LabelManagedBy, with value ManagedBy, is on every ServiceImport that tombolo writes: one without it belongs to
-	// somebody else and is never touched.
+	// LabelManagedBy, with value ManagedBy, is on every ServiceImport that tombolo writes. One
+	// without it belongs to another controller and is never touched.
 	LabelManagedBy = "clusterset.tombolo.dev/managed-by"
-	// AnnotationPublishedCount and AnnotationPublishedDigest on a member's Lease say how many ExportedServices and GatewayNodes it has on
-	// the hub, and a digest of their names.
+	// AnnotationPublishedCount and AnnotationPublishedDigest on a member's Lease say how many
+	// ExportedServices and GatewayNodes it has on the hub, and a digest of their names.
 	AnnotationPublishedCount  = "clusterset.tombolo.dev/published-count"
 	AnnotationPublishedDigest = "clusterset.tombolo.dev/published-digest"
-	// AnnotationCorefile on CoreDNS's ConfigMap says what tombolo added to its Corefile, so that just that can be taken
-	// away again.
+	// AnnotationCorefile on CoreDNS's ConfigMap says what tombolo added to its Corefile, so that
+	// exactly that can be removed again.
 	AnnotationCorefile = "clusterset.tombolo.dev/corefile-additions"
-	// AnnotationTransitAddress on a Node holds its transit addresses, separated by commas: the source that other clusters
-	// see of its host-network clients. The operator gives them, and nobody else.
+	// AnnotationTransitAddress on a Node holds its transit addresses, separated by commas: the
+	// source that other clusters see for its host-network clients. Only the operator assigns them.
 	AnnotationTransitAddress = "clusterset.tombolo.dev/transit-address"
 )
 
-// Names that every installation shares.
+// Names that are the same in every installation.
 const (
 	// DefaultNamespace is where operator and agents run.
 	DefaultNamespace = "tombolo-system"

@@ -4,8 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// RemoteClusterSpec is what this cluster may believe of another member: the admin's Member and the gateways that
-// the member published.
+// RemoteClusterSpec is what this cluster accepts about another member: what the admin's Member
+// says, and the gateways that the member published.
 type RemoteClusterSpec struct {
 	// index is the Member's.
 	//
@@ -13,8 +13,8 @@ type RemoteClusterSpec struct {
 	// +kubebuilder:validation:Maximum=4095
 	Index int32 `json:"index"`
 
-	// cidrs are the addresses under which the cluster is seen from here: the Member's globalCIDRs if it has any, else
-	// its cidrs.
+	// cidrs are the addresses under which this cluster sees the other one: the Member's globalCIDRs
+	// if it has any, otherwise its cidrs.
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
@@ -63,14 +63,15 @@ type RemoteGateway struct {
 // +kubebuilder:validation:Enum=Up;Down;Connecting
 type LinkState string
 
-// The link states. Connecting: no probe has been answered since the link was made.
+// The link states. Connecting means that no probe has been answered since the link was made.
 const (
 	LinkUp         LinkState = "Up"
 	LinkDown       LinkState = "Down"
 	LinkConnecting LinkState = "Connecting"
 )
 
-// GatewayLinks are the links of one local gateway to the remote cluster; the gateway owns its entry.
+// GatewayLinks are the links of one local gateway to the remote cluster; the gateway owns its
+// entry.
 type GatewayLinks struct {
 	// gateway is the local GatewayNode's name.
 	Gateway string `json:"gateway"`
@@ -88,15 +89,16 @@ type Link struct {
 	RemoteGateway string `json:"remoteGateway"`
 	// state of the link, by probes through the tunnel.
 	State LinkState `json:"state"`
-	// rttMilliseconds is the probes' round trip, rounded so that an unchanged link is no write. Zero: not measured.
+	// rttMilliseconds is the probes' round trip in ms, rounded so that an unchanged link causes no
+	// write. Zero: not measured.
 	//
 	// +optional
 	RTTMilliseconds int32 `json:"rttMilliseconds,omitempty"`
-	// since is when the link came into this state.
+	// since is when the link entered this state.
 	//
 	// +optional
 	Since metav1.Time `json:"since,omitzero"`
-	// message says why a link is not up; empty for one that is.
+	// message says why a link is not up; empty if it is up.
 	//
 	// +optional
 	Message string `json:"message,omitempty"`
@@ -119,8 +121,8 @@ type RemoteClusterStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// RemoteCluster is another member, as this cluster sees it, named after its cluster ID. The operator writes the spec,
-// the gateways their links.
+// RemoteCluster is another member, as this cluster sees it, named after its cluster ID. The
+// operator writes the spec, the gateways their links.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

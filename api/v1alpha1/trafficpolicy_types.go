@@ -14,17 +14,18 @@ type Scheduler string
 const (
 	// SchedulerRoundRobin gives each endpoint its share in turn.
 	SchedulerRoundRobin Scheduler = "RoundRobin"
-	// SchedulerLeastConnection prefers the endpoint with the fewest connections from this node for its weight.
+	// SchedulerLeastConnection prefers the endpoint with the fewest connections from this node,
+	// relative to its weight.
 	SchedulerLeastConnection Scheduler = "LeastConnection"
-	// SchedulerConsistentHash sends a client's address to the same endpoint for as long as that is there; when endpoints
-	// come or go, few clients move.
+	// SchedulerConsistentHash sends a client's address to the same endpoint for as long as that
+	// exists. When endpoints come or go, few clients move.
 	SchedulerConsistentHash Scheduler = "ConsistentHash"
-	// SchedulerRandom draws lots for each flow.
+	// SchedulerRandom chooses an endpoint at random for each flow.
 	SchedulerRandom Scheduler = "Random"
 )
 
-// TrafficPolicyTarget names the ServiceImport that a TrafficPolicy is for, in the policy's own namespace (GEP-713
-// LocalPolicyTargetReference).
+// TrafficPolicyTarget names the ServiceImport that a TrafficPolicy is for, in the policy's own
+// namespace (GEP-713 LocalPolicyTargetReference).
 //
 // +kubebuilder:validation:XValidation:rule="self.group == 'multicluster.x-k8s.io' && self.kind == 'ServiceImport'",message="a TrafficPolicy is for a ServiceImport: set group to multicluster.x-k8s.io and kind to ServiceImport",messageExpression="'a TrafficPolicy is for a ServiceImport, not for kind ' + self.kind + ' of group ' + self.group + ': set group to multicluster.x-k8s.io and kind to ServiceImport'"
 type TrafficPolicyTarget struct {
@@ -47,7 +48,8 @@ type TrafficPolicyTarget struct {
 	Name string `json:"name"`
 }
 
-// FailoverStep is a set of clusters that are used together: those listed, and those of the regions listed.
+// FailoverStep is a set of clusters that are used together: those listed, and those of the regions
+// listed.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.clusters) || has(self.regions)",message="a step names clusters, regions or both: as it is, nothing is in it"
 type FailoverStep struct {
@@ -73,18 +75,20 @@ type FailoverStep struct {
 type ClusterWeight struct {
 	// cluster by its cluster ID.
 	Cluster ClusterID `json:"cluster"`
-	// weight of the whole cluster, 0 to 1000, however many endpoints it has: 95 and 5 are 95 % and 5 %. Zero: its endpoints get no
-	// new flows.
+	// weight of the whole cluster, 0 to 1000, however many endpoints it has: 95 and 5 are 95 % and
+	// 5 %. With weight zero its endpoints get no new flows.
 	//
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	Weight int32 `json:"weight"`
 }
 
-// Spillover moves a part of the flows on to the next step before a step has lost all of its ready endpoints.
+// Spillover moves a part of the flows to the next step before a step has lost all of its ready
+// endpoints.
 type Spillover struct {
-	// overprovisioningPercent says how much a step can bear, 100 to 1000: with 140 it keeps all flows while 1/1.4 = 72 % of its
-	// endpoints are ready, and below that the ready percentage times 1.4 (Envoy's rule).
+	// overprovisioningPercent says how much a step can bear, 100 to 1000. With 140 it keeps all
+	// flows while 1/1.4 = 72 % of its endpoints are ready. Below that it keeps the ready percentage
+	// times 1.4 (Envoy's rule).
 	//
 	// +kubebuilder:default=140
 	// +kubebuilder:validation:Minimum=100
@@ -98,9 +102,9 @@ type TrafficPolicySpec struct {
 	// targetRef names the ServiceImport.
 	TargetRef TrafficPolicyTarget `json:"targetRef"`
 
-	// failover is the order in which clusters are used: the first step that has a ready endpoint gets the flows.
-	// Clusters in no step come last. It takes the place of the Service's trafficDistribution and of the ClusterSet's
-	// locality. Absent: those decide.
+	// failover is the order in which clusters are used: the first step that has a ready endpoint
+	// gets the flows. Clusters in no step come last. It replaces the Service's trafficDistribution
+	// and the ClusterSet's locality, which decide if it is absent.
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
@@ -108,9 +112,10 @@ type TrafficPolicySpec struct {
 	// +optional
 	Failover []FailoverStep `json:"failover,omitempty"`
 
-	// weights share the flows among clusters, within each step where there is failover. Without failover the clusters
-	// that are listed are used together, wherever they are. A cluster that is not listed takes over when none of those
-	// listed has a ready endpoint; one of weight 0 never does. Absent: each endpoint gets an equal share.
+	// weights share the flows among clusters, within each step if there is failover. Without
+	// failover the listed clusters are used together, wherever they are. A cluster that is not
+	// listed gets flows when no listed cluster has a ready endpoint. A cluster with weight 0 never
+	// gets any. If weights are absent, each endpoint gets an equal share.
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -119,20 +124,22 @@ type TrafficPolicySpec struct {
 	// +optional
 	Weights []ClusterWeight `json:"weights,omitempty"`
 
-	// spillover moves flows on to the next step as a step loses readiness. Absent: only when it has lost all.
+	// spillover moves flows to the next step as a step loses ready endpoints. If absent, flows move
+	// only when the step has lost all of them.
 	//
 	// +optional
 	Spillover *Spillover `json:"spillover,omitempty"`
 
-	// scheduler is how flows are shared among the endpoints that may get them. What a node's backend lacks it replaces:
-	// IPVS has no Random and takes RoundRobin, nftables has no LeastConnection and takes Random.
+	// scheduler is how flows are shared among the endpoints that may get them. A backend replaces
+	// what it lacks: IPVS has no Random and uses RoundRobin, nftables has no LeastConnection and
+	// uses Random.
 	//
 	// +kubebuilder:default=RoundRobin
 	// +optional
 	Scheduler Scheduler `json:"scheduler,omitempty"`
 }
 
-// TrafficPolicyStatus is what the operator says of the policy.
+// TrafficPolicyStatus is what the operator says about the policy.
 type TrafficPolicyStatus struct {
 	// conditions: Accepted.
 	//
@@ -142,9 +149,10 @@ type TrafficPolicyStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// TrafficPolicy says where this cluster's flows to one imported Service go: a direct policy attachment (GEP-713). Of two
-// for one ServiceImport the older one is in effect, then the one whose name comes first; one that would leave nobody to
-// answer is not. It says nothing of the flows of other clusters.
+// TrafficPolicy says where this cluster's flows to one imported Service go: a direct policy
+// attachment (GEP-713). If two are for one ServiceImport, the older one is in effect, then the one
+// whose name sorts first. A policy that would leave no cluster to answer is not in effect. It does
+// not direct the flows of other clusters.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

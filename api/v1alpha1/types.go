@@ -1,14 +1,15 @@
 package v1alpha1
 
-// ClusterID names a cluster in its clusterset: one RFC 1123 label, immutable while the cluster is a member
-// (KEP-2149).
+// ClusterID names a cluster in its clusterset: one RFC 1123 label, immutable while the cluster is a
+// member (KEP-2149).
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=63
 // +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a cluster ID is one RFC 1123 label: lower-case letters, digits and '-', beginning and ending with a letter or digit, 63 characters at most"
 type ClusterID string
 
-// CIDR is an IPv4 or IPv6 prefix in canonical text form, without host bits: 10.1.0.0/16, fd00:1::/64.
+// CIDR is an IPv4 or IPv6 prefix in canonical text form, without host bits: 10.1.0.0/16,
+// fd00:1::/64.
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=43
