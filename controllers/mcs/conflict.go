@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// valueInConflict is how many bytes of a value it shows: exported annotations may have 256 KiB, all of a
-	// condition's message 32 KiB.
+	// valueInConflict is how many bytes of a value it shows: exported annotations may have 256 KiB,
+	// all of a condition's message 32 KiB.
 	valueInConflict = 200
 )
 
@@ -27,12 +27,14 @@ const (
 type Conflict struct {
 	// Reasons, each once, in the order in which this package knows them.
 	Reasons []mcsv1beta1.ServiceExportConditionReason
-	// Message says of each field which cluster wins with which value, and how many and which clusters disagree.
+	// Message says of each field which cluster wins with which value, and how many and which
+	// clusters disagree.
 	Message string
 }
 
-// Condition is the condition Conflict of a ServiceExport, without a time of transition: whoever sets it gives it one.
-// Several reasons are combined with commas, as mcs-api's ServiceExportConditionConflict says.
+// Condition is the condition Conflict of a ServiceExport, without a time of transition: whoever
+// sets it gives it one. Several reasons are combined with commas, as mcs-api's
+// ServiceExportConditionConflict says.
 func (c Conflict) Condition(export *mcsv1beta1.ServiceExport) metav1.Condition {
 	condition := metav1.Condition{
 		Type:               string(mcsv1beta1.ServiceExportConditionConflict),
@@ -54,9 +56,9 @@ func (c Conflict) Condition(export *mcsv1beta1.ServiceExport) metav1.Condition {
 	return condition
 }
 
-// ConflictOf tells what the exports of one Service, one for each cluster, disagree about: the same for all of them, as
-// KEP-1645, "Constraints and Conflict Resolution", wants the condition on every ServiceExport. A value that is absent
-// equals its default. No exports: no conflict.
+// ConflictOf tells what the exports of one Service, one for each cluster, disagree about: the same
+// for all of them, as KEP-1645, "Constraints and Conflict Resolution", wants the condition on every
+// ServiceExport. A value that is absent equals its default. No exports: no conflict.
 func ConflictOf(exports []v1alpha1.ExportedService) Conflict {
 	if len(exports) < 2 {
 		return Conflict{}
@@ -79,7 +81,8 @@ func ConflictOf(exports []v1alpha1.ExportedService) Conflict {
 // conflictField is one thing that exports may disagree about.
 type conflictField struct {
 	reason mcsv1beta1.ServiceExportConditionReason
-	// compare says what the exports, oldest first and at least two, disagree about; empty if they agree.
+	// compare says what the exports, oldest first and at least two, disagree about; empty if they
+	// agree.
 	compare func(sorted []v1alpha1.ExportedService) string
 }
 
@@ -103,8 +106,9 @@ var conflictFields = []conflictField{
 	{mcsv1beta1.ServiceExportReasonIPFamilyConflict, compareFamilies},
 }
 
-// oldestWins compares a field that is the oldest export's as a whole. value is the field as a text, the same for what
-// means the same; where it is empty, of the oldest or of another, there is nothing to disagree about.
+// oldestWins compares a field that is the oldest export's as a whole. value is the field as a text,
+// the same for what means the same; where it is empty, of the oldest or of another, there is
+// nothing to disagree about.
 func oldestWins(name string, value func(*v1alpha1.ExportedServiceSpec) string) func([]v1alpha1.ExportedService) string {
 	return func(sorted []v1alpha1.ExportedService) string {
 		used := value(&sorted[0].Spec)
@@ -122,7 +126,8 @@ func oldestWins(name string, value func(*v1alpha1.ExportedServiceSpec) string) f
 	}
 }
 
-// affinityTimeout is what sessionAffinityConfig amounts to; empty without ClientIP, when it has no meaning.
+// affinityTimeout is what sessionAffinityConfig amounts to; empty without ClientIP, when it has no
+// meaning.
 func affinityTimeout(s *v1alpha1.ExportedServiceSpec) string {
 	if affinity(s) != corev1.ServiceAffinityClientIP {
 		return ""
@@ -134,7 +139,8 @@ func affinityTimeout(s *v1alpha1.ExportedServiceSpec) string {
 	return fmt.Sprintf("a timeout of %d s", seconds)
 }
 
-// trafficDistribution treats PreferClose as what it is since KEP-3015, another name of PreferSameZone.
+// trafficDistribution treats PreferClose as what it is since KEP-3015, another name of
+// PreferSameZone.
 func trafficDistribution(s *v1alpha1.ExportedServiceSpec) string {
 	switch value := ptr.Deref(s.TrafficDistribution, ""); value {
 	case "":
@@ -158,8 +164,8 @@ func mapText(m map[string]string) string {
 	return string(text)
 }
 
-// comparePorts compares lists of ports, whose order has no meaning. Disagreeing is who does not list what the oldest
-// does, also where the union serves both (KEP-1645, "Service Port").
+// comparePorts compares lists of ports, whose order has no meaning. Disagreeing is who does not
+// list what the oldest does, also where the union serves both (KEP-1645, "Service Port").
 func comparePorts(sorted []v1alpha1.ExportedService) string {
 	oldest := portTexts(sorted[0].Spec.Ports)
 	used := portTexts(unitePorts(sorted))

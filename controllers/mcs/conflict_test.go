@@ -90,7 +90,8 @@ func TestConflictReasons(t *testing.T) {
 	}
 }
 
-// A family conflicts where it is the import's and does not reach all: what the import leaves out harms nobody.
+// A family conflicts where it is the import's and does not reach all: what the import leaves out
+// harms nobody.
 func TestFamilyConflictDependsOnAge(t *testing.T) {
 	const v4, v6 = corev1.IPv4Protocol, corev1.IPv6Protocol
 	headless := func(s *spec) { s.Type = mcsv1beta1.Headless }

@@ -10,8 +10,9 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// ExportedServiceFor is what the cluster publishes on the hub, in hubNamespace, for a valid export. Labels and
-// annotations come from the ServiceExport's spec only (KEP-1645, "Labels and annotations").
+// ExportedServiceFor is what the cluster publishes on the hub, in hubNamespace, for a valid export.
+// Labels and annotations come from the ServiceExport's spec only (KEP-1645, "Labels and
+// annotations").
 func ExportedServiceFor(cluster v1alpha1.ClusterID, hubNamespace string, service *corev1.Service, export *mcsv1beta1.ServiceExport) *v1alpha1.ExportedService {
 	return &v1alpha1.ExportedService{
 		ObjectMeta: metav1.ObjectMeta{

@@ -20,18 +20,21 @@ type Source struct {
 	Cluster v1alpha1.ClusterID // required
 	CIDRs   []netip.Prefix     // its endpoints' addresses lie in them; empty: nothing is imported from it
 	Own     bool               // it is the importing cluster itself
-	// SameZones is true if its zones are the importing cluster's zones of the same name (clusterset.Area).
+	// SameZones is true if its zones are the importing cluster's zones of the same name
+	// (clusterset.Area).
 	SameZones bool
-	// Ports are those of the cluster's export. Nil: not known, all of a slice's ports are as the import has them.
+	// Ports are those of the cluster's export. Nil: not known, all of a slice's ports are as the
+	// import has them.
 	Ports []mcsv1beta1.ServicePort
 	// Slices are all that the cluster publishes for the Service (screen.Limit).
 	Slices []discoveryv1.EndpointSlice
 }
 
-// ImportedSlice is the slice that a cluster keeps for one from the hub, beside the ServiceImport that owns it, and what it
-// lacks because it cannot be used (package screen). Node names are kept for the importing cluster's own endpoints only:
-// elsewhere they name nothing. Hints are made for the importing cluster, and never copied. A port stays if the import has
-// it as the source exports it (servedPorts).
+// ImportedSlice is the slice that a cluster keeps for one from the hub, beside the ServiceImport
+// that owns it, and what it lacks because it cannot be used (package screen). Node names are kept
+// for the importing cluster's own endpoints only: elsewhere they name nothing. Hints are made for
+// the importing cluster, and never copied. A port stays if the import has it as the source exports
+// it (servedPorts).
 func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImport, source Source) (*discoveryv1.EndpointSlice, []screen.Skipped) {
 	limited, tooMany := screen.Limit(hub, source.Slices)
 	endpoints, skipped := screen.Endpoints(limited, source.CIDRs)
@@ -61,10 +64,11 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 	}, slices.Concat(skipped, skippedPorts, tooMany)
 }
 
-// servedPorts are the ports of a slice that the import has as the slice's cluster exports them, with one number. Of two
-// clusters' ports with one name and different numbers the import has one, and traffic for it goes only to the clusters
-// that expose it (KEP-1645, "Service Port"); by its name alone, which is all that a slice says, it would reach the other
-// cluster's pods too. Who imports a Headless Service asks its pods, on the numbers that their slices say: there all stay.
+// servedPorts are the ports of a slice that the import has as the slice's cluster exports them,
+// with one number. Of two clusters' ports with one name and different numbers the import has one,
+// and traffic for it goes only to the clusters that expose it (KEP-1645, "Service Port"); by its
+// name alone, which is all that a slice says, it would reach the other cluster's pods too. Who
+// imports a Headless Service asks its pods, on the numbers that their slices say: there all stay.
 func servedPorts(ports []discoveryv1.EndpointPort, spec *mcsv1beta1.ServiceImportSpec, exported []mcsv1beta1.ServicePort) []discoveryv1.EndpointPort {
 	if spec.Type == mcsv1beta1.Headless || exported == nil {
 		return ports

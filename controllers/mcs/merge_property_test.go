@@ -103,7 +103,8 @@ func checkImport(t *testing.T, merged Import) {
 	}
 }
 
-// checkNewcomer fails the test where the youngest export changes what those who use the others' import have.
+// checkNewcomer fails the test where the youngest export changes what those who use the others'
+// import have.
 func checkNewcomer(t *testing.T, exports []v1alpha1.ExportedService) {
 	t.Helper()
 	if len(exports) < 2 {
@@ -139,8 +140,8 @@ func TestMergeProperties(t *testing.T) {
 	}
 }
 
-// Every field of an export alone, changed in the older or the younger of two, shows in the merge, in the conflict, or in
-// both, as its policy says.
+// Every field of an export alone, changed in the older or the younger of two, shows in the merge,
+// in the conflict, or in both, as its policy says.
 func TestEveryFieldIsMerged(t *testing.T) {
 	http := port("http", "TCP", 80)
 	tests := map[string]struct {
@@ -191,7 +192,8 @@ func TestEveryFieldIsMerged(t *testing.T) {
 	}
 }
 
-// FuzzMerge merges what is in the JSON of a list of exports, whatever it is: those that are screened out are not merged.
+// FuzzMerge merges what is in the JSON of a list of exports, whatever it is: those that are
+// screened out are not merged.
 func FuzzMerge(f *testing.F) {
 	for seed := range uint64(20) {
 		text, err := json.Marshal(randomExports(rand.New(rand.NewPCG(seed, 1))))
@@ -221,8 +223,8 @@ func FuzzMerge(f *testing.F) {
 	})
 }
 
-// checkServiceImport fails the test where the API server would refuse the ServiceImport: its metadata, and what its CRD
-// says of the rest.
+// checkServiceImport fails the test where the API server would refuse the ServiceImport: its
+// metadata, and what its CRD says of the rest.
 func checkServiceImport(t *testing.T, namespace, name string, merged Import) {
 	t.Helper()
 	made := ServiceImportFor(namespace, name, merged, nil)

@@ -12,19 +12,21 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// FieldOwner is the name under which tombolo writes ServiceImports. The API server records which fields a name wrote
-// (metadata.managedFields), and so which labels and annotations are tombolo's to take away again.
+// FieldOwner is the name under which tombolo writes ServiceImports. The API server records which
+// fields a name wrote (metadata.managedFields), and so which labels and annotations are tombolo's
+// to take away again.
 const FieldOwner = "tombolo-operator"
 
-// Ours tells whether tombolo wrote the ServiceImport: its label says so, or, where somebody took that away, the API
-// server's record. Any other belongs to somebody else.
+// Ours tells whether tombolo wrote the ServiceImport: its label says so, or, where somebody took
+// that away, the API server's record. Any other belongs to somebody else.
 func Ours(serviceImport *mcsv1beta1.ServiceImport) bool {
 	return serviceImport.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy ||
 		slices.ContainsFunc(serviceImport.ManagedFields, writtenByUs)
 }
 
-// KeepOwnFields makes an object fit for a cache (a cache.TransformFunc): of a ServiceImport's managed fields those that
-// tombolo wrote are kept, which Ours and Amend need; of other objects none.
+// KeepOwnFields makes an object fit for a cache (a cache.TransformFunc): of a ServiceImport's
+// managed fields those that tombolo wrote are kept, which Ours and Amend need; of other objects
+// none.
 func KeepOwnFields(obj any) (any, error) {
 	o, ok := obj.(metav1.Object)
 	if !ok {
@@ -46,8 +48,9 @@ func writtenByUs(entry metav1.ManagedFieldsEntry) bool {
 	return entry.Manager == FieldOwner && entry.Subresource == ""
 }
 
-// Amend returns a copy of have with want's spec, labels and annotations, and whether that differs from have. The spec
-// is tombolo's alone (KEP-1645, "Importing Services"); labels and annotations that others added stay.
+// Amend returns a copy of have with want's spec, labels and annotations, and whether that differs
+// from have. The spec is tombolo's alone (KEP-1645, "Importing Services"); labels and annotations
+// that others added stay.
 func Amend(have, want *mcsv1beta1.ServiceImport) (*mcsv1beta1.ServiceImport, bool) {
 	amended := have.DeepCopy()
 	amended.Spec = want.Spec
@@ -86,8 +89,8 @@ func hasMore(have, want map[string]string) bool {
 // ownFields are the keys of the labels and annotations that tombolo wrote.
 type ownFields struct{ labels, annotations []string }
 
-// parseOwnFields reads the API server's record (FieldsV1: a set of names, as nested JSON objects). What it cannot read
-// says nothing.
+// parseOwnFields reads the API server's record (FieldsV1: a set of names, as nested JSON objects).
+// What it cannot read says nothing.
 func parseOwnFields(entries []metav1.ManagedFieldsEntry) ownFields {
 	var own ownFields
 	for _, entry := range entries {

@@ -7,7 +7,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// SliceLabels are the labels of every slice that tombolo writes. The headless one keeps kube-proxy from reading it.
+// SliceLabels are the labels of every slice that tombolo writes. The headless one keeps kube-proxy
+// from reading it.
 func SliceLabels(cluster v1alpha1.ClusterID, service string, more map[string]string) map[string]string {
 	labels := map[string]string{
 		v1alpha1.LabelServiceName:   service,

@@ -11,7 +11,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// spread is an import with so many endpoints in each of the clusters east, north and west, in slices of 100.
+// spread is an import with so many endpoints in each of the clusters east, north and west, in
+// slices of 100.
 func spread(endpoints map[string]int) Input {
 	in := Input{Import: imported([]string{"244.0.0.1"}, port("http", "TCP", 80)), Place: place(), Now: time.Unix(1_800_000_000, 0)}
 	in.Place.Zone, in.Place.FailBack = "a", 30*time.Second
@@ -30,8 +31,8 @@ func spread(endpoints map[string]int) Input {
 	return in
 }
 
-// BenchmarkServices plans one import of 16 endpoints in two clusters: first as a process that knows nothing of it, then
-// as one that planned it before.
+// BenchmarkServices plans one import of 16 endpoints in two clusters: first as a process that knows
+// nothing of it, then as one that planned it before.
 func BenchmarkServices(b *testing.B) {
 	sixteen := spread(map[string]int{"east": 8, "west": 8})
 	near := spread(map[string]int{"east": 8, "west": 8})

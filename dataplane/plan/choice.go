@@ -8,11 +8,12 @@ import (
 // choice is what becomes of one port of one clusterset IP.
 type choice struct {
 	target
-	// candidates are the endpoints of its family that have the port, sorted by address and port, without duplicates.
+	// candidates are the endpoints of its family that have the port, sorted by address and port,
+	// without duplicates.
 	candidates []candidate
 	levels     []level
-	// from is the state of the endpoints that get new flows: isReady. If there are none it is isCutOff, else isLeaving. It
-	// is isGone if no endpoint gets any.
+	// from is the state of the endpoints that get new flows: isReady. If there are none it is
+	// isCutOff, else isLeaving. It is isGone if no endpoint gets any.
 	from state
 	// drains of this plan, and those that are over but must not begin again.
 	drains []drain
@@ -42,8 +43,8 @@ func (k candidate) programmed() bool { return k.weight > 0 || k.drains }
 
 // level is a set of candidates that are used together.
 type level struct {
-	// total of those that are not terminating. What terminates does not count: a Service that is made smaller is not
-	// unhealthy.
+	// total of those that are not terminating. What terminates does not count: a Service that is
+	// made smaller is not unhealthy.
 	total int
 	// count of those in each state that may get flows.
 	count [isLeaving + 1]int
@@ -52,7 +53,8 @@ type level struct {
 	memory levelMemory
 }
 
-// choose the endpoints for a target. There are two results, as the second outlives the scratch that holds the first.
+// choose the endpoints for a target. There are two results, as the second outlives the scratch that
+// holds the first.
 func (ch *portChooser) choose(t target, s *scratch) (choice, next) {
 	served, before := ch.in.Memory.of(t.Key)
 	candidates := ch.candidates(&t, s.candidates[:0])
@@ -83,7 +85,8 @@ func (ch *portChooser) candidates(t *target, found []candidate) []candidate {
 			found = append(found, candidate{endpoint: int32(i), port: port})
 		}
 	}
-	// They are in the order of the endpoints, which is by address. Few have several ports at one address.
+	// They are in the order of the endpoints, which is by address. Few have several ports at one
+	// address.
 	if !slices.IsSortedFunc(found, ch.compare) {
 		slices.SortStableFunc(found, ch.compare)
 	}
@@ -120,8 +123,8 @@ func (ch *portChooser) count(all []candidate, levels []level) []level {
 	return levels
 }
 
-// share new flows among the levels, by what is remembered of them. It returns the state of the endpoints that get them,
-// what to remember, and when to share again.
+// share new flows among the levels, by what is remembered of them. It returns the state of the
+// endpoints that get them, what to remember, and when to share again.
 func (ch *portChooser) share(levels []level, before []levelMemory) (from state, after []levelMemory, again time.Time) {
 	if ch.in.Memory.ranking != ch.fingerprint {
 		before = nil
@@ -157,9 +160,10 @@ func (l *level) health(ch *portChooser) health {
 	return healthOf(l.count[isReady], l.total, ch.overprovisioning > 0)
 }
 
-// lastResort gives all flows to the first level that has endpoints of clusters that cannot be reached: probes call links
-// down and may be wrong, while refusing flows would fail for certain. Else it gives them to the first level that has
-// endpoints which are terminating and still serve, as Kubernetes does (KEP-1669).
+// lastResort gives all flows to the first level that has endpoints of clusters that cannot be
+// reached: probes call links down and may be wrong, while refusing flows would fail for certain.
+// Else it gives them to the first level that has endpoints which are terminating and still serve,
+// as Kubernetes does (KEP-1669).
 func lastResort(levels []level) state {
 	for from := isCutOff; from <= isLeaving; from++ {
 		for i := range levels {
@@ -172,7 +176,8 @@ func lastResort(levels []level) state {
 	return isGone
 }
 
-// remembered is what to remember of the levels, nothing if there is only one. It is before itself if that is the same.
+// remembered is what to remember of the levels, nothing if there is only one. It is before itself
+// if that is the same.
 func remembered(before []levelMemory, levels []level) []levelMemory {
 	n := len(levels)
 	for n > 0 && levels[n-1].memory == (levelMemory{}) {
@@ -191,8 +196,8 @@ func remembered(before []levelMemory, levels []level) []levelMemory {
 	return after
 }
 
-// weigh gives the endpoints that get new flows their weights. A level's endpoints share its flows equally. If the policy
-// has weights, the level's clusters share them first.
+// weigh gives the endpoints that get new flows their weights. A level's endpoints share its flows
+// equally. If the policy has weights, the level's clusters share them first.
 func (ch *portChooser) weigh(candidates []candidate, levels []level, from state, groups []group) {
 	for i := range candidates {
 		e := &ch.endpoints[candidates[i].endpoint]

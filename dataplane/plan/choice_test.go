@@ -166,7 +166,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// The shares of two levels as the first one loses readiness, next to those of Envoy's table ("Priority levels").
+// The shares of two levels as the first one loses readiness, next to those of Envoy's table
+// ("Priority levels").
 func TestSpillover(t *testing.T) {
 	tests := []struct {
 		east, west  int // ready of 100 endpoints each

@@ -7,13 +7,15 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
-// drainFor is how long an endpoint that gets no new flows may keep those that it has. Kubernetes' own proxy sets no end.
+// drainFor is how long an endpoint that gets no new flows may keep those that it has. Kubernetes'
+// own proxy sets no end.
 const drainFor = 15 * time.Minute
 
-// drain marks the candidates that keep their flows and get no new ones. Those are the endpoints that are leaving and,
-// except for UDP, the destinations served before that still exist. The latter may not be ready, another level may carry
-// the flows, or the policy may drain their cluster. It returns since when each of them drains, appended to drains and
-// sorted, and when the first one ends.
+// drain marks the candidates that keep their flows and get no new ones. Those are the endpoints
+// that are leaving and, except for UDP, the destinations served before that still exist. The latter
+// may not be ready, another level may carry the flows, or the policy may drain their cluster. It
+// returns since when each of them drains, appended to drains and sorted, and when the first one
+// ends.
 func (ch *portChooser) drain(candidates []candidate, was []Destination, protocol serviceport.Protocol, before, drains []drain) ([]drain, time.Time) {
 	var again time.Time
 	for i := range candidates {

@@ -38,8 +38,9 @@ const (
 	isGone
 )
 
-// stateOf an endpoint. A condition that is unset counts as discovery/v1 says. An endpoint that is ready while it
-// terminates counts as ready, as it does for kube-proxy: a Service with publishNotReadyAddresses has such endpoints.
+// stateOf an endpoint. A condition that is unset counts as discovery/v1 says. An endpoint that is
+// ready while it terminates counts as ready, as it does for kube-proxy: a Service with
+// publishNotReadyAddresses has such endpoints.
 func stateOf(c *discoveryv1.EndpointConditions, unreachable bool) state {
 	is := func(b *bool, unsaid bool) bool { return b == nil && unsaid || b != nil && *b }
 	switch r := is(c.Ready, true); {
@@ -63,8 +64,8 @@ type source struct {
 	member int32
 }
 
-// portChooser chooses the endpoints for each port of one import. It holds what the ports have in common, and is not
-// changed once it is made.
+// portChooser chooses the endpoints for each port of one import. It holds what the ports have in
+// common, and is not changed once it is made.
 type portChooser struct {
 	in      *Input
 	ranking ranking
@@ -139,8 +140,8 @@ func sizeOf(all []*discoveryv1.EndpointSlice) int {
 	return size
 }
 
-// sourceOf a slice, or why it is left out. A slice that tombolo did not make, or that is being deleted, is left out
-// silently.
+// sourceOf a slice, or why it is left out. A slice that tombolo did not make, or that is being
+// deleted, is left out silently.
 func sourceOf(slice *discoveryv1.EndpointSlice) (s source, why string) {
 	if slice == nil || slice.Labels[discoveryv1.LabelManagedBy] != v1alpha1.ManagedBy || slice.DeletionTimestamp != nil {
 		return source{}, ""
@@ -163,7 +164,8 @@ func (ch *portChooser) addEndpoints(all []endpoint, skips []skip, index int32, f
 		e := &slice.Endpoints[item]
 		address, why := ch.address(e, from.is4, m.own)
 		if why != "" {
-			// Further addresses of an endpoint are not further endpoints (discovery/v1 Endpoint.Addresses).
+			// Further addresses of an endpoint are not further endpoints (discovery/v1
+			// Endpoint.Addresses).
 			first := append(e.Addresses, "")[0]
 			skips = append(skips, skip{what: skippedEndpoint, name: first, cluster: m.id, why: why})
 			continue
@@ -175,7 +177,8 @@ func (ch *portChooser) addEndpoints(all []endpoint, skips []skip, index int32, f
 	return all, skips
 }
 
-// compareEndpoints by address. At one address the better endpoint comes first. The order of slices does not matter.
+// compareEndpoints by address. At one address the better endpoint comes first. The order of slices
+// does not matter.
 func compareEndpoints(all []*discoveryv1.EndpointSlice, a, b *endpoint) int {
 	if c := a.address.Compare(b.address); c != 0 {
 		return c
@@ -211,7 +214,8 @@ func (ch *portChooser) address(e *discoveryv1.Endpoint, is4, own bool) (address 
 	case clusterset.Contains(ch.in.Place.VIPs, address):
 		why = "it is inside a VIP CIDR, so that flows to it would go in circles: publish the address of a pod"
 	case !own && slices.Contains(ch.in.Place.Addresses, address):
-		// In this cluster it may be an endpoint: a pod in the host's network, or what a Service without selector names.
+		// In this cluster it may be an endpoint: a pod in the host's network, or what a Service
+		// without selector names.
 		why = "it is this node's own address, yet another cluster's endpoint: make the clusters' addresses differ"
 	}
 	return address, why

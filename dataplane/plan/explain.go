@@ -22,7 +22,8 @@ type Explanation struct {
 	// PortName is its name in the ServiceImport.
 	PortName  string             `json:"portName,omitempty"`
 	Scheduler v1alpha1.Scheduler `json:"scheduler"`
-	// AffinitySeconds is how long a client stays with its endpoint; zero: each flow may get another endpoint.
+	// AffinitySeconds is how long a client stays with its endpoint; zero: each flow may get another
+	// endpoint.
 	AffinitySeconds int `json:"affinitySeconds,omitempty"`
 	// Policy is the name of the TrafficPolicy in effect; empty: none.
 	Policy string `json:"policy,omitempty"`
@@ -38,11 +39,12 @@ type Explanation struct {
 type ExplainedLevel struct {
 	// Name of the level, in words.
 	Name string `json:"name"`
-	// Endpoints in it that are not terminating, and how many of them are ready, in clusters that can be reached.
+	// Endpoints in it that are not terminating, and how many of them are ready, in clusters that
+	// can be reached.
 	Endpoints int `json:"endpoints"`
 	Ready     int `json:"ready"`
-	// HealthPercent is the health that the shares are computed from. It is less than the endpoints' own health while a
-	// level that had failed must prove itself.
+	// HealthPercent is the health that the shares are computed from. It is less than the endpoints'
+	// own health while a level that had failed must prove itself.
 	HealthPercent float64 `json:"healthPercent"`
 	// SharePercent of the new flows; zero: the level carries none.
 	SharePercent float64 `json:"sharePercent"`
@@ -61,16 +63,17 @@ type ExplainedEndpoint struct {
 	Node string `json:"node,omitempty"`
 	// Level is the number of its level, from 1; zero: it is in no level.
 	Level int `json:"level,omitempty"`
-	// Programmed is true if it is a destination in the kernel, with that weight. With weight zero it keeps its flows and
-	// gets no new ones.
+	// Programmed is true if it is a destination in the kernel, with that weight. With weight zero
+	// it keeps its flows and gets no new ones.
 	Programmed bool   `json:"programmed"`
 	Weight     uint32 `json:"weight"`
 	// Why it is in or out: one short sentence.
 	Why string `json:"why"`
 }
 
-// Explain says where the flows to each port of a ServiceImport go, and why, by the same choice as Services; sorted by
-// address, protocol and port. With the Memory of the last plan it explains what the next one at that time would be.
+// Explain says where the flows to each port of a ServiceImport go, and why, by the same choice as
+// Services; sorted by address, protocol and port. With the Memory of the last plan it explains what
+// the next one at that time would be.
 func Explain(in Input) []Explanation {
 	var s scratch
 	targets, ch := prepare(&in, &s)

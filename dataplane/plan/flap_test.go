@@ -22,10 +22,11 @@ func carrying(e Explanation) []int {
 	return all
 }
 
-// TestNoFlapping lets the endpoints and the links of three clusters come and go at random for ten minutes, in steps of a
-// second, under each kind of order. Flows never go back to a level that has failed before it was well for the pause
-// without a break, unless nobody else could serve; so levels that did not fail are left at most once in that time. And
-// there is always somebody if anybody is ready.
+// TestNoFlapping lets the endpoints and the links of three clusters come and go at random for ten
+// minutes, in steps of a second, under each kind of order. Flows never go back to a level that has
+// failed before it was well for the pause without a break, unless nobody else could serve; so
+// levels that did not fail are left at most once in that time. And there is always somebody if
+// anybody is ready.
 func TestNoFlapping(t *testing.T) {
 	orders := map[string]func(*scene){
 		"zone": func(s *scene) { s.distribution("PreferSameZone") },

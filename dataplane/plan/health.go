@@ -11,8 +11,8 @@ const full health = 10_000
 // percent of the health, such as 66.67.
 func (h health) percent() float64 { return float64(h) / 100 }
 
-// healthOf a level with total endpoints, of which ready are ready. Without spillover, one that is ready suffices for full
-// health. It is zero only if none is ready.
+// healthOf a level with total endpoints, of which ready are ready. Without spillover, one that is
+// ready suffices for full health. It is zero only if none is ready.
 func healthOf(ready, total int, spillover bool) health {
 	switch {
 	case ready == 0:
@@ -29,12 +29,13 @@ type levelMemory struct {
 	used health
 	// fallen is true if the level lost health and has not had full health since.
 	fallen bool
-	// better is since when a fallen level has had more health than used, without a break; zero: it has not.
+	// better is since when a fallen level has had more health than used, without a break; zero: it
+	// has not.
 	better time.Time
 }
 
-// next is what is known of the level once it has that health. Less health counts at once. More counts at once only if
-// the level never fell; otherwise it must last for the pause first.
+// next is what is known of the level once it has that health. Less health counts at once. More
+// counts at once only if the level never fell; otherwise it must last for the pause first.
 func (m levelMemory) next(has health, now time.Time, pause time.Duration) levelMemory {
 	switch {
 	case has < m.used:
@@ -61,10 +62,11 @@ func (m levelMemory) trust(has health) levelMemory {
 // defaultOverprovisioning is the API's default, Envoy's.
 const defaultOverprovisioning = 140
 
-// shares sets the levels' shares, each relative to the sum of all. The sum is zero if no level has health. Without
-// spillover, an overprovisioning of zero, the first level that has health gets all flows. With spillover each level gets,
-// of what is left, what it can bear: its health times the overprovisioning factor. If all of them together cannot bear all
-// flows, each gets its part (Envoy, "Priority levels").
+// shares sets the levels' shares, each relative to the sum of all. The sum is zero if no level has
+// health. Without spillover, an overprovisioning of zero, the first level that has health gets all
+// flows. With spillover each level gets, of what is left, what it can bear: its health times the
+// overprovisioning factor. If all of them together cannot bear all flows, each gets its part
+// (Envoy, "Priority levels").
 func shares(levels []level, overprovisioning int) (sum int) {
 	left := int(full)
 	for i := range levels {

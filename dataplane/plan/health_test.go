@@ -96,7 +96,8 @@ func TestFailBackIfNobodyElse(t *testing.T) {
 	s.wants(second(37), "10.1.0.1*0 10.2.0.1*1")
 }
 
-// Whoever changes the order sees it at once: what was remembered of other levels says nothing of the new ones.
+// Whoever changes the order sees it at once: what was remembered of other levels says nothing of
+// the new ones.
 func TestOtherLevels(t *testing.T) {
 	s := newScene(t, nearUp, far).distribution("PreferSameZone")
 	s.wants(0, "10.2.0.1*1")
@@ -127,7 +128,8 @@ func TestOtherWeights(t *testing.T) {
 	s.wants(second(2), "10.1.0.1*1 10.2.0.1*0")
 }
 
-// With spillover a level that has lost a part gets its share back only after the pause, and what it is by then.
+// With spillover a level that has lost a part gets its share back only after the pause, and what it
+// is by then.
 func TestFailBackOfAPart(t *testing.T) {
 	two := func(first, second string) []string {
 		return []string{"east 10.1.0.1" + first, "east 10.1.0.2" + second, "west 10.2.0.1"}
@@ -148,7 +150,8 @@ func TestFailBackOfAPart(t *testing.T) {
 	s.wants(second(33), "10.1.0.1*1 10.1.0.2*1 10.2.0.1*0")
 }
 
-// A level that is used while it has half of its health, and then has all, has to wait for the other half.
+// A level that is used while it has half of its health, and then has all, has to wait for the other
+// half.
 func TestFailBackInTwoParts(t *testing.T) {
 	m := levelMemory{}.next(full, start, second(30)).next(0, start, second(30))
 	for _, step := range []struct {
@@ -165,7 +168,8 @@ func TestFailBackInTwoParts(t *testing.T) {
 	}
 }
 
-// A Service that is made smaller, or is rolled out, is not ill: what terminates is no part of the whole.
+// A Service that is made smaller, or is rolled out, is not ill: what terminates is no part of the
+// whole.
 func TestHealthWithoutWhatTerminates(t *testing.T) {
 	s := newScene(t, "east 10.1.0.1", "east 10.1.0.2 leaving", "east 10.1.0.3 gone", "west 10.2.0.1").policy(func(p *v1alpha1.TrafficPolicySpec) {
 		p.Failover, p.Spillover = steps("east"), &v1alpha1.Spillover{OverprovisioningPercent: 100}

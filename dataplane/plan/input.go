@@ -21,7 +21,8 @@ type Input struct {
 	Place Place // required
 	// Now is the time of the plan.
 	Now time.Time // required
-	// Memory is what the last plan for this import left. The zero Memory: there was none, and nothing has failed.
+	// Memory is what the last plan for this import left. The zero Memory: there was none, and
+	// nothing has failed.
 	Memory Memory
 }
 
@@ -31,7 +32,8 @@ type Output struct {
 	Services []VirtualService
 	// Memory is for the next plan.
 	Memory Memory
-	// Again is when to plan anew even if nothing has changed by then; zero: not before something does.
+	// Again is when to plan anew even if nothing has changed by then; zero: not before something
+	// does.
 	Again time.Time
 	// Skipped is what was left out because it cannot be served, sorted.
 	Skipped []Skipped

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Memory is what a plan needs to know of the one before it: what it served, since when what failed, and since when what
-// drains. It is opaque, and callers do not change it; reflect.DeepEqual tells whether two are the same. It shares the
-// virtual services with the Output that it came with. The zero Memory knows nothing.
+// Memory is what a plan needs to know of the one before it: what it served, since when what failed,
+// and since when what drains. It is opaque, and callers do not change it; reflect.DeepEqual tells
+// whether two are the same. It shares the virtual services with the Output that it came with. The
+// zero Memory knows nothing.
 type Memory struct {
 	// services of the last plan, sorted by their keys.
 	services []VirtualService
@@ -20,7 +21,8 @@ type Memory struct {
 
 // portMemory is what a plan needs to know of one virtual service, beside its destinations.
 type portMemory struct {
-	// levels in order, without those at the end that never had health; nil if there are fewer than two.
+	// levels in order, without those at the end that never had health; nil if there are fewer than
+	// two.
 	levels []levelMemory
 	// drains sorted by address and port.
 	drains []drain
@@ -40,9 +42,10 @@ func (d drain) compare(other drain) int {
 	return Destination{Address: d.address, Port: d.port}.Compare(Destination{Address: other.address, Port: other.port})
 }
 
-// Recall is the Memory of a plan that led to those virtual services, which the kernel may still have. With it a process
-// that starts keeps the flows to endpoints that were draining, or that it would not choose. It knows nothing of what
-// failed. The Memory keeps the services: nobody may change them afterwards, and Recall does not either.
+// Recall is the Memory of a plan that led to those virtual services, which the kernel may still
+// have. With it a process that starts keeps the flows to endpoints that were draining, or that it
+// would not choose. It knows nothing of what failed. The Memory keeps the services: nobody may
+// change them afterwards, and Recall does not either.
 func Recall(services []VirtualService) Memory {
 	if len(services) == 0 {
 		return Memory{}
@@ -68,7 +71,8 @@ func sortUniqueDestinations(all []Destination) []Destination {
 	return all
 }
 
-// of returns what the last plan served at that key, and what it knew of that; nothing if it did not serve it.
+// of returns what the last plan served at that key, and what it knew of that; nothing if it did not
+// serve it.
 func (m *Memory) of(key Key) (served VirtualService, known portMemory) {
 	i, found := slices.BinarySearchFunc(m.services, key, func(v VirtualService, k Key) int { return v.Key.Compare(k) })
 	if !found {

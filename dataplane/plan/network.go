@@ -29,8 +29,9 @@ type NetworkInput struct {
 	Gateways []*v1alpha1.GatewayNode
 	// Remotes are the other members.
 	Remotes []*v1alpha1.RemoteCluster
-	// Routed are the prefixes that this node routes by next hops (route.Routed). If a prefix lies inside this cluster's CIDRs
-	// and its hop is a node, that node holds pods there, as if its spec.podCIDRs had the prefix.
+	// Routed are the prefixes that this node routes by next hops (route.Routed). If a prefix lies
+	// inside this cluster's CIDRs and its hop is a node, that node holds pods there, as if its
+	// spec.podCIDRs had the prefix.
 	Routed map[netip.Addr][]netip.Prefix // optional
 	// UnderlayMTU is the MTU of the device that has this node's InternalIP, in bytes.
 	UnderlayMTU int // required
@@ -40,23 +41,28 @@ type NetworkInput struct {
 type Network struct {
 	// VIPs are the VIP CIDRs that this node can serve.
 	VIPs []netip.Prefix
-	// Own are the addresses of this cluster that other clusters see untranslated, Remote those of the other clusters.
+	// Own are the addresses of this cluster that other clusters see untranslated, Remote those of
+	// the other clusters.
 	Own, Remote []netip.Prefix
-	// Transit are this node's transit addresses, at most one of each family: the source that other clusters see for its own
-	// processes. There is none until the operator has assigned it, nor if answers to it could not arrive.
+	// Transit are this node's transit addresses, at most one of each family: the source that other
+	// clusters see for its own processes. There is none until the operator has assigned it, nor if
+	// answers to it could not arrive.
 	Transit []netip.Addr
-	// TransitCIDRs hold the transit addresses of all members, of the families that are in use between clusters.
+	// TransitCIDRs hold the transit addresses of all members, of the families that are in use
+	// between clusters.
 	TransitCIDRs []netip.Prefix
-	// VXLAN and Routes are what the kernel should have: the device that joins the nodes, and what leads over it and to this
-	// node itself.
+	// VXLAN and Routes are what the kernel should have: the device that joins the nodes, and what
+	// leads over it and to this node itself.
 	VXLAN  vxlan.Config
 	Routes route.Config
-	// Gateway is true if this node is one; else Via is the node name of the gateway that it uses, empty if there is none.
+	// Gateway is true if this node is one; else Via is the node name of the gateway that it uses,
+	// empty if there is none.
 	Gateway bool
 	Via     string
 }
 
-// NewNetwork plans a node's routes. The errors are ErrNoNode and ConflictError: then nothing should be changed.
+// NewNetwork plans a node's routes. The errors are ErrNoNode and ConflictError: then nothing should
+// be changed.
 func NewNetwork(in NetworkInput) (Network, error) {
 	index := slices.IndexFunc(in.Nodes, func(n *corev1.Node) bool { return n.Name == in.Node })
 	if index < 0 || len(newPeer(in.Nodes[index]).addresses) == 0 {
@@ -107,8 +113,8 @@ func (b *routing) route(table int, dst netip.Prefix, r route.Route) {
 	b.n.Routes.Routes = append(b.n.Routes.Routes, r)
 }
 
-// overVXLAN is the next hop over the device to the node or gateway that the address stands for. The device has no
-// addresses, so the route must say that the hop is on the link.
+// overVXLAN is the next hop over the device to the node or gateway that the address stands for. The
+// device has no addresses, so the route must say that the hop is on the link.
 func overVXLAN(hop netip.Addr) []route.NextHop {
 	return []route.NextHop{{Link: vxlan.Name, Gateway: hop, OnLink: true}}
 }
@@ -131,8 +137,8 @@ func (b *routing) sort() {
 	slices.SortFunc(v.Forwards, vxlan.Forward.Compare)
 }
 
-// remoteCIDRs of all members, sorted. The operator writes only what may be used into a RemoteCluster: one that it refuses
-// has no CIDRs, or keeps those that were in use before.
+// remoteCIDRs of all members, sorted. The operator writes only what may be used into a
+// RemoteCluster: one that it refuses has no CIDRs, or keeps those that were in use before.
 func remoteCIDRs(remotes []*v1alpha1.RemoteCluster) []netip.Prefix {
 	var all []v1alpha1.CIDR
 	for _, r := range remotes {

@@ -64,7 +64,8 @@ func input() NetworkInput {
 	}
 }
 
-// lines are what a Config says, one for each object, with node names instead of what derives from them.
+// lines are what a Config says, one for each object, with node names instead of what derives from
+// them.
 func lines(n Network) []string {
 	var all []string
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }

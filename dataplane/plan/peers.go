@@ -25,7 +25,8 @@ func newPeer(node *corev1.Node) peer {
 // address of that family; not valid if there is none.
 func (p peer) address(is4 bool) netip.Addr { return clusterset.OfFamily(p.addresses, is4) }
 
-// nextHop for addresses of that family: the InternalIP, or in IPv6 the address that stands for the node.
+// nextHop for addresses of that family: the InternalIP, or in IPv6 the address that stands for the
+// node.
 func (p peer) nextHop(is4 bool) netip.Addr {
 	if is4 {
 		return p.address(true)
@@ -33,7 +34,8 @@ func (p peer) nextHop(is4 bool) netip.Addr {
 	return clusterset.NodeLinkLocal(p.name)
 }
 
-// neighbour makes the peer a next hop on the VXLAN; false if it has no address of the family of our underlay.
+// neighbour makes the peer a next hop on the VXLAN; false if it has no address of the family of our
+// underlay.
 func (b *routing) neighbour(p peer) bool {
 	underlay := p.address(b.underlay().Is4())
 	if !underlay.IsValid() {
@@ -50,8 +52,8 @@ func (b *routing) neighbour(p peer) bool {
 
 func (b *routing) underlay() netip.Addr { return b.self.addresses[0] }
 
-// device adds the VXLAN device if there are neighbours. A gateway needs it even while it is alone: other nodes may know
-// of it before it knows of them.
+// device adds the VXLAN device if there are neighbours. A gateway needs it even while it is alone:
+// other nodes may know of it before it knows of them.
 func (b *routing) device() {
 	options := b.in.ClusterSet.Spec.Dataplane
 	if len(b.n.VXLAN.Forwards) == 0 && !b.n.Gateway {
@@ -67,5 +69,6 @@ func (b *routing) device() {
 	}}
 }
 
-// defaultVXLAN is the default of both vxlanID and vxlanPort, for a ClusterSet that was stored without them.
+// defaultVXLAN is the default of both vxlanID and vxlanPort, for a ClusterSet that was stored
+// without them.
 const defaultVXLAN = 7473

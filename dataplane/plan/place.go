@@ -20,7 +20,8 @@ type Place struct {
 	Node, Zone string
 	// Area of this cluster.
 	Area clusterset.Area
-	// VIPs are the VIP CIDRs that this node serves. A clusterset IP outside of them is not served: nothing would lead to it.
+	// VIPs are the VIP CIDRs that this node serves. A clusterset IP outside of them is not served:
+	// nothing would lead to it.
 	VIPs []netip.Prefix
 	// Addresses of this node. They are not endpoints of other clusters.
 	Addresses []netip.Addr
@@ -35,7 +36,8 @@ type Place struct {
 // Remote is another member.
 type Remote struct {
 	Area clusterset.Area
-	// Unreachable is true if nothing leads to it. Its endpoints then count as not ready while others are ready.
+	// Unreachable is true if nothing leads to it. Its endpoints then count as not ready while
+	// others are ready.
 	Unreachable bool
 }
 
@@ -68,7 +70,8 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 // defaultFailBack is the API's default.
 const defaultFailBack = 30 * time.Second
 
-// WithRemotes is the place among these other members, by the links of these gateways of this cluster.
+// WithRemotes is the place among these other members, by the links of these gateways of this
+// cluster.
 func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) Place {
 	p.Remotes = remotes(all, gateways)
 	return p

@@ -225,7 +225,8 @@ func checkDestinations(t *testing.T, in Input, v VirtualService) {
 	}
 }
 
-// servesPort tells whether that port of a slice is the one of the key, by the first port of the import with that key.
+// servesPort tells whether that port of a slice is the one of the key, by the first port of the
+// import with that key.
 func servesPort(si *mcsv1beta1.ServiceImport, key Key, p discoveryv1.EndpointPort) bool {
 	taken := map[string]bool{}
 	for _, own := range si.Spec.Ports {

@@ -28,20 +28,22 @@ const (
 	onlyNode
 	// ownFirst has this cluster's endpoints, then the others'.
 	ownFirst
-	// byZone has this zone's endpoints in this cluster, this zone's in others, this cluster's, then the others'.
+	// byZone has this zone's endpoints in this cluster, this zone's in others, this cluster's, then
+	// the others'.
 	byZone
 	// byNode has this node's endpoints, then the levels of byZone.
 	byNode
-	// byPolicy has the failover steps, then the clusters that are in no step. If the policy has weights, each of these
-	// levels is two: first the clusters with a weight, then the others.
+	// byPolicy has the failover steps, then the clusters that are in no step. If the policy has
+	// weights, each of these levels is two: first the clusters with a weight, then the others.
 	byPolicy
 )
 
 // noLevel is the level of an endpoint that never gets new flows.
 const noLevel = -1
 
-// newRanking of an import. internalTrafficPolicy Local comes first, then the policy's failover and weights, then
-// trafficDistribution, then the ClusterSet's locality. An unknown trafficDistribution counts as absent.
+// newRanking of an import. internalTrafficPolicy Local comes first, then the policy's failover and
+// weights, then trafficDistribution, then the ClusterSet's locality. An unknown trafficDistribution
+// counts as absent.
 func newRanking(spec *mcsv1beta1.ServiceImportSpec, policy *v1alpha1.TrafficPolicy, place *Place) ranking {
 	r := ranking{place: place}
 	if policy != nil {
@@ -66,7 +68,8 @@ func newRanking(spec *mcsv1beta1.ServiceImportSpec, policy *v1alpha1.TrafficPoli
 	return r
 }
 
-// weighted tells whether each level is split in two, by whether the policy gives the cluster a weight.
+// weighted tells whether each level is split in two, by whether the policy gives the cluster a
+// weight.
 func (r *ranking) weighted() bool { return r.kind == byPolicy && len(r.policy.Weights) > 0 }
 
 // levels is how many there are.
@@ -141,9 +144,9 @@ func (r *ranking) overprovisioning() int {
 	return int(max(100, r.policy.Spillover.OverprovisioningPercent))
 }
 
-// scheduler of the policy. Without a policy it is Random, as Kubernetes promises no order. IPVS goes in turns all the
-// same. In nftables many services share the turns, and Random keeps it from falling into step with a client that
-// alternates between two services.
+// scheduler of the policy. Without a policy it is Random, as Kubernetes promises no order. IPVS
+// goes in turns all the same. In nftables many services share the turns, and Random keeps it from
+// falling into step with a client that alternates between two services.
 func (r *ranking) scheduler() v1alpha1.Scheduler {
 	if r.policy == nil {
 		return v1alpha1.SchedulerRandom
@@ -171,7 +174,8 @@ func (r *ranking) weight(cluster v1alpha1.ClusterID) (int32, bool) {
 // member is a cluster that has endpoints, as a ranking sees it.
 type member struct {
 	id v1alpha1.ClusterID
-	// own is true for this cluster. sameZones is true if its zones are this cluster's zones of the same name.
+	// own is true for this cluster. sameZones is true if its zones are this cluster's zones of the
+	// same name.
 	own, sameZones bool
 	// drained is true if the policy gives it weight 0.
 	drained     bool
@@ -202,7 +206,8 @@ func (r *ranking) member(id v1alpha1.ClusterID) member {
 	return m
 }
 
-// step is the first failover step that names the cluster or its region. If none does, it is one behind the last.
+// step is the first failover step that names the cluster or its region. If none does, it is one
+// behind the last.
 func (r *ranking) step(cluster v1alpha1.ClusterID) int {
 	region := r.place.area(cluster).Region
 	for i := range r.policy.Failover {
@@ -253,8 +258,9 @@ func zoneLevel(own, sameZone bool) int {
 	return 3
 }
 
-// fingerprint changes when the levels mean something else than before. Then what is remembered of them no longer applies,
-// and the new levels are used at once, as the user who changed them expects.
+// fingerprint changes when the levels mean something else than before. Then what is remembered of
+// them no longer applies, and the new levels are used at once, as the user who changed them
+// expects.
 func (r *ranking) fingerprint() uint64 {
 	h := fnv(fnvOffset).byte(byte(r.kind))
 	if r.overprovisioning() > 0 {

@@ -21,8 +21,9 @@ import (
 // start is when the tests' clocks start.
 var start = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// scene is one import, planned again and again as time goes by. This is node "worker" of cluster west, in zone a of
-// region eu; east shares the region and its zones, north is in the region without sharing zones, south is elsewhere.
+// scene is one import, planned again and again as time goes by. This is node "worker" of cluster
+// west, in zone a of region eu; east shares the region and its zones, north is in the region
+// without sharing zones, south is elsewhere.
 type scene struct {
 	t *testing.T
 	Input
@@ -42,7 +43,8 @@ func newScene(t *testing.T, endpoints ...string) *scene {
 	return s
 }
 
-// have are the endpoints from now on, as "CLUSTER ADDRESS [zone=ZONE] [node=NODE] [port=NUMBER] [unready|leaving|gone]".
+// have are the endpoints from now on, as "CLUSTER ADDRESS [zone=ZONE] [node=NODE] [port=NUMBER]
+// [unready|leaving|gone]".
 func (s *scene) have(endpoints ...string) {
 	s.t.Helper()
 	s.Slices = nil
@@ -106,8 +108,9 @@ func (s *scene) unreachable(clusters ...v1alpha1.ClusterID) {
 	s.Place.Remotes = remotes
 }
 
-// wants plans at so long after the start and tells what differs from want: "ADDRESS*WEIGHT ...", of the first address
-// of the import, without its port if that is 8080. Planned again at that time nothing may change.
+// wants plans at so long after the start and tells what differs from want: "ADDRESS*WEIGHT ...", of
+// the first address of the import, without its port if that is 8080. Planned again at that time
+// nothing may change.
 func (s *scene) wants(after time.Duration, want string) {
 	s.t.Helper()
 	s.Now = start.Add(after)

@@ -20,10 +20,11 @@ type Key = serviceport.Key
 type VirtualService struct {
 	Key
 	Scheduler v1alpha1.Scheduler
-	// Affinity is how long a client stays with its endpoint; zero: each flow may get another endpoint.
+	// Affinity is how long a client stays with its endpoint; zero: each flow may get another
+	// endpoint.
 	Affinity time.Duration
-	// Destinations sorted by address and port. If there are none, the port is served and refuses flows, as no endpoint is
-	// ready.
+	// Destinations sorted by address and port. If there are none, the port is served and refuses
+	// flows, as no endpoint is ready.
 	Destinations []Destination
 }
 
@@ -31,9 +32,11 @@ type VirtualService struct {
 type Destination struct {
 	Address netip.Addr
 	Port    uint16
-	// Weight is its share of new flows, relative to the other destinations' weights; zero: it keeps the flows that it has.
+	// Weight is its share of new flows, relative to the other destinations' weights; zero: it keeps
+	// the flows that it has.
 	Weight uint32
-	// OnThisNode is true if it is a pod of this node, which may reach itself through the clusterset IP.
+	// OnThisNode is true if it is a pod of this node, which may reach itself through the clusterset
+	// IP.
 	OnThisNode bool
 }
 
@@ -45,8 +48,9 @@ func (d Destination) Compare(other Destination) int {
 	return cmp.Compare(d.Port, other.Port)
 }
 
-// Services plans the virtual services of a ServiceImport. Ports are matched by name and protocol; the slice has the
-// endpoint's own number (KEP-1645 "EndpointSlice"). Explain says in words which endpoints get flows, and why.
+// Services plans the virtual services of a ServiceImport. Ports are matched by name and protocol;
+// the slice has the endpoint's own number (KEP-1645 "EndpointSlice"). Explain says in words which
+// endpoints get flows, and why.
 func Services(in Input) Output {
 	var s scratch
 	targets, ch := prepare(&in, &s)
@@ -73,8 +77,8 @@ func prepare(in *Input, s *scratch) ([]target, portChooser) {
 	return targets, newPortChooser(in, has, skips, s)
 }
 
-// service is what was chosen. If its destinations are those of the last plan it shares their list, so that plans do not
-// each make a new one.
+// service is what was chosen. If its destinations are those of the last plan it shares their list,
+// so that plans do not each make a new one.
 func (ch *portChooser) service(key Key, candidates []candidate, served []Destination) VirtualService {
 	service := VirtualService{Key: key, Scheduler: ch.ranking.scheduler(), Affinity: affinityOf(&ch.in.Import.Spec)}
 	count, same := 0, true
@@ -99,8 +103,8 @@ func (ch *portChooser) service(key Key, candidates []candidate, served []Destina
 	return service
 }
 
-// sameServices returns before if the two are the same, else a copy of services. Two lists of destinations are the same if
-// they share memory (portChooser.service).
+// sameServices returns before if the two are the same, else a copy of services. Two lists of
+// destinations are the same if they share memory (portChooser.service).
 func sameServices(before, services []VirtualService) []VirtualService {
 	if slices.EqualFunc(before, services, func(a, b VirtualService) bool {
 		return a.Key == b.Key && a.Scheduler == b.Scheduler && a.Affinity == b.Affinity && oneList(a.Destinations, b.Destinations)
@@ -110,7 +114,8 @@ func sameServices(before, services []VirtualService) []VirtualService {
 	return slices.Clone(services)
 }
 
-// sameMemories returns before if the two are the same, nil if there is nothing to remember, else a copy of memories.
+// sameMemories returns before if the two are the same, nil if there is nothing to remember, else a
+// copy of memories.
 func sameMemories(before, memories []portMemory) []portMemory {
 	if !slices.ContainsFunc(memories, func(m portMemory) bool { return !m.empty() }) {
 		return nil

@@ -63,7 +63,8 @@ func clip(s string) string {
 	return s[:maxName] + "..."
 }
 
-// skippedOf says what is left out, sorted and without duplicates: the first maxSkipped, and how many more there are.
+// skippedOf says what is left out, sorted and without duplicates: the first maxSkipped, and how
+// many more there are.
 func skippedOf(all []skip) []Skipped {
 	if len(all) == 0 {
 		return nil

@@ -7,17 +7,18 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Table holds the virtual services of all ServiceImports and decides which one wins if two claim one key: the one whose
-// namespace sorts first, then the one whose name does. Its answer depends on what was last put in for each ServiceImport,
-// not on the order. The zero Table is ready to use. It is not safe for concurrent use.
+// Table holds the virtual services of all ServiceImports and decides which one wins if two claim
+// one key: the one whose namespace sorts first, then the one whose name does. Its answer depends on
+// what was last put in for each ServiceImport, not on the order. The zero Table is ready to use. It
+// is not safe for concurrent use.
 type Table struct {
 	byImport map[types.NamespacedName][]VirtualService
 	// claimants are the ServiceImports that claim a key, sorted: the first wins.
 	claimants map[Key][]types.NamespacedName
 }
 
-// Grow allocates for n ServiceImports in all, which costs less than growing bit by bit. It does nothing to a Table that
-// was used before.
+// Grow allocates for n ServiceImports in all, which costs less than growing bit by bit. It does
+// nothing to a Table that was used before.
 func (t *Table) Grow(n int) {
 	if t.byImport == nil {
 		t.byImport = make(map[types.NamespacedName][]VirtualService, n)
@@ -32,8 +33,9 @@ type Replaced struct {
 	Before VirtualService
 }
 
-// Put replaces the virtual services of a ServiceImport (none if it is gone). It returns the keys whose virtual service may
-// have changed, sorted. The Table keeps the services: the caller must not change them afterwards.
+// Put replaces the virtual services of a ServiceImport (none if it is gone). It returns the keys
+// whose virtual service may have changed, sorted. The Table keeps the services: the caller must not
+// change them afterwards.
 func (t *Table) Put(name types.NamespacedName, services []VirtualService) []Replaced {
 	t.Grow(0)
 	old := t.byImport[name]
@@ -106,7 +108,8 @@ func compareNames(a, b types.NamespacedName) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
-// differing returns the keys of the virtual services that are in one list only, or differ. Both lists are sorted.
+// differing returns the keys of the virtual services that are in one list only, or differ. Both
+// lists are sorted.
 func differing(old, services []VirtualService) []Replaced {
 	var changed []Replaced
 	for len(old) > 0 || len(services) > 0 {

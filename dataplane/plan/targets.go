@@ -35,8 +35,9 @@ func (f families) skip(is4 bool) skip {
 		"give the ClusterSets a block of it in vipCIDRs, or export the Service without it"}
 }
 
-// targetsOf an import, sorted by their keys, the families in which it has a clusterset IP, and what of it cannot be
-// served. If two targets are alike, the first counts. An import that is not served has none.
+// targetsOf an import, sorted by their keys, the families in which it has a clusterset IP, and what
+// of it cannot be served. If two targets are alike, the first counts. An import that is not served
+// has none.
 func targetsOf(in *Input, s *scratch) (targets []target, has families, skips []skip) {
 	if in.Import == nil || !clusterset.Served(in.Import) {
 		return nil, families{}, nil
@@ -80,8 +81,8 @@ type servicePort struct {
 	number   uint16
 }
 
-// usablePorts are appended to usable, in their order. Names are distinct, and so are the numbers of each protocol
-// (KEP-1645, "Service Port").
+// usablePorts are appended to usable, in their order. Names are distinct, and so are the numbers of
+// each protocol (KEP-1645, "Service Port").
 func usablePorts(all []mcsv1beta1.ServicePort, usable []servicePort) ([]servicePort, []skip) {
 	var skips []skip
 	for i := range all {

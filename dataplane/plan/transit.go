@@ -12,8 +12,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// transit adds the transit addresses. Those of other members' nodes are routed like their pods. This node's own is local,
-// so that answers to it arrive.
+// transit adds the transit addresses. Those of other members' nodes are routed like their pods.
+// This node's own is local, so that answers to it arrive.
 func (b *routing) transit() {
 	b.remote = slices.Clone(b.n.Remote)
 	for _, r := range b.in.Remotes {
@@ -34,8 +34,9 @@ func (b *routing) transit() {
 	}
 }
 
-// assignedAddresses are the nodes' transit addresses that can be used: inside this cluster's blocks, one of each family.
-// If two nodes claim an address, the node whose name sorts first keeps it until the operator corrects the annotation.
+// assignedAddresses are the nodes' transit addresses that can be used: inside this cluster's
+// blocks, one of each family. If two nodes claim an address, the node whose name sorts first keeps
+// it until the operator corrects the annotation.
 func (b *routing) assignedAddresses() map[string][]netip.Addr {
 	blocks := b.blocks()
 	taken := map[netip.Addr]bool{}
@@ -54,15 +55,15 @@ func (b *routing) assignedAddresses() map[string][]netip.Addr {
 	return assigned
 }
 
-// blocks are this cluster's transit blocks, of the families in which both it and others have addresses. Other clusters
-// have routes back to these families only.
+// blocks are this cluster's transit blocks, of the families in which both it and others have
+// addresses. Other clusters have routes back to these families only.
 func (b *routing) blocks() []netip.Prefix {
 	own := clusterset.TransitBlocks(&b.in.ClusterSet.Spec, b.in.ClusterSet.Status.Index)
 	return ofFamiliesOf(ofFamiliesOf(own, b.n.Own), b.n.Remote)
 }
 
-// ownBlocks refuses, on a gateway, what other clusters send to a transit address that no node has. Otherwise it would
-// leave by the default route.
+// ownBlocks refuses, on a gateway, what other clusters send to a transit address that no node has.
+// Otherwise it would leave by the default route.
 func (b *routing) ownBlocks() {
 	for _, block := range b.blocks() {
 		b.route(route.TableNodes, block, route.Route{Type: route.Unreachable})

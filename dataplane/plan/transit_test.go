@@ -14,7 +14,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// transitInput is input, with indexes and with transit addresses for all nodes but g2; west is 2, north 3, east 1.
+// transitInput is input, with indexes and with transit addresses for all nodes but g2; west is 2,
+// north 3, east 1.
 func transitInput() NetworkInput {
 	in := input()
 	in.ClusterSet.Spec.ClusterSetID = "demo"
@@ -29,7 +30,8 @@ func transitInput() NetworkInput {
 	return in
 }
 
-// changed are the lines of b that a lacks, and those of a that b lacks, each with a minus before it.
+// changed are the lines of b that a lacks, and those of a that b lacks, each with a minus before
+// it.
 func changed(a, b []string) []string {
 	var all []string
 	for _, line := range b {

@@ -10,7 +10,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// ConflictError means that a VIP CIDR holds addresses that are in use: serving it would make them unreachable.
+// ConflictError means that a VIP CIDR holds addresses that are in use: serving it would make them
+// unreachable.
 type ConflictError struct {
 	// VIPs is the VIP CIDR.
 	VIPs netip.Prefix
@@ -41,7 +42,8 @@ func (b *routing) vips() error {
 	return nil
 }
 
-// inUse are the blocks that no VIP CIDR may overlap, in an order that does not depend on that of nodes.
+// inUse are the blocks that no VIP CIDR may overlap, in an order that does not depend on that of
+// nodes.
 func (b *routing) inUse() []clusterset.Block {
 	var pods, nodes []netip.Prefix
 	for _, node := range b.in.Nodes {

@@ -13,8 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// toGateway leads the other clusters' addresses to a gateway: the one with the lowest lane among those that are not
-// unready.
+// toGateway leads the other clusters' addresses to a gateway: the one with the lowest lane among
+// those that are not unready.
 func (b *routing) toGateway() {
 	gateways := usableGateways(b.in.Gateways)
 	if len(gateways) == 0 || len(b.remote) == 0 {

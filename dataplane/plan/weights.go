@@ -3,30 +3,33 @@ package plan
 import "math"
 
 const (
-	// neat is how large a weight may become for precision. nftables needs as many slots as the weights' sum, and the kernel
-	// needs a table of that size for IPVS's mh.
+	// neat is how large a weight may become for precision. nftables needs as many slots as the
+	// weights' sum, and the kernel needs a table of that size for IPVS's mh.
 	neat = 256
 	// largest is what moby/ipvs reads back: 16 bits.
 	largest = math.MaxUint16
-	// fine is how far a share may be off, as a part of it; coarse is how far it may be off before weights beyond neat are
-	// used.
+	// fine is how far a share may be off, as a part of it; coarse is how far it may be off before
+	// weights beyond neat are used.
 	fine, coarse = 0.01, 0.05
 )
 
 // group is a set of endpoints that get equal parts of a share.
 type group struct {
-	// level and member, an index in portChooser.members, tell groups apart; member is -1 if all are alike.
+	// level and member, an index in portChooser.members, tell groups apart; member is -1 if all are
+	// alike.
 	level, member int
 	count         int // above 0
-	// share of new flows, above 0, relative to the sum of all shares. It is exact: only the weights are rounded.
+	// share of new flows, above 0, relative to the sum of all shares. It is exact: only the weights
+	// are rounded.
 	share float64
 	// weight of each endpoint, from weigh.
 	weight uint32
 }
 
-// weigh sets the weights of the groups' endpoints: the smallest whole numbers with which every group's share is right
-// within 1 % of it; if none up to 256 are, the best of those; if that is off by more than 5 %, larger ones up to 65535
-// with which it is not, or else the best of them. Endpoints that are to get equal parts all get 1.
+// weigh sets the weights of the groups' endpoints: the smallest whole numbers with which every
+// group's share is right within 1 % of it; if none up to 256 are, the best of those; if that is off
+// by more than 5 %, larger ones up to 65535 with which it is not, or else the best of them.
+// Endpoints that are to get equal parts all get 1.
 func weigh(groups []group) {
 	if len(groups) == 1 {
 		groups[0].weight = 1
@@ -72,7 +75,8 @@ func rounded(g group, factor float64) uint32 {
 	return max(1, uint32(math.Round(g.share/float64(g.count)*factor)))
 }
 
-// deviation is how far the worst group's share is off, as a part of what is wanted; sum is that of all wanted shares.
+// deviation is how far the worst group's share is off, as a part of what is wanted; sum is that of
+// all wanted shares.
 func deviation(groups []group, factor, sum float64) float64 {
 	total := 0.0
 	for _, g := range groups {

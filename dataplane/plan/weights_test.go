@@ -62,8 +62,8 @@ func off(groups []group) float64 {
 	return worst
 }
 
-// Whatever is wanted, weights are from 1 to 65535, without a common divisor, right within 5 % wherever that can be, and
-// not larger than the promise allows.
+// Whatever is wanted, weights are from 1 to 65535, without a common divisor, right within 5 %
+// wherever that can be, and not larger than the promise allows.
 func TestWeighAnything(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {

@@ -26,7 +26,8 @@ type Input struct {
 	BasePort v1alpha1.Port
 	// PrivateKey of this gateway.
 	PrivateKey wireguard.PrivateKey
-	// Underlay are this node's addresses outside the tunnels. Without any, the node counts as having both families.
+	// Underlay are this node's addresses outside the tunnels. Without any, the node counts as
+	// having both families.
 	Underlay []netip.Addr
 	// MTU of the underlay in bytes.
 	MTU int

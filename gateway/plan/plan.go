@@ -13,7 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// ErrNoIndex means that the hub has not yet said this cluster's index, so that there are no addresses to use.
+// ErrNoIndex means that the hub has not yet said this cluster's index, so that there are no
+// addresses to use.
 var ErrNoIndex = errors.New("this cluster has no index yet: it comes from its Member on the hub")
 
 // Config is what the gateway's node should look like.
@@ -54,8 +55,8 @@ func (w Warning) compare(o Warning) int {
 	return cmp.Or(cmp.Compare(w.Cluster, o.Cluster), cmp.Compare(w.Gateway, o.Gateway), cmp.Compare(w.Message, o.Message))
 }
 
-// New is the plan for in. An error is about this cluster itself, and then there is no plan. What is wrong with a remote
-// cluster is a warning.
+// New is the plan for in. An error is about this cluster itself, and then there is no plan. What is
+// wrong with a remote cluster is a warning.
 func New(in Input) (Config, error) {
 	own, err := TunnelAddresses(in.Transit, in.ClusterSetID, in.Index, in.Lane)
 	if err != nil {
@@ -78,8 +79,8 @@ func New(in Input) (Config, error) {
 	return config, nil
 }
 
-// TunnelAddresses are a gateway's addresses inside the tunnels, IPv4 first. The error is ErrNoIndex or names what does
-// not fit.
+// TunnelAddresses are a gateway's addresses inside the tunnels, IPv4 first. The error is ErrNoIndex
+// or names what does not fit.
 func TunnelAddresses(transit v1alpha1.CIDR, clusterSetID string, index int32, lane v1alpha1.Lane) ([]netip.Addr, error) {
 	blocks, err := transitBlocks(transit, clusterSetID, index)
 	if err != nil {

@@ -39,8 +39,8 @@ func remote(id v1alpha1.ClusterID, index int32, cidr v1alpha1.CIDR, gateways ...
 	return Remote{ClusterID: id, Created: time.Unix(int64(index), 0), Index: index, CIDRs: []v1alpha1.CIDR{cidr}, Gateways: gateways}
 }
 
-// west1 is the input of west's gateway with lane 1; east's gateways have lanes 0 and 2, and that of 2 has another base
-// port.
+// west1 is the input of west's gateway with lane 1; east's gateways have lanes 0 and 2, and that of
+// 2 has another base port.
 func west1() Input {
 	far := gateway("east-2", 2, "192.0.2.12")
 	far.Endpoints[0].Port = 4500
@@ -77,7 +77,8 @@ func TestUnequalLanes(t *testing.T) {
 			}},
 		}
 	}
-	// The device listens at our base port and the remote lane, and sends to the remote base port and our lane.
+	// The device listens at our base port and the remote lane, and sends to the remote base port
+	// and our lane.
 	want := []wireguard.Device{device(0, "east-0", "192.0.2.10:51821"), device(2, "east-2", "192.0.2.12:4501")}
 	if diff := cmp.Diff(want, got.WireGuard.Devices, options...); diff != "" {
 		t.Errorf("devices (-want +got):\n%s", diff)
@@ -102,7 +103,8 @@ func TestUnequalLanes(t *testing.T) {
 	}
 }
 
-// The two ends of every link agree on ports: what one sends to, the other listens on, whatever their lanes.
+// The two ends of every link agree on ports: what one sends to, the other listens on, whatever
+// their lanes.
 func TestPortsAgree(t *testing.T) {
 	for lane := range v1alpha1.Lane(4) {
 		for remoteLane := range v1alpha1.Lane(4) {
@@ -131,7 +133,8 @@ func TestPortsAgree(t *testing.T) {
 	}
 }
 
-// One link that is up takes all; where none is, all are kept: a lost probe is no reason to withdraw the last way.
+// One link that is up takes all; where none is, all are kept: a lost probe is no reason to withdraw
+// the last way.
 func TestUsableLinks(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -186,7 +189,8 @@ func routes(c Config) []string {
 	return lines
 }
 
-// What remote clusters say is left out where it makes no sense, with a warning, and the rest is planned.
+// What remote clusters say is left out where it makes no sense, with a warning, and the rest is
+// planned.
 func TestWarnings(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -19,8 +19,8 @@ type cluster struct {
 	links []Link
 }
 
-// acceptRemotes returns the remote clusters whose prefixes can be used, the one first that wins if two overlap. The others
-// get a warning. This cluster itself wins against all others.
+// acceptRemotes returns the remote clusters whose prefixes can be used, the one first that wins if
+// two overlap. The others get a warning. This cluster itself wins against all others.
 func acceptRemotes(in Input) ([]cluster, []Warning) {
 	inUse := ownBlocks(in)
 	var accepted []cluster

@@ -8,8 +8,9 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// routesTo is the routes half of a plan: the routes to the clusters over their links, and the rules that lead to them. own
-// are this gateway's tunnel addresses, usable the links that carry traffic now.
+// routesTo is the routes half of a plan: the routes to the clusters over their links, and the rules
+// that lead to them. own are this gateway's tunnel addresses, usable the links that carry traffic
+// now.
 func routesTo(clusters []cluster, own []netip.Addr, usable map[LinkID]bool) route.Config {
 	var config route.Config
 	var links []Link
@@ -23,11 +24,12 @@ func routesTo(clusters []cluster, own []netip.Addr, usable map[LinkID]bool) rout
 	return config
 }
 
-// clusterRoutes lead the cluster's prefixes over the links that are usable. If no link is usable, they lead over all
-// links: probes may be lost where packets are not, as on a gateway that is short of CPU. To withdraw the last way would
-// turn a slow moment into an outage. Without any link the prefixes are refused: what is for a remote cluster never leaves
-// by another way, in clear. The remote gateways' own addresses are routed over their own links only, usable or not, for
-// the probes.
+// clusterRoutes lead the cluster's prefixes over the links that are usable. If no link is usable,
+// they lead over all links: probes may be lost where packets are not, as on a gateway that is short
+// of CPU. To withdraw the last way would turn a slow moment into an outage. Without any link the
+// prefixes are refused: what is for a remote cluster never leaves by another way, in clear. The
+// remote gateways' own addresses are routed over their own links only, usable or not, for the
+// probes.
 func clusterRoutes(c cluster, own []netip.Addr, usable map[LinkID]bool) []route.Route {
 	devices := devicesOf(c.links, func(l Link) bool { return usable[l.LinkID] })
 	if len(devices) == 0 {
@@ -74,9 +76,9 @@ func over(dst netip.Prefix, own []netip.Addr, devices ...string) route.Route {
 	}
 }
 
-// nextHops share the flows among the devices. On IPv6 the kernel does that only among next hops that have a gateway
-// (ip6_route_multipath_add in net/ipv6/route.c). So they get a link-local one that no host has: WireGuard goes by the
-// packet's destination. On IPv4 there is no gateway.
+// nextHops share the flows among the devices. On IPv6 the kernel does that only among next hops
+// that have a gateway (ip6_route_multipath_add in net/ipv6/route.c). So they get a link-local one
+// that no host has: WireGuard goes by the packet's destination. On IPv4 there is no gateway.
 func nextHops(dst netip.Prefix, devices []string) []route.NextHop {
 	hops := route.Over(devices...)
 	for i := range hops {
@@ -98,8 +100,8 @@ func tableRules(routes []route.Route) []route.Rule {
 	return rules
 }
 
-// bypasses let the tunnels' own packets go by the main table, where a remote cluster's CIDRs hold the addresses of
-// gateways: those of its nodes may be among them.
+// bypasses let the tunnels' own packets go by the main table, where a remote cluster's CIDRs hold
+// the addresses of gateways: those of its nodes may be among them.
 func bypasses(routes []route.Route, links []Link) []route.Rule {
 	var rules []route.Rule
 	for _, l := range links {
@@ -111,8 +113,9 @@ func bypasses(routes []route.Route, links []Link) []route.Rule {
 	return rules
 }
 
-// bypass is the rule for what is sent to the end of a tunnel. It also holds for the reverse look-up of what comes from
-// there, for which the kernel swaps addresses and ports (__fib_validate_source in net/ipv4/fib_frontend.c).
+// bypass is the rule for what is sent to the end of a tunnel. It also holds for the reverse look-up
+// of what comes from there, for which the kernel swaps addresses and ports (__fib_validate_source
+// in net/ipv4/fib_frontend.c).
 func bypass(endpoint netip.AddrPort) route.Rule {
 	addr := endpoint.Addr()
 	return route.Rule{

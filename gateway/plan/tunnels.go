@@ -13,13 +13,15 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// keepalive is the interval of packets that keep NATs and firewalls on the way open: most forget after 30 s.
+// keepalive is the interval of packets that keep NATs and firewalls on the way open: most forget
+// after 30 s.
 const keepalive = 25 * time.Second
 
 // minMTU is the least that IPv6 allows on a link (RFC 8200, section 5).
 const minMTU = 1280
 
-// tunnels collects the WireGuard half of a plan: devices, their peers, and the links. Clusters are added one by one.
+// tunnels collects the WireGuard half of a plan: devices, their peers, and the links. Clusters are
+// added one by one.
 type tunnels struct {
 	in       Input
 	own      []netip.Addr
@@ -33,7 +35,8 @@ func newTunnels(in Input, own []netip.Addr) *tunnels {
 	return &tunnels{in: in, own: own, key: in.PrivateKey.Public(), devices: map[v1alpha1.Lane]*wireguard.Device{}}
 }
 
-// add adds the cluster's gateways, each to the device of its lane, and returns their links, by lane.
+// add adds the cluster's gateways, each to the device of its lane, and returns their links, by
+// lane.
 func (t *tunnels) add(c *cluster) []Link {
 	gateways := slices.SortedFunc(slices.Values(c.gateways), func(a, b v1alpha1.RemoteGateway) int {
 		return cmp.Or(cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Name, b.Name))
@@ -98,8 +101,9 @@ func (t *tunnels) unused(key wireguard.PublicKey, lane v1alpha1.Lane) error {
 	return nil
 }
 
-// endpoint is the address and port to send to. It is the first of the candidates that other clusters can reach and whose
-// family this node has. The port is the one on which that gateway listens for our lane.
+// endpoint is the address and port to send to. It is the first of the candidates that other
+// clusters can reach and whose family this node has. The port is the one on which that gateway
+// listens for our lane.
 func (t *tunnels) endpoint(candidates []v1alpha1.Endpoint) (netip.AddrPort, error) {
 	for _, c := range candidates {
 		addr, err := netip.ParseAddr(string(c.Address))
@@ -116,7 +120,8 @@ func (t *tunnels) endpoint(candidates []v1alpha1.Endpoint) (netip.AddrPort, erro
 		candidates, t.in.Underlay, 65535-int(t.in.Lane))
 }
 
-// hasFamilyOf tells whether this node has an address of addr's family. If the input does not say, it has both.
+// hasFamilyOf tells whether this node has an address of addr's family. If the input does not say,
+// it has both.
 func (t *tunnels) hasFamilyOf(addr netip.Addr) bool {
 	return len(t.in.Underlay) == 0 || clusterset.OfFamily(t.in.Underlay, addr.Is4()).IsValid()
 }

@@ -16,8 +16,8 @@ func ParseCIDR(c v1alpha1.CIDR) (netip.Prefix, bool) {
 	return p, true
 }
 
-// Prefixes parses CIDRs, in their order, and clears host bits. It leaves out what cannot be parsed, which the API refuses
-// in the first place.
+// Prefixes parses CIDRs, in their order, and clears host bits. It leaves out what cannot be parsed,
+// which the API refuses in the first place.
 func Prefixes(cidrs []v1alpha1.CIDR) []netip.Prefix {
 	prefixes := make([]netip.Prefix, 0, len(cidrs))
 	for _, c := range cidrs {
@@ -54,8 +54,9 @@ type Overlap struct {
 	Block  Block
 }
 
-// FirstOverlap is the one rule for claims that collide: what is in use stays, and the prefixes that come later lose. It
-// returns the first of the prefixes that overlaps a block, with the first such block; false if all are free.
+// FirstOverlap is the one rule for claims that collide: what is in use stays, and the prefixes that
+// come later lose. It returns the first of the prefixes that overlaps a block, with the first such
+// block; false if all are free.
 func FirstOverlap(prefixes []netip.Prefix, inUse []Block) (Overlap, bool) {
 	for _, p := range prefixes {
 		for _, b := range inUse {

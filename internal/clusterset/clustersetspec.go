@@ -13,8 +13,8 @@ const (
 	exampleTransit = "245.0.0.0/8"
 )
 
-// RefuseClusterSet says why the ClusterSet's addresses do not fit beside the blocks that are in use, or nil. VIP CIDRs
-// and the transit CIDR must not overlap any of those blocks, nor each other.
+// RefuseClusterSet says why the ClusterSet's addresses do not fit beside the blocks that are in
+// use, or nil. VIP CIDRs and the transit CIDR must not overlap any of those blocks, nor each other.
 func RefuseClusterSet(spec *v1alpha1.ClusterSetSpec, inUse []Block) *Refusal {
 	vips, refusal := refuseCIDRs("spec.vipCIDRs", spec.VIPCIDRs)
 	if refusal != nil {
@@ -45,7 +45,8 @@ func refuseOverlap(field string, prefixes []netip.Prefix, b Block, example strin
 			"until then no new clusterset IPs are assigned", field, o.Prefix, b.Prefix, b.Owner, example)}
 }
 
-// OwnBlocks are the blocks that the ClusterSet itself uses. Other members' CIDRs must not overlap them.
+// OwnBlocks are the blocks that the ClusterSet itself uses. Other members' CIDRs must not overlap
+// them.
 func OwnBlocks(spec *v1alpha1.ClusterSetSpec) []Block {
 	var blocks []Block
 	for _, p := range Prefixes(spec.VIPCIDRs) {

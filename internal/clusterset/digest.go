@@ -12,8 +12,9 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// HeartbeatAnnotations are what a member's Lease says about the objects that the member publishes: how many
-// ExportedServices and GatewayNodes it has on the hub, and a digest of their names. The order of names does not matter.
+// HeartbeatAnnotations are what a member's Lease says about the objects that the member publishes:
+// how many ExportedServices and GatewayNodes it has on the hub, and a digest of their names. The
+// order of names does not matter.
 func HeartbeatAnnotations(names []string) map[string]string {
 	return map[string]string{
 		v1alpha1.AnnotationPublishedCount:  strconv.Itoa(len(names)),
@@ -21,7 +22,8 @@ func HeartbeatAnnotations(names []string) map[string]string {
 	}
 }
 
-// HeartbeatConfirms tells whether the annotations of a member's Lease say that it publishes exactly these.
+// HeartbeatConfirms tells whether the annotations of a member's Lease say that it publishes exactly
+// these.
 func HeartbeatConfirms(annotations map[string]string, names []string) bool {
 	for key, value := range HeartbeatAnnotations(names) {
 		if annotations[key] != value {
@@ -31,8 +33,8 @@ func HeartbeatConfirms(annotations map[string]string, names []string) bool {
 	return true
 }
 
-// SliceSet is what an ExportedService says about its slices on the hub: how many there are, and a digest of their names.
-// The order of slices does not matter.
+// SliceSet is what an ExportedService says about its slices on the hub: how many there are, and a
+// digest of their names. The order of slices does not matter.
 func SliceSet(found []discoveryv1.EndpointSlice) string {
 	names := make([]string, 0, len(found))
 	for i := range found {

@@ -22,7 +22,8 @@ const (
 	AddressBroadcast   AddressFault = "is the broadcast address"
 )
 
-// FaultOf says why an address can never be an endpoint for another cluster: neither of a pod nor of a gateway.
+// FaultOf says why an address can never be an endpoint for another cluster: neither of a pod nor of
+// a gateway.
 func FaultOf(addr netip.Addr) AddressFault {
 	switch {
 	case addr.Zone() != "":
@@ -43,8 +44,8 @@ func FaultOf(addr netip.Addr) AddressFault {
 	return ""
 }
 
-// KnownProtocol tells whether a port of that protocol can be served: TCP, UDP or SCTP, as the API server admits them in
-// an EndpointSlice.
+// KnownProtocol tells whether a port of that protocol can be served: TCP, UDP or SCTP, as the API
+// server admits them in an EndpointSlice.
 func KnownProtocol(p corev1.Protocol) bool {
 	return p == corev1.ProtocolTCP || p == corev1.ProtocolUDP || p == corev1.ProtocolSCTP
 }

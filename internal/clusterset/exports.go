@@ -35,8 +35,8 @@ const (
 	ExportNotSelected ExportFault = "NotSelected" // the ClusterSet does not let the namespace export
 )
 
-// JudgeExport is the one rule for what may be exported. The error is that the ClusterSet's selector cannot be parsed: then
-// what has been exported stays.
+// JudgeExport is the one rule for what may be exported. The error is that the ClusterSet's selector
+// cannot be parsed: then what has been exported stays.
 func JudgeExport(in ExportInput) (ExportFault, error) {
 	switch {
 	case in.Export.DeletionTimestamp != nil:
@@ -61,9 +61,9 @@ func exportable(export *mcsv1beta1.ServiceExport, service *corev1.Service) bool 
 	return valid
 }
 
-// ValidateExport tells whether the Service of the ServiceExport namespace/name can be exported: the reason and message
-// of the condition Valid, and whether it is true (KEP-1645, "Exporting Services"). service is nil if there is none. A
-// Service that is being deleted counts as none.
+// ValidateExport tells whether the Service of the ServiceExport namespace/name can be exported: the
+// reason and message of the condition Valid, and whether it is true (KEP-1645, "Exporting
+// Services"). service is nil if there is none. A Service that is being deleted counts as none.
 func ValidateExport(namespace, name string, service *corev1.Service) (mcsv1beta1.ServiceExportConditionReason, string, bool) {
 	switch {
 	case service == nil || service.DeletionTimestamp != nil:
@@ -77,9 +77,9 @@ func ValidateExport(namespace, name string, service *corev1.Service) (mcsv1beta1
 	return mcsv1beta1.ServiceExportReasonValid, "the Service can be exported", true
 }
 
-// Selected tells whether a selector of ClusterSet.spec (exportNamespaces, importNamespaces) selects the namespace. No
-// selector selects all namespaces, and so does an empty one. A namespace that does not exist, nil, is never selected. The
-// error is that the selector cannot be parsed.
+// Selected tells whether a selector of ClusterSet.spec (exportNamespaces, importNamespaces) selects
+// the namespace. No selector selects all namespaces, and so does an empty one. A namespace that
+// does not exist, nil, is never selected. The error is that the selector cannot be parsed.
 func Selected(selector *metav1.LabelSelector, namespace *corev1.Namespace) (bool, error) {
 	if namespace == nil {
 		return false, nil

@@ -25,9 +25,10 @@ func FreeLane(nodes []v1alpha1.GatewayNode) (v1alpha1.Lane, bool) {
 	return 0, false
 }
 
-// RemoteGateways are the gateways that a cluster published and that have a lane, by lane. A gateway whose tunnel addresses
-// lie outside blocks, its Member's, is left out, and the refusal names it. If two claim one lane, the one whose name sorts
-// first stays. If two have one name, the one with the lower lane stays.
+// RemoteGateways are the gateways that a cluster published and that have a lane, by lane. A gateway
+// whose tunnel addresses lie outside blocks, its Member's, is left out, and the refusal names it.
+// If two claim one lane, the one whose name sorts first stays. If two have one name, the one with
+// the lower lane stays.
 func RemoteGateways(nodes []v1alpha1.GatewayNode, blocks []netip.Prefix) ([]v1alpha1.RemoteGateway, *Refusal) {
 	var gateways []v1alpha1.RemoteGateway
 	var wrong []string
@@ -76,8 +77,8 @@ func outsideOf(blocks []netip.Prefix, addresses []v1alpha1.IPAddress) (v1alpha1.
 	return "", false
 }
 
-// KeepGateways returns, by lane, the gateways that a cluster published, and those of before that it may not have
-// withdrawn. A gateway of before is left out if a published one has its name or lane.
+// KeepGateways returns, by lane, the gateways that a cluster published, and those of before that it
+// may not have withdrawn. A gateway of before is left out if a published one has its name or lane.
 func KeepGateways(published, before []v1alpha1.RemoteGateway) []v1alpha1.RemoteGateway {
 	kept := slices.Clone(published)
 	for _, old := range before {

@@ -6,8 +6,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// Served tells whether nodes serve the ServiceImport: tombolo made it, it has clusterset IPs, and it is not being
-// deleted.
+// Served tells whether nodes serve the ServiceImport: tombolo made it, it has clusterset IPs, and
+// it is not being deleted.
 func Served(si *mcsv1beta1.ServiceImport) bool { return unservedFor(si) == "" }
 
 // unservedReason is why nodes do not serve a ServiceImport; empty if they do.
@@ -31,7 +31,8 @@ func unservedFor(si *mcsv1beta1.ServiceImport) unservedReason {
 	return ""
 }
 
-// Exporters are the cluster IDs of those that export the Service, in the order of the ServiceImport's status.
+// Exporters are the cluster IDs of those that export the Service, in the order of the
+// ServiceImport's status.
 func Exporters(si *mcsv1beta1.ServiceImport) []string {
 	ids := make([]string, 0, len(si.Status.Clusters))
 	for _, s := range si.Status.Clusters {

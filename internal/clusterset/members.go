@@ -18,8 +18,8 @@ type Claimant struct {
 	Since   time.Time // when the claim was made
 }
 
-// Compare puts the claimant first that wins if two claims collide: the one that is in use, then the older one, then the
-// one whose cluster ID sorts first.
+// Compare puts the claimant first that wins if two claims collide: the one that is in use, then the
+// older one, then the one whose cluster ID sorts first.
 func (c Claimant) Compare(other Claimant) int {
 	if c.InUse != other.InUse {
 		if c.InUse {
@@ -40,9 +40,10 @@ type MembersInput struct {
 	Blocks []Block
 }
 
-// RefuseMembers returns, for each other member that cannot be accepted, why. Two members cannot both be accepted if they
-// have one index, or CIDRs that overlap: the one that wins by Claimant.Compare stays. This cluster itself wins against
-// all others. Members that are removed claim nothing and are not judged.
+// RefuseMembers returns, for each other member that cannot be accepted, why. Two members cannot
+// both be accepted if they have one index, or CIDRs that overlap: the one that wins by
+// Claimant.Compare stays. This cluster itself wins against all others. Members that are removed
+// claim nothing and are not judged.
 func RefuseMembers(in MembersInput) map[v1alpha1.ClusterID]Refusal {
 	refused := map[v1alpha1.ClusterID]Refusal{}
 	accepted := map[v1alpha1.ClusterID]claim{}

@@ -8,20 +8,22 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// hash is the SHA-256 of "namespace/name". As a number it places the clusterset IP of a Service. Its first 16 hex digits
-// name the Service's objects on the hub.
+// hash is the SHA-256 of "namespace/name". As a number it places the clusterset IP of a Service.
+// Its first 16 hex digits name the Service's objects on the hub.
 func hash(namespace, name string) [sha256.Size]byte {
 	return sha256.Sum256([]byte(namespace + "/" + name))
 }
 
-// HubName is the name on the hub of the object that cluster publishes for namespace/name: "<cluster>.<16 hex digits>".
-// Readers get namespace and name from the object's spec or labels, never from its name.
+// HubName is the name on the hub of the object that cluster publishes for namespace/name:
+// "<cluster>.<16 hex digits>". Readers get namespace and name from the object's spec or labels,
+// never from its name.
 func HubName(cluster v1alpha1.ClusterID, namespace, name string) string {
 	sum := hash(namespace, name)
 	return string(cluster) + "." + hex.EncodeToString(sum[:8])
 }
 
-// HubSliceName is the name of the n-th EndpointSlice of an exported Service, on the hub and where it is imported.
+// HubSliceName is the name of the n-th EndpointSlice of an exported Service, on the hub and where
+// it is imported.
 func HubSliceName(cluster v1alpha1.ClusterID, namespace, name string, n int) string {
 	return fmt.Sprintf("%s.%d", HubName(cluster, namespace, name), n)
 }
@@ -34,8 +36,8 @@ func MemberServiceAccount(cluster v1alpha1.ClusterID) string {
 	return v1alpha1.MemberServiceAccountPrefix + string(cluster)
 }
 
-// SourceCluster is the cluster that an object on the hub, or an imported slice, comes from. It is empty if the labels do
-// not say.
+// SourceCluster is the cluster that an object on the hub, or an imported slice, comes from. It is
+// empty if the labels do not say.
 func SourceCluster(labels map[string]string) v1alpha1.ClusterID {
 	return v1alpha1.ClusterID(labels[v1alpha1.LabelSourceCluster])
 }

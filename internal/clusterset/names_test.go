@@ -11,4 +11,5 @@ func TestHubNames(t *testing.T) {
 	}
 }
 
-// A node's address comes after the lanes', is the same number in every block and family, and can be read back.
+// A node's address comes after the lanes', is the same number in every block and family, and can be
+// read back.

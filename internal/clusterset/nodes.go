@@ -8,8 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// AddressesOf are the node's addresses of that type, in its order and without duplicates. What cannot be parsed is left
-// out. An IPv4 address that is written as IPv6 counts as IPv4.
+// AddressesOf are the node's addresses of that type, in its order and without duplicates. What
+// cannot be parsed is left out. An IPv4 address that is written as IPv6 counts as IPv4.
 func AddressesOf(node *corev1.Node, kind corev1.NodeAddressType) []netip.Addr {
 	var addrs []netip.Addr
 	for _, a := range node.Status.Addresses {
@@ -43,8 +43,9 @@ func OfFamily(addrs []netip.Addr, is4 bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// NodeMAC is the address of a node's VXLAN device. Other nodes know it from the node's name alone: it is the beginning of
-// SHA-256("vxlan/" + name), as a unicast address that is locally administered.
+// NodeMAC is the address of a node's VXLAN device. Other nodes know it from the node's name alone:
+// it is the beginning of SHA-256("vxlan/" + name), as a unicast address that is locally
+// administered.
 func NodeMAC(node string) [6]byte {
 	sum := sha256.Sum256([]byte("vxlan/" + node))
 	mac := [6]byte(sum[:6])
@@ -52,9 +53,10 @@ func NodeMAC(node string) [6]byte {
 	return mac
 }
 
-// NodeLinkLocal is the IPv6 address that stands for the node on the VXLAN: fe80:: and the modified EUI-64 of its NodeMAC
-// (RFC 4291 appendix A). The node does not have this address. It is a next hop with a permanent neighbour entry. The
-// node's own IPv6 address cannot be the next hop: unlike in IPv4, the kernel refuses one that another device leads to.
+// NodeLinkLocal is the IPv6 address that stands for the node on the VXLAN: fe80:: and the modified
+// EUI-64 of its NodeMAC (RFC 4291 appendix A). The node does not have this address. It is a next
+// hop with a permanent neighbour entry. The node's own IPv6 address cannot be the next hop: unlike
+// in IPv4, the kernel refuses one that another device leads to.
 func NodeLinkLocal(node string) netip.Addr {
 	m := NodeMAC(node)
 	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80,

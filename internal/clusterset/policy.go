@@ -13,15 +13,17 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// PolicyTarget is the namespace and name of the ServiceImport that the policy is for. It need not exist.
+// PolicyTarget is the namespace and name of the ServiceImport that the policy is for. It need not
+// exist.
 func PolicyTarget(p *v1alpha1.TrafficPolicy) types.NamespacedName {
 	return types.NamespacedName{Namespace: p.Namespace, Name: p.Spec.TargetRef.Name}
 }
 
-// PolicyFor returns the TrafficPolicy that is in effect for the ServiceImport, nil if there is none. Of the policies for
-// it the oldest wins, then the one whose name sorts first. The order of policies does not matter, and they may hold
-// policies for other imports. A policy does not count while it is being deleted, nor if it would leave no cluster to
-// answer: the next takes its place. No policy is in effect for a ServiceImport that nodes do not serve (Served).
+// PolicyFor returns the TrafficPolicy that is in effect for the ServiceImport, nil if there is
+// none. Of the policies for it the oldest wins, then the one whose name sorts first. The order of
+// policies does not matter, and they may hold policies for other imports. A policy does not count
+// while it is being deleted, nor if it would leave no cluster to answer: the next takes its place.
+// No policy is in effect for a ServiceImport that nodes do not serve (Served).
 func PolicyFor(si *mcsv1beta1.ServiceImport, policies []*v1alpha1.TrafficPolicy) *v1alpha1.TrafficPolicy {
 	if !Served(si) {
 		return nil
@@ -35,9 +37,9 @@ func PolicyFor(si *mcsv1beta1.ServiceImport, policies []*v1alpha1.TrafficPolicy)
 	return first
 }
 
-// JudgePolicy returns the condition Accepted of a TrafficPolicy whose target is si; nil means that the target does not
-// exist. The condition is True for the one policy that PolicyFor returns, and for no other. policies are those for the
-// same target.
+// JudgePolicy returns the condition Accepted of a TrafficPolicy whose target is si; nil means that
+// the target does not exist. The condition is True for the one policy that PolicyFor returns, and
+// for no other. policies are those for the same target.
 func JudgePolicy(policy *v1alpha1.TrafficPolicy, si *mcsv1beta1.ServiceImport, policies []*v1alpha1.TrafficPolicy) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionFalse, ObservedGeneration: policy.Generation}
 	target := PolicyTarget(policy)
@@ -90,7 +92,8 @@ func isFor(p *v1alpha1.TrafficPolicy, si *mcsv1beta1.ServiceImport) bool {
 		(ref.Group == "" || ref.Group == mcsv1beta1.GroupName) && (ref.Kind == "" || ref.Kind == mcsv1beta1.ServiceImportKindName)
 }
 
-// silences tells whether the policy would leave no cluster to answer: all clusters that export the Service have weight
+// silences tells whether the policy would leave no cluster to answer: all clusters that export the
+// Service have weight
 // 0. While no cluster is known to export it, no policy silences it.
 func silences(p *v1alpha1.TrafficPolicy, si *mcsv1beta1.ServiceImport) bool {
 	drained := map[string]bool{}
@@ -102,7 +105,8 @@ func silences(p *v1alpha1.TrafficPolicy, si *mcsv1beta1.ServiceImport) bool {
 	})
 }
 
-// comesBefore tells whether the policy takes precedence over another for the same target (GEP-713 "Conflict resolution").
+// comesBefore tells whether the policy takes precedence over another for the same target (GEP-713
+// "Conflict resolution").
 func comesBefore(p, other *v1alpha1.TrafficPolicy) bool {
 	return cmp.Or(p.CreationTimestamp.Compare(other.CreationTimestamp.Time), cmp.Compare(p.Name, other.Name)) < 0
 }
@@ -115,8 +119,8 @@ func precedence(p, other *v1alpha1.TrafficPolicy) string {
 	return "it is older"
 }
 
-// SchedulerOn is the scheduler that a node with that backend uses for s. A backend that lacks s replaces it. For another
-// backend, such as auto, it is s itself.
+// SchedulerOn is the scheduler that a node with that backend uses for s. A backend that lacks s
+// replaces it. For another backend, such as auto, it is s itself.
 func SchedulerOn(backend v1alpha1.DataplaneBackend, s v1alpha1.Scheduler) v1alpha1.Scheduler {
 	switch {
 	case backend == v1alpha1.BackendIPVS && s == v1alpha1.SchedulerRandom:

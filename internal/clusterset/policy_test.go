@@ -156,7 +156,8 @@ func TestJudgePolicy(t *testing.T) {
 	}
 }
 
-// Whatever the policies and their order, operator and dataplane agree: Accepted is the one in effect, and no other.
+// Whatever the policies and their order, operator and dataplane agree: Accepted is the one in
+// effect, and no other.
 func TestVerdictsAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {

@@ -13,8 +13,9 @@ type Links struct {
 	Total int // all, with those that no probe has been answered on yet
 }
 
-// LinksOf counts the links to the remote cluster that this cluster's gateways report. gateways are the names of the
-// GatewayNodes that exist: what a gateway that is gone left in the status says nothing.
+// LinksOf counts the links to the remote cluster that this cluster's gateways report. gateways are
+// the names of the GatewayNodes that exist: what a gateway that is gone left in the status says
+// nothing.
 func LinksOf(rc *v1alpha1.RemoteCluster, gateways map[string]bool) Links {
 	var links Links
 	for _, entry := range rc.Status.Links {
@@ -34,10 +35,10 @@ func LinksOf(rc *v1alpha1.RemoteCluster, gateways map[string]bool) Links {
 	return links
 }
 
-// Reachable is the one rule for whether flows can get to the remote cluster. One link that is up suffices. If none is up
-// and one is down, nothing leads there. Otherwise the links say nothing: there are none, or no probe has been answered
-// on them yet, as when one gateway replaces another. Then the operator's condition Reachable decides. Without it the
-// cluster counts as reachable.
+// Reachable is the one rule for whether flows can get to the remote cluster. One link that is up
+// suffices. If none is up and one is down, nothing leads there. Otherwise the links say nothing:
+// there are none, or no probe has been answered on them yet, as when one gateway replaces another.
+// Then the operator's condition Reachable decides. Without it the cluster counts as reachable.
 func Reachable(rc *v1alpha1.RemoteCluster, links Links) bool {
 	switch {
 	case links.Up > 0:

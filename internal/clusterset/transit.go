@@ -19,11 +19,12 @@ const (
 	transitBits6 = 48
 )
 
-// NodeAddresses is how many transit addresses a Member has for nodes: its IPv4 block without the addresses of lanes.
+// NodeAddresses is how many transit addresses a Member has for nodes: its IPv4 block without the
+// addresses of lanes.
 const NodeAddresses = 1<<(32-transitBlockBits) - v1alpha1.MaxLanes
 
-// TransitBlock is the IPv4 block (/20) that the Member with that index has in the transit CIDR. The error names what
-// does not fit.
+// TransitBlock is the IPv4 block (/20) that the Member with that index has in the transit CIDR. The
+// error names what does not fit.
 func TransitBlock(transit netip.Prefix, index int32) (netip.Prefix, error) {
 	if !transit.IsValid() || !transit.Addr().Is4() || transit.Bits() > transitBlockBits {
 		return netip.Prefix{}, fmt.Errorf("transit CIDR %s: want an IPv4 prefix of /%d or shorter", transit, transitBlockBits)
@@ -37,8 +38,8 @@ func TransitBlock(transit netip.Prefix, index int32) (netip.Prefix, error) {
 	return netip.PrefixFrom(netip.AddrFrom4(b), transitBlockBits), nil
 }
 
-// TransitCIDR6 is the clusterset's IPv6 transit CIDR (/48): a unique local prefix (RFC 4193) whose global ID is the first
-// 40 bits of SHA-256("transit/" + clusterset ID).
+// TransitCIDR6 is the clusterset's IPv6 transit CIDR (/48): a unique local prefix (RFC 4193) whose
+// global ID is the first 40 bits of SHA-256("transit/" + clusterset ID).
 func TransitCIDR6(clusterSetID string) netip.Prefix {
 	sum := sha256.Sum256([]byte("transit/" + clusterSetID))
 	var b [16]byte
@@ -54,8 +55,9 @@ func TransitBlock6(clusterSetID string, index int32) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(b), transitBlockBits6)
 }
 
-// TransitBlocks are the blocks that the Member with that index has, IPv4 first. There are none for index 0, which means
-// that the index is not known. There is no IPv4 block if the transit CIDR has none for the index.
+// TransitBlocks are the blocks that the Member with that index has, IPv4 first. There are none for
+// index 0, which means that the index is not known. There is no IPv4 block if the transit CIDR has
+// none for the index.
 func TransitBlocks(spec *v1alpha1.ClusterSetSpec, index int32) []netip.Prefix {
 	if index == 0 {
 		return nil
@@ -74,8 +76,8 @@ func TransitCIDRs(spec *v1alpha1.ClusterSetSpec) []netip.Prefix {
 	return append(Prefixes([]v1alpha1.CIDR{spec.TransitCIDR}), TransitCIDR6(spec.ClusterSetID))
 }
 
-// TunnelAddress is the address, inside the tunnels, of the lane's gateway in its Member's transit block. The first
-// MaxLanes addresses of the block belong to its gateways, by lane.
+// TunnelAddress is the address, inside the tunnels, of the lane's gateway in its Member's transit
+// block. The first MaxLanes addresses of the block belong to its gateways, by lane.
 func TunnelAddress(block netip.Prefix, lane v1alpha1.Lane) netip.Addr {
 	addr := block.Masked().Addr()
 	for range lane {
@@ -84,8 +86,8 @@ func TunnelAddress(block netip.Prefix, lane v1alpha1.Lane) netip.Addr {
 	return addr
 }
 
-// NodeAddress is the n-th transit address (0 <= n < NodeAddresses) that the block has for nodes. They follow those of
-// the lanes.
+// NodeAddress is the n-th transit address (0 <= n < NodeAddresses) that the block has for nodes.
+// They follow those of the lanes.
 func NodeAddress(block netip.Prefix, n int) netip.Addr {
 	raw := block.Masked().Addr().AsSlice()
 	last := raw[len(raw)-4:]
@@ -94,8 +96,8 @@ func NodeAddress(block netip.Prefix, n int) netip.Addr {
 	return addr
 }
 
-// NodeAddressNumber is the n for which NodeAddress is addr, in whichever block holds addr. It is false if addr is not a
-// node's transit address.
+// NodeAddressNumber is the n for which NodeAddress is addr, in whichever block holds addr. It is
+// false if addr is not a node's transit address.
 func NodeAddressNumber(addr netip.Addr) (n int, ok bool) {
 	raw := addr.AsSlice()
 	if !addr.IsValid() || addr.Is6() && [4]byte(raw[8:12]) != [4]byte{} {
@@ -120,8 +122,8 @@ func FormatTransitAddresses(addrs []netip.Addr) string {
 	return strings.Join(texts, ",")
 }
 
-// ParseTransitAddresses are the transit addresses that a value of AnnotationTransitAddress assigns to a node, in its
-// order. It leaves out what is not a node's transit address.
+// ParseTransitAddresses are the transit addresses that a value of AnnotationTransitAddress assigns
+// to a node, in its order. It leaves out what is not a node's transit address.
 func ParseTransitAddresses(value string) []netip.Addr {
 	var addrs []netip.Addr
 	for text := range strings.SplitSeq(value, ",") {

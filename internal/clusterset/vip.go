@@ -33,9 +33,9 @@ type VIPs struct {
 	Full []netip.Prefix
 }
 
-// AllocateVIPs returns one clusterset IP for each of the request's families, as far as there are blocks with free
-// addresses. An address that the ServiceImport has stays if it lies in a block and no ServiceImport with a lower
-// namespace/name holds it too.
+// AllocateVIPs returns one clusterset IP for each of the request's families, as far as there are
+// blocks with free addresses. An address that the ServiceImport has stays if it lies in a block and
+// no ServiceImport with a lower namespace/name holds it too.
 func AllocateVIPs(r VIPRequest) VIPs {
 	var vips VIPs
 	for _, family := range r.Families {
@@ -75,9 +75,10 @@ func (r VIPRequest) allocate(block netip.Prefix) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// VIPCandidate is the n-th address (n = 0, 1, ...) to try for the clusterset IP of namespace/name in the block. The hash
-// gives the first, and collisions take the next. If the block has more than two addresses, its first and last are left
-// out. The search wraps around; n must be below VIPCapacity.
+// VIPCandidate is the n-th address (n = 0, 1, ...) to try for the clusterset IP of namespace/name
+// in the block. The hash gives the first, and collisions take the next. If the block has more than
+// two addresses, its first and last are left out. The search wraps around; n must be below
+// VIPCapacity.
 func VIPCandidate(block netip.Prefix, namespace, name string, n uint64) netip.Addr {
 	sum := hash(namespace, name)
 	capacity := new(big.Int).SetUint64(VIPCapacity(block))

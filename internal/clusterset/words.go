@@ -26,7 +26,8 @@ func JoinPrefixes(prefixes []netip.Prefix) string {
 	return strings.Join(texts, ", ")
 }
 
-// Clip shortens a text that somebody else wrote to limit bytes, for a message, and says how long it was.
+// Clip shortens a text that somebody else wrote to limit bytes, for a message, and says how long it
+// was.
 func Clip(text string, limit int) string {
 	if len(text) <= limit {
 		return text

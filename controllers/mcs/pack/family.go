@@ -11,9 +11,9 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
 
-// gross is how many times as many slices as are needed a group may have. Above that, what is in the emptiest moves to
-// the fullest. It takes about as many writes as there are slices, so it must be rare: after it, half of the endpoints
-// must go before it can happen again.
+// gross is how many times as many slices as are needed a group may have. Above that, what is in the
+// emptiest moves to the fullest. It takes about as many writes as there are slices, so it must be
+// rare: after it, half of the endpoints must go before it can happen again.
 const gross = 2
 
 // bin is a slice on the hub, as it is and as it is to be.
@@ -22,8 +22,8 @@ type bin struct {
 	group     *group                     // nil: the endpoints of none are in it
 	ports     []discoveryv1.EndpointPort
 	endpoints []discoveryv1.Endpoint
-	// gives: it loses endpoints that other bins are to hold. Such a bin takes none, so that all that take can be written
-	// before all that give.
+	// gives: it loses endpoints that other bins are to hold. Such a bin takes none, so that all
+	// that take can be written before all that give.
 	gives bool
 }
 
@@ -87,8 +87,9 @@ func (f *family) pack(old []*discoveryv1.EndpointSlice) {
 	}
 }
 
-// groupFor returns the group that the slice is of. If nobody has its ports any longer, that is the group with most of
-// its addresses, so that a new target port is a write of the slices that there are. nil: none has any.
+// groupFor returns the group that the slice is of. If nobody has its ports any longer, that is the
+// group with most of its addresses, so that a new target port is a write of the slices that there
+// are. nil: none has any.
 func (f *family) groupFor(old *discoveryv1.EndpointSlice) *group {
 	_, text := canonicalPorts(old.Ports)
 	var best *group
@@ -110,7 +111,8 @@ func (f *family) groupFor(old *discoveryv1.EndpointSlice) *group {
 	return best
 }
 
-// keep leaves in the bin what is in it and still wanted, up to the limit, but for what an earlier bin has kept.
+// keep leaves in the bin what is in it and still wanted, up to the limit, but for what an earlier
+// bin has kept.
 func (f *family) keep(b *bin) {
 	for i := range b.old.Endpoints {
 		id := idOf(&b.old.Endpoints[i])
@@ -139,9 +141,9 @@ func (f *family) loses(b *bin) []string {
 	return lost
 }
 
-// room finds place for what waits of a group: bins to fill, in order, and how many new ones. Those that are written
-// anyway come first, the fullest before others; then, for what does not fill a new slice, the fullest that takes it all.
-// Everywhere: all bins of the group may be written.
+// room finds place for what waits of a group: bins to fill, in order, and how many new ones. Those
+// that are written anyway come first, the fullest before others; then, for what does not fill a new
+// slice, the fullest that takes it all. Everywhere: all bins of the group may be written.
 func (f *family) room(g *group, everywhere bool) (fill []*bin, more int) {
 	n := len(f.waiting[g])
 	var others []*bin
@@ -168,7 +170,8 @@ func (f *family) room(g *group, everywhere bool) (fill []*bin, more int) {
 	return fill, ceil(n, f.limit)
 }
 
-// candidates are the bins with room for the group, the fullest first and empty ones of whatever group last.
+// candidates are the bins with room for the group, the fullest first and empty ones of whatever
+// group last.
 func (f *family) candidates(g *group) []*bin {
 	var found []*bin
 	for _, b := range f.bins {
@@ -233,7 +236,8 @@ func (f *family) fill(g *group, bins []*bin) {
 	}
 }
 
-// placeholder is the bin that stays though it is empty: the family's only one. nil: a bin holds something.
+// placeholder is the bin that stays though it is empty: the family's only one. nil: a bin holds
+// something.
 func (f *family) placeholder() *bin {
 	for _, b := range f.bins {
 		if len(b.endpoints) > 0 {

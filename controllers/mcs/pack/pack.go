@@ -19,7 +19,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// DefaultEndpointsPerSlice is how many endpoints a published slice holds where the ClusterSet does not say.
+// DefaultEndpointsPerSlice is how many endpoints a published slice holds where the ClusterSet does
+// not say.
 const DefaultEndpointsPerSlice = 100
 
 // Publisher is a cluster that publishes EndpointSlices on the hub.
@@ -30,11 +31,12 @@ type Publisher struct {
 	EndpointsPerSlice int            // at most; zero means DefaultEndpointsPerSlice
 }
 
-// Packing is what to write to the hub. First comes before Then, which is only right once all of First has succeeded:
-// Then takes endpoints out of slices because other slices hold them.
+// Packing is what to write to the hub. First comes before Then, which is only right once all of
+// First has succeeded: Then takes endpoints out of slices because other slices hold them.
 //
-// That, and that every write names the version that it replaces, makes a cache that is behind harmless. It shows the
-// hub as it was at some moment (one watch delivers all slices in order), and each of our later writes meets one of:
+// That, and that every write names the version that it replaces, makes a cache that is behind
+// harmless. It shows the hub as it was at some moment (one watch delivers all slices in order), and
+// each of our later writes meets one of:
 //   - an update or deletion of a slice that has changed since: a conflict, and nothing has happened;
 //   - a new slice under a number that has been taken since: it exists already, and nothing has happened;
 //   - an endpoint that has since been written to another slice, too: it is twice on the hub until the cache shows it,
@@ -102,8 +104,8 @@ type group struct {
 	endpoints map[endpointID]discoveryv1.Endpoint
 }
 
-// endpointID tells endpoints of a group apart. Two hostnames at one address are two endpoints: pods of a headless
-// Service in the network of one node.
+// endpointID tells endpoints of a group apart. Two hostnames at one address are two endpoints: pods
+// of a headless Service in the network of one node.
 type endpointID struct{ address, hostname string }
 
 func (a endpointID) compare(b endpointID) int {
@@ -115,9 +117,9 @@ func idOf(e *discoveryv1.Endpoint) endpointID {
 	return endpointID{e.Addresses[0], ptr.Deref(e.Hostname, "")}
 }
 
-// Offer returns what the local slices of a Service, whoever made them, say. An endpoint that two of them hold, as
-// happens while the cluster moves it, counts once, in its better state. Slices of host names are left out, and so is
-// what others would not import (screen.Endpoints).
+// Offer returns what the local slices of a Service, whoever made them, say. An endpoint that two of
+// them hold, as happens while the cluster moves it, counts once, in its better state. Slices of
+// host names are left out, and so is what others would not import (screen.Endpoints).
 func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSlice) Offer {
 	offer := Offer{groups: map[portGroup]*group{}}
 	sorted := byName(local)
@@ -196,8 +198,8 @@ func use(c discoveryv1.EndpointConditions) int {
 	return 0
 }
 
-// canonicalPorts returns the ports in one order, with what is unset as the API server defaults it, and a text that is
-// equal for equal lists only.
+// canonicalPorts returns the ports in one order, with what is unset as the API server defaults it,
+// and a text that is equal for equal lists only.
 func canonicalPorts(ports []discoveryv1.EndpointPort) ([]discoveryv1.EndpointPort, string) {
 	type entry struct {
 		port discoveryv1.EndpointPort
@@ -223,10 +225,11 @@ func canonicalPorts(ports []discoveryv1.EndpointPort) ([]discoveryv1.EndpointPor
 	return sorted, text.String()
 }
 
-// Pack returns the writes that make have, what the hub holds of the Service, hold what is offered, with few writes:
-// endpoints stay where they are, new ones go where a slice is written anyway. Each family of the Service, and each that
-// the hub has a slice of, keeps one, an empty one if need be: so a Service without any slice on the hub is a loss and no
-// news (package endpointslice relies on that). The same input gives the same result, in whatever order it comes.
+// Pack returns the writes that make have, what the hub holds of the Service, hold what is offered,
+// with few writes: endpoints stay where they are, new ones go where a slice is written anyway. Each
+// family of the Service, and each that the hub has a slice of, keeps one, an empty one if need be:
+// so a Service without any slice on the hub is a loss and no news (package endpointslice relies on
+// that). The same input gives the same result, in whatever order it comes.
 func (p Publisher) Pack(service *corev1.Service, offer Offer, have []discoveryv1.EndpointSlice) Packing {
 	packing, names := Packing{}, newNames(p.Cluster, service, have)
 	families := map[discoveryv1.AddressType][]*discoveryv1.EndpointSlice{}
@@ -278,7 +281,8 @@ func (p Publisher) slice(service *corev1.Service, names *names, family discovery
 	return want
 }
 
-// names gives out the names of a Service's slices on the hub, by the lowest free number. A name has no other meaning.
+// names gives out the names of a Service's slices on the hub, by the lowest free number. A name has
+// no other meaning.
 type names struct {
 	named func(n int) string
 	base  string // what all names begin with

@@ -103,7 +103,8 @@ func (h *fakeHub) delete(s discoveryv1.EndpointSlice) error {
 // snapshot is what a cache holds of the hub.
 func (h *fakeHub) snapshot() []discoveryv1.EndpointSlice { return slices.Clone(h.slices) }
 
-// apply does the writes one by one, in the order that Packing asks for. step comes after each; false: crash there.
+// apply does the writes one by one, in the order that Packing asks for. step comes after each;
+// false: crash there.
 func (h *fakeHub) apply(p Packing, step func() bool) bool {
 	for _, writes := range []Writes{p.First, p.Then} {
 		failed := false
@@ -342,14 +343,16 @@ func TestPackForeignSlices(t *testing.T) {
 	}
 }
 
-// A family that the Service no longer has keeps an empty slice: others must see that its endpoints are gone.
+// A family that the Service no longer has keeps an empty slice: others must see that its endpoints
+// are gone.
 func TestPackLosesFamily(t *testing.T) {
 	p, h := publisher(3), &fakeHub{}
 	h.sync(t, p, service(corev1.IPv4Protocol, corev1.IPv6Protocol), localSlice("a", "IPv4", "10.1.0.1"), localSlice("b", "IPv6", "fd00:1::1"))
 	h.want(t, h.sync(t, p, service(corev1.IPv4Protocol), localSlice("a", "IPv4", "10.1.0.1")), 1, "0 IPv4 :8080 10.1.0.1", "1 IPv6 :8080")
 }
 
-// randomLocal returns local slices with some of so many addresses, some of them in two slices, in some order.
+// randomLocal returns local slices with some of so many addresses, some of them in two slices, in
+// some order.
 func randomLocal(r *rand.Rand, addresses int) []discoveryv1.EndpointSlice {
 	local := []discoveryv1.EndpointSlice{
 		localSlice("a", "IPv4"), localSlice("b", "IPv4"), onPort(localSlice("c", "IPv4"), 9090), localSlice("d", "IPv6"),
@@ -396,8 +399,8 @@ func offered(o Offer) map[string]int {
 	return found
 }
 
-// checkPacked checks that the hub holds just what is offered, each endpoint once, within the limit and not grossly
-// fragmented, and that nothing more is to be written.
+// checkPacked checks that the hub holds just what is offered, each endpoint once, within the limit
+// and not grossly fragmented, and that nothing more is to be written.
 func checkPacked(t *testing.T, h *fakeHub, p Publisher, s *corev1.Service, offer Offer) {
 	t.Helper()
 	if diff := cmp.Diff(offered(offer), held(h.slices)); diff != "" {
@@ -483,8 +486,8 @@ func flip(offer Offer, local []discoveryv1.EndpointSlice) {
 	}
 }
 
-// Whatever moment the cache shows, and wherever the operator crashes: an address that is offered all the time, and has
-// been on the hub once, is never absent from it; and in the end all is well.
+// Whatever moment the cache shows, and wherever the operator crashes: an address that is offered
+// all the time, and has been on the hub once, is never absent from it; and in the end all is well.
 func TestPackWithStaleCache(t *testing.T) {
 	s := service(corev1.IPv4Protocol, corev1.IPv6Protocol)
 	for seed := range uint64(60) {

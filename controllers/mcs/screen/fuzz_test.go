@@ -16,7 +16,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// FuzzScreenEndpoints: whatever is published under whatever CIDRs, nothing panics, and the API server takes what passes.
+// FuzzScreenEndpoints: whatever is published under whatever CIDRs, nothing panics, and the API
+// server takes what passes.
 func FuzzScreenEndpoints(f *testing.F) {
 	for _, address := range []string{"10.1.0.1", "::ffff:10.1.0.1", "fe80::1%eth0", "127.0.0.1", "FD00::1", "01.2.3.4", ""} {
 		for _, family := range []discoveryv1.AddressType{"IPv4", "IPv6", "FQDN"} {

@@ -28,19 +28,21 @@ const (
 )
 
 const (
-	// maxExportedAnnotations is how many bytes of annotations a ServiceImport accepts from an export: half of what the API
-	// server accepts, as others annotate it too.
+	// maxExportedAnnotations is how many bytes of annotations a ServiceImport accepts from an
+	// export: half of what the API server accepts, as others annotate it too.
 	maxExportedAnnotations = validation.TotalAnnotationSizeLimitB / 2
 	// maxAffinitySeconds is one day (core/v1 ClientIPConfig.TimeoutSeconds).
 	maxAffinitySeconds = 86400
 	// maxPorts of one export, as many as ExportedService admits.
 	maxPorts = 256
-	// valueShown is how many bytes of a wrong value a message shows, listShown how many of a list or of another's error.
+	// valueShown is how many bytes of a wrong value a message shows, listShown how many of a list
+	// or of another's error.
 	valueShown = 80
 	listShown  = 200
 )
 
-// Skipped is something that a cluster publishes and that is not used. Everything else is used all the same.
+// Skipped is something that a cluster publishes and that is not used. Everything else is used all
+// the same.
 type Skipped struct {
 	// Reason is one of the constants above.
 	Reason string
@@ -50,11 +52,13 @@ type Skipped struct {
 	Count int
 }
 
-// Export tells why an export must not be merged; nil: our API server accepts the ServiceImport that it leads to.
+// Export tells why an export must not be merged; nil: our API server accepts the ServiceImport that
+// it leads to.
 //
-// Where a newer member knows more than we do, we use what we understand. mcs.Merge leaves out ports of unknown protocols
-// and unknown families. An unknown affinity, traffic policy or distribution is passed on, where it means the default. An
-// unknown type cannot be passed on, and does not say how the Service is reached.
+// Where a newer member knows more than we do, we use what we understand. mcs.Merge leaves out ports
+// of unknown protocols and unknown families. An unknown affinity, traffic policy or distribution is
+// passed on, where it means the default. An unknown type cannot be passed on, and does not say how
+// the Service is reached.
 func Export(export *v1alpha1.ExportedService) *Skipped {
 	cluster, spec := clusterset.SourceCluster(export.Labels), &export.Spec
 	why := func(format string, values ...any) *Skipped {
@@ -110,7 +114,8 @@ func metadataFault(spec *v1alpha1.ExportedServiceSpec) string {
 	return ""
 }
 
-// portFault says what is wrong with a port's name, which may be empty, and its number; empty if nothing is.
+// portFault says what is wrong with a port's name, which may be empty, and its number; empty if
+// nothing is.
 func portFault(name string, number int32) string {
 	switch {
 	case name != "" && len(utilvalidation.IsDNS1123Label(name)) > 0:
@@ -121,9 +126,9 @@ func portFault(name string, number int32) string {
 	return ""
 }
 
-// Gateway returns the GatewayNode, or a copy without those endpoints at which it cannot be reached, and what was left
-// out. It returns nil if the gateway cannot be used at all. clusterset.RemoteGateways checks whether its tunnel addresses
-// belong to its cluster.
+// Gateway returns the GatewayNode, or a copy without those endpoints at which it cannot be reached,
+// and what was left out. It returns nil if the gateway cannot be used at all.
+// clusterset.RemoteGateways checks whether its tunnel addresses belong to its cluster.
 func Gateway(node *v1alpha1.GatewayNode) (*v1alpha1.GatewayNode, []Skipped) {
 	why := func(format string, values ...any) Skipped {
 		return Skipped{SkippedGateway, fmt.Sprintf("GatewayNode %s: ", node.Name) + fmt.Sprintf(format, values...), 1}
@@ -165,7 +170,8 @@ func gatewayFault(node *v1alpha1.GatewayNode) string {
 	return ""
 }
 
-// endpointFault says why a gateway cannot be reached there. Above the base port there must be a port for each lane.
+// endpointFault says why a gateway cannot be reached there. Above the base port there must be a
+// port for each lane.
 func endpointFault(e v1alpha1.Endpoint) string {
 	const last = 65535 - v1alpha1.MaxLanes + 1
 	if e.Port < 1 || e.Port > last {

@@ -13,8 +13,9 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// MaxEndpoints is how many endpoints of one family of one Service a cluster imports from one cluster: five times what
-// Kubernetes once put into one Endpoints object, and few enough for a node to load at once.
+// MaxEndpoints is how many endpoints of one family of one Service a cluster imports from one
+// cluster: five times what Kubernetes once put into one Endpoints object, and few enough for a node
+// to load at once.
 const MaxEndpoints = 5000
 
 const (
@@ -24,10 +25,11 @@ const (
 	maxSlicePorts = maxPorts
 )
 
-// Limit returns the slice with those of its endpoints that are imported, and how many are not. A cluster imports
-// MaxEndpoints of one family of one Service: first those of the slices whose names sort first, so that every cluster
-// imports the same ones. siblings are all slices that the slice's cluster publishes for the Service, with the slice itself.
-// The slice and its endpoints are not changed; the result shares them.
+// Limit returns the slice with those of its endpoints that are imported, and how many are not. A
+// cluster imports MaxEndpoints of one family of one Service: first those of the slices whose names
+// sort first, so that every cluster imports the same ones. siblings are all slices that the slice's
+// cluster publishes for the Service, with the slice itself. The slice and its endpoints are not
+// changed; the result shares them.
 func Limit(slice *discoveryv1.EndpointSlice, siblings []discoveryv1.EndpointSlice) (*discoveryv1.EndpointSlice, []Skipped) {
 	left := MaxEndpoints
 	for i := range siblings {
@@ -47,13 +49,14 @@ func Limit(slice *discoveryv1.EndpointSlice, siblings []discoveryv1.EndpointSlic
 		slice.Name, over, MaxEndpoints), over}}
 }
 
-// Endpoints returns copies of those endpoints of a slice from the hub that may be imported, and what was left out, one
-// Skipped for each reason. Our API server accepts what is returned.
+// Endpoints returns copies of those endpoints of a slice from the hub that may be imported, and
+// what was left out, one Skipped for each reason. Our API server accepts what is returned.
 //
-// An endpoint must have an address of the slice's family that lies in one of cidrs, its cluster's, and that other clusters
-// can reach (clusterset.FaultOf). Of several addresses only the first has a meaning (discovery/v1). A field of an endpoint
-// is left out if it is not valid: hostname, zone or node name. The same goes for a hostname that makes the endpoint's name
-// in clusterset.local too long. Hints and target references have a meaning only in the cluster that they come from.
+// An endpoint must have an address of the slice's family that lies in one of cidrs, its cluster's,
+// and that other clusters can reach (clusterset.FaultOf). Of several addresses only the first has a
+// meaning (discovery/v1). A field of an endpoint is left out if it is not valid: hostname, zone or
+// node name. The same goes for a hostname that makes the endpoint's name in clusterset.local too
+// long. Hints and target references have a meaning only in the cluster that they come from.
 func Endpoints(slice *discoveryv1.EndpointSlice, cidrs []netip.Prefix) ([]discoveryv1.Endpoint, []Skipped) {
 	skipped := tally{slice: slice.Name}
 	if slice.AddressType != discoveryv1.AddressTypeIPv4 && slice.AddressType != discoveryv1.AddressTypeIPv6 {
@@ -80,8 +83,9 @@ func Endpoints(slice *discoveryv1.EndpointSlice, cidrs []netip.Prefix) ([]discov
 	return usable, skipped.found
 }
 
-// Ports returns copies of those ports of a slice from the hub that may be imported, and what was left out. If our API
-// server would refuse a port's application protocol, the port stays without it: it is only a hint.
+// Ports returns copies of those ports of a slice from the hub that may be imported, and what was
+// left out. If our API server would refuse a port's application protocol, the port stays without
+// it: it is only a hint.
 func Ports(slice *discoveryv1.EndpointSlice) ([]discoveryv1.EndpointPort, []Skipped) {
 	skipped := tally{slice: slice.Name}
 	names := map[string]bool{}
@@ -113,7 +117,8 @@ func Ports(slice *discoveryv1.EndpointSlice) ([]discoveryv1.EndpointPort, []Skip
 	return usable, skipped.found
 }
 
-// dnsSuffix follows the hostname in the name of an endpoint (KEP-1645 specification, "Multicluster Headless Service").
+// dnsSuffix follows the hostname in the name of an endpoint (KEP-1645 specification, "Multicluster
+// Headless Service").
 func dnsSuffix(slice *discoveryv1.EndpointSlice) string {
 	return "." + strings.Join([]string{string(clusterset.SourceCluster(slice.Labels)), slice.Labels[v1alpha1.LabelServiceName],
 		slice.Labels[v1alpha1.LabelNamespace], "svc", "clusterset", "local"}, ".")
@@ -123,7 +128,8 @@ func validHostname(hostname, suffix string) bool {
 	return len(utilvalidation.IsDNS1123Label(hostname)) == 0 && len(hostname)+len(suffix) <= maxName
 }
 
-// tally collects what is skipped of one slice: for each reason the first example, and how many there are.
+// tally collects what is skipped of one slice: for each reason the first example, and how many
+// there are.
 type tally struct {
 	slice string
 	found []Skipped
