@@ -187,15 +187,18 @@ func (c *Cluster) Approve(t *testing.T, namespace, cluster string, spec v1alpha1
 func (c *Cluster) Identity(t *testing.T, namespace, cluster string) map[string][]byte {
 	t.Helper()
 	account := clusterset.MemberServiceAccount(v1alpha1.ClusterID(cluster))
-	c.Make(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account}})
+	owner := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account}}
+	c.Make(t, owner)
 	c.Make(t, &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "tombolo-member"},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account}},
 	})
+	// The token controller deletes the Secrets of an account that has gone. Without the UID it takes this Secret for one
+	// of the account that had the name before (IsServiceAccountToken in kubernetes/pkg/serviceaccount/util.go).
 	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account,
-			Annotations: map[string]string{corev1.ServiceAccountNameKey: account}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account, Annotations: map[string]string{
+			corev1.ServiceAccountNameKey: account, corev1.ServiceAccountUIDKey: string(owner.UID)}},
 		Type: corev1.SecretTypeServiceAccountToken,
 	}
 	c.Make(t, secret)
