@@ -18,23 +18,23 @@ import (
 )
 
 const (
-	// valueInConflict is how many bytes of a value it shows: exported annotations may have 256 KiB,
-	// all of a condition's message 32 KiB.
+	// valueInConflict is how many bytes of a value a message shows. Exported annotations may have
+	// 256 KiB, a whole condition's message 32 KiB.
 	valueInConflict = 200
 )
 
-// Conflict is what the exports of one Service disagree about. The zero value is no conflict.
+// Conflict is what the exports of one Service disagree about. The zero value means no conflict.
 type Conflict struct {
 	// Reasons, each once, in the order in which this package knows them.
 	Reasons []mcsv1beta1.ServiceExportConditionReason
-	// Message says of each field which cluster wins with which value, and how many and which
+	// Message says, for each field, which cluster wins with which value, and how many and which
 	// clusters disagree.
 	Message string
 }
 
-// Condition is the condition Conflict of a ServiceExport, without a time of transition: whoever
-// sets it gives it one. Several reasons are combined with commas, as mcs-api's
-// ServiceExportConditionConflict says.
+// Condition is the condition Conflict of a ServiceExport. It has no time of transition: the caller
+// sets that. Several reasons are combined with commas, as mcs-api's ServiceExportConditionConflict
+// says.
 func (c Conflict) Condition(export *mcsv1beta1.ServiceExport) metav1.Condition {
 	condition := metav1.Condition{
 		Type:               string(mcsv1beta1.ServiceExportConditionConflict),
@@ -56,9 +56,10 @@ func (c Conflict) Condition(export *mcsv1beta1.ServiceExport) metav1.Condition {
 	return condition
 }
 
-// ConflictOf tells what the exports of one Service, one for each cluster, disagree about: the same
-// for all of them, as KEP-1645, "Constraints and Conflict Resolution", wants the condition on every
-// ServiceExport. A value that is absent equals its default. No exports: no conflict.
+// ConflictOf returns what the exports of one Service, one for each cluster, disagree about. It is
+// the same for all of them, as KEP-1645, "Constraints and Conflict Resolution", wants the condition
+// on every ServiceExport. A value that is absent equals its default. Without exports there is no
+// conflict.
 func ConflictOf(exports []v1alpha1.ExportedService) Conflict {
 	if len(exports) < 2 {
 		return Conflict{}
@@ -78,7 +79,7 @@ func ConflictOf(exports []v1alpha1.ExportedService) Conflict {
 	return found
 }
 
-// conflictField is one thing that exports may disagree about.
+// conflictField is one field that exports may disagree about.
 type conflictField struct {
 	reason mcsv1beta1.ServiceExportConditionReason
 	// compare says what the exports, oldest first and at least two, disagree about; empty if they
@@ -106,9 +107,9 @@ var conflictFields = []conflictField{
 	{mcsv1beta1.ServiceExportReasonIPFamilyConflict, compareFamilies},
 }
 
-// oldestWins compares a field that is the oldest export's as a whole. value is the field as a text,
-// the same for what means the same; where it is empty, of the oldest or of another, there is
-// nothing to disagree about.
+// oldestWins compares a field that the oldest export decides. value is the field as text, with
+// equal texts for equal meaning. An export with an empty text disagrees with no other, and so does
+// the oldest.
 func oldestWins(name string, value func(*v1alpha1.ExportedServiceSpec) string) func([]v1alpha1.ExportedService) string {
 	return func(sorted []v1alpha1.ExportedService) string {
 		used := value(&sorted[0].Spec)
@@ -126,8 +127,8 @@ func oldestWins(name string, value func(*v1alpha1.ExportedServiceSpec) string) f
 	}
 }
 
-// affinityTimeout is what sessionAffinityConfig amounts to; empty without ClientIP, when it has no
-// meaning.
+// affinityTimeout is the timeout that sessionAffinityConfig sets. It is empty without ClientIP,
+// where the field has no meaning.
 func affinityTimeout(s *v1alpha1.ExportedServiceSpec) string {
 	if affinity(s) != corev1.ServiceAffinityClientIP {
 		return ""
@@ -139,8 +140,8 @@ func affinityTimeout(s *v1alpha1.ExportedServiceSpec) string {
 	return fmt.Sprintf("a timeout of %d s", seconds)
 }
 
-// trafficDistribution treats PreferClose as what it is since KEP-3015, another name of
-// PreferSameZone.
+// trafficDistribution treats PreferClose as another name for PreferSameZone, which it is since
+// KEP-3015.
 func trafficDistribution(s *v1alpha1.ExportedServiceSpec) string {
 	switch value := ptr.Deref(s.TrafficDistribution, ""); value {
 	case "":
@@ -164,8 +165,8 @@ func mapText(m map[string]string) string {
 	return string(text)
 }
 
-// comparePorts compares lists of ports, whose order has no meaning. Disagreeing is who does not
-// list what the oldest does, also where the union serves both (KEP-1645, "Service Port").
+// comparePorts compares lists of ports, whose order has no meaning. A cluster disagrees if it does
+// not list what the oldest export lists, even if the union serves both (KEP-1645, "Service Port").
 func comparePorts(sorted []v1alpha1.ExportedService) string {
 	oldest := portTexts(sorted[0].Spec.Ports)
 	used := portTexts(unitePorts(sorted))
@@ -200,7 +201,7 @@ func comparePorts(sorted []v1alpha1.ExportedService) string {
 	return message + "; " + disagree(others, len(sorted)) + "; a port is served by the clusters that have it."
 }
 
-// portTexts are the ports as texts, the same for what means the same, sorted.
+// portTexts are the ports as texts, sorted, with equal texts for equal meaning.
 func portTexts(ports []mcsv1beta1.ServicePort) []string {
 	texts := make([]string, 0, len(ports))
 	for _, p := range ports {
@@ -214,7 +215,7 @@ func portTexts(ports []mcsv1beta1.ServicePort) []string {
 	return texts
 }
 
-// compareFamilies finds the families of the import by which not all clusters are reached.
+// compareFamilies finds the families of the import that do not reach all clusters.
 func compareFamilies(sorted []v1alpha1.ExportedService) string {
 	used := uniteFamilies(sorted)
 	others := map[string]bool{}

@@ -23,8 +23,8 @@ type Source struct {
 	// SameZones is true if its zones are the importing cluster's zones of the same name
 	// (clusterset.Area).
 	SameZones bool
-	// Ports are those of the cluster's export. Nil: not known, all of a slice's ports are as the
-	// import has them.
+	// Ports are those of the cluster's export. If they are not known (nil), all of a slice's ports
+	// count as the import has them.
 	Ports []mcsv1beta1.ServicePort
 	// Slices are all that the cluster publishes for the Service (screen.Limit).
 	Slices []discoveryv1.EndpointSlice
@@ -65,10 +65,13 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 }
 
 // servedPorts are the ports of a slice that the import has as the slice's cluster exports them,
-// with one number. Of two clusters' ports with one name and different numbers the import has one,
-// and traffic for it goes only to the clusters that expose it (KEP-1645, "Service Port"); by its
-// name alone, which is all that a slice says, it would reach the other cluster's pods too. Who
-// imports a Headless Service asks its pods, on the numbers that their slices say: there all stay.
+// with the same number. If two clusters export a port with one name and different numbers, the
+// import has one of them. Traffic for it goes only to the clusters that expose it (KEP-1645,
+// "Service Port"). A slice says the name only: by that alone, traffic would reach the other
+// cluster's pods too.
+//
+// Clients of a Headless Service connect to its pods, on the numbers that their slices say: there
+// all ports stay.
 func servedPorts(ports []discoveryv1.EndpointPort, spec *mcsv1beta1.ServiceImportSpec, exported []mcsv1beta1.ServicePort) []discoveryv1.EndpointPort {
 	if spec.Type == mcsv1beta1.Headless || exported == nil {
 		return ports
@@ -93,7 +96,7 @@ func servedPorts(ports []discoveryv1.EndpointPort, spec *mcsv1beta1.ServiceImpor
 	return kept
 }
 
-// SameSlice tells whether have is as it should be, so that nothing needs to be written.
+// SameSlice tells whether have is as wanted, so that nothing needs to be written.
 func SameSlice(have, want *discoveryv1.EndpointSlice) bool {
 	return have.AddressType == want.AddressType &&
 		equality.Semantic.DeepEqual(have.Labels, want.Labels) &&

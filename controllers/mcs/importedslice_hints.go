@@ -11,11 +11,11 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// hints say for which zones and nodes of the importing cluster the endpoint is, as the
-// EndpointSlice controller says it for a Service with that trafficDistribution (KEP-4444,
-// KEP-3015): its own zone, and with PreferSameNode its own node. An endpoint in a zone that is none
-// of the importing cluster's is for that zone, under a name that none of those has. nil: for all
-// alike.
+// hints name the zones and nodes of the importing cluster that should use the endpoint: its own
+// zone and, with PreferSameNode, its own node. The EndpointSlice controller makes the same hints
+// for a Service with that trafficDistribution (KEP-4444, KEP-3015). If the endpoint's zone is not
+// one of the importing cluster's, the hint is that zone, under a name that no zone of the importing
+// cluster has. nil means that all may use it alike.
 func (s Source) hints(endpoint *discoveryv1.Endpoint, trafficDistribution string) *discoveryv1.EndpointHints {
 	switch trafficDistribution {
 	case corev1.ServiceTrafficDistributionPreferClose, corev1.ServiceTrafficDistributionPreferSameZone,
@@ -40,8 +40,8 @@ func (s Source) hints(endpoint *discoveryv1.Endpoint, trafficDistribution string
 	return &hints
 }
 
-// foreignZone is the name of another cluster's zone: "<cluster>.<zone>", and where that is too long
-// for a label's value, which a zone's name is, its beginning with a hash of it.
+// foreignZone is the name of another cluster's zone: "<cluster>.<zone>". A zone's name is a label's
+// value. If it is too long for one, it is cut and gets a hash of itself.
 func foreignZone(cluster v1alpha1.ClusterID, zone string) string {
 	name := string(cluster) + "." + zone
 	if len(name) <= validation.LabelValueMaxLength {

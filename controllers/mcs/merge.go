@@ -11,7 +11,7 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// Import is what the exports of one Service by all clusters amount to.
+// Import is what all clusters' exports of one Service merge into.
 type Import struct {
 	// Spec of the ServiceImport, without IPs: each cluster allocates its own.
 	Spec mcsv1beta1.ServiceImportSpec
@@ -21,14 +21,15 @@ type Import struct {
 	Clusters []v1alpha1.ClusterID
 }
 
-// Merge unites the exports of one Service, at least one and one for each cluster. Ports are united;
-// IP families are those by which every cluster is reached (uniteFamilies); every other field is the
-// oldest export's as a whole, and of two that are equally old the one with the lower cluster ID
-// counts as older. A type is a field like the others: the export that asks for another one still
-// gives its ports and endpoints. So an export changes nothing for those who use the Service
-// already, unless it is older than all, or the first of a port or of a family that was needed.
-// Neither the order of exports nor who calls matters (KEP-1645, "Constraints and Conflict
-// Resolution"). The result shares maps and pointers with exports.
+// Merge unites the exports of one Service: at least one, and one for each cluster (KEP-1645,
+// "Constraints and Conflict Resolution"). Ports are united. IP families are those by which every
+// cluster is reached (uniteFamilies). Every other field is copied whole from the oldest export. If
+// two are equally old, the one whose cluster ID sorts first counts as older. The type is such a
+// field, too: an export that asks for another type still adds its ports and endpoints.
+//
+// So an export changes nothing for existing users of the Service, unless it is the oldest of all,
+// or the first with a port or with a family that was needed. The result does not depend on the
+// order of exports or on the caller. It shares maps and pointers with exports.
 func Merge(exports []v1alpha1.ExportedService) Import {
 	sorted := slices.SortedFunc(slices.Values(exports), byAge)
 	oldest := &sorted[0].Spec
@@ -69,9 +70,9 @@ func protocolOf(p mcsv1beta1.ServicePort) corev1.Protocol {
 	return cmp.Or(p.Protocol, corev1.ProtocolTCP)
 }
 
-// unitePorts keeps names, of which none is one, and then pairs of protocol and number unique: the
-// older export's port stays, and of one export the earlier. Ports of protocols that we do not know
-// are left out. The result is never nil: a ServiceImport must have the field.
+// unitePorts keeps names unique, and then pairs of protocol and number; the empty name counts as a
+// name. The older export's port stays; within one export, the earlier port stays. Ports of unknown
+// protocols are left out. The result is never nil: a ServiceImport must have the field.
 func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 	type number struct {
 		protocol corev1.Protocol
@@ -93,12 +94,12 @@ func unitePorts(sorted []v1alpha1.ExportedService) []mcsv1beta1.ServicePort {
 	return united
 }
 
-// uniteFamilies are the oldest export's families in its order, and another only where a younger
-// export has none of them and could not be reached at all. KEP-1645 leaves this to the
-// implementation. A family more than is needed would do harm: who has both prefers IPv6 (RFC 6724),
-// and the first export with IPv6 would draw all traffic to itself. The pods of a Headless Service
-// are reached by the families that they have, so there it is all of them. Families that we do not
-// know are left out.
+// uniteFamilies are the oldest export's families in its order. Another family is added only if a
+// younger export has none of them and could not be reached at all. KEP-1645 leaves this to the
+// implementation. A family that is not needed would do harm: clients with both prefer IPv6 (RFC
+// 6724), so the first export with IPv6 would get all traffic. The pods of a Headless Service are
+// reached by the families that they have, so its import has all families. Unknown families are left
+// out.
 func uniteFamilies(sorted []v1alpha1.ExportedService) []corev1.IPFamily {
 	headless := sorted[0].Spec.Type == mcsv1beta1.Headless
 	var united []corev1.IPFamily

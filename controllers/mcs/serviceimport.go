@@ -12,8 +12,9 @@ import (
 )
 
 // ServiceImportFor is the ServiceImport namespace/name of a merged import. vips are its clusterset
-// IPs, in the order of the import's families: the families are then those that have one, so that
-// each address has its family. Without any, or headless, the families are the import's own.
+// IPs, in the order of the import's families. Its families are then those that have an address, so
+// that the two lists match. Without addresses, or if it is headless, it has all families of the
+// import.
 func ServiceImportFor(namespace, name string, merged Import, vips []netip.Addr) *mcsv1beta1.ServiceImport {
 	labels := maps.Clone(merged.Labels)
 	if labels == nil {
@@ -49,8 +50,8 @@ func ClusterStatuses(clusters []v1alpha1.ClusterID) []mcsv1beta1.ClusterStatus {
 	return statuses
 }
 
-// ImportsFrom tells whether the ServiceImport counts the cluster among its exporters: only then is
-// anything imported for it from there.
+// ImportsFrom tells whether the ServiceImport lists the cluster among its exporters. Nothing is
+// imported for it from other clusters.
 func ImportsFrom(serviceImport *mcsv1beta1.ServiceImport, cluster v1alpha1.ClusterID) bool {
 	for _, s := range serviceImport.Status.Clusters {
 		if s.Cluster == string(cluster) {

@@ -13,20 +13,19 @@ import (
 )
 
 // FieldOwner is the name under which tombolo writes ServiceImports. The API server records which
-// fields a name wrote (metadata.managedFields), and so which labels and annotations are tombolo's
-// to take away again.
+// fields a name wrote (metadata.managedFields). From that record tombolo knows which labels and
+// annotations it may remove again.
 const FieldOwner = "tombolo-operator"
 
-// Ours tells whether tombolo wrote the ServiceImport: its label says so, or, where somebody took
-// that away, the API server's record. Any other belongs to somebody else.
+// Ours tells whether tombolo wrote the ServiceImport. Its label says so or, if somebody removed the
+// label, the API server's record does. Any other ServiceImport belongs to another controller.
 func Ours(serviceImport *mcsv1beta1.ServiceImport) bool {
 	return serviceImport.Labels[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy ||
 		slices.ContainsFunc(serviceImport.ManagedFields, writtenByUs)
 }
 
-// KeepOwnFields makes an object fit for a cache (a cache.TransformFunc): of a ServiceImport's
-// managed fields those that tombolo wrote are kept, which Ours and Amend need; of other objects
-// none.
+// KeepOwnFields prepares an object for a cache (a cache.TransformFunc). It removes managed fields,
+// but keeps those that tombolo wrote in a ServiceImport: Ours and Amend need them.
 func KeepOwnFields(obj any) (any, error) {
 	o, ok := obj.(metav1.Object)
 	if !ok {
@@ -49,7 +48,7 @@ func writtenByUs(entry metav1.ManagedFieldsEntry) bool {
 }
 
 // Amend returns a copy of have with want's spec, labels and annotations, and whether that differs
-// from have. The spec is tombolo's alone (KEP-1645, "Importing Services"); labels and annotations
+// from have. Only tombolo writes the spec (KEP-1645, "Importing Services"). Labels and annotations
 // that others added stay.
 func Amend(have, want *mcsv1beta1.ServiceImport) (*mcsv1beta1.ServiceImport, bool) {
 	amended := have.DeepCopy()
@@ -63,7 +62,7 @@ func Amend(have, want *mcsv1beta1.ServiceImport) (*mcsv1beta1.ServiceImport, boo
 	return amended, !equality.Semantic.DeepEqual(have, amended)
 }
 
-// amendMap takes out of have what is ours and no longer wanted, and puts in what is wanted.
+// amendMap removes from have what is ours and no longer wanted, and adds what is wanted.
 func amendMap(have, want map[string]string, own []string) map[string]string {
 	amended := map[string]string{}
 	for key, value := range have {
@@ -90,7 +89,7 @@ func hasMore(have, want map[string]string) bool {
 type ownFields struct{ labels, annotations []string }
 
 // parseOwnFields reads the API server's record (FieldsV1: a set of names, as nested JSON objects).
-// What it cannot read says nothing.
+// It ignores what it cannot read.
 func parseOwnFields(entries []metav1.ManagedFieldsEntry) ownFields {
 	var own ownFields
 	for _, entry := range entries {

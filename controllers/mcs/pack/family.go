@@ -11,19 +11,19 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 )
 
-// gross is how many times as many slices as are needed a group may have. Above that, what is in the
-// emptiest moves to the fullest. It takes about as many writes as there are slices, so it must be
-// rare: after it, half of the endpoints must go before it can happen again.
+// gross is the largest ratio of a group's slices to the slices that it needs. Above it, endpoints
+// move from the emptiest slices to the fullest. That takes about as many writes as there are
+// slices, so it must be rare: half of the endpoints must go before it can happen again.
 const gross = 2
 
-// bin is a slice on the hub, as it is and as it is to be.
+// bin is a slice on the hub, as it is and as it should be.
 type bin struct {
 	old       *discoveryv1.EndpointSlice // nil: there is none yet
 	group     *group                     // nil: the endpoints of none are in it
 	ports     []discoveryv1.EndpointPort
 	endpoints []discoveryv1.Endpoint
-	// gives: it loses endpoints that other bins are to hold. Such a bin takes none, so that all
-	// that take can be written before all that give.
+	// gives is true if it loses endpoints that other bins should hold. Such a bin gets no others,
+	// so that all bins that get endpoints can be written before all that give some.
 	gives bool
 }
 
@@ -32,7 +32,7 @@ func (b *bin) differs() bool {
 	return b.old == nil || !equality.Semantic.DeepEqual(b.endpoints, b.old.Endpoints) || !equality.Semantic.DeepEqual(b.ports, b.old.Ports)
 }
 
-// family packs what a Service has of one IP family.
+// family packs the endpoints that a Service has in one IP family.
 type family struct {
 	limit   int
 	groups  []*group // in order
@@ -87,9 +87,9 @@ func (f *family) pack(old []*discoveryv1.EndpointSlice) {
 	}
 }
 
-// groupFor returns the group that the slice is of. If nobody has its ports any longer, that is the
-// group with most of its addresses, so that a new target port is a write of the slices that there
-// are. nil: none has any.
+// groupFor returns the group that the slice belongs to: the one with its ports. If there is none,
+// it is the group with most of its addresses, so that a new target port rewrites the existing
+// slices. It is nil if no group has any of its addresses.
 func (f *family) groupFor(old *discoveryv1.EndpointSlice) *group {
 	_, text := canonicalPorts(old.Ports)
 	var best *group
@@ -111,7 +111,7 @@ func (f *family) groupFor(old *discoveryv1.EndpointSlice) *group {
 	return best
 }
 
-// keep leaves in the bin what is in it and still wanted, up to the limit, but for what an earlier
+// keep leaves in the bin what is in it and still wanted, up to the limit, except what an earlier
 // bin has kept.
 func (f *family) keep(b *bin) {
 	for i := range b.old.Endpoints {
@@ -126,7 +126,8 @@ func (f *family) keep(b *bin) {
 	}
 }
 
-// loses are the addresses that are wanted and that the bin no longer holds, so that another must.
+// loses are the addresses that are wanted and that the bin no longer holds, so that another bin
+// must.
 func (f *family) loses(b *bin) []string {
 	if b.old == nil {
 		return nil
@@ -141,9 +142,10 @@ func (f *family) loses(b *bin) []string {
 	return lost
 }
 
-// room finds place for what waits of a group: bins to fill, in order, and how many new ones. Those
-// that are written anyway come first, the fullest before others; then, for what does not fill a new
-// slice, the fullest that takes it all. Everywhere: all bins of the group may be written.
+// room finds bins for the endpoints of a group that wait: those to fill, in order, and how many new
+// ones. Bins that are written anyway come first, the fullest before others. What would not fill a
+// new slice goes into the fullest bin that can hold all of it. If everywhere is true, all bins of
+// the group may be written.
 func (f *family) room(g *group, everywhere bool) (fill []*bin, more int) {
 	n := len(f.waiting[g])
 	var others []*bin
@@ -170,8 +172,8 @@ func (f *family) room(g *group, everywhere bool) (fill []*bin, more int) {
 	return fill, ceil(n, f.limit)
 }
 
-// candidates are the bins with room for the group, the fullest first and empty ones of whatever
-// group last.
+// candidates are the bins with room for the group: the fullest first, and empty ones of any group
+// last.
 func (f *family) candidates(g *group) []*bin {
 	var found []*bin
 	for _, b := range f.bins {
@@ -185,7 +187,7 @@ func (f *family) candidates(g *group) []*bin {
 
 func fullest(a, b *bin) int { return cmp.Compare(len(b.endpoints), len(a.endpoints)) }
 
-// count is how many bins of a group hold something once those are filled.
+// count is how many bins of a group hold something once the bins of fill are filled.
 func (f *family) count(g *group, fill []*bin) int {
 	n := 0
 	for _, b := range f.bins {
@@ -201,7 +203,7 @@ func (f *family) count(g *group, fill []*bin) int {
 	return n
 }
 
-// dissolve empties all bins of the group but the fullest, as many as are needed.
+// dissolve empties all bins of the group except the fullest: as many as it needs stay.
 func (f *family) dissolve(g *group) {
 	stay := slices.DeleteFunc(f.candidates(g), func(b *bin) bool { return len(b.endpoints) == 0 })
 	for _, b := range f.bins {
@@ -223,7 +225,7 @@ func (f *family) dissolve(g *group) {
 	}
 }
 
-// fill puts what waits of the group into the bins, in order.
+// fill puts the endpoints of the group that wait into the bins, in order.
 func (f *family) fill(g *group, bins []*bin) {
 	ids := slices.SortedFunc(maps.Keys(f.waiting[g]), endpointID.compare)
 	for _, b := range bins {
@@ -236,8 +238,8 @@ func (f *family) fill(g *group, bins []*bin) {
 	}
 }
 
-// placeholder is the bin that stays though it is empty: the family's only one. nil: a bin holds
-// something.
+// placeholder is the bin that stays although it is empty, as the family's only one. It is nil if a
+// bin holds something.
 func (f *family) placeholder() *bin {
 	for _, b := range f.bins {
 		if len(b.endpoints) > 0 {
@@ -255,7 +257,7 @@ func (f *family) placeholder() *bin {
 	return f.bins[0]
 }
 
-// writes adds those of the family. slice is what the hub should hold of a bin.
+// writes adds the writes of the family. slice is what the hub should hold for a bin.
 func (f *family) writes(packing *Packing, slice func(*bin) discoveryv1.EndpointSlice) {
 	placeholder, given := f.placeholder(), map[string]bool{}
 	for _, b := range f.bins {
@@ -283,7 +285,7 @@ func (f *family) writes(packing *Packing, slice func(*bin) discoveryv1.EndpointS
 	}
 }
 
-// vouches tells whether the bin holds, and goes on holding, an address that another gives away.
+// vouches tells whether the bin holds, and will hold, an address that another bin gives away.
 func (b *bin) vouches(given map[string]bool) bool {
 	had := map[string]bool{}
 	if b.old != nil {
