@@ -11,8 +11,9 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// besideCNI is a node of the cluster west, 10.2.0.0/18, joined to east as by a tunnel, and a pod of another node of
-// west's that is reached through it. East answers whoever asks, so that it can tell what a masquerade has done.
+// besideCNI is a node of the cluster west, 10.2.0.0/18, joined to east as by a tunnel, and a pod of
+// another node of west's that is reached through it. East answers whoever asks, so that it can tell
+// what a masquerade has done.
 //
 //	pod 10.2.1.5 - node 10.2.1.1 | 192.0.2.1 tombolo0 - east 10.1.0.5
 type besideCNI struct{ pod, node, east *netns.Namespace }
@@ -41,7 +42,8 @@ func newBesideCNI(t *testing.T) besideCNI {
 	return s
 }
 
-// sources are the addresses that servers see: east those of a pod and of the node itself, and the pod those of east.
+// sources are the addresses that servers see: east those of a pod and of the node itself, and the
+// pod those of east.
 type sources struct{ pod, node, east string }
 
 // expect asks in all ways and compares what the servers see.
@@ -67,8 +69,8 @@ func (s besideCNI) expect(t *testing.T, when string, want sources) {
 	}
 }
 
-// TestBesideCNIs: the rules of CNIs that masquerade change sources without the table, and with it they do not, in which
-// order ever the two are written.
+// TestBesideCNIs: the rules of CNIs that masquerade change sources without the table, and with it
+// they do not, in which order ever the two are written.
 func TestBesideCNIs(t *testing.T) {
 	s := newBesideCNI(t)
 	config := Config{VIPs: prefixes("244.0.0.0/16"), Own: prefixes("10.2.0.0/18"), Remote: prefixes("10.1.0.0/16"),

@@ -19,8 +19,8 @@ type Config struct {
 	Own []netip.Prefix
 	// Remote are the addresses of the other clusters.
 	Remote []netip.Prefix
-	// Transit are this node's transit addresses, at most one of a family: the source that its own processes have in the
-	// other clusters.
+	// Transit are this node's transit addresses, at most one of a family: the source that its own
+	// processes have in the other clusters.
 	Transit []netip.Addr
 	// TransitCIDRs hold the transit addresses of all clusters, which others see as they are.
 	TransitCIDRs []netip.Prefix
@@ -30,12 +30,13 @@ type Config struct {
 	Hairpin []netip.Addr
 }
 
-// empty tells whether no table is needed.
+// empty reports whether no table is needed.
 func (c Config) empty() bool { return len(c.VIPs)+len(c.Own)+len(c.Remote) == 0 }
 
 // State is what the kernel has.
 type State struct {
-	// Digest of the chains and rules, as digest makes it; empty if there is no table, or one that is damaged.
+	// Digest of the chains and rules, as digest makes it; empty if there is no table, or one that is
+	// damaged.
 	Digest  string
 	Served  []serviceport.Key
 	Hairpin []netip.Addr
@@ -47,8 +48,8 @@ type chain struct {
 	rules                      []string
 }
 
-// chains are the chains for the Config, those first that others jump to. Their names, hooks and priorities are the same
-// for every Config.
+// chains are the chains for the Config, those first that others jump to. Their names, hooks and
+// priorities are the same for every Config.
 func (c Config) chains() []chain {
 	vips, own, remote := byFamily(c.VIPs), byFamily(c.Own), byFamily(c.Remote)
 	toVIP := func(verdict string) (rules []string) {
@@ -73,8 +74,9 @@ func (c Config) chains() []chain {
 	}
 	return []chain{
 		{name: "unserved", rules: []string{
-			// Errors about served flows must arrive, and an echo tells no more than that the node has the route. ICMP and ICMPv6
-			// are given by number: their names are in /etc/protocols, which an image need not have.
+			// Errors about served flows must arrive, and an echo tells no more than that the node has the
+			// route. ICMP and ICMPv6 are given by number: their names are in /etc/protocols, which an image
+			// need not have.
 			"meta l4proto { 1, 58 } return",
 			"ip daddr . meta l4proto . th dport @served4 return",
 			"ip6 daddr . meta l4proto . th dport @served6 return",
@@ -88,12 +90,13 @@ func (c Config) chains() []chain {
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
 		{name: "prerouting", kind: "filter", hook: "prerouting", priority: "-105", rules: append(toVIP("jump unserved"), c.transitRules()...)},
 		{name: "output", kind: "filter", hook: "output", priority: "-105", rules: toVIP("jump unserved")},
-		// Before kube-proxy's NodePorts again, and all else that translates what is sent to any local address: a port that is
-		// served may have a NodePort's number. A connection's destination is translated once, here to itself, unless the
-		// dataplane itself did before.
+		// Before kube-proxy's NodePorts again, and all else that translates what is sent to any local
+		// address: a port that is served may have a NodePort's number. A connection's destination is
+		// translated once, here to itself, unless the dataplane itself did before.
 		{name: "stay-prerouting", kind: "nat", hook: "prerouting", priority: "-101", rules: stay},
 		{name: "stay-output", kind: "nat", hook: "output", priority: "-101", rules: stay},
-		// After IPVS, which takes its packets out of this hook at 98 and 99: what is left here has no virtual service.
+		// After IPVS, which takes its packets out of this hook at 98 and 99: what is left here has no
+		// virtual service.
 		{name: "input", kind: "filter", hook: "input", priority: "105", rules: toVIP("jump no-service")},
 		{name: "clamp", kind: "filter", hook: "postrouting", priority: "-150", rules: clamp},
 		// Before the CNI's masquerade: a connection's source is translated once, here to itself.
@@ -104,13 +107,15 @@ func (c Config) chains() []chain {
 // ourDevices are the devices between the clusters: the dataplane's and the gateway's.
 const ourDevices = `"tombolo*"`
 
-// keepRules translate the sources of one family to themselves: between clusters, and of all flows that go through a
-// clusterset IP, whichever endpoint they got. What this node sends itself gets its transit address.
+// keepRules translate the sources of one family to themselves: between clusters, and of all flows
+// that go through a clusterset IP, whichever endpoint they got. What this node sends itself gets
+// its transit address.
 func (c Config) keepRules(f family, vips, own, remote []netip.Prefix) []string {
 	rules := []string{f.name + " saddr . " + f.name + " daddr @hairpin" + f.suffix + " masquerade"}
 	if transit := c.transit(f); transit.IsValid() && len(remote) > 0 {
-		// By its source, because IPVS hands on the packets of pods and those of the node alike, without a device that they came
-		// by. By the device, because a tunnel's own packets may go to addresses of the other cluster.
+		// By its source, because IPVS hands on the packets of pods and those of the node alike, without a
+		// device that they came by. By the device, because a tunnel's own packets may go to addresses of
+		// the other cluster.
 		rules = append(rules, "oifname "+ourDevices+" "+f.name+" daddr "+set(remote)+" fib saddr type local snat "+f.name+" to "+transit.String())
 	}
 	if len(own) == 0 {
@@ -131,8 +136,8 @@ func (c Config) keepRules(f family, vips, own, remote []netip.Prefix) []string {
 	return rules
 }
 
-// transitRules let in to a transit address what answers, and echoes: it is local to the node, and would open the node's
-// own listeners and NodePorts to the other clusters.
+// transitRules let in to a transit address what answers, and echoes: it is local to the node, and
+// would open the node's own listeners and NodePorts to the other clusters.
 func (c Config) transitRules() (rules []string) {
 	for _, f := range families {
 		if a := c.transit(f); a.IsValid() {
@@ -180,7 +185,8 @@ func byFamily(prefixes []netip.Prefix) map[family][]netip.Prefix {
 	return split
 }
 
-// minimal is the prefixes sorted, without those that another one holds: nftables refuses intervals that overlap.
+// minimal is the prefixes sorted, without those that another one holds: nftables refuses intervals
+// that overlap.
 func minimal(prefixes []netip.Prefix) []netip.Prefix {
 	sorted := slices.Clone(prefixes)
 	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
@@ -212,8 +218,8 @@ func set(prefixes []netip.Prefix) string {
 	return "{ " + strings.Join(names, ", ") + " }"
 }
 
-// comment is what a rule carries, so that it can be told whether it is still the same: nft prints rules in its own
-// words, which differ between versions.
+// comment is what a rule carries, to see whether it is still the same rule. nft prints rules in its
+// own words, which differ between versions.
 func comment(rule string) string {
 	sum := sha256.Sum256([]byte(rule))
 	return hex.EncodeToString(sum[:6])

@@ -9,7 +9,7 @@ import (
 
 // Change is what turns a State into what a Config asks for.
 type Change struct {
-	// Replace takes the table away and makes it anew, with all of its elements, in one transaction.
+	// Replace deletes the table and makes it again, with all of its elements, in one transaction.
 	Replace bool
 	// Fresh is true if there is no table to be replaced.
 	Fresh bool
@@ -29,10 +29,11 @@ func (c Change) Size() int {
 	return n
 }
 
-// Empty tells whether there is nothing to do.
+// Empty reports whether there is nothing to do.
 func (c Change) Empty() bool { return c.Size() == 0 }
 
-// Diff is what turns have into want: elements alone where only they differ. It reads its arguments only.
+// Diff is what turns have into want: elements alone where only they differ. It reads its arguments
+// only.
 func Diff(have State, want Config) Change {
 	if have.Digest != want.wantedDigest() {
 		return Change{Replace: true, Fresh: have.Digest == "", Want: want}

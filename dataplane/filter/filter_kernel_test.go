@@ -90,7 +90,8 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 	}
 }
 
-// TestSync: elements alone are written where only they differ, and the table anew where its rules do.
+// TestSync: elements alone are written where only they differ, and the table anew where its rules
+// do.
 func TestSync(t *testing.T) {
 	node := netns.New(t)
 	try := func(want Config, size int, replace bool) {
@@ -172,8 +173,8 @@ func lastHandle(t *testing.T, node *netns.Namespace, chain string) string {
 	return strings.Fields(handle)[0]
 }
 
-// TestTraffic: a node with its own listener on 10250 and a NodePort as kube-proxy makes it, and a CNI that
-// masquerades all that leaves; a client on the node and one pod elsewhere.
+// TestTraffic: a node with its own listener on 10250 and a NodePort as kube-proxy makes it, and a
+// CNI that masquerades all that leaves; a client on the node and one pod elsewhere.
 //
 //	pod 10.2.1.5 - node 10.2.1.1 | 192.0.2.1 - remote 10.1.0.5
 func TestTraffic(t *testing.T) {
@@ -267,7 +268,8 @@ func TestTraffic(t *testing.T) {
 			}
 		}
 	}
-	// Last: the kernel sends a redirect here, and after one it sends no ICMP error to that host for a second.
+	// Last: the kernel sends a redirect here, and after one it sends no ICMP error to that host for a
+	// second.
 	for _, network := range []string{"tcp", "udp"} {
 		if got := ask(pod, network, "244.0.0.2:80"); got != "pod 10.2.1.1" {
 			t.Errorf("%s from a pod to itself: %q", network, got)
@@ -281,7 +283,8 @@ func TestTraffic(t *testing.T) {
 	}
 }
 
-// TestUpdate: others' transactions cost no run of nft and no write, and every change of ours by others is found.
+// TestUpdate: others' transactions cost no run of nft and no write, and every change of ours by
+// others is found.
 func TestUpdate(t *testing.T) {
 	node := netns.New(t)
 	var table Table

@@ -18,14 +18,15 @@ import (
 // TableName is the name of the table, of the family inet.
 const TableName = "tombolo"
 
-// Table is the nftables table of the network namespace of whoever calls. The zero Table is ready to use; it is not
-// safe for concurrent use.
+// Table is the nftables table of the caller's network namespace. The zero Table is ready to use. It
+// is not safe for concurrent use.
 type Table struct {
 	nft knftables.Interface
 
 	// known is what Update last gave the kernel, nil if that is not sure.
 	known *State
-	// print is the fingerprint of the table, by seed, when it was last sure to be right; nil if it is not sure.
+	// print is the fingerprint of the table, by seed, when it was last sure to be right; nil if it is
+	// not sure.
 	print *uint64
 	seed  maphash.Seed
 	seen  nft.Seen
@@ -44,8 +45,8 @@ func (t *Table) open() error {
 	return nil
 }
 
-// Prepare looks for nft, which takes two runs of it, so that a first Update need not. If it is not there, whatever needs
-// it says so.
+// Prepare looks for the program nft, which costs two runs of it, so that the first Update need not.
+// If there is no nft, the call that needs it says so.
 func (t *Table) Prepare() { _ = t.open() }
 
 // Read returns what the kernel has; the zero State if there is no table.
@@ -63,7 +64,7 @@ func (t *Table) Read(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("listing chains of table %s: %w", TableName, err)
 	}
-	// The hooks cannot be read back; they are fixed, and the names tell which chain is which.
+	// The hooks cannot be read back. They are fixed, and the names say which chain is which.
 	layout := Config{}.chains()
 	comments := map[string][]string{}
 	for _, c := range layout {
@@ -135,8 +136,8 @@ func parsePort(key []string) (serviceport.Key, error) {
 	return serviceport.Key{Address: address, Protocol: protocol, Port: uint16(number)}, nil
 }
 
-// parseProtocol reads the name of a protocol, or the number that nft prints where there is no /etc/protocols, as in a
-// container.
+// parseProtocol reads the name of a protocol, or the number that nft prints where there is no
+// /etc/protocols, as in a container.
 func parseProtocol(text string) (serviceport.Protocol, error) {
 	p := serviceport.ParseProtocol(text)
 	if number, err := strconv.ParseUint(text, 10, 8); err == nil {
@@ -148,9 +149,9 @@ func parseProtocol(text string) (serviceport.Protocol, error) {
 	return p, nil
 }
 
-// Apply does what the Change says, all of it or nothing: elements by netlink, which takes a fraction of the time that nft
-// does, and a table that replaces another one by nft in one transaction. A fresh table first gets its elements, and then the
-// chains that look at them.
+// Apply does what the Change says, all of it or nothing. It writes elements by netlink, in a
+// fraction of the time that nft takes. It replaces a table by nft, in one transaction. A fresh
+// table first gets its elements, and then the chains that look at them.
 func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	if change.Empty() {
 		return change, nil

@@ -19,9 +19,9 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// member is the cluster west, whose nodes are endpoints, too, and the way to a pod and a node of the cluster east, which
-// answers nothing but west's pods and transit addresses. A CNI masquerades all that leaves west, and all that comes to
-// its pods from elsewhere.
+// member is the cluster west, whose nodes are endpoints, too, and the way to a pod and a node of
+// the cluster east, which answers nothing but west's pods and transit addresses. A CNI masquerades
+// all that leaves west, and all that comes to its pods from elsewhere.
 //
 //	pod 10.2.1.5, fd02:0:0:1::5 - worker 192.0.2.1, fd99::1 = gateway 192.0.2.2, fd99::2 - east 10.1.0.5, fd01::5, 245.0.16.70
 type member struct{ pod, worker, gateway, east *netns.Namespace }
@@ -56,7 +56,8 @@ func newMember(t *testing.T) member {
 	return m
 }
 
-// tunnel joins gateway and east as a gateway agent does: a device and routes with its tunnel addresses as the source.
+// tunnel joins gateway and east as a gateway agent does: a device and routes with its tunnel
+// addresses as the source.
 func (m member) tunnel() {
 	m.gateway.Join("tombolo0", "245.0.32.0/32", m.east, "eth0", "10.1.0.5/32")
 	m.gateway.Address("tombolo0", "fd5f:f9b7:58d1:2::/128")
@@ -117,7 +118,8 @@ func networkOf(t *testing.T, name string) plan.Network {
 	return network
 }
 
-// program makes the node what the dataplane would: routes and filter of the plan, and a virtual service for each address.
+// program makes the node what the dataplane would: routes and filter of the plan, and a virtual
+// service for each address.
 func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 	t.Helper()
 	node.Do(func() {
@@ -142,8 +144,8 @@ func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 	sync(t, node, want)
 }
 
-// TestHostClients: what a node sends itself arrives elsewhere with the node's transit address as the source, is answered,
-// and opens no way to the node's own listeners.
+// TestHostClients: what a node sends itself arrives elsewhere with the node's transit address as
+// the source, is answered, and opens no way to the node's own listeners.
 func TestHostClients(t *testing.T) {
 	m := newMember(t)
 	for _, tt := range []struct {
@@ -202,8 +204,8 @@ func TestHostClients(t *testing.T) {
 	}
 }
 
-// TestHostClientsWithoutTransitAddress: before the operator has given an address, and of a family that the other clusters
-// do not have, the rest works.
+// TestHostClientsWithoutTransitAddress: before the operator has given an address, and of a family
+// that the other clusters do not have, the rest works.
 func TestHostClientsWithoutTransitAddress(t *testing.T) {
 	m := newMember(t)
 	network := networkOf(t, "worker")

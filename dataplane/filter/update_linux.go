@@ -14,9 +14,10 @@ func fingerprint(seed maphash.Seed) (uint64, error) {
 	return nft.Fingerprint(seed, TableName, "served4", "hairpin4", "served6", "hairpin6")
 }
 
-// Update makes the table do what want says, like Sync, but takes the kernel to have what Update gave it last: one run of
-// nft instead of one for every chain. If nft disagrees, or Touched says that the table is another, it reads the kernel.
-// The lists of want are kept and must not be changed afterwards.
+// Update makes the table do what want says, like Sync, but assumes that the kernel has what the
+// last Update wrote. That costs one run of nft instead of one for every chain. If nft disagrees, or
+// Touched says that the table differs, Update reads the kernel. It keeps the lists of want: they
+// must not be changed afterwards.
 func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	begin, err := t.seen.Mark()
 	if err != nil {
@@ -48,7 +49,8 @@ func (t *Table) Update(ctx context.Context, want Config) (Change, error) {
 	return change, nil
 }
 
-// settle remembers the table as it is, if it is sure to be right and nobody else has written since the mark.
+// settle remembers the table as it is, if it is sure to be right and nobody else has written since
+// the mark.
 func (t *Table) settle(begin nft.Mark, sure bool) {
 	t.print = nil
 	t.seen.Forget()
@@ -63,8 +65,9 @@ func (t *Table) settle(begin nft.Mark, sure bool) {
 	}
 }
 
-// Touched reports whether anybody has changed our table since the last Update, or might have. It costs one netlink
-// request as long as nobody writes to nftables, and six if somebody writes to other tables.
+// Touched reports whether anybody has changed our table since the last Update, or might have. It
+// costs one netlink request as long as nobody writes to nftables, and six if somebody writes to
+// other tables.
 func (t *Table) Touched() bool {
 	return t.known == nil || t.print == nil || t.seen.Touched(func() (same, whole bool) {
 		print, err := fingerprint(t.seed)

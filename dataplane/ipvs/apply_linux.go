@@ -27,9 +27,9 @@ func (d *Done) add(op Operation) {
 	}
 }
 
-// Apply does what the Change says, in its order and in as few system calls as the socket's buffer allows. It tries every
-// operation. What is there already is changed instead of added, and what is gone already counts as deleted. It returns
-// what it applied, and the joined errors of the rest.
+// Apply does what the Change says, in its order and in as few system calls as the socket's buffer
+// allows. It tries every operation. What is there already is changed instead of added, and what is
+// gone already counts as deleted. It returns what it applied, and the joined errors of the rest.
 func (t *Table) Apply(ctx context.Context, change Change) (Done, error) {
 	var done Done
 	var failed failures
@@ -74,7 +74,8 @@ func (t *Table) applyBatch(ctx context.Context, ops []Operation, done *Done, fai
 	return nil
 }
 
-// settle judges the kernel's answer to an operation. It returns nil if the aim of the operation is reached.
+// settle judges the kernel's answer to an operation. It returns nil if the aim of the operation is
+// reached.
 func (t *Table) settle(op Operation, errno unix.Errno) error {
 	switch {
 	case errno == 0:

@@ -9,11 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batchSize is how many requests one sendmsg carries. Each is at most 160 bytes, so that a batch stays far below
-// the default socket buffer (212,992 bytes), and so do the answers if every one of them is an error.
+// batchSize is how many requests one sendmsg carries. Each is at most 160 bytes, so that a batch
+// stays far below the default socket buffer (212,992 bytes), and so do the answers if every one of
+// them is an error.
 const batchSize = 128
 
-// socket sends batches of requests to the generic netlink family of IPVS. It is not safe for concurrent use.
+// socket sends batches of requests to the generic netlink family of IPVS. It is not safe for
+// concurrent use.
 type socket struct {
 	fd     int
 	family uint16
@@ -43,8 +45,8 @@ func dial(family uint16) (*socket, error) {
 
 func (s *socket) close() { unix.Close(s.fd) }
 
-// execute sends the operations, batchSize at most, and returns the kernel's answer to each: zero is success.
-// Only the last one asks for an acknowledgement, since errors come unasked.
+// execute sends the operations, batchSize at most, and returns the kernel's answer to each: zero is
+// success. Only the last one asks for an acknowledgement, since errors come unasked.
 func (s *socket) execute(ops []Operation) ([]unix.Errno, error) {
 	first := s.seq + 1
 	request := s.request[:0]
@@ -75,8 +77,8 @@ func (s *socket) execute(ops []Operation) ([]unix.Errno, error) {
 	}
 }
 
-// readAnswers fills in the errors of the batch that begins with sequence number first, and tells whether its last
-// request was answered.
+// readAnswers fills in the errors of the batch that begins with sequence number first, and reports
+// whether its last request was answered.
 func readAnswers(b []byte, first uint32, answers []unix.Errno) (last bool) {
 	for len(b) >= unix.NLMSG_HDRLEN+4 {
 		size := int(binary.NativeEndian.Uint32(b))

@@ -16,16 +16,17 @@ type Key = serviceport.Key
 type Service struct {
 	// Scheduler by its kernel name, "wrr" for example.
 	Scheduler string
-	// Affinity is how long a client stays with its destination, in whole seconds; zero: every flow is on its own.
+	// Affinity is how long a client stays with its destination, in whole seconds; zero: every flow is
+	// on its own.
 	Affinity time.Duration
-	// Unmarked is true of a service in the kernel that lacks our mark, or a flag that its scheduler should have; nobody asks
-	// for it.
+	// Unmarked is true for a service in the kernel that lacks our mark, or a flag that its scheduler
+	// should have. A wanted service is never unmarked.
 	Unmarked bool
 	// Destinations sorted by Compare, without duplicates of address and port. None: flows are refused.
 	Destinations []Destination
 }
 
-// alike tells whether the services are the same but for their destinations.
+// alike reports whether the services are the same, whatever their destinations.
 func (s Service) alike(other Service) bool {
 	return s.Scheduler == other.Scheduler && s.Affinity == other.Affinity && s.Unmarked == other.Unmarked
 }
@@ -34,7 +35,7 @@ func (s Service) alike(other Service) bool {
 type Destination struct {
 	Address netip.Addr
 	Port    uint16
-	// Weight is the destination's share; zero keeps its flows and gives it no new ones.
+	// Weight is the destination's share; zero keeps its flows and sends it no new ones.
 	Weight uint32
 }
 
@@ -46,7 +47,8 @@ func (d Destination) Compare(other Destination) int {
 	return cmp.Or(d.Address.Compare(other.Address), cmp.Compare(d.Port, other.Port))
 }
 
-// Config is a set of virtual services: those that the kernel should have, or those of ours that it has.
+// Config is a set of virtual services: those that the kernel should have, or those of ours that it
+// has.
 type Config struct {
 	Services map[Key]Service
 }

@@ -23,7 +23,7 @@ func attributes(b []byte, take func(kind uint16, value []byte)) {
 	}
 }
 
-// attribute of that kind, nil if there is none.
+// attribute of that kind, or nil.
 func attribute(b []byte, wanted uint16) (found []byte) {
 	attributes(b, func(kind uint16, value []byte) {
 		if kind == wanted {
@@ -33,8 +33,8 @@ func attribute(b []byte, wanted uint16) (found []byte) {
 	return found
 }
 
-// decodeService reads what is inside IPVS_CMD_ATTR_SERVICE. It is false for services by firewall mark, which have no
-// address.
+// decodeService reads what is inside IPVS_CMD_ATTR_SERVICE. It is false for services by firewall
+// mark, which have no address.
 func decodeService(b []byte) (Key, Service, bool) {
 	var key Key
 	var service Service
@@ -73,7 +73,7 @@ func decodeService(b []byte) (Key, Service, bool) {
 	return key, service, ok && !byMark
 }
 
-// schedulerName takes no memory for the names that nearly all services have.
+// schedulerName allocates nothing for the names that nearly all services have.
 func schedulerName(name []byte) string {
 	switch string(name) {
 	case "wrr":
@@ -126,7 +126,8 @@ func port(b []byte) uint16 {
 	return binary.BigEndian.Uint16(b)
 }
 
-// address of the family, of which the kernel sends 16 bytes always; false if it is neither IPv4 nor IPv6.
+// address of the family, of which the kernel sends 16 bytes always; false if it is neither IPv4 nor
+// IPv6.
 func address(family uint16, raw []byte) (netip.Addr, bool) {
 	switch {
 	case family == unix.AF_INET && len(raw) >= 4:

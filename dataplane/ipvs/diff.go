@@ -42,13 +42,14 @@ func (o Operation) String() string {
 	return fmt.Sprintf("%s virtual service %s", o.Verb, o.Key)
 }
 
-// Change is what turns one Config into another: operations in the order in which they are safe. They are made as they are
-// asked for, since all of a large change take many times the room of what comes of it.
+// Change is what turns one Config into another: operations in the order in which they are safe.
+// They are made as they are asked for, since all of a large change take many times the room of what
+// comes of it.
 type Change = iter.Seq[Operation]
 
-// Diff is what turns have into want. Services come in the order of their keys; within one, new destinations come
-// before old ones go, so that it is never without any, and a service goes only after all others were changed.
-// Diff reads its arguments only.
+// Diff is what turns have into want. Services come in the order of their keys; within one, new
+// destinations come before old ones go, so that it is never without any, and a service goes only
+// after all others were changed. Diff reads its arguments only.
 func Diff(have, want Config) Change {
 	return func(yield func(Operation) bool) {
 		var ops []Operation

@@ -136,8 +136,8 @@ func empty(change Change) bool {
 	return true
 }
 
-// applied is what the kernel makes of the change, and as strict: it refuses to add what is there, or to change or
-// delete what is not.
+// applied is what the kernel makes of the change, and as strict: it refuses to add what is there,
+// or to change or delete what is not.
 func applied(t *testing.T, have Config, change Change) Config {
 	t.Helper()
 	services := maps.Clone(have.Services)

@@ -45,12 +45,14 @@ const (
 	forwardNAT     = 0
 )
 
-// Mark is the flag that the virtual services of this package carry in the kernel, IP_VS_SVC_F_SCHED3: the third of
-// three flags that schedulers may give a meaning, which none does. ipvsadm shows it as "flag-3". It outlives the
-// process, so that a service that nobody wants any more is known as ours after a restart.
+// Mark is the flag that the virtual services of this package carry in the kernel,
+// IP_VS_SVC_F_SCHED3: the third of three flags that schedulers may give a meaning, which none does.
+// ipvsadm shows it as "flag-3". It outlives the process, so that a service that is no longer wanted
+// is known as ours after a restart.
 const Mark = 0x0020
 
-// flagFallback is IP_VS_SVC_F_SCHED_MH_FALLBACK: without it, mh refuses the clients of an endpoint that drains.
+// flagFallback is IP_VS_SVC_F_SCHED_MH_FALLBACK: without it, mh refuses the clients of an endpoint
+// that drains.
 const flagFallback = 0x0008
 
 // flagsOf are what a service of that scheduler carries.

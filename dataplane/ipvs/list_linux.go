@@ -8,12 +8,14 @@ import (
 	"slices"
 )
 
-// Looking up one service costs as much as dumpShare services in a dump. So a table is dumped for more than one part in
-// dumpShare of it, and fewer services are looked up. Up to fewKeys are always looked up.
+// Looking up one service costs as much as dumpShare services in a dump. So a table is dumped for
+// more than one part in dumpShare of it, and fewer services are looked up. Up to fewKeys are always
+// looked up.
 const fewKeys, dumpShare = 16, 16
 
-// ReadServices dumps the table once. It returns our services, without their destinations, and the sorted keys of others'
-// services inside our VIP CIDRs. Errors are ErrNoModule, EPERM and what else netlink says.
+// ReadServices dumps the table once. It returns our services, without their destinations, and the
+// sorted keys of others' services inside our VIP CIDRs. Errors are ErrNoModule, EPERM and what else
+// netlink says.
 func (t *Table) ReadServices(ctx context.Context, scope Scope) (ours Config, foreign []Key, err error) {
 	if err := errors.Join(ctx.Err(), t.open()); err != nil {
 		return Config{}, nil, err
@@ -38,8 +40,8 @@ func (t *Table) ReadServices(ctx context.Context, scope Scope) (ours Config, for
 	return ours, foreign, nil
 }
 
-// Read returns our services in the kernel with their destinations, and the keys of others' services inside our VIP
-// CIDRs.
+// Read returns our services in the kernel with their destinations, and the keys of others' services
+// inside our VIP CIDRs.
 func (t *Table) Read(ctx context.Context, scope Scope) (ours Config, foreign []Key, err error) {
 	ours, foreign, err = t.ReadServices(ctx, scope)
 	if err != nil {

@@ -15,8 +15,8 @@ var errInterrupted = errors.New("the table changed while it was read")
 // genlHeader is the length of what generic netlink puts before the attributes (struct genlmsghdr).
 const genlHeader = 4
 
-// lookupBatch is how many services one sendmsg asks for: the kernel counts up to 8 KiB for each answer, and the socket's
-// default buffer (212,992 bytes) has to hold them all.
+// lookupBatch is how many services one sendmsg asks for: the kernel counts up to 8 KiB for each
+// answer, and the socket's default buffer (212,992 bytes) has to hold them all.
 const lookupBatch = 16
 
 // services dumps the table.
@@ -26,11 +26,11 @@ func (s *socket) services() (map[Key]Service, error) {
 	return all, err
 }
 
-// eachService dumps the table and calls take for each service, in the kernel's order.
-func (s *socket) eachService(take func(Key, Service)) error {
+// eachService dumps the table and calls handle for each service, in the kernel's order.
+func (s *socket) eachService(handle func(Key, Service)) error {
 	return s.dump(cmdGetService, nil, func(attributes []byte) {
 		if key, service, ok := decodeService(attribute(attributes, attrService)); ok {
-			take(key, service)
+			handle(key, service)
 		}
 	})
 }
@@ -87,9 +87,9 @@ func notThere(errno unix.Errno) error {
 	return errno
 }
 
-// dump asks for all there is, and gives take the attributes of one thing after the other. The error is errInterrupted if
-// some may be missing.
-func (s *socket) dump(command uint8, question []byte, take func(attributes []byte)) error {
+// dump asks for all there is, and passes the attributes of each thing to handle. The error is
+// errInterrupted if some may be missing.
+func (s *socket) dump(command uint8, question []byte, handle func(attributes []byte)) error {
 	s.seq++
 	seq, interrupted := s.seq, false
 	request := appendQuestion(nil, s.family, unix.NLM_F_DUMP, seq, command, question)
@@ -110,7 +110,7 @@ func (s *socket) dump(command uint8, question []byte, take func(attributes []byt
 				}
 				return true, nil
 			}
-			take(body[min(genlHeader, len(body)):])
+			handle(body[min(genlHeader, len(body)):])
 			return false, nil
 		})
 		if err != nil {
@@ -123,8 +123,9 @@ func (s *socket) dump(command uint8, question []byte, take func(attributes []byt
 	return nil
 }
 
-// receive reads once from the socket and gives take each message, until it says that it was the last, or fails.
-func (s *socket) receive(take func(h unix.NlMsghdr, body []byte) (last bool, err error)) error {
+// receive reads once from the socket and passes each message to handle, until handle says that it
+// was the last, or fails.
+func (s *socket) receive(handle func(h unix.NlMsghdr, body []byte) (last bool, err error)) error {
 	n, _, err := unix.Recvfrom(s.fd, s.buf, 0)
 	if errors.Is(err, unix.EINTR) {
 		return nil
@@ -138,7 +139,7 @@ func (s *socket) receive(take func(h unix.NlMsghdr, body []byte) (last bool, err
 		if h.Len < unix.NLMSG_HDRLEN || int64(h.Len) > int64(len(b)) {
 			return fmt.Errorf("reading netlink: a message of %d bytes in %d", h.Len, len(b))
 		}
-		if last, err := take(h, b[unix.NLMSG_HDRLEN:h.Len]); last || err != nil {
+		if last, err := handle(h, b[unix.NLMSG_HDRLEN:h.Len]); last || err != nil {
 			return err
 		}
 		b = b[min(align(int(h.Len)), len(b)):]

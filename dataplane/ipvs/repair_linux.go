@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// Repair finds and undoes what others did to the table. It dumps the services once, since a program that wipes the table
-// deletes whole services. It reads the destinations of the services that are wrong, and of those with the given keys.
+// Repair finds and undoes what others did to the table. It dumps the services once, since a program
+// that wipes the table deletes whole services. It reads the destinations of the services that are
+// wrong, and of those with the given keys.
 func (t *Table) Repair(ctx context.Context, scope Scope, keys []Key) (Result, error) {
 	t.count() // before the dump, so that what is changed meanwhile shows
 	wrong, foreign, err := t.wrong(ctx, scope)
@@ -35,8 +36,9 @@ func (t *Table) Repair(ctx context.Context, scope Scope, keys []Key) (Result, er
 	return Result{Done: done, Foreign: foreign}, err
 }
 
-// wrong returns the keys of services that differ, whatever their destinations, and the sorted keys of others' services
-// inside our VIP CIDRs. It keeps no service that it reads: mostly all are right.
+// wrong returns the keys of services that differ, whatever their destinations, and the sorted keys
+// of others' services inside our VIP CIDRs. It keeps no service that it reads: mostly all are
+// right.
 func (t *Table) wrong(ctx context.Context, scope Scope) (wrong, foreign []Key, err error) {
 	if err := errors.Join(ctx.Err(), t.open()); err != nil {
 		return nil, nil, err
@@ -67,17 +69,18 @@ func (t *Table) wrong(ctx context.Context, scope Scope) (wrong, foreign []Key, e
 	return wrongServices(have, scope.Wanted), foreign, err
 }
 
-// Recount reports whether the kernel has as many IPv4 services, ours or not, as when the table was last repaired, written
-// or counted here. It costs one system call, however many there are. IPv6 services do not count. Where the kernel does
-// not say how many there are, no service counts.
+// Recount reports whether the kernel has as many IPv4 services, ours or not, as when the table was
+// last repaired, written or counted here. It costs one system call, however many there are. IPv6
+// services do not count. Where the kernel does not say how many there are, no service counts.
 func (t *Table) Recount() (same bool) {
 	before := t.counted
 	t.count()
 	return t.counted == before
 }
 
-// Glance reports whether those virtual services are as wanted, whatever their destinations. It costs one system call for
-// each, and one more. A few are enough: a program that wipes the table deletes all.
+// Glance reports whether those virtual services are as wanted, whatever their destinations. It
+// costs one system call for each, and one more. A few are enough: a program that wipes the table
+// deletes all.
 func (t *Table) Glance(ctx context.Context, want Config, keys []Key) (bool, error) {
 	have, err := t.lookup(ctx, keys)
 	if err != nil {

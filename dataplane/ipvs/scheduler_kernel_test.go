@@ -47,8 +47,9 @@ func count(all []string) map[string]int {
 	return n
 }
 
-// TestSchedulers: with each scheduler that an API value leads to, weights count, and an endpoint that drains gets nobody,
-// and leaves nobody without an answer. With mh, a client stays where it is as long as that is there.
+// TestSchedulers: with each scheduler that an API value leads to, weights count, and an endpoint
+// that drains gets nobody, and leaves nobody without an answer. With mh, a client stays where it is
+// as long as that is there.
 func TestSchedulers(t *testing.T) {
 	node, client := netns.New(t), netns.New(t)
 	node.Join("pods", "10.2.0.1/24", client, "eth0", "10.2.0.5/24")

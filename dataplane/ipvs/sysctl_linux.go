@@ -16,23 +16,23 @@ type setting struct {
 	path, value, why string
 }
 
-// settings, all of them per network namespace (Documentation/networking/ipvs-sysctl.rst). arp_ignore and
-// arp_announce, which kube-proxy sets for its own mode, are none of ours.
+// settings, all of them per network namespace (Documentation/networking/ipvs-sysctl.rst).
+// arp_ignore and arp_announce, which kube-proxy sets for its own mode, are not ours.
 var settings = [...]setting{
 	{"net/ipv4/vs/conntrack", "1", "so that netfilter sees the flows that IPVS serves and their source address can be kept"},
 	{"net/ipv4/vs/expire_nodest_conn", "1", "so that a flow ends when its endpoint is removed"},
 	{"net/ipv4/vs/expire_quiescent_template", "1", "so that a client moves on when its endpoint drains"},
 }
 
-// Sysctls are what the data path relies on, in the network namespace of whoever first asks. The zero Sysctls is ready to
-// use; it is not safe for concurrent use.
+// Sysctls are what the data path relies on, in the network namespace of whoever first asks. The
+// zero Sysctls is ready to use; it is not safe for concurrent use.
 type Sysctls struct {
 	// files are kept open: to look at them once a second then costs a system call each.
 	files [len(settings)]*os.File
 	buf   [16]byte
 }
 
-// Differ tells whether any of them is not as it should be, or cannot be read.
+// Differ reports whether any of them is not as it should be, or cannot be read.
 func (s *Sysctls) Differ() bool {
 	for i := range settings {
 		if have, err := s.read(i); err != nil || string(have) != settings[i].value {
@@ -42,9 +42,9 @@ func (s *Sysctls) Differ() bool {
 	return false
 }
 
-// Set sets them, where they may be written: a container's /proc/sys is usually read-only, and then a privileged init step
-// has set them. It returns a sentence for every parameter that is still different, with the remedy, and the names of those
-// that it wrote.
+// Set sets them, where they may be written: a container's /proc/sys is usually read-only, and then
+// a privileged init step has set them. It returns a sentence for every parameter that is still
+// different, with the remedy, and the names of those that it wrote.
 func (s *Sysctls) Set() (drift, written []string) {
 	for i, setting := range settings {
 		have, err := s.read(i)
@@ -64,7 +64,7 @@ func (s *Sysctls) Set() (drift, written []string) {
 	return drift, written
 }
 
-// Close gives back the files. They are opened again when they are needed.
+// Close closes the files. They are opened again when they are needed.
 func (s *Sysctls) Close() {
 	for i := range s.files {
 		s.close(i)
@@ -78,8 +78,8 @@ func (s *Sysctls) close(i int) {
 	}
 }
 
-// read is the value of a setting, without spaces around it, until the next read. One that went with its module, and came
-// again, is opened anew.
+// read is the value of a setting, without spaces around it, until the next read. One that went with
+// its module, and came again, is opened again.
 func (s *Sysctls) read(i int) (value []byte, err error) {
 	for range 2 {
 		if s.files[i] == nil {

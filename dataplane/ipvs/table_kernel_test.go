@@ -33,8 +33,8 @@ func scopeOf(services map[Key]Service) Scope {
 	return Scope{VIPs: prefixes("244.0.0.0/16", "fd77::/112"), Wanted: Config{Services: services}}
 }
 
-// sync brings the namespace's table to the scope, checks that a second pass writes nothing, and returns what
-// ipvsadm says, without its header.
+// sync brings the namespace's table to the scope, checks that a second pass writes nothing, and
+// returns what ipvsadm says, without its header.
 func sync(t *testing.T, node *netns.Namespace, scope Scope) (Result, []string) {
 	t.Helper()
 	var result Result
@@ -57,7 +57,8 @@ func sync(t *testing.T, node *netns.Namespace, scope Scope) (Result, []string) {
 	return result, list(node)
 }
 
-// list is `ipvsadm -Ln`: one line for each service with its destinations, sorted, spaces squeezed, counters left out.
+// list is `ipvsadm -Ln`: one line for each service with its destinations, sorted, spaces squeezed,
+// counters left out.
 func list(node *netns.Namespace) []string {
 	var services []string
 	for _, line := range strings.Split(strings.TrimSpace(node.Run("ipvsadm", "-Ln")), "\n")[3:] {
@@ -209,8 +210,8 @@ func TestApplySettlesWhatOthersDidMeanwhile(t *testing.T) {
 	}
 }
 
-// TestTraffic: pod -> clusterset IP on its node -> IPVS -> pod, with the client's address kept and the reply coming
-// back through the node, while the node filters by strict reverse path.
+// TestTraffic: pod -> clusterset IP on its node -> IPVS -> pod, with the client's address kept and
+// the reply coming back through the node, while the node filters by strict reverse path.
 func TestTraffic(t *testing.T) {
 	node, client := netns.New(t), netns.New(t)
 	backends := []*netns.Namespace{netns.New(t), netns.New(t)}
@@ -316,7 +317,8 @@ func anyIP(t *testing.T, block, source string) {
 	}
 }
 
-// TestRecount: a service that somebody adds or deletes shows, and what the Table does itself does not.
+// TestRecount: a service that somebody adds or deletes shows, and what the Table does itself does
+// not.
 func TestRecount(t *testing.T) {
 	node := netns.New(t)
 	scope := scopeOf(map[Key]Service{key("244.0.0.1:80", serviceport.TCP): service("10.1.1.5:8080"), key("244.0.0.2:80", serviceport.TCP): service("10.1.1.5:8080")})
@@ -393,8 +395,8 @@ func TestGlance(t *testing.T) {
 	}
 }
 
-// TestSyncKeys: so many keys that they are looked up in several requests, some of which are not there, and so many that
-// the table is dumped for them.
+// TestSyncKeys: so many keys that they are looked up in several requests, some of which are not
+// there, and so many that the table is dumped for them.
 func TestSyncKeys(t *testing.T) {
 	node := netns.New(t)
 	services := map[Key]Service{}

@@ -17,12 +17,13 @@ var ErrNoModule = errors.New("the kernel module ip_vs is missing: load it on the
 // ErrNoScheduler says that this kernel has IPVS, but not the scheduler that was asked for.
 var ErrNoScheduler = errors.New("the kernel module of the scheduler is missing")
 
-// Table is the IPVS table of the caller's network namespace. The zero Table is ready to use. It is not safe for concurrent
-// use.
+// Table is the IPVS table of the caller's network namespace. The zero Table is ready to use. It is
+// not safe for concurrent use.
 type Table struct {
 	socket  *socket // nil until it is opened
 	counter counter
-	// counted is how many IPv4 services there were when the table was last repaired, written, or counted.
+	// counted is how many IPv4 services there were when the table was last repaired, written, or
+	// counted.
 	counted uint32
 }
 
@@ -40,7 +41,8 @@ func (t *Table) Close() {
 	t.hangUp()
 }
 
-// hangUp closes the netlink socket after a question that failed, so that a late answer does not pass for one to the next.
+// hangUp closes the netlink socket after a question that failed, so that a late answer does not
+// pass for one to the next.
 func (t *Table) hangUp() {
 	if t.socket != nil {
 		t.socket.close()
@@ -65,7 +67,8 @@ func family() (uint16, error) {
 	return f.ID, nil
 }
 
-// open asks for the family again after every failure, so that it finds a module that is loaded later.
+// open asks for the family again after every failure, so that it finds a module that is loaded
+// later.
 func (t *Table) open() error {
 	if t.socket != nil {
 		return nil
@@ -108,7 +111,8 @@ func (t *Table) Sync(ctx context.Context, scope Scope) (Result, error) {
 	return Result{Done: done, Foreign: foreign}, err
 }
 
-// SyncKeys makes those services match scope.Wanted and looks at no other: a key that is not wanted is deleted.
+// SyncKeys makes those services match scope.Wanted and looks at no other: a key that is not wanted
+// is deleted.
 func (t *Table) SyncKeys(ctx context.Context, scope Scope, keys []Key) (Done, error) {
 	have, err := t.readKeys(ctx, scope, keys)
 	if err != nil {

@@ -15,13 +15,14 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
-// chunk is how many elements one transaction writes: 1.2 MB for IPv6. The kernel takes a transaction in one piece of
-// memory, and checks all verdicts of the table after each one that adds a verdict. A service is never split.
+// chunk is how many elements one transaction writes: 1.2 MB for IPv6. The kernel keeps a
+// transaction in one piece of memory, and checks all verdicts of the table after each one that adds
+// a verdict. A service is never split.
 const chunk = 16384
 
-// Apply does what the Change says: first what nft has to write, in one transaction, then the other chains and the
-// elements, in one or, where there are many, in as few as there is room for, so that each service changes at once, then
-// what is no longer used. It returns what was applied.
+// Apply does what the Change says: first what nft has to write, in one transaction, then the other
+// chains and the elements, in one or, where there are many, in as few as there is room for, so that
+// each service changes at once, then what is no longer used. It returns what was applied.
 func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	if change.Empty() {
 		return change, nil
@@ -56,7 +57,7 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	return applied, nil
 }
 
-// runNFT makes or takes away the table, and writes the chains that need nft.
+// runNFT makes or deletes the table, and writes the chains that need nft.
 func (t *Table) runNFT(ctx context.Context, change Change) error {
 	chains := slices.Clone(change.Chains)
 	if !change.Replace {
@@ -136,8 +137,8 @@ func writeChains(tx *knftables.Transaction, names []string) {
 	}
 }
 
-// writeElements adds all elements by nft, which takes ten times as long as netlink: only for what must be in one
-// transaction with chains.
+// writeElements adds all elements by nft, which takes ten times as long as netlink: only for what
+// must be in one transaction with chains.
 func writeElements(tx *knftables.Transaction, services []ServiceChange) {
 	for _, s := range services {
 		for add, e := range s.elements() {
@@ -162,7 +163,7 @@ func (e element) object(key Key) *knftables.Element {
 	return object
 }
 
-// inNFT tells whether nft can write the chain's rules together with the maps that they use.
+// inNFT reports whether nft can write the chain's rules together with the maps that they use.
 func inNFT(name string) bool { return !strings.HasPrefix(name, rememberChain+"6-") }
 
 // groups are the services by transaction; at least one, which may be empty.
@@ -238,7 +239,8 @@ func (e element) appendTo(b []byte) []byte {
 	})
 }
 
-// forget deletes the affinity of those clients. One that has expired meanwhile is as good as deleted.
+// forget deletes the affinity of those clients. An affinity that has expired meanwhile counts as
+// deleted.
 func (t *Table) forget(ctx context.Context, clients []Client) error {
 	for part := range slices.Chunk(clients, chunk) {
 		err := t.deleteAffinity(part)

@@ -31,8 +31,9 @@ var probes = [...]struct {
 	{"ct (module nft_ct) and the update of maps by packets", []string{rememberChain + "4-1", rememberChain + "6-1", rememberPreroutingChain, rememberOutputChain}},
 }
 
-// Available tells whether this node can serve by nftables. The error says what is missing, the program nft or a part of
-// the kernel, and the remedy. It changes nothing: nft only checks what it would do.
+// Available reports whether this node can serve by nftables. The error says what is missing, the
+// program nft or a part of the kernel, and the remedy. It changes nothing: nft only checks what it
+// would do.
 func Available(ctx context.Context) error {
 	if err := kernelVersion(); err != nil {
 		return err
@@ -152,7 +153,7 @@ var remedies = []struct {
 // kinds are the errors above.
 var kinds = []error{ErrNoProgram, ErrUnsupported, ErrNotPermitted, ErrNoRoom}
 
-// known tells whether the error is one of the kinds.
+// known reports whether the error is one of the kinds.
 func known(err error) bool {
 	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
@@ -171,8 +172,9 @@ func explain(err error) error {
 	return err
 }
 
-// Diagnose adds to an error that came of writing to nftables, or of reading it, what this node is missing, and the remedy.
-// Where the error itself does not say it runs nft some times; it changes nothing.
+// Diagnose adds to an error that came of writing to nftables, or of reading it, what this node is
+// missing, and the remedy. Where the error itself does not say it runs nft some times; it changes
+// nothing.
 func Diagnose(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err

@@ -22,8 +22,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// TestUpdate: a change writes what differs, others' transactions are told from ours, and every change of ours by others
-// is found and mended.
+// TestUpdate: a change writes what differs, others' transactions are told from ours, and every
+// change of ours by others is found and mended.
 func TestUpdate(t *testing.T) {
 	node := netns.New(t)
 	var table Table
@@ -152,7 +152,8 @@ func different(a, b map[string]string) (n int) {
 	return n
 }
 
-// TestOlderTable: a table of an older version gives way in one transaction, and so does one with counters to one without.
+// TestOlderTable: a table of an older version gives way in one transaction, and so does one with
+// counters to one without.
 func TestOlderTable(t *testing.T) {
 	fresh := netns.New(t)
 	sync(t, fresh, base())
@@ -253,8 +254,8 @@ func TestCounters(t *testing.T) {
 	})
 }
 
-// TestFull: when no more clients with affinity fit into the kernel's map, new ones are served on without, and that is told;
-// one that has affinity keeps it.
+// TestFull: when no more clients with affinity fit into the kernel's map, new ones are served on
+// without, and that is told; one that has affinity keeps it.
 func TestFull(t *testing.T) {
 	s := newSite(t)
 	four, _ := both()
@@ -350,7 +351,8 @@ echo "$in" | exec nft "$@"`)
 	}
 }
 
-// TestDiagnose: what nft and the kernel really say is told with the remedy, and what they say of nothing is left as it is.
+// TestDiagnose: what nft and the kernel really say is told with the remedy, and what they say of
+// nothing is left as it is.
 func TestDiagnose(t *testing.T) {
 	node := netns.New(t)
 	diagnosed := func() (err error) {
@@ -384,7 +386,8 @@ func TestDiagnose(t *testing.T) {
 	})
 }
 
-// own has another program own a table of that name, so that nobody else may change it, until release.
+// own has another program own a table of that name, so that nobody else may change it, until
+// release.
 func own(t *testing.T, node *netns.Namespace, table string) (release func()) {
 	t.Helper()
 	program := exec.Command("nft", "-i")
@@ -408,7 +411,8 @@ func own(t *testing.T, node *netns.Namespace, table string) (release func()) {
 	return nil
 }
 
-// TestTouchedOfLargeTable: while others write all the time, slots are compared now and then, all else at once.
+// TestTouchedOfLargeTable: while others write all the time, slots are compared now and then, all
+// else at once.
 func TestTouchedOfLargeTable(t *testing.T) {
 	node := netns.New(t)
 	var table Table

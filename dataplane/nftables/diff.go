@@ -27,18 +27,18 @@ type Client struct {
 	Key     Key
 }
 
-// Change is what turns a State into what a Config asks for. The zero Change is none.
+// Change is what turns a State into what a Config asks for. The zero Change changes nothing.
 type Change struct {
-	// Delete takes the table away.
+	// Delete deletes the table.
 	Delete bool
-	// Replace makes the table anew, with all of its elements, in one transaction: the one that is there is of an older
-	// version of tombolo, or another's.
+	// Replace makes the table again, with all of its elements, in one transaction: the one that is
+	// there is of an older version of tombolo, or another's.
 	Replace bool
 	// Create makes the table, as there is none. What it serves follows in transactions of their own.
 	Create bool
 	// Counters is how Replace and Create make the maps.
 	Counters bool
-	// Chains are written anew.
+	// Chains are written again.
 	Chains []string
 	// Services that differ, sorted by their keys.
 	Services []ServiceChange
@@ -66,7 +66,7 @@ func (c Change) Size() int {
 	return n
 }
 
-// Empty tells whether there is nothing to do.
+// Empty reports whether there is nothing to do.
 func (c Change) Empty() bool {
 	return !c.Delete && !c.Replace && !c.Create && len(c.Chains)+len(c.Services)+len(c.Forget)+len(c.DeleteChains) == 0
 }
@@ -160,10 +160,11 @@ func diffChains(have map[string]string, layouts map[Key]Layout) (write, drop []s
 	return write, drop
 }
 
-// stale are the clients whose service is no longer, or gives nobody the endpoint that they would get.
+// stale are the clients whose service is gone, or no longer offers the endpoint that they would
+// get.
 func stale(affinity map[Client]netip.AddrPort, layouts map[Key]Layout) (forget []Client) {
 	for client, endpoint := range affinity {
-		if layout := layouts[client.Key]; layout.Remember == "" || !layout.gives(endpoint) {
+		if layout := layouts[client.Key]; layout.Remember == "" || !layout.offers(endpoint) {
 			forget = append(forget, client)
 		}
 	}
@@ -187,8 +188,8 @@ func wantedMaps(counters bool) map[string]string {
 	return shapes
 }
 
-// comment is what a rule carries, so that it can be told whether it is still the same: the kernel has no rules in
-// words.
+// comment is what a rule carries, to see whether it is still the same rule: the kernel has no rules
+// in words.
 func comment(rule string) string {
 	sum := sha256.Sum256([]byte(rule))
 	return hex.EncodeToString(sum[:6])

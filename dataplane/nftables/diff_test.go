@@ -181,8 +181,8 @@ func randomConfig(random *rand.Rand) Config {
 	return c
 }
 
-// applied is what the kernel makes of the change, and as strict: it refuses to delete what is not there, and to add what
-// is there with another value. Elements are named as in the kernel.
+// applied is what the kernel makes of the change, and as strict: it refuses to delete what is not
+// there, and to add what is there with another value. Elements are named as in the kernel.
 func applied(have State, change Change) State {
 	switch {
 	case change.Delete:
@@ -218,7 +218,7 @@ func applied(have State, change Change) State {
 	}
 	state := State{Maps: have.Maps, Chains: chains, Services: map[Key]Layout{}, Affinity: maps.Clone(have.Affinity)}
 	for _, e := range elements {
-		if ours, twice := state.take(e.set, e); !ours || twice {
+		if ours, twice := state.add(e.set, e); !ours || twice {
 			panic(fmt.Sprintf("element of %s cannot be read back", e.set))
 		}
 	}

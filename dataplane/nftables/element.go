@@ -68,7 +68,7 @@ func appendEndpoint(b []byte, endpoint netip.AddrPort) []byte {
 	return nft.AppendPort(append(b, endpoint.Addr().AsSlice()...), endpoint.Port())
 }
 
-// parseAddress takes an address of the family from the front.
+// parseAddress reads an address of the family from the front.
 func parseAddress(b []byte, f family) (netip.Addr, []byte, bool) {
 	size := int(f.addressType.size)
 	if len(b) < size {
@@ -78,7 +78,7 @@ func parseAddress(b []byte, f family) (netip.Addr, []byte, bool) {
 	return a, b[size:], ok
 }
 
-// parseKey takes a key from the front. It is false of what cannot be the key of a service.
+// parseKey reads a key from the front. It returns false for what cannot be the key of a service.
 func parseKey(b []byte, f family) (Key, []byte, bool) {
 	address, b, ok := parseAddress(b, f)
 	if !ok || len(b) < 8 {

@@ -9,9 +9,10 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
-// Full are the families, "IPv4" and "IPv6", of which no more clients fit into the map of affinities: a new client of a
-// service with affinity gets any endpoint with each flow, until others' time is over. It lists the map of a family that
-// has such services in want, which takes 1 µs for each client; others are not looked at. If there is no table none is full.
+// Full are the families, "IPv4" and "IPv6", of which no more clients fit into the map of
+// affinities: a new client of a service with affinity gets any endpoint with each flow, until
+// others' time is over. It lists the map of a family that has such services in want, which takes 1
+// µs for each client; others are not looked at. Without a table no map is full.
 func (t *Table) Full(ctx context.Context, want Config) (full []string, err error) {
 	sticky := map[family]bool{}
 	for key, service := range want.Services {

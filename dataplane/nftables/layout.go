@@ -15,18 +15,21 @@ const TableName = "tombolo-services"
 
 // Layout is what the maps hold for one service.
 type Layout struct {
-	// Chain is where map `services` leads a new flow: to a chain that draws a slot, or by way of the client's affinity to
-	// the one that map `sticky` leads to, or to the one that refuses it.
+	// Chain is where map `services` leads a new flow: to a chain that draws a slot, or by way of the
+	// client's affinity to the one that map `sticky` leads to, or to the one that refuses it.
 	Chain string
-	// Sticky is the chain that draws the slot of a client without affinity yet; empty for a service without affinity.
+	// Sticky is the chain that draws the slot of a client without affinity yet; empty for a service
+	// without affinity.
 	Sticky string
-	// Remember is the chain that keeps which endpoint a client got; empty for a service without affinity.
+	// Remember is the chain that keeps which endpoint a client got; empty for a service without
+	// affinity.
 	Remember string
-	// Slots are the endpoints by slot. In the kernel's there may be zero ones, where the slot has none.
+	// Slots are the endpoints by slot. In the kernel's there may be zero ones, where the slot has
+	// none.
 	Slots []netip.AddrPort
 }
 
-// equal tells whether nothing is to be written.
+// equal reports whether nothing needs to be written.
 func (l Layout) equal(other Layout) bool {
 	if l.Chain != other.Chain || l.Sticky != other.Sticky || l.Remember != other.Remember || len(l.Slots) != len(other.Slots) {
 		return false
@@ -39,8 +42,8 @@ func (l Layout) equal(other Layout) bool {
 	return true
 }
 
-// gives tells whether a new flow may get the endpoint.
-func (l Layout) gives(endpoint netip.AddrPort) bool {
+// offers reports whether a new flow may get the endpoint.
+func (l Layout) offers(endpoint netip.AddrPort) bool {
 	for _, e := range l.Slots {
 		if e == endpoint {
 			return true
@@ -100,16 +103,17 @@ type chain struct {
 	rules            []string
 }
 
-// The priorities. The kernel translates addresses at -100 (NF_IP_PRI_NAT_DST) and asks the chains in the order of their
-// priorities: the first that translates is the last that is asked. kube-proxy's are at -100, and those of dataplane/filter
-// that keep a destination as it is, for IPVS, at -101: they come after. What a client got is
-// looked at after that.
+// The priorities. The kernel translates addresses at -100 (NF_IP_PRI_NAT_DST) and asks the chains
+// in the order of their priorities: the first that translates is the last that is asked.
+// kube-proxy's are at -100, and those of dataplane/filter that keep a destination as it is, for
+// IPVS, at -101: they come after. What a client got is looked at after that.
 const (
 	natPriority      = -102
 	rememberPriority = -99
 )
 
-// chainFor is what the chain of that name holds; false if there is none of that name.
+// chainFor is what the chain of that name holds. It returns false for a name that no chain of ours
+// has.
 func chainFor(name string) (chain, bool) {
 	switch name {
 	case preroutingChain, outputChain:
@@ -133,7 +137,7 @@ func chainFor(name string) (chain, bool) {
 	return chain{}, false
 }
 
-// parseName takes apart a name that ends with a number; zero if it does not.
+// parseName splits a name that ends with a number; zero if it does not.
 func parseName(name string) (bare string, n int) {
 	bare, number, _ := strings.Cut(name, "-")
 	n, err := strconv.Atoi(number)
@@ -143,7 +147,7 @@ func parseName(name string) (bare string, n int) {
 	return bare, n
 }
 
-// parseDraw takes apart the name of a chain that draws one of n slots.
+// parseDraw splits the name of a chain that draws one of n slots.
 func parseDraw(name string) (f family, s Scheduler, n int, ok bool) {
 	bare, n := parseName(name)
 	for _, f := range families {
@@ -172,8 +176,8 @@ func stickyRules(f family) []string {
 	}
 }
 
-// drawRules draw one of n slots. The second rule is for a slot that is not there: for an instant while the number of
-// slots shrinks, or if somebody deleted it: it takes the first.
+// drawRules draw one of n slots. The second rule is for a slot that is not there: for an instant
+// while the number of slots shrinks, or if somebody deleted it. It uses the first slot.
 func drawRules(f family, slot func(f family, n int) string, n int) (rules []string) {
 	for _, s := range []string{slot(f, n), "numgen random mod 1"} {
 		rules = append(rules, "dnat "+f.name+" to "+f.name+" daddr . meta l4proto . th dport . "+s+" map @slots"+f.suffix)
@@ -181,8 +185,8 @@ func drawRules(f family, slot func(f family, n int) string, n int) (rules []stri
 	return rules
 }
 
-// rememberRules lead the first packet of a flow that was sent on to the chain that keeps where. nft 1.0.6 knows the type
-// of a flow's original port only after a match of the protocol.
+// rememberRules lead the first packet of a flow that was sent on to the chain that keeps where. nft
+// 1.0.6 knows the type of a flow's original port only after a match of the protocol.
 func rememberRules() (rules []string) {
 	for _, f := range families {
 		for _, protocol := range serviceport.Protocols() {
@@ -203,7 +207,7 @@ func updateRules(f family, seconds int) (rules []string) {
 	return rules
 }
 
-// hashSeed is constant, so that clients keep their slots when the rules are written anew.
+// hashSeed is constant, so that clients keep their slots when the rules are written again.
 const hashSeed = 0x746f6d62
 
 type family struct {

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// datatype is a type of nftables: its name or an expression of it, the number that nft gives it
-// (include/datatype.h of nftables), and its size in a key, where each part begins at a multiple of four bytes.
+// datatype is a type of nftables: its name or an expression of it, the number that nft has for it
+// (include/datatype.h of nftables), and its size in a key, where each part begins at a multiple of
+// four bytes.
 type datatype struct {
 	name, expression string
 	id, size         uint32
@@ -17,8 +18,8 @@ var (
 	ipv6Address = datatype{"ipv6_addr", "ip6 daddr", 8, 16}
 	protocol    = datatype{"inet_proto", "meta l4proto", 12, 4}
 	port        = datatype{"inet_service", "th dport", 13, 4}
-	// slot has no name: nft takes an expression. nft 1.0.6 ends on a signal when it lists a map whose expression has
-	// jhash; numgen is of the same type.
+	// slot has no name: nft wants an expression. nft 1.0.6 ends on a signal when it lists a map whose
+	// expression has jhash; numgen is of the same type.
 	slot = datatype{"", "numgen random mod 4096", 4, 4}
 )
 
@@ -32,9 +33,9 @@ const (
 	flagDynamic = 0x20
 )
 
-// MaxAffinities is how many clients' affinities are kept for each family at most. The kernel takes memory for the table
-// of their hashes at once, about 2 MB, and for each element when it is added. If all are taken, new clients have no
-// affinity until old ones expire.
+// MaxAffinities is how many clients' affinities are kept for each family at most. The kernel
+// allocates memory for the table of their hashes at once, about 2 MB, and for each element when it
+// is added. If all are taken, new clients have no affinity until old ones expire.
 const MaxAffinities = 131072
 
 // mapping is a map of the table.
@@ -62,7 +63,8 @@ func mappings(counters bool) (all []mapping) {
 	return all
 }
 
-// declaration is the map's type in nft's language: by names, or by expressions if a type has no name.
+// declaration is the map's type in nft's language: by names, or by expressions if a type has no
+// name.
 func (m mapping) declaration() (text string, byExpression bool) {
 	byExpression = m.name[:len(m.name)-1] == "slots"
 	part := func(types []datatype) string {
@@ -103,7 +105,7 @@ func (m mapping) shape() shape {
 	return s
 }
 
-// concatenation is the number that nft gives a type of several parts, six bits for each.
+// concatenation is the number that nft has for a type of several parts, six bits for each.
 func concatenation(types []datatype) (id, size uint32) {
 	for _, t := range types {
 		id, size = id<<6|t.id, size+t.size

@@ -11,8 +11,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
-// Read returns what the kernel has; the zero State if there is no table. It runs no program: it takes a netlink request
-// for each kind of object and for each map.
+// Read returns what the kernel has; the zero State if there is no table. It runs no program: it
+// takes a netlink request for each kind of object and for each map.
 func (t *Table) Read(ctx context.Context) (State, error) {
 	exists, err := tableExists()
 	if err != nil || !exists {
@@ -46,8 +46,8 @@ func tableExists() (bool, error) {
 	return exists, explain(err)
 }
 
-// readMaps are the shapes of the table's sets and maps. Those of a rule's own, which nft names __set0 and so on, are
-// left out.
+// readMaps are the shapes of the table's sets and maps. Those of a rule's own, which nft names
+// __set0 and so on, are left out.
 func readMaps() (map[string]string, error) {
 	sets, err := nft.List(unix.NFT_MSG_GETSET, nft.AppendText(nil, unix.NFTA_SET_TABLE, TableName))
 	if err != nil {
@@ -129,8 +129,8 @@ func hookName(number uint32) string {
 	return fmt.Sprint("hook ", number)
 }
 
-// commentOf finds the comment in what nft keeps with a rule: type, length and text, the type of a comment being zero
-// (libnftnl, NFTNL_UDATA_RULE_COMMENT).
+// commentOf finds the comment in what nft keeps with a rule: type, length and text, the type of a
+// comment being zero (libnftnl, NFTNL_UDATA_RULE_COMMENT).
 func commentOf(b []byte) string {
 	for len(b) >= 2 && len(b) >= 2+int(b[1]) {
 		if b[0] == 0 {
@@ -141,9 +141,9 @@ func commentOf(b []byte) string {
 	return ""
 }
 
-// dumps is how often a map is listed until no element comes twice. The kernel lists a map in parts, and begins each by
-// counting from the front: if it moves the elements to a larger table meanwhile, which it does some time after many were
-// added, as many as come twice are left out.
+// dumps is how often a map is listed until no element comes twice. The kernel lists a map in parts,
+// and begins each by counting from the front: if it moves the elements to a larger table meanwhile,
+// which it does some time after many were added, as many as come twice are left out.
 const dumps = 10
 
 func (s *State) readElements(m mapping) error {
@@ -153,18 +153,18 @@ func (s *State) readElements(m mapping) error {
 			return explain(err)
 		}
 		s.forget(m.name)
-		if s.takeAll(m.name, messages) {
+		if s.addAll(m.name, messages) {
 			return nil
 		}
 	}
 	return fmt.Errorf("listing elements of map %s: some come twice, as the kernel is moving them", m.name)
 }
 
-// takeAll adds the elements of the messages; false if one comes twice.
-func (s *State) takeAll(set string, messages [][]byte) (once bool) {
+// addAll adds the elements of the messages. It returns false if one comes twice.
+func (s *State) addAll(set string, messages [][]byte) (once bool) {
 	for _, message := range messages {
 		for _, attrs := range nft.Attributes(nft.Attribute(message, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-			ours, twice := s.take(set, parseElement(set, attrs))
+			ours, twice := s.add(set, parseElement(set, attrs))
 			if twice {
 				return false
 			}
@@ -176,7 +176,7 @@ func (s *State) takeAll(set string, messages [][]byte) (once bool) {
 	return true
 }
 
-// forget takes the map's elements out of the State.
+// forget removes the map's elements from the State.
 func (s *State) forget(set string) {
 	kind, f := kindOf(set)
 	if kind == "affinity" {
@@ -219,7 +219,7 @@ func (l *Layout) field(kind string) *string {
 	return new(string)
 }
 
-// parseElement takes an element's attributes apart. Its slices are parts of b.
+// parseElement reads an element's attributes. Its slices are parts of b.
 func parseElement(set string, b []byte) element {
 	e := element{set: set, key: nft.Attribute(b, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)}
 	data := nft.Attribute(b, unix.NFTA_SET_ELEM_DATA)
@@ -234,11 +234,11 @@ func parseElement(set string, b []byte) element {
 	return e
 }
 
-// take adds the element to the State. It is not ours if it is none that this package writes.
-func (s *State) take(set string, e element) (ours, twice bool) {
+// add adds the element to the State. It is ours if this package could have written it.
+func (s *State) add(set string, e element) (ours, twice bool) {
 	kind, f := kindOf(set)
 	if kind == "affinity" {
-		return s.takeAffinity(f, e)
+		return s.addAffinity(f, e)
 	}
 	key, rest, ok := parseKey(e.key, f)
 	if !ok {
@@ -265,7 +265,7 @@ func (s *State) take(set string, e element) (ours, twice bool) {
 	return true, twice
 }
 
-func (s *State) takeAffinity(f family, e element) (ours, twice bool) {
+func (s *State) addAffinity(f family, e element) (ours, twice bool) {
 	address, rest, ok := parseAddress(e.key, f)
 	if !ok {
 		return false, false

@@ -11,7 +11,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
-// FuzzRead: whatever a map holds, reading it does not fail, and what is taken for ours is written the same again.
+// FuzzRead: whatever a map holds, reading it does not fail, and what is taken for ours is written
+// the same again.
 func FuzzRead(f *testing.F) {
 	sets := []string{}
 	for _, m := range mappings(false) {
@@ -28,13 +29,13 @@ func FuzzRead(f *testing.F) {
 		set := sets[int(which)%len(sets)]
 		e := parseElement(set, attrs)
 		state := State{Maps: map[string]string{}, Services: map[Key]Layout{}, Affinity: map[Client]netip.AddrPort{}}
-		ours, _ := state.take(set, e)
+		ours, _ := state.add(set, e)
 		for k, layout := range state.Services {
 			if len(layout.Slots) > MaxSlots {
 				t.Errorf("%d slots", len(layout.Slots))
 			}
 			for _, again := range (ServiceChange{Key: k, Want: layout}).elements() {
-				if state.take(again.set, again); !ours {
+				if state.add(again.set, again); !ours {
 					t.Error("what is not ours was taken")
 				}
 			}
@@ -42,7 +43,7 @@ func FuzzRead(f *testing.F) {
 		message := nft.AppendNest(nil, unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(b []byte) []byte {
 			return nft.AppendAttribute(b, unix.NFTA_LIST_ELEM, attrs...)
 		})
-		state.takeAll(set, [][]byte{message})
+		state.addAll(set, [][]byte{message})
 		_ = commentOf(attrs)
 	})
 }

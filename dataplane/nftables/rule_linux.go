@@ -10,16 +10,18 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
-// byNetlink tells whether the chain is written by netlink. Chains that draw a slot are, so that a service that needs
-// another one changes without a run of nft. Besides, nft 1.0.6 does not take a rule with a map of slots that is in the
-// kernel already ("conflicting protocols specified: ip vs. th"), and ends on an update of a map whose key has an IPv6
-// address and more ("Assertion `dreg < ctx->reg_low' failed"). It lists all of these rules as it should.
+// byNetlink reports whether the chain is written by netlink. Chains that draw a slot are, so that a
+// service that needs another one changes without a run of nft. Besides, nft 1.0.6 does not take a
+// rule with a map of slots that is in the kernel already ("conflicting protocols specified: ip vs.
+// th"), and ends on an update of a map whose key has an IPv6 address and more ("Assertion `dreg <
+// ctx->reg_low' failed"). It lists all of these rules as it should.
 func byNetlink(name string) bool {
 	_, _, _, draws := parseDraw(name)
 	return draws || strings.HasPrefix(name, rememberChain+"6-")
 }
 
-// appendChain adds to the transaction that the chain be made, if it is not there, and its rules be just what they should.
+// appendChain adds to the transaction that the chain be made, if it is not there, and its rules be
+// just what they should.
 func appendChain(batch *nft.Batch, name string) {
 	batch.Chain(name)
 	batch.Flush(name)
@@ -89,7 +91,8 @@ func appendDraw(b []byte, f family, scheduler Scheduler, n int) []byte {
 	})
 }
 
-// appendSlotNumber appends what gives the slot; load appends what loads the client's address, of so many bytes.
+// appendSlotNumber appends the expressions that compute the slot; load appends what loads the
+// client's address, of so many bytes.
 func appendSlotNumber(b []byte, s Scheduler, n int, to uint32, load func([]byte, uint32) []byte, size uint32) []byte {
 	if s == ConsistentHash {
 		b = load(b, to+1)
@@ -144,7 +147,8 @@ func appendPayload(b []byte, base, offset, size, register uint32) []byte {
 	})
 }
 
-// appendOriginal loads a field of the flow's first packet as it was sent (IP_CT_DIR_ORIGINAL is zero).
+// appendOriginal loads a field of the flow's first packet as it was sent (IP_CT_DIR_ORIGINAL is
+// zero).
 func appendOriginal(b []byte, key, register uint32) []byte {
 	return appendExpression(b, "ct", func(b []byte) []byte {
 		b = appendNumber(appendNumber(b, unix.NFTA_CT_DREG, register), unix.NFTA_CT_KEY, key)

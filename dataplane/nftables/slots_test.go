@@ -88,8 +88,8 @@ func TestNumberOfSlots(t *testing.T) {
 	}
 }
 
-// TestShares: every destination's share is within the tolerance of its weight, or the size is the largest, and no slot
-// is empty.
+// TestShares: every destination's share is within the tolerance of its weight, or the size is the
+// largest, and no slot is empty.
 func TestShares(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 3))
 	for range 300 {
@@ -118,8 +118,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// TestMoreDestinationsThanSlots: those that have no slot do not change what share others have, and few slots move when a
-// destination comes.
+// TestMoreDestinationsThanSlots: those that have no slot do not change what share others have, and
+// few slots move when a destination comes.
 func TestMoreDestinationsThanSlots(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -157,8 +157,9 @@ func TestMoreDestinationsThanSlots(t *testing.T) {
 	}
 }
 
-// TestFewClientsMove: with any number of destinations, one more moves few more clients than it gets, also where the number
-// of slots changes with it: four times as many on average, and eight times at most.
+// TestFewClientsMove: with any number of destinations, one more moves few more clients than it
+// gets, also where the number of slots changes with it: four times as many on average, and eight
+// times at most.
 func TestFewClientsMove(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -214,9 +215,9 @@ func moved(before, after []netip.AddrPort) float64 {
 	return float64(n) / float64(len(after))
 }
 
-// TestFewSlotsMove: when a destination goes, or a weight changes, and the number of slots stays, as good as only the
-// slots that must move do: at most three times as many in a service of up to 64 destinations, where the least is one
-// destination's slots.
+// TestFewSlotsMove: when a destination goes, or a weight changes, and the number of slots stays, as
+// good as only the slots that must move do: at most three times as many in a service of up to 64
+// destinations, where the least is one destination's slots.
 func TestFewSlotsMove(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{2, 4, 8, 16, 30, 64} {

@@ -76,7 +76,8 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 	}
 }
 
-// TestListing: nft can list what is written by netlink, and in the words in which it would have been written.
+// TestListing: nft can list what is written by netlink, and in the words in which it would have
+// been written.
 func TestListing(t *testing.T) {
 	node := netns.New(t)
 	want := base()

@@ -4,22 +4,20 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"maps"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"sigs.k8s.io/knftables"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
-// Table is the nftables table of the network namespace of whoever calls. The zero Table is ready to use; it is not
-// safe for concurrent use.
+// Table is the nftables table of the caller's network namespace. The zero Table is ready to use. It
+// is not safe for concurrent use.
 type Table struct {
 	nft knftables.Interface
 
-	// known are the layouts that the kernel has, as far as this Table wrote them; nil if that is not sure. counters and
-	// chains are how it has the maps, and which chains.
+	// known are the layouts that the kernel has, as far as this Table wrote them; nil if that is not
+	// sure. counters and chains are how it has the maps, and which chains.
 	known    map[Key]Layout
 	counters bool
 	chains   map[string]bool
@@ -27,7 +25,8 @@ type Table struct {
 	seed maphash.Seed
 	sum  sums
 	seen nft.Seen
-	// slots is how many slots known has, and compared is when the kernel's were last compared with them.
+	// slots is how many slots known has, and compared is when the kernel's were last compared with
+	// them.
 	slots    int
 	compared time.Time
 	// unswept are services that may have clients whose affinity is to an endpoint that is gone.
@@ -47,8 +46,8 @@ func (t *Table) open() error {
 	return nil
 }
 
-// Sync makes the table serve what want says, reading all of the kernel's, and returns what it changed. It is safe to
-// repeat. An empty Config removes the table.
+// Sync makes the table serve what want says, reading all of the kernel's, and returns what it
+// changed. It is safe to repeat. An empty Config removes the table.
 func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	t.known = nil
 	begin, err := t.seen.Mark()
@@ -75,7 +74,7 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	return change, nil
 }
 
-// remember takes the layouts for what the kernel has.
+// remember remembers the layouts as what the kernel has.
 func (t *Table) remember(want Config, layouts map[Key]Layout) {
 	if t.seed == (maphash.Seed{}) {
 		t.seed = maphash.MakeSeed()
@@ -87,9 +86,9 @@ func (t *Table) remember(want Config, layouts map[Key]Layout) {
 	}
 }
 
-// Update makes those services what want says, like Sync, and looks at no others; it takes the kernel to have what this
-// Table gave it. If the kernel says otherwise, or there was no Sync yet, it is a Sync. keys may be of services that want
-// does not have: they go.
+// Update makes the services with those keys what want says, and looks at no others. It assumes that
+// the kernel has what this Table wrote. If the kernel disagrees, or there was no Sync yet, Update
+// does a Sync. Services with a key that want does not have are deleted.
 func (t *Table) Update(ctx context.Context, want Config, keys []Key) (Change, error) {
 	if len(t.known) == 0 || want.empty() || want.Counters != t.counters {
 		return t.Sync(ctx, want)
@@ -120,7 +119,7 @@ func (t *Table) Update(ctx context.Context, want Config, keys []Key) (Change, er
 	return applied, nil
 }
 
-// changeOf is what Update does, but for the affinities.
+// changeOf is what Update does, without the affinities.
 func (t *Table) changeOf(want Config, keys []Key) Change {
 	have, layouts := map[Key]Layout{}, map[Key]Layout{}
 	for _, key := range keys {
@@ -141,7 +140,7 @@ func (t *Table) changeOf(want Config, keys []Key) Change {
 	return change
 }
 
-// learn takes what was applied for what the kernel has.
+// learn remembers what was applied as what the kernel has.
 func (t *Table) learn(applied Change) {
 	for _, name := range applied.Chains {
 		t.chains[name] = true
@@ -160,21 +159,21 @@ func (t *Table) learn(applied Change) {
 	}
 }
 
-// lost tells whether clients may have affinity to an endpoint that they should no longer get.
+// lost reports whether clients may have affinity to an endpoint that they should no longer get.
 func (s ServiceChange) lost() bool {
 	if s.Want.Remember == "" {
 		return true
 	}
 	for _, endpoint := range s.Have.Slots {
-		if !s.Want.gives(endpoint) {
+		if !s.Want.offers(endpoint) {
 			return true
 		}
 	}
 	return false
 }
 
-// sweep ends the affinity of clients to endpoints that are gone. It comes after the slots were written: a packet that was
-// on its way may have had one of the old.
+// sweep ends the affinity of clients to endpoints that are gone. It comes after the slots were
+// written: a packet that was on its way may have had one of the old.
 func (t *Table) sweep(ctx context.Context) (forget []Client, err error) {
 	for _, f := range families {
 		any := false
@@ -202,102 +201,7 @@ func (t *Table) sweep(ctx context.Context) (forget []Client, err error) {
 	return forget, nil
 }
 
-// slotsASecond is how many slots are compared in a second at most while others write to nftables again and again: a
-// hundredth of what one CPU can do.
-const slotsASecond = 4000
-
-// Touched tells whether the table is no longer what this Table made of it, or might not be. It costs one netlink request
-// as long as nobody writes to nftables; if somebody has written to other tables, it reads all of this one once. Where
-// others write all the time it leaves the slots of a large table out, but for once in n/4000 seconds with n slots.
-func (t *Table) Touched() bool {
-	return t.known == nil || t.seen.Touched(func() (same, whole bool) {
-		now := time.Now()
-		whole = t.slots <= slotsASecond || now.Sub(t.compared) >= time.Duration(t.slots/slotsASecond)*time.Second
-		same, err := t.same(whole)
-		if err == nil && same && whole {
-			t.compared = now
-		}
-		return err == nil && same, whole
-	})
-}
-
-// same tells whether the kernel has what is known, affinities aside, and slots if they are not asked for.
-func (t *Table) same(slots bool) (bool, error) {
-	exists, err := tableExists()
-	if err != nil || !exists {
-		return err == nil && len(t.known) == 0, err
-	}
-	shapes, err := readMaps()
-	if err != nil || !maps.Equal(shapes, wantedMaps(t.counters)) {
-		return false, err
-	}
-	chains, err := readChains()
-	if err != nil || len(chains) != len(t.chains) {
-		return false, err
-	}
-	for name := range t.chains {
-		if wanted, _ := wantedDigest(name); chains[name] != wanted {
-			return false, nil
-		}
-	}
-	// What was just added may be listed wrong, but seldom twice; see dumps.
-	for range 3 {
-		sum, err := t.sumNow(slots)
-		if !slots {
-			sum.slots = t.sum.slots
-		}
-		if err != nil || sum == t.sum {
-			return err == nil, err
-		}
-	}
-	return false, nil
-}
-
-// sums of the hashes of elements: they do not depend on the order, which is the kernel's.
-type sums struct{ slots, others uint64 }
-
-// sumNow is the sum of the elements that the kernel has, affinities aside, and slots if they are not asked for.
-func (t *Table) sumNow(slots bool) (sum sums, err error) {
-	for _, m := range mappings(t.counters) {
-		kind, _ := kindOf(m.name)
-		if m.dynamic || kind == "slots" && !slots {
-			continue
-		}
-		messages, err := nft.Elements(TableName, m.name)
-		if err != nil {
-			return sums{}, err
-		}
-		for _, message := range messages {
-			for _, attrs := range nft.Attributes(nft.Attribute(message, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-				sum.add(parseElement(m.name, attrs), t.seed, 1)
-			}
-		}
-	}
-	return sum, nil
-}
-
-// count adds the elements of a layout that is known from now on, or takes them away if sign is -1.
-func (t *Table) count(key Key, layout Layout, sign int) {
-	t.slots += sign * len(layout.Slots)
-	for _, e := range (ServiceChange{Key: key, Want: layout}).elements() {
-		t.sum.add(e, t.seed, sign)
-	}
-}
-
-// add adds the element, or takes it away if sign is -1.
-func (s *sums) add(e element, seed maphash.Seed, sign int) {
-	h := maphash.String(seed, e.set)
-	h = h*31 + maphash.Bytes(seed, e.key)
-	h = h*31 + maphash.Bytes(seed, e.value)
-	h = mix(h*31+maphash.String(seed, e.chain)) * uint64(sign)
-	if e.chain == "" {
-		s.slots += h
-	} else {
-		s.others += h
-	}
-}
-
-// Close gives back what is held in this process; the kernel stays as it is.
+// Close frees what this process holds. The kernel stays as it is.
 func (t *Table) Close() {
 	t.seen.Close()
 	*t = Table{}

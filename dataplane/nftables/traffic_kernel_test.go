@@ -21,8 +21,9 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// site is a node with one pod that is a client and two that are endpoints, strict about the way back, with a CNI that
-// masquerades what leaves its pods' block, and a NodePort of kube-proxy on port 80 of every local address.
+// site is a node with one pod that is a client and two that are endpoints, strict about the way
+// back, with a CNI that masquerades what leaves its pods' block, and a NodePort of kube-proxy on
+// port 80 of every local address.
 //
 //	client 10.2.0.5, fd02::5      one 10.1.1.5, fd01:1::5
 //	                   node 10.2.0.1, 10.1.1.1 ...
@@ -199,8 +200,8 @@ func TestDistribution(t *testing.T) {
 	}
 }
 
-// TestConsistentHash: a client's flows all go to one endpoint, and different clients' to different ones; the node's rules
-// written anew change nothing of it.
+// TestConsistentHash: a client's flows all go to one endpoint, and different clients' to different
+// ones; the node's rules written anew change nothing of it.
 func TestConsistentHash(t *testing.T) {
 	s := newSite(t)
 	four, six := both()
@@ -266,7 +267,8 @@ func askFrom(t *testing.T, client *netns.Namespace, source, vip string) (answer 
 	return answer
 }
 
-// affinities are the clients that map affinity4 or affinity6 has, with their endpoints, as nft tells them.
+// affinities are the clients that map affinity4 or affinity6 has, with their endpoints, as nft
+// tells them.
 func (s *site) affinities(suffix string) string {
 	s.t.Helper()
 	var all []string

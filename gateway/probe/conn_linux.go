@@ -18,8 +18,8 @@ type udpConn struct {
 	raw syscall.RawConn
 }
 
-// Listen opens the socket for probes at this gateway's tunnel address, in the current network namespace. The address
-// need not be on a device yet, and may come and go with them.
+// Listen opens the socket for probes at this gateway's tunnel address, in the current network
+// namespace. The address need not be on a device yet. It may come and go with the devices.
 func Listen(ctx context.Context, addr netip.Addr) (Conn, error) {
 	config := net.ListenConfig{Control: prepare}
 	local := netip.AddrPortFrom(addr, Port)
@@ -35,7 +35,8 @@ func Listen(ctx context.Context, addr netip.Addr) (Conn, error) {
 	return &udpConn{UDPConn: udp, raw: raw}, nil
 }
 
-// prepare makes the socket bind to an address that is not there yet, and keep the ICMP errors that come for it.
+// prepare makes the socket bind to an address that is not there yet, and keep the ICMP errors that
+// come for it.
 func prepare(_, _ string, c syscall.RawConn) error {
 	var err error
 	controlErr := c.Control(func(fd uintptr) {
@@ -47,8 +48,8 @@ func prepare(_, _ string, c syscall.RawConn) error {
 	return errors.Join(controlErr, err)
 }
 
-// WriteToUDPAddrPort sends the packet. A socket reports an ICMP error, which may be about another peer, once and in
-// place of sending: the second attempt sends.
+// WriteToUDPAddrPort sends the packet. A socket reports an ICMP error once, instead of sending, and
+// the error may be about another peer. So the second attempt sends.
 func (c *udpConn) WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error) {
 	n, err := c.UDPConn.WriteToUDPAddrPort(b, addr)
 	if err != nil && !errors.Is(err, net.ErrClosed) {
@@ -60,7 +61,7 @@ func (c *udpConn) WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
 // Refused implements Conn: it empties the socket's queue of errors.
 func (c *udpConn) Refused() []netip.Addr {
 	var refused []netip.Addr
-	_ = c.raw.Control(func(fd uintptr) { // fails on a closed socket only, which has no errors to tell
+	_ = c.raw.Control(func(fd uintptr) { // fails on a closed socket only, which has no errors to report
 		control := make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.SockExtendedErr{}))+unix.SizeofSockaddrInet6))
 		for {
 			_, n, _, to, err := unix.Recvmsg(int(fd), nil, control, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
@@ -75,8 +76,8 @@ func (c *udpConn) Refused() []netip.Addr {
 	return refused
 }
 
-// Of an ICMP error, in the order of struct sock_extended_err in linux/errqueue.h: 4 bytes of errno, then origin, type
-// and code.
+// Of an ICMP error, in the order of struct sock_extended_err in linux/errqueue.h: 4 bytes of errno,
+// then origin, type and code.
 const (
 	originOffset  = 4
 	originICMP    = 2
@@ -87,7 +88,7 @@ const (
 	extendedBytes = 16
 )
 
-// isRefusal tells whether the control messages of an error say that the port is unreachable.
+// isRefusal reports whether the control messages of an error say that the port is unreachable.
 func isRefusal(control []byte) bool {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {

@@ -12,11 +12,13 @@ const (
 	Interval = 300 * time.Millisecond
 	// lostForDown is how many probes in a row go unanswered before a link is down.
 	lostForDown = 3
-	// answersForUp is how many in a row are answered before a link that was down is up again, at first.
+	// answersForUp is how many probes in a row are answered, at first, before a link that was down is
+	// up again.
 	answersForUp = 3
-	// maxAnswersForUp is the most that flapping makes of it: 19 s.
+	// maxAnswersForUp is the most answers that a link needs because it flaps: 19 s.
 	maxAnswersForUp = 64
-	// lateTick is how much time between two probes shows that this process did not get to run: answers may be waiting.
+	// lateTick is how much time between two probes shows that this process did not get to run: answers
+	// may be waiting.
 	lateTick = 3 * Interval / 2
 	// lateMost is how long a link may be silent all the same.
 	lateMost = 10 * Interval
@@ -24,9 +26,11 @@ const (
 	calm = time.Minute
 	// outstanding is how many probes may still be answered: later answers count for nothing.
 	outstanding = 16
-	// refusedFresh is how long a refusal counts. A kernel sends one a second at most (net.ipv4.icmp_ratelimit).
+	// refusedFresh is how long a refusal counts. A kernel sends one a second at most
+	// (net.ipv4.icmp_ratelimit).
 	refusedFresh = 5 * Interval
-	// awayMost is how long an agent may be away while its kernel refuses its probes: time to start a pod anew.
+	// awayMost is how long an agent may be away while its kernel refuses its probes: time to start a
+	// pod again.
 	awayMost = 2 * time.Minute
 	// rttWeight is the weight of one sample in the mean, 1/8 as in TCP (RFC 6298).
 	rttWeight = 8
@@ -42,7 +46,7 @@ type Peer struct {
 	Address netip.Addr
 	// PublicKey is the remote gateway's WireGuard key.
 	PublicKey [32]byte
-	// InUse: the link already carries traffic, so it is up until probes tell otherwise.
+	// InUse: the link already carries traffic, so it is up until probes show otherwise.
 	InUse bool
 }
 
@@ -74,7 +78,8 @@ type link struct {
 	needed int
 	// answeredAt is when the peer last answered, or was taken to be up.
 	answeredAt time.Time
-	// refusedAt is when the peer's kernel last told, through the tunnel, that nobody listens there.
+	// refusedAt is when the peer's kernel last said, through the tunnel, that no process listens
+	// there.
 	refusedAt time.Time
 }
 
@@ -93,8 +98,8 @@ func newLink(peer Peer, key []byte, now time.Time) *link {
 	return l
 }
 
-// tick is the moment of the next probe: it returns the probe's sequence, and whether the state changed because too
-// many went unanswered.
+// tick begins the next probe. It returns the probe's sequence number, and whether the state changed
+// because too many probes went unanswered.
 func (l *link) tick(now time.Time) (sequence uint64, changed bool) {
 	late := !l.tickedAt.IsZero() && now.Sub(l.tickedAt) > lateTick && now.Sub(l.answeredAt) < lateMost
 	l.tickedAt = now
@@ -112,9 +117,10 @@ func (l *link) tick(now time.Time) (sequence uint64, changed bool) {
 	return sequence, changed
 }
 
-// answered takes the answer to a probe and returns whether the state changed. An answer that nobody waits for, or
-// that comes twice, counts for nothing. A link that is not alone, because another of its group is up, has to prove
-// itself before it is up again; the only one is better than none.
+// answered counts the answer to a probe and returns whether the state changed. An answer that no
+// probe waits for, or that comes twice, does not count. If another link of its group is up, a link
+// must prove itself before it is up again. The only link of a group need not: it is better than no
+// link.
 func (l *link) answered(sequence uint64, alone bool, now time.Time) (changed bool) {
 	p := &l.sent[sequence%outstanding]
 	if !p.pending || p.sequence != sequence {
@@ -139,14 +145,14 @@ func (l *link) answered(sequence uint64, alone bool, now time.Time) (changed boo
 	return l.set(v1alpha1.LinkUp, now)
 }
 
-// agentAway tells whether the link carries packets, to a gateway whose agent starts anew: its kernel answers in its
-// place, that nobody listens, and forwards as before.
+// agentAway reports whether the link carries packets to a gateway whose agent restarts. Meanwhile
+// the gateway's kernel answers that no process listens, and forwards as before.
 func (l *link) agentAway(now time.Time) bool {
 	return now.Sub(l.refusedAt) <= refusedFresh && now.Sub(l.answeredAt) <= awayMost
 }
 
-// goDown makes a link that was up go down. One that goes down soon after it came up has to answer twice as long before
-// it is up again.
+// goDown makes a link that was up go down. A link that goes down soon after it came up must answer
+// twice as long before it is up again.
 func (l *link) goDown(now time.Time) (changed bool) {
 	if l.status.State != v1alpha1.LinkUp {
 		return false

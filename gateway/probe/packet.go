@@ -15,7 +15,7 @@ const Port = 7472
 // magic begins every packet: a name and a version.
 const magic = "TMB1"
 
-// kind tells the two packets apart.
+// kind distinguishes the two packets.
 type kind byte
 
 const (
@@ -23,13 +23,15 @@ const (
 	reply   kind = 2
 )
 
-// packetSize is the length of every packet: magic, kind, session, sequence, HMAC-SHA256 over all before it.
+// packetSize is the length of every packet: magic, kind, session, sequence, HMAC-SHA256 over all
+// before it.
 const packetSize = len(magic) + 1 + 8 + 8 + sha256.Size
 
 // packet is what both ends exchange. A reply repeats session and sequence of its request.
 type packet struct {
 	kind kind
-	// session is random for each run of a prober, so that replies to an earlier run are not taken for its own.
+	// session is random for each run of a prober, so that replies to an earlier run do not pass for
+	// its own.
 	session  uint64
 	sequence uint64
 }
@@ -37,7 +39,8 @@ type packet struct {
 // errPacket: the packet is not a probe, or is not from the peer.
 var errPacket = errors.New("not a probe of the peer")
 
-// linkKey is the key that both ends of a link derive: HMAC-SHA256, keyed with the X25519 secret of their WireGuard keys.
+// linkKey is the key that both ends of a link derive: HMAC-SHA256, keyed with the X25519 secret of
+// their WireGuard keys.
 func linkKey(private, peerPublic [32]byte) ([]byte, error) {
 	own, err := ecdh.X25519().NewPrivateKey(private[:])
 	if err != nil {

@@ -72,7 +72,8 @@ func TestAnswerCountsOnce(t *testing.T) {
 	}
 }
 
-// A process that did not get to run does not take that for silence of the other end, unless it lasts.
+// A process that did not get to run does not take that for silence of the other end, unless it
+// lasts.
 func TestLateTick(t *testing.T) {
 	now := time.Unix(0, 0)
 	l := newLink(Peer{InUse: true}, nil, now)

@@ -20,7 +20,8 @@ import (
 type Conn interface {
 	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
 	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
-	// Refused returns the addresses whose kernel has told since the last call that nobody listens there.
+	// Refused returns the addresses whose kernel has said since the last call that no process listens
+	// there.
 	Refused() []netip.Addr
 	Close() error
 }
@@ -56,8 +57,9 @@ func New(cfg Config) *Prober {
 	}
 }
 
-// SetPeers makes the peers the ones to probe. A peer with the name, address and key of one that is there keeps its
-// state; InUse counts for new ones only. The error names the peers that cannot be probed; the others are.
+// SetPeers makes the peers the ones to probe. A peer with the name, address and key of one that is
+// there keeps its state; InUse counts for new ones only. The error names the peers that cannot be
+// probed. The others are probed.
 func (p *Prober) SetPeers(peers []Peer) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +89,7 @@ func (p *Prober) linkFor(peer Peer, old *link) (*link, error) {
 	return newLink(peer, key, time.Now()), nil
 }
 
-// Statuses is how the links are, by the peers' names.
+// Statuses returns the state of the links, by the peers' names.
 func (p *Prober) Statuses() map[string]Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,8 +155,8 @@ func (p *Prober) sendAll() {
 	}
 }
 
-// receive answers requests and takes replies until the Conn is closed. An ICMP error that the socket reports is no
-// reason to stop.
+// receive answers requests and counts replies until the Conn is closed. It goes on after an ICMP
+// error that the socket reports.
 func (p *Prober) receive(ctx context.Context) error {
 	b := make([]byte, packetSize+1)
 	for {
@@ -192,7 +194,7 @@ func (p *Prober) handle(b []byte, from netip.AddrPort) {
 	}
 }
 
-// alone tells whether no other link of l's group is up. It is called with mu held.
+// alone reports whether no other link of l's group is up. Callers hold mu.
 func (p *Prober) alone(l *link) bool {
 	for _, other := range p.byName {
 		if other != l && other.peer.Group == l.peer.Group && other.status.State == v1alpha1.LinkUp {

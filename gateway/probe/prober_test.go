@@ -304,7 +304,8 @@ func TestForeignKey(t *testing.T) {
 	})
 }
 
-// Peers that stay keep their state, those that change lose it, and those that go are not asked about.
+// Peers that stay keep their state, those that change lose it, and those that go are not asked
+// about.
 func TestSetPeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(time.Millisecond)

@@ -10,8 +10,9 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl"
 )
 
-// Check tells whether this process can make WireGuard devices, and changes nothing: ErrNoKernelSupport or
-// ErrNotPermitted if it cannot. To ask for the family makes the kernel load the module, where there is one.
+// Check reports whether this process can make WireGuard devices, and changes nothing. The error is
+// ErrNoKernelSupport or ErrNotPermitted if it cannot. Asking for the family makes the kernel load
+// the module, if there is one.
 func Check() error {
 	if _, err := netlink.GenlFamilyGet("wireguard"); errors.Is(err, unix.ENOENT) {
 		return ErrNoKernelSupport
@@ -23,7 +24,8 @@ func Check() error {
 		return fmt.Errorf("opening WireGuard's netlink family: %w", err)
 	}
 	defer client.Close()
-	// Whether the device is there does not matter: who lacks the capability does not get to know.
+	// Whether the device is there does not matter: the kernel does not tell a process that lacks the
+	// capability.
 	if _, err := client.Device(DeviceName(0)); errors.Is(err, os.ErrPermission) {
 		return ErrNotPermitted
 	}

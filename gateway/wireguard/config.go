@@ -14,10 +14,10 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
-// namePrefix and the lane of the remote gateways that it talks to make a device's name.
+// A device's name is namePrefix and the lane of the remote gateways that it talks to.
 const namePrefix = "tombolo"
 
-// Errors that the caller tells apart.
+// Errors that callers distinguish.
 var (
 	// ErrNoKernelSupport: the kernel knows no links of type wireguard.
 	ErrNoKernelSupport = errors.New("the kernel has no WireGuard: load the module (modprobe wireguard) or use a kernel that has it")
@@ -25,9 +25,10 @@ var (
 	ErrNotPermitted = errors.New("this process may not change the network: " + rtnl.NeedsNetAdmin)
 )
 
-// rpFilterLoose is the value of rp_filter that accepts a packet if any route leads back to its source (RFC 3704). The
-// peer's allowed IPs have checked the source already, and while two gateways do not yet agree which of their links are
-// up, a packet may come by one that this side no longer sends by.
+// rpFilterLoose is the value of rp_filter that accepts a packet if any route leads back to its
+// source (RFC 3704). The peer's allowed IPs have checked the source already, and while two gateways
+// do not yet agree which of their links are up, a packet may come by one that this side no longer
+// sends by.
 const rpFilterLoose = 2
 
 // PublicKey is a Curve25519 public key. It prints as base64.
@@ -45,7 +46,7 @@ func (k PrivateKey) GoString() string { return k.String() }
 // Public is the key that peers know.
 func (k PrivateKey) Public() PublicKey { return wgtypes.Key(k).PublicKey() }
 
-// Config is what the node's WireGuard devices are to be. The zero value wants no device at all.
+// Config is what the node's WireGuard devices should be. The zero value wants no device.
 type Config struct {
 	// Devices by name.
 	Devices []Device
@@ -83,7 +84,8 @@ type State struct {
 	Devices []DeviceState
 }
 
-// DeviceState is a device as it is. Of the embedded Device's Peers there are none: they are in Peers below.
+// DeviceState is a device as it is. Its peers are in Peers below: the Peers of the embedded Device
+// are empty.
 type DeviceState struct {
 	Name       string
 	PrivateKey PrivateKey
@@ -112,7 +114,7 @@ type PeerState struct {
 // DeviceName is the name of the device that talks to the remote gateways with that lane.
 func DeviceName(lane int) string { return namePrefix + strconv.Itoa(lane) }
 
-// isOurs tells whether a device of that name belongs to this package, if it is a WireGuard device.
+// isOurs reports whether a WireGuard device of that name belongs to this package.
 func isOurs(name string) bool {
 	digits, ok := strings.CutPrefix(name, namePrefix)
 	if !ok || digits == "" || len(digits) > 2 {
@@ -142,8 +144,9 @@ func (d DeviceState) Peer(key PublicKey) (state PeerState, ok bool) {
 // compareKeys orders keys by their text, as wg prints them.
 func compareKeys(a, b PublicKey) int { return strings.Compare(a.String(), b.String()) }
 
-// clamped is the key as X25519 uses it (RFC 7748, section 5), and as the kernel stores and shows it: an other form of it
-// would look like another key in every pass, and each time end all sessions.
+// clamped is the key as X25519 uses it (RFC 7748, section 5), and as the kernel stores and shows
+// it. Unclamped, the key would differ from the kernel's on every pass, and each pass would reset
+// every session.
 func clamped(k PrivateKey) PrivateKey {
 	k[0] &= 248
 	k[31] = k[31]&127 | 64
@@ -183,5 +186,5 @@ func GeneratePrivateKey() (PrivateKey, error) {
 	return PrivateKey(key), nil
 }
 
-// Text is the key as `wg genkey` prints it, for the Secret that holds it. It belongs nowhere else.
+// Text is the key as `wg genkey` prints it, for the Secret that holds it. Use it nowhere else.
 func (k PrivateKey) Text() string { return wgtypes.Key(k).String() }

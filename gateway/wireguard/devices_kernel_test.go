@@ -117,7 +117,8 @@ func TestKernelManyPeers(t *testing.T) {
 	}
 }
 
-// Sessions outlive changes of their peer and of its neighbours, and a learned endpoint outlives what is not about it.
+// Sessions outlive changes of their peer and of its neighbours, and a learned endpoint outlives
+// what is not about it.
 func TestKernelKeepsSessions(t *testing.T) {
 	wire := netns.NewWire(t)
 	a, b := netns.New(t), netns.New(t)
@@ -131,8 +132,8 @@ func TestKernelKeepsSessions(t *testing.T) {
 	toA.PublicKey, toA.Endpoint = deviceA.PrivateKey.Public(), netip.MustParseAddrPort("192.0.2.77:1") // wrong, so b learns it
 	deviceA.Peers, deviceB.Peers = []Peer{toB}, []Peer{toA}
 	kernelA, kernelB := New(), New()
-	// b first: what a sends at once, as its keepalive makes it, is lost otherwise, and tried again after 5 s only
-	// (REKEY_TIMEOUT of WireGuard).
+	// b first: what a sends at once, as its keepalive makes it, is lost otherwise, and tried again
+	// after 5 s only (REKEY_TIMEOUT of WireGuard).
 	syncTwice(t, b, kernelB, Config{Devices: []Device{deviceB}})
 	syncTwice(t, a, kernelA, Config{Devices: []Device{deviceA}})
 	a.Run("ip", "route", "add", "245.0.32.0/20", "dev", "tombolo0")

@@ -19,7 +19,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
-// sessionLifetime is how long after its handshake a session may carry data: REJECT_AFTER_TIME of the WireGuard paper.
+// sessionLifetime is how long after its handshake a session may carry data: REJECT_AFTER_TIME of
+// the WireGuard paper.
 const sessionLifetime = 180 * time.Second
 
 // Devices is this network namespace's WireGuard devices. It is not safe for concurrent use.
@@ -52,7 +53,8 @@ func (d *Devices) Sync(ctx context.Context, want Config) (Change, error) {
 	return change, err
 }
 
-// remember takes what want publishes for given: it was applied, or something better is there.
+// remember remembers what want publishes as given to the kernel: it was applied, or something
+// better is there.
 func (d *Devices) remember(want Config) {
 	clear(d.published)
 	for _, device := range want.Devices {
@@ -62,7 +64,8 @@ func (d *Devices) remember(want Config) {
 	}
 }
 
-// Read returns every device that is ours. Without WireGuard in the kernel there is none, and no error.
+// Read returns every device that is ours. Without WireGuard in the kernel it returns no device and
+// no error.
 func (d *Devices) Read(ctx context.Context) (State, error) {
 	links, err := ourLinks(ctx)
 	if err != nil || len(links) == 0 {
@@ -133,8 +136,8 @@ func (d *Devices) peerState(device string, p wgtypes.Peer) PeerState {
 	return state
 }
 
-// Apply makes the change. It tries all of it, and returns what was applied and the joined errors of what was not.
-// Devices are made before any is removed.
+// Apply makes the change. It tries every part, and returns what it applied and the joined errors of
+// the rest. It makes devices before it removes any.
 func (d *Devices) Apply(_ context.Context, change Change) (Change, error) {
 	var done Change
 	var errs []error
@@ -155,7 +158,8 @@ func (d *Devices) Apply(_ context.Context, change Change) (Change, error) {
 	return done, errors.Join(errs...)
 }
 
-// applyDevice configures the peers before the link comes up, so that the first packet finds its peer.
+// applyDevice configures the peers before the link comes up, so that the first packet finds its
+// peer.
 func applyDevice(c DeviceChange) error {
 	link, err := linkOf(c)
 	if err != nil {
@@ -179,8 +183,8 @@ func linkOf(c DeviceChange) (netlink.Link, error) {
 	return findLink(c.Name)
 }
 
-// configure sends the difference in one call, which the library splits above 32 peers or 256 prefixes. Each part is
-// complete in itself.
+// configure sends the difference in one call, which the library splits above 32 peers or 256
+// prefixes. Each part is complete in itself.
 func configure(c DeviceChange) error {
 	client, err := wgctrl.New()
 	if err != nil {
@@ -213,16 +217,17 @@ func deviceConfig(c DeviceChange) wgtypes.Config {
 	return cfg
 }
 
-// prefixRemovals takes prefixes from their peers, which the kernel cannot do one by one without a gap for the prefixes
-// that stay: a prefix moves to the peer that names it last, so a peer that nobody is takes them all along when it goes.
+// prefixRemovals removes prefixes from their peers. The kernel cannot remove them one by one
+// without a gap for the prefixes that stay. But a prefix moves to the peer that names it last. So a
+// peer that does not exist gets all of them, and they go with it.
 func prefixRemovals(prefixes []netip.Prefix) []wgtypes.PeerConfig {
 	if len(prefixes) == 0 {
 		return nil
 	}
-	nobody := PublicKey(sha256.Sum256([]byte("tombolo: the peer that takes prefixes away")))
+	absent := PublicKey(sha256.Sum256([]byte("tombolo: the peer that takes prefixes away")))
 	return []wgtypes.PeerConfig{
-		{PublicKey: nobody, AllowedIPs: ipNets(prefixes)},
-		{PublicKey: nobody, UpdateOnly: true, Remove: true},
+		{PublicKey: absent, AllowedIPs: ipNets(prefixes)},
+		{PublicKey: absent, UpdateOnly: true, Remove: true},
 	}
 }
 
@@ -234,7 +239,7 @@ func ipNets(prefixes []netip.Prefix) []net.IPNet {
 	return nets
 }
 
-// kernelError puts a sentence with the remedy to the errors that have one.
+// kernelError adds the sentence with the remedy to errors that have one.
 func kernelError(err error) error {
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP):

@@ -14,7 +14,7 @@ type Change struct {
 	Remove []string
 }
 
-// Empty tells whether there is nothing to do.
+// Empty reports whether there is nothing to do.
 func (c Change) Empty() bool { return len(c.Devices) == 0 && len(c.Remove) == 0 }
 
 // DeviceChange is the difference of one device. A field with its zero value changes nothing.
@@ -38,7 +38,7 @@ type DeviceChange struct {
 
 func (c DeviceChange) empty() bool { return !c.Create && !c.configures() && !c.changesLink() }
 
-// configures tells whether WireGuard itself has something to change, beside the link.
+// configures reports whether WireGuard itself has something to change, not only the link.
 func (c DeviceChange) configures() bool {
 	return c.PrivateKey != nil || c.ListenPort != nil || len(c.Peers) > 0 || len(c.RemovePrefixes) > 0
 }
@@ -58,12 +58,12 @@ type PeerChange struct {
 	Endpoint netip.AddrPort
 	// Keepalive to set; nil: keep what is there.
 	Keepalive *time.Duration
-	// AllowedIPs to add. Whoever held such a prefix loses it in the same instant.
+	// AllowedIPs to add. A peer that held such a prefix loses it in the same instant.
 	AllowedIPs []netip.Prefix
 }
 
-// Diff is the change that makes have into want. Peers that stay keep their sessions, and prefixes that stay keep
-// their peer.
+// Diff is the change that makes have into want. Peers that stay keep their sessions, and prefixes
+// that stay keep their peer.
 func Diff(have State, want Config) Change {
 	var change Change
 	for _, w := range want.Devices {
@@ -138,11 +138,12 @@ func diffPeer(have PeerState, want Peer) (c PeerChange, changed bool) {
 	return c, c.Endpoint.IsValid() || c.Keepalive != nil || len(c.AllowedIPs) > 0
 }
 
-// rewritesEndpoint tells whether the kernel's endpoint gives way to the published one. The kernel's may have been
-// learned from a packet of the peer, and is then the better one: it stays as long as it carries a session, unless the
-// peer has published another since this process last looked. Who has just started and finds a session alive does not
-// know what was published before, and keeps it: if the peer did move meanwhile, its own packets tell the kernel, or the
-// session dies and the published one is tried.
+// rewritesEndpoint reports whether the published endpoint replaces the kernel's. The kernel may
+// have learned its endpoint from a packet of the peer. Then it is the better one, and stays as long
+// as it carries a session, unless the peer has published another since this process last read it. A
+// process that has just started does not know what was published before. So it keeps the endpoint
+// of a session that is alive. If the peer has moved meanwhile, its own packets show the kernel
+// where, or the session dies and the published endpoint is tried.
 func rewritesEndpoint(have PeerState, published netip.AddrPort) bool {
 	if !published.IsValid() || have.Endpoint == published {
 		return false
@@ -150,8 +151,8 @@ func rewritesEndpoint(have PeerState, published netip.AddrPort) bool {
 	return !have.Alive || have.Published.IsValid() && have.Published != published
 }
 
-// prefixesToRemove are the prefixes that a peer, which stays, holds and nobody is to hold any more. One that goes to
-// another peer is not among them: adding it there moves it.
+// prefixesToRemove are the prefixes that no peer should hold any more, of a peer that stays. A
+// prefix that goes to another peer is not among them: adding it there moves it.
 func prefixesToRemove(have []PeerState, want []Peer) []netip.Prefix {
 	var wanted []netip.Prefix
 	for _, w := range want {
@@ -166,7 +167,8 @@ func prefixesToRemove(have []PeerState, want []Peer) []netip.Prefix {
 	return gone
 }
 
-// without is the elements of a that are not in b, in a's order; nil if there are none.
+// without returns the elements of a that are not in b, in a's order. It returns nil if all are in
+// b.
 func without[T comparable](a, b []T) []T {
 	var rest []T
 	for _, x := range a {

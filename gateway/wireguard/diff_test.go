@@ -121,14 +121,14 @@ func (kernel) applyDevice(d *DeviceState, c DeviceChange) {
 	d.Up = d.Up || c.SetUp
 	d.Addresses = append(without(d.Addresses, c.RemoveAddresses), c.AddAddresses...)
 	slices.SortFunc(d.Addresses, netip.Addr.Compare)
-	d.take(c.RemovePrefixes)
+	d.lose(c.RemovePrefixes)
 	for _, p := range c.Peers {
 		d.applyPeer(p)
 	}
 	slices.SortFunc(d.Peers, func(a, b PeerState) int { return compareKeys(a.PublicKey, b.PublicKey) })
 }
 
-func (d *DeviceState) take(gone []netip.Prefix) {
+func (d *DeviceState) lose(gone []netip.Prefix) {
 	for i := range d.Peers {
 		d.Peers[i].AllowedIPs = without(d.Peers[i].AllowedIPs, gone)
 	}
@@ -143,7 +143,7 @@ func (d *DeviceState) applyPeer(c PeerChange) {
 	if c.Add {
 		d.Peers = append(d.Peers, PeerState{Peer: Peer{PublicKey: c.PublicKey}})
 	}
-	d.take(c.AllowedIPs)
+	d.lose(c.AllowedIPs)
 	p := &d.Peers[slices.IndexFunc(d.Peers, is)]
 	if c.Endpoint.IsValid() {
 		p.Endpoint = c.Endpoint

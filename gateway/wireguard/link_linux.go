@@ -37,7 +37,8 @@ func ourLinks(ctx context.Context) ([]netlink.Link, error) {
 	return links, nil
 }
 
-// linkAddresses are the link's addresses but the link-local ones, which the kernel gives.
+// linkAddresses are the link's addresses except the link-local ones: those the kernel assigns
+// itself.
 func linkAddresses(ctx context.Context, link netlink.Link) ([]netip.Addr, error) {
 	list, err := rtnl.Dump(ctx, "addresses of "+link.Attrs().Name, func() ([]netlink.Addr, error) {
 		return netlink.AddrList(link, netlink.FAMILY_ALL)
@@ -76,7 +77,7 @@ func findLink(name string) (netlink.Link, error) {
 	return link, nil
 }
 
-// removeLink deletes the link; one that is gone already is no error.
+// removeLink deletes the link. A link that is gone already is no error.
 func removeLink(name string) error {
 	link, err := findLink(name)
 	var absent netlink.LinkNotFoundError
@@ -92,7 +93,8 @@ func removeLink(name string) error {
 	return nil
 }
 
-// changeLink applies what concerns the link, in the order that packets need: addresses and MTU, then up.
+// changeLink applies what concerns the link, in the order that packets need: addresses and MTU,
+// then up.
 func changeLink(link netlink.Link, c DeviceChange) error {
 	var errs []error
 	for _, addr := range c.AddAddresses {
@@ -123,8 +125,8 @@ func ignoring(err, absent error) error {
 	return err
 }
 
-// hostAddress is the address alone: no prefix of it is on the link, so the kernel adds no route to the main table, and
-// nobody else can hold it, so there is nothing to detect.
+// hostAddress is the address alone. No prefix of it is on the link, so the kernel adds no route to
+// the main table. No other host can hold it, so no duplicates need to be detected.
 func hostAddress(addr netip.Addr) *netlink.Addr {
 	a := &netlink.Addr{IPNet: rtnl.IPNet(netip.PrefixFrom(addr, addr.BitLen()))}
 	if addr.Is6() {
@@ -133,8 +135,8 @@ func hostAddress(addr netip.Addr) *netlink.Addr {
 	return a
 }
 
-// setRPFilter sets the link's rp_filter by netlink, where /proc/sys is read-only (inet_set_link_af in
-// net/ipv4/devinet.c).
+// setRPFilter sets the link's rp_filter by netlink, where /proc/sys is read-only (inet_set_link_af
+// in net/ipv4/devinet.c).
 func setRPFilter(link netlink.Link, value uint32) error {
 	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
@@ -150,7 +152,8 @@ func setRPFilter(link netlink.Link, value uint32) error {
 	return nil
 }
 
-// readRPFilter reads the link's own rp_filter by netlink: the settings come as one array of 32-bit values.
+// readRPFilter reads the link's own rp_filter by netlink: the settings come as one array of 32-bit
+// values.
 func readRPFilter(link netlink.Link) (int, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
@@ -172,7 +175,7 @@ func readRPFilter(link netlink.Link) (int, error) {
 	return 0, nil
 }
 
-// attribute is the value at the end of the path of nested attributes; nil if there is none.
+// attribute is the value at the end of the path of nested attributes, or nil.
 func attribute(b []byte, path ...uint16) ([]byte, error) {
 	for _, want := range path {
 		attrs, err := nl.ParseRouteAttr(b)

@@ -13,8 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// TestDelete: two UDP clients' sockets that go on sending by way of two clusterset IPs to one endpoint. When that goes
-// from both services, only the flow that is deleted moves on.
+// TestDelete: two UDP clients' sockets that go on sending by way of two clusterset IPs to one
+// endpoint. When that goes from both services, only the flow that is deleted moves on.
 func TestDelete(t *testing.T) {
 	node, client := netns.New(t), netns.New(t)
 	node.Join("pod0", "10.2.0.1/24", client, "eth0", "10.2.0.5/24")

@@ -14,9 +14,10 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
-// Delete deletes the entries of those flows in the network namespace of whoever calls, and returns how many there were.
-// It lists the kernel's table once for each family, so that many flows cost as much as one. An entry that has gone
-// meanwhile counts as deleted. The error is EPERM without the capability NET_ADMIN.
+// Delete deletes the entries of those flows in the caller's network namespace, and returns how many
+// there were. It lists the kernel's table once for each family, so that many flows cost as much as
+// one. An entry that has gone meanwhile counts as deleted. The error is EPERM without the
+// capability NET_ADMIN.
 func Delete(ctx context.Context, flows []Flow) (deleted int, err error) {
 	four, six := wanted{}, wanted{}
 	for _, flow := range flows {
@@ -36,8 +37,9 @@ func Delete(ctx context.Context, flows []Flow) (deleted int, err error) {
 	return deleted, errors.Join(errs...)
 }
 
-// DeleteStale deletes the entries of those flows in the network namespace of whoever calls, and returns how many there
-// were. It lists the kernel's table once for each family of the blocks. Its errors are those of Delete.
+// DeleteStale deletes the entries of those flows in the caller's network namespace, and returns how
+// many there were. It lists the kernel's table once for each family of the blocks. Its errors are
+// those of Delete.
 func DeleteStale(ctx context.Context, stale Stale) (deleted int, err error) {
 	var errs []error
 	for family, is4 := range map[netlink.InetFamily]bool{unix.AF_INET: true, unix.AF_INET6: false} {
@@ -64,14 +66,15 @@ func deleteMatching(ctx context.Context, family netlink.InetFamily, w netlink.Cu
 	return deleted, nil
 }
 
-// MatchConntrackFlow tells whether the entry is of one of the flows (netlink.CustomConntrackFilter).
+// MatchConntrackFlow reports whether the entry is of one of the flows
+// (netlink.CustomConntrackFilter).
 func (w wanted) MatchConntrackFlow(entry *netlink.ConntrackFlow) bool {
 	flow, ok := flowOf(entry)
 	return ok && w[flow]
 }
 
-// MatchConntrackFlow tells whether the entry is of such a flow (netlink.CustomConntrackFilter). One that leads to no
-// endpoint is none: nothing serves it.
+// MatchConntrackFlow reports whether the entry is of such a flow (netlink.CustomConntrackFilter).
+// An entry that leads to no endpoint is not: nothing serves it.
 func (s Stale) MatchConntrackFlow(entry *netlink.ConntrackFlow) bool {
 	flow, ok := flowOf(entry)
 	inside := func(a netip.Addr) bool {

@@ -1,6 +1,7 @@
-// Package conntrack ends flows: it deletes the kernel's connection tracking entries of flows that go through a clusterset
-// IP to an endpoint that they should no longer reach, so that the next packet begins a flow anew. A UDP client that goes
-// on sending would otherwise stay with an endpoint that is gone for as long as it sends.
+// Package conntrack ends flows: it deletes their connection tracking entries from the kernel, so
+// that the next packet begins a new flow. Otherwise a UDP client that goes on sending would stay
+// with an endpoint that is gone for as long as it sends.
 //
-// It touches no entry but those that it is asked for, and decides about none (dataplane/plan does).
+// It deletes only the entries of flows that its caller names. It does not decide which flows should
+// end.
 package conntrack

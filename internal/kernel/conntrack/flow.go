@@ -7,7 +7,7 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
-// Flow is all flows of clients to one port of a clusterset IP that one endpoint serves.
+// Flow is all flows of clients to one port of a service's address that one endpoint serves.
 type Flow struct {
 	// Key is what the clients send to.
 	serviceport.Key
@@ -18,7 +18,8 @@ type Flow struct {
 // String is, for example, "UDP 244.0.0.1:53 at 10.1.0.5:5353".
 func (f Flow) String() string { return fmt.Sprintf("%s at %s", f.Key, f.Endpoint) }
 
-// Stale are the flows to addresses inside some blocks that lead to endpoints, but for those that are kept.
+// Stale are the flows to addresses inside some blocks that lead to endpoints, except those that are
+// kept.
 type Stale struct {
 	// Inside are the blocks. None: no flows.
 	Inside []netip.Prefix // required

@@ -7,8 +7,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// FuzzMatch: whatever entry the library makes of what the kernel tells, it is looked at without a panic, and matches only if
-// all of it is the flow's.
+// FuzzMatch: whatever entry the library makes of what the kernel tells, it is looked at without a
+// panic, and matches only if all of it is the flow's.
 func FuzzMatch(f *testing.F) {
 	f.Add([]byte{244, 0, 0, 1}, []byte{10, 1, 0, 5}, uint8(17), uint16(53), uint16(5353))
 	f.Add(netip.MustParseAddr("::ffff:244.0.0.1").AsSlice(), []byte(nil), uint8(6), uint16(0), uint16(0))

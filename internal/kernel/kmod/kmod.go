@@ -1,5 +1,6 @@
-// Package kmod loads kernel modules with what they depend on, as modprobe does, for an image that has no modprobe. It
-// reads modules.dep below /lib/modules and nothing of modprobe's configuration: no aliases, no options, no blacklist.
+// Package kmod loads kernel modules with what they depend on, as modprobe does, for an image that
+// has no modprobe. It reads modules.dep below /lib/modules and nothing of modprobe's configuration:
+// no aliases, no options, no blacklist.
 package kmod
 
 import (
@@ -11,11 +12,12 @@ import (
 	"strings"
 )
 
-// ErrNotFound means that modules.dep does not list the module: it is built into the kernel, or does not exist.
+// ErrNotFound means that modules.dep does not list the module: it is built into the kernel, or does
+// not exist.
 var ErrNotFound = errors.New("no such module in modules.dep")
 
-// paths returns the files of the module and of all that it depends on, relative to the folder of modules.dep, in the
-// order in which to load them.
+// paths returns the files of the module and of all that it depends on, relative to the folder of
+// modules.dep, in the order in which to load them.
 func paths(dep io.Reader, name string) ([]string, error) {
 	scanner := bufio.NewScanner(dep)
 	scanner.Buffer(nil, 1<<20)
@@ -37,11 +39,12 @@ func paths(dep io.Reader, name string) ([]string, error) {
 	return nil, fmt.Errorf("module %s: %w", name, ErrNotFound)
 }
 
-// moduleName is the name of a module's file, kernel/net/ip-vs.ko.zst for example, with '-' as '_', which are the same.
+// moduleName is the name of a module's file, kernel/net/ip-vs.ko.zst for example, with '-' as '_',
+// which are the same.
 func moduleName(file string) string {
 	base, _, _ := strings.Cut(path.Base(file), ".")
 	return strings.ReplaceAll(base, "-", "_")
 }
 
-// compressed tells whether the kernel has to decompress the file.
+// compressed reports whether the kernel has to decompress the file.
 func compressed(file string) bool { return path.Ext(file) != ".ko" }

@@ -18,8 +18,8 @@ func Dir() (string, error) {
 	return filepath.Join("/lib/modules", unix.ByteSliceToString(name.Release[:])), nil
 }
 
-// Load loads a module of the folder and what it depends on. What is loaded already is no error. The kernel wants
-// CAP_SYS_MODULE, and since 5.17 decompresses modules itself.
+// Load loads a module of the folder and what it depends on. What is loaded already is no error. The
+// kernel wants CAP_SYS_MODULE, and since 5.17 decompresses modules itself.
 func Load(dir, name string) error {
 	dep, err := os.Open(filepath.Join(dir, "modules.dep"))
 	if err != nil {

@@ -7,10 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// typeMask leaves an attribute's kind without its flags, as NLA_TYPE_MASK of include/uapi/linux/netlink.h.
+// typeMask leaves an attribute's kind without its flags, as NLA_TYPE_MASK of
+// include/uapi/linux/netlink.h.
 const typeMask = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 
-// Attributes are the netlink attributes in b, by their kind without its flags. What is cut short is left out.
+// Attributes are the netlink attributes in b, by their kind without its flags. What is cut short is
+// left out.
 func Attributes(b []byte) iter.Seq2[uint16, []byte] {
 	return func(yield func(uint16, []byte) bool) {
 		for len(b) >= unix.SizeofNlAttr {
@@ -27,7 +29,8 @@ func Attributes(b []byte) iter.Seq2[uint16, []byte] {
 	}
 }
 
-// Attribute is the value of the first attribute of the kind below the others that lead to it; nil if there is none.
+// Attribute is the value of the first attribute of the last kind, below the kinds that lead to it.
+// It is nil if there is no such attribute.
 func Attribute(b []byte, path ...uint16) []byte {
 	for _, kind := range path {
 		var found []byte

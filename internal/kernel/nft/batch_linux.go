@@ -12,8 +12,8 @@ import (
 // messageSize is how much one message carries: the length of a netlink attribute has 16 bits.
 const messageSize = 60 << 10
 
-// Batch is a transaction on the rules and elements of one table: all of it is done, or nothing. The zero Batch is none;
-// see NewBatch. It is not safe for concurrent use.
+// Batch is a transaction on the rules and elements of one table: the kernel does all of it, or
+// nothing. NewBatch makes one. It is not safe for concurrent use.
 type Batch struct {
 	table string
 	buf   []byte
@@ -50,7 +50,8 @@ func (b *Batch) Flush(chain string) {
 	})
 }
 
-// Rule appends a rule to a chain, with a comment as nft keeps it; fill appends the list of its expressions.
+// Rule appends a rule to a chain, with a comment as nft keeps it; fill appends the list of its
+// expressions.
 func (b *Batch) Rule(chain, comment string, fill func([]byte) []byte) {
 	const flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
 	b.object(unix.NFT_MSG_NEWRULE, "adding a rule to chain "+chain, flags, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
@@ -114,8 +115,9 @@ func (b *Batch) closeMessage() {
 	b.what = 0
 }
 
-// Commit sends the transaction. An error of the kernel is a unix.Errno: ENOENT if an element that is deleted was not
-// there, EEXIST if one that is added was, with another value. The Batch is then used up.
+// Commit sends the transaction. An error of the kernel is a unix.Errno: ENOENT if an element that
+// is deleted was not there, EEXIST if one that is added was, with another value. The Batch is then
+// used up.
 func (b *Batch) Commit() error {
 	if len(b.labels) == 0 {
 		return nil
@@ -142,7 +144,7 @@ func (b *Batch) Commit() error {
 	return b.answer(s)
 }
 
-// room makes the socket's buffer large enough for a request: the kernel takes it in one piece.
+// room makes the socket's buffer large enough for a request: the kernel reads it in one piece.
 func (s *socket) room(size int) error {
 	size += size / 8 // what the kernel keeps beside it
 	if have, err := unix.GetsockoptInt(s.fd(), unix.SOL_SOCKET, unix.SO_SNDBUF); err == nil && have > size {

@@ -1,4 +1,4 @@
-// Package nft speaks netlink with nf_tables, for what the program nft is too slow for: to see whether anything has
-// changed, to list the elements of large maps, and to write them. It knows no table; whose they are is its callers'
-// business. The format is that of include/uapi/linux/netfilter/nf_tables.h.
+// Package nft speaks netlink with nf_tables, for what the program nft is too slow for: seeing
+// whether anything has changed, listing the elements of large maps, and writing them. It owns no
+// table: its callers do. The format is that of include/uapi/linux/netfilter/nf_tables.h.
 package nft

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Fingerprint is a number that changes with every rule of the table and every element of those sets: the kernel gives
-// each rule that is written a handle of its own. It says nothing about what is in the table; nft is needed for that, and
-// takes a process for every chain, while this takes a netlink request for the rules and one for each set. The seed
-// makes it comparable.
+// Fingerprint is a number that changes with every rule of the table and every element of those
+// sets: each rule that is written gets a handle of its own from the kernel. It does not say what is
+// in the table. Only nft can, with a process for every chain, while this costs one netlink request
+// for the rules and one for each set. Fingerprints are comparable if they have the same seed.
 func Fingerprint(seed maphash.Seed, table string, sets ...string) (uint64, error) {
 	rules, err := List(unix.NFT_MSG_GETRULE, AppendText(nil, unix.NFTA_RULE_TABLE, table))
 	if err != nil {
@@ -32,8 +32,8 @@ func Fingerprint(seed maphash.Seed, table string, sets ...string) (uint64, error
 	return sum, nil
 }
 
-// Elements are the messages that list the elements of a set or map: Attribute by NFTA_SET_ELEM_LIST_ELEMENTS is a list
-// of them in each.
+// Elements are the messages that list the elements of a set or map: Attribute by
+// NFTA_SET_ELEM_LIST_ELEMENTS is a list of them in each.
 func Elements(table, set string) ([][]byte, error) {
 	selector := AppendText(AppendText(nil, unix.NFTA_SET_ELEM_LIST_TABLE, table), unix.NFTA_SET_ELEM_LIST_SET, set)
 	messages, err := List(unix.NFT_MSG_GETSETELEM, selector)

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Generation is a number that changes with every transaction on any nftables table of this network namespace. It costs
-// one netlink request.
+// Generation is a number that changes with every transaction on any nftables table of this network
+// namespace. It costs one netlink request.
 func Generation() (uint32, error) {
 	var w Watch
 	defer w.Close()
 	return w.Generation()
 }
 
-// Watch asks for the generation again and again, with two system calls each time and next to no memory, in the network
-// namespace in which it first did. The zero Watch is ready to use. It is not safe for concurrent use. The garbage
-// collector closes one that is forgotten.
+// Watch asks for the generation again and again, with two system calls each time and next to no
+// memory, in the network namespace in which it first did. The zero Watch is ready to use. It is not
+// safe for concurrent use. The garbage collector closes one that is forgotten.
 type Watch struct {
 	socket *socket // nil until it is opened
 }

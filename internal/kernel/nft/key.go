@@ -6,7 +6,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
-// AppendPort appends a port as it is in the kernel's registers, each part of which begins at four bytes.
+// AppendPort appends a port as it is in the kernel's registers, each part of which begins at four
+// bytes.
 func AppendPort(b []byte, port uint16) []byte {
 	return append(binary.BigEndian.AppendUint16(b, port), 0, 0)
 }

@@ -17,8 +17,8 @@ const headerSize = unix.NLMSG_HDRLEN + 4
 // receiveSize holds the largest message that the kernel makes for a dump.
 const receiveSize = 64 << 10
 
-// socket to nfnetlink, in the network namespace of the thread that opened it. The garbage collector closes one that is
-// forgotten.
+// socket to nfnetlink, in the network namespace of the thread that opened it. The garbage collector
+// closes one that is forgotten.
 type socket struct {
 	file *os.File
 	buf  []byte
@@ -120,8 +120,9 @@ func finish(b []byte, start int) { binary.NativeEndian.PutUint32(b[start:], uint
 // attempts is how often a dump begins before it counts as failed: any transaction cuts it short.
 const attempts = 8
 
-// List asks nf_tables for all objects of the inet family that the attributes select, with a message such as
-// NFT_MSG_GETRULE, and returns the attributes of each. If there is no such table or set the error is ENOENT.
+// List asks nf_tables for all objects of the inet family that the attributes select, with a message
+// such as NFT_MSG_GETRULE, and returns the attributes of each. If there is no such table or set the
+// error is ENOENT.
 func List(kind int, attributes []byte) ([][]byte, error) {
 	return ask(unix.NFNL_SUBSYS_NFTABLES<<8|kind, unix.NLM_F_DUMP, unix.NFPROTO_INET, attributes)
 }

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TableExists tells whether there is an inet table of that name. It costs one netlink request.
+// TableExists reports whether there is an inet table of that name. It costs one netlink request.
 func TableExists(name string) (bool, error) {
 	const kind = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETTABLE
 	_, err := ask(kind, 0, unix.NFPROTO_INET, AppendText(nil, unix.NFTA_TABLE_NAME, name))

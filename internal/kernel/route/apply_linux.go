@@ -11,7 +11,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
-// Sync makes the owner's routes and rules match want and returns what it changed. It is safe to repeat.
+// Sync makes the owner's routes and rules match want and returns what it changed. It is safe to
+// repeat.
 func (o Owner) Sync(ctx context.Context, want Config) (Change, error) {
 	have, err := o.Read(ctx)
 	if err != nil {
@@ -24,9 +25,9 @@ func (o Owner) Sync(ctx context.Context, want Config) (Change, error) {
 	return o.Apply(ctx, change)
 }
 
-// Apply makes the change in the owner's name. It tries every part, and returns what it applied and the joined errors of
-// the rest; what is gone already counts as deleted. Routes come before the rules that lead to them and go after them.
-// What is added comes before what goes.
+// Apply makes the change in the owner's name. It tries every part, and returns what it applied and
+// the joined errors of the rest; what is gone already counts as deleted. Routes come before the
+// rules that lead to them and go after them. What is added comes before what goes.
 func (o Owner) Apply(ctx context.Context, change Change) (Change, error) {
 	w := writer{owner: o}
 	var tried rtnl.Attempts
@@ -55,8 +56,9 @@ func (w *writer) setRoute(r Route) error {
 	return netlink.RouteReplace(route)
 }
 
-// deleteRoute names an only next hop, since IPv4 may have several routes with one Key. It does not name more than one:
-// the kernel would compare them in order (fib_nh_match in net/ipv4/fib_semantics.c), and we do not know theirs.
+// deleteRoute names an only next hop, since IPv4 may have several routes with one Key. It does not
+// name more than one: the kernel would compare them in order (fib_nh_match in
+// net/ipv4/fib_semantics.c), and we do not know theirs.
 func (w *writer) deleteRoute(r Route) error {
 	route := w.toKernel(r)
 	if len(r.Hops) == 1 && w.addHops(route, r.Hops) != nil {
@@ -65,8 +67,9 @@ func (w *writer) deleteRoute(r Route) error {
 	return unless(unix.ESRCH, netlink.RouteDel(route))
 }
 
-// addRule counts a rule that is there as added. The kernel says so, too, if it has one with the same priority and table
-// that selects less (rule_exists in net/core/fib_rules.c). That one may be about to go, so Apply adds the rule again then.
+// addRule counts a rule that is there as added. The kernel says so, too, if it has one with the
+// same priority and table that selects less (rule_exists in net/core/fib_rules.c). That one may be
+// about to go, so Apply adds the rule again then.
 func (w *writer) addRule(r Rule) error {
 	err := netlink.RuleAdd(w.toRule(r))
 	if errors.Is(err, unix.EEXIST) {
@@ -78,7 +81,8 @@ func (w *writer) addRule(r Rule) error {
 
 func (w *writer) deleteRule(r Rule) error { return unless(unix.ENOENT, netlink.RuleDel(w.toRule(r))) }
 
-// loopback is the index of lo, the first device of every network namespace (LOOPBACK_IFINDEX in the kernel).
+// loopback is the index of lo, the first device of every network namespace (LOOPBACK_IFINDEX in the
+// kernel).
 const loopback = 1
 
 // toKernel is the route without its next hops.
@@ -112,7 +116,8 @@ func (w *writer) addHops(route *netlink.Route, hops []NextHop) error {
 	return nil
 }
 
-// scope says how far away the destination is, as `ip route` derives it. IPv6 has no scopes and ignores it.
+// scope says how far away the destination is, as `ip route` derives it. IPv6 has no scopes and
+// ignores it.
 func scope(r Route) netlink.Scope {
 	onLink := func(h NextHop) bool { return !h.Gateway.IsValid() }
 	switch {

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// Config is what an owner wants in the kernel, or what the kernel has. The lists are in any order and without
-// duplicates; Read returns them sorted. The zero value has neither routes nor rules.
+// Config is what an owner wants in the kernel, or what the kernel has. The lists are in any order
+// and without duplicates; Read returns them sorted. The zero value has neither routes nor rules.
 type Config struct {
 	Routes []Route
 	Rules  []Rule
 }
 
-// Metrics of routes. Those of the gateway: the route that refuses is the last resort. Those of the dataplane are the
-// same in both families, although IPv4 would default to 0.
+// Metrics of routes. Those of the gateway: the route that refuses is the last resort. Those of the
+// dataplane are the same in both families, although IPv4 would default to 0.
 const (
 	// MetricUnicast is that of routes into the tunnels.
 	MetricUnicast = 100
@@ -24,12 +24,13 @@ const (
 	MetricUnreachable = 65535
 	// Metric is that of the dataplane's routes.
 	Metric = 1024
-	// MetricTransit is that of the local routes to a node's transit addresses. It tells them from those to VIP CIDRs.
+	// MetricTransit is that of the local routes to a node's transit addresses. It tells them from
+	// those to VIP CIDRs.
 	MetricTransit = 1025
 )
 
-// Type is what a route does with a packet, as the kernel numbers it (rtm_type in linux/rtnetlink.h). Read may return
-// types other than these; they differ from every wanted one.
+// Type is what a route does with a packet, as the kernel numbers it (rtm_type in
+// linux/rtnetlink.h). Read may return types other than these; they differ from every wanted one.
 type Type uint8
 
 // The types.
@@ -42,8 +43,8 @@ const (
 	Unreachable Type = 7
 )
 
-// Key is what makes a route distinct in the kernel: a second route with the same Key replaces the first. Its type and
-// its next hops are no part of it.
+// Key is what makes a route distinct in the kernel: a second route with the same Key replaces the
+// first. Its type and its next hops are no part of it.
 type Key struct {
 	Table       int
 	Destination netip.Prefix
@@ -75,12 +76,13 @@ type Route struct {
 type NextHop struct {
 	// Link is the name of the device.
 	Link string
-	// Gateway is the address of the next hop on the link. Not valid: the destination is on the link itself.
+	// Gateway is the address of the next hop on the link. Not valid: the destination is on the link
+	// itself.
 	Gateway netip.Addr
 	// OnLink says that the gateway is on the link, although no address of the link covers it.
 	OnLink bool
-	// Weight is the hop's share of the flows, 1 to 256, relative to those of the route's other hops. Zero counts as 1. The
-	// weight of an only hop means nothing, and the kernel does not keep it.
+	// Weight is the hop's share of the flows, 1 to 256, relative to those of the route's other hops.
+	// Zero counts as 1. The weight of an only hop means nothing, and the kernel does not keep it.
 	Weight int
 }
 
@@ -89,7 +91,8 @@ func (h NextHop) Compare(o NextHop) int {
 	return cmp.Or(cmp.Compare(h.Link, o.Link), h.Gateway.Compare(o.Gateway), cmp.Compare(h.Weight, o.Weight))
 }
 
-// Over are the next hops of a route that sends by the links, with equal shares and without gateways.
+// Over are the next hops of a route that sends by the links, with equal shares and without
+// gateways.
 func Over(links ...string) []NextHop {
 	hops := make([]NextHop, len(links))
 	for i, link := range links {
@@ -123,7 +126,8 @@ func (r Route) Links() []string {
 // String is, for example, "route to 10.1.0.0/16 in table 7474".
 func (r Route) String() string { return fmt.Sprintf("route to %s in table %d", r.Destination, r.Table) }
 
-// Rule leads the packets that it selects to a table. All of its fields make it distinct in the kernel.
+// Rule leads the packets that it selects to a table. All of its fields make it distinct in the
+// kernel.
 type Rule struct {
 	Priority int
 	Table    int

@@ -52,7 +52,8 @@ func tunnels() Config {
 	}
 }
 
-// edits change a Config in every respect in which one can differ, as a gateway's owner can have it in the kernel.
+// edits change a Config in every respect in which one can differ, as a gateway's owner can have it
+// in the kernel.
 func edits() []edit {
 	return []edit{
 		{"destination", func(c *Config) { c.Routes[0].Destination = prefix("10.2.0.0/17") }},
@@ -201,7 +202,8 @@ func TestDiffOfRulesThatAreThereTwice(t *testing.T) {
 	}
 }
 
-// Keys that differ in one field are distinct, and sort by table, destination, type of service and metric.
+// Keys that differ in one field are distinct, and sort by table, destination, type of service and
+// metric.
 func TestKey(t *testing.T) {
 	all := []Key{
 		{7473, prefix("10.2.0.0/16"), 0, 100},

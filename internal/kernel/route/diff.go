@@ -2,7 +2,8 @@ package route
 
 import "slices"
 
-// Change is what turns one Config into another. Every list is sorted. The zero value changes nothing.
+// Change is what turns one Config into another. Every list is sorted. The zero value changes
+// nothing.
 type Change struct {
 	// SetRoutes are the routes to add, or to put in the place of the one with their Key.
 	SetRoutes    []Route
@@ -27,8 +28,9 @@ func Diff(have, want Config) Change {
 	return change
 }
 
-// diffRoutes returns the wanted routes that are missing or differ, and those that must be deleted. The kernel may have
-// several IPv4 routes with one Key, if another program appended them: all but one must go.
+// diffRoutes returns the wanted routes that are missing or differ, and those that must be deleted.
+// The kernel may have several IPv4 routes with one Key, if another program appended them: all but
+// one must go.
 func diffRoutes(have, want []Route) (set, gone []Route) {
 	wanted := make(map[Key]Route, len(want))
 	for _, w := range want {
@@ -62,7 +64,8 @@ func diffRoutes(have, want []Route) (set, gone []Route) {
 	return set, gone
 }
 
-// diffRules returns the wanted rules that are missing, and those to delete. A rule that is there twice goes once.
+// diffRules returns the wanted rules that are missing, and those to delete. A rule that is there
+// twice goes once.
 func diffRules(have, want []Rule) (add, gone []Rule) {
 	wanted := make(map[Rule]bool, len(want))
 	for _, w := range want {

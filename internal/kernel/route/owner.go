@@ -2,12 +2,13 @@ package route
 
 import "slices"
 
-// Tables of routes. The rules that lead to TableTunnels, TableRemote and TableNodes have the number of their table as
-// priority.
+// Tables of routes. The rules that lead to TableTunnels, TableRemote and TableNodes have the number
+// of their table as priority.
 const (
 	// TableMain is the kernel's table of ordinary routes (RT_TABLE_MAIN).
 	TableMain = 254
-	// TableLocal is the kernel's own table of local addresses (RT_TABLE_LOCAL). It is consulted before all others.
+	// TableLocal is the kernel's own table of local addresses (RT_TABLE_LOCAL). It is consulted before
+	// all others.
 	TableLocal = 255
 	// TableTunnels leads from a gateway into the tunnels to other clusters.
 	TableTunnels = 7473
@@ -15,7 +16,8 @@ const (
 	TableRemote = 7474
 	// TableNodes leads what comes from other clusters from a gateway to the other nodes.
 	TableNodes = 7475
-	// TableFallback refuses the addresses of remote clusters, so that nothing leaves in clear while there is no gateway.
+	// TableFallback refuses the addresses of remote clusters, so that nothing leaves in clear while
+	// there is no gateway.
 	TableFallback = 7476
 )
 
@@ -69,7 +71,8 @@ func (o Owner) ownsRoute(protocol, table int) bool {
 	return protocol == o.Protocol && slices.Contains(o.Tables, table)
 }
 
-// ownsRule reports whether a rule with that protocol and priority that leads to that table is the owner's.
+// ownsRule reports whether a rule with that protocol and priority that leads to that table is the
+// owner's.
 func (o Owner) ownsRule(protocol, priority, table int) bool {
 	return protocol == o.Protocol && slices.ContainsFunc(o.Lookups, func(l Lookup) bool {
 		return l.Table == table && (l.Priority == priority || l.Priority == 0)

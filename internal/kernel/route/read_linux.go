@@ -109,8 +109,8 @@ func (o Owner) readRules(ctx context.Context, family int, have *Config) error {
 	return nil
 }
 
-// Routed are the prefixes that the main table leads to by a next hop, by that next hop and sorted. They say where a CNI
-// that routes has its pods. The default routes are not among them.
+// Routed are the prefixes that the main table leads to by a next hop, by that next hop and sorted.
+// They say where a CNI that routes has its pods. The default routes are not among them.
 func Routed(ctx context.Context) (map[netip.Addr][]netip.Prefix, error) {
 	routed := map[netip.Addr][]netip.Prefix{}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {

@@ -46,7 +46,8 @@ func sync(t *testing.T, ns *netns.Namespace, want Config) (change Change, state 
 	return change, state
 }
 
-// A real kernel goes from each Config to some others, to the base and to nothing, and then has nothing to change.
+// A real kernel goes from each Config to some others, to the base and to nothing, and then has
+// nothing to change.
 func TestKernelProperties(t *testing.T) {
 	ns := newNode(t)
 	all := append(edits(), edit{"base", func(*Config) {}})

@@ -6,14 +6,15 @@ import (
 	"fmt"
 )
 
-// Attempts tries many writes and collects the errors of those that failed. The zero value is ready to use.
+// Attempts tries many writes and collects the errors of those that failed. The zero value is ready
+// to use.
 type Attempts struct{ errs []error }
 
 // Err joins the errors so far. It is nil if none failed.
 func (a *Attempts) Err() error { return errors.Join(a.errs...) }
 
-// Each does something to every item and returns those for which it succeeded. Once ctx has ended it tries no more. An
-// error reads "doing item: err".
+// Each does something to every item and returns those for which it succeeded. Once ctx has ended it
+// tries no more. An error reads "doing item: err".
 func Each[T fmt.Stringer](ctx context.Context, a *Attempts, doing string, items []T, do func(T) error) (done []T) {
 	for _, item := range items {
 		err := ctx.Err()

@@ -2,8 +2,8 @@ package rtnl
 
 import "golang.org/x/sys/unix"
 
-// MayChangeNetwork reports whether this thread has CAP_NET_ADMIN in effect. It is true if that cannot be found out: the
-// kernel will say.
+// MayChangeNetwork reports whether this thread has CAP_NET_ADMIN in effect. It is true if that
+// cannot be found out: the kernel will say.
 func MayChangeNetwork() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

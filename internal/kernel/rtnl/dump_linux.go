@@ -13,8 +13,9 @@ import (
 // dumpAttempts is how often a listing begins before it counts as failed.
 const dumpAttempts = 5
 
-// Dump calls list until the kernel did not interrupt it. A listing that another program's change interrupts may lack
-// entries, so nothing may be concluded from it. The error names what was listed.
+// Dump calls list until the kernel did not interrupt it. A listing that another program's change
+// interrupts may lack entries, so nothing may be concluded from it. The error names what was
+// listed.
 func Dump[T any](ctx context.Context, what string, list func() ([]T, error)) (items []T, err error) {
 	err = Repeat(ctx, func() (err error) {
 		items, err = list()
@@ -26,7 +27,8 @@ func Dump[T any](ctx context.Context, what string, list func() ([]T, error)) (it
 	return items, nil
 }
 
-// Repeat calls do until the kernel did not interrupt a listing in it, five times at most, and returns its last error.
+// Repeat calls do until the kernel did not interrupt a listing in it, five times at most, and
+// returns its last error.
 func Repeat(ctx context.Context, do func() error) error {
 	var err error
 	for range dumpAttempts {

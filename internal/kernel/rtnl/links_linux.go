@@ -7,8 +7,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Links maps names of links to indexes and back. It asks the kernel once for each. The zero value is ready to use. A
-// Links is for one Read or one Apply: it does not see what changes later.
+// Links maps names of links to indexes and back. It asks the kernel once for each. The zero value
+// is ready to use. A Links is for one Read or one Apply: it does not see what changes later.
 type Links struct {
 	names   map[int]string
 	indexes map[string]int
@@ -34,7 +34,8 @@ func (l *Links) Name(index int) (string, error) {
 	return name, nil
 }
 
-// Index of the link with that name. The error is a netlink.LinkNotFoundError if there is no such link.
+// Index of the link with that name. The error is a netlink.LinkNotFoundError if there is no such
+// link.
 func (l *Links) Index(name string) (int, error) {
 	if index, known := l.indexes[name]; known {
 		return index, nil

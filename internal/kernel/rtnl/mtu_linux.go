@@ -9,8 +9,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// UnderlayMTU is the smallest MTU of the devices that have these addresses, in bytes. It is zero without addresses. The
-// error names an address that no device has.
+// UnderlayMTU is the smallest MTU of the devices that have these addresses, in bytes. It is zero
+// without addresses. The error names an address that no device has.
 func UnderlayMTU(ctx context.Context, addresses []netip.Addr) (int, error) {
 	smallest := 0
 	for _, address := range addresses {

@@ -12,7 +12,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// Every kind of change is announced, also by a program that we know nothing of, and none of another network namespace.
+// Every kind of change is announced, also by a program that we know nothing of, and none of another
+// network namespace.
 func TestWatch(t *testing.T) {
 	node, other := netns.New(t), netns.New(t)
 	touched := make(chan struct{}, 1)

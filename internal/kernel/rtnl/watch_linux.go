@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch receives the kernel's announcements of changes to links, addresses, routes and rules, from the network namespace
-// of the thread that called Subscribe. Neighbours are not among them: they come and go all the time.
+// Watch receives the kernel's announcements of changes to links, addresses, routes and rules, from
+// the network namespace of the thread that called Subscribe. Neighbours are not among them: they
+// come and go all the time.
 type Watch struct{ socket *nl.NetlinkSocket }
 
 // Subscribe begins a Watch. What changes from now on is kept until Run.
@@ -24,7 +25,8 @@ func Subscribe() (*Watch, error) {
 	return &Watch{socket: socket}, nil
 }
 
-// Interest selects announcements. The zero Interest selects all. Those about addresses and rules are always selected.
+// Interest selects announcements. The zero Interest selects all. Those about addresses and rules
+// are always selected.
 type Interest struct {
 	// Links is what the names of the links begin with.
 	Links string // optional, default all
@@ -32,9 +34,9 @@ type Interest struct {
 	Protocol int // optional, default any
 }
 
-// Run calls changed when there is an announcement of interest, or the kernel has lost one, until ctx ends. Then it returns
-// nil. After an error, which it returns, nothing is announced any more: it has called changed once again by then. It
-// closes the Watch.
+// Run calls changed when there is an announcement of interest, or the kernel has lost one, until
+// ctx ends. Then it returns nil. After an error, which it returns, nothing is announced any more:
+// it has called changed once again by then. It closes the Watch.
 func (w *Watch) Run(ctx context.Context, in Interest, changed func()) error {
 	stop := context.AfterFunc(ctx, w.socket.Close)
 	defer func() {

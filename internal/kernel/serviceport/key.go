@@ -1,5 +1,6 @@
-// Package serviceport names one port of a service: an address, a protocol and a port. Plans, IPVS, nftables and connection
-// tracking all use this Key, so that none converts the keys of another. It is pure, and knows neither plan nor kernel.
+// Package serviceport names one port of a service: an address, a protocol and a port. Plans, IPVS,
+// nftables and connection tracking all use this Key, so that none converts the keys of another. It
+// is pure, and knows neither plan nor kernel.
 package serviceport
 
 import (
@@ -22,7 +23,8 @@ const (
 // Protocols are all that a service may have.
 func Protocols() [3]Protocol { return [...]Protocol{TCP, UDP, SCTP} }
 
-// ParseProtocol reads a protocol's name in upper or lower case. It returns zero for a protocol that no service may have.
+// ParseProtocol reads a protocol's name in upper or lower case. It returns zero for a protocol that
+// no service may have.
 func ParseProtocol(name string) Protocol {
 	for _, p := range Protocols() {
 		if strings.EqualFold(p.String(), name) {
@@ -48,7 +50,8 @@ func (p Protocol) String() string {
 	return fmt.Sprintf("IP protocol %d", uint8(p))
 }
 
-// NFT is the protocol's name as nft writes it, such as "tcp". It is empty for a protocol that no service may have.
+// NFT is the protocol's name as nft writes it, such as "tcp". It is empty for a protocol that no
+// service may have.
 func (p Protocol) NFT() string {
 	switch p {
 	case TCP:

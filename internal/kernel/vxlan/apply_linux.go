@@ -11,7 +11,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
-// Sync makes the named devices match want, which has no others, and returns what it changed. It is safe to repeat.
+// Sync makes the named devices match want, which has no others, and returns what it changed. It is
+// safe to repeat.
 func Sync(ctx context.Context, want Config, names ...string) (Change, error) {
 	have, err := Read(ctx, names...)
 	if err != nil {
@@ -24,9 +25,10 @@ func Sync(ctx context.Context, want Config, names ...string) (Change, error) {
 	return Apply(ctx, change)
 }
 
-// Apply makes the change: the devices first, then their entries, and what goes at last. It tries every part, and returns
-// what it applied and the joined errors of the rest; what is gone already counts as deleted. The kernel changes the MTU
-// of IPv6 routes over a device with that of the device (rt6_mtu_change in net/ipv6/route.c).
+// Apply makes the change: the devices first, then their entries, and what goes at last. It tries
+// every part, and returns what it applied and the joined errors of the rest; what is gone already
+// counts as deleted. The kernel changes the MTU of IPv6 routes over a device with that of the
+// device (rt6_mtu_change in net/ipv6/route.c).
 func Apply(ctx context.Context, change Change) (Change, error) {
 	var links rtnl.Links
 	var tried rtnl.Attempts
@@ -79,8 +81,8 @@ func addDevice(d Device) error {
 	if err := netlink.LinkAdd(link); err != nil {
 		return err
 	}
-	// No addresses, not even a link-local one, which must be said before the device is up; without IPv6 there is
-	// nothing to say.
+	// No addresses, not even a link-local one, which must be said before the device is up; without
+	// IPv6 there is nothing to say.
 	err := netlink.LinkSetIP6AddrGenMode(link, addrGenNone)
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = nil

@@ -16,8 +16,8 @@ type MAC [6]byte
 // String is the address in the usual form.
 func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
 
-// Config is which devices a node needs, or which of ours it has. The lists are in any order and without duplicates;
-// Read returns them sorted.
+// Config is which devices a node needs, or which of ours it has. The lists are in any order and
+// without duplicates; Read returns them sorted.
 type Config struct {
 	Devices    []Device
 	Neighbours []Neighbour

@@ -2,9 +2,11 @@ package vxlan
 
 import "slices"
 
-// Change is what turns one Config into another. Every list is sorted. The zero value changes nothing.
+// Change is what turns one Config into another. Every list is sorted. The zero value changes
+// nothing.
 type Change struct {
-	// DeleteDevices go with all that hangs on them, before AddDevices makes those of the same name again.
+	// DeleteDevices go with all that hangs on them, before AddDevices makes those of the same name
+	// again.
 	DeleteDevices []Device
 	AddDevices    []Device
 	// SetDevices get another MTU, or are set up.
@@ -25,7 +27,8 @@ func (c Change) Size() int {
 // Empty reports whether there is nothing to do.
 func (c Change) Empty() bool { return c.Size() == 0 }
 
-// Additions are the parts of the Change that must be there before routes lead over the devices: all but Removals.
+// Additions are the parts of the Change that must be there before routes lead over the devices: all
+// but Removals.
 func (c Change) Additions() Change {
 	c.DeleteNeighbours, c.DeleteForwards = nil, nil
 	c.DeleteDevices = slices.DeleteFunc(slices.Clone(c.DeleteDevices), func(d Device) bool { return !c.remakes(d) })

@@ -57,7 +57,8 @@ func sync(t *testing.T, node *netns.Namespace, want overlay) {
 	})
 }
 
-// cluster is a worker with a pod, and a gateway with a way to a remote pod, all of them with strict rp_filter:
+// cluster is a worker with a pod, and a gateway with a way to a remote pod, all of them with strict
+// rp_filter:
 //
 //	pod 10.2.1.5, fd02:1::5 - worker 192.0.2.1, fd99::1 = gateway 192.0.2.2, fd99::2 - remote 10.1.0.5, fd01::5
 type cluster struct{ pod, worker, gateway, remote *netns.Namespace }

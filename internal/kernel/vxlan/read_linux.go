@@ -13,8 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
-// Read returns which of the named devices the kernel has, with their entries, in the network namespace of the caller.
-// The error names a device that has such a name and that we did not make.
+// Read returns which of the named devices the kernel has, with their entries, in the network
+// namespace of the caller. The error names a device that has such a name and that we did not make.
 func Read(ctx context.Context, names ...string) (Config, error) {
 	var have Config
 	for _, name := range names {
@@ -36,7 +36,8 @@ func Read(ctx context.Context, names ...string) (Config, error) {
 	return have, nil
 }
 
-// findDevice returns nil if there is no device of that name, and an error if there is one that we did not make.
+// findDevice returns nil if there is no device of that name, and an error if there is one that we
+// did not make.
 func findDevice(name string) (*netlink.Vxlan, error) {
 	link, err := netlink.LinkByName(name)
 	var notFound netlink.LinkNotFoundError
