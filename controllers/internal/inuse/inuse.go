@@ -1,5 +1,5 @@
 // Package inuse owns what is known of the addresses that this cluster itself uses: those of pods,
-// Services and nodes. It judges nothing (package mcs does).
+// Services and nodes. It judges nothing (package clusterset does).
 package inuse
 
 import (
@@ -53,14 +53,13 @@ func (r Reader) nodes(ctx context.Context) ([]clusterset.Block, error) {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
 	var blocks []clusterset.Block
-	for _, node := range list.Items {
+	for i := range list.Items {
+		node := &list.Items[i]
 		for _, cidr := range node.Spec.PodCIDRs {
 			blocks = appendPrefix(blocks, cidr, fmt.Sprintf("the pods of node %s (Node.spec.podCIDRs)", node.Name))
 		}
-		for _, address := range node.Status.Addresses {
-			if address.Type == corev1.NodeInternalIP {
-				blocks = appendAddr(blocks, address.Address, "node "+node.Name)
-			}
+		for _, a := range clusterset.AddressesOf(node, corev1.NodeInternalIP) {
+			blocks = append(blocks, clusterset.Block{Prefix: netip.PrefixFrom(a, a.BitLen()), Owner: "node " + node.Name})
 		}
 	}
 	return blocks, nil
