@@ -357,8 +357,8 @@ func TestHubShowsLess(t *testing.T) {
 	}
 }
 
-// reconnect makes all members lose the hub and find it again. The hub refuses at once what they ask:
-// a hub that does not answer would be lost only after two probes of 3 s.
+// reconnect makes all members lose the hub and find it again. The hub refuses at once what they
+// ask: a hub that does not answer would be lost only after two probes of 3 s.
 func (s *scene) reconnect(t *testing.T) {
 	t.Helper()
 	for _, m := range s.members {

@@ -179,8 +179,8 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 }
 
 // addPages serves health and metrics at the address. The operator is alive and ready while it runs,
-// also as a stand-by and without a hub: a restart would repair neither. As a manager.Server the pages
-// do not wait for caches or leadership.
+// also as a stand-by and without a hub: a restart would repair neither. As a manager.Server the
+// pages do not wait for caches or leadership.
 func addPages(mgr manager.Manager, address string) error {
 	if address == "" {
 		return nil

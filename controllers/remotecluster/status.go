@@ -45,8 +45,8 @@ func absent(view hub.View, name string) *metav1.Condition {
 	}
 }
 
-// reachable is the condition that follows from the links of the gateways that exist. Where the links
-// say nothing, nodes go by this condition (clusterset.Reachable).
+// reachable is the condition that follows from the links of the gateways that exist. Where the
+// links say nothing, nodes go by this condition (clusterset.Reachable).
 func reachable(rc *v1alpha1.RemoteCluster, gateways map[string]bool) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}
 	links := clusterset.LinksOf(rc, gateways)

@@ -156,8 +156,9 @@ func (s server) eventually(what string, holds func() bool) {
 	}
 }
 
-// TestAgentAtAnAPIServer: with no more rights than config/rbac gives, the agent waits for the CRDs, plans what it then
-// sees and every change of it, and writes its own condition, once. The kernel of the machine is only read.
+// TestAgentAtAnAPIServer: with no more rights than config/rbac gives, the agent waits for the CRDs,
+// plans what it then sees and every change of it, and writes its own condition, once. The kernel of
+// the machine is only read.
 func TestAgentAtAnAPIServer(t *testing.T) {
 	s := startServer(t)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: thisNode},

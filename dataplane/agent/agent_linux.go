@@ -76,13 +76,13 @@ func New(cfg Config) *Agent {
 	return a
 }
 
-// parts are the parts of the kernel in the order in which a pass brings them in step. Services come first: until they are
-// there the filter refuses their ports, and until the routes are there no packet comes. The sysctls are IPVS's, which is
-// known to serve only then.
+// parts are the parts of the kernel in the order in which a pass brings them in step. Services come
+// first: until they are there the filter refuses their ports, and until the routes are there no
+// packet comes. The sysctls are IPVS's, which is known to serve only then.
 func (a *Agent) parts() [4]part { return [...]part{a.services, a.filter, a.routes, a.sysctls} }
 
-// Run works until ctx ends, and leaves the kernel as it is. It does nothing to the kernel before Watch has read all there
-// is.
+// Run works until ctx ends, and leaves the kernel as it is. It does nothing to the kernel before
+// Watch has read all there is.
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.close()
 	a.proxy.Ask(ctx)
@@ -109,8 +109,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	return nil
 }
 
-// Watch marks what events are about. It returns when all that is watched has been read once, or ctx ends. While the API
-// server is away or lacks the CRDs it keeps trying, and Ready says what it waits for.
+// Watch marks what events are about. It returns when all that is watched has been read once, or ctx
+// ends. While the API server is away or lacks the CRDs it keeps trying, and Ready says what it
+// waits for.
 func (a *Agent) Watch(ctx context.Context, c *node.Cluster) error {
 	a.cluster.Store(c)
 	if err := c.Watch(ctx, node.OnEvent(a.mark, alike)); err != nil || ctx.Err() != nil {

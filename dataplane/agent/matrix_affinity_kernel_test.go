@@ -15,10 +15,12 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// forgets: a client that comes back before the timeout of its affinity gets the same endpoint, and one that comes back after
-// it is as any other. It does so in the background; the returned function waits for the end.
+// forgets: a client that comes back before the timeout of its affinity gets the same endpoint, and
+// one that comes back after it is as any other. It does so in the background; the returned function
+// waits for the end.
 //
-// IPVS forgets a client only when its last connection is forgotten. So those are UDP here, and end first.
+// IPVS forgets a client only when its last connection is forgotten. So those are UDP here, and end
+// first.
 func (f *siteFixture) forgets() (wait func()) {
 	f.t.Helper()
 	timeout := time.Second
@@ -61,7 +63,8 @@ func (f *siteFixture) forgets() (wait func()) {
 	}
 }
 
-// comesBack asks again before and after the timeout, until it has got another endpoint after it. It says what is wrong.
+// comesBack asks again before and after the timeout, until it has got another endpoint after it. It
+// says what is wrong.
 //
 // Only rounds in which the machine lets it ask before the timeout count: the others show nothing.
 func comesBack(from *netns.Namespace, to string, timeout time.Duration) string {

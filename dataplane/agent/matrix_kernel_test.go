@@ -30,8 +30,8 @@ type surrounding struct {
 	refuses bool
 }
 
-// surroundings in the order in which the node has them. NodePorts answer on every local address, which is the default but
-// in mode nftables: the worst that can be.
+// surroundings in the order in which the node has them. NodePorts answer on every local address,
+// which is the default but in mode nftables: the worst that can be.
 var surroundings = []surrounding{
 	{name: "none", auto: v1alpha1.BackendIPVS},
 	{name: "iptables", proxy: &kubeproxy.Config{Mode: kubeproxy.IPTables}, auto: v1alpha1.BackendIPVS},
@@ -49,12 +49,13 @@ var clustersets = []struct {
 	{"dual-stack", bothFamilies},
 }
 
-// TestBesideKubeProxy: every promise of a Service, by every backend, beside every mode of kube-proxy, in every family; and
-// kube-proxy's own Services and state are as they were. Each mode has a node of its own, and takes the place of the mode
-// before it.
+// TestBesideKubeProxy: every promise of a Service, by every backend, beside every mode of
+// kube-proxy, in every family; and kube-proxy's own Services and state are as they were. Each mode
+// has a node of its own, and takes the place of the mode before it.
 //
-// What is asked while nothing changes is asked in every cell. What changes is asked for where both families are served, of
-// both: the clusterset IPs of one family do not depend on whether there are others.
+// What is asked while nothing changes is asked in every cell. What changes is asked for where both
+// families are served, of both: the clusterset IPs of one family do not depend on whether there are
+// others.
 func TestBesideKubeProxy(t *testing.T) {
 	for i, around := range surroundings {
 		t.Run(around.name, func(t *testing.T) {
@@ -71,7 +72,8 @@ func TestBesideKubeProxy(t *testing.T) {
 	}
 }
 
-// beside runs all cells of one mode of kube-proxy. What a cell changes for good of what is others' is reported by it alone.
+// beside runs all cells of one mode of kube-proxy. What a cell changes for good of what is others'
+// is reported by it alone.
 func (s *site) beside(t *testing.T, around surrounding) {
 	before := s.others()
 	unchanged := func(t *testing.T) {
@@ -298,7 +300,8 @@ func (f *siteFixture) reaches(from *netns.Namespace, who, network, address, sour
 	f.t.Errorf("%s from %s to %s: only %v of %v answered", network, who, address, seen, all)
 }
 
-// refuses: what no Service has is refused at once, also where a NodePort has that number, and a Service without endpoints.
+// refuses: what no Service has is refused at once, also where a NodePort has that number, and a
+// Service without endpoints.
 func (f *siteFixture) refuses(a addresses) {
 	f.t.Helper()
 	unknown := map[string][]string{
@@ -324,8 +327,9 @@ func (f *siteFixture) refuses(a addresses) {
 	}
 }
 
-// countQuestions counts, at the node, the segments that ask for a connection to a clusterset IP and what refuses one. A
-// retransmission proves nothing by itself: on a busy machine its timer goes off before the refusal is looked at.
+// countQuestions counts, at the node, the segments that ask for a connection to a clusterset IP and
+// what refuses one. A retransmission proves nothing by itself: on a busy machine its timer goes off
+// before the refusal is looked at.
 func (s *site) countQuestions() {
 	s.t.Helper()
 	script := "add table inet asked\nadd counter inet asked asked\nadd counter inet asked refused\n"
@@ -341,13 +345,15 @@ func (s *site) countQuestions() {
 	for _, a := range bothFamilies {
 		script += fmt.Sprintf("add rule inet asked output %s saddr %s tcp flags & rst == rst counter name refused\n", a.nft, a.vips)
 	}
-	// IPVS refuses by ICMP what has no destination. The header that it repeats says that it was TCP.
+	// IPVS refuses by ICMP what has no destination. The header that it repeats says that it was
+	// TCP.
 	script += "add rule inet asked output icmp type destination-unreachable @th,136,8 6 counter name refused\n" +
 		"add rule inet asked output icmpv6 type destination-unreachable @th,112,8 6 counter name refused\n"
 	s.worker.Run("nft", script)
 }
 
-// unanswered is how many of the segments that asked for a connection, since the last call, were not refused.
+// unanswered is how many of the segments that asked for a connection, since the last call, were not
+// refused.
 func (s *site) unanswered() int {
 	s.t.Helper()
 	counts := map[string]int{}
@@ -415,8 +421,8 @@ func (f *siteFixture) affinity() {
 	}
 }
 
-// leavesClients has the endpoint drain or go that the pod's affinity is with, and fails the test unless the pod moves and
-// then stays. It returns that endpoint.
+// leavesClients has the endpoint drain or go that the pod's affinity is with, and fails the test
+// unless the pod moves and then stays. It returns that endpoint.
 func (f *siteFixture) leavesClients(a addresses, drain func(string) discoveryv1.Endpoint) (left string) {
 	f.t.Helper()
 	left, _, _ = strings.Cut(said(f.site.pod, "tcp", a.to(3, 80)), " ")
@@ -461,8 +467,8 @@ func (f *siteFixture) movesUDP() {
 	}
 }
 
-// rolls: no connection fails while every endpoint is replaced in turn, each as Kubernetes does it: the new one is ready,
-// the old one terminates, then it is gone.
+// rolls: no connection fails while every endpoint is replaced in turn, each as Kubernetes does it:
+// the new one is ready, the old one terminates, then it is gone.
 func (f *siteFixture) rolls() {
 	f.t.Helper()
 	const clients, rounds = 4, 3

@@ -66,8 +66,8 @@ func (f *siteFixture) repaired(part string) (count float64) {
 	return count
 }
 
-// mendsRestart: kube-proxy in mode nftables wipes the IPVS table when it starts, if it can ask modprobe for the module;
-// in the other modes it leaves ours alone.
+// mendsRestart: kube-proxy in mode nftables wipes the IPVS table when it starts, if it can ask
+// modprobe for the module; in the other modes it leaves ours alone.
 func (f *siteFixture) mendsRestart(want []string) {
 	f.t.Helper()
 	served := f.site.virtualServices()
@@ -212,8 +212,8 @@ func (f *siteFixture) damages() []damage {
 	return []damage{routes, wipe}
 }
 
-// mendsWhileRunning: the agent's own loop, without being told, mends it and tells. How long that took is logged: it is about
-// a second, unless the machine is busy.
+// mendsWhileRunning: the agent's own loop, without being told, mends it and tells. How long that
+// took is logged: it is about a second, unless the machine is busy.
 func (f *siteFixture) mendsWhileRunning(want []string) {
 	f.t.Helper()
 	ctx, cancel := context.WithCancel(f.t.Context())
@@ -287,7 +287,8 @@ func (f *siteFixture) tellsSysctls() {
 	}
 }
 
-// readOnlySysctls has this thread, which is to end, see sysctls as a container does: it may not write them.
+// readOnlySysctls has this thread, which is to end, see sysctls as a container does: it may not
+// write them.
 func readOnlySysctls(t *testing.T) {
 	t.Helper()
 	const sys = "/proc/sys"

@@ -20,7 +20,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// programmed is what the kernel has for one port of a clusterset IP, as the backend's own tool lists it.
+// programmed is what the kernel has for one port of a clusterset IP, as the backend's own tool
+// lists it.
 type programmed struct {
 	// scheduler in the words of the backend: wrr, wlc, mh; inc, random, hash.
 	scheduler string
@@ -102,8 +103,9 @@ func (all byKey) readNFT(text string) {
 	}
 }
 
-// fair fails the test unless flows are shared as programmed: each endpoint's number of them within three sigma of its part.
-// A fair draw is outside of that once in 370 times, so that a third one may decide.
+// fair fails the test unless flows are shared as programmed: each endpoint's number of them within
+// three sigma of its part. A fair draw is outside of that once in 370 times, so that a third one
+// may decide.
 func (f *siteFixture) fair(name string, p *programmed, draw func(n int) map[string]int) {
 	f.t.Helper()
 	if p == nil {
@@ -154,8 +156,9 @@ func (f *siteFixture) connections(to string, n int) map[string]int {
 	return count
 }
 
-// flows are n flows of UDP from ports that had none for a while, by who answered. They begin before the first is answered,
-// which is what makes them cheap; few at a time, so that no server's buffer is full.
+// flows are n flows of UDP from ports that had none for a while, by who answered. They begin before
+// the first is answered, which is what makes them cheap; few at a time, so that no server's buffer
+// is full.
 func (f *siteFixture) flows(from string, to string, n int) map[string]int {
 	const atOnce = 50
 	count := map[string]int{}
@@ -253,8 +256,8 @@ type wish struct {
 
 var canary = []v1alpha1.ClusterWeight{{Cluster: "east", Weight: 95}, {Cluster: "west", Weight: 5}}
 
-// wishes that have a service, and a clusterset IP, of their own. One with the scheduler ConsistentHash is asked for its
-// clients, not for its flows.
+// wishes that have a service, and a clusterset IP, of their own. One with the scheduler
+// ConsistentHash is asked for its clients, not for its flows.
 var wishes = []wish{
 	{"2 and 8 endpoints", readyIn{2, 8}, "", nil, 0.2, "wrr", "random"},
 	{"a canary, in turn", readyIn{2, 8}, v1alpha1.SchedulerRoundRobin, canary, 0.05, "wrr", "inc"},
@@ -267,7 +270,8 @@ var wishes = []wish{
 // wishVIP is the number of the first wish's clusterset IP.
 const wishVIP = 10
 
-// follows: weights and schedulers are programmed as they are wanted, and flows go where they are programmed to.
+// follows: weights and schedulers are programmed as they are wanted, and flows go where they are
+// programmed to.
 func (f *siteFixture) follows() {
 	f.t.Helper()
 	for i, w := range wishes {
@@ -301,8 +305,8 @@ func (f *siteFixture) follows() {
 	f.drains()
 }
 
-// fulfils fails the test unless what is programmed is what was wished for: each share within 5 %. It returns what is
-// programmed, nil if that is wrong.
+// fulfils fails the test unless what is programmed is what was wished for: each share within 5 %.
+// It returns what is programmed, nil if that is wrong.
 func (f *siteFixture) fulfils(w wish, a addresses, p *programmed) *programmed {
 	f.t.Helper()
 	if p == nil {
@@ -348,8 +352,8 @@ func (f *siteFixture) inTurn(name string, p *programmed, count map[string]int) {
 	}
 }
 
-// followsClients: by hash, a client's flows all go to one endpoint; the clients are shared as programmed; and when an
-// endpoint goes, its clients move and few others do.
+// followsClients: by hash, a client's flows all go to one endpoint; the clients are shared as
+// programmed; and when an endpoint goes, its clients move and few others do.
 func (f *siteFixture) followsClients(name string, i int, a addresses, p *programmed) {
 	f.t.Helper()
 	to := a.to(wishVIP+i, many5000.number)
@@ -409,7 +413,8 @@ func (f *siteFixture) scales() {
 	}
 }
 
-// drains: when a policy drains a cluster, its connections go on, UDP flows move, and new connections go elsewhere.
+// drains: when a policy drains a cluster, its connections go on, UDP flows move, and new
+// connections go elsewhere.
 func (f *siteFixture) drains() {
 	f.t.Helper()
 	f.serve("drained", 8, servicePorts(many5000, hold5001)...)

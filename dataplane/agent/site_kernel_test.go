@@ -43,8 +43,8 @@ const (
 	startLimit = 4 * time.Minute
 )
 
-// exchange is the limit of one question and its answer, lost that of an answer that may be lost. A machine on which others
-// compile has let a question wait for seconds.
+// exchange is the limit of one question and its answer, lost that of an answer that may be lost. A
+// machine on which others compile has let a question wait for seconds.
 const (
 	exchange = 30 * time.Second
 	lost     = 250 * time.Millisecond
@@ -61,7 +61,8 @@ type addresses struct {
 
 	node, outside string
 	hostBits      int
-	// pods: one that asks and is a backend, and another one on the same node; their gateways are the node's own addresses.
+	// pods: one that asks and is a backend, and another one on the same node; their gateways are
+	// the node's own addresses.
 	pod, podGateway, neighbour, neighbourGateway string
 	pods                                         string
 	podBits                                      int
@@ -102,8 +103,8 @@ func bits(address string, n int) string { return fmt.Sprintf("%s/%d", address, n
 
 func at(address string, port int) string { return net.JoinHostPort(address, fmt.Sprint(port)) }
 
-// site is a node with two pods and a kube-proxy, a gateway at the same time; another cluster's pods; and a host that is
-// neither. The CNI masquerades all that leaves the cluster.
+// site is a node with two pods and a kube-proxy, a gateway at the same time; another cluster's
+// pods; and a host that is neither. The CNI masquerades all that leaves the cluster.
 //
 //	pod, neighbour - worker - away
 //	                   |
@@ -125,7 +126,8 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), log: &bytes.Buffer{}, flown: new(int), worker: netns.New(t), pod: netns.New(t), neighbour: netns.New(t), away: netns.New(t), outside: netns.New(t)}
 	s.worker.Sysctl("net/ipv4/conf/all/rp_filter", "1")
-	// By default the kernel sends a host few ICMP errors in a second, and a refusal may then look like a lost packet.
+	// By default the kernel sends a host few ICMP errors in a second, and a refusal may then look
+	// like a lost packet.
 	s.worker.Sysctl("net/ipv4/icmp_ratelimit", "0")
 	s.worker.Sysctl("net/ipv6/icmp/ratelimit", "0")
 	for i, a := range bothFamilies {
@@ -148,8 +150,8 @@ func newSite(t *testing.T) *site {
 		s.away.Route(a.any, a.awayGateway)
 		s.worker.Route(a.any, a.outside)
 	}
-	// An ICMP error that comes while connect has the socket is only noted (sctp_v4_err in the kernel), as it does here,
-	// where all hosts are one; the next one counts.
+	// An ICMP error that comes while connect has the socket is only noted (sctp_v4_err in the
+	// kernel), as it does here, where all hosts are one; the next one counts.
 	for _, n := range []*netns.Namespace{s.worker, s.pod} {
 		n.Sysctl("net/sctp/rto_min", "10")
 		n.Sysctl("net/sctp/rto_initial", "10")
@@ -159,8 +161,8 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// manyClients gives the pod addresses to ask from: with a scheduler that goes by them, one client tells little. They are
-// deprecated, so that it uses none of them unless told.
+// manyClients gives the pod addresses to ask from: with a scheduler that goes by them, one client
+// tells little. They are deprecated, so that it uses none of them unless told.
 func (s *site) manyClients() {
 	var batch strings.Builder
 	for _, a := range bothFamilies {
@@ -180,7 +182,8 @@ const clients = 60
 
 func (a addresses) client(i int) string { return fmt.Sprint(a.clients, 20+i) }
 
-// runProxy has that kube-proxy on the node from now on, instead of the one before; nil: none, which is how it begins.
+// runProxy has that kube-proxy on the node from now on, instead of the one before; nil: none, which
+// is how it begins.
 func (s *site) runProxy(t *testing.T, config *kubeproxy.Config) {
 	t.Helper()
 	if config == nil {
@@ -248,8 +251,8 @@ const (
 	nodePortEmpty = 30099 // nobody is behind it
 )
 
-// ordinaryServices are what kube-proxy serves: a Service with a ClusterIP and NodePorts, whose pod is the neighbour, and
-// a Service without endpoints.
+// ordinaryServices are what kube-proxy serves: a Service with a ClusterIP and NodePorts, whose pod
+// is the neighbour, and a Service without endpoints.
 func ordinaryServices() []kruntime.Object {
 	both := ptr.To(corev1.IPFamilyPolicyRequireDualStack)
 	ordinary := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "ordinary"}, Spec: corev1.ServiceSpec{
@@ -282,8 +285,8 @@ func ordinaryServices() []kruntime.Object {
 // counters are those that iptables-save prints of chains.
 var counters = regexp.MustCompile(` \[\d+:\d+\]$`)
 
-// others is what is there of others: all that the dataplane must leave alone, in lines, sorted: kube-proxy
-// writes its rules in another order whenever it starts.
+// others is what is there of others: all that the dataplane must leave alone, in lines, sorted:
+// kube-proxy writes its rules in another order whenever it starts.
 func (s *site) others() []string {
 	s.t.Helper()
 	var lines []string
@@ -307,8 +310,8 @@ func ofVIPs(line string) bool {
 	return strings.Contains(line, " "+ipv4.vip) || strings.Contains(line, "["+ipv6.vip)
 }
 
-// tables are the lines of those nftables tables, and their elements one by one, sorted: the kernel lists chains and
-// elements in an order of its own.
+// tables are the lines of those nftables tables, and their elements one by one, sorted: the kernel
+// lists chains and elements in an order of its own.
 func (s *site) tables(wanted func(name string) bool) (words []string) {
 	s.t.Helper()
 	name := ""
@@ -478,8 +481,8 @@ func onNode(e discoveryv1.Endpoint, node string) discoveryv1.Endpoint {
 	return e
 }
 
-// serving answers on a port with "<address and port asked> <client's address>", until the test or the returned function
-// ends it. The network is tcp, udp or sctp.
+// serving answers on a port with "<address and port asked> <client's address>", until the test or
+// the returned function ends it. The network is tcp, udp or sctp.
 func serving(t *testing.T, n *netns.Namespace, network, address string) (stop func()) {
 	t.Helper()
 	var closer io.Closer
@@ -531,7 +534,8 @@ func netipOf(address string) netip.AddrPort { return netip.MustParseAddrPort(add
 
 func hostOf(a net.Addr) string { return netipOf(a.String()).Addr().Unmap().String() }
 
-// listenStream listens for TCP, or for SCTP in its one-to-one style, which package net takes for TCP (RFC 6458 section 4).
+// listenStream listens for TCP, or for SCTP in its one-to-one style, which package net takes for
+// TCP (RFC 6458 section 4).
 func listenStream(network, address string) (net.Listener, error) {
 	if network == "tcp" {
 		return net.Listen("tcp", address)
@@ -579,8 +583,8 @@ func connect(network, address string) (net.Conn, error) {
 	return net.FileConn(file)
 }
 
-// connectSCTP is for a socket that does not block. It asks for ICMP errors: by default SCTP goes on trying after them (RFC
-// 9260 section 10, ICMP7).
+// connectSCTP is for a socket that does not block. It asks for ICMP errors: by default SCTP goes on
+// trying after them (RFC 9260 section 10, ICMP7).
 func connectSCTP(fd int, sockaddr unix.Sockaddr) error {
 	level, option := unix.SOL_IP, unix.IP_RECVERR
 	if _, six := sockaddr.(*unix.SockaddrInet6); six {
@@ -653,7 +657,8 @@ func said(from *netns.Namespace, network, address string) (answer string) {
 	return answer
 }
 
-// asker is a UDP client that keeps its socket. The returned function asks, and returns who answered.
+// asker is a UDP client that keeps its socket. The returned function asks, and returns who
+// answered.
 func (f *siteFixture) asker(from *netns.Namespace, address string) (who func() string) {
 	f.t.Helper()
 	var client net.Conn

@@ -7,8 +7,9 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
-// WatchKernel calls changed whenever a link, a route or a rule that may be ours has changed in this network namespace,
-// whoever changed it, until ctx ends. An announcement that the kernel lost counts as a change.
+// WatchKernel calls changed whenever a link, a route or a rule that may be ours has changed in this
+// network namespace, whoever changed it, until ctx ends. An announcement that the kernel lost
+// counts as a change.
 func WatchKernel(ctx context.Context, changed func()) error {
 	watch, err := rtnl.Subscribe()
 	if err != nil {

@@ -1,6 +1,6 @@
-// Command mcscrd writes the CustomResourceDefinitions of ServiceExport and ServiceImport, as sigs.k8s.io/mcs-api ships
-// them in the version that go.mod names, into a folder: schema, versions, columns and labels, without descriptions and
-// comments. It does not decide anything about them.
+// Command mcscrd writes the CustomResourceDefinitions of ServiceExport and ServiceImport, as
+// sigs.k8s.io/mcs-api ships them in the version that go.mod names, into a folder: schema, versions,
+// columns and labels, without descriptions and comments. It does not decide anything about them.
 package main
 
 import (
@@ -52,7 +52,8 @@ func withoutDescriptions(source []byte) ([]byte, error) {
 	return append([]byte("---\n"), text...), err
 }
 
-// dropDescriptions deletes every description that is a text; a schema's property of that name is a map, and stays.
+// dropDescriptions deletes every description that is a text; a schema's property of that name is a
+// map, and stays.
 func dropDescriptions(value any) {
 	switch value := value.(type) {
 	case map[string]any:

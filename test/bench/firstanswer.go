@@ -11,11 +11,13 @@ import (
 
 const firstAnswerSamples = 20
 
-// asker is the script in the client pod: for each name on its standard input it asks until there is an answer.
+// asker is the script in the client pod: for each name on its standard input it asks until there is
+// an answer.
 const asker = `while read -r name; do until curl --silent --fail --output /dev/null --max-time 1 "http://$name:8080/"; do :; done; echo "$name"; done`
 
-// firstAnswers measures from the creation of a ServiceExport to the first answer through its name in a pod of the other
-// cluster, which begins to ask at the same time. What the cluster's DNS caches of a name that is not there yet counts.
+// firstAnswers measures from the creation of a ServiceExport to the first answer through its name
+// in a pod of the other cluster, which begins to ask at the same time. What the cluster's DNS
+// caches of a name that is not there yet counts.
 func (b *bench) firstAnswers(ctx context.Context) error {
 	cmd := kubectlExec(ctx, "sh", "-c", asker)
 	in, err := cmd.StdinPipe()
@@ -37,7 +39,8 @@ func (b *bench) firstAnswers(ctx context.Context) error {
 		if err := b.createAll(ctx, service(name, map[string]string{"app": "server"}, httpPort)); err != nil {
 			return err
 		}
-		// The endpoints of the Service are the server's own affair: they are there before the clock starts.
+		// The endpoints of the Service are the server's own affair: they are there before the clock
+		// starts.
 		if err := b.waitEndpoints(ctx, name); err != nil {
 			return err
 		}

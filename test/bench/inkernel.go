@@ -13,7 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
-// newInKernelCommand makes the command that measures in a kernel of its own and prints each figure as a line of JSON.
+// newInKernelCommand makes the command that measures in a kernel of its own and prints each figure
+// as a line of JSON.
 func newInKernelCommand() *cobra.Command {
 	var in dataplane.Inside
 	cmd := &cobra.Command{

@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newLoadCommand makes the command that runs in a pod and prints how many requests a second a URL answers.
+// newLoadCommand makes the command that runs in a pod and prints how many requests a second a URL
+// answers.
 func newLoadCommand() *cobra.Command {
 	var clients int
 	var duration time.Duration

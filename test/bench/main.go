@@ -1,10 +1,12 @@
-// Command bench measures tombolo, prints a table and writes the same as JSON. Most of it needs a lab with tombolo
-// installed, and runs as `bin/lab run --install -- bin/bench`. Two need none: `bin/bench --only exchange` measures the
-// exchange through the hub, with API servers and operators and without nodes, and `bin/bench --only dataplane` what
-// serves clusterset IPs beside kube-proxy, each in a kernel of its own. `make bench` does all.
+// Command bench measures tombolo, prints a table and writes the same as JSON. Most of it needs a
+// lab with tombolo installed, and runs as `bin/lab run --install -- bin/bench`. Two need none:
+// `bin/bench --only exchange` measures the exchange through the hub, with API servers and operators
+// and without nodes, and `bin/bench --only dataplane` what serves clusterset IPs beside kube-proxy,
+// each in a kernel of its own. `make bench` does all.
 //
-// Absolute figures mean little in user-mode kernels with one CPU each; ratios of things measured side by side, in
-// interleaved rounds of one run, do. It never fails for a figure: it measures, it does not judge.
+// Absolute figures mean little in user-mode kernels with one CPU each; ratios of things measured
+// side by side, in interleaved rounds of one run, do. It never fails for a figure: it measures, it
+// does not judge.
 package main
 
 import (

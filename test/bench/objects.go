@@ -18,16 +18,17 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
-// The ports of the server pod: each protocol once for tombolo's tunnel and once for the one made by hand; HTTP once more
-// for the pod IP. A client that uses one source port for the clusterset IP and soon after for the pod IP behind it, with
-// the same port, would meet IPVS's entry of the earlier connection.
+// The ports of the server pod: each protocol once for tombolo's tunnel and once for the one made by
+// hand; HTTP once more for the pod IP. A client that uses one source port for the clusterset IP and
+// soon after for the pod IP behind it, with the same port, would meet IPVS's entry of the earlier
+// connection.
 const (
 	iperfPort, iperfHandPort            = 5201, 5202
 	httpPort, httpHandPort, httpPodPort = 8080, 8081, 8082
 )
 
-// prepare makes the namespaces, a server pod in the exporting cluster and a client pod in the importing one, both on
-// workers, and waits until they run and CoreDNS knows clusterset.local.
+// prepare makes the namespaces, a server pod in the exporting cluster and a client pod in the
+// importing one, both on workers, and waits until they run and CoreDNS knows clusterset.local.
 func (b *bench) prepare(ctx context.Context) error {
 	for cluster, manifest := range map[string]string{exporter: serverManifest(b.serverNode), importer: clientManifest(b.clientNode, b.self)} {
 		if err := b.Apply(ctx, cluster, manifest); err != nil {
@@ -45,7 +46,8 @@ func (b *bench) prepare(ctx context.Context) error {
 	return nil
 }
 
-// podManifest is the namespace and, on that node, a pod with these containers and volumes: the end of its YAML.
+// podManifest is the namespace and, on that node, a pod with these containers and volumes: the end
+// of its YAML.
 func podManifest(name, node, containers string) string {
 	return fmt.Sprintf(`
 apiVersion: v1
@@ -82,7 +84,8 @@ func clientManifest(node, self string) string {
 `, self))
 }
 
-// service is a Service without selector in the exporting cluster, or with one if selector is not nil.
+// service is a Service without selector in the exporting cluster, or with one if selector is not
+// nil.
 func service(name string, selector map[string]string, ports ...int32) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Spec: corev1.ServiceSpec{Selector: selector}}
 	for _, p := range ports {

@@ -20,12 +20,14 @@ import (
 
 const propagationSamples = 100
 
-// patience is how long one sample may take. A slow one on a busy machine belongs in the figures; it is no reason to end.
+// patience is how long one sample may take. A slow one on a busy machine belongs in the figures; it
+// is no reason to end.
 const patience = 3 * time.Minute
 
-// propagation measures from the write that turns an endpoint ready in the exporting cluster's EndpointSlice to the
-// importing worker's kernel holding it: a program on that node polls the kernel every 2 ms and its line comes back
-// over the lab's own way to nodes, so the figure is an upper bound.
+// propagation measures from the write that turns an endpoint ready in the exporting cluster's
+// EndpointSlice to the importing worker's kernel holding it: a program on that node polls the
+// kernel every 2 ms and its line comes back over the lab's own way to nodes, so the figure is an
+// upper bound.
 func (b *bench) propagation(ctx context.Context) error {
 	const name, port = "propagation", 80
 	prefix, err := b.podPrefix(ctx)
@@ -66,7 +68,8 @@ func (b *bench) propagation(ctx context.Context) error {
 	return nil
 }
 
-// setReady writes the readiness of the slice's second endpoint and returns how long the kernel took to follow.
+// setReady writes the readiness of the slice's second endpoint and returns how long the kernel took
+// to follow.
 func (b *bench) setReady(ctx context.Context, s *discoveryv1.EndpointSlice, ready bool, lines <-chan string, address string) (time.Duration, error) {
 	s.Endpoints[1].Conditions.Ready = ptr.To(ready)
 	start := time.Now()

@@ -18,9 +18,10 @@ import (
 
 const rounds = 7
 
-// ratios measures throughput and request rate from the client pod to the server pod three ways, in interleaved rounds:
-// through the clusterset IP, straight to the pod IP through tombolo's tunnel, and to the pod IP through a tunnel made
-// by hand with wg and ip on the same nodes. The figures are medians of the rounds' ratios.
+// ratios measures throughput and request rate from the client pod to the server pod three ways, in
+// interleaved rounds: through the clusterset IP, straight to the pod IP through tombolo's tunnel,
+// and to the pod IP through a tunnel made by hand with wg and ip on the same nodes. The figures are
+// medians of the rounds' ratios.
 func (b *bench) ratios(ctx context.Context) error {
 	const name = "ratios"
 	if err := b.createAll(ctx, service(name, map[string]string{"app": "server"}, iperfPort, httpPort), serviceExport(name)); err != nil {

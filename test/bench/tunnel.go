@@ -13,9 +13,9 @@ type side struct {
 	privateKey, publicKey      string
 }
 
-// handMadeTunnel joins the two pods a second time, with ip and wg alone: the same way that tombolo takes (VXLAN to the
-// gateway, WireGuard, VXLAN to the pod's node), on the same nodes and with the same MTU, for the ports of the server
-// that only the comparison uses. remove takes it away.
+// handMadeTunnel joins the two pods a second time, with ip and wg alone: the same way that tombolo
+// takes (VXLAN to the gateway, WireGuard, VXLAN to the pod's node), on the same nodes and with the
+// same MTU, for the ports of the server that only the comparison uses. remove takes it away.
 func (b *bench) handMadeTunnel(ctx context.Context, clientIP, serverIP string) (remove func(), err error) {
 	west := side{cluster: importer, worker: b.clientNode, gateway: b.gateways[importer], podIP: clientIP}
 	east := side{cluster: exporter, worker: b.serverNode, gateway: b.gateways[exporter], podIP: serverIP}
@@ -82,8 +82,8 @@ func mac(ip string) string {
 	return fmt.Sprintf("02:74:%02x:%02x:%02x:%02x", a, b, c, d)
 }
 
-// workerScript sends what goes to the other pod's chosen ports to the gateway. port is dport where the client is, sport
-// where the server is.
+// workerScript sends what goes to the other pod's chosen ports to the gateway. port is dport where
+// the client is, sport where the server is.
 func workerScript(s side, otherPod, port string) string {
 	return vxlan(s.workerIP, s.gatewayIP) +
 		fmt.Sprintf("ip route add %s/32 via %s dev hand-vx onlink table 9999\n", otherPod, s.gatewayIP) +

@@ -12,8 +12,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newWatchCommand makes the command that runs on a node and prints the destinations of a virtual service at once, and
-// again whenever they change: one line, the addresses in order with a space between; a line with "-" for none.
+// newWatchCommand makes the command that runs on a node and prints the destinations of a virtual
+// service at once, and again whenever they change: one line, the addresses in order with a space
+// between; a line with "-" for none.
 func newWatchCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "watch ADDRESS:PORT",

@@ -135,7 +135,8 @@ func disputed(name string) (*corev1.Service, *mcsv1beta1.ServiceExport) {
 	return full(name, tcp("http", 80, httpPort))
 }
 
-// Clusters that disagree about a Service both get a condition, and the older export decides. Once they agree, both get one again.
+// Clusters that disagree about a Service both get a condition, and the older export decides. Once
+// they agree, both get one again.
 func TestConflicts(t *testing.T) {
 	s := newScene(t, "conflicts")
 	var last time.Time
@@ -202,7 +203,8 @@ func awaitConflict(t *testing.T, s *scene, name string, reasons []mcsv1beta1.Ser
 	})
 }
 
-// settle makes west export what east does. A Service cannot change from headless: there west stops exporting.
+// settle makes west export what east does. A Service cannot change from headless: there west stops
+// exporting.
 func (s *scene) settle(t *testing.T, name string) {
 	t.Helper()
 	service, export := disputed(name)

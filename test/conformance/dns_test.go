@@ -12,7 +12,8 @@ import (
 // question is one that DNS is asked.
 type question struct{ name, kind string }
 
-// answer is what DNS says: its status, and the data of the records of the kind that was asked for, sorted.
+// answer is what DNS says: its status, and the data of the records of the kind that was asked for,
+// sorted.
 type answer struct {
 	status string
 	data   []string
@@ -26,7 +27,8 @@ func found(data ...string) answer {
 	return answer{status: "NOERROR", data: slices.Sorted(slices.Values(data))}
 }
 
-// clusterset is the full name of a Service of the scene in the clusterset's zone, with labels in front of it.
+// clusterset is the full name of a Service of the scene in the clusterset's zone, with labels in
+// front of it.
 func (s *scene) clusterset(service string, before ...string) string {
 	return strings.Join(append(before, service, s.namespace, "svc.clusterset.local."), ".")
 }
@@ -91,7 +93,8 @@ func parseDig(out string, questions []question) []answer {
 	return answers
 }
 
-// data is a record's content. Of an SRV record it is port and target: how CoreDNS spreads weights is its own affair.
+// data is a record's content. Of an SRV record it is port and target: how CoreDNS spreads weights
+// is its own affair.
 func data(kind string, fields []string) string {
 	if kind == "SRV" && len(fields) == 4 {
 		fields = fields[2:]

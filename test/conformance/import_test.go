@@ -21,8 +21,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 )
 
-// An import is there as long as one cluster exports, in every cluster, and keeps its address. None of the pods that its
-// Service selects exists: that ends no import.
+// An import is there as long as one cluster exports, in every cluster, and keeps its address. None
+// of the pods that its Service selects exists: that ends no import.
 func TestImportLivesAsLongAsAnExport(t *testing.T) {
 	s := newScene(t, "life")
 	s.create(t, s.east, service("web", "nobody", tcp("http", 80, httpPort)))
@@ -108,7 +108,8 @@ func awaitNoImport(t *testing.T, s *scene, name string) {
 	})
 }
 
-// consistentlyNotImported ends when another export, made now, has gone all the way: by then this one would have, too.
+// consistentlyNotImported ends when another export, made now, has gone all the way: by then this
+// one would have, too.
 func consistentlyNotImported(t *testing.T, s *scene, name string) {
 	t.Helper()
 	other := "beside-" + name
@@ -229,7 +230,8 @@ func TestServiceComesAndGoes(t *testing.T) {
 	}
 }
 
-// Labels and annotations come from the export's spec, and from nowhere else; what else the Service says comes as it is.
+// Labels and annotations come from the export's spec, and from nowhere else; what else the Service
+// says comes as it is.
 func TestImportCarriesWhatIsExported(t *testing.T) {
 	s := newScene(t, "fields")
 	web, e := full("web", tcp("http", 80, httpPort), udp("dns", 53, udpPort))

@@ -1,12 +1,14 @@
 //go:build e2e
 
-// Package conformance asserts on real clusters what the Multi-Cluster Services API asks of an implementation: KEP-1645
-// and its DNS specification, with the conditions of sigs.k8s.io/mcs-api. Names are looked up and Services are asked by
-// dig, curl and nc in pods. It runs in a lab with tombolo installed, which it does not boot:
-// `bin/lab run --install -- go test -tags e2e ./test/conformance`.
+// Package conformance asserts on real clusters what the Multi-Cluster Services API asks of an
+// implementation: KEP-1645 and its DNS specification, with the conditions of sigs.k8s.io/mcs-api.
+// Names are looked up and Services are asked by dig, curl and nc in pods. It runs in a lab with
+// tombolo installed, which it does not boot: `bin/lab run --install -- go test -tags e2e
+// ./test/conformance`.
 //
-// The tests are tombolo's own, and say more than the suite of kubernetes-sigs/mcs-api; docs/conformance.md says how to
-// run that one. What needs neither a pod nor a second kernel is tested with the controllers.
+// The tests are tombolo's own, and say more than the suite of kubernetes-sigs/mcs-api;
+// docs/conformance.md says how to run that one. What needs neither a pod nor a second kernel is
+// tested with the controllers.
 package conformance
 
 import (
@@ -34,8 +36,9 @@ import (
 )
 
 const (
-	// within is how long an import, an answer or an end may take. The suite of kubernetes-sigs/mcs-api waits 20 s, and one
-	// thing at a time; here all tests run together, perhaps on a busy machine.
+	// within is how long an import, an answer or an end may take. The suite of
+	// kubernetes-sigs/mcs-api waits 20 s, and one thing at a time; here all tests run together,
+	// perhaps on a busy machine.
 	within = time.Minute
 	// podsWithin is how long it may take until pods run, and their endpoints are known.
 	podsWithin = 2 * time.Minute
@@ -152,7 +155,8 @@ type scene struct {
 	namespace string
 }
 
-// newScene makes the namespace and removes it after the test. The test runs beside others from here on.
+// newScene makes the namespace and removes it after the test. The test runs beside others from here
+// on.
 func newScene(t *testing.T, name string) *scene {
 	t.Helper()
 	t.Parallel()
@@ -210,7 +214,8 @@ func (s *scene) fetch(ctx context.Context, c *cluster, name string, object clien
 	return nil
 }
 
-// eventually repeats check until it returns nil, and ends the test with its last error if it does not in time.
+// eventually repeats check until it returns nil, and ends the test with its last error if it does
+// not in time.
 func eventually(t *testing.T, timeout time.Duration, check func(ctx context.Context) error) {
 	t.Helper()
 	_, err := shell.Eventually(t.Context(), timeout, func(ctx context.Context) (string, error) { return "", check(ctx) })

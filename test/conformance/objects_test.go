@@ -119,7 +119,8 @@ func (s *scene) notImported(ctx context.Context, c *cluster, name string) error 
 	return err
 }
 
-// condition returns an error unless the ServiceExport's condition is so; an empty reason stands for any.
+// condition returns an error unless the ServiceExport's condition is so; an empty reason stands for
+// any.
 func (s *scene) condition(ctx context.Context, c *cluster, name string, kind mcsv1beta1.ServiceExportConditionType,
 	status metav1.ConditionStatus, reason mcsv1beta1.ServiceExportConditionReason) error {
 	var found mcsv1beta1.ServiceExport
@@ -133,7 +134,8 @@ func (s *scene) condition(ctx context.Context, c *cluster, name string, kind mcs
 	return nil
 }
 
-// running returns the pods of the app once there are so many, and all of them run and have addresses.
+// running returns the pods of the app once there are so many, and all of them run and have
+// addresses.
 func (s *scene) running(t *testing.T, c *cluster, app string, count int) (pods []corev1.Pod) {
 	t.Helper()
 	eventually(t, podsWithin, func(ctx context.Context) error {

@@ -14,8 +14,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// A TrafficPolicy of one cluster sends its flows to the clusters that it names, and no other cluster's; without it they go
-// to all again.
+// A TrafficPolicy of one cluster sends its flows to the clusters that it names, and no other
+// cluster's; without it they go to all again.
 func testTrafficPolicy(t *testing.T, s *serving) {
 	const name = "routed"
 	for _, c := range s.both() {

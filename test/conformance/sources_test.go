@@ -23,7 +23,8 @@ import (
 // hostPort is where servers in the nodes' own network listen.
 const hostPort = 18080
 
-// peers is a scene with a pod on each node, which serves and asks, and one server in the network of a node.
+// peers is a scene with a pod on each node, which serves and asks, and one server in the network of
+// a node.
 type peers struct {
 	*scene
 	nodes map[string][]corev1.Node // by cluster
@@ -36,14 +37,15 @@ type asker struct {
 	name string
 	// source is the address under which servers must see it through tombolo.
 	source string
-	// masqueraded is the address where the CNI has its way; empty for a node, whose packets none has to masquerade.
+	// masqueraded is the address where the CNI has its way; empty for a node, whose packets none
+	// has to masquerade.
 	masqueraded string
 	run         func(ctx context.Context, argv ...string) (string, error)
 }
 
-// TestSources: whatever the CNIs masquerade, servers see pods of the other cluster under the pods' own addresses, and its
-// nodes under their transit addresses: by the clusterset IP, by name of a headless Service and by the address of a pod,
-// both ways, from and to gateways and workers.
+// TestSources: whatever the CNIs masquerade, servers see pods of the other cluster under the pods'
+// own addresses, and its nodes under their transit addresses: by the clusterset IP, by name of a
+// headless Service and by the address of a pod, both ways, from and to gateways and workers.
 func TestSources(t *testing.T) {
 	s := &peers{scene: newScene(t, "sources"), nodes: map[string][]corev1.Node{}, pods: map[string][]corev1.Pod{}, bound: map[string][]corev1.Pod{}}
 	for _, c := range s.both() {
@@ -124,7 +126,8 @@ func onHost(template corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 	return template
 }
 
-// expected returns, by protocol, address and port, under which address servers there must see a client.
+// expected returns, by protocol, address and port, under which address servers there must see a
+// client.
 func (s *peers) expected(from asker, to *cluster, vip string) map[string]string {
 	want := map[string]string{"tcp " + vip + " 80": from.source, "udp " + vip + " 53": from.source}
 	for _, p := range s.pods[to.name] {
@@ -136,7 +139,8 @@ func (s *peers) expected(from asker, to *cluster, vip string) map[string]string 
 	}
 	name := strings.TrimSuffix(s.clusterset("pods-of-"+to.name), ".")
 	want[fmt.Sprintf("tcp %s %d", name, httpPort)] = from.source
-	// The CNI masquerades on the way to addresses that tombolo does not handle. If it did not, this test would prove nothing.
+	// The CNI masquerades on the way to addresses that tombolo does not handle. If it did not, this
+	// test would prove nothing.
 	for _, p := range s.bound[to.name] {
 		want[fmt.Sprintf("tcp %s %d", p.Status.PodIP, hostPort)] = from.masqueraded
 	}

@@ -16,13 +16,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// serving is a scene with pods. east has web (2) and the StatefulSet db (2), and late, which is never ready; west has web (1).
+// serving is a scene with pods. east has web (2) and the StatefulSet db (2), and late, which is
+// never ready; west has web (1).
 type serving struct {
 	*scene
 	east, west, db, late []corev1.Pod
 }
 
-// TestServing asks Services of all kinds in both clusters. They share their pods, since pods are what takes time.
+// TestServing asks Services of all kinds in both clusters. They share their pods, since pods are
+// what takes time.
 func TestServing(t *testing.T) {
 	s := &serving{scene: newScene(t, "serving")}
 	late := deployment("late", 1)
@@ -68,12 +70,13 @@ func addresses(pods ...corev1.Pod) []string {
 	return all
 }
 
-// patience is how many seconds one request may take. It bounds an attempt and promises nothing: a request that takes longer
-// than usual on a busy machine must not spoil those before it.
+// patience is how many seconds one request may take. It bounds an attempt and promises nothing: a
+// request that takes longer than usual on a busy machine must not spoil those before it.
 const patience = "20"
 
-// asked returns which pods answer n requests of a cluster's pod of tools over HTTP, sorted, each once. Each request has a
-// connection of its own. They share a process: in a user-mode kernel to start one costs more than the request.
+// asked returns which pods answer n requests of a cluster's pod of tools over HTTP, sorted, each
+// once. Each request has a connection of its own. They share a process: in a user-mode kernel to
+// start one costs more than the request.
 func (s *serving) asked(ctx context.Context, c *cluster, n int, url string) ([]string, error) {
 	curl := []string{"curl", "-sS", "--fail", "--fail-early", "--max-time", patience, "--header", "Connection: close"}
 	out, err := s.tools(ctx, c, append(curl, slices.Repeat([]string{url}, n)...)...)
@@ -111,7 +114,8 @@ func (s *serving) url(service string, port int) string {
 	return fmt.Sprintf("http://%s:%d/", strings.TrimSuffix(s.clusterset(service), "."), port)
 }
 
-// A Service with several ports, over TCP and UDP: its names, what must have none, its answers, and its end.
+// A Service with several ports, over TCP and UDP: its names, what must have none, its answers, and
+// its end.
 func testClusterSetIP(t *testing.T, s *serving) {
 	local := service("front", "web", tcp("http", 80, httpPort), tcp("admin", 81, httpPort), udp("talk", 53, udpPort))
 	local.Spec.Ports[1].TargetPort = intstr.FromString("http")
@@ -169,7 +173,8 @@ func (s *serving) talks(ctx context.Context, c *cluster, host string, pods []str
 	return nil
 }
 
-// Both clusters have the Service and one exports it: the clusterset's name never leads to the other's pods.
+// Both clusters have the Service and one exports it: the clusterset's name never leads to the
+// other's pods.
 func testOnlyExporting(t *testing.T, s *serving) {
 	s.create(t, s.scene.west, service("mine", "web", tcp("http", 80, httpPort)))
 	s.create(t, s.scene.east, service("mine", "web", tcp("http", 80, httpPort)), export("mine"))
@@ -214,7 +219,8 @@ func testPortsWhereExposed(t *testing.T, s *serving) {
 	}
 }
 
-// A headless Service's names are its ready pods, of all clusters that export it; a pod has one of its own.
+// A headless Service's names are its ready pods, of all clusters that export it; a pod has one of
+// its own.
 func testHeadless(t *testing.T, s *serving) {
 	s.create(t, s.scene.east, headless(service("db", "db", tcp("http", httpPort, httpPort))), export("db"))
 	s.create(t, s.scene.west, headless(service("db", "web", tcp("http", httpPort, httpPort))), export("db"))
@@ -280,7 +286,8 @@ func testAffinity(t *testing.T, s *serving) {
 	}
 }
 
-// A pod that is not ready has no name and gets no request, unless its Service publishes such pods. The import is there all the same.
+// A pod that is not ready has no name and gets no request, unless its Service publishes such pods.
+// The import is there all the same.
 func testNotReady(t *testing.T, s *serving) {
 	port := tcp("http", 80, httpPort)
 	published := headless(service("published", "late", port))

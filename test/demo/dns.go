@@ -24,7 +24,8 @@ func (e *Env) dnsReady(ctx context.Context) (string, error) {
 	return strings.Join(evidence, ""), group.Wait()
 }
 
-// DNSReady waits until tombolo has configured a cluster's CoreDNS, and returns the Corefile's lines with the zone.
+// DNSReady waits until tombolo has configured a cluster's CoreDNS, and returns the Corefile's lines
+// with the zone.
 func DNSReady(ctx context.Context, sh shell.Shell, cluster string) (string, error) {
 	if _, err := sh.Kubectl(ctx, cluster, "wait", "--for=condition=DNSReady", "--timeout=60s", "clusterset/default"); err != nil {
 		return "", err

@@ -16,7 +16,8 @@ type Env struct {
 	vip            string // the clusterset IP, once the import has one
 }
 
-// NewEnv returns the steps' environment in the lab that the environment names. The error says what is missing.
+// NewEnv returns the steps' environment in the lab that the environment names. The error says what
+// is missing.
 func NewEnv() (*Env, error) {
 	sh, err := shell.New()
 	return &Env{Shell: sh, server: "east", client: "west"}, err

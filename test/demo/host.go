@@ -29,8 +29,9 @@ spec:
         command: [sleep, infinity]
 `
 
-// hostClients asks from the host's network of every node of the importing cluster, by the clusterset IP and by the IP of a
-// pod: the server must see the transit address that the node's annotation gives it.
+// hostClients asks from the host's network of every node of the importing cluster, by the
+// clusterset IP and by the IP of a pod: the server must see the transit address that the node's
+// annotation gives it.
 func (e *Env) hostClients(ctx context.Context) (string, error) {
 	if err := e.Apply(ctx, e.client, hostManifest); err != nil {
 		return "", err

@@ -15,7 +15,8 @@ kind: Namespace
 metadata: {name: demo}
 `
 
-// serverManifest is a web server with 3 replicas and a database of 2, with an ordinary and a headless Service.
+// serverManifest is a web server with 3 replicas and a database of 2, with an ordinary and a
+// headless Service.
 const serverManifest = `
 apiVersion: apps/v1
 kind: Deployment

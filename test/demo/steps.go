@@ -15,7 +15,8 @@ import (
 type Step struct {
 	// Name is the claim, in words for a reader who sees tombolo for the first time.
 	Name string
-	// Run makes the claim true and returns the evidence (one or more lines), or says why it is not true.
+	// Run makes the claim true and returns the evidence (one or more lines), or says why it is not
+	// true.
 	Run func(context.Context) (evidence string, err error)
 }
 
@@ -157,8 +158,8 @@ func (e *Env) inKernel(ctx context.Context) (string, error) {
 	return service, nil
 }
 
-// kernel is what serves the clusterset IP on the client's node, and with how many endpoints: IPVS or nftables, as the
-// node's kube-proxy allows. It is empty if nothing does.
+// kernel is what serves the clusterset IP on the client's node, and with how many endpoints: IPVS
+// or nftables, as the node's kube-proxy allows. It is empty if nothing does.
 func (e *Env) kernel(ctx context.Context) (service string, endpoints int, err error) {
 	out, err := e.OnNode(ctx, e.clientNode, "ipvsadm", "-Ln")
 	if err != nil {
@@ -255,7 +256,8 @@ func (e *Env) unexport(ctx context.Context) (string, error) {
 	})
 }
 
-// answer is what the server says of a request: its pod's name, and the client's address and port as it saw them.
+// answer is what the server says of a request: its pod's name, and the client's address and port as
+// it saw them.
 type answer struct {
 	pod    string
 	client netip.AddrPort
@@ -273,7 +275,8 @@ func (e *Env) request(ctx context.Context) (answer, error) {
 	return parseAnswer(out)
 }
 
-// requests asks n times for the path, each over a connection of its own, and counts the answers by pod.
+// requests asks n times for the path, each over a connection of its own, and counts the answers by
+// pod.
 func (e *Env) requests(ctx context.Context, n int, path string) (map[string]int, error) {
 	curl := []string{"curl", "--silent", "--show-error", "--fail", "--fail-early", "--max-time", patience, "--header", "Connection: close"}
 	out, err := e.inClient(ctx, append(curl, slices.Repeat([]string{"http://" + webName + path}, n)...)...)
@@ -311,7 +314,8 @@ func (e *Env) readyPods(ctx context.Context) ([]string, error) {
 	return sorted(strings.Fields(out)), err
 }
 
-// dig returns the A records of a name as the client pod gets them, sorted. It returns an empty list for a name without any.
+// dig returns the A records of a name as the client pod gets them, sorted. It returns an empty list
+// for a name without any.
 func (e *Env) dig(ctx context.Context, name string) ([]string, error) {
 	out, err := e.inClient(ctx, "dig", "+short", "+tries=2", "+time=2", name)
 	return sorted(strings.Fields(out)), err

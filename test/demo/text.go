@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// slots are those of a clusterset IP in a map of slots as `nft list map` prints it, one line each, and how many
-// endpoints are in them.
+// slots are those of a clusterset IP in a map of slots as `nft list map` prints it, one line each,
+// and how many endpoints are in them.
 func slots(nft, vip string) (lines string, endpoints int) {
 	var mine []string
 	different := map[string]bool{}
@@ -22,7 +22,8 @@ func slots(nft, vip string) (lines string, endpoints int) {
 	return strings.Join(mine, "\n"), len(different)
 }
 
-// virtualService is the part of `ipvsadm -Ln` that belongs to one virtual service, empty if it is not there.
+// virtualService is the part of `ipvsadm -Ln` that belongs to one virtual service, empty if it is
+// not there.
 func virtualService(ipvsadm, addressPort string) string {
 	var lines []string
 	inside := false

@@ -15,7 +15,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
-// inWireGuard sends requests and sees the counters of the importing cluster's gateway move, both ways.
+// inWireGuard sends requests and sees the counters of the importing cluster's gateway move, both
+// ways.
 func (e *Env) inWireGuard(ctx context.Context) (string, error) {
 	gateways, err := e.Nodes(ctx, e.client, "clusterset.tombolo.dev/gateway=true")
 	if err != nil {
@@ -40,7 +41,8 @@ func (e *Env) inWireGuard(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s: %d B more received, %d B more sent\n%s", gateways[0], received-beforeReceived, sent-beforeSent, shown), nil
 }
 
-// wireguardCounters are the bytes received and sent by all peers of a node, as wg shows them, and `wg show` itself.
+// wireguardCounters are the bytes received and sent by all peers of a node, as wg shows them, and
+// `wg show` itself.
 func (e *Env) wireguardCounters(ctx context.Context, node string) (received, sent int, shown string, err error) {
 	transfer, err := e.OnNode(ctx, node, "wg", "show", "all", "transfer")
 	if err != nil {
@@ -62,8 +64,9 @@ func (e *Env) wireguardCounters(ctx context.Context, node string) (received, sen
 	return received, sent, strings.TrimSpace(shown), err
 }
 
-// encrypted captures every frame between the nodes of both clusters while a request with a known text is answered. A
-// second text is sent in clear, from node to node: the capture must hold that one, or it would prove nothing.
+// encrypted captures every frame between the nodes of both clusters while a request with a known
+// text is answered. A second text is sent in clear, from node to node: the capture must hold that
+// one, or it would prove nothing.
 func (e *Env) encrypted(ctx context.Context) (string, error) {
 	const secret, control = "tombolo-secret-7473", "tombolo-control-7473"
 	dir, err := os.MkdirTemp("", "tombolo-demo-")
@@ -102,7 +105,8 @@ func (e *Env) encrypted(ctx context.Context) (string, error) {
 		len(frames), packets, secret, control), nil
 }
 
-// sendBoth sends the secret through the exported Service and the control text straight from node to node.
+// sendBoth sends the secret through the exported Service and the control text straight from node to
+// node.
 func (e *Env) sendBoth(ctx context.Context, secret, control string) error {
 	if _, err := e.requests(ctx, 5, "/"+secret); err != nil {
 		return err
@@ -116,7 +120,8 @@ func (e *Env) sendBoth(ctx context.Context, secret, control string) error {
 	return err
 }
 
-// capture begins to write every frame between the clusters' nodes to file; stop ends it and returns when the file is whole.
+// capture begins to write every frame between the clusters' nodes to file; stop ends it and returns
+// when the file is whole.
 func (e *Env) capture(ctx context.Context, file string) (stop func() error, err error) {
 	cmd := e.Lab(ctx, "net", "capture", "--write", file, e.server, e.client)
 	var errs bytes.Buffer

@@ -10,7 +10,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/demo"
 )
 
-// TestDemo asserts each step of the demo. A step builds on the ones before it, so the first that fails ends the test.
+// TestDemo asserts each step of the demo. A step builds on the ones before it, so the first that
+// fails ends the test.
 func TestDemo(t *testing.T) {
 	env, err := demo.NewEnv()
 	if err != nil {

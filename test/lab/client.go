@@ -30,7 +30,8 @@ type Client struct {
 	http *http.Client
 }
 
-// Connect returns a client of the lab in the run folder dir. Nothing is sent before the client's methods are called.
+// Connect returns a client of the lab in the run folder dir. Nothing is sent before the client's
+// methods are called.
 func Connect(dir string) (*Client, error) {
 	if dir == "" {
 		return nil, fmt.Errorf("connecting to a lab: no run folder given, is %s set?", RunEnv)
@@ -69,8 +70,9 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// Cut drops every frame between a and b until Heal. a and b name a node each, or a cluster, which stands for all of its nodes, or
-// are "*" for all nodes, or "host" for the way to the API servers. Unknown names give ErrUnknownNode.
+// Cut drops every frame between a and b until Heal. a and b name a node each, or a cluster, which
+// stands for all of its nodes, or are "*" for all nodes, or "host" for the way to the API servers.
+// Unknown names give ErrUnknownNode.
 func (c *Client) Cut(ctx context.Context, a, b string) error {
 	return c.fault(ctx, "cut", a, b, nil)
 }
@@ -80,12 +82,14 @@ func (c *Client) Heal(ctx context.Context, a, b string) error {
 	return c.fault(ctx, "heal", a, b, nil)
 }
 
-// Delay holds every frame between a and b back for d, each way; 0 takes it back. a and b are as for Cut.
+// Delay holds every frame between a and b back for d, each way; 0 takes it back. a and b are as for
+// Cut.
 func (c *Client) Delay(ctx context.Context, a, b string, d time.Duration) error {
 	return c.fault(ctx, "delay", a, b, url.Values{"delay": {d.String()}})
 }
 
-// Loss drops each frame between a and b with the probability ratio, 0 to 1; 0 takes it back. a and b are as for Cut.
+// Loss drops each frame between a and b with the probability ratio, 0 to 1; 0 takes it back. a and
+// b are as for Cut.
 func (c *Client) Loss(ctx context.Context, a, b string, ratio float64) error {
 	return c.fault(ctx, "loss", a, b, url.Values{"ratio": {strconv.FormatFloat(ratio, 'g', -1, 64)}})
 }
@@ -102,8 +106,8 @@ func (c *Client) fault(ctx context.Context, fault, a, b string, query url.Values
 	return nil
 }
 
-// Capture returns a recording of the frames between a and b from now on, as a pcap file that grows until it is closed. a and b are as
-// for Cut. Reading ends with ctx.
+// Capture returns a recording of the frames between a and b from now on, as a pcap file that grows
+// until it is closed. a and b are as for Cut. Reading ends with ctx.
 func (c *Client) Capture(ctx context.Context, a, b string) (io.ReadCloser, error) {
 	body, err := c.do(ctx, http.MethodGet, "/net/capture", url.Values{"a": {a}, "b": {b}})
 	if err != nil {
@@ -115,8 +119,8 @@ func (c *Client) Capture(ctx context.Context, a, b string) (io.ReadCloser, error
 // Kill ends a node as if its plug had been pulled, and returns when it is gone.
 func (c *Client) Kill(ctx context.Context, name string) error { return c.operate(ctx, name, "kill") }
 
-// Start boots a node that is off. Everything that was on it is lost, except its logs. Start does not wait until the node is
-// Ready.
+// Start boots a node that is off. Everything that was on it is lost, except its logs. Start does
+// not wait until the node is Ready.
 func (c *Client) Start(ctx context.Context, name string) error { return c.operate(ctx, name, "start") }
 
 // Pause freezes a node, its clock too.
@@ -127,8 +131,8 @@ func (c *Client) Resume(ctx context.Context, name string) error {
 	return c.operate(ctx, name, "resume")
 }
 
-// Exec runs a command on a node, as root in the node's own namespaces, and returns its exit code; an error says that it could not be run. It
-// ends with ctx.
+// Exec runs a command on a node, as root in the node's own namespaces, and returns its exit code;
+// an error says that it could not be run. It ends with ctx.
 func (c *Client) Exec(ctx context.Context, name string, command node.Command) (int, error) {
 	api := node.Client{URL: "http://lab/nodes/" + url.PathEscape(name) + "/api", HTTP: c.http}
 	code, err := api.Exec(ctx, command)

@@ -23,9 +23,9 @@ const (
 	collectParallel = 8
 )
 
-// collect writes what is only in nodes and API servers into the folder logs/pods: the containers' logs, as
-// cluster/namespace_pod_container.log, and each cluster's events. It says which containers did not run all the time. It
-// does what it can.
+// collect writes what is only in nodes and API servers into the folder logs/pods: the containers'
+// logs, as cluster/namespace_pod_container.log, and each cluster's events. It says which containers
+// did not run all the time. It does what it can.
 func (l *Lab) collect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()

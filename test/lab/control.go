@@ -63,8 +63,8 @@ func (c *control) status(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(c.lab.Status()) // the client is gone otherwise
 }
 
-// fault cuts, heals, delays or loses frames between the nodes a and b, each the name of a node, of a cluster (all of its
-// nodes), or "*" for every node.
+// fault cuts, heals, delays or loses frames between the nodes a and b, each the name of a node, of
+// a cluster (all of its nodes), or "*" for every node.
 func (c *control) fault(w http.ResponseWriter, r *http.Request) {
 	set, err := faultOf(c.lab.underlay, r)
 	if err != nil {

@@ -1,7 +1,8 @@
-// Package lab runs whole Kubernetes clusters on one Linux machine, without Docker and without root: control planes as
-// processes, nodes as user-mode kernels, and a switch of its own between them. It owns a run: its folder, the order in which
-// its parts start and end, and the control socket by which others work on it. The parts are packages of their own:
-// controlplane, kernel and node, underlay, image, addons.
+// Package lab runs whole Kubernetes clusters on one Linux machine, without Docker and without root:
+// control planes as processes, nodes as user-mode kernels, and a switch of its own between them. It
+// owns a run: its folder, the order in which its parts start and end, and the control socket by
+// which others work on it. The parts are packages of their own: controlplane, kernel and node,
+// underlay, image, addons.
 //
 // Tests run inside a lab and connect to it:
 //

@@ -28,8 +28,9 @@ func (l *Lab) startRegistry() error {
 	return nil
 }
 
-// archive returns the archive of the image of this name, which it makes if the cache lacks it. Under any tag tombolo's is made of
-// the program as it is now, so that a new tag is all it takes to try a change.
+// archive returns the archive of the image of this name, which it makes if the cache lacks it.
+// Under any tag tombolo's is made of the program as it is now, so that a new tag is all it takes to
+// try a change.
 func (l *Lab) archive(ctx context.Context, ref string) (string, error) {
 	cache := filepath.Join(l.options.Cache, "images")
 	a, err := l.makeImage(ctx, cache, ref)

@@ -37,8 +37,9 @@ const (
 // installTimeout is how long tombolo's links may take to be up on a busy machine.
 const installTimeout = 4 * time.Minute
 
-// install installs tombolo in every cluster with the manifests of the folder config and the steps of docs/install.md, and
-// returns when every cluster reaches every other and its CoreDNS serves clusterset.local.
+// install installs tombolo in every cluster with the manifests of the folder config and the steps
+// of docs/install.md, and returns when every cluster reaches every other and its CoreDNS serves
+// clusterset.local.
 func (l *Lab) install(ctx context.Context, config string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, installTimeout)
 	defer cancel()
@@ -84,8 +85,8 @@ func (l *Lab) join(ctx context.Context, w *waiting) error {
 	return g.Wait()
 }
 
-// waitZone returns when a CoreDNS runs that has read the Corefile as tombolo has changed it. Left alone it would have
-// within two minutes.
+// waitZone returns when a CoreDNS runs that has read the Corefile as tombolo has changed it. Left
+// alone it would have within two minutes.
 func (l *Lab) waitZone(ctx context.Context, c Cluster) error {
 	for _, args := range [][]string{
 		{"wait", "--for=condition=DNSReady", "--timeout=240s", "clusterset/default"},
@@ -104,7 +105,8 @@ func (l *Lab) installHub(ctx context.Context, config string) error {
 	return l.kubectl(ctx, Hub, "", "apply", "-k", filepath.Join(config, "hub"))
 }
 
-// installMember makes what every member runs. Where nobody serves Services' addresses it tells where the API server is.
+// installMember makes what every member runs. Where nobody serves Services' addresses it tells
+// where the API server is.
 func (l *Lab) installMember(ctx context.Context, config string, c Cluster) error {
 	if err := l.kubectl(ctx, c.Name, "", "apply", "-k", filepath.Join(config, "default")); err != nil {
 		return err
@@ -213,7 +215,8 @@ func (l *Lab) establish(ctx context.Context, cluster, resource string) error {
 	return l.kubectl(ctx, cluster, "", "wait", "--for=condition=Established", "--timeout=60s", "crd/"+resource+"."+group)
 }
 
-// hubAccess returns the content of the Secret by which a member's account reaches the hub, once it is complete.
+// hubAccess returns the content of the Secret by which a member's account reaches the hub, once it
+// is complete.
 func (l *Lab) hubAccess(ctx context.Context, name string) (map[string]string, error) {
 	client, err := kubernetes.NewForConfig(l.controlPlane.Cluster(Hub).RESTConfig())
 	if err != nil {
@@ -272,7 +275,8 @@ func (l *Lab) waitLinks(ctx context.Context, c Cluster) error {
 	})
 }
 
-// agentsReady returns nil once every node of the cluster has a dataplane and all of tombolo's pods are ready.
+// agentsReady returns nil once every node of the cluster has a dataplane and all of tombolo's pods
+// are ready.
 func (l *Lab) agentsReady(ctx context.Context, c Cluster) error {
 	client, err := kubernetes.NewForConfig(l.controlPlane.Cluster(c.Name).RESTConfig())
 	if err != nil {

@@ -47,9 +47,10 @@ type Lab struct {
 	downErr  error
 }
 
-// Up starts a lab and returns when it is ready: every node is Ready, CoreDNS answers, and tombolo's links are up if the
-// options say to install it. The caller calls Down. After an error nothing runs any longer, and the error names the folder
-// with the logs. If ctx had ended, the folder is removed.
+// Up starts a lab and returns when it is ready: every node is Ready, CoreDNS answers, and tombolo's
+// links are up if the options say to install it. The caller calls Down. After an error nothing runs
+// any longer, and the error names the folder with the logs. If ctx had ended, the folder is
+// removed.
 func Up(ctx context.Context, o Options) (*Lab, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -82,8 +83,8 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	return l, nil
 }
 
-// Watch returns a context that ends when ctx does, and as soon as a node's kernel ends by itself, with Broken as its cause.
-// The caller calls stop.
+// Watch returns a context that ends when ctx does, and as soon as a node's kernel ends by itself,
+// with Broken as its cause. The caller calls stop.
 func (l *Lab) Watch(ctx context.Context) (watched context.Context, stop func()) {
 	watched, cancel := context.WithCancelCause(ctx)
 	unwatch := context.AfterFunc(l.broken, func() { cancel(context.Cause(l.broken)) })
@@ -93,8 +94,8 @@ func (l *Lab) Watch(ctx context.Context) (watched context.Context, stop func()) 
 	}
 }
 
-// Broken returns how the first node's kernel has ended that ended by itself, with its console's last lines. It returns nil
-// while there is none: a node that was killed does not count.
+// Broken returns how the first node's kernel has ended that ended by itself, with its console's
+// last lines. It returns nil while there is none: a node that was killed does not count.
 func (l *Lab) Broken() error {
 	var failure *nodeError
 	if errors.As(context.Cause(l.broken), &failure) {
@@ -132,7 +133,8 @@ func (l *Lab) Bin() string { return l.options.Bin }
 // Topology returns what the lab consists of.
 func (l *Lab) Topology() Topology { return l.topology }
 
-// Kubeconfig returns the path of the administrator's kubeconfig, with a context for each cluster and the hub.
+// Kubeconfig returns the path of the administrator's kubeconfig, with a context for each cluster
+// and the hub.
 func (l *Lab) Kubeconfig() string { return l.controlPlane.Kubeconfig() }
 
 // Files of the run folder.
@@ -141,8 +143,8 @@ const (
 	controlSocket = "control"
 )
 
-// maxDir is how long the run folder's path may be, bytes: a socket's has 107 (unix(7)), and the longest one below is a
-// kernel's, /nodes/north-east-1/uml/uml/mconsole.
+// maxDir is how long the run folder's path may be, bytes: a socket's has 107 (unix(7)), and the
+// longest one below is a kernel's, /nodes/north-east-1/uml/uml/mconsole.
 const maxDir = 70
 
 func (l *Lab) makeDir() (err error) {
@@ -229,8 +231,8 @@ func (l *Lab) startUnderlay() (err error) {
 	return nil
 }
 
-// logNetwork gives the library under the way to the host a log of its own. It has one logger for the process, which
-// complains of each connection that a node refuses while it boots.
+// logNetwork gives the library under the way to the host a log of its own. It has one logger for
+// the process, which complains of each connection that a node refuses while it boots.
 func (l *Lab) logNetwork() error {
 	f, err := os.Create(filepath.Join(l.dir, "logs", "network.log"))
 	if err != nil {
@@ -303,8 +305,9 @@ func (l *Lab) machine(name string) (*machine, error) {
 // ErrUnknownNode is what an operation on a node ends with that the lab does not have.
 var ErrUnknownNode = errors.New("no such node in this lab")
 
-// Down ends everything that Up has started and returns when it is gone. The run folder goes too, unless keep: then its
-// components' logs, the pods' too, and configuration stay. It may be called more than once.
+// Down ends everything that Up has started and returns when it is gone. The run folder goes too,
+// unless keep: then its components' logs, the pods' too, and configuration stay. It may be called
+// more than once.
 func (l *Lab) Down(keep bool) error {
 	l.downOnce.Do(func() {
 		l.control.close()
@@ -328,8 +331,8 @@ func (l *Lab) Down(keep bool) error {
 	return l.downErr
 }
 
-// clear removes the run folder. With keep it removes only what is of no use afterwards. The lock goes last, so that whoever
-// waits for it finds nothing else.
+// clear removes the run folder. With keep it removes only what is of no use afterwards. The lock
+// goes last, so that whoever waits for it finds nothing else.
 func (l *Lab) clear(keep bool) error {
 	names := []string{"etcd-data", "net"}
 	if !keep {

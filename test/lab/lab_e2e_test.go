@@ -65,8 +65,8 @@ func (b bench) gateways(t *testing.T) {
 	}
 }
 
-// pods runs one on each node: they are reached from outside, reach each other on the way that their CNI has, and resolve
-// names.
+// pods runs one on each node: they are reached from outside, reach each other on the way that their
+// CNI has, and resolve names.
 func (b bench) pods(t *testing.T) {
 	for _, tt := range []struct {
 		cluster string
@@ -137,8 +137,8 @@ func (b bench) pings(t *testing.T, from, address string) bool {
 	return code == 0
 }
 
-// reaches waits until the node gets an answer from address: for the first one it may have to give up an older question for
-// the neighbour, which takes the kernel three seconds.
+// reaches waits until the node gets an answer from address: for the first one it may have to give
+// up an older question for the neighbour, which takes the kernel three seconds.
 func (b bench) reaches(t *testing.T, from, address, what string) {
 	t.Helper()
 	eventually(t, time.Minute, func() error {
@@ -272,7 +272,8 @@ func TestRunInterruptedEarly(t *testing.T) {
 	}
 }
 
-// TestRunPassesExitCode checks that lab run ends as its command does, and keeps the logs of one that fails.
+// TestRunPassesExitCode checks that lab run ends as its command does, and keeps the logs of one
+// that fails.
 func TestRunPassesExitCode(t *testing.T) {
 	cmd := exec.Command(build(t), "run", "--clusters=1", "--nodes=1", "--", "sh", "-c", "echo $LAB_RUN; exit 7")
 	out, err := cmd.Output()

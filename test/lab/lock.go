@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockFile holds the process ID of who runs the lab, and is locked (flock(2)) by it as long as that lives.
+// lockFile holds the process ID of who runs the lab, and is locked (flock(2)) by it as long as that
+// lives.
 const lockFile = "lock"
 
 // lock marks the run folder dir as this process's, until the returned file is closed.
@@ -48,8 +49,8 @@ func Alive(dir string) bool {
 	return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 
-// Remove removes the run folder of a lab that was killed. It ends with an error if a lab still runs in it, or if dir is not a
-// run folder.
+// Remove removes the run folder of a lab that was killed. It ends with an error if a lab still runs
+// in it, or if dir is not a run folder.
 func Remove(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, topologyFile)); err != nil {
 		return fmt.Errorf("removing run folder %s, which does not look like one: %w", dir, err)

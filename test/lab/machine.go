@@ -27,10 +27,12 @@ const (
 	Paused  State = "paused"
 )
 
-// ErrState is what an operation on a node ends with that its state has no room for, such as resuming one that is off.
+// ErrState is what an operation on a node ends with that its state has no room for, such as
+// resuming one that is off.
 var ErrState = errors.New("not possible in the node's state")
 
-// machine is one node's kernel, which may be ended and started again. It is safe for concurrent use.
+// machine is one node's kernel, which may be ended and started again. It is safe for concurrent
+// use.
 type machine struct {
 	node   Node
 	dir    string // of the node, in the run folder
@@ -128,7 +130,8 @@ func (m *machine) State() State {
 	return m.state()
 }
 
-// kill ends the machine as if its plug had been pulled, and returns when it is gone. One that is off stays so.
+// kill ends the machine as if its plug had been pulled, and returns when it is gone. One that is
+// off stays so.
 func (m *machine) kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

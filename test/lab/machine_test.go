@@ -32,7 +32,8 @@ func (b *safeBuilder) String() string {
 	return b.text.String()
 }
 
-// labOf returns a lab of one node, with a shell script in place of its kernel, and what the lab says.
+// labOf returns a lab of one node, with a shell script in place of its kernel, and what the lab
+// says.
 func labOf(t *testing.T, script string) (*Lab, *machine, *safeBuilder) {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,7 +81,8 @@ func TestKernelEndsByItself(t *testing.T) {
 	}
 }
 
-// TestKernelKilled checks that a node that was killed breaks nothing, and neither does the end of the lab.
+// TestKernelKilled checks that a node that was killed breaks nothing, and neither does the end of
+// the lab.
 func TestKernelKilled(t *testing.T) {
 	l, m, said := labOf(t, "exec sleep 600")
 	watched, stop := l.Watch(t.Context())

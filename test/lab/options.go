@@ -21,10 +21,11 @@ type Options struct {
 	Nodes    int // optional, of each cluster, default 2; 1 to 9
 	Gateways int // optional, how many of a cluster's nodes are gateways, the first ones, default 1
 	Zones    int // optional, of each cluster, default one for each node; nodes take turns
-	// CNI is how pods are connected and what is masqueraded of what they send: one of CNIs for each cluster, of which the
-	// last one holds for all clusters after it.
+	// CNI is how pods are connected and what is masqueraded of what they send: one of CNIs for each
+	// cluster, of which the last one holds for all clusters after it.
 	CNI []string // optional, default routed
-	// ProxyMode is what serves ClusterIPs, as kube-proxy names its modes, or none: of each cluster, as for CNI.
+	// ProxyMode is what serves ClusterIPs, as kube-proxy names its modes, or none: of each cluster,
+	// as for CNI.
 	ProxyMode []string // optional, default iptables
 
 	// ExcludeCIDRs are the IPVS addresses that kube-proxy in mode ipvs leaves alone.
@@ -33,7 +34,8 @@ type Options struct {
 	// NodeMemory is what a node believes to have; the host gives what is used of it.
 	NodeMemory string // optional, default 2G
 
-	// Images are made before Up returns, where the cache lacks them. Others are made when a pod wants them.
+	// Images are made before Up returns, where the cache lacks them. Others are made when a pod
+	// wants them.
 	Images []string // optional
 
 	// Install is the folder config of tombolo's tree, from which it is installed before Up returns.
@@ -122,7 +124,8 @@ func (o Options) validateEach(what string, values, allowed []string) error {
 	return errors.Join(errs...)
 }
 
-// each is the i-th cluster's of those values, i from 1: the last one holds for all clusters after it.
+// each is the i-th cluster's of those values, i from 1: the last one holds for all clusters after
+// it.
 func each(values []string, i int) string { return values[min(i, len(values))-1] }
 
 // findFolders fills in what depends on the machine.

@@ -30,8 +30,8 @@ func (p *progress) say(format string, args ...any) {
 // reminder is how often a step that takes long says so.
 const reminder = 10 * time.Second
 
-// step announces what takes usual long as a rule, and reminds of it until the returned function is called with the
-// step's result. waiting, if not nil, says what is still missing.
+// step announces what takes usual long as a rule, and reminds of it until the returned function is
+// called with the step's result. waiting, if not nil, says what is still missing.
 func (p *progress) step(what string, usual time.Duration, waiting func() string) func(error) {
 	begun := time.Now()
 	p.say("%s (usually %.0f s)", what, usual.Seconds())

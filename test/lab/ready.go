@@ -74,7 +74,8 @@ func (l *Lab) coreDNS(c Cluster) addons.CoreDNS {
 	return d
 }
 
-// apiServer is the address at which nodes and pods reach the cluster's API server without its Service.
+// apiServer is the address at which nodes and pods reach the cluster's API server without its
+// Service.
 func (l *Lab) apiServer(cluster string) netip.AddrPort {
 	u, err := url.Parse(l.controlPlane.Cluster(cluster).NodeURL())
 	if err != nil {
@@ -127,7 +128,8 @@ func nodeReady(n *corev1.Node) error {
 	return errors.New("it has no condition Ready")
 }
 
-// waitDNS returns when every node of the cluster gets answers from CoreDNS, at the address that pods ask.
+// waitDNS returns when every node of the cluster gets answers from CoreDNS, at the address that
+// pods ask.
 func (l *Lab) waitDNS(ctx context.Context, c Cluster, w *waiting) error {
 	for _, n := range c.Nodes {
 		done := w.add("CoreDNS to answer on " + n.Name)
@@ -160,7 +162,8 @@ type fatal struct{ error }
 
 func (f fatal) Unwrap() error { return f.error }
 
-// poll calls ready until it returns nil, a fatal error, or ctx ends: then it returns ready's last error too.
+// poll calls ready until it returns nil, a fatal error, or ctx ends: then it returns ready's last
+// error too.
 func poll(ctx context.Context, ready func() error) error {
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()

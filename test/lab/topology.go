@@ -59,8 +59,9 @@ func topologyOf(o Options) Topology {
 	return t
 }
 
-// clusterOf returns the i-th cluster, i from 1. Services' addresses are next to its pods', except in number: west's pods
-// have a smaller range than the others', because equal ones hide mistakes in translating addresses.
+// clusterOf returns the i-th cluster, i from 1. Services' addresses are next to its pods', except
+// in number: west's pods have a smaller range than the others', because equal ones hide mistakes in
+// translating addresses.
 func clusterOf(o Options, i int) Cluster {
 	podBits := 16
 	if i == 2 {
@@ -83,7 +84,8 @@ func clusterOf(o Options, i int) Cluster {
 	return c
 }
 
-// dnsService returns the address of the Service kube-dns: the tenth of the Services', as kubeadm has it.
+// dnsService returns the address of the Service kube-dns: the tenth of the Services', as kubeadm
+// has it.
 func (c Cluster) dnsService() netip.Addr {
 	a := c.ServiceCIDRs[0].Addr()
 	for range 10 {
@@ -122,7 +124,8 @@ func (t Topology) Nodes() []Node {
 	return nodes
 }
 
-// labels are those that the kubelet gives its own Node. That a node is a gateway is for the administrator to say.
+// labels are those that the kubelet gives its own Node. That a node is a gateway is for the
+// administrator to say.
 func (n Node) labels() map[string]string {
 	return map[string]string{"topology.kubernetes.io/region": n.Region, "topology.kubernetes.io/zone": n.Zone}
 }

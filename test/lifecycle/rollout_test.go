@@ -1,8 +1,9 @@
 //go:build e2e
 
-// Package lifecycle tests what becomes of traffic between clusters while tombolo's own processes are replaced. It runs in
-// a lab with tombolo installed, which it does not boot: `bin/lab run --install -- go test -tags e2e ./test/lifecycle`.
-// What becomes of it on one node, also when the agent is killed or cleans up, is tested by test/lifecycle/restarts.
+// Package lifecycle tests what becomes of traffic between clusters while tombolo's own processes
+// are replaced. It runs in a lab with tombolo installed, which it does not boot: `bin/lab run
+// --install -- go test -tags e2e ./test/lifecycle`. What becomes of it on one node, also when the
+// agent is killed or cleans up, is tested by test/lifecycle/restarts.
 package lifecycle
 
 import (
@@ -32,8 +33,9 @@ const (
 	rate = 50
 )
 
-// TestRollout: while each of tombolo's parts is restarted in both clusters, no request to a Service of another cluster
-// fails, no connection breaks and no packet is lost; and the tunnel stays the same device.
+// TestRollout: while each of tombolo's parts is restarted in both clusters, no request to a Service
+// of another cluster fails, no connection breaks and no packet is lost; and the tunnel stays the
+// same device.
 func TestRollout(t *testing.T) {
 	sh, err := shell.New()
 	if err != nil {
@@ -115,8 +117,9 @@ func devices(t *testing.T, sh shell.Shell) string {
 	return strings.Join(all, " ")
 }
 
-// serve makes pods in one cluster that serve, on each of its nodes, exports them, and makes a pod in the other one, on a
-// node that is not a gateway. It returns the clusterset IP once it answers there.
+// serve makes pods in one cluster that serve, on each of its nodes, exports them, and makes a pod
+// in the other one, on a node that is not a gateway. It returns the clusterset IP once it answers
+// there.
 func serve(t *testing.T, sh shell.Shell) (vip string) {
 	t.Helper()
 	load := filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load") // nodes see the host's files

@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// asAccount returns a client with a token of the ServiceAccount, as its TokenRequest gives it: bound to the pod, and so
-// to the pod's node, if there is one.
+// asAccount returns a client with a token of the ServiceAccount, as its TokenRequest gives it:
+// bound to the pod, and so to the pod's node, if there is one.
 func asAccount(t *testing.T, namespace, name string, pod *corev1.Pod) client.Client {
 	t.Helper()
 	request := &authenticationv1.TokenRequest{}

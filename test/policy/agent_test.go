@@ -170,8 +170,8 @@ func TestGatewayWritesItsKey(t *testing.T) {
 	checkForbidden(t, agent.List(t.Context(), &corev1.SecretList{}, client.InNamespace(system)), noRight)
 }
 
-// The manifest has the Secret without data; to apply it again must not cost the gateways their keys, nor change anything
-// else.
+// The manifest has the Secret without data; to apply it again must not cost the gateways their
+// keys, nor change anything else.
 func TestApplyAgain(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "tombolo-gateway-keys"}}
 	if err := admin.Patch(t.Context(), secret, merge(`{"data":{"gateway-10.example":"YQ=="}}`)); err != nil {

@@ -60,7 +60,8 @@ func labelNode(ctx context.Context, c client.Client) error {
 	return c.Patch(ctx, node, merge(`{"metadata":{"labels":{"a":"b"}}}`), client.DryRunAll)
 }
 
-// waitForPolicies waits until every admission policy in config/ is in force, for which the API server takes its time.
+// waitForPolicies waits until every admission policy in config/ is in force, for which the API
+// server takes its time.
 func waitForPolicies(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

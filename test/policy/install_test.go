@@ -51,7 +51,8 @@ func section(t *testing.T, heading string) string {
 	return commands.String()
 }
 
-// The commands in docs/install.md work as they stand, and give the member a token with which it reads the hub.
+// The commands in docs/install.md work as they stand, and give the member a token with which it
+// reads the hub.
 func TestInstallationPage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
@@ -96,8 +97,8 @@ func TestInstallationPage(t *testing.T) {
 	checkPolicyTypes(ctx, t, hubAdmin)
 }
 
-// checkJoined wants the member to have its ClusterSet, its gateways' labels, and a token that reads the hub and is
-// refused what is not its own.
+// checkJoined wants the member to have its ClusterSet, its gateways' labels, and a token that reads
+// the hub and is refused what is not its own.
 func checkJoined(ctx context.Context, t *testing.T, east client.Client, hubConfig *rest.Config) {
 	t.Helper()
 	set := &v1alpha1.ClusterSet{}
@@ -131,8 +132,8 @@ func checkJoined(ctx context.Context, t *testing.T, east client.Client, hubConfi
 	}
 }
 
-// checkPolicyTypes wants the API server to have no doubts about the types in the admission policies, once its
-// controller has looked at them.
+// checkPolicyTypes wants the API server to have no doubts about the types in the admission
+// policies, once its controller has looked at them.
 func checkPolicyTypes(ctx context.Context, t *testing.T, hubAdmin client.Client) {
 	t.Helper()
 	policy := &admissionv1.ValidatingAdmissionPolicy{}

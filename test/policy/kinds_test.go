@@ -87,8 +87,8 @@ func remoteCluster(edit func(*v1alpha1.RemoteCluster)) client.Object {
 	return r
 }
 
-// What a user may get wrong when an object is created, and the words of the sentence that says so. An empty want
-// means that the object is accepted.
+// What a user may get wrong when an object is created, and the words of the sentence that says so.
+// An empty want means that the object is accepted.
 func TestCreate(t *testing.T) {
 	type (
 		set    = v1alpha1.ClusterSet

@@ -24,7 +24,8 @@ import (
 	"github.com/tombolo-net/tombolo/hack/testbin"
 )
 
-// The API server that every test of the package shares, and an admin's way to it. Set once by TestMain.
+// The API server that every test of the package shares, and an admin's way to it. Set once by
+// TestMain.
 var (
 	adminConfig     *rest.Config
 	adminKubeconfig []byte
@@ -96,7 +97,8 @@ func prepareKubectl(server *envtest.Environment) error {
 	return err
 }
 
-// apply applies a folder of config/, as a user does, and returns what kubectl says: a line for each object.
+// apply applies a folder of config/, as a user does, and returns what kubectl says: a line for each
+// object.
 func apply(folder string) (string, error) {
 	return run("apply", "--kustomize", filepath.Join(configDir, folder))
 }

@@ -74,7 +74,8 @@ func TestHubOverlay(t *testing.T) {
 	}
 }
 
-// writeOverlay writes a kustomization.yaml, in which CONFIG stands for config/, into a folder and returns that.
+// writeOverlay writes a kustomization.yaml, in which CONFIG stands for config/, into a folder and
+// returns that.
 func writeOverlay(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -31,8 +31,8 @@ const (
 	noRight    = "cannot "
 )
 
-// addMember gives the cluster its ServiceAccount in a hub's namespace, bound to the role of members, and returns a
-// client with its token.
+// addMember gives the cluster its ServiceAccount in a hub's namespace, bound to the role of
+// members, and returns a client with its token.
 func addMember(t *testing.T, namespace string, cluster v1alpha1.ClusterID) client.Client {
 	t.Helper()
 	account := metav1.ObjectMeta{Namespace: namespace, Name: clusterset.MemberServiceAccount(cluster)}
@@ -55,8 +55,8 @@ func hubMeta(namespace, name, cluster string) metav1.ObjectMeta {
 	return meta
 }
 
-// published are one object of each kind that members publish, under a name of its own, labelled with cluster; no label
-// if it is empty.
+// published are one object of each kind that members publish, under a name of its own, labelled
+// with cluster; no label if it is empty.
 func published(namespace, name, cluster string) map[string]client.Object {
 	export := exportedService(func(e *v1alpha1.ExportedService) { e.ObjectMeta = hubMeta(namespace, name, cluster) })
 	gateway := gatewayNode(func(g *v1alpha1.GatewayNode) { g.ObjectMeta = hubMeta(namespace, name, cluster) })
@@ -220,7 +220,8 @@ func TestMemberReads(t *testing.T) {
 	checkForbidden(t, east.Get(t.Context(), types.NamespacedName{Name: metav1.NamespaceDefault}, namespace), noRight)
 }
 
-// Only the admin writes Members. The policies do not concern other namespaces, nor what does not belong to the clusterset.
+// Only the admin writes Members. The policies do not concern other namespaces, nor what does not
+// belong to the clusterset.
 func TestMemberKeepsOut(t *testing.T) {
 	east := addMember(t, hub, "east")
 	mine := member(func(m *v1alpha1.Member) { m.Namespace = hub })
@@ -239,8 +240,8 @@ func TestMemberKeepsOut(t *testing.T) {
 	}
 }
 
-// One API server may be the hub of several clustersets; a member of one is a stranger in the other, also under the same
-// cluster ID.
+// One API server may be the hub of several clustersets; a member of one is a stranger in the other,
+// also under the same cluster ID.
 func TestMembersOfTwoHubs(t *testing.T) {
 	role := &rbacv1.Role{}
 	if err := admin.Get(t.Context(), types.NamespacedName{Namespace: hub, Name: "tombolo-member"}, role); err != nil {
@@ -257,7 +258,8 @@ func TestMembersOfTwoHubs(t *testing.T) {
 	}
 }
 
-// An account that merely looks like a member's, in a namespace that is not a hub, is not concerned; nor are the admin's.
+// An account that merely looks like a member's, in a namespace that is not a hub, is not concerned;
+// nor are the admin's.
 func TestOthersAreNotConcerned(t *testing.T) {
 	const namespace = metav1.NamespaceDefault
 	meta := metav1.ObjectMeta{Namespace: namespace, Name: "member-portal"}

@@ -52,7 +52,8 @@ func TestProjectListsEveryKind(t *testing.T) {
 	}
 }
 
-// installedKinds are the kinds in config/crd, in their stored version, and whether they are tombolo's and namespaced.
+// installedKinds are the kinds in config/crd, in their stored version, and whether they are
+// tombolo's and namespaced.
 func installedKinds(t *testing.T) map[schema.GroupVersionKind]bool {
 	t.Helper()
 	files, err := filepath.Glob("../../config/crd/*_*.yaml")

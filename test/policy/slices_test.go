@@ -104,7 +104,8 @@ func TestMemberPublishesInsideItsCIDRs(t *testing.T) {
 	})
 }
 
-// An account that is not a member's is not concerned, on the hub or elsewhere. Nor is a member that has no Member object yet.
+// An account that is not a member's is not concerned, on the hub or elsewhere. Nor is a member that
+// has no Member object yet.
 func TestOrdinarySlices(t *testing.T) {
 	addCIDRs(t, "east", 1, "10.1.0.0/16")
 	for _, namespace := range []string{hub, metav1.NamespaceDefault} {
@@ -118,8 +119,8 @@ func TestOrdinarySlices(t *testing.T) {
 	checkForbidden(t, north.Create(t.Context(), hubSlice("north", "IPv4", "8.8.8.8"), client.DryRunAll), "")
 }
 
-// The worst case stays below CEL's cost limit: the largest slice, and a Member with as many CIDRs as it may have where only the
-// last one fits.
+// The worst case stays below CEL's cost limit: the largest slice, and a Member with as many CIDRs
+// as it may have where only the last one fits.
 func TestLargestSlice(t *testing.T) {
 	var cidrs []v1alpha1.CIDR
 	for i := range 64 {

@@ -15,7 +15,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// policyWith is a TrafficPolicy for ServiceImport web with these lines in its spec, as a user writes them.
+// policyWith is a TrafficPolicy for ServiceImport web with these lines in its spec, as a user
+// writes them.
 func policyWith(t *testing.T, spec string) *unstructured.Unstructured {
 	t.Helper()
 	if !strings.Contains(spec, "targetRef:") {
@@ -39,8 +40,8 @@ func items(n int, format string) string {
 	return "[" + strings.Join(all, ", ") + "]"
 }
 
-// What a user may get wrong in a TrafficPolicy, and the words of the sentence that says so. An empty want means that it
-// is accepted.
+// What a user may get wrong in a TrafficPolicy, and the words of the sentence that says so. An
+// empty want means that it is accepted.
 func TestCreateTrafficPolicy(t *testing.T) {
 	const (
 		badTarget = ": set group to multicluster.x-k8s.io and kind to ServiceImport"
@@ -121,8 +122,8 @@ func TestTrafficPolicyDefaults(t *testing.T) {
 	}
 }
 
-// kubectl shows what matters in a line, by the short name and by the category that GEP-713 asks for, and the CRD carries
-// the label by which tools know a policy.
+// kubectl shows what matters in a line, by the short name and by the category that GEP-713 asks
+// for, and the CRD carries the label by which tools know a policy.
 func TestTrafficPolicyColumns(t *testing.T) {
 	policy := &v1alpha1.TrafficPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: "canary", Namespace: metav1.NamespaceDefault},

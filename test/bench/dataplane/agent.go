@@ -164,7 +164,8 @@ func (a *agent) profile(ctx context.Context, what, file string) error {
 	return os.WriteFile(file, data, 0o644)
 }
 
-// serves reports whether the agent says that it serves so many endpoints, and that the kernel is in step.
+// serves reports whether the agent says that it serves so many endpoints, and that the kernel is in
+// step.
 func (a *agent) serves(ctx context.Context, endpoints int) error {
 	all, err := named(ctx, pagesAddress, "tombolo_dataplane_destinations")
 	if err != nil {

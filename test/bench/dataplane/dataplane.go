@@ -1,6 +1,7 @@
-// Package dataplane measures what serves clusterset IPs on a node, beside kube-proxy with as many Services of its own:
-// each in a user-mode kernel of its own, the real agent and the real kube-proxy, from lists and watches on. What they do
-// to the kernel is seen by others' readers of it. The package judges nothing.
+// Package dataplane measures what serves clusterset IPs on a node, beside kube-proxy with as many
+// Services of its own: each in a user-mode kernel of its own, the real agent and the real
+// kube-proxy, from lists and watches on. What they do to the kernel is seen by others' readers of
+// it. The package judges nothing.
 package dataplane
 
 import (

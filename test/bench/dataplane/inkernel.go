@@ -59,7 +59,8 @@ type subject interface {
 }
 
 const (
-	// readyInterval is how often a subject is asked whether it is done: each question takes time from it.
+	// readyInterval is how often a subject is asked whether it is done: each question takes time
+	// from it.
 	readyInterval = 50 * time.Millisecond
 	// patience is how long any one step may take.
 	patience = 10 * time.Minute
@@ -74,8 +75,8 @@ type measurement struct {
 	services []service
 }
 
-// lookers is how many goroutines of this process may run at once: the API server must not wait for who looks at the
-// kernel, which the kernel itself sees to (unobtrusively).
+// lookers is how many goroutines of this process may run at once: the API server must not wait for
+// who looks at the kernel, which the kernel itself sees to (unobtrusively).
 const lookers = 4
 
 // InKernel measures; it takes the kernel for its own.
@@ -95,11 +96,12 @@ func InKernel(ctx context.Context, in Inside) error {
 	return errors.Join(steps(ctx), m.subject.stop())
 }
 
-// touched is how much memory is touched before anything is measured: more than any subject takes, with what it has the
-// kernel take.
+// touched is how much memory is touched before anything is measured: more than any subject takes,
+// with what it has the kernel take.
 const touched = 2 << 30
 
-// touchMemory has the host find memory for this kernel: the first touch of a page may take longer than what is measured.
+// touchMemory has the host find memory for this kernel: the first touch of a page may take longer
+// than what is measured.
 func touchMemory() error {
 	pages, err := unix.Mmap(-1, 0, touched, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_POPULATE)
 	if err != nil {

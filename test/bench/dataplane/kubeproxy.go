@@ -30,7 +30,8 @@ func (p *ordinaryProxy) put(all ...service) error { return p.proxy.Apply(ordinar
 
 func (p *ordinaryProxy) pid() int { return p.proxy.PID() }
 
-// pause: kube-proxy waits for a second after each sync (minSyncPeriod), in which it collects changes.
+// pause: kube-proxy waits for a second after each sync (minSyncPeriod), in which it collects
+// changes.
 func (p *ordinaryProxy) pause() time.Duration { return 1500 * time.Millisecond }
 
 func ordinary(all []service) []runtime.Object {

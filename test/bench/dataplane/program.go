@@ -23,9 +23,10 @@ const (
 	changeLimit = 45 * time.Second
 )
 
-// program starts the subject among the services. How long it takes to bring the kernel in step once it has read them is
-// its own account. What we see of it is the time from when it asks for them to the last one in the kernel, which is mostly
-// that of reading and decoding twice as many objects, where a look at the clock takes 40 microseconds.
+// program starts the subject among the services. How long it takes to bring the kernel in step once
+// it has read them is its own account. What we see of it is the time from when it asks for them to
+// the last one in the kernel, which is mostly that of reading and decoding twice as many objects,
+// where a look at the clock takes 40 microseconds.
 func (m *measurement) program(ctx context.Context) error {
 	wait := m.profiling(ctx, "profile?seconds=20", "programming")
 	defer wait()
@@ -64,7 +65,8 @@ func (m *measurement) program(ctx context.Context) error {
 // named is a figure's name with the number of services.
 func (m *measurement) named(format string) string { return fmt.Sprintf(format, len(m.services)) }
 
-// watch looks at what serves a virtual IP until the returned function is called. That returns when it last changed.
+// watch looks at what serves a virtual IP until the returned function is called. That returns when
+// it last changed.
 func (m *measurement) watch(vip netip.Addr) (end func() (time.Time, error)) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	var changed time.Time
@@ -160,8 +162,9 @@ func (m *measurement) changeOne(ctx context.Context, s *service) (time.Duration,
 	return changed.Sub(began), err
 }
 
-// unobtrusively makes this goroutine compute only while nobody else has anything to do: there is one CPU, and who looks
-// on must not take it from who is looked at. The goroutine must end soon after, and its thread with it.
+// unobtrusively makes this goroutine compute only while nobody else has anything to do: there is
+// one CPU, and who looks on must not take it from who is looked at. The goroutine must end soon
+// after, and its thread with it.
 func unobtrusively() error {
 	runtime.LockOSThread() // and never unlock, so that nobody else inherits it
 	idle := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}
@@ -210,8 +213,8 @@ func (m *measurement) idle(ctx context.Context) error {
 	)
 }
 
-// grow gives every service four endpoints more, all at once, until the agent says that it serves them, and checks them all
-// then: 100,000 where there are 5,000 services.
+// grow gives every service four endpoints more, all at once, until the agent says that it serves
+// them, and checks them all then: 100,000 where there are 5,000 services.
 func (m *measurement) grow(ctx context.Context, a *agent) error {
 	endpoints := 0
 	for i := range m.services {

@@ -26,7 +26,8 @@ const (
 // remoteCIDR holds all endpoints, which are in another cluster.
 const remoteCIDR = "10.16.0.0/12"
 
-// service is a virtual IP with its endpoints, as ServiceImport of the agent or as Service of kube-proxy.
+// service is a virtual IP with its endpoints, as ServiceImport of the agent or as Service of
+// kube-proxy.
 type service struct {
 	index     int
 	target    int32

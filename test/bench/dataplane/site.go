@@ -15,8 +15,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
-// The kernel's first namespace is the node, which is a gateway; client is a pod on it. All endpoints are in one more, and
-// each of their addresses answers.
+// The kernel's first namespace is the node, which is a gateway; client is a pod on it. All
+// endpoints are in one more, and each of their addresses answers.
 const (
 	client, away = "client", "away"
 	nodeName     = "worker"

@@ -22,7 +22,8 @@ import (
 type table interface {
 	// stamp changes when what serves that virtual IP does. It costs a netlink request.
 	stamp(vip netip.Addr) (string, error)
-	// check is nil if the virtual IPs lead to those endpoints, and no other is there. It takes long.
+	// check is nil if the virtual IPs lead to those endpoints, and no other is there. It takes
+	// long.
 	check(ctx context.Context, vip func(index int) netip.Addr, all []service) error
 }
 
@@ -166,5 +167,6 @@ func (t *nftTable) check(ctx context.Context, vip func(int) netip.Addr, all []se
 	return compare(have, want)
 }
 
-// element of a map that nft prints: "244.0.0.1 . tcp . 80 . 3 : 10.16.0.32 . 8080", or ": goto ..." in kube-proxy's.
+// element of a map that nft prints: "244.0.0.1 . tcp . 80 . 3 : 10.16.0.32 . 8080", or ": goto ..."
+// in kube-proxy's.
 var element = regexp.MustCompile(`([0-9.]+) \. (?:tcp|6) \. 80(?: \. (?:0x)?[0-9a-f]+)?\s*: (?:([0-9.]+) \. ([0-9]+)|goto)`)

@@ -18,9 +18,10 @@ import (
 	"github.com/tombolo-net/tombolo/test/bench/figures"
 )
 
-// traffic compares a virtual IP with the pod IP of an endpoint, in interleaved rounds; the figures are medians of the
-// rounds' ratios. The endpoint of the virtual IP and the one that is asked itself have addresses of their own, since a
-// client that uses one source port for both, one soon after the other, would meet IPVS's entry of the earlier connection.
+// traffic compares a virtual IP with the pod IP of an endpoint, in interleaved rounds; the figures
+// are medians of the rounds' ratios. The endpoint of the virtual IP and the one that is asked
+// itself have addresses of their own, since a client that uses one source port for both, one soon
+// after the other, would meet IPVS's entry of the earlier connection.
 func (m *measurement) traffic(ctx context.Context) error {
 	endIperf, err := startInside(away, "iperf3", "-s", "-p", strconv.Itoa(iperfPort))
 	if err != nil {
@@ -89,7 +90,8 @@ func throughput(ctx context.Context, to netip.AddrPort) (float64, error) {
 	return figures.Received(out)
 }
 
-// requestRate is in requests per second, each over a connection of its own: the command "load" of this program.
+// requestRate is in requests per second, each over a connection of its own: the command "load" of
+// this program.
 func requestRate(ctx context.Context, to netip.AddrPort) (float64, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -118,8 +120,9 @@ func serveHTTP(namespace string, port int) (*http.Server, error) {
 	return server, nil
 }
 
-// firstPackets measures connections, each of which is the first packet of a flow to its virtual IP and the answer to it,
-// and the same straight to an endpoint. The endpoints' kernel answers by itself, without a process.
+// firstPackets measures connections, each of which is the first packet of a flow to its virtual IP
+// and the answer to it, and the same straight to an endpoint. The endpoints' kernel answers by
+// itself, without a process.
 func (m *measurement) firstPackets(context.Context) error {
 	const connections, warm = 2000, 50
 	end, err := listenOnly(away, targetPort)
@@ -164,7 +167,8 @@ func (m *measurement) firstPackets(context.Context) error {
 	)
 }
 
-// listenOnly listens without ever accepting: the kernel takes as many connections as the backlog holds.
+// listenOnly listens without ever accepting: the kernel takes as many connections as the backlog
+// holds.
 func listenOnly(namespace string, port int) (end func(), err error) {
 	var fd int
 	err = inside(namespace, func() error {

@@ -10,7 +10,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/scrape"
 )
 
-// writes counts write requests to an API server by resource, as that tells itself in its metrics: refused ones too.
+// writes counts write requests to an API server by resource, as that tells itself in its metrics:
+// refused ones too.
 type writes map[string]float64
 
 // readMetrics reads the API server's own metrics (Prometheus's text format).

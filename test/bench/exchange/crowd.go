@@ -28,8 +28,8 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/serviceexport"
 )
 
-// crowd is many members in one process and one API server, each in its namespace with what an operator needs to
-// publish: connection, export and heartbeat as they ship. They import nothing.
+// crowd is many members in one process and one API server, each in its namespace with what an
+// operator needs to publish: connection, export and heartbeat as they ship. They import nothing.
 type crowd struct {
 	stop context.CancelFunc
 	done chan struct{} // closed once all have ended
@@ -87,9 +87,10 @@ func (c *crowd) end() error {
 	return c.err
 }
 
-// restrict leaves a member, of what has a namespace, only what is in its own: the rest of the API server is other clusters.
-// It is done by selectors because a cache of some namespaces says of others that it cannot tell, instead of that there is
-// nothing, and looks up at every read whether the kind has namespaces.
+// restrict leaves a member, of what has a namespace, only what is in its own: the rest of the API
+// server is other clusters. It is done by selectors because a cache of some namespaces says of
+// others that it cannot tell, instead of that there is nothing, and looks up at every read whether
+// the kind has namespaces.
 func (m member) restrict(kinds map[client.Object]cache.ByObject) {
 	own := cache.ByObject{Field: fields.OneTermEqualSelector("metadata.namespace", m.namespace)}
 	for _, kind := range []client.Object{
@@ -114,7 +115,8 @@ func newMember(ctx context.Context, m member, own *rest.Config, hubURL string, s
 		},
 		GracefulShutdownTimeout: ptr.To(5 * time.Second),
 		BaseContext:             func() context.Context { return logr.NewContext(context.Background(), logr.Discard()) },
-		// Where one process is all members, one of them must not end because the first listing takes long.
+		// Where one process is all members, one of them must not end because the first listing
+		// takes long.
 		Controller: config.Controller{SkipNameValidation: ptr.To(true), Logger: logr.Discard(), CacheSyncTimeout: timeout},
 	})
 	if err != nil {

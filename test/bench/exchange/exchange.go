@@ -1,5 +1,6 @@
-// Package exchange measures the exchange through the hub without nodes: real API servers, a crowd of members that
-// publish, and one member whose operator, the real binary, is what is measured. It judges nothing.
+// Package exchange measures the exchange through the hub without nodes: real API servers, a crowd
+// of members that publish, and one member whose operator, the real binary, is what is measured. It
+// judges nothing.
 package exchange
 
 import (
@@ -28,7 +29,8 @@ const (
 const (
 	// timeout is how long a machine may take for any one step; it ends what hangs.
 	timeout = 15 * time.Minute
-	// calm is how long nothing is measured after much was written, so that it does not count as idle.
+	// calm is how long nothing is measured after much was written, so that it does not count as
+	// idle.
 	calm = 15 * time.Second
 )
 
@@ -104,8 +106,8 @@ func (s *scene) end() {
 
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "  "+format+"\n", args...) }
 
-// distinct: every member exports Services of its own, by which the members' names differ. All publish, one more member
-// joins, nothing happens for a while, and then much.
+// distinct: every member exports Services of its own, by which the members' names differ. All
+// publish, one more member joins, nothing happens for a while, and then much.
 func (s *scene) distinct(ctx context.Context) error {
 	s.mark = "distinct"
 	crowdWay, err := newProxy(s.address(hubName))
@@ -187,7 +189,8 @@ func (s *scene) fill(ctx context.Context, hubURL string) (*crowd, error) {
 	return crowd, pause(ctx, calm)
 }
 
-// sync starts the operator of the measured member, which knows nothing, and measures until it has imported all.
+// sync starts the operator of the measured member, which knows nothing, and measures until it has
+// imported all.
 func (s *scene) sync(ctx context.Context, hubURL string, imports, slices int, name string) (err error) {
 	if s.imports, err = s.observe(ctx, measured, &mcsv1beta1.ServiceImport{}); err != nil {
 		return err
@@ -213,7 +216,8 @@ func (s *scene) sync(ctx context.Context, hubURL string, imports, slices int, na
 	return errors.Join(err, s.profile(ctx, "allocs", "sync"))
 }
 
-// watchIdle measures the operator while nothing changes, and returns what is written and sent meanwhile.
+// watchIdle measures the operator while nothing changes, and returns what is written and sent
+// meanwhile.
 func (s *scene) watchIdle(ctx context.Context, crowdWay, ownWay *proxy) (usage, error) {
 	if err := pause(ctx, calm); err != nil {
 		return usage{}, err
@@ -238,7 +242,8 @@ func (s *scene) watchIdle(ctx context.Context, crowdWay, ownWay *proxy) (usage, 
 	return idle, s.profile(ctx, "heap?gc=1", "idle")
 }
 
-// load measures the operator, and what it writes to the hub and reads from it, while many endpoints change elsewhere.
+// load measures the operator, and what it writes to the hub and reads from it, while many endpoints
+// change elsewhere.
 func (s *scene) load(ctx context.Context, crowdWay, ownWay *proxy, idle usage) error {
 	before, err := s.usage(ctx, crowdWay, ownWay)
 	if err != nil {
@@ -305,7 +310,8 @@ func (s *scene) joining(ctx context.Context) error {
 	return err
 }
 
-// shared: all members export the same Services. What the crowd publishes is put on the hub by its administrator.
+// shared: all members export the same Services. What the crowd publishes is put on the hub by its
+// administrator.
 func (s *scene) shared(ctx context.Context) error {
 	s.mark = "shared"
 	const namespace = "shop"
@@ -319,7 +325,8 @@ func (s *scene) shared(ctx context.Context) error {
 	return s.sync(ctx, s.Cluster(hubName).RESTConfig().Host, s.Services, s.Members*s.Services, "exchange_full_sync_shared")
 }
 
-// publish makes the measured member's namespaces and exports, and puts on the hub what the others would.
+// publish makes the measured member's namespaces and exports, and puts on the hub what the others
+// would.
 func (s *scene) publish(ctx context.Context, namespaces ...string) error {
 	var made, own, hub []client.Object
 	for _, n := range namespaces {

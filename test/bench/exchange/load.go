@@ -10,11 +10,13 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// changesPerSecond is the load: in how many of the crowd's EndpointSlices a pod is replaced by another.
+// changesPerSecond is the load: in how many of the crowd's EndpointSlices a pod is replaced by
+// another.
 const changesPerSecond = 100
 
-// change replaces the last endpoint of one slice after another, by the clock, whether or not the others have followed,
-// and returns how many it replaced. The observer hears of each address just before it is written.
+// change replaces the last endpoint of one slice after another, by the clock, whether or not the
+// others have followed, and returns how many it replaced. The observer hears of each address just
+// before it is written.
 func (s *servers) change(ctx context.Context, members []member, services int, window time.Duration, o *observer) (int, error) {
 	slices := make([]*discoveryv1.EndpointSlice, 0, len(members)*services)
 	for n := range services {

@@ -59,7 +59,8 @@ func namespaceNamed(name string) *corev1.Namespace {
 
 func serviceName(n int) string { return fmt.Sprintf("service-%03d", n) }
 
-// exported is the n-th of the member's Services in its own cluster: with an export, and a slice of ready endpoints.
+// exported is the n-th of the member's Services in its own cluster: with an export, and a slice of
+// ready endpoints.
 func (m member) exported(n int) []client.Object {
 	return []client.Object{m.service(n), m.export(n), m.slice(n)}
 }

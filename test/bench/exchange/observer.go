@@ -21,7 +21,8 @@ import (
 // often is how often a long wait says how far it is.
 const often = 15 * time.Second
 
-// observer watches what tombolo publishes in the hub's API server, or imports in a member's. It is safe for concurrent use.
+// observer watches what tombolo publishes in the hub's API server, or imports in a member's. It is
+// safe for concurrent use.
 type observer struct {
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -138,7 +139,8 @@ func (o *observer) latencies() (shown []time.Duration, missing int) {
 	return append([]time.Duration(nil), o.took...), len(o.sent)
 }
 
-// waitFor waits until there are so many of both, or alive fails. Now and then it says how far it is.
+// waitFor waits until there are so many of both, or alive fails. Now and then it says how far it
+// is.
 func (o *observer) waitFor(ctx context.Context, alive func() error, services, slices int) error {
 	said := time.Now()
 	err := await(ctx, timeout, func() (bool, error) {

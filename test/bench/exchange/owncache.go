@@ -13,8 +13,9 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// ownCache is the cache of one member of many that live in one API server, each in a namespace of it. Of the ClusterSet
-// and the hub's Secret a cluster has one, so those come from here, and all else from the API server.
+// ownCache is the cache of one member of many that live in one API server, each in a namespace of
+// it. Of the ClusterSet and the hub's Secret a cluster has one, so those come from here, and all
+// else from the API server.
 type ownCache struct {
 	cache.Cache
 	set    *v1alpha1.ClusterSet

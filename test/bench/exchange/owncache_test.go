@@ -24,7 +24,8 @@ func (askedCache) Get(context.Context, client.ObjectKey, client.Object, ...clien
 	return errAsked
 }
 
-// Of the ClusterSet and the Secret a member has its own; whatever else it asks for comes from the API server.
+// Of the ClusterSet and the Secret a member has its own; whatever else it asks for comes from the
+// API server.
 func TestOwnCache(t *testing.T) {
 	m := crowdMembers(2)[0]
 	own := &ownCache{

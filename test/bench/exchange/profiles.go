@@ -26,8 +26,9 @@ func (s *scene) profile(ctx context.Context, what, when string) error {
 	return err
 }
 
-// profileCrowd profiles this process, in which the crowd runs, if that is wanted: what it computes until the returned
-// function is called, and what is in memory then. It also saves what the API servers then say of the requests to them.
+// profileCrowd profiles this process, in which the crowd runs, if that is wanted: what it computes
+// until the returned function is called, and what is in memory then. It also saves what the API
+// servers then say of the requests to them.
 func (s *scene) profileCrowd(ctx context.Context, when string) (end func()) {
 	if s.Profiles == "" {
 		return func() {}

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// proxy is a way to an API server that counts the bytes on the wire: TLS goes through it unread. It is safe for
-// concurrent use.
+// proxy is a way to an API server that counts the bytes on the wire: TLS goes through it unread. It
+// is safe for concurrent use.
 type proxy struct {
 	target   string // host:port
 	listener net.Listener

@@ -41,7 +41,8 @@ const (
 	writers = 16
 )
 
-// servers are the API servers of the hub, of the measured member and of the crowd, with the manifests that they need.
+// servers are the API servers of the hub, of the measured member and of the crowd, with the
+// manifests that they need.
 type servers struct {
 	*controlplane.ControlPlane
 	root string // of the tree: manifests, and bin/ with the operator
@@ -152,7 +153,8 @@ func (s *servers) approve(ctx context.Context, m member) error {
 	return nil
 }
 
-// access waits for the token of a member that was approved, and returns its Secret as the member has it.
+// access waits for the token of a member that was approved, and returns its Secret as the member
+// has it.
 func (s *servers) access(ctx context.Context, m member) (*corev1.Secret, error) {
 	account := clusterset.MemberServiceAccount(m.id)
 	made := &corev1.Secret{}

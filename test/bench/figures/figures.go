@@ -1,5 +1,5 @@
-// Package figures owns what a benchmark reports: measured values, their table and their file, and the arithmetic on
-// samples. It measures nothing.
+// Package figures owns what a benchmark reports: measured values, their table and their file, and
+// the arithmetic on samples. It measures nothing.
 package figures
 
 import (
@@ -85,7 +85,8 @@ func (l List) Update(old List) List {
 	return merged
 }
 
-// Quantile is the smallest sample that a share q of the samples does not exceed (nearest rank); zero without samples.
+// Quantile is the smallest sample that a share q of the samples does not exceed (nearest rank);
+// zero without samples.
 func Quantile[T time.Duration | float64](samples []T, q float64) T {
 	if len(samples) == 0 {
 		return 0

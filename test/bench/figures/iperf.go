@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Received is the throughput in Mbit/s that a report of `iperf3 -J` gives, of one TCP stream, as the receiver counts. The
-// error says that it is not such a report.
+// Received is the throughput in Mbit/s that a report of `iperf3 -J` gives, of one TCP stream, as
+// the receiver counts. The error says that it is not such a report.
 func Received(iperf3 string) (float64, error) {
 	var report struct {
 		End struct {

@@ -1,5 +1,5 @@
-// Package resources reports what a process on this machine uses, by the kernel's own account. Processes of other machines,
-// such as those in a lab's nodes, are not its business.
+// Package resources reports what a process on this machine uses, by the kernel's own account.
+// Processes of other machines, such as those in a lab's nodes, are not its business.
 package resources
 
 import (
@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPU is how long a process has computed, all of its threads together, by the scheduler's own count: ticks are too coarse
-// for what wakes up once in a second (clock_getcpuclockid(3)).
+// CPU is how long a process has computed, all of its threads together, by the scheduler's own
+// count: ticks are too coarse for what wakes up once in a second (clock_getcpuclockid(3)).
 func CPU(pid int) (time.Duration, error) {
 	const schedClock = 2
 	var t unix.Timespec

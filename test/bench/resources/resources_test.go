@@ -19,7 +19,8 @@ func TestParseMemory(t *testing.T) {
 	}
 }
 
-// The kernel tells this process the same in another way, too: getrusage(2), which may be late by a tick of each CPU.
+// The kernel tells this process the same in another way, too: getrusage(2), which may be late by a
+// tick of each CPU.
 func TestCPU(t *testing.T) {
 	const enough, slack = 200 * time.Millisecond, 100 * time.Millisecond
 	var want time.Duration

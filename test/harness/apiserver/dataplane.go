@@ -13,8 +13,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// Dataplane returns a Server, without objects, of the kinds that `tombolo dataplane` reads. The error is about their Go
-// types.
+// Dataplane returns a Server, without objects, of the kinds that `tombolo dataplane` reads. The
+// error is about their Go types.
 func Dataplane() (*Server, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), mcsv1beta1.Install(scheme)); err != nil {

@@ -40,7 +40,8 @@ func (s *Server) answerWith(path string, body any) {
 	s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { answer(w, body) })
 }
 
-// withVersion adds the group and version of a kind; the first version of a group is the one to prefer.
+// withVersion adds the group and version of a kind; the first version of a group is the one to
+// prefer.
 func withVersion(groups []metav1.APIGroup, k Kind) []metav1.APIGroup {
 	version := metav1.GroupVersionForDiscovery{GroupVersion: k.GroupVersion().String(), Version: k.Version}
 	i := slices.IndexFunc(groups, func(g metav1.APIGroup) bool { return g.Name == k.Group })

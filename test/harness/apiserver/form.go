@@ -67,7 +67,8 @@ func (f form) encode(s *runtime.Scheme, o runtime.Object) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// document is an object as it is served: it never changes, and is encoded once in each form that somebody asks for.
+// document is an object as it is served: it never changes, and is encoded once in each form that
+// somebody asks for.
 type document struct {
 	object runtime.Object
 
@@ -89,8 +90,8 @@ func (d *document) in(f form, s *runtime.Scheme) ([]byte, error) {
 	return d.encoded[f], nil
 }
 
-// send writes an event of a watch. What is in JSON is not looked at again, since that would cost as much as the client's
-// reading.
+// send writes an event of a watch. What is in JSON is not looked at again, since that would cost as
+// much as the client's reading.
 func (f form) send(w io.Writer, kind watch.EventType, object []byte) error {
 	if f == inJSON {
 		_, err := fmt.Fprintf(w, "{\"type\":%q,\"object\":%s}\n", kind, object)

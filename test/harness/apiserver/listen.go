@@ -13,9 +13,9 @@ import (
 // headerTimeout is how long a client may take for the first lines of a request.
 const headerTimeout = time.Minute
 
-// Listen answers on a port of the loopback address, in plain text and whoever asks, until what it returns is closed, and
-// writes a kubeconfig that leads there to that file. enter runs a function in the network namespace where clients are; nil
-// is the one of this process.
+// Listen answers on a port of the loopback address, in plain text and whoever asks, until what it
+// returns is closed, and writes a kubeconfig that leads there to that file. enter runs a function
+// in the network namespace where clients are; nil is the one of this process.
 func (s *Server) Listen(enter func(func()), kubeconfig string) (*http.Server, error) {
 	if enter == nil {
 		enter = func(f func()) { f() }

@@ -1,5 +1,6 @@
-// Package apiserver serves lists and watches of objects that are in memory, as much of the Kubernetes API as informers
-// ask for, in JSON and, for kinds that have it, in protobuf: for tests and measurements of what watches an API server, where a real one would take longer to start, or
+// Package apiserver serves lists and watches of objects that are in memory, as much of the
+// Kubernetes API as informers ask for, in JSON and, for kinds that have it, in protobuf: for tests
+// and measurements of what watches an API server, where a real one would take longer to start, or
 // compute more, than what is looked at. It owns the objects; it decides nothing about them.
 package apiserver
 
@@ -33,8 +34,9 @@ func (k Kind) base() string {
 	return "/apis/" + k.Group + "/" + k.Version
 }
 
-// Server serves lists and watches of objects. It minds no selector: whoever fills it gives it what is to be seen. Of
-// what clients write it takes events, and forgets them, and merge patches of a status. It is safe for concurrent use.
+// Server serves lists and watches of objects. It minds no selector: whoever fills it gives it what
+// is to be seen. Of what clients write it takes events, and forgets them, and merge patches of a
+// status. It is safe for concurrent use.
 type Server struct {
 	scheme *runtime.Scheme
 	kinds  []Kind
@@ -63,7 +65,8 @@ type event struct {
 	document  *document
 }
 
-// New returns a Server of those kinds, without objects. The scheme knows the Go types of all of them.
+// New returns a Server of those kinds, without objects. The scheme knows the Go types of all of
+// them.
 func New(scheme *runtime.Scheme, kinds ...Kind) *Server {
 	s := &Server{scheme: scheme, kinds: kinds, mux: http.NewServeMux(), objects: map[Kind]map[string]stored{},
 		events: map[Kind][]event{}, asked: map[Kind]time.Time{}, changed: make(chan struct{})}
@@ -91,8 +94,8 @@ func (s *Server) Asked(kind string) time.Time {
 	return time.Time{}
 }
 
-// Put adds the objects, or replaces those of their names. Watches see all of them at once. The error is about an object
-// of no kind that this Server serves.
+// Put adds the objects, or replaces those of their names. Watches see all of them at once. The
+// error is about an object of no kind that this Server serves.
 func (s *Server) Put(objects ...runtime.Object) error {
 	return s.record(objects, func(k Kind, name string, namespace string, d *document) watch.EventType {
 		_, exists := s.objects[k][name]
@@ -112,8 +115,8 @@ func (s *Server) Remove(objects ...runtime.Object) error {
 	})
 }
 
-// record keeps the objects with do, and an event of each. They are encoded here in the form that most clients ask for, so
-// that this does not count as a client's time.
+// record keeps the objects with do, and an event of each. They are encoded here in the form that
+// most clients ask for, so that this does not count as a client's time.
 func (s *Server) record(objects []runtime.Object, do func(k Kind, name, namespace string, d *document) watch.EventType) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -62,7 +62,8 @@ func put(t *testing.T, a *Server, s *corev1.Service) {
 	}
 }
 
-// TestInformer: what client-go keeps is what the server was given, before and after it began to watch.
+// TestInformer: what client-go keeps is what the server was given, before and after it began to
+// watch.
 func TestInformer(t *testing.T) {
 	for _, contentType := range []string{runtime.ContentTypeJSON, runtime.ContentTypeProtobuf} {
 		t.Run(contentType, func(t *testing.T) { testInformer(t, contentType) })

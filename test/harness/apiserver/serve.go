@@ -55,7 +55,8 @@ func (s *Server) get(k Kind, r *http.Request) (*document, bool) {
 	return o.document, ok
 }
 
-// snapshot of a kind: its objects sorted by name, and the version that they are of. No namespace is every one.
+// snapshot of a kind: its objects sorted by name, and the version that they are of. No namespace is
+// every one.
 func (s *Server) snapshot(k Kind, namespace string) ([]*document, int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +120,8 @@ func takeEvent(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, r.Body) // a client that is gone needs no answer
 }
 
-// watch sends what is there first, if that is asked for (KEP-3157, sendInitialEvents), and then every event.
+// watch sends what is there first, if that is asked for (KEP-3157, sendInitialEvents), and then
+// every event.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, k Kind) {
 	f := s.formFor(r, k)
 	w.Header().Set("Content-Type", f.watch())

@@ -49,7 +49,8 @@ type Config struct {
 	NodePortAddresses []string // optional, default kube-proxy's own: in mode nftables the node's addresses, else all local ones
 	// Dir is a folder for its configuration, of this one alone.
 	Dir string // required
-	// Enter runs a function in the network namespace that kube-proxy is for, on a thread of its own.
+	// Enter runs a function in the network namespace that kube-proxy is for, on a thread of its
+	// own.
 	Enter func(func()) // optional, default: the namespace of this process
 	// Log gets what kube-proxy prints.
 	Log io.Writer // optional, default nobody
@@ -68,7 +69,8 @@ var kinds = []apiserver.Kind{
 // stopGrace is how long kube-proxy may take to end.
 const stopGrace = 10 * time.Second
 
-// Proxy is a kube-proxy with its API server. It is not safe for concurrent use, but for Apply and Delete.
+// Proxy is a kube-proxy with its API server. It is not safe for concurrent use, but for Apply and
+// Delete.
 type Proxy struct {
 	cfg    Config
 	api    *apiserver.Server
@@ -82,7 +84,8 @@ type Proxy struct {
 	ended   chan struct{}
 }
 
-// Start starts kube-proxy and waits until its rules for the objects are in the kernel, or ctx ends. Close ends it.
+// Start starts kube-proxy and waits until its rules for the objects are in the kernel, or ctx ends.
+// Close ends it.
 func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	if cfg.Enter == nil {
 		cfg.Enter = func(f func()) { f() }
@@ -113,8 +116,8 @@ func (p *Proxy) Apply(objects ...runtime.Object) error { return p.api.Put(object
 // Delete takes objects away. It does not wait for kube-proxy.
 func (p *Proxy) Delete(objects ...runtime.Object) error { return p.api.Remove(objects...) }
 
-// Address is host:port in the namespace of this process where kube-proxy tells its mode and metrics. While it does not
-// run, the answer is 502.
+// Address is host:port in the namespace of this process where kube-proxy tells its mode and
+// metrics. While it does not run, the answer is 502.
 func (p *Proxy) Address() string { return p.address }
 
 // PID is the process ID of kube-proxy, 0 if it does not run.
@@ -145,7 +148,8 @@ func (p *Proxy) Stop() error {
 	return errors.Join(fmt.Errorf("kube-proxy did not end within %s", stopGrace), err)
 }
 
-// Restart ends kube-proxy, starts it again and waits until it has compared all of its rules with the kernel.
+// Restart ends kube-proxy, starts it again and waits until it has compared all of its rules with
+// the kernel.
 func (p *Proxy) Restart(ctx context.Context) error {
 	if err := p.Stop(); err != nil {
 		return err
@@ -156,7 +160,8 @@ func (p *Proxy) Restart(ctx context.Context) error {
 	return p.wait(ctx)
 }
 
-// Change restarts kube-proxy in the mode, and with the CIDRs and addresses, that config has; what else it has is ignored.
+// Change restarts kube-proxy in the mode, and with the CIDRs and addresses, that config has; what
+// else it has is ignored.
 func (p *Proxy) Change(ctx context.Context, config Config) error {
 	p.cfg.Mode, p.cfg.ExcludeCIDRs, p.cfg.NodePortAddresses = config.Mode, config.ExcludeCIDRs, config.NodePortAddresses
 	if err := p.configure(); err != nil {

@@ -16,8 +16,9 @@ import (
 
 const pollInterval = 200 * time.Millisecond
 
-// wait returns when kube-proxy says that it runs in the mode that was asked for, and that it has written its rules of both
-// address families, of which it takes care wherever the kernel has them, also on a node that has addresses of one only.
+// wait returns when kube-proxy says that it runs in the mode that was asked for, and that it has
+// written its rules of both address families, of which it takes care wherever the kernel has them,
+// also on a node that has addresses of one only.
 func (p *Proxy) wait(ctx context.Context) error {
 	var last error
 	for {

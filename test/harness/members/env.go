@@ -26,8 +26,8 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/operator"
 )
 
-// Env is a member that is connected with the hub, as a controller sees it, and in which no controller runs: the test
-// calls Reconcile, once for each step.
+// Env is a member that is connected with the hub, as a controller sees it, and in which no
+// controller runs: the test calls Reconcile, once for each step.
 type Env struct {
 	*Cluster                 // the member's API server, as an admin
 	Hub      *Cluster        // the hub's, as an admin
@@ -38,7 +38,8 @@ type Env struct {
 // Own is the cluster ID of an Env's member; its Member has index 1 and the CIDR 10.1.0.0/16.
 const Own v1alpha1.ClusterID = "east"
 
-// NewEnv makes c a member of the hub, with an operator's caches, until the test ends. index prepares them.
+// NewEnv makes c a member of the hub, with an operator's caches, until the test ends. index
+// prepares them.
 func NewEnv(t *testing.T, c, hubCluster *Cluster, index func(context.Context, client.FieldIndexer) error) *Env {
 	t.Helper()
 	hubCluster.clearHub(t)
@@ -51,7 +52,8 @@ func NewEnv(t *testing.T, c, hubCluster *Cluster, index func(context.Context, cl
 	return e
 }
 
-// NewUnconnected starts an operator's caches and connection; ClusterSet and hub are the test's business.
+// NewUnconnected starts an operator's caches and connection; ClusterSet and hub are the test's
+// business.
 func NewUnconnected(t *testing.T, c *Cluster, index func(context.Context, client.FieldIndexer) error) *Env {
 	t.Helper()
 	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t)))

@@ -16,9 +16,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Gate is a way to an API server on which a test listens, and which it can close in the ways in which real ones close:
-// cut, refused, answered with less than there is. It ends TLS with a certificate of its own. Requests pass as they are,
-// tokens too, so that the API server knows who asks. It is safe for concurrent use.
+// Gate is a way to an API server on which a test listens, and which it can close in the ways in
+// which real ones close: cut, refused, answered with less than there is. It ends TLS with a
+// certificate of its own. Requests pass as they are, tokens too, so that the API server knows who
+// asks. It is safe for concurrent use.
 type Gate struct {
 	server   *httptest.Server
 	listener *cuttable
@@ -29,19 +30,21 @@ type Gate struct {
 	crash *Crash          // guarded by mu
 }
 
-// Rule answers a request in the API server's place, or changes what it says, by the handler that it returns. next is
-// the API server; nil: the request is none of the rule's business.
+// Rule answers a request in the API server's place, or changes what it says, by the handler that it
+// returns. next is the API server; nil: the request is none of the rule's business.
 type Rule func(r Request, next http.Handler) http.Handler
 
-// NewGate returns a gate to the cluster's API server, which runs until the test ends. It adds nothing to a request: it
-// is a way to a hub. OperatorConfig makes it one to a member's own API server.
+// NewGate returns a gate to the cluster's API server, which runs until the test ends. It adds
+// nothing to a request: it is a way to a hub. OperatorConfig makes it one to a member's own API
+// server.
 func NewGate(t *testing.T, c *Cluster) *Gate {
 	t.Helper()
 	config := rest.AnonymousClientConfig(c.RESTConfig())
 	return newGate(t, config)
 }
 
-// NewOwnGate returns a gate to the member's own API server, and the configuration with which its operator goes that way.
+// NewOwnGate returns a gate to the member's own API server, and the configuration with which its
+// operator goes that way.
 func NewOwnGate(t *testing.T, c *Cluster) (*Gate, *rest.Config) {
 	t.Helper()
 	g := newGate(t, c.RESTConfig()) // it holds the admin's certificate; the operator is impersonated

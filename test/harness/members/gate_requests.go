@@ -28,8 +28,8 @@ func (r Request) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s", r.Verb, r.Resource, r.Name))
 }
 
-// parseRequest reads the path as the API server does: /api/v1 or /apis/<group>/<version>, then perhaps
-// namespaces/<namespace>, then resource, name and subresource.
+// parseRequest reads the path as the API server does: /api/v1 or /apis/<group>/<version>, then
+// perhaps namespaces/<namespace>, then resource, name and subresource.
 func parseRequest(r *http.Request) Request {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	switch {
@@ -92,8 +92,8 @@ func (c *counts) Reset() {
 	c.writes, c.leases, c.bytes = nil, 0, 0
 }
 
-// Writes are those that were asked for since Reset, whatever the answer, but for those of Leases, and of the resources
-// that are left out.
+// Writes are those that were asked for since Reset, whatever the answer, but for those of Leases,
+// and of the resources that are left out.
 func (c *counts) Writes(leftOut ...string) []Request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,7 +113,8 @@ func (c *counts) Leases() int {
 	return c.leases
 }
 
-// Bytes is how many were sent and received, in bodies, since Reset. What watches say counts when they end.
+// Bytes is how many were sent and received, in bodies, since Reset. What watches say counts when
+// they end.
 func (c *counts) Bytes() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,15 +150,16 @@ func (w *countingWriter) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController flush.
 func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Crash is the moment from which on an operator's writes, and all else that it asks for, are lost: to everybody else it
-// is dead. It is shared by the gates of one operator.
+// Crash is the moment from which on an operator's writes, and all else that it asks for, are lost:
+// to everybody else it is dead. It is shared by the gates of one operator.
 type Crash struct {
 	mu   sync.Mutex
 	left int           // guarded by mu; writes that still pass
 	come chan struct{} // closed when it has come
 }
 
-// CrashAt returns a crash that comes with the n-th write, which is lost, too; those of the leader's Lease do not count.
+// CrashAt returns a crash that comes with the n-th write, which is lost, too; those of the leader's
+// Lease do not count.
 func CrashAt(n int) *Crash { return &Crash{left: n - 1, come: make(chan struct{})} }
 
 // Come is closed when the crash has come.

@@ -41,8 +41,9 @@ func answer(code int, message string) http.Handler {
 	})
 }
 
-// relist makes who watches these resources ask for lists: a watch that begins with a list is refused, one that goes on
-// is out of date until the list has been told. It returns the handler for lists, or nil for what passes.
+// relist makes who watches these resources ask for lists: a watch that begins with a list is
+// refused, one that goes on is out of date until the list has been told. It returns the handler for
+// lists, or nil for what passes.
 func relist(told *sync.Map, r Request, next, list http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		_, done := told.Load(r.Resource)
@@ -60,8 +61,8 @@ func relist(told *sync.Map, r Request, next, list http.Handler) http.Handler {
 	})
 }
 
-// Lists makes lists of these resources hold what keep returns of the items that there are, and who watches them ask for
-// a list once more; told counts the lists.
+// Lists makes lists of these resources hold what keep returns of the items that there are, and who
+// watches them ask for a list once more; told counts the lists.
 func Lists(told *atomic.Int32, keep func(items []json.RawMessage) []json.RawMessage, resources ...string) Rule {
 	var lists sync.Map
 	return func(r Request, next http.Handler) http.Handler {
@@ -110,8 +111,8 @@ func Half(items []json.RawMessage) []json.RawMessage { return items[:len(items)/
 // SecondHalf keeps what Half leaves out.
 func SecondHalf(items []json.RawMessage) []json.RawMessage { return items[len(items)/2:] }
 
-// EndMidList ends each list of these resources, and each watch that begins with one, after so many bytes of its answer,
-// and counts how often; who watches has to list again.
+// EndMidList ends each list of these resources, and each watch that begins with one, after so many
+// bytes of its answer, and counts how often; who watches has to list again.
 func EndMidList(after int, ended *atomic.Int32, resources ...string) Rule {
 	return func(r Request, next http.Handler) http.Handler {
 		if !slices.Contains(resources, r.Resource) || (r.Verb != "list" && r.Verb != "watch") {
@@ -149,7 +150,8 @@ func (w *shortWriter) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController flush.
 func (w *shortWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Renamed makes the requests for one object of a resource mean another, whose name is as long: bodies may be protobuf.
+// Renamed makes the requests for one object of a resource mean another, whose name is as long:
+// bodies may be protobuf.
 func Renamed(resource, from, to string) Rule {
 	return func(r Request, next http.Handler) http.Handler {
 		if r.Resource != resource {

@@ -1,7 +1,8 @@
 //go:build integration
 
-// Package members owns what the controllers' integration tests share: real API servers of member clusters and of a
-// hub, set up as docs/install.md says, and the ways to look at them. It is for tests only and starts no controller.
+// Package members owns what the controllers' integration tests share: real API servers of member
+// clusters and of a hub, set up as docs/install.md says, and the ways to look at them. It is for
+// tests only and starts no controller.
 package members
 
 import (
@@ -40,7 +41,8 @@ import (
 const (
 	// HubName is the name of the API server with the hubs.
 	HubName = "hub"
-	// BareName is the name, among Main's members, of an API server without tombolo's manifests, and no member's.
+	// BareName is the name, among Main's members, of an API server without tombolo's manifests, and
+	// no member's.
 	BareName = "bare"
 	// SetID is the clusterset's.
 	SetID = "demo"
@@ -57,8 +59,9 @@ type Cluster struct {
 // Clusters are those that Main started, by name.
 type Clusters map[string]*Cluster
 
-// Main starts the hub's API server and one for each member, runs the tests with them in all, and ends them. Without
-// members the hub's API server is a member's, too. all is filled before the tests run; the result is for os.Exit.
+// Main starts the hub's API server and one for each member, runs the tests with them in all, and
+// ends them. Without members the hub's API server is a member's, too. all is filled before the
+// tests run; the result is for os.Exit.
 func Main(m *testing.M, all Clusters, members ...string) int {
 	ctrl.SetLogger(logr.Discard()) // what has no logger of its own is nothing to the tests
 	code, err := run(m, all, members)
@@ -98,7 +101,8 @@ func run(m *testing.M, all Clusters, members []string) (int, error) {
 	return m.Run(), nil
 }
 
-// serviceCIDRs are those of a dual-stack cluster, in which a Service has an IPv4 address only unless it asks for more.
+// serviceCIDRs are those of a dual-stack cluster, in which a Service has an IPv4 address only
+// unless it asks for more.
 func serviceCIDRs() []netip.Prefix {
 	return []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("fd00:10:96::/112")}
 }
@@ -118,7 +122,8 @@ func extraControllers(name string) []string {
 	return nil
 }
 
-// applyAll applies the manifests of a hub, of a member, or of both. Those of a hub leave out kinds that a member has.
+// applyAll applies the manifests of a hub, of a member, or of both. Those of a hub leave out kinds
+// that a member has.
 func applyAll(ctx context.Context, c *controlplane.Cluster, members []string) error {
 	switch {
 	case c.Name() == BareName:
@@ -163,8 +168,8 @@ func (c *Cluster) OperatorConfig() *rest.Config {
 	return config
 }
 
-// MakeHub makes a hub's namespace for the clusterset, with the Role that config/hub has for its own. The namespace is
-// left behind.
+// MakeHub makes a hub's namespace for the clusterset, with the Role that config/hub has for its
+// own. The namespace is left behind.
 func (c *Cluster) MakeHub(t *testing.T, namespace string) {
 	t.Helper()
 	c.MakeNamespace(t, namespace, map[string]string{v1alpha1.LabelClusterSet: SetID})
@@ -182,8 +187,8 @@ func (c *Cluster) Approve(t *testing.T, namespace, cluster string, spec v1alpha1
 	return c.Identity(t, namespace, cluster)
 }
 
-// Identity makes the member's ServiceAccount on the hub, bound to the Role tombolo-member, and returns the data of its
-// token Secret.
+// Identity makes the member's ServiceAccount on the hub, bound to the Role tombolo-member, and
+// returns the data of its token Secret.
 func (c *Cluster) Identity(t *testing.T, namespace, cluster string) map[string][]byte {
 	t.Helper()
 	account := clusterset.MemberServiceAccount(v1alpha1.ClusterID(cluster))
@@ -194,8 +199,9 @@ func (c *Cluster) Identity(t *testing.T, namespace, cluster string) map[string][
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "tombolo-member"},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account}},
 	})
-	// The token controller deletes the Secrets of an account that has gone. Without the UID it takes this Secret for one
-	// of the account that had the name before (IsServiceAccountToken in kubernetes/pkg/serviceaccount/util.go).
+	// The token controller deletes the Secrets of an account that has gone. Without the UID it
+	// takes this Secret for one of the account that had the name before (IsServiceAccountToken in
+	// kubernetes/pkg/serviceaccount/util.go).
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account, Annotations: map[string]string{
 			corev1.ServiceAccountNameKey: account, corev1.ServiceAccountUIDKey: string(owner.UID)}},
@@ -253,7 +259,8 @@ func (c *Cluster) Make(t *testing.T, obj client.Object) {
 	})
 }
 
-// MakeNamespace creates a namespace. It is left behind: an API server alone cannot finish to delete it.
+// MakeNamespace creates a namespace. It is left behind: an API server alone cannot finish to delete
+// it.
 func (c *Cluster) MakeNamespace(t *testing.T, name string, labels map[string]string) {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}

@@ -56,8 +56,8 @@ func Slice(namespace, name, service string, addresses ...string) *discoveryv1.En
 	return s
 }
 
-// Publish makes what a member has on the hub of an exported Service: the ExportedService, and one slice for each list
-// of addresses.
+// Publish makes what a member has on the hub of an exported Service: the ExportedService, and one
+// slice for each list of addresses.
 func (c *Cluster) Publish(t *testing.T, cluster v1alpha1.ClusterID, namespace, name string, addresses ...[]string) (*v1alpha1.ExportedService, []*discoveryv1.EndpointSlice) {
 	t.Helper()
 	export := mcs.ExportedServiceFor(cluster, v1alpha1.DefaultHubNamespace, Service(namespace, name), Export(namespace, name))
@@ -83,8 +83,8 @@ func (c *Cluster) Publish(t *testing.T, cluster v1alpha1.ClusterID, namespace, n
 	return export, slices
 }
 
-// Heartbeat renews the member's Lease, saying that it exports just these (names on the hub): twice, because only what
-// was renewed before our eyes is believed.
+// Heartbeat renews the member's Lease, saying that it exports just these (names on the hub): twice,
+// because only what was renewed before our eyes is believed.
 func (c *Cluster) Heartbeat(t *testing.T, cluster v1alpha1.ClusterID, names ...string) {
 	t.Helper()
 	for range 2 {

@@ -16,8 +16,8 @@ import (
 // timeout of one exchange with an Echo server. Tests do not wait for it, unless they fail.
 const timeout = 3 * time.Second
 
-// Serve answers every TCP connection and UDP packet on the port with "<name> <client's address>", until the test
-// ends.
+// Serve answers every TCP connection and UDP packet on the port with "<name> <client's address>",
+// until the test ends.
 func (n *Namespace) Serve(name string, port uint16) {
 	n.t.Helper()
 	n.Do(func() {
@@ -93,8 +93,8 @@ func (n *Namespace) Ask(network, address string) (answer string, err error) {
 	return answer, err
 }
 
-// Exchange sends packets to a UDP server made by Serve until one is answered, and returns the answer: one may be lost
-// when an endpoint goes.
+// Exchange sends packets to a UDP server made by Serve until one is answered, and returns the
+// answer: one may be lost when an endpoint goes.
 func Exchange(t testing.TB, conn net.Conn) string {
 	t.Helper()
 	b := make([]byte, 64)

@@ -8,7 +8,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Join makes a pair of devices: one named device with that address in n, one named peerDevice in peer.
+// Join makes a pair of devices: one named device with that address in n, one named peerDevice in
+// peer.
 func (n *Namespace) Join(device, address string, peer *Namespace, peerDevice, peerAddress string) {
 	n.t.Helper()
 	n.Do(func() {

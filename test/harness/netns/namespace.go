@@ -37,7 +37,8 @@ func New(t testing.TB) *Namespace {
 	})
 	n.Sysctl("net/ipv4/ip_forward", "1")
 	n.Sysctl("net/ipv6/conf/all/forwarding", "1")
-	// No duplicate address detection: until it is over, a second or two, a device's link-local address asks no neighbour.
+	// No duplicate address detection: until it is over, a second or two, a device's link-local
+	// address asks no neighbour.
 	n.Sysctl("net/ipv6/conf/all/accept_dad", "0")
 	n.Sysctl("net/ipv6/conf/default/accept_dad", "0")
 	return n
@@ -52,8 +53,8 @@ func (n *Namespace) Do(f func()) {
 	})
 }
 
-// onThread runs f on a thread that ends with it, so that its namespace leaks into no other test. A panic or a FailNow in
-// f is one of the caller.
+// onThread runs f on a thread that ends with it, so that its namespace leaks into no other test. A
+// panic or a FailNow in f is one of the caller.
 func onThread(f func()) {
 	type end struct {
 		panicked any

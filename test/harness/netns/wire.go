@@ -25,7 +25,8 @@ func NewWire(t testing.TB) *Wire {
 	return w
 }
 
-// Connect gives the namespace a link eth0 on the wire, with these addresses, and returns the number of its port.
+// Connect gives the namespace a link eth0 on the wire, with these addresses, and returns the number
+// of its port.
 func (w *Wire) Connect(ns *Namespace, addrs ...netip.Prefix) (port int) {
 	w.ns.t.Helper()
 	w.n++

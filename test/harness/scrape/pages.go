@@ -1,5 +1,5 @@
-// Package scrape reads the pages that programs serve of themselves, such as /readyz and /metrics, for tests and
-// measurements. It waits for nothing and judges nothing.
+// Package scrape reads the pages that programs serve of themselves, such as /readyz and /metrics,
+// for tests and measurements. It waits for nothing and judges nothing.
 package scrape
 
 import (
@@ -15,8 +15,9 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Client returns a client, safe for concurrent use, that asks where enter runs a function: in a network namespace, on a
-// thread of its own. Each request has a connection of its own, which ends with it.
+// Client returns a client, safe for concurrent use, that asks where enter runs a function: in a
+// network namespace, on a thread of its own. Each request has a connection of its own, which ends
+// with it.
 func Client(enter func(func())) *http.Client {
 	dial := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		enter(func() { conn, err = new(net.Dialer).DialContext(ctx, network, address) })
@@ -46,9 +47,9 @@ func Get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	return page, nil
 }
 
-// Metrics returns the metrics of that name in a page of Prometheus's text format, one for each set of labels; none if the
-// page has none, as of a counter with labels that has not counted yet. The error is about any line of the page that is not
-// in the format.
+// Metrics returns the metrics of that name in a page of Prometheus's text format, one for each set
+// of labels; none if the page has none, as of a counter with labels that has not counted yet. The
+// error is about any line of the page that is not in the format.
 func Metrics(page []byte, name string) ([]*dto.Metric, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(page))

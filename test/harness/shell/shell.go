@@ -1,5 +1,5 @@
-// Package shell runs what a user of a lab would type: kubectl in a cluster, any command in a pod or on a node. Demo,
-// end-to-end tests and benchmarks share it. It knows nothing of tombolo.
+// Package shell runs what a user of a lab would type: kubectl in a cluster, any command in a pod or
+// on a node. Demo, end-to-end tests and benchmarks share it. It knows nothing of tombolo.
 package shell
 
 import (
@@ -18,8 +18,8 @@ type Shell struct {
 	lab string // path of the lab's command
 }
 
-// New is the way into the lab that the environment names, as the lab sets it for the command that it runs: LAB_RUN,
-// LAB_BIN and KUBECONFIG. The error says what is missing.
+// New is the way into the lab that the environment names, as the lab sets it for the command that
+// it runs: LAB_RUN, LAB_BIN and KUBECONFIG. The error says what is missing.
 func New() (Shell, error) {
 	for _, name := range []string{"LAB_RUN", "LAB_BIN", "KUBECONFIG"} {
 		if os.Getenv(name) == "" {
@@ -29,8 +29,8 @@ func New() (Shell, error) {
 	return Shell{lab: os.Getenv("LAB_BIN")}, nil
 }
 
-// Run executes a program, with stdin as its standard input, and returns what it printed; an error holds the end of its
-// output too.
+// Run executes a program, with stdin as its standard input, and returns what it printed; an error
+// holds the end of its output too.
 func Run(ctx context.Context, stdin, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -82,7 +82,8 @@ func (s Shell) Nodes(ctx context.Context, cluster, selector string) ([]string, e
 	return names, nil
 }
 
-// Eventually repeats check until it succeeds and returns its evidence; after the timeout, its last error.
+// Eventually repeats check until it succeeds and returns its evidence; after the timeout, its last
+// error.
 func Eventually(ctx context.Context, timeout time.Duration, check func(context.Context) (string, error)) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -26,8 +26,8 @@ type CoreDNS struct {
 	Image     string     // required
 	ServiceIP netip.Addr // required, of the Service kube-dns
 
-	// HostNode is the node on whose own network CoreDNS runs, and APIServer how it reaches the API server, in a cluster
-	// in which nobody serves Services' addresses.
+	// HostNode is the node on whose own network CoreDNS runs, and APIServer how it reaches the API
+	// server, in a cluster in which nobody serves Services' addresses.
 	HostNode  string         // optional, default any node, on the pods' network
 	APIServer netip.AddrPort // optional, default the Service kubernetes
 }

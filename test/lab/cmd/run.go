@@ -80,8 +80,8 @@ func runInLab(ctx context.Context, o lab.Options, keep bool, args []string) (err
 // grace is how long a command may take to end when it is asked to.
 const grace = 10 * time.Second
 
-// runWith runs args with the lab's environment and returns the exit code, 128 + n when signal n ended it. When ctx ends,
-// args is asked to end, too.
+// runWith runs args with the lab's environment and returns the exit code, 128 + n when signal n
+// ended it. When ctx ends, args is asked to end, too.
 func runWith(ctx context.Context, l *lab.Lab, args []string) (int, error) {
 	env, err := labEnv(l.Dir(), l.Kubeconfig(), l.Bin())
 	if err != nil {
@@ -104,7 +104,8 @@ func runWith(ctx context.Context, l *lab.Lab, args []string) (int, error) {
 	return codeOf(cmd.Run())
 }
 
-// codeOf returns the exit code that a command's error stands for. It returns the error itself if the command did not cause it.
+// codeOf returns the exit code that a command's error stands for. It returns the error itself if
+// the command did not cause it.
 func codeOf(err error) (int, error) {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -152,7 +153,8 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 
-// adoptOrphans makes this process the parent of what a command leaves behind, see PR_SET_CHILD_SUBREAPER in prctl(2).
+// adoptOrphans makes this process the parent of what a command leaves behind, see
+// PR_SET_CHILD_SUBREAPER in prctl(2).
 func adoptOrphans() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("becoming the parent of orphaned processes: %w", err)

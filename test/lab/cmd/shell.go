@@ -40,7 +40,8 @@ the lab as it is.`,
 	return c
 }
 
-// become replaces this process by a command with the lab's environment. It returns only with an error.
+// become replaces this process by a command with the lab's environment. It returns only with an
+// error.
 func become(l *lab.Client, s lab.Status, args []string) error {
 	env, err := labEnv(l.Dir(), l.Kubeconfig(), s.Bin)
 	if err != nil {

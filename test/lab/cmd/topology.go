@@ -39,7 +39,8 @@ flannel  a bridge, VXLAN between nodes; masqueraded is what leaves, and what com
 calico   host routes, BGP between nodes, strict reverse path filters; masqueraded is what leaves, before all other rules
 Several are for a cluster each, the last one for the rest: flannel,calico`
 
-// defaultConfig stands for the folder config of the tree that lab was built in, or of the working directory.
+// defaultConfig stands for the folder config of the tree that lab was built in, or of the working
+// directory.
 const defaultConfig = "config"
 
 // installFlag is a flag that may have a folder as its value, --install=FOLDER.

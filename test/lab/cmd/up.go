@@ -224,7 +224,8 @@ func downCommand() *cobra.Command {
 	return c
 }
 
-// down ends the lab in dir. One that was killed has left its run folder and its name behind: they go.
+// down ends the lab in dir. One that was killed has left its run folder and its name behind: they
+// go.
 func down(ctx context.Context, dir, name string) error {
 	if !lab.Alive(dir) {
 		return errors.Join(lab.Remove(dir), unlink(dir, name))

@@ -1,9 +1,10 @@
-// Package cni is the lab's own CNI plugin. It connects a pod in the two ways that the plugins among the test binaries do
-// not know: as a port of a bridge, as flannel does, and by a host route and proxy ARP, as Calico does. Addresses come from
-// the IPAM plugin that its configuration names. IPv4 only.
+// Package cni is the lab's own CNI plugin. It connects a pod in the two ways that the plugins among
+// the test binaries do not know: as a port of a bridge, as flannel does, and by a host route and
+// proxy ARP, as Calico does. Addresses come from the IPAM plugin that its configuration names. IPv4
+// only.
 //
-// It is the program lab under the name that containerd calls it by. Routes to other nodes' pods, and what is masqueraded,
-// are the node's business (package node).
+// It is the program lab under the name that containerd calls it by. Routes to other nodes' pods,
+// and what is masqueraded, are the node's business (package node).
 package cni
 
 import (
@@ -31,8 +32,8 @@ type Config struct {
 	Network string `json:"name,omitempty"`
 	// Type is Name.
 	Type string `json:"type"` // required
-	// Bridge is the device that pods are ports of, which has the gateway's address. Without one each pod has an address of
-	// its own network only, and its node answers for the gateway.
+	// Bridge is the device that pods are ports of, which has the gateway's address. Without one
+	// each pod has an address of its own network only, and its node answers for the gateway.
 	Bridge string `json:"bridge,omitempty"` // optional
 	// MTU of the pod's device, in bytes.
 	MTU int `json:"mtu,omitempty"` // optional, default the kernel's
@@ -46,7 +47,8 @@ func Called() bool {
 }
 
 // Main does what the environment and the standard input ask for, as the CNI specification has it
-// (https://github.com/containernetworking/cni/blob/main/SPEC.md, version 1.0.0), and returns the exit code.
+// (https://github.com/containernetworking/cni/blob/main/SPEC.md, version 1.0.0), and returns the
+// exit code.
 func Main() int {
 	if err := run(os.Stdin, os.Stdout); err != nil {
 		// The caller reads errors there.

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linkGateway is the gateway of pods that have host routes: no device has it, the node answers for it.
+// linkGateway is the gateway of pods that have host routes: no device has it, the node answers for
+// it.
 var linkGateway = netip.MustParseAddr("169.254.1.1")
 
 // gatewayMAC is the link-layer address of the node's end of every pod's pair, as Calico has it.
@@ -97,7 +98,8 @@ func (w wire) toBridge(host netlink.Link, name string) error {
 	return nil
 }
 
-// bridge makes sure that there is one, with the gateway's address. Several pods may be connected at once.
+// bridge makes sure that there is one, with the gateway's address. Several pods may be connected at
+// once.
 func (w wire) bridge(name string) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = name, w.mtu
@@ -112,7 +114,8 @@ func (w wire) bridge(name string) (netlink.Link, error) {
 	if err := netlink.AddrAdd(bridge, gateway); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, fmt.Errorf("adding %s to %s: %w", w.gateway, name, err)
 	}
-	// One that was set stays; else it would be the least of the ports', and pods would lose their gateway when that changes.
+	// One that was set stays; else it would be the least of the ports', and pods would lose their
+	// gateway when that changes.
 	if err := netlink.LinkSetHardwareAddr(bridge, bridge.Attrs().HardwareAddr); err != nil {
 		return nil, fmt.Errorf("setting the address of %s: %w", name, err)
 	}

@@ -31,8 +31,8 @@ type Cluster struct {
 // Name returns the cluster's name, which is also its context in the merged kubeconfig.
 func (c *Cluster) Name() string { return c.config.Name }
 
-// RESTConfig returns a new configuration of the cluster's administrator (group system:masters), for clients on the host.
-// Set Impersonate on it to be somebody else.
+// RESTConfig returns a new configuration of the cluster's administrator (group system:masters), for
+// clients on the host. Set Impersonate on it to be somebody else.
 func (c *Cluster) RESTConfig() *rest.Config {
 	return &rest.Config{
 		Host:  c.hostURL(),
@@ -49,7 +49,8 @@ func (c *Cluster) RESTConfig() *rest.Config {
 // CA returns the certificate of the cluster's authority, PEM.
 func (c *Cluster) CA() []byte { return c.ca.pair.Cert }
 
-// NodeURL returns the API server's URL as nodes and pods reach it. Without Config.HostAddress it is the host's own.
+// NodeURL returns the API server's URL as nodes and pods reach it. Without Config.HostAddress it is
+// the host's own.
 func (c *Cluster) NodeURL() string {
 	return "https://" + netip.AddrPortFrom(c.address, c.port).String()
 }
@@ -113,15 +114,16 @@ func (c *Cluster) write(name string, data []byte) error {
 	return nil
 }
 
-// stop ends what runs, at once: none of it holds anything that is needed later, and an API server that is asked to end
-// waits for the watches of nodes that are gone.
+// stop ends what runs, at once: none of it holds anything that is needed later, and an API server
+// that is asked to end waits for the watches of nodes that are gone.
 func (c *Cluster) stop() {
 	c.controllers.stop(0)
 	c.scheduler.stop(0)
 	c.apiserver.stop(0)
 }
 
-// ready asks the API server whether it serves, its own start-up work (RBAC's default roles) included.
+// ready asks the API server whether it serves, its own start-up work (RBAC's default roles)
+// included.
 func (c *Cluster) ready(client *http.Client) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -142,7 +144,8 @@ func (c *Cluster) ready(client *http.Client) func(context.Context) error {
 	}
 }
 
-// issueCertificates makes the cluster's authority and what its API server, controllers and administrator need.
+// issueCertificates makes the cluster's authority and what its API server, controllers and
+// administrator need.
 func (c *Cluster) issueCertificates() error {
 	ca, err := newAuthority(c.Name())
 	if err != nil {

@@ -19,14 +19,15 @@ type Config struct {
 	// Clusters are the API servers, in the order of their contexts in the merged kubeconfig.
 	Clusters []ClusterConfig // required, names unique
 
-	// Dir holds certificates, kubeconfigs, etcd's data and logs. Stop leaves it as it is, unless it was made here.
+	// Dir holds certificates, kubeconfigs, etcd's data and logs. Stop leaves it as it is, unless it
+	// was made here.
 	Dir string // optional, default a new folder in os.TempDir that Stop removes
 
 	// Bin holds etcd, kube-apiserver and what else the clusters need.
 	Bin string // optional, default testbin.Dir
 
-	// HostAddress is the address at which nodes see the host's loopback. The API servers advertise it, so that it is
-	// the endpoint of the Service kubernetes.
+	// HostAddress is the address at which nodes see the host's loopback. The API servers advertise
+	// it, so that it is the endpoint of the Service kubernetes.
 	HostAddress netip.Addr // optional, default none: the clusters have no nodes
 
 	// DialNode reaches the nodes. All that an API server sends to kubelets goes through it.
@@ -48,12 +49,13 @@ type ClusterConfig struct {
 	Scheduler bool
 }
 
-// AllControllers are those of an ordinary cluster with nodes, but for the cloud's. The result is the caller's.
+// AllControllers are those of an ordinary cluster with nodes, but for the cloud's. The result is
+// the caller's.
 func AllControllers() []string { return []string{"*"} }
 
-// HubControllers are those that a hub needs, a cluster without nodes: namespaces come with their ServiceAccount and
-// ConfigMap and go with what is in them, ServiceAccount tokens in Secrets are filled in, and admission policies are
-// type-checked. The result is the caller's.
+// HubControllers are those that a hub needs, a cluster without nodes: namespaces come with their
+// ServiceAccount and ConfigMap and go with what is in them, ServiceAccount tokens in Secrets are
+// filled in, and admission policies are type-checked. The result is the caller's.
 func HubControllers() []string {
 	return []string{
 		"namespace-controller",

@@ -26,8 +26,8 @@ type ControlPlane struct {
 	stopErr  error
 }
 
-// Start starts the control planes and returns once every API server is ready; its controllers may still be starting.
-// The caller calls Stop. Should the caller be killed, they end too.
+// Start starts the control planes and returns once every API server is ready; its controllers may
+// still be starting. The caller calls Stop. Should the caller be killed, they end too.
 func Start(ctx context.Context, config Config) (_ *ControlPlane, err error) {
 	config, err = config.withDefaults()
 	if err != nil {
@@ -131,7 +131,8 @@ func (cp *ControlPlane) writeKubeconfigs() error {
 // Dir returns the folder with the control planes' files; their logs are in its folder logs.
 func (cp *ControlPlane) Dir() string { return cp.config.Dir }
 
-// Kubeconfig returns the path of the administrator's kubeconfig, with a context named after each cluster.
+// Kubeconfig returns the path of the administrator's kubeconfig, with a context named after each
+// cluster.
 func (cp *ControlPlane) Kubeconfig() string { return filepath.Join(cp.config.Dir, "kubeconfig") }
 
 // Clusters returns the clusters in the order they were given. The slice is the caller's.
@@ -150,8 +151,8 @@ func (cp *ControlPlane) Cluster(name string) *Cluster {
 // etcdGrace is how long etcd may take to end. Its data is of no use after that.
 const etcdGrace = time.Second
 
-// Stop ends everything, etcd after the API servers, which otherwise hang; and removes the folder if Start made it. It may be
-// called more than once.
+// Stop ends everything, etcd after the API servers, which otherwise hang; and removes the folder if
+// Start made it. It may be called more than once.
 func (cp *ControlPlane) Stop() error {
 	cp.stopOnce.Do(func() {
 		var g sync.WaitGroup

@@ -1,9 +1,11 @@
-// Package controlplane runs real Kubernetes control planes as plain processes on the host's kernel: one etcd, and for
-// every cluster a kube-apiserver with, as asked for, a kube-controller-manager and a kube-scheduler; with TLS, RBAC, the
-// Node authorizer and NodeRestriction. It owns their certificates, kubeconfigs, ports and lives. It does not own nodes:
-// it issues what a node needs (Cluster.Kubelet, Cluster.Proxy) and reaches kubelets through the dialer it is given.
+// Package controlplane runs real Kubernetes control planes as plain processes on the host's kernel:
+// one etcd, and for every cluster a kube-apiserver with, as asked for, a kube-controller-manager
+// and a kube-scheduler; with TLS, RBAC, the Node authorizer and NodeRestriction. It owns their
+// certificates, kubeconfigs, ports and lives. It does not own nodes: it issues what a node needs
+// (Cluster.Kubelet, Cluster.Proxy) and reaches kubelets through the dialer it is given.
 //
-// The integration tests of the controllers use it alone, without nodes. Three API servers are ready in about 4 s:
+// The integration tests of the controllers use it alone, without nodes. Three API servers are ready
+// in about 4 s:
 //
 //	//go:build integration
 //
@@ -29,8 +31,8 @@
 //		...
 //	}
 //
-// Such a cluster holds what the API server itself makes (the default namespaces, RBAC's default roles) and nothing
-// else: no controller runs, so namespaces keep terminating and have no default ServiceAccount. Tests make
-// namespaces of their own and let them be. A test that needs those controllers names them:
-// ClusterConfig{Name: "hub", Controllers: controlplane.HubControllers()}.
+// Such a cluster holds what the API server itself makes (the default namespaces, RBAC's default
+// roles) and nothing else: no controller runs, so namespaces keep terminating and have no default
+// ServiceAccount. Tests make namespaces of their own and let them be. A test that needs those
+// controllers names them: ClusterConfig{Name: "hub", Controllers: controlplane.HubControllers()}.
 package controlplane

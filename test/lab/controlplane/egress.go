@@ -16,7 +16,8 @@ import (
 // egressSocket is where the API servers find the way to the nodes, in the run folder.
 const egressSocket = "egress"
 
-// egressConfig is an EgressSelectorConfiguration: all that goes to the cluster's own network (kubelets) takes the socket.
+// egressConfig is an EgressSelectorConfiguration: all that goes to the cluster's own network
+// (kubelets) takes the socket.
 // https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity
 const egressConfig = `apiVersion: apiserver.k8s.io/v1beta1
 kind: EgressSelectorConfiguration
@@ -83,7 +84,8 @@ func (e *egress) connect(w http.ResponseWriter, r *http.Request) {
 	splice(up, down, buffered)
 }
 
-// splice copies both ways until both ends have said that they are done. What was read ahead from b is in early.
+// splice copies both ways until both ends have said that they are done. What was read ahead from b
+// is in early.
 func splice(a, b net.Conn, early io.Reader) {
 	var g sync.WaitGroup
 	g.Go(func() { copyHalf(a, early) })
@@ -115,8 +117,8 @@ func listenIn(dir, name string) (net.Listener, error) {
 	return listener, nil
 }
 
-// shortPath returns a path of dir/name that fits into a socket's address (107 bytes, unix(7)), however long dir is, good
-// until the returned function is called.
+// shortPath returns a path of dir/name that fits into a socket's address (107 bytes, unix(7)),
+// however long dir is, good until the returned function is called.
 func shortPath(dir, name string) (string, func(), error) {
 	f, err := os.Open(dir)
 	if err != nil {

@@ -7,8 +7,9 @@ import (
 	"path/filepath"
 )
 
-// etcd's sockets, in the run folder. All that speak to it run in that folder: a relative path stays within the 107 bytes
-// that an address of this kind may have (unix(7)). etcd wants something like a port in it.
+// etcd's sockets, in the run folder. All that speak to it run in that folder: a relative path stays
+// within the 107 bytes that an address of this kind may have (unix(7)). etcd wants something like a
+// port in it.
 const (
 	etcdSocket     = "etcd:0"
 	etcdPeerSocket = "etcd-peer:0"
@@ -17,8 +18,8 @@ const (
 // etcdPeerURL is never spoken to: there is one member. Its flags want a host and port.
 const etcdPeerURL = "http://localhost:1"
 
-// startEtcd starts one member, without fsync (its data does not outlive the lab) and on sockets only, so that
-// nobody else on this machine reads it.
+// startEtcd starts one member, without fsync (its data does not outlive the lab) and on sockets
+// only, so that nobody else on this machine reads it.
 func startEtcd(ctx context.Context, s *spawner, bin, dir string) (*process, error) {
 	p, err := s.start("etcd", dir, logFile(dir, "etcd"), filepath.Join(bin, "etcd"),
 		"--name=lab",

@@ -18,8 +18,8 @@ import (
 // lifetime is how long a lab's certificates hold. Nothing renews them: a lab lives for hours.
 const lifetime = 365 * 24 * time.Hour
 
-// authority is a cluster's certificate authority. It signs what proves the identity of servers and of clients alike,
-// as kubeadm's does.
+// authority is a cluster's certificate authority. It signs what proves the identity of servers and
+// of clients alike, as kubeadm's does.
 type authority struct {
 	cert *x509.Certificate
 	pair KeyPair
@@ -114,7 +114,8 @@ func template(s subject) (*x509.Certificate, error) {
 	return t, nil
 }
 
-// newTokenKey returns the pair with which a cluster signs ServiceAccount tokens: private and public key, PEM.
+// newTokenKey returns the pair with which a cluster signs ServiceAccount tokens: private and public
+// key, PEM.
 func newTokenKey() (private, public []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// spawner starts processes that end when this one does, however it ends. The kernel binds that promise
-// (PR_SET_PDEATHSIG, prctl(2)) to the thread that forked, so one goroutine keeps a thread for it.
+// spawner starts processes that end when this one does, however it ends. The kernel binds that
+// promise (PR_SET_PDEATHSIG, prctl(2)) to the thread that forked, so one goroutine keeps a thread
+// for it.
 type spawner struct {
 	requests chan spawnRequest
 	done     chan struct{}
@@ -62,7 +63,8 @@ func (s *spawner) start(name, dir, log string, args ...string) (*process, error)
 	defer out.Close() // the child has its own descriptor
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
-	// A group of its own, so that an interrupt typed at the terminal reaches the lab alone, which stops in order.
+	// A group of its own, so that an interrupt typed at the terminal reaches the lab alone, which
+	// stops in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	r := spawnRequest{cmd: cmd, errs: make(chan error)}
 	s.requests <- r

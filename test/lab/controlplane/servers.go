@@ -13,7 +13,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// portTries is how often another port is tried when somebody else took the one that was free a moment ago.
+// portTries is how often another port is tried when somebody else took the one that was free a
+// moment ago.
 const portTries = 5
 
 // startAPIServer starts the API server on a free port of the loopback.
@@ -120,7 +121,8 @@ func (c *Cluster) startScheduler(s *spawner, cfg Config) error {
 	return err
 }
 
-// startClient starts a program that works through the API server, with the certificate in the files called identity.
+// startClient starts a program that works through the API server, with the certificate in the files
+// called identity.
 func (c *Cluster) startClient(s *spawner, cfg Config, program, identity string, flags []string) (*process, error) {
 	a := access{context: c.Name(), server: c.hostURL(), ca: c.CA(), pair: c.pairs[identity]}
 	if err := writeKubeconfig(filepath.Join(c.dir, identity+".kubeconfig"), a); err != nil {

@@ -123,7 +123,8 @@ func (s *store) entries(ctx context.Context, work string, l layerRecipe) ([]entr
 	return append(entries, own), err
 }
 
-// program returns the path of the layer's own program, which is built if there is source for it; "" if it has none.
+// program returns the path of the layer's own program, which is built if there is source for it; ""
+// if it has none.
 func program(ctx context.Context, work string, l layerRecipe) (string, error) {
 	if l.Source == "" {
 		return l.Binary, nil

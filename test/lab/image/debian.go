@@ -20,18 +20,19 @@ var errNoPackages = errors.New("packages of Debian are out of reach")
 // hostLists is where apt keeps the host's package lists.
 const hostLists = "/var/lib/apt/lists"
 
-// leftOut are packages whose scripts would install others. The wanted packages' files do not need them.
+// leftOut are packages whose scripts would install others. The wanted packages' files do not need
+// them.
 var leftOut = []string{
 	"adduser", "base-files", "debconf", "dpkg", "init-system-helpers", "iptables", "libpam0g", "passwd", "perl", "perl-base",
 	"sysvinit-utils", "usrmerge",
 }
 
-// deb is one package's file, as apt-get --print-uris shows it. Its name holds the version; an archive with
-// signatures of a newer kind has no hash there.
+// deb is one package's file, as apt-get --print-uris shows it. Its name holds the version; an
+// archive with signatures of a newer kind has no hash there.
 type deb struct{ File, Hash string }
 
-// selection returns the packages, with what these depend on. As long as the package lists are the same it does not
-// ask again.
+// selection returns the packages, with what these depend on. As long as the package lists are the
+// same it does not ask again.
 func (s *store) selection(ctx context.Context, packages []string) ([]deb, error) {
 	if debs := s.remembered(packages); debs != nil {
 		return debs, nil
@@ -46,7 +47,8 @@ func (s *store) selection(ctx context.Context, packages []string) ([]deb, error)
 	return debs, s.remember(packages, debs)
 }
 
-// resolve asks apt. It does so in a folder without packages, or those that are there already would be left out.
+// resolve asks apt. It does so in a folder without packages, or those that are there already would
+// be left out.
 func (s *store) resolve(ctx context.Context, packages []string) ([]deb, error) {
 	out, err := s.apt(ctx, packages, "--print-uris", "-oDir::Cache::archives=none/")
 	if err != nil {
@@ -79,7 +81,8 @@ type memory struct {
 	Debs  []deb
 }
 
-// remembered returns the last selection for the packages. It returns nil if there is no selection or its lists have changed.
+// remembered returns the last selection for the packages. It returns nil if there is no selection
+// or its lists have changed.
 func (s *store) remembered(packages []string) []deb {
 	text, err := os.ReadFile(s.memoryPath(packages))
 	if err != nil {
@@ -170,8 +173,8 @@ func (s *store) unpack(ctx context.Context, work string, packages []string) (*tr
 
 func (s *store) aptDir() string { return filepath.Join(s.dir, "apt") }
 
-// prepareApt makes what apt-get needs to work in the cache: folders, and a list of installed packages
-// that holds nothing but leftOut, so that all others are fetched.
+// prepareApt makes what apt-get needs to work in the cache: folders, and a list of installed
+// packages that holds nothing but leftOut, so that all others are fetched.
 func (s *store) prepareApt() error {
 	for _, dir := range []string{"archives/partial", "lists/partial"} {
 		if err := os.MkdirAll(filepath.Join(s.aptDir(), dir), 0o755); err != nil {
@@ -188,7 +191,8 @@ func (s *store) prepareApt() error {
 	return nil
 }
 
-// apt runs apt-get install for packages, with the options in how. These never install anything on this machine.
+// apt runs apt-get install for packages, with the options in how. These never install anything on
+// this machine.
 func (s *store) apt(ctx context.Context, packages []string, how ...string) ([]byte, error) {
 	options := append(s.aptOptions(s.ownLists()), "-qq", "-y")
 	return s.run(ctx, "apt-get", slices.Concat(options, how, []string{"install"}, packages)...)

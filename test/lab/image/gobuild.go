@@ -18,7 +18,8 @@ func goVersion(ctx context.Context) (string, error) {
 	return string(out), nil
 }
 
-// goBuild builds a program of one file, which imports nothing but the standard library, in dir and returns its path.
+// goBuild builds a program of one file, which imports nothing but the standard library, in dir and
+// returns its path.
 func goBuild(ctx context.Context, dir, source string) (string, error) {
 	file, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "program")
 	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {

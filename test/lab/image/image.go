@@ -22,8 +22,8 @@ const (
 
 // Archive is an image as a file that `ctr -n k8s.io images import` takes.
 type Archive struct {
-	// Ref is the name as a pod's spec has it, such as busybox. Containerd holds the image under this name's
-	// normalised form, under which the kubelet looks for it.
+	// Ref is the name as a pod's spec has it, such as busybox. Containerd holds the image under
+	// this name's normalised form, under which the kubelet looks for it.
 	Ref string
 	// Path is the file, in the cache.
 	Path string
@@ -32,10 +32,10 @@ type Archive struct {
 // ErrUnknown is what Ensure ends with for a name that it has no recipe for.
 var ErrUnknown = errors.New("no recipe for this image")
 
-// Ensure returns the archives of refs, in that order. Those that dir, a cache that processes may share, lacks are
-// built, and progress, if not nil, is told so. An archive is built again when its recipe or a package changes.
-// Without Debian's packages in reach it takes an older archive, then the host's own programs.
-// It ends with ErrUnknown if there is no recipe for one of refs.
+// Ensure returns the archives of refs, in that order. Those that dir, a cache that processes may
+// share, lacks are built, and progress, if not nil, is told so. An archive is built again when its
+// recipe or a package changes. Without Debian's packages in reach it takes an older archive, then
+// the host's own programs. It ends with ErrUnknown if there is no recipe for one of refs.
 func Ensure(ctx context.Context, dir string, progress io.Writer, refs ...string) ([]Archive, error) {
 	s := newStore(dir, progress)
 	archives := make([]Archive, 0, len(refs))
@@ -56,12 +56,14 @@ func Ensure(ctx context.Context, dir string, progress io.Writer, refs ...string)
 	return archives, err
 }
 
-// Tombolo returns tombolo's own image, TomboloRef: the static binary at the path given as /tombolo, with nft. dir is as for Ensure.
+// Tombolo returns tombolo's own image, TomboloRef: the static binary at the path given as /tombolo,
+// with nft. dir is as for Ensure.
 func Tombolo(ctx context.Context, dir, binary string) (Archive, error) {
 	return ensureOne(ctx, dir, tomboloRecipe(binary))
 }
 
-// CoreDNS returns the image CoreDNSRef: the static binary at the path given as /coredns. dir is as for Ensure.
+// CoreDNS returns the image CoreDNSRef: the static binary at the path given as /coredns. dir is as
+// for Ensure.
 func CoreDNS(ctx context.Context, dir, binary string) (Archive, error) {
 	return ensureOne(ctx, dir, corednsRecipe(binary))
 }

@@ -26,7 +26,8 @@ func paths(t *testing.T, img v1.Image) map[string]bool {
 	return all
 }
 
-// Images are whole, are found under their names, hold what their recipes promise, and are made once.
+// Images are whole, are found under their names, hold what their recipes promise, and are made
+// once.
 func TestEnsure(t *testing.T) {
 	dir := t.TempDir()
 	for _, tt := range []struct {

@@ -18,9 +18,11 @@ type recipe struct {
 
 // layerRecipe says what a layer holds. Paths are absolute and those of a merged /usr.
 type layerRecipe struct {
-	// Packages are the Debian packages that Programs and Trees come from, with what these depend on.
+	// Packages are the Debian packages that Programs and Trees come from, with what these depend
+	// on.
 	Packages []string
-	// Programs are names, found in the packages' bin folders, that are taken with the libraries they need.
+	// Programs are names, found in the packages' bin folders, that are taken with the libraries
+	// they need.
 	Programs []string
 	// Applets makes a link for each of busybox's programs.
 	Applets bool
@@ -65,8 +67,8 @@ func recipes() []recipe {
 	}
 }
 
-// recipeOf returns the recipe of ref, or ErrUnknown. Whatever tag ref has: test suites of others name tags of their own,
-// and change them.
+// recipeOf returns the recipe of ref, or ErrUnknown. Whatever tag ref has: test suites of others
+// name tags of their own, and change them.
 func recipeOf(ref string) (recipe, error) {
 	all := recipes()
 	i := slices.IndexFunc(all, func(r recipe) bool { return Repository(r.Ref) == Repository(ref) })
@@ -76,7 +78,8 @@ func recipeOf(ref string) (recipe, error) {
 	return all[i], nil
 }
 
-// Repository returns an image's name without its tag. The name has no registry with a port in front.
+// Repository returns an image's name without its tag. The name has no registry with a port in
+// front.
 func Repository(ref string) string {
 	repository, _, _ := strings.Cut(ref, ":")
 	return repository

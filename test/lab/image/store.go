@@ -21,7 +21,8 @@ const (
 	format = "2"
 	// keyDigits is how many hex digits of a key are in an archive's name.
 	keyDigits = 16
-	// keptArchives is how many archives of one image stay in the cache: somebody may be importing an older one.
+	// keptArchives is how many archives of one image stay in the cache: somebody may be importing
+	// an older one.
 	keptArchives = 3
 	// keptLayers is how many layers stay in the cache, those that were used last.
 	keptLayers = 32
@@ -172,7 +173,8 @@ func newest(pattern string) []string {
 	return paths
 }
 
-// prune removes the archives of r that are long replaced, and layers that no recent archive has used.
+// prune removes the archives of r that are long replaced, and layers that no recent archive has
+// used.
 func (s *store) prune(r recipe) error {
 	var errs []error
 	for i, path := range s.archives(r) {

@@ -66,7 +66,8 @@ func (t *tree) closure(at string, entries map[string]entry) error {
 	return nil
 }
 
-// needs returns what the dynamic linker loads for the ELF file: its interpreter's path and its libraries' names.
+// needs returns what the dynamic linker loads for the ELF file: its interpreter's path and its
+// libraries' names.
 func needs(source string) ([]string, error) {
 	f, err := elf.Open(source)
 	if err != nil {
@@ -98,7 +99,8 @@ func (t *tree) find(name string, dirs []string) (string, error) {
 	return "", fmt.Errorf("looking for %s in %v: %w", name, dirs, fs.ErrNotExist)
 }
 
-// resolve returns where on the host the file at a path of the tree is, links followed inside the tree.
+// resolve returns where on the host the file at a path of the tree is, links followed inside the
+// tree.
 func (t *tree) resolve(at string) (string, fs.FileInfo, error) {
 	for range 16 {
 		full := filepath.Join(t.root, at)
@@ -166,7 +168,8 @@ func merged(p string) string {
 	return p
 }
 
-// isStatic says whether the ELF file at the path needs no dynamic linker; it ends with an error if it is not an ELF file.
+// isStatic says whether the ELF file at the path needs no dynamic linker; it ends with an error if
+// it is not an ELF file.
 func isStatic(source string) (bool, error) {
 	needed, err := needs(source)
 	var format *elf.FormatError

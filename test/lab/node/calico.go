@@ -20,9 +20,10 @@ const (
 	birdSocket = stateDir + "/bird.ctl"
 )
 
-// calico has a host route for each of its pods, tells the other nodes of its pod CIDR by BGP, each node each other, and
-// filters reverse paths strictly. Its addresses follow Node.spec.podCIDRs, as with Calico's IPAM "host-local" and
-// usePodCidr; Calico's own IPAM, which gives nodes blocks that no Node names, is not here.
+// calico has a host route for each of its pods, tells the other nodes of its pod CIDR by BGP, each
+// node each other, and filters reverse paths strictly. Its addresses follow Node.spec.podCIDRs, as
+// with Calico's IPAM "host-local" and usePodCidr; Calico's own IPAM, which gives nodes blocks that
+// no Node names, is not here.
 type calico struct {
 	podCIDRs []netip.Prefix
 	mtu      int // bytes; 0 is the kernel's default
@@ -111,8 +112,9 @@ type bgpPeer struct {
 // privateAS is the AS number of all nodes, Calico's default.
 const privateAS = 64512
 
-// birdText is the configuration of BIRD 2 for a node of a full mesh, with what Calico's confd writes for BIRD 1: the node's
-// own addresses as one block, whose route discards what no pod has, and the pool as all that peers may tell and be told.
+// birdText is the configuration of BIRD 2 for a node of a full mesh, with what Calico's confd
+// writes for BIRD 1: the node's own addresses as one block, whose route discards what no pod has,
+// and the pool as all that peers may tell and be told.
 func birdText(self netip.Addr, own netip.Prefix, pools []netip.Prefix, peers []bgpPeer) string {
 	var b strings.Builder
 	in := make([]string, 0, len(pools))
@@ -159,7 +161,8 @@ const (
 	calicoMasqueradePools = "cali40masq-ipam-pools"
 )
 
-// syncNAT makes the node masquerade what Calico calls natOutgoing: from a pool that asks for it to what is in no pool.
+// syncNAT makes the node masquerade what Calico calls natOutgoing: from a pool that asks for it to
+// what is in no pool.
 func (c *calico) syncNAT(ctx context.Context) error {
 	pools := only4(c.podCIDRs)
 	wrote, err := natChain{

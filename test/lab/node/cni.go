@@ -18,28 +18,32 @@ import (
 
 // What Config.CNI may be: how pods are connected, and what is masqueraded of what they send.
 const (
-	// CNIRouted routes pods from node to node and masquerades what the node forwards out of its uplink to addresses outside
-	// the cluster.
+	// CNIRouted routes pods from node to node and masquerades what the node forwards out of its
+	// uplink to addresses outside the cluster.
 	CNIRouted = "routed"
-	// CNIKindnet is the same, but masquerades all that goes to addresses outside the cluster, by whichever device, as
-	// kindnet does.
+	// CNIKindnet is the same, but masquerades all that goes to addresses outside the cluster, by
+	// whichever device, as kindnet does.
 	CNIKindnet = "kindnet"
-	// CNIFlannel has pods on a bridge and a VXLAN between nodes, and masquerades what goes from pods to addresses outside
-	// the cluster and from there to pods of other nodes, as flannel does.
+	// CNIFlannel has pods on a bridge and a VXLAN between nodes, and masquerades what goes from
+	// pods to addresses outside the cluster and from there to pods of other nodes, as flannel does.
 	CNIFlannel = "flannel"
-	// CNICalico has a host route for each pod, routes between nodes by BGP, strict reverse path filters, and masquerades
-	// what goes from pods to addresses outside the cluster, in front of all other rules, as Calico does.
+	// CNICalico has a host route for each pod, routes between nodes by BGP, strict reverse path
+	// filters, and masquerades what goes from pods to addresses outside the cluster, in front of
+	// all other rules, as Calico does.
 	CNICalico = "calico"
 )
 
 // CNIs are the values of Config.CNI.
 func CNIs() []string { return []string{CNIRouted, CNIKindnet, CNIFlannel, CNICalico} }
 
-// podNet is how pods of different nodes reach each other, and what is masqueraded of what they send.
+// podNet is how pods of different nodes reach each other, and what is masqueraded of what they
+// send.
 type podNet interface {
-	// plugin is the configuration of the CNI plugin that connects a pod to its node, without its IPAM.
+	// plugin is the configuration of the CNI plugin that connects a pod to its node, without its
+	// IPAM.
 	plugin() object
-	// sync makes this node what it should be, now that there are these others. It is called again and again.
+	// sync makes this node what it should be, now that there are these others. It is called again
+	// and again.
 	sync(ctx context.Context, self *corev1.Node, others []*corev1.Node) error
 }
 
@@ -55,7 +59,8 @@ func newPodNet(cfg Config, log *slog.Logger) podNet {
 	}
 }
 
-// hostPrograms are the programs of the host that a node wants for its CNI, by what Debian calls their packages.
+// hostPrograms are the programs of the host that a node wants for its CNI, by what Debian calls
+// their packages.
 var hostPrograms = map[string]map[string]string{
 	CNIFlannel: {"iptables": "iptables"},
 	CNICalico:  {"iptables": "iptables", "ipset": "ipset", "bird": "bird2"},
@@ -75,7 +80,8 @@ func CheckPrograms(kind string) error {
 	return errors.Join(errs...)
 }
 
-// writeCNIConfig tells containerd how to connect a pod: by the plugin, with addresses from cidrs, and host ports.
+// writeCNIConfig tells containerd how to connect a pod: by the plugin, with addresses from cidrs,
+// and host ports.
 func writeCNIConfig(plugin object, cidrs []netip.Prefix) error {
 	var ranges []any
 	routes := []object{}
@@ -113,7 +119,8 @@ func podPlugin(bridge string, mtu int) object {
 	return plugin
 }
 
-// cidr4 returns the node's pod CIDR and InternalIP of IPv4, not valid as long as it lacks one of them.
+// cidr4 returns the node's pod CIDR and InternalIP of IPv4, not valid as long as it lacks one of
+// them.
 func cidr4(n *corev1.Node) (netip.Prefix, netip.Addr) {
 	for cidr, via := range routesTo(n) {
 		if cidr.Addr().Is4() {

@@ -149,8 +149,8 @@ func TestCalicoNAT(t *testing.T) {
 	}
 }
 
-// TestBIRD: two nodes that run BIRD with our configuration have a route to each other's pods, and none to anything else
-// that the other one has.
+// TestBIRD: two nodes that run BIRD with our configuration have a route to each other's pods, and
+// none to anything else that the other one has.
 func TestBIRD(t *testing.T) {
 	pools := prefixes([]string{"10.2.0.0/18"})
 	run := map[string]struct {

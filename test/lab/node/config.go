@@ -70,7 +70,8 @@ type Config struct {
 	ExcludeCIDRs []netip.Prefix    `json:"excludeCIDRs,omitempty"`
 	Labels       map[string]string `json:"labels"` // optional; kubelet --node-labels
 	Images       []string          `json:"images"` // optional; archives on the host to import at start
-	// Mirror is the URL of the registry from which all images are pulled, whatever registry they name.
+	// Mirror is the URL of the registry from which all images are pulled, whatever registry they
+	// name.
 	Mirror       string `json:"mirror,omitempty"` // optional
 	SandboxImage string `json:"sandboxImage"`     // required; the pause image's name, one of Images or in the Mirror
 }

@@ -26,8 +26,9 @@ const (
 	flannelOverhead = 50
 )
 
-// flannel has pods as ports of a bridge and a VXLAN between the nodes, all of whose entries this node makes itself: where
-// each other node is, and the address that stands for it, which is the first one of its pod CIDR.
+// flannel has pods as ports of a bridge and a VXLAN between the nodes, all of whose entries this
+// node makes itself: where each other node is, and the address that stands for it, which is the
+// first one of its pod CIDR.
 type flannel struct {
 	podCIDRs []netip.Prefix
 	log      *slog.Logger
@@ -77,7 +78,8 @@ func (f *flannel) sync(ctx context.Context, self *corev1.Node, others []*corev1.
 	return errors.Join(err, errNAT)
 }
 
-// vtepMAC is the link-layer address of a node's VXLAN: locally administered, the same after a reboot.
+// vtepMAC is the link-layer address of a node's VXLAN: locally administered, the same after a
+// reboot.
 func vtepMAC(node string) net.HardwareAddr {
 	sum := sha256.Sum256([]byte("flannel " + node))
 	return append(net.HardwareAddr{0x02}, sum[:5]...)
@@ -160,8 +162,9 @@ func without(entries, others []netlink.Neigh) (rest []netlink.Neigh) {
 	return rest
 }
 
-// flannelNAT is what flannel masquerades, see its pkg/trafficmngr: what pods send out of the cluster, but for multicast,
-// and what comes from outside for pods of other nodes. What kube-proxy has marked is kube-proxy's business.
+// flannelNAT is what flannel masquerades, see its pkg/trafficmngr: what pods send out of the
+// cluster, but for multicast, and what comes from outside for pods of other nodes. What kube-proxy
+// has marked is kube-proxy's business.
 func flannelNAT(cluster []netip.Prefix, own netip.Prefix) natChain {
 	c := natChain{name: "FLANNEL-POSTRTG", rules: []string{"-m mark --mark 0x4000/0x4000 -j RETURN"}}
 	for _, all := range cluster {

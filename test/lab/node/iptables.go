@@ -18,8 +18,8 @@ type natChain struct {
 	first bool
 }
 
-// sync makes the table hold the chain, unless it does, for which before is called first, if it is not nil. It says
-// whether it has written.
+// sync makes the table hold the chain, unless it does, for which before is called first, if it is
+// not nil. It says whether it has written.
 func (c natChain) sync(ctx context.Context, before func(context.Context) error) (bool, error) {
 	have, err := pipe(ctx, "", "iptables", "-w", "-t", "nat", "-S")
 	if err != nil || c.in(have) {
@@ -34,8 +34,8 @@ func (c natChain) sync(ctx context.Context, before func(context.Context) error) 
 	return err == nil, err
 }
 
-// in tells whether the rules, as iptables -S prints them, have the chain in its place. Rules are counted, not compared:
-// iptables prints some in other words than it was given.
+// in tells whether the rules, as iptables -S prints them, have the chain in its place. Rules are
+// counted, not compared: iptables prints some in other words than it was given.
 func (c natChain) in(rules string) bool {
 	jumps, others, own := 0, 0, 0
 	for line := range strings.Lines(rules) {

@@ -1,7 +1,8 @@
-// Package registry serves images to the lab's nodes as a container registry does (the pull part of the OCI distribution
-// specification, https://github.com/opencontainers/distribution-spec), from archives on the host. Nodes take it for
-// the mirror of every registry, so that a pod's image is pulled when it is wanted, where it is wanted. It owns the
-// protocol. It does not make images: it asks for an archive when one is pulled.
+// Package registry serves images to the lab's nodes as a container registry does (the pull part of
+// the OCI distribution specification, https://github.com/opencontainers/distribution-spec), from
+// archives on the host. Nodes take it for the mirror of every registry, so that a pod's image is
+// pulled when it is wanted, where it is wanted. It owns the protocol. It does not make images: it
+// asks for an archive when one is pulled.
 package registry
 
 import (
@@ -20,8 +21,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// Source returns the archive of an image, a path on the host, given the name that a pod's spec has for it, such as busybox. It may take long. It ends
-// with ErrUnknown if there is no such image.
+// Source returns the archive of an image, a path on the host, given the name that a pod's spec has
+// for it, such as busybox. It may take long. It ends with ErrUnknown if there is no such image.
 type Source func(ctx context.Context, ref string) (path string, err error)
 
 // ErrUnknown is what a Source ends with for an image that there is not.
@@ -106,8 +107,8 @@ func (r *Registry) manifest(w http.ResponseWriter, request *http.Request, name, 
 // filledIn is the registry that containerd fills in where a pod's spec names none.
 var filledIn = strings.TrimPrefix(name.DefaultRegistry, "index.")
 
-// shortName returns the name that a pod's spec has for an image: without what containerd fills in, which is a registry,
-// its folder library, and the tag latest.
+// shortName returns the name that a pod's spec has for an image: without what containerd fills in,
+// which is a registry, its folder library, and the tag latest.
 func shortName(registry, name, tag string) string {
 	if registry == "" || registry == filledIn {
 		name = strings.TrimPrefix(name, "library/")

@@ -13,13 +13,15 @@ import (
 const (
 	// captureBytes bounds what waits for a capture's writer.
 	captureBytes = 32 << 20
-	// pcapMagic is the first word of a capture file whose times are in nanoseconds, see pcap-savefile(5).
+	// pcapMagic is the first word of a capture file whose times are in nanoseconds, see
+	// pcap-savefile(5).
 	pcapMagic = 0xa1b23c4d
 	// pcapEthernet is LINKTYPE_ETHERNET.
 	pcapEthernet = 1
 )
 
-// Capture is a recording of the frames that pass between some pairs of ports. It begins when it is made.
+// Capture is a recording of the frames that pass between some pairs of ports. It begins when it is
+// made.
 type Capture struct {
 	sw    *Switch
 	pairs []Pair
@@ -30,9 +32,10 @@ type Capture struct {
 	wake   chan struct{}
 }
 
-// Capture begins to record the frames that pass between any of pairs, those that a fault drops left out; without pairs,
-// between all ports but the host's. A flooded frame is recorded once. What is recorded waits, up to 32 MiB,
-// until Run writes it. It ends with ErrUnknownPort if there is no port of a name in pairs.
+// Capture begins to record the frames that pass between any of pairs, those that a fault drops left
+// out; without pairs, between all ports but the host's. A flooded frame is recorded once. What is
+// recorded waits, up to 32 MiB, until Run writes it. It ends with ErrUnknownPort if there is no
+// port of a name in pairs.
 func (s *Switch) Capture(pairs ...Pair) (*Capture, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,9 +52,10 @@ func (s *Switch) Capture(pairs ...Pair) (*Capture, error) {
 	return c, nil
 }
 
-// Run writes the recording to w as a pcap stream (nanoseconds, Ethernet), each frame soon after it has passed, until
-// ctx ends; then it ends the recording, writes the rest and returns nil. It ends with an error if w does, or if frames
-// came faster than w took them: then it says how many are missing.
+// Run writes the recording to w as a pcap stream (nanoseconds, Ethernet), each frame soon after it
+// has passed, until ctx ends; then it ends the recording, writes the rest and returns nil. It ends
+// with an error if w does, or if frames came faster than w took them: then it says how many are
+// missing.
 func (c *Capture) Run(ctx context.Context, w io.Writer) error {
 	defer c.stop()
 	if _, err := w.Write(pcapHeader()); err != nil {

@@ -16,7 +16,8 @@ var ErrUnknownPort = errors.New("no such port")
 // ErrOutOfRange is what Delay and Loss end with when the value means nothing.
 var ErrOutOfRange = errors.New("out of range")
 
-// Pair names two ports, in no order. "" or "*" stands for every port but the host's (HostPort), which has to be named.
+// Pair names two ports, in no order. "" or "*" stands for every port but the host's (HostPort),
+// which has to be named.
 type Pair struct{ A, B string }
 
 // matches says whether frames between ports a and b belong to the pair.
@@ -31,9 +32,9 @@ func matches(pattern, name string) bool {
 	return pattern == name
 }
 
-// Cut drops every frame between a and b, both ways, those on their way too, until Heal. As b, "" or "*" stands for
-// every other port but the host's (HostPort), of those that are there at the time of the call.
-// It ends with ErrUnknownPort if there is no port of that name.
+// Cut drops every frame between a and b, both ways, those on their way too, until Heal. As b, "" or
+// "*" stands for every other port but the host's (HostPort), of those that are there at the time of
+// the call. It ends with ErrUnknownPort if there is no port of that name.
 func (s *Switch) Cut(a, b string) error {
 	return s.each("cutting", a, b, (*link).sever)
 }
@@ -47,8 +48,9 @@ func (s *Switch) Heal(a, b string) error {
 	})
 }
 
-// Delay holds every frame between a and b back for d, each way, so that a round trip takes 2d longer; frames keep
-// their order, and at most 8 MiB wait each way. 0 takes it back. Names are as for Cut.
+// Delay holds every frame between a and b back for d, each way, so that a round trip takes 2d
+// longer; frames keep their order, and at most 8 MiB wait each way. 0 takes it back. Names are as
+// for Cut.
 func (s *Switch) Delay(a, b string, d time.Duration) error {
 	if d < 0 || d > time.Minute {
 		return fmt.Errorf("delaying frames between %q and %q by %v: %w: 0 to 1m", a, b, d, ErrOutOfRange)
@@ -56,7 +58,8 @@ func (s *Switch) Delay(a, b string, d time.Duration) error {
 	return s.each("delaying", a, b, func(l *link) { l.wait.Store(int64(d)) })
 }
 
-// Loss drops each frame between a and b with the probability ratio, 0 to 1, each way. 0 takes it back. Names are as for Cut.
+// Loss drops each frame between a and b with the probability ratio, 0 to 1, each way. 0 takes it
+// back. Names are as for Cut.
 func (s *Switch) Loss(a, b string, ratio float64) error {
 	if !(ratio >= 0 && ratio <= 1) {
 		return fmt.Errorf("losing frames between %q and %q at the ratio %v: %w: 0 to 1", a, b, ratio, ErrOutOfRange)
@@ -82,7 +85,8 @@ func (s *Switch) each(doing, a, b string, f func(*link)) error {
 	return nil
 }
 
-// known ends with ErrUnknownPort unless every name is a port's or stands for all. The caller holds mu.
+// known ends with ErrUnknownPort unless every name is a port's or stands for all. The caller holds
+// mu.
 func (s *Switch) known(names ...string) error {
 	for _, name := range names {
 		if name != "" && name != anyPort && !s.has(name) {

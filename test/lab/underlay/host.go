@@ -19,7 +19,8 @@ const (
 	// HostPort is the name of the host's port. Faults and captures leave it out unless it is named.
 	HostPort = "host"
 
-	// gatewayMAC is the address of the host's port: locally administered, from the letters of tombolo.
+	// gatewayMAC is the address of the host's port: locally administered, from the letters of
+	// tombolo.
 	gatewayMAC = "02:74:6f:6d:62:6f"
 	// hostBytes bounds the frames that wait for the switch or for the host's network stack.
 	hostBytes = 4 << 20
@@ -29,7 +30,8 @@ const (
 type HostConfig struct {
 	// Subnet is the nodes' IPv4 network.
 	Subnet netip.Prefix // optional, default 192.168.127.0/24
-	// Gateway is an address of the subnet that the nodes have no use for; dials into nodes come from it.
+	// Gateway is an address of the subnet that the nodes have no use for; dials into nodes come
+	// from it.
 	Gateway netip.Addr // optional, default the subnet's first
 	// Loopback is an address of the subnet that stands for the host's 127.0.0.1.
 	Loopback netip.Addr // optional, default the subnet's last before broadcast
@@ -63,8 +65,9 @@ func last(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// Host is the host in the nodes' network: a user-space network stack through which nodes reach servers on the host's
-// loopback, and the host reaches the nodes. It speaks IPv4 only. Its methods are safe for concurrent use.
+// Host is the host in the nodes' network: a user-space network stack through which nodes reach
+// servers on the host's loopback, and the host reaches the nodes. It speaks IPv4 only. Its methods
+// are safe for concurrent use.
 type Host struct {
 	config  HostConfig
 	address mac
@@ -101,8 +104,8 @@ func (h *Host) Loopback() netip.Addr { return h.config.Loopback }
 // Config returns the host's configuration, defaults filled in.
 func (h *Host) Config() HostConfig { return h.config }
 
-// DialContext connects to a TCP port of a node, whose address is an IPv4 address and a port. It works while
-// the host's port is served.
+// DialContext connects to a TCP port of a node, whose address is an IPv4 address and a port. It
+// works while the host's port is served.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != "tcp" && network != "tcp4" {
 		return nil, fmt.Errorf("dialing %s: network %q: only tcp reaches into nodes", address, network)
@@ -114,7 +117,8 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	return conn, nil
 }
 
-// Attach plugs the host into sw, at the port called HostPort. Frames flow once the port's Serve runs.
+// Attach plugs the host into sw, at the port called HostPort. Frames flow once the port's Serve
+// runs.
 func (h *Host) Attach(sw *Switch) (*Port, error) {
 	p, err := sw.add(HostPort)
 	if err != nil {
@@ -134,8 +138,8 @@ func (h *Host) Attach(sw *Switch) (*Port, error) {
 	return p, nil
 }
 
-// hostWire keeps from the host what is not for it: its stack has a switch of its own in front, which would send frames
-// for other stations back.
+// hostWire keeps from the host what is not for it: its stack has a switch of its own in front,
+// which would send frames for other stations back.
 type hostWire struct {
 	*pipe
 	address mac
@@ -149,11 +153,13 @@ func (w hostWire) Write(frame []byte) (int, error) {
 	return w.pipe.Write(frame)
 }
 
-// stackConn is the stack's end of the pipe. Its methods make it a net.Conn; it has no addresses and no deadlines.
+// stackConn is the stack's end of the pipe. Its methods make it a net.Conn; it has no addresses and
+// no deadlines.
 type stackConn struct{ *pipe }
 
-// Read returns the next frame. Once the pipe is closed it returns an empty frame for nobody, after which the stack sees
-// that its context has ended and leaves; an error it would write to the standard error.
+// Read returns the next frame. Once the pipe is closed it returns an empty frame for nobody, after
+// which the stack sees that its context has ended and leaves; an error it would write to the
+// standard error.
 func (c stackConn) Read(b []byte) (int, error) {
 	n, err := c.pipe.Read(b)
 	if errors.Is(err, io.EOF) {

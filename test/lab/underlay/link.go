@@ -60,7 +60,8 @@ func (l *link) admit() bool {
 // earlier frames are in it.
 func (l *link) delayed() bool { return l.wait.Load() > 0 || l.line.pending.Load() > 0 }
 
-// hold puts a copy of frame at the end of the line. A shorter delay than before does not let it overtake.
+// hold puts a copy of frame at the end of the line. A shorter delay than before does not let it
+// overtake.
 func (l *link) hold(now time.Time, frame []byte) {
 	l.line.mu.Lock()
 	defer l.line.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// pipe is one end of a connection in memory that keeps frames apart: each Write is one Read of the other end.
-// Write never waits: without room the frame is dropped. Closing either end closes both.
+// pipe is one end of a connection in memory that keeps frames apart: each Write is one Read of the
+// other end. Write never waits: without room the frame is dropped. Closing either end closes both.
 type pipe struct {
 	peer *pipe
 	wake chan struct{}
@@ -61,7 +61,8 @@ func (p *pipe) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write gives frame to the other end, or drops it: without room, or when the pipe is closed, as on any network.
+// Write gives frame to the other end, or drops it: without room, or when the pipe is closed, as on
+// any network.
 func (p *pipe) Write(frame []byte) (int, error) {
 	p.peer.mu.Lock()
 	p.peer.frames.push(frame, time.Time{})

@@ -48,7 +48,8 @@ type Port struct {
 // Name returns the port's name.
 func (p *Port) Name() string { return p.name }
 
-// Serve passes frames between the port and the switch until ctx ends, and then returns nil. It is called once.
+// Serve passes frames between the port and the switch until ctx ends, and then returns nil. It is
+// called once.
 func (p *Port) Serve(ctx context.Context) error {
 	if err := p.serve(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("serving port %q: %w", p.name, err)
@@ -56,8 +57,8 @@ func (p *Port) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Attach makes a port for conn: each Read returns one frame, each Write is given one. Frames flow once
-// the port's Serve runs, which closes conn in the end.
+// Attach makes a port for conn: each Read returns one frame, each Write is given one. Frames flow
+// once the port's Serve runs, which closes conn in the end.
 func (s *Switch) Attach(name string, conn io.ReadWriteCloser) (*Port, error) {
 	p, err := s.add(name)
 	if err != nil {
@@ -146,8 +147,8 @@ func (p *Port) unplug() {
 	p.sw.forget(p)
 }
 
-// deliver sends frames that came over l to the machine, or keeps copies until it takes them, or drops
-// those that there is no room for.
+// deliver sends frames that came over l to the machine, or keeps copies until it takes them, or
+// drops those that there is no room for.
 func (p *Port) deliver(l *link, frames [][]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// smallFrame is the capacity in bytes of the buffers that most frames fit in: those of a network whose MTU is 1500.
+// smallFrame is the capacity in bytes of the buffers that most frames fit in: those of a network
+// whose MTU is 1500.
 const smallFrame = 2048
 
 // buffer is a copy of a frame. at is when it came in, where that matters.

@@ -10,11 +10,11 @@ import (
 	"sync"
 )
 
-// Listen makes a port whose machine connects to the unix socket at path, with one Ethernet frame per message
-// (SOCK_SEQPACKET): vec0:transport=bess,dst=PATH on a user-mode kernel's command line. The socket is there when
-// Listen returns; frames flow once the port's Serve runs. A machine that connects again takes the place
-// of its former self. A stale socket at path is replaced; the socket goes when Serve ends.
-// A path has at most 107 bytes.
+// Listen makes a port whose machine connects to the unix socket at path, with one Ethernet frame
+// per message (SOCK_SEQPACKET): vec0:transport=bess,dst=PATH on a user-mode kernel's command line.
+// The socket is there when Listen returns; frames flow once the port's Serve runs. A machine that
+// connects again takes the place of its former self. A stale socket at path is replaced; the socket
+// goes when Serve ends. A path has at most 107 bytes.
 func (s *Switch) Listen(name, path string) (*Port, error) {
 	p, err := s.add(name)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 const (
 	// batchFrames is how many frames one system call moves.
 	batchFrames = 64
-	// sendBuffer is what is asked of the kernel for a socket's frames on their way, in bytes; it gives what it allows.
+	// sendBuffer is what is asked of the kernel for a socket's frames on their way, in bytes; it
+	// gives what it allows.
 	sendBuffer = 1 << 20
 )
 

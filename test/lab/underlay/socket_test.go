@@ -103,7 +103,8 @@ func (m machine) until(done <-chan struct{}, frame []byte) {
 	}
 }
 
-// meet returns when frames of one machine arrive at the other one, the last of those that it sends has arrived.
+// meet returns when frames of one machine arrive at the other one, the last of those that it sends
+// has arrived.
 func meet(from, to machine) {
 	from.t.Helper()
 	met := make(chan struct{})
@@ -155,7 +156,8 @@ func readAll(m machine) (int, error) {
 	}
 }
 
-// A machine that stops reading loses frames, and gets those that are kept, in order, when it goes on.
+// A machine that stops reading loses frames, and gets those that are kept, in order, when it goes
+// on.
 func TestFrozenMachine(t *testing.T) {
 	s := newSockets(t, "a", "b")
 	a, b := s.connect(t, "a"), s.connect(t, "b")
@@ -177,7 +179,8 @@ func TestFrozenMachine(t *testing.T) {
 	}
 }
 
-// inOrder receives frames that begin with ascending numbers up to one with the payload last, and returns how many.
+// inOrder receives frames that begin with ascending numbers up to one with the payload last, and
+// returns how many.
 func inOrder(m machine, last string) int {
 	before, buf := "", make([]byte, maxFrame)
 	for n := 0; ; n++ {

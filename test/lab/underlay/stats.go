@@ -1,17 +1,18 @@
 package underlay
 
-// LinkStats counts the frames that came in at From for To since the switch was made. A flooded frame counts
-// on every link that it takes.
+// LinkStats counts the frames that came in at From for To since the switch was made. A flooded
+// frame counts on every link that it takes.
 type LinkStats struct {
 	From, To string
 	// Frames and Bytes were delivered.
 	Frames, Bytes uint64
-	// Cut and Lost were dropped by the faults of these names; Full because To was not connected or did not
-	// take them in time.
+	// Cut and Lost were dropped by the faults of these names; Full because To was not connected or
+	// did not take them in time.
 	Cut, Lost, Full uint64
 }
 
-// Stats returns the counters of every ordered pair of ports, in the order in which the ports were made.
+// Stats returns the counters of every ordered pair of ports, in the order in which the ports were
+// made.
 func (s *Switch) Stats() []LinkStats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

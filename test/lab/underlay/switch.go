@@ -69,7 +69,8 @@ func (s *Switch) learn(address mac, port *Port) {
 	port.stations.Add(1)
 }
 
-// forget drops every address that was learned on port: whatever connects to it next may be another machine.
+// forget drops every address that was learned on port: whatever connects to it next may be another
+// machine.
 func (s *Switch) forget(port *Port) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,8 +82,9 @@ func (s *Switch) forget(port *Port) {
 	port.stations.Store(0)
 }
 
-// forward passes on frames that from has received, in their order. The frames' memory is the caller's again
-// when it returns. One goroutine at a time calls it for a port; it never waits for a receiver.
+// forward passes on frames that from has received, in their order. The frames' memory is the
+// caller's again when it returns. One goroutine at a time calls it for a port; it never waits for a
+// receiver.
 func (s *Switch) forward(from *Port, frames [][]byte) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -109,7 +111,8 @@ func (s *Switch) forward(from *Port, frames [][]byte) {
 	from.scratch = run.frames[:0]
 }
 
-// see learns the source of a frame. The caller holds mu for reading, and does again when it returns.
+// see learns the source of a frame. The caller holds mu for reading, and does again when it
+// returns.
 func (s *Switch) see(from *Port, source mac) {
 	if source.group() || s.stations[source] == from || from.stations.Load() >= maxStations {
 		return

@@ -1,10 +1,11 @@
-// Command load is what clients of a Service do while something is done to what serves it: requests at a fixed rate, each
-// over a connection of its own; connections that live long; and a flow of packets. It judges nothing: for every line on
-// its standard input it prints a report.Report of all that it has begun before, as one line of JSON, and at the end of
-// the input it ends. The command "load serve" answers.
+// Command load is what clients of a Service do while something is done to what serves it: requests
+// at a fixed rate, each over a connection of its own; connections that live long; and a flow of
+// packets. It judges nothing: for every line on its standard input it prints a report.Report of all
+// that it has begun before, as one line of JSON, and at the end of the input it ends. The command
+// "load serve" answers.
 //
-// Both do all of their work in one thread, some times in a second: in a user-mode kernel system calls are dear, and
-// changes from one process to another more so.
+// Both do all of their work in one thread, some times in a second: in a user-mode kernel system
+// calls are dear, and changes from one process to another more so.
 package main
 
 import (
@@ -25,12 +26,14 @@ import (
 const (
 	// tick is how often clients look after what they have begun.
 	tick = 20 * time.Millisecond
-	// serverTick is how often a server looks: soon enough for an answer to go with the acknowledgement of the question.
+	// serverTick is how often a server looks: soon enough for an answer to go with the
+	// acknowledgement of the question.
 	serverTick = 10 * time.Millisecond
 	// pace is how many ticks a connection rests between two exchanges.
 	pace = 5
-	// patience is how long a request may take, a connection be silent, and an answer to a packet be on its way; and
-	// patientTicks is how often this process looks at least, since it may be this process that does not get the CPU.
+	// patience is how long a request may take, a connection be silent, and an answer to a packet be
+	// on its way; and patientTicks is how often this process looks at least, since it may be this
+	// process that does not get the CPU.
 	patience, patientTicks = time.Minute, 200
 	// niceness is the load's priority.
 	niceness = 3
@@ -81,7 +84,8 @@ func (w *wait) over(now time.Time) bool {
 type clients interface {
 	// work begins what is due and takes answers.
 	work(now time.Time)
-	// mark remembers what has been begun, settled reports whether all of that has ended, and report adds the counts.
+	// mark remembers what has been begun, settled reports whether all of that has ended, and report
+	// adds the counts.
 	mark()
 	settled() bool
 	report(*report.Report)

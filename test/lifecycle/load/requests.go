@@ -36,12 +36,12 @@ type request struct {
 
 var errLate = errors.New("no answer in time")
 
-// lookOften is for how many ticks a request is looked at in each, and lookSeldom in how many ticks once after that: where
-// nothing answers there are thousands.
+// lookOften is for how many ticks a request is looked at in each, and lookSeldom in how many ticks
+// once after that: where nothing answers there are thousands.
 const lookOften, lookSeldom = 50, 25
 
-// catchUp is how much time is made up for, should this process not have got the CPU: more at once would be a burst that
-// keeps it from others.
+// catchUp is how much time is made up for, should this process not have got the CPU: more at once
+// would be a burst that keeps it from others.
 const catchUp = 2 * tick
 
 func (r *requests) work(now time.Time) {

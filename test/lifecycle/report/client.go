@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// patience is how long an answer may take: some times as long as load itself waits for what it has begun.
+// patience is how long an answer may take: some times as long as load itself waits for what it has
+// begun.
 const patience = 3 * time.Minute
 
 // Client is a load that runs. It is not safe for concurrent use.
@@ -21,7 +22,8 @@ type Client struct {
 	answers *json.Decoder
 }
 
-// Start starts the command, which runs load, here or elsewhere. Whoever starts it must End or Kill it.
+// Start starts the command, which runs load, here or elsewhere. Whoever starts it must End or Kill
+// it.
 func Start(command *exec.Cmd) (*Client, error) {
 	command.Stderr = os.Stderr
 	stdin, errIn := command.StdinPipe()
@@ -35,8 +37,8 @@ func Start(command *exec.Cmd) (*Client, error) {
 	return &Client{command: command, stdin: stdin, answers: json.NewDecoder(stdout)}, nil
 }
 
-// Report returns what became of all that the load began before. A load that takes too long for that is made to print what
-// it waits for, and ends.
+// Report returns what became of all that the load began before. A load that takes too long for that
+// is made to print what it waits for, and ends.
 func (c *Client) Report() (r Report, err error) {
 	if _, err := io.WriteString(c.stdin, "\n"); err != nil {
 		return r, fmt.Errorf("asking the load: %w", err)
@@ -55,7 +57,8 @@ func (c *Client) Signal(s os.Signal) error { return c.command.Process.Signal(s) 
 // End closes the load's input and waits for its end. The error is how it ended.
 func (c *Client) End() error { return errors.Join(c.stdin.Close(), c.command.Wait()) }
 
-// Kill ends the process of the command at once, if it still runs. A load that it runs elsewhere ends by itself.
+// Kill ends the process of the command at once, if it still runs. A load that it runs elsewhere
+// ends by itself.
 func (c *Client) Kill() {
 	_ = c.stdin.Close() // a load elsewhere sees that, and no signal
 	_ = c.command.Process.Kill()

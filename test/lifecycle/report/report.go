@@ -1,5 +1,5 @@
-// Package report is what the command load reports about its clients, and how tests start and ask it. It judges only by Fault;
-// what the clients do is the command's own.
+// Package report is what the command load reports about its clients, and how tests start and ask
+// it. It judges only by Fault; what the clients do is the command's own.
 package report
 
 import (

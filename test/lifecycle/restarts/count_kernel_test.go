@@ -10,13 +10,14 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// count is how many segments of TCP, of the loads' own connections, were sent at one end and did not arrive at the other.
-// Those on their way are among them.
+// count is how many segments of TCP, of the loads' own connections, were sent at one end and did
+// not arrive at the other. Those on their way are among them.
 //
-// Each host counts its own ends by a table of nftables, before anybody else's sees or changes a segment. The sums of
-// /proc/net/snmp would not do: they count the agents' connections to the API server, too, and a segment that the sender
-// divides (OutSegs, by MSS) arrives as one (InSegs, by buffer). The loads' segments are all smaller than an MSS.
-// Retransmissions would not do either: on a busy machine timers go off before what has arrived is looked at.
+// Each host counts its own ends by a table of nftables, before anybody else's sees or changes a
+// segment. The sums of /proc/net/snmp would not do: they count the agents' connections to the API
+// server, too, and a segment that the sender divides (OutSegs, by MSS) arrives as one (InSegs, by
+// buffer). The loads' segments are all smaller than an MSS. Retransmissions would not do either: on
+// a busy machine timers go off before what has arrived is looked at.
 type count struct {
 	requests, answers int64 // from clients to servers, and back
 }
@@ -28,14 +29,16 @@ func (c count) minus(other count) count {
 // loadPorts are those of all Services that loads use, and of what serves them.
 const loadPorts = "{ 7, 80, 7007, 8080 }"
 
-// clusterSetIPs are how clients, and the nodes on the way, call what the dataplane serves: before it is translated and after.
+// clusterSetIPs are how clients, and the nodes on the way, call what the dataplane serves: before
+// it is translated and after.
 const clusterSetIPs = "{ " + vipCIDR + ", " + remoteCIDR + " }"
 
-// countClient counts at a host that has clients, before connection tracking. At a node, IPVS sends what it forwards through
-// the output hook as well, or once more, but then it is no longer for a virtual service. %s says what a client asks.
+// countClient counts at a host that has clients, before connection tracking. At a node, IPVS sends
+// what it forwards through the output hook as well, or once more, but then it is no longer for a
+// virtual service. %s says what a client asks.
 //
-// The ports in old are those of clients that nothing has served. What their servers send again, for up to 15 minutes, counts
-// nowhere.
+// The ports in old are those of clients that nothing has served. What their servers send again, for
+// up to 15 minutes, counts nowhere.
 const countClient = `table ip load {
 	counter requests { }
 	counter answers { }
@@ -81,10 +84,12 @@ func (s *site) countLoads() {
 	}
 }
 
-// The ports that the kernel gives to clients: first, which is its default, and once forgetOld was called.
+// The ports that the kernel gives to clients: first, which is its default, and once forgetOld was
+// called.
 const firstPorts, laterPorts = "32768-60999", "10000-29999"
 
-// forgetOld no longer counts the clients that the dataplane has served so far. All of these must have ended.
+// forgetOld no longer counts the clients that the dataplane has served so far. All of these must
+// have ended.
 func (s *site) forgetOld() {
 	s.t.Helper()
 	for _, n := range []*netns.Namespace{s.pod, s.worker, s.gateway} {
@@ -133,8 +138,8 @@ func (s *site) missing() (missing count, hosts string) {
 	return missing, strings.Join(text, ", ")
 }
 
-// complete fails the test unless every segment arrives, now that nobody sends any more. It does not repeat what an earlier
-// call has reported.
+// complete fails the test unless every segment arrives, now that nobody sends any more. It does not
+// repeat what an earlier call has reported.
 func (l *loads) complete(what string) {
 	l.site.t.Helper()
 	if l.failing {

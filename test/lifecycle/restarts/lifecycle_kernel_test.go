@@ -17,10 +17,12 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// eachBackend runs a test with each backend, on a site of its own: what fails in one leaves nothing behind for another. The
-// agents have had their first start, clients of clusterset IPs run, and before is what the nodes were like without agents.
+// eachBackend runs a test with each backend, on a site of its own: what fails in one leaves nothing
+// behind for another. The agents have had their first start, clients of clusterset IPs run, and
+// before is what the nodes were like without agents.
 func eachBackend(t *testing.T, test func(t *testing.T, s *site, l *loads, before [2][]string)) {
-	// Flows are tracked by all namespaces together, and the kernel's limit goes by its little memory.
+	// Flows are tracked by all namespaces together, and the kernel's limit goes by its little
+	// memory.
 	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_max", []byte("262144"), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +71,8 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// connections is how many connections IPVS has counted for webVIP since it made the virtual service; zero without one.
+// connections is how many connections IPVS has counted for webVIP since it made the virtual
+// service; zero without one.
 func connections(s *site) (n int) {
 	for line := range strings.Lines(s.worker.Run("ipvsadm", "-Ln", "--stats", "--exact")) {
 		if f := strings.Fields(line); len(f) > 2 && f[1] == webVIP+":80" {
@@ -81,7 +84,8 @@ func connections(s *site) (n int) {
 	return n
 }
 
-// TestUpgrade: another build takes over, first with all as it was, then from one that programmed things in another way.
+// TestUpgrade: another build takes over, first with all as it was, then from one that programmed
+// things in another way.
 func TestUpgrade(t *testing.T) {
 	eachBackend(t, func(t *testing.T, s *site, l *loads, _ [2][]string) {
 		if old, next := version(t, programs[0]), version(t, programs[1]); old == next {
@@ -129,7 +133,8 @@ func age(s *site, table string) {
 	}
 }
 
-// compare is without handles, which tell who made a table, and without what comes and goes by itself.
+// compare is without handles, which tell who made a table, and without what comes and goes by
+// itself.
 func compare(t *testing.T, what string, want, have []string) {
 	t.Helper()
 	bare := func(lines []string) []string {
@@ -146,8 +151,8 @@ func compare(t *testing.T, what string, want, have []string) {
 	}
 }
 
-// TestEndpointGoneMeanwhile: a flow of packets moves on from an endpoint that goes while no agent runs, here between a
-// build whose table has other maps and this one.
+// TestEndpointGoneMeanwhile: a flow of packets moves on from an endpoint that goes while no agent
+// runs, here between a build whose table has other maps and this one.
 func TestEndpointGoneMeanwhile(t *testing.T) {
 	eachBackend(t, func(t *testing.T, s *site, l *loads, _ [2][]string) {
 		client := startLoad(t, "one that moves", s.pod, "--packets", movingVIP+":7")
@@ -178,8 +183,8 @@ func TestEndpointGoneMeanwhile(t *testing.T) {
 // many is how many Services are added at once, crowd how many endpoints each has.
 const many, crowd = 1500, 8
 
-// TestKilledWhileProgramming: an agent is killed when it has programmed a part of many Services; the next one does the
-// rest.
+// TestKilledWhileProgramming: an agent is killed when it has programmed a part of many Services;
+// the next one does the rest.
 func TestKilledWhileProgramming(t *testing.T) {
 	eachBackend(t, func(t *testing.T, s *site, l *loads, _ [2][]string) {
 		objects := make([]runtime.Object, 0, 2*many)
@@ -194,8 +199,9 @@ func TestKilledWhileProgramming(t *testing.T) {
 		l.during("killed while it programmed many Services", func() {
 			state := programmed(t, s)
 			s.put(objects...)
-			// The first Services come in ones and twos. A transaction of nftables has room for half of the others, so that the
-			// agent is writing the next one after that; IPVS has none, and is filled at once.
+			// The first Services come in ones and twos. A transaction of nftables has room for half
+			// of the others, so that the agent is writing the next one after that; IPVS has none,
+			// and is filled at once.
 			for range map[v1alpha1.DataplaneBackend]int{v1alpha1.BackendIPVS: 1, v1alpha1.BackendNFTables: 2}[s.backend] {
 				eventually(t, "programming", func() error {
 					now := programmed(t, s)
@@ -221,7 +227,8 @@ func TestKilledWhileProgramming(t *testing.T) {
 	})
 }
 
-// TestCleanup: it leaves the nodes as they were, and others' traffic alone, and all is served again after a new start.
+// TestCleanup: it leaves the nodes as they were, and others' traffic alone, and all is served again
+// after a new start.
 func TestCleanup(t *testing.T) {
 	eachBackend(t, func(t *testing.T, s *site, l *loads, before [2][]string) {
 		l.failing = true

@@ -72,13 +72,15 @@ func (l *load) report() report.Report {
 	return r
 }
 
-// loads are the clients of a site. Those of clusterset IPs cannot go on while nothing serves these; the others must, always.
+// loads are the clients of a site. Those of clusterset IPs cannot go on while nothing serves these;
+// the others must, always.
 type loads struct {
 	site           *site
 	served, always []*load
 	// failing is true while nothing serves clusterset IPs.
 	failing bool
-	// unanswered is what the site's count is once no segment is on its way: what was lost while failing.
+	// unanswered is what the site's count is once no segment is on its way: what was lost while
+	// failing.
 	unanswered count
 }
 
@@ -119,11 +121,12 @@ func (l *loads) stopServed() {
 
 func (l *loads) all() []*load { return append(append([]*load(nil), l.served...), l.always...) }
 
-// afterwards is how many requests of the first client follow what was done, so that its consequences show.
+// afterwards is how many requests of the first client follow what was done, so that its
+// consequences show.
 const afterwards = 50
 
-// during fails the test if a request fails, a connection breaks, or a packet or a segment of TCP is lost while something
-// is done and for a while after.
+// during fails the test if a request fails, a connection breaks, or a packet or a segment of TCP is
+// lost while something is done and for a while after.
 func (l *loads) during(what string, do func()) {
 	l.site.t.Helper()
 	l.watch(what, l.all(), do)

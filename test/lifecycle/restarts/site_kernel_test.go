@@ -1,8 +1,8 @@
 //go:build kernel
 
-// Package restarts tests what becomes of traffic while the agent itself comes and goes: the real binary, killed,
-// restarted, upgraded, cleaned up and started again, on a real kernel, under load. What the agent does while it runs is
-// tested by its own package.
+// Package restarts tests what becomes of traffic while the agent itself comes and goes: the real
+// binary, killed, restarted, upgraded, cleaned up and started again, on a real kernel, under load.
+// What the agent does while it runs is tested by its own package.
 package restarts
 
 import (
@@ -22,8 +22,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// site is a cluster of two nodes with a pod each, and another cluster's pods behind the second, which is the gateway.
-// Each of the other cluster's addresses answers.
+// site is a cluster of two nodes with a pod each, and another cluster's pods behind the second,
+// which is the gateway. Each of the other cluster's addresses answers.
 //
 //	pod - worker - gateway - away
 //	                  |
@@ -39,10 +39,11 @@ type site struct {
 
 const (
 	vipCIDR, remoteCIDR = "244.0.0.0/16", "10.1.0.0/16"
-	// The clusterset IPs: of what is requested, of what echoes lines and packets, and of what moves from one endpoint to
-	// another.
+	// The clusterset IPs: of what is requested, of what echoes lines and packets, and of what moves
+	// from one endpoint to another.
 	webVIP, echoVIP, movingVIP = "244.0.0.7", "244.0.0.8", "244.0.0.9"
-	// What is there of others: a Service of kube-proxy's, one of IPVS, and one of IPVS inside the VIP CIDR.
+	// What is there of others: a Service of kube-proxy's, one of IPVS, and one of IPVS inside the
+	// VIP CIDR.
 	proxyIP, foreignIP, foreignVIP = "10.96.0.10", "10.97.0.1", "244.0.200.1"
 	podIP, peerIP                  = "10.2.1.5", "10.2.0.5"
 	webPort, echoPort              = 8080, 7007
@@ -61,8 +62,9 @@ func newSite(t *testing.T, backend v1alpha1.DataplaneBackend) *site {
 	s.peer.Route("0.0.0.0/0", "10.2.0.1")
 	s.away.Route("0.0.0.0/0", "192.168.9.1")
 	s.away.Run("ip", "route", "add", "local", remoteCIDR, "dev", "lo")
-	// Endpoints of others' Services have addresses of their own: IPVS takes a connection that a client makes straight to an
-	// endpoint for an earlier one to the virtual service, if it has the same port.
+	// Endpoints of others' Services have addresses of their own: IPVS takes a connection that a
+	// client makes straight to an endpoint for an earlier one to the virtual service, if it has the
+	// same port.
 	s.peer.Address("eth0", "10.2.0.6/24")
 	s.peer.Address("eth0", "10.2.0.7/24")
 	// As a CNI leads from node to node, and as the gateway agent leads to the other cluster.
@@ -82,8 +84,9 @@ func newSite(t *testing.T, backend v1alpha1.DataplaneBackend) *site {
 	return s
 }
 
-// others makes what the dataplane must leave alone: kube-proxy's and a CNI's tables, virtual services inside and outside
-// the VIP CIDR, a device, and routes and rules, some of them to tables that the dataplane uses as well.
+// others makes what the dataplane must leave alone: kube-proxy's and a CNI's tables, virtual
+// services inside and outside the VIP CIDR, a device, and routes and rules, some of them to tables
+// that the dataplane uses as well.
 func (s *site) others() {
 	s.worker.Run("sh", "-e", "-c", `
 ip link add other0 type dummy

@@ -108,9 +108,9 @@ func (m *monitor) read() string {
 	return m.text.String()
 }
 
-// changes are the events that such a monitor of the node's kernel prints while something is done. mark makes and takes
-// away an object of that number, which the monitor prints with that word: by it the monitor is known to be there, and to
-// have told all.
+// changes are the events that such a monitor of the node's kernel prints while something is done.
+// mark makes and takes away an object of that number, which the monitor prints with that word: by
+// it the monitor is known to be there, and to have told all.
 func changes(t *testing.T, n *netns.Namespace, argv []string, mark func(number int) (word string), do func()) string {
 	t.Helper()
 	m := &monitor{t: t}
@@ -151,8 +151,8 @@ const mark1, mark2 = "7771", "7772"
 
 func word(number int) string { return []string{mark1, mark2}[number-1] }
 
-// unchanged fails the test if anything of a node's tables, routes, rules, links or addresses is written while something is
-// done, be it the same again.
+// unchanged fails the test if anything of a node's tables, routes, rules, links or addresses is
+// written while something is done, be it the same again.
 func unchanged(t *testing.T, n *netns.Namespace, what string, do func()) {
 	t.Helper()
 	nft := func(number int) string {

@@ -1,4 +1,5 @@
-// Command echo answers with what it saw of a request: its own name (the pod's), the client's address and the request's path.
+// Command echo answers with what it saw of a request: its own name (the pod's), the client's
+// address and the request's path.
 //
 //	GET /path      ->  echo-7f9c 10.2.0.7:41234 /path
 //	TCP, UDP line  ->  echo-7f9c 10.2.0.7:41234 line
@@ -87,7 +88,8 @@ func echoLines(conn net.Conn, name string) {
 	}
 }
 
-// serveUDP answers from the address that was asked only where the kernel picks it: the pod's one address.
+// serveUDP answers from the address that was asked only where the kernel picks it: the pod's one
+// address.
 func serveUDP(ctx context.Context, name, address string) error {
 	conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", address)
 	if err != nil {

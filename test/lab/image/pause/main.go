@@ -1,4 +1,5 @@
-// Command pause keeps a pod's namespaces: it waits to be told to end, and reaps the processes that are left to it.
+// Command pause keeps a pod's namespaces: it waits to be told to end, and reaps the processes that
+// are left to it.
 package main
 
 import (

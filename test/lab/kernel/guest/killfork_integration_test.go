@@ -19,8 +19,8 @@ import (
 const (
 	// killForkEnv makes the test's binary the command inside the kernel.
 	killForkEnv = "GUEST_KILL_FORK"
-	// killForkTime is how long it forks and kills. Without the patch in hack/testbin/kernel the kernel
-	// panics after 2 s.
+	// killForkTime is how long it forks and kills. Without the patch in hack/testbin/kernel the
+	// kernel panics after 2 s.
 	killForkTime = 10 * time.Second
 )
 
@@ -86,8 +86,8 @@ func addMappings(n int) error {
 	return nil
 }
 
-// forkChild returns the process ID of a child that forks until it is killed. The os package cannot do
-// it: it forks with CLONE_VM, which copies no memory areas. The child has one thread and no Go
+// forkChild returns the process ID of a child that forks until it is killed. The os package cannot
+// do it: it forks with CLONE_VM, which copies no memory areas. The child has one thread and no Go
 // scheduler, so all that it does is here, in system calls and without a stack that grows.
 //
 //go:nosplit

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapInterval is the time between two looks at the children. One that is a zombie in reapLooks of them is an orphan. More
-// than one look after the first is needed: when the host stalls, two of them come right after each other, before whoever
-// waits for the child has had the CPU.
+// reapInterval is the time between two looks at the children. One that is a zombie in reapLooks of
+// them is an orphan. More than one look after the first is needed: when the host stalls, two of
+// them come right after each other, before whoever waits for the child has had the CPU.
 const (
 	reapInterval = 500 * time.Millisecond
 	reapLooks    = 4
 )
 
-// Reap collects the orphans that end up with PID 1, until ctx ends. Children that PID 1 has started itself belong to whoever
-// waits for them: only what stays a zombie is an orphan.
+// Reap collects the orphans that end up with PID 1, until ctx ends. Children that PID 1 has started
+// itself belong to whoever waits for them: only what stays a zombie is an orphan.
 func Reap(ctx context.Context) {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGCHLD)
@@ -45,7 +45,8 @@ func Reap(ctx context.Context) {
 	}
 }
 
-// reapOnce reaps the zombies that it sees for the last of their looks. It returns how often it has seen the others.
+// reapOnce reaps the zombies that it sees for the last of their looks. It returns how often it has
+// seen the others.
 func reapOnce(before map[int]int) map[int]int {
 	now := map[int]int{}
 	for _, pid := range children() {
