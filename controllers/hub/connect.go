@@ -92,6 +92,9 @@ func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 		return status, nil
 	}
 	opened, err := openSession(ctx, want, h.transport, direct, h)
+	if gone := (lost{}); errors.As(err, &gone) {
+		return gone.status, nil
+	}
 	if err != nil {
 		return Status{v1alpha1.ReasonUnreachable, err.Error()}, nil //nolint:nilerr // it is the status
 	}

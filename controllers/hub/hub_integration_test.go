@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,6 +87,31 @@ func TestHubUnreachable(t *testing.T) {
 	contains(t, message, "https://127.0.0.1:1", "ClusterSet.spec.hub.server", "what is imported stays")
 	wantNotConnected(t, e)
 	server(t, e, c.RESTConfig().Host)
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+}
+
+// TestRefusedWhileListing: a hub that begins to refuse us while the first listing goes on is lost.
+// The status says so at once, and not when the listing is given up.
+func TestRefusedWhileListing(t *testing.T) {
+	c := clusters[members.HubName]
+	access := c.Approve(t, v1alpha1.DefaultHubNamespace, "east", v1alpha1.MemberSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}})
+	gate := members.NewGate(t, c)
+	refuse := members.Refuse(http.StatusTooManyRequests)
+	var listing atomic.Bool
+	gate.Rule("refuse", func(r members.Request, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			if listing.Load() || (r.Verb == "list" || r.Verb == "watch") && q.URL.Query().Get("limit") != "1" {
+				listing.Store(true)
+				next = refuse(r, next)
+			}
+			next.ServeHTTP(w, q)
+		})
+	})
+	c.JoinAt(t, "east", gate.URL(), gate.Access(access))
+	e := members.NewUnconnected(t, c, nil)
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonUnreachable), gate.URL(), "cannot be reached", "what is imported stays")
+	wantNotConnected(t, e)
+	gate.Rule("refuse", nil)
 	e.WaitStatus(t, v1alpha1.ReasonConnected)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,7 +49,8 @@ type session struct {
 }
 
 // openSession returns once the cache has synced. The cache then runs until close or the end of ctx.
-// It reports to h each heartbeat, and each watch that ends with an error.
+// It reports to h each heartbeat, and each watch that ends with an error. The error is a lost
+// if the hub goes away, or begins to refuse us, meanwhile.
 func openSession(ctx context.Context, a access, t *transport, direct client.Client, h *Hub) (*session, error) {
 	c, err := cache.New(t.config, cache.Options{
 		HTTPClient:                  t.http,
@@ -76,11 +78,53 @@ func openSession(ctx context.Context, a access, t *transport, direct client.Clie
 		_ = c.Start(ctx) // its only error is that it was started twice
 	}()
 	start := time.Now()
-	if !waitSync(ctx, c.WaitForCacheSync, t.heardSince) {
+	syncing, giveUp := context.WithCancelCause(ctx)
+	var checks sync.WaitGroup
+	checks.Go(func() { h.checkWhile(syncing, a, direct, giveUp) })
+	synced := waitSync(syncing, c.WaitForCacheSync, t.heardSince)
+	giveUp(nil)
+	checks.Wait()
+	if !synced {
 		s.close()
+		if gone := (lost{}); errors.As(context.Cause(syncing), &gone) {
+			return nil, gone
+		}
 		return nil, fmt.Errorf("listing namespace %s of hub %s: not done after %v", a.namespace, a.server, time.Since(start).Round(syncSilence))
 	}
 	return s, nil
+}
+
+// lost is the error of a hub that is lost while its first listing goes on.
+type lost struct{ status Status }
+
+func (l lost) Error() string { return l.status.Message }
+
+// checkWhile checks the hub again and again until ctx ends. If the hub is lost, it gives up with a
+// lost: a cache goes on asking a hub that refuses, and anything that the hub sends, a refusal too,
+// counts as a sign that the listing goes on.
+func (h *Hub) checkWhile(ctx context.Context, a access, direct client.Client, giveUp context.CancelCauseFunc) {
+	ticker := time.NewTicker(illPeriod)
+	defer ticker.Stop()
+	failed := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		asked := time.Now()
+		status := a.check(ctx, direct)
+		switch {
+		case status.Reason == "":
+			failed = 0
+		case status.Reason == v1alpha1.ReasonUnreachable && h.busy(asked):
+		case status.Reason == v1alpha1.ReasonUnreachable && failed < tolerated:
+			failed++
+		default:
+			giveUp(lost{status})
+			return
+		}
+	}
 }
 
 // waitSync waits until the cache has synced, as long as the hub sends something.
