@@ -1,7 +1,6 @@
 //go:build tools
 
-// Package cni pins the sources of the programs that hack/testbin builds from
-// github.com/containernetworking/plugins.
+// Package cni pins the sources of the programs that hack/testbin builds from github.com/containernetworking/plugins.
 package cni
 
 import (

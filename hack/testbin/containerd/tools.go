@@ -1,7 +1,6 @@
 //go:build tools
 
-// Package containerd pins the sources of the programs that hack/testbin builds from
-// github.com/containerd/containerd/v2.
+// Package containerd pins the sources of the programs that hack/testbin builds from github.com/containerd/containerd/v2.
 package containerd
 
 import (

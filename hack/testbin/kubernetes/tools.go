@@ -1,7 +1,6 @@
 //go:build tools
 
-// Package kubernetes pins the sources of the programs that hack/testbin builds from
-// k8s.io/kubernetes.
+// Package kubernetes pins the sources of the programs that hack/testbin builds from k8s.io/kubernetes.
 package kubernetes
 
 import (
