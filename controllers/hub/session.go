@@ -99,9 +99,9 @@ type lost struct{ status Status }
 
 func (l lost) Error() string { return l.status.Message }
 
-// checkWhile checks the hub again and again until ctx ends. If the hub is lost, it gives up with a
-// lost: a cache goes on asking a hub that refuses, and anything that the hub sends, a refusal too,
-// counts as a sign that the listing goes on.
+// checkWhile asks, until ctx ends, what a step asks of a session. If the hub is lost, it gives up
+// with a lost. Without it nobody would notice: a cache goes on asking a hub that refuses, and
+// anything that the hub sends, a refusal too, counts as a sign that the listing goes on.
 func (h *Hub) checkWhile(ctx context.Context, a access, direct client.Client, giveUp context.CancelCauseFunc) {
 	ticker := time.NewTicker(illPeriod)
 	defer ticker.Stop()
@@ -112,8 +112,12 @@ func (h *Hub) checkWhile(ctx context.Context, a access, direct client.Client, gi
 			return
 		case <-ticker.C:
 		}
+		ask := a.probe
+		if h.suspect.Load() { // a watch broke: one kind may be refused
+			ask = a.check
+		}
 		asked := time.Now()
-		status := a.check(ctx, direct)
+		status := ask(ctx, direct)
 		switch {
 		case status.Reason == "":
 			failed = 0
