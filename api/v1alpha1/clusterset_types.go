@@ -41,6 +41,29 @@ const (
 	DNSManaged DNSMode = "Managed"
 )
 
+// EndpointSource is a type of a Node's addresses that a gateway publishes as its endpoints.
+//
+// +kubebuilder:validation:Enum=ExternalIP;InternalIP
+type EndpointSource string
+
+// The sources, named like the types of addresses in Node.status.addresses.
+const (
+	EndpointExternalIP EndpointSource = "ExternalIP"
+	EndpointInternalIP EndpointSource = "InternalIP"
+)
+
+// WireGuardMode says which WireGuard a gateway uses.
+//
+// +kubebuilder:validation:Enum=auto;kernel;userspace
+type WireGuardMode string
+
+// The modes. Auto uses the kernel's WireGuard, or the agent's own where the kernel has none.
+const (
+	WireGuardAuto      WireGuardMode = "auto"
+	WireGuardKernel    WireGuardMode = "kernel"
+	WireGuardUserspace WireGuardMode = "userspace"
+)
+
 // ClusterSetSpec says which clusterset this cluster belongs to and how its agents behave.
 //
 // +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID",message="clusterID is immutable: to rename a cluster, delete the ClusterSet (it leaves the clusterset) and create it again",optionalOldSelf=false
@@ -153,6 +176,24 @@ type GatewayOptions struct {
 	// +kubebuilder:validation:Maximum=65472
 	// +optional
 	Port Port `json:"port,omitempty"`
+
+	// endpoints are the types of a gateway node's addresses that other clusters may send to, best
+	// first. The annotation clusterset.tombolo.dev/gateway-endpoints on a Node replaces them for
+	// that node.
+	//
+	// +kubebuilder:default={ExternalIP,InternalIP}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +listType=set
+	// +optional
+	Endpoints []EndpointSource `json:"endpoints,omitempty"`
+
+	// wireguard says which WireGuard the gateways use: auto is the kernel's, or one in the agent
+	// where the kernel has none.
+	//
+	// +kubebuilder:default=auto
+	// +optional
+	WireGuard WireGuardMode `json:"wireguard,omitempty"`
 }
 
 // DataplaneOptions are the options of the dataplane on every node.

@@ -19,6 +19,11 @@ const (
 	ConditionClusterProperties = "ClusterProperties"
 	// ConditionReady (GatewayNode): the gateway works.
 	ConditionReady = "Ready"
+	// ConditionDraining (GatewayNode): flows should leave the gateway while another one is there.
+	// It still forwards what comes.
+	ConditionDraining = "Draining"
+	// ConditionAlive (GatewayNode): the gateway's agent renews its Lease.
+	ConditionAlive = "Alive"
 	// NodeConditionDataplane is the type of the condition that the dataplane writes on its own
 	// Node.
 	NodeConditionDataplane = "clusterset.tombolo.dev/Dataplane"
@@ -89,6 +94,13 @@ const (
 	ReasonNoLink = "NoLink"
 	// ReasonNoGateways: the cluster has no gateway.
 	ReasonNoGateways = "NoGateways"
+
+	// ReasonHeartbeat: the gateway's agent renews its Lease.
+	ReasonHeartbeat = "Heartbeat"
+	// ReasonNoHeartbeat: the gateway's agent does not renew its Lease.
+	ReasonNoHeartbeat = "NoHeartbeat"
+	// ReasonNoLiveGateway: this cluster has no gateway that lives.
+	ReasonNoLiveGateway = "NoLiveGateway"
 
 	ReasonReady = "Ready"
 	// ReasonKernelModuleMissing: the kernel lacks wireguard or ip_vs; the message names which and

@@ -50,7 +50,14 @@ type GatewayNodeStatus struct {
 	// +optional
 	Lane *Lane `json:"lane,omitempty"`
 
-	// conditions: Ready, written by the gateway.
+	// lastHeartbeatTime is when the operator last saw the gateway renew its Lease. While the
+	// gateway renews it, the time may be a minute old.
+	//
+	// +optional
+	LastHeartbeatTime *metav1.Time `json:"lastHeartbeatTime,omitempty"`
+
+	// conditions: Ready and Draining, written by the gateway; Alive, written by the operator.
+	//
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -69,6 +76,9 @@ type GatewayNodeStatus struct {
 // +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=`.spec.endpoints[0].address`
 // +kubebuilder:printcolumn:name="Tunnel",type=string,JSONPath=`.spec.tunnelAddresses[0]`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Draining",type=string,JSONPath=`.status.conditions[?(@.type=="Draining")].status`
+// +kubebuilder:printcolumn:name="Alive",type=string,JSONPath=`.status.conditions[?(@.type=="Alive")].status`
+// +kubebuilder:printcolumn:name="Heartbeat",type=date,JSONPath=`.status.lastHeartbeatTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type GatewayNode struct {
 	metav1.TypeMeta   `json:",inline"`

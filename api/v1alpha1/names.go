@@ -9,6 +9,12 @@ const (
 	LabelClusterSet = "clusterset.tombolo.dev/clusterset"
 	// LabelGateway on a Node, with value "true", makes it a gateway. The cluster's admin sets it.
 	LabelGateway = "clusterset.tombolo.dev/gateway"
+	// AnnotationGatewayEndpoints on a Node lists the addresses that other clusters send to, best
+	// first, separated by commas: IP, IPv4:port or [IPv6]:port. Without a port it is the gateway's
+	// base port. It replaces ClusterSet.spec.gateway.endpoints for this node.
+	AnnotationGatewayEndpoints = "clusterset.tombolo.dev/gateway-endpoints"
+	// AnnotationGatewayDrain on a Node, with value "true", makes its gateway drain.
+	AnnotationGatewayDrain = "clusterset.tombolo.dev/gateway-drain"
 	// LabelNamespace on an EndpointSlice on the hub holds the namespace of the Service.
 	LabelNamespace = "clusterset.tombolo.dev/namespace"
 	// LabelSourceCluster holds the cluster ID that an object on the hub, or an imported slice,
@@ -38,6 +44,9 @@ const (
 const (
 	// DefaultNamespace is where operator and agents run.
 	DefaultNamespace = "tombolo-system"
+	// GatewayLeasePrefix and a node's name make the name of the Lease, in DefaultNamespace or
+	// where the agents run, that the node's gateway renews.
+	GatewayLeasePrefix = "gateway-"
 	// DefaultHubNamespace is the hub's namespace in the samples.
 	DefaultHubNamespace = "tombolo-hub"
 	// MemberServiceAccountPrefix and a cluster ID make the ServiceAccount of a member on the hub.

@@ -94,6 +94,11 @@ type Link struct {
 	//
 	// +optional
 	RTTMilliseconds int32 `json:"rttMilliseconds,omitempty"`
+	// lossPercent is the share of probes that were lost in the last minutes, 0 to 100, rounded so
+	// that an unchanged link causes no write.
+	//
+	// +optional
+	LossPercent int32 `json:"lossPercent,omitempty"`
 	// since is when the link entered this state.
 	//
 	// +optional

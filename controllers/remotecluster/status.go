@@ -3,6 +3,7 @@ package remotecluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,12 +46,16 @@ func absent(view hub.View, name string) *metav1.Condition {
 	}
 }
 
-// reachable is the condition that follows from the links of the gateways that exist. Where the
-// links say nothing, nodes go by this condition (clusterset.Reachable).
-func reachable(rc *v1alpha1.RemoteCluster, gateways map[string]bool) metav1.Condition {
+// reachable is the condition that follows from the links of the gateways that live. Where the links
+// say nothing, nodes go by this condition (clusterset.Reachable).
+func reachable(rc *v1alpha1.RemoteCluster, gateways localGateways) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReachable, Status: metav1.ConditionFalse}
-	links := clusterset.LinksOf(rc, gateways)
+	links := clusterset.LinksOf(rc, gateways.live)
 	switch {
+	case len(gateways.live) == 0 && len(gateways.dead) > 0:
+		c.Reason = v1alpha1.ReasonNoLiveGateway
+		c.Message = fmt.Sprintf("no gateway of this cluster gives a heartbeat: look at the nodes %s and at their pods of DaemonSet tombolo-gateway",
+			clusterset.NameSome(gateways.dead))
 	case links.Up > 0:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonLinkUp, fmt.Sprintf("%d of %d links are up", links.Up, links.Total)
 	case len(rc.Spec.Gateways) == 0:
@@ -89,17 +94,29 @@ func content(cluster string, skipped skipped.Summary) *metav1.Condition {
 	return nil
 }
 
-// gateways are the names of this cluster's GatewayNodes.
-func (r *Reconciler) gateways(ctx context.Context) (map[string]bool, error) {
+// localGateways are this cluster's gateways.
+type localGateways struct {
+	live clusterset.LiveGateways
+	// dead are the names of those that do not renew their Leases, sorted.
+	dead []string
+}
+
+// gateways are this cluster's GatewayNodes, by their heartbeats.
+func (r *Reconciler) gateways(ctx context.Context) (localGateways, error) {
 	list := &v1alpha1.GatewayNodeList{}
 	if err := r.Client.List(ctx, list, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("listing GatewayNodes: %w", err)
+		return localGateways{}, fmt.Errorf("listing GatewayNodes: %w", err)
 	}
-	names := make(map[string]bool, len(list.Items))
+	gateways := localGateways{live: make(clusterset.LiveGateways, len(list.Items))}
 	for i := range list.Items {
-		names[list.Items[i].Name] = true
+		if g := &list.Items[i]; clusterset.HasHeartbeat(g) {
+			gateways.live[g.Name] = true
+		} else {
+			gateways.dead = append(gateways.dead, g.Name)
+		}
 	}
-	return names, nil
+	slices.Sort(gateways.dead)
+	return gateways, nil
 }
 
 // writeStatus writes Accepted, unless it is nil, Reachable and ContentAccepted, if they differ. The

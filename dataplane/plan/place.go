@@ -78,15 +78,17 @@ func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.G
 }
 
 func remotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) map[v1alpha1.ClusterID]Remote {
-	names := make(map[string]bool, len(gateways))
+	live := make(clusterset.LiveGateways, len(gateways))
 	for _, g := range gateways {
-		names[g.Name] = true
+		if clusterset.HasHeartbeat(g) {
+			live[g.Name] = true
+		}
 	}
 	found := make(map[v1alpha1.ClusterID]Remote, len(all))
 	for _, r := range all {
 		found[v1alpha1.ClusterID(r.Name)] = Remote{
 			Area:        clusterset.Area{Region: r.Spec.Region, ZoneDomain: r.Spec.ZoneDomain},
-			Unreachable: !clusterset.Reachable(r, clusterset.LinksOf(r, names)),
+			Unreachable: !clusterset.Reachable(r, live),
 		}
 	}
 	return found

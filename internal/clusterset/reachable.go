@@ -13,13 +13,12 @@ type Links struct {
 	Total int // all, with those that no probe has been answered on yet
 }
 
-// LinksOf counts the links to the remote cluster that this cluster's gateways report. gateways are
-// the names of the GatewayNodes that exist: what a gateway that is gone left in the status says
-// nothing.
-func LinksOf(rc *v1alpha1.RemoteCluster, gateways map[string]bool) Links {
+// LinksOf counts the links to the remote cluster that this cluster's live gateways report. What a
+// gateway that is gone, or dead, left in the status says nothing.
+func LinksOf(rc *v1alpha1.RemoteCluster, live LiveGateways) Links {
 	var links Links
 	for _, entry := range rc.Status.Links {
-		if !gateways[entry.Gateway] {
+		if !live[entry.Gateway] {
 			continue
 		}
 		for _, link := range entry.Links {
@@ -35,12 +34,16 @@ func LinksOf(rc *v1alpha1.RemoteCluster, gateways map[string]bool) Links {
 	return links
 }
 
-// Reachable is the one rule for whether flows can get to the remote cluster. One link that is up
-// suffices. If none is up and one is down, nothing leads there. Otherwise the links say nothing:
-// there are none, or no probe has been answered on them yet, as when one gateway replaces another.
-// Then the operator's condition Reachable decides. Without it the cluster counts as reachable.
-func Reachable(rc *v1alpha1.RemoteCluster, links Links) bool {
+// Reachable is the one rule for whether flows can get to the remote cluster. Without a live gateway
+// here nothing leads there, whatever its links said last. One link that is up suffices. If no link
+// is up and one is down, nothing leads there. Otherwise the links say nothing: there are none, or
+// no probe has been answered on them yet, as when one gateway replaces another. Then the operator's
+// condition Reachable decides. Without it the cluster counts as reachable.
+func Reachable(rc *v1alpha1.RemoteCluster, live LiveGateways) bool {
+	links := LinksOf(rc, live)
 	switch {
+	case len(live) == 0:
+		return false
 	case links.Up > 0:
 		return true
 	case links.Down > 0:

@@ -41,12 +41,16 @@ func TestReachable(t *testing.T) {
 				}
 				rc.Status.Links = append(rc.Status.Links, entry)
 			}
-			counted := LinksOf(rc, map[string]bool{"g1": true, "g2": true})
+			live := LiveGateways{"g1": true, "g2": true}
+			counted := LinksOf(rc, live)
 			if counted != test.counted {
 				t.Errorf("links are %+v, want %+v", counted, test.counted)
 			}
-			if got := Reachable(rc, counted); got != test.want {
+			if got := Reachable(rc, live); got != test.want {
 				t.Errorf("reachable: %t, want %t", got, test.want)
+			}
+			if Reachable(rc, nil) {
+				t.Error("reachable without a live gateway")
 			}
 		})
 	}
