@@ -25,11 +25,10 @@ var (
 	ErrNotPermitted = errors.New("this process may not change the network: " + rtnl.NeedsNetAdmin)
 )
 
-// rpFilterLoose is the value of rp_filter that accepts a packet if any route leads back to its
-// source (RFC 3704). The peer's allowed IPs have checked the source already, and while two gateways
-// do not yet agree which of their links are up, a packet may come by one that this side no longer
-// sends by.
-const rpFilterLoose = 2
+// rpFilter is what a tunnel gets (RFC 3704). The peer's allowed IPs have checked the source already,
+// and while two gateways do not yet agree which of their links are up, a packet may come by one that
+// this side no longer sends by.
+const rpFilter = rtnl.RPFilterLoose
 
 // PublicKey is a Curve25519 public key. It prints as base64.
 type PublicKey = wgtypes.Key
@@ -92,10 +91,9 @@ type DeviceState struct {
 	ListenPort int
 	MTU        int
 	Up         bool
-	// RPFilter is the link's own rp_filter: 0 off, 1 strict, 2 loose.
-	RPFilter  int
-	Addresses []netip.Addr
-	Peers     []PeerState
+	RPFilter   rtnl.RPFilter // the link's own
+	Addresses  []netip.Addr
+	Peers      []PeerState
 }
 
 // PeerState is a peer as it is. Its Endpoint is the one the kernel sends to.

@@ -100,7 +100,7 @@ func (d *Devices) readDevice(ctx context.Context, client *wgctrl.Client, link ne
 	if err != nil {
 		return DeviceState{}, err
 	}
-	rpFilter, err := readRPFilter(link)
+	rpFilter, err := rtnl.ReadRPFilter(link)
 	if err != nil {
 		return DeviceState{}, err
 	}

@@ -86,7 +86,7 @@ func diffDevice(have DeviceState, want Device) DeviceChange {
 	c := DeviceChange{
 		Name:            want.Name,
 		SetUp:           !have.Up,
-		LooseRPFilter:   have.RPFilter != rpFilterLoose,
+		LooseRPFilter:   have.RPFilter != rpFilter,
 		AddAddresses:    without(want.Addresses, have.Addresses),
 		RemoveAddresses: without(have.Addresses, want.Addresses),
 		Peers:           diffPeers(have.Peers, want.Peers),

@@ -4,10 +4,14 @@ package rtnl
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
@@ -108,5 +112,32 @@ func TestUnderlayMTU(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestRPFilter: what is set is what /proc/sys says, and only of that device.
+func TestRPFilter(t *testing.T) {
+	node := netns.New(t)
+	for _, name := range []string{"d0", "d1"} {
+		node.Run("ip", "link", "add", name, "type", "dummy")
+		node.Sysctl("net/ipv4/conf/"+name+"/rp_filter", "0")
+	}
+	for _, want := range []RPFilter{RPFilterLoose, RPFilterStrict, RPFilterOff} {
+		node.Do(func() {
+			link, err := netlink.LinkByName("d0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := SetRPFilter(link, want); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := ReadRPFilter(link); err != nil || got != want {
+				t.Errorf("ReadRPFilter: %d, %v; want %d", got, err, want)
+			}
+		})
+		got := strings.Fields(node.Run("cat", "/proc/sys/net/ipv4/conf/d0/rp_filter", "/proc/sys/net/ipv4/conf/d1/rp_filter"))
+		if wanted := []string{fmt.Sprint(want), "0"}; !slices.Equal(got, wanted) {
+			t.Errorf("rp_filter of d0 and d1: %v, want %v", got, wanted)
+		}
 	}
 }
