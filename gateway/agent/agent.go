@@ -14,6 +14,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
@@ -21,6 +22,8 @@ import (
 const (
 	// resync is how often a pass runs when nothing happened: it finds what no event told.
 	resync = 30 * time.Second
+	// repair is how often the agent looks whether somebody has changed its nftables table.
+	repair = time.Second
 	// settle is how long a pass waits for the events that come with the first one.
 	settle = 10 * time.Millisecond
 	// retryFirst and retryLast bound the wait after a pass with an error; it doubles from one to
@@ -51,6 +54,9 @@ type Agent struct {
 	metrics *metrics
 	tunnels *node.Loop
 	status  *node.Loop
+	// repairs looks after the nftables table.
+	repairs *node.Loop
+	guard   guard
 	// prober is used by the tunnels loop only.
 	prober proberSlot
 
@@ -88,6 +94,11 @@ func New(cfg Config) *Agent {
 	a.status = node.NewLoop("status", timing, func(ctx context.Context, _ time.Time, _ node.Cause) error {
 		return a.statusPass(ctx)
 	})
+	a.guard = guard{metrics: a.metrics, table: cfg.Kernel.Table}
+	a.repairs = node.NewLoop("nftables", node.Timing{Tick: repair, Backoff: timing.Backoff}, func(ctx context.Context, _ time.Time, _ node.Cause) error {
+		_, err := a.guard.repair(ctx)
+		return err
+	})
 	return a
 }
 
@@ -97,12 +108,13 @@ func (a *Agent) Changed() {
 	a.status.Mark()
 }
 
-// Run runs both loops until ctx ends, and leaves the kernel as it is: traffic goes on without the
+// Run runs the loops until ctx ends, and leaves the kernel as it is: traffic goes on without the
 // agent.
 func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { a.tunnels.Run(ctx); return nil })
 	group.Go(func() error { a.status.Run(ctx); return nil })
+	group.Go(func() error { a.repairs.Run(ctx); return nil })
 	err := group.Wait()
 	a.prober.stop()
 	return err
@@ -154,7 +166,8 @@ func (a *Agent) setKey(key wireguard.PrivateKey) {
 }
 
 // Cleanup removes everything that a gateway has made on the node, and nothing else. It needs no API
-// server. It removes the rule first, so that no packet meets a table that is half empty.
+// server. It removes the rule first, so that no packet meets a table that is half empty, and the
+// nftables table last, when nothing passes through any more.
 func Cleanup(ctx context.Context, kernel Kernel) error {
 	removed, err := kernel.Routes.Sync(ctx, route.Config{})
 	if err != nil {
@@ -162,6 +175,9 @@ func Cleanup(ctx context.Context, kernel Kernel) error {
 	}
 	tunnels, err := kernel.Tunnels.Sync(ctx, wireguard.Config{})
 	if err != nil {
+		return err
+	}
+	if _, err := kernel.Table.Sync(ctx, firewall.Config{}); err != nil {
 		return err
 	}
 	logr.FromContextOrDiscard(ctx).Info("removed what the gateway had made", "routes", len(removed.DeleteRoutes),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
@@ -18,6 +19,7 @@ type memoryKernel struct {
 	mu      sync.Mutex
 	tunnels wireguard.Config
 	routes  route.Config
+	table   firewall.State
 	// writes counts changes.
 	writes int
 	// received is how many bytes came from each peer; twice as many were sent.
@@ -28,12 +30,14 @@ type memoryKernel struct {
 
 // kernel is the Kernel that an agent uses.
 func (k *memoryKernel) kernel() Kernel {
-	return Kernel{Tunnels: memoryTunnels{k}, Traffic: memoryTunnels{k}, Routes: memoryRoutes{k}, Host: k}
+	return Kernel{Tunnels: memoryTunnels{k}, Traffic: memoryTunnels{k}, Routes: memoryRoutes{k}, Table: memoryTable{k}, Host: k}
 }
 
 type memoryTunnels struct{ *memoryKernel }
 
 type memoryRoutes struct{ *memoryKernel }
+
+type memoryTable struct{ *memoryKernel }
 
 func (k *memoryKernel) fail(err error) {
 	k.mu.Lock()
@@ -93,6 +97,16 @@ func (k memoryRoutes) Sync(_ context.Context, want route.Config) (route.Change, 
 	change := route.Diff(k.routes, want)
 	if !change.Empty() {
 		k.routes, k.writes = want, k.writes+1
+	}
+	return change, nil
+}
+
+func (k memoryTable) Sync(_ context.Context, want firewall.Config) (firewall.Change, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change := firewall.Diff(k.table, want)
+	if !change.Empty() {
+		k.table, k.writes = firewall.State{Digest: want.Digest()}, k.writes+1
 	}
 	return change, nil
 }

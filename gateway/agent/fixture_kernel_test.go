@@ -24,6 +24,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
@@ -33,7 +34,8 @@ const kernelTestNamespace = v1alpha1.DefaultNamespace
 // kernelOf is the Kernel of a namespace.
 func kernelOf(ns *netns.Namespace) Kernel {
 	k := NewKernel()
-	return Kernel{Tunnels: nsTunnels{ns, k.Tunnels}, Traffic: nsTraffic{ns, k.Traffic}, Routes: nsRoutes{ns, k.Routes}, Host: nsHost{ns, k.Host}}
+	return Kernel{Tunnels: nsTunnels{ns, k.Tunnels}, Traffic: nsTraffic{ns, k.Traffic}, Routes: nsRoutes{ns, k.Routes},
+		Table: nsTable{ns, k.Table}, Host: nsHost{ns, k.Host}}
 }
 
 type nsTunnels struct {
@@ -78,6 +80,16 @@ func (k nsRoutes) Read(ctx context.Context) (s route.Config, err error) {
 
 func (k nsRoutes) Sync(ctx context.Context, want route.Config) (c route.Change, err error) {
 	k.ns.Do(func() { c, err = k.routes.Sync(ctx, want) })
+	return c, err
+}
+
+type nsTable struct {
+	ns *netns.Namespace
+	table
+}
+
+func (k nsTable) Sync(ctx context.Context, want firewall.Config) (c firewall.Change, err error) {
+	k.ns.Do(func() { c, err = k.table.Sync(ctx, want) })
 	return c, err
 }
 

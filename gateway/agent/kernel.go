@@ -6,6 +6,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
@@ -17,6 +18,8 @@ type Kernel struct {
 	Traffic tunnelReader
 	// Routes are the gateway's routes and rules.
 	Routes routes
+	// Table is the gateway's nftables table.
+	Table table
 	// Host is the rest of the node.
 	Host host
 }
@@ -38,6 +41,11 @@ type tunnels interface {
 type routes interface {
 	Read(context.Context) (route.Config, error)
 	Sync(context.Context, route.Config) (route.Change, error)
+}
+
+// table makes the gateway's nftables table. One goroutine at a time uses it.
+type table interface {
+	Sync(context.Context, firewall.Config) (firewall.Change, error)
 }
 
 // host is what the gateway needs to know of its node.

@@ -7,13 +7,15 @@ import (
 
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
 // NewKernel returns the kernel of the network namespace that its methods are called in.
 func NewKernel() Kernel {
-	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Routes: route.GatewayOwner(), Host: thisNode{}}
+	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Routes: route.GatewayOwner(),
+		Table: firewall.New(firewall.GatewayTable), Host: thisNode{}}
 }
 
 // devices are wireguard's.

@@ -13,7 +13,9 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
+	"github.com/tombolo-net/tombolo/gateway/transit"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
@@ -63,7 +65,9 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	if err != nil {
 		return tunnelResult{}, err
 	}
-	// The devices first: the socket for probes needs the address on them.
+	// Before the devices: what passes must not have been tracked.
+	tableErr := a.guard.want(ctx, transit.Table())
+	// The devices before the probes: the socket for probes needs the address on them.
 	tunnels, tunnelsErr := a.applyTunnels(ctx, wanted.WireGuard)
 	probeErr := a.probeLinks(ctx, in, wanted, reportedUp)
 	statuses := a.prober.statuses()
@@ -73,7 +77,7 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	}
 	a.metrics.links.set(wanted.Links, statuses)
 	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links)}
-	return r, errors.Join(tunnelsErr, probeErr, a.applyRoutes(ctx, wanted.Routes), a.cfg.Kernel.Host.CheckForwarding(carriesIPv6(in)))
+	return r, errors.Join(tableErr, tunnelsErr, probeErr, a.applyRoutes(ctx, wanted.Routes), a.cfg.Kernel.Host.CheckForwarding(carriesIPv6(in)))
 }
 
 // carriesIPv6 reports whether another cluster has IPv6 addresses beside those of the tunnels.
@@ -89,8 +93,10 @@ func (a *Agent) removeAll(ctx context.Context) error {
 	if err := a.applyRoutes(ctx, route.Config{}); err != nil {
 		return err
 	}
-	_, err := a.applyTunnels(ctx, wireguard.Config{})
-	return err
+	if _, err := a.applyTunnels(ctx, wireguard.Config{}); err != nil {
+		return err
+	}
+	return a.guard.want(ctx, firewall.Config{})
 }
 
 // applyTunnels returns the devices after the change, by which planAndApply knows which sessions are

@@ -1,0 +1,104 @@
+package firewall
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// GatewayTable is the name of the gateway agent's table, of the family inet.
+const GatewayTable = "tombolo-gateway"
+
+// Config is what a table should hold. The zero Config stands for no table.
+type Config struct {
+	// Counters are the names of the table's counters.
+	Counters []string
+	Chains   []Chain
+}
+
+// Chain is a base chain, or one that others jump to if it has no hook. A chain comes before those
+// that jump to it.
+type Chain struct {
+	Name string
+	// Type and Hook are as nft names them, such as "filter" and "forward".
+	Type, Hook string
+	// Priority says when the chain runs in its hook: the lowest first.
+	Priority int
+	// Rules are as nft reads them.
+	Rules []string
+}
+
+// empty reports whether no table is needed.
+func (c Config) empty() bool { return len(c.Counters)+len(c.Chains) == 0 }
+
+// State is what the kernel has.
+type State struct {
+	// Digest of the table; empty if there is none.
+	Digest string
+}
+
+// Change is what turns a State into what a Config asks for.
+type Change struct {
+	// Replace says that the table is deleted and made again, in one transaction.
+	Replace bool
+	// Want is what Replace makes. The zero Config only deletes.
+	Want Config
+}
+
+// Empty reports whether there is nothing to do.
+func (c Change) Empty() bool { return !c.Replace }
+
+// Diff is what turns have into want.
+func Diff(have State, want Config) Change {
+	if have.Digest == want.Digest() {
+		return Change{}
+	}
+	return Change{Replace: true, Want: want}
+}
+
+// Digest is the one that a table for the Config has; empty if there is none.
+func (c Config) Digest() string {
+	if c.empty() {
+		return ""
+	}
+	found := contents{counters: c.Counters}
+	for _, wanted := range c.Chains {
+		chain := wanted
+		chain.Rules = nil
+		for _, rule := range wanted.Rules {
+			chain.Rules = append(chain.Rules, comment(rule))
+		}
+		found.chains = append(found.chains, chain)
+	}
+	return found.digest()
+}
+
+// comment is what a rule carries, to see whether it is still the same rule. The kernel keeps rules
+// in a form of its own.
+func comment(rule string) string {
+	sum := sha256.Sum256([]byte(rule))
+	return hex.EncodeToString(sum[:6])
+}
+
+// contents are what is in a table, with the comment of each rule in the place of the rule.
+type contents struct {
+	counters []string
+	chains   []Chain
+}
+
+// digest does not depend on the order of the counters and of the chains.
+func (c contents) digest() string {
+	var lines []string
+	for _, name := range c.counters {
+		lines = append(lines, "counter "+name)
+	}
+	for _, chain := range c.chains {
+		lines = append(lines, fmt.Sprintf("chain %s %s %s %d: %s", chain.Name, chain.Type, chain.Hook, chain.Priority, strings.Join(chain.Rules, " ")))
+	}
+	slices.SortFunc(lines, cmp.Compare)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:])
+}

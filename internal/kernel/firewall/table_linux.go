@@ -1,0 +1,132 @@
+package firewall
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/knftables"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+)
+
+// Table is an nftables table of the family inet, in the caller's network namespace. It is not safe
+// for concurrent use.
+type Table struct {
+	name string
+	nft  knftables.Interface
+	seen nft.Seen
+	// right is the digest that the table had when seen was last sure.
+	right string
+}
+
+// New returns the table of that name. It does not touch the kernel yet.
+func New(name string) *Table { return &Table{name: name} }
+
+// Read returns what the kernel has; the zero State if there is no table.
+func (t *Table) Read(context.Context) (State, error) {
+	exists, err := nft.TableExists(t.name)
+	if err != nil || !exists {
+		return State{}, err
+	}
+	var found contents
+	if found.counters, err = counterNames(t.name); err != nil {
+		return State{}, err
+	}
+	chains, err := nft.Chains(t.name)
+	if err != nil {
+		return State{}, err
+	}
+	comments, err := nft.Comments(t.name)
+	if err != nil {
+		return State{}, err
+	}
+	for _, c := range chains {
+		found.chains = append(found.chains, Chain{Name: c.Name, Type: c.Type, Hook: c.Hook, Priority: c.Priority, Rules: comments[c.Name]})
+	}
+	return State{Digest: found.digest()}, nil
+}
+
+func counterNames(table string) ([]string, error) {
+	counters, err := nft.Counters(table)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(counters))
+	for name := range counters {
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// Apply does what the Change says, all of it or nothing.
+func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
+	if change.Empty() {
+		return change, nil
+	}
+	if t.nft == nil {
+		program, err := knftables.New(knftables.InetFamily, t.name)
+		if err != nil {
+			return Change{}, fmt.Errorf("starting nftables (the program nft and the kernel module nf_tables are needed): %w", err)
+		}
+		t.nft = program
+	}
+	tx := t.nft.NewTransaction()
+	table := &knftables.Table{}
+	tx.Add(table) // so that there is one to delete
+	tx.Delete(table)
+	if !change.Want.empty() {
+		fill(tx, change.Want)
+	}
+	if err := t.nft.Run(ctx, tx); err != nil {
+		return Change{}, fmt.Errorf("changing table %s: %w", t.name, err)
+	}
+	t.seen.Wrote()
+	return change, nil
+}
+
+func fill(tx *knftables.Transaction, want Config) {
+	tx.Add(&knftables.Table{})
+	for _, name := range want.Counters {
+		tx.Add(&knftables.Counter{Name: name})
+	}
+	for _, c := range want.Chains {
+		object := &knftables.Chain{Name: c.Name}
+		if c.Hook != "" {
+			object.Type = knftables.PtrTo(knftables.BaseChainType(c.Type))
+			object.Hook = knftables.PtrTo(knftables.BaseChainHook(c.Hook))
+			object.Priority = knftables.PtrTo(knftables.BaseChainPriority(fmt.Sprint(c.Priority)))
+		}
+		tx.Add(object)
+	}
+	for _, c := range want.Chains {
+		for _, rule := range c.Rules {
+			tx.Add(&knftables.Rule{Chain: c.Name, Rule: rule, Comment: knftables.PtrTo(comment(rule))})
+		}
+	}
+}
+
+// Sync makes the table hold what want says and returns what it changed. It is safe to repeat, and
+// costs one netlink request as long as nobody writes to nftables.
+func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
+	begin, err := t.seen.Mark()
+	if err != nil {
+		return Change{}, err
+	}
+	wanted := want.Digest()
+	if t.right == wanted && t.seen.WasRight(begin) {
+		return Change{}, nil
+	}
+	t.seen.Forget()
+	have, err := t.Read(ctx)
+	if err != nil {
+		return Change{}, err
+	}
+	change, err := t.Apply(ctx, Diff(have, want))
+	if err != nil {
+		return change, err
+	}
+	if t.seen.Settle(begin) {
+		t.right = wanted
+	}
+	return change, nil
+}
