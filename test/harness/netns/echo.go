@@ -65,11 +65,21 @@ func host(a net.Addr) string {
 	return netip.MustParseAddrPort(a.String()).Addr().Unmap().String()
 }
 
-// Ask connects to a server made by Serve and returns its answer. The network is "tcp" or "udp".
+// firstUDPPort and udpPorts are the ports that Ask sends UDP from, one after the other. They are
+// below those that the kernel chooses from.
+const firstUDPPort, udpPorts = 10000, 20000
+
+// Ask connects to a server made by Serve and returns its answer. The network is "tcp" or "udp". UDP
+// comes from another port each time. The kernel could choose one that was used seconds ago: then
+// the packet would belong to the old flow, and get the endpoint which that one had.
 func (n *Namespace) Ask(network, address string) (answer string, err error) {
 	n.Do(func() {
+		dialer := net.Dialer{Timeout: timeout}
+		if network == "udp" {
+			dialer.LocalAddr = &net.UDPAddr{Port: firstUDPPort + int(n.asked.Add(1)%udpPorts)}
+		}
 		var conn net.Conn
-		if conn, err = net.DialTimeout(network, address, timeout); err != nil {
+		if conn, err = dialer.DialContext(n.t.Context(), network, address); err != nil {
 			return
 		}
 		defer conn.Close()

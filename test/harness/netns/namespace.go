@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -18,6 +19,8 @@ import (
 type Namespace struct {
 	t      testing.TB
 	handle netns.NsHandle
+	// asked is how many times Ask has sent UDP.
+	asked atomic.Uint32
 }
 
 // New makes a namespace with its loopback device up. It forwards packets, as nodes do.
