@@ -50,7 +50,7 @@ func runGateway(ctx context.Context, o *nodeOptions) error {
 		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Kernel: agent.NewKernel(),
 		Registry: registry, NodeName: o.nodeName, Namespace: o.namespace,
 	})
-	shown := pages.Pages{Metrics: registry, Ready: func() error { return cmp.Or(cluster.Ready(), a.Ready()) }}
+	shown := pages.Pages{Metrics: registry, Healthy: a.Healthy, Ready: func() error { return cmp.Or(cluster.Ready(), a.Ready()) }}
 	return o.run(ctx,
 		cluster.Start,
 		func(ctx context.Context) error { return pages.Serve(ctx, o.listenAddress, shown.Handler()) },

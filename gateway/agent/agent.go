@@ -54,6 +54,7 @@ type Agent struct {
 	metrics *metrics
 	tunnels *node.Loop
 	status  *node.Loop
+	lease   *node.Loop
 	// repairs looks after the nftables table.
 	repairs *node.Loop
 	guard   guard
@@ -99,6 +100,7 @@ func New(cfg Config) *Agent {
 		_, err := a.guard.repair(ctx)
 		return err
 	})
+	a.lease = a.newLeaseLoop()
 	return a
 }
 
@@ -115,10 +117,14 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { a.tunnels.Run(ctx); return nil })
 	group.Go(func() error { a.status.Run(ctx); return nil })
 	group.Go(func() error { a.repairs.Run(ctx); return nil })
+	group.Go(func() error { a.lease.Run(ctx); return nil })
 	err := group.Wait()
 	a.prober.stop()
 	return err
 }
+
+// Healthy returns an error if a pass over the tunnels does not end: the agent should be restarted.
+func (a *Agent) Healthy() error { return a.tunnels.Healthy() }
 
 // Ready is nil if the last pass over the tunnels made the kernel what it should be.
 func (a *Agent) Ready() error {

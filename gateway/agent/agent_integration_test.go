@@ -243,6 +243,7 @@ func TestAgent(t *testing.T) {
 	}{
 		{"publishes itself", s.testPublish},
 		{"tells of its links", s.testLinks},
+		{"renews its Lease", s.testLease},
 		{"reports trouble and heals", func(t *testing.T) { s.testTrouble(t, first) }},
 		{"leaves the clusterset and comes back", func(t *testing.T) { s.testLeave(t, first) }},
 		{"writes nothing when nothing changed", func(t *testing.T) { s.testQuiet(t, first, second) }},

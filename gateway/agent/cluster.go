@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
@@ -21,13 +22,14 @@ func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster,
 	own := fields.OneTermEqualSelector("metadata.name", nodeName)
 	return node.NewCluster(node.ClusterConfig{
 		REST:        config,
-		AddToScheme: []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme},
+		AddToScheme: []func(*runtime.Scheme) error{corev1.AddToScheme, coordinationv1.AddToScheme, v1alpha1.AddToScheme},
 		Kinds: []node.Kind{
 			{Object: &corev1.Node{}, Scope: meta.RESTScopeRoot},
 			{Object: &v1alpha1.ClusterSet{}, Scope: meta.RESTScopeRoot},
 			{Object: &v1alpha1.GatewayNode{}, Scope: meta.RESTScopeNamespace},
 			{Object: &v1alpha1.RemoteCluster{}, Scope: meta.RESTScopeRoot},
 			{Object: &corev1.Secret{}, Scope: meta.RESTScopeNamespace, Unwatched: true},
+			{Object: &coordinationv1.Lease{}, Scope: meta.RESTScopeNamespace, Unwatched: true},
 		},
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:          {Field: own},

@@ -18,3 +18,4 @@ package agent
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=gatewaynodes,verbs=get;list;watch;create;patch,namespace=tombolo-system
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=gatewaynodes/status,verbs=patch,namespace=tombolo-system
 // +kubebuilder:rbac:groups="",resources=secrets,resourceNames=tombolo-gateway-keys,verbs=get;patch,namespace=tombolo-system
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=create;patch,namespace=tombolo-system

@@ -3,10 +3,19 @@ package clusterset
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+const (
+	// GatewayLeaseDuration is how long a gateway counts as live after the operator saw it renew its
+	// Lease.
+	GatewayLeaseDuration = 10 * time.Second
+	// GatewayLeaseRenewal is how often a gateway renews its Lease.
+	GatewayLeaseRenewal = 3 * time.Second
 )
 
 // LiveGateways are the names of this cluster's gateways that forward packets, as far as the caller

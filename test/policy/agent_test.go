@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -115,6 +116,40 @@ func TestGatewayWritesItsOwn(t *testing.T) {
 	checkForbidden(t, agent.Status().Patch(ctx, object, merge(`{"status":{"conditions":[]}}`)), "")
 	checkForbidden(t, agent.Status().Patch(ctx, foreign, merge(`{"status":{"conditions":[]}}`)), notIts)
 	checkForbidden(t, agent.Status().Patch(ctx, object, merge(`{"status":{"lane":7}}`)), "the operator assigns its lane")
+	const alive = "the operator says whether it is alive"
+	condition := func(kind string) string {
+		return fmt.Sprintf(`{"status":{"conditions":[{"type":%q,"status":"True","reason":"Test","message":"",`+
+			`"lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`, kind)
+	}
+	checkForbidden(t, agent.Status().Patch(ctx, object, merge(condition(v1alpha1.ConditionDraining))), "")
+	checkForbidden(t, agent.Status().Patch(ctx, object, merge(condition(v1alpha1.ConditionAlive))), alive)
+	checkForbidden(t, agent.Status().Patch(ctx, object, merge(`{"status":{"lastHeartbeatTime":"2026-01-01T00:00:00Z"}}`)), alive)
+	checkForbidden(t, admin.Status().Patch(ctx, object.DeepCopyObject().(client.Object), merge(condition(v1alpha1.ConditionAlive))), "")
+	checkForbidden(t, agent.Status().Patch(ctx, object, merge(condition(v1alpha1.ConditionReady))), alive)
+}
+
+func TestGatewayRenewsItsLease(t *testing.T) {
+	node := addNode(t, "gateway-10.example")
+	agent := asAgent(t, "tombolo-gateway", node.Name)
+	lease := func(name string) *coordinationv1.Lease {
+		return &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: name}}
+	}
+	own, leader := lease(v1alpha1.GatewayLeasePrefix+node.Name), lease("some-leader")
+	create(t, leader)
+	t.Cleanup(func() { remove(t, own) })
+	renew := merge(`{"spec":{"holderIdentity":"gateway-10.example","renewTime":"2026-01-01T00:00:00.000000Z"}}`)
+	const noOther = "may write its own Lease, gateway-gateway-10.example, and no other"
+	ctx := t.Context()
+	checkForbidden(t, agent.Create(ctx, own.DeepCopy()), "")
+	checkForbidden(t, agent.Patch(ctx, own.DeepCopy(), renew), "")
+	checkForbidden(t, agent.Create(ctx, lease(v1alpha1.GatewayLeasePrefix+"gateway-11.example")), noOther)
+	checkForbidden(t, agent.Patch(ctx, leader.DeepCopy(), renew), noOther)
+	checkForbidden(t, agent.Get(ctx, client.ObjectKeyFromObject(own), own.DeepCopy()), noRight)
+	checkForbidden(t, agent.List(ctx, &coordinationv1.LeaseList{}, client.InNamespace(system)), noRight)
+	checkForbidden(t, agent.Delete(ctx, own.DeepCopy()), noRight)
+	elsewhere := own.DeepCopy()
+	elsewhere.Namespace = "default"
+	checkForbidden(t, agent.Create(ctx, elsewhere), noRight)
 }
 
 func TestGatewayWritesItsLinks(t *testing.T) {

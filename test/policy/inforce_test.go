@@ -46,6 +46,9 @@ func probes() []probe {
 			meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-gateway-keys"}
 			return c.Patch(ctx, &corev1.Secret{ObjectMeta: meta}, merge(`{"data":{"probe":""}}`), client.DryRunAll)
 		}},
+		{"tombolo-gateway-lease", gateway, func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, &coordinationv1.Lease{ObjectMeta: hubMeta(v1alpha1.DefaultNamespace, "probe", "")}, client.DryRunAll)
+		}},
 		{"tombolo-gateway-links", gateway, func(ctx context.Context, c client.Client) error {
 			remote := &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
 			return c.Status().Patch(ctx, remote, merge(`{"status":{"links":[{"gateway":"probe"}]}}`), client.DryRunAll)
