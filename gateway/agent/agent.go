@@ -15,7 +15,6 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
-	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -53,13 +52,15 @@ type Agent struct {
 	cfg     Config
 	metrics *metrics
 	tunnels *node.Loop
+	routes  *node.Loop
 	status  *node.Loop
 	lease   *node.Loop
 	// repairs looks after the nftables table.
 	repairs *node.Loop
 	guard   guard
-	// prober is used by the tunnels loop only.
-	prober proberSlot
+	// prober is used by the tunnels loop only, its statuses by all.
+	prober      proberSlot
+	routeWriter routeWriter
 
 	// mu guards what follows.
 	mu sync.Mutex
@@ -73,13 +74,12 @@ type Agent struct {
 type tunnelResult struct {
 	// planned is false while there is nothing to plan from.
 	planned bool
-	plan    plan.Config
+	plan    plan.Tunnels
 	// pending says what is missing, if nothing is planned.
 	pending string
 	// err of the pass.
 	err error
-	// statuses of the links by linkName. The routes were made from them, so what the API says about
-	// a link is what the kernel does.
+	// statuses of the links by linkName, just after the routes were made from them.
 	statuses map[string]probe.Status
 	// alive are the links that have a WireGuard session.
 	alive map[plan.LinkID]bool
@@ -88,9 +88,19 @@ type tunnelResult struct {
 // New returns an Agent that does nothing yet.
 func New(cfg Config) *Agent {
 	timing := node.Timing{Tick: resync, Settle: settle, Backoff: node.Backoff{First: retryFirst, Last: retryLast}}
-	a := &Agent{cfg: cfg, metrics: newMetrics(cfg.Registry, cfg.Kernel.Traffic)}
+	a := &Agent{
+		cfg: cfg, metrics: newMetrics(cfg.Registry, cfg.Kernel.Traffic), routeWriter: routeWriter{kernel: cfg.Kernel.Routes},
+	}
 	a.tunnels = node.NewLoop("tunnels", timing, func(ctx context.Context, now time.Time, _ node.Cause) error {
 		return a.tunnelPass(ctx, now)
+	})
+	at := timing
+	at.Settle = 0 // a link that is down loses packets
+	a.routes = node.NewLoop("routes", at, func(ctx context.Context, _ time.Time, cause node.Cause) error {
+		if cause != node.Marked {
+			return nil // the tunnels loop looks for what no event told
+		}
+		return a.routePass(ctx)
 	})
 	a.status = node.NewLoop("status", timing, func(ctx context.Context, _ time.Time, _ node.Cause) error {
 		return a.statusPass(ctx)
@@ -115,6 +125,7 @@ func (a *Agent) Changed() {
 func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { a.tunnels.Run(ctx); return nil })
+	group.Go(func() error { a.routes.Run(ctx); return nil })
 	group.Go(func() error { a.status.Run(ctx); return nil })
 	group.Go(func() error { a.repairs.Run(ctx); return nil })
 	group.Go(func() error { a.lease.Run(ctx); return nil })
@@ -175,7 +186,8 @@ func (a *Agent) setKey(key wireguard.PrivateKey) {
 // server. It removes the rule first, so that no packet meets a table that is half empty, and the
 // nftables table last, when nothing passes through any more.
 func Cleanup(ctx context.Context, kernel Kernel) error {
-	removed, err := kernel.Routes.Sync(ctx, route.Config{})
+	writer := routeWriter{kernel: kernel.Routes}
+	removed, err := writer.sync(ctx, nil, nil)
 	if err != nil {
 		return err
 	}

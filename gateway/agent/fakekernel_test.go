@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +21,10 @@ type memoryKernel struct {
 	tunnels wireguard.Config
 	routes  route.Config
 	table   firewall.State
-	// writes counts changes.
-	writes int
+	// writes counts changes, reads how often routes were read.
+	writes, reads int
+	// refused is what each write of routes ends with.
+	refused error
 	// received is how many bytes came from each peer; twice as many were sent.
 	received int64
 	// err is what every call that needs WireGuard ends with.
@@ -88,16 +91,23 @@ func (k memoryTunnels) Sync(_ context.Context, want wireguard.Config) (wireguard
 func (k memoryRoutes) Read(context.Context) (route.Config, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.reads++
 	return k.routes, nil
 }
 
-func (k memoryRoutes) Sync(_ context.Context, want route.Config) (route.Change, error) {
+func (k memoryRoutes) Apply(_ context.Context, change route.Change) (route.Change, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	change := route.Diff(k.routes, want)
-	if !change.Empty() {
-		k.routes, k.writes = want, k.writes+1
+	if k.refused != nil {
+		return route.Change{}, k.refused
 	}
+	gone := func(r route.Route) bool {
+		return slices.ContainsFunc(slices.Concat(change.SetRoutes, change.DeleteRoutes), func(c route.Route) bool { return c.Key == r.Key })
+	}
+	k.routes.Routes = append(slices.DeleteFunc(slices.Clone(k.routes.Routes), gone), change.SetRoutes...)
+	k.routes.Rules = slices.DeleteFunc(slices.Clone(k.routes.Rules), func(r route.Rule) bool { return slices.Contains(change.DeleteRules, r) })
+	k.routes.Rules = append(k.routes.Rules, change.AddRules...)
+	k.writes++
 	return change, nil
 }
 

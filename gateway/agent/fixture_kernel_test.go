@@ -78,8 +78,8 @@ func (k nsRoutes) Read(ctx context.Context) (s route.Config, err error) {
 	return s, err
 }
 
-func (k nsRoutes) Sync(ctx context.Context, want route.Config) (c route.Change, err error) {
-	k.ns.Do(func() { c, err = k.routes.Sync(ctx, want) })
+func (k nsRoutes) Apply(ctx context.Context, change route.Change) (c route.Change, err error) {
+	k.ns.Do(func() { c, err = k.routes.Apply(ctx, change) })
 	return c, err
 }
 

@@ -155,7 +155,7 @@ func reasonOf(err error) string {
 // node.
 const reasonKeyUnavailable = "KeyUnavailable"
 
-func readyMessage(p plan.Config) string {
+func readyMessage(p plan.Tunnels) string {
 	lines := []string{fmt.Sprintf("%d links on %d devices", len(p.Links), len(p.WireGuard.Devices))}
 	for _, w := range p.Warnings {
 		name := "cluster " + string(w.Cluster)

@@ -40,7 +40,7 @@ type tunnels interface {
 // routes makes the gateway's routes and rules.
 type routes interface {
 	Read(context.Context) (route.Config, error)
-	Sync(context.Context, route.Config) (route.Change, error)
+	Apply(context.Context, route.Change) (route.Change, error)
 }
 
 // table makes the gateway's nftables table. One goroutine at a time uses it.

@@ -24,6 +24,7 @@ type metrics struct {
 	passes   *prometheus.CounterVec
 	duration prometheus.Histogram
 	changes  *prometheus.CounterVec
+	reaction prometheus.Histogram
 }
 
 // newMetrics returns metrics that are registered with r, if it is not nil.
@@ -44,7 +45,22 @@ func newMetrics(r prometheus.Registerer, traffic tunnelReader) *metrics {
 		changes: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "tombolo_gateway_kernel_changes_total", Help: "Passes that changed something in the kernel.",
 		}, []string{"operation"}),
+		reaction: with.NewHistogram(prometheus.HistogramOpts{
+			Name: "tombolo_gateway_reaction_seconds", Help: "Time from a link's change of state until the routes are written.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14),
+		}),
 	}
+}
+
+// moved counts how long ago the last of the links changed its state, when the routes follow.
+func (m *metrics) moved(statuses map[string]probe.Status, now time.Time) {
+	var last time.Time
+	for _, s := range statuses {
+		if s.Since.After(last) {
+			last = s.Since
+		}
+	}
+	m.reaction.Observe(now.Sub(last).Seconds())
 }
 
 func (m *metrics) pass(elapsed time.Duration, err error) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/go-logr/logr"
 
@@ -12,8 +13,10 @@ import (
 )
 
 // proberSlot holds the prober that runs for one key and tunnel address. The zero value holds none.
-// It is not safe for concurrent use.
+// One goroutine at a time uses it, but statuses is safe for concurrent use.
 type proberSlot struct {
+	// running is prober, for statuses.
+	running atomic.Pointer[probe.Prober]
 	prober  *probe.Prober
 	key     wireguard.PrivateKey
 	address netip.Addr
@@ -39,6 +42,7 @@ func (s *proberSlot) runsFor(key wireguard.PrivateKey, address netip.Addr) bool 
 func (s *proberSlot) start(ctx context.Context, p *probe.Prober, key wireguard.PrivateKey, address netip.Addr) {
 	s.stop()
 	s.prober, s.key, s.address, s.done = p, key, address, make(chan struct{})
+	s.running.Store(p)
 	ctx, s.cancel = context.WithCancel(ctx)
 	go func(done chan struct{}) {
 		defer close(done)
@@ -55,7 +59,8 @@ func (s *proberSlot) stop() {
 	}
 	s.cancel()
 	<-s.done
-	*s = proberSlot{}
+	s.prober, s.key, s.address, s.cancel, s.done = nil, wireguard.PrivateKey{}, netip.Addr{}, nil, nil
+	s.running.Store(nil)
 }
 
 // setLinks has the prober probe these links. A link in use counts as up at first.
@@ -71,8 +76,9 @@ func (s *proberSlot) setLinks(links []plan.Link, inUse map[plan.LinkID]bool) err
 
 // statuses are the links' statuses by linkName; nil without a prober.
 func (s *proberSlot) statuses() map[string]probe.Status {
-	if s.prober == nil {
+	p := s.running.Load()
+	if p == nil {
 		return nil
 	}
-	return s.prober.Statuses()
+	return p.Statuses()
 }

@@ -44,7 +44,7 @@ func link(cluster v1alpha1.ClusterID, gateway string) plan.Link {
 func TestLinksOf(t *testing.T) {
 	at := func(s int64) metav1.Time { return metav1.NewTime(time.Unix(s, 0)) }
 	r := &tunnelResult{
-		plan: plan.Config{Links: []plan.Link{link("north", "n"), link("west", "b"), link("west", "a"), link("west", "c"), link("west", "new")}},
+		plan: plan.Tunnels{Links: []plan.Link{link("north", "n"), link("west", "b"), link("west", "a"), link("west", "c"), link("west", "new")}},
 		statuses: map[string]probe.Status{
 			"west/a":  {State: v1alpha1.LinkUp, Since: time.Unix(100, 5), RTT: 21 * time.Millisecond},
 			"west/b":  {State: v1alpha1.LinkDown, Since: time.Unix(90, 0), RTT: 30 * time.Millisecond},
@@ -85,7 +85,7 @@ func TestReadyCondition(t *testing.T) {
 		{"key", tunnelResult{err: fmt.Errorf("%w: gone", errKey)}, metav1.ConditionFalse, reasonKeyUnavailable, "no private key: gone"},
 		{"other", tunnelResult{err: errors.New("busy")}, metav1.ConditionFalse, v1alpha1.ReasonKernelError, "busy"},
 		{"pending", tunnelResult{pending: "no lane"}, metav1.ConditionFalse, v1alpha1.ReasonPending, "no lane"},
-		{"warnings", tunnelResult{planned: true, plan: plan.Config{
+		{"warnings", tunnelResult{planned: true, plan: plan.Tunnels{
 			Links:    []plan.Link{link("west", "a")},
 			Warnings: []plan.Warning{{Cluster: "north", Message: "left out"}, {Cluster: "west", Gateway: "b", Message: "no key"}},
 		}}, metav1.ConditionTrue, v1alpha1.ReasonReady, "1 links on 0 devices; cluster north: left out; cluster west, gateway b: no key"},
@@ -103,7 +103,7 @@ func TestReadyCondition(t *testing.T) {
 // probes alone is no use.
 func TestLinksInUse(t *testing.T) {
 	cidr, host := netip.MustParsePrefix("10.2.0.0/18"), netip.MustParsePrefix("245.0.32.1/32")
-	wanted := plan.Config{Links: []plan.Link{link("west", "a")}, WireGuard: wireguard.Config{Devices: []wireguard.Device{{
+	wanted := plan.Tunnels{Links: []plan.Link{link("west", "a")}, WireGuard: wireguard.Config{Devices: []wireguard.Device{{
 		Name: "tombolo0", Peers: []wireguard.Peer{{PublicKey: wireguard.PublicKey{1}, AllowedIPs: []netip.Prefix{cidr}}},
 	}}}}
 	for _, tc := range []struct {

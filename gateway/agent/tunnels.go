@@ -58,10 +58,10 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 	return a.planAndApply(ctx, in, o.linksUp(a.cfg.NodeName))
 }
 
-// planAndApply plans twice: the links to probe do not depend on which of them are up, the routes
-// do.
+// planAndApply applies the first half of the plan, then the second: the links to probe do not
+// depend on which of them are up, the routes do.
 func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[plan.LinkID]bool) (tunnelResult, error) {
-	wanted, err := plan.New(in)
+	wanted, err := plan.NewTunnels(in)
 	if err != nil {
 		return tunnelResult{}, err
 	}
@@ -70,14 +70,11 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	// The devices before the probes: the socket for probes needs the address on them.
 	tunnels, tunnelsErr := a.applyTunnels(ctx, wanted.WireGuard)
 	probeErr := a.probeLinks(ctx, in, wanted, reportedUp)
+	routesErr := a.applyRoutes(ctx, &wanted)
 	statuses := a.prober.statuses()
-	in.Usable = usableLinks(wanted.Links, statuses)
-	if wanted, err = plan.New(in); err != nil {
-		return tunnelResult{}, err
-	}
 	a.metrics.links.set(wanted.Links, statuses)
 	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links)}
-	return r, errors.Join(tableErr, tunnelsErr, probeErr, a.applyRoutes(ctx, wanted.Routes), a.cfg.Kernel.Host.CheckForwarding(carriesIPv6(in)))
+	return r, errors.Join(tableErr, tunnelsErr, probeErr, routesErr, a.cfg.Kernel.Host.CheckForwarding(carriesIPv6(in)))
 }
 
 // carriesIPv6 reports whether another cluster has IPv6 addresses beside those of the tunnels.
@@ -90,7 +87,7 @@ func carriesIPv6(in plan.Input) bool {
 // removeAll removes tunnels and routes, the routes first, so that none leads to a device that is
 // gone.
 func (a *Agent) removeAll(ctx context.Context) error {
-	if err := a.applyRoutes(ctx, route.Config{}); err != nil {
+	if err := a.applyRoutes(ctx, nil); err != nil {
 		return err
 	}
 	if _, err := a.applyTunnels(ctx, wireguard.Config{}); err != nil {
@@ -113,20 +110,10 @@ func (a *Agent) applyTunnels(ctx context.Context, want wireguard.Config) (wiregu
 	return a.cfg.Kernel.Tunnels.Read(ctx)
 }
 
-func (a *Agent) applyRoutes(ctx context.Context, want route.Config) error {
-	change, err := a.cfg.Kernel.Routes.Sync(ctx, want)
-	if !change.Empty() {
-		a.metrics.changes.WithLabelValues("route").Inc()
-		logr.FromContextOrDiscard(ctx).Info("changed routes", "table", route.TableTunnels, "set", describeRoutes(change.SetRoutes),
-			"removed", describeRoutes(change.DeleteRoutes))
-	}
-	return err
-}
-
 // probeLinks makes the prober probe the plan's links. A link that was up when the agent ended, and
 // that the kernel's routes still use when it starts, counts as up until probes show otherwise: a
 // restart interrupts no flow.
-func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Config, reportedUp map[plan.LinkID]bool) error {
+func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Tunnels, reportedUp map[plan.LinkID]bool) error {
 	if a.prober.runsFor(in.PrivateKey, wanted.TunnelAddresses[0]) {
 		return a.prober.setLinks(wanted.Links, nil)
 	}
@@ -142,7 +129,7 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Confi
 	if err != nil {
 		return fmt.Errorf("opening the socket for probes: %w", err)
 	}
-	p := probe.New(probe.Config{PrivateKey: in.PrivateKey, Conn: conn, OnChange: a.Changed})
+	p := probe.New(probe.Config{PrivateKey: in.PrivateKey, Conn: conn, OnChange: a.routes.Mark})
 	a.prober.start(ctx, p, in.PrivateKey, wanted.TunnelAddresses[0])
 	return a.prober.setLinks(wanted.Links, linksInUse(routes, wanted, reportedUp))
 }
@@ -150,7 +137,7 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Confi
 // linksInUse are the links that were reported as up and that the kernel's routes send by: those of
 // a cluster whose prefixes, more than the single address of the remote gateway, go to the link's
 // device.
-func linksInUse(have route.Config, wanted plan.Config, reportedUp map[plan.LinkID]bool) map[plan.LinkID]bool {
+func linksInUse(have route.Config, wanted plan.Tunnels, reportedUp map[plan.LinkID]bool) map[plan.LinkID]bool {
 	inUse := map[plan.LinkID]bool{}
 	for _, link := range wanted.Links {
 		peer, _ := peerOf(wanted.WireGuard, link)
@@ -190,11 +177,11 @@ func aliveLinks(have wireguard.State, links []plan.Link) map[plan.LinkID]bool {
 // linkName is the name of a link at the prober.
 func linkName(id plan.LinkID) string { return string(id.Cluster) + "/" + id.Gateway }
 
-// usableLinks are the links that are up: those carry traffic.
-func usableLinks(links []plan.Link, statuses map[string]probe.Status) map[plan.LinkID]bool {
-	usable := map[plan.LinkID]bool{}
+// viewOf is how the links are, by their statuses: those that are up carry traffic.
+func viewOf(links []plan.Link, statuses map[string]probe.Status) plan.View {
+	view := plan.View{Links: make(map[plan.LinkID]plan.LinkView, len(links))}
 	for _, l := range links {
-		usable[l.LinkID] = statuses[linkName(l.LinkID)].State == v1alpha1.LinkUp
+		view.Links[l.LinkID] = plan.LinkView{Up: statuses[linkName(l.LinkID)].State == v1alpha1.LinkUp}
 	}
-	return usable
+	return view
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// Input is all that a plan depends on.
+// Input is all that the tunnels depend on.
 type Input struct {
 	// Name of this gateway.
 	Name string
@@ -33,8 +33,18 @@ type Input struct {
 	MTU int
 	// Remotes are the other clusters, in any order.
 	Remotes []Remote
-	// Usable tells which links carry traffic now. A link that is not in it does not.
-	Usable map[LinkID]bool
+}
+
+// View is how the links are now: what the routes depend on, besides the tunnels.
+type View struct {
+	// Links of this gateway. One that is not in it is not up.
+	Links map[LinkID]LinkView
+}
+
+// LinkView is how one link is.
+type LinkView struct {
+	// Up: the link carries packets.
+	Up bool
 }
 
 // Remote is another cluster as its RemoteCluster describes it.

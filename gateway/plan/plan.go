@@ -10,23 +10,32 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
-	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // ErrNoIndex means that the hub has not yet said this cluster's index, so that there are no
 // addresses to use.
 var ErrNoIndex = errors.New("this cluster has no index yet: it comes from its Member on the hub")
 
-// Config is what the gateway's node should look like.
-type Config struct {
+// Tunnels is the first half of a plan: what does not depend on which links are up.
+type Tunnels struct {
 	WireGuard wireguard.Config
-	Routes    route.Config
 	// Links to probe, by ID.
 	Links []Link
+	// Clusters that are accepted, the one first that wins if two overlap.
+	Clusters []Cluster
 	// TunnelAddresses are this gateway's own, IPv4 first.
 	TunnelAddresses []netip.Addr
 	// Warnings, sorted.
 	Warnings []Warning
+}
+
+// Cluster is a remote cluster that the gateway connects to.
+type Cluster struct {
+	ID v1alpha1.ClusterID
+	// Blocks are its transit blocks, IPv4 first. Prefixes are its CIDRs and its blocks, sorted.
+	Blocks, Prefixes []netip.Prefix
+	// Links to its gateways, by lane.
+	Links []Link
 }
 
 // Link is one link of this gateway.
@@ -55,28 +64,26 @@ func (w Warning) compare(o Warning) int {
 	return cmp.Or(cmp.Compare(w.Cluster, o.Cluster), cmp.Compare(w.Gateway, o.Gateway), cmp.Compare(w.Message, o.Message))
 }
 
-// New is the plan for in. An error is about this cluster itself, and then there is no plan. What is
-// wrong with a remote cluster is a warning.
-func New(in Input) (Config, error) {
+// NewTunnels is the first half of the plan for in. An error is about this cluster itself, and then
+// there is no plan. What is wrong with a remote cluster is a warning.
+func NewTunnels(in Input) (Tunnels, error) {
 	own, err := TunnelAddresses(in.Transit, in.ClusterSetID, in.Index, in.Lane)
 	if err != nil {
-		return Config{}, err
+		return Tunnels{}, err
 	}
-	clusters, warnings := acceptRemotes(in)
-	t := newTunnels(in, own)
-	for i := range clusters {
-		clusters[i].links = t.add(&clusters[i])
+	remotes, warnings := acceptRemotes(in)
+	b := newBuilder(in, own)
+	clusters := make([]Cluster, 0, len(remotes))
+	for _, r := range remotes {
+		r.Links = b.add(r)
+		clusters = append(clusters, r.Cluster)
 	}
-	config := Config{
-		WireGuard:       t.config(),
-		Routes:          routesTo(clusters, own, in.Usable),
-		Links:           t.links,
-		TunnelAddresses: own,
-		Warnings:        append(warnings, t.warnings...),
+	tunnels := Tunnels{
+		WireGuard: b.config(), Links: b.links, Clusters: clusters, TunnelAddresses: own, Warnings: append(warnings, b.warnings...),
 	}
-	slices.SortFunc(config.Links, func(x, y Link) int { return x.compare(y.LinkID) })
-	slices.SortFunc(config.Warnings, Warning.compare)
-	return config, nil
+	slices.SortFunc(tunnels.Links, func(x, y Link) int { return x.compare(y.LinkID) })
+	slices.SortFunc(tunnels.Warnings, Warning.compare)
+	return tunnels, nil
 }
 
 // TunnelAddresses are a gateway's addresses inside the tunnels, IPv4 first. The error is ErrNoIndex

@@ -23,6 +23,22 @@ var options = []cmp.Option{
 	cmpopts.EquateEmpty(),
 }
 
+// whole is both halves of a plan.
+type whole struct {
+	Tunnels
+	Routes route.Config
+}
+
+// planAll plans both halves, with all links up.
+func planAll(in Input) (whole, error) {
+	t, err := NewTunnels(in)
+	view := View{Links: map[LinkID]LinkView{}}
+	for _, l := range t.Links {
+		view.Links[l.LinkID] = LinkView{Up: true}
+	}
+	return whole{t, Routes(t, view)}, err
+}
+
 func publicKey(name string) string {
 	var private wireguard.PrivateKey
 	copy(private[:], name)
@@ -48,12 +64,11 @@ func west1() Input {
 		Name: "west-1", Lane: 1, ClusterID: "west", ClusterSetID: "demo", Index: 2, CIDRs: []v1alpha1.CIDR{"10.2.0.0/18"},
 		Transit: "245.0.0.0/8", BasePort: 51820, PrivateKey: wireguard.PrivateKey{7}, MTU: 1500,
 		Remotes: []Remote{remote("east", 1, "10.1.0.0/16", far, gateway("east-0", 0, "192.0.2.10"))},
-		Usable:  map[LinkID]bool{{"east", "east-0"}: true, {"east", "east-2"}: true},
 	}
 }
 
 func TestUnequalLanes(t *testing.T) {
-	got, err := New(west1())
+	got, err := planAll(west1())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,11 +128,11 @@ func TestPortsAgree(t *testing.T) {
 			here.Remotes = []Remote{remote("east", 1, "10.1.0.0/16", gateway("east", remoteLane, "192.0.2.10"))}
 			there.ClusterID, there.Index, there.CIDRs = "east", 1, []v1alpha1.CIDR{"10.1.0.0/16"}
 			there.Remotes = []Remote{remote("west", 2, "10.2.0.0/18", gateway("west", lane, "192.0.2.21"))}
-			a, err := New(here)
+			a, err := planAll(here)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := New(there)
+			b, err := planAll(there)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,21 +152,20 @@ func TestPortsAgree(t *testing.T) {
 // the last way.
 func TestUsableLinks(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		usable map[LinkID]bool
-		want   string
+		name string
+		up   map[LinkID]LinkView
+		want string
 	}{
-		{"both", map[LinkID]bool{{"east", "east-0"}: true, {"east", "east-2"}: true}, "tombolo0,tombolo2"},
-		{"one", map[LinkID]bool{{"east", "east-0"}: false, {"east", "east-2"}: true}, "tombolo2"},
+		{"both", map[LinkID]LinkView{{"east", "east-0"}: {Up: true}, {"east", "east-2"}: {Up: true}}, "tombolo0,tombolo2"},
+		{"one", map[LinkID]LinkView{{"east", "east-0"}: {}, {"east", "east-2"}: {Up: true}}, "tombolo2"},
 		{"none", nil, "tombolo0,tombolo2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			in := west1()
-			in.Usable = tc.usable
-			got, err := New(in)
+			tunnels, err := NewTunnels(west1())
 			if err != nil {
 				t.Fatal(err)
 			}
+			got := whole{tunnels, Routes(tunnels, View{Links: tc.up})}
 			if want := "10.1.0.0/16 100 " + tc.want + " from 245.0.32.1"; !slices.Contains(routes(got), want) {
 				t.Errorf("no route %q in %q", want, routes(got))
 			}
@@ -163,7 +177,7 @@ func TestUsableLinks(t *testing.T) {
 func TestNoLink(t *testing.T) {
 	in := west1()
 	in.Remotes[0].Gateways = nil
-	got, err := New(in)
+	got, err := planAll(in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +191,7 @@ func TestNoLink(t *testing.T) {
 	}
 }
 
-func routes(c Config) []string {
+func routes(c whole) []string {
 	var lines []string
 	for _, r := range c.Routes.Routes {
 		how := strings.Join(r.Links(), ",") + " from " + r.Source.String()
@@ -290,7 +304,7 @@ func TestWarnings(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			in := west1()
 			tc.edit(&in)
-			got, err := New(in)
+			got, err := planAll(in)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -321,7 +335,7 @@ func TestEndpointFamily(t *testing.T) {
 		want     string
 	}{{"192.0.2.21", "192.0.2.12:51821"}, {"2001:db8::21", "[2001:db8::12]:51821"}} {
 		in.Underlay = []netip.Addr{netip.MustParseAddr(tc.underlay)}
-		got, err := New(in)
+		got, err := planAll(in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +350,7 @@ func TestEndpointFamily(t *testing.T) {
 func TestBypass(t *testing.T) {
 	in := west1()
 	in.Remotes[0].CIDRs = append(in.Remotes[0].CIDRs, "192.0.2.8/30")
-	got, err := New(in)
+	got, err := planAll(in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,13 +368,13 @@ func TestBypass(t *testing.T) {
 func TestErrors(t *testing.T) {
 	in := west1()
 	in.Index = 0
-	if _, err := New(in); !errors.Is(err, ErrNoIndex) {
+	if _, err := planAll(in); !errors.Is(err, ErrNoIndex) {
 		t.Errorf("without an index: %v", err)
 	}
 	for _, transit := range []v1alpha1.CIDR{"", "x", "245.0.0.1/8", "fd00::/8", "245.0.0.0/24"} {
 		in := west1()
 		in.Transit = transit
-		if _, err := New(in); err == nil || !strings.Contains(err.Error(), "transit CIDR") {
+		if _, err := planAll(in); err == nil || !strings.Contains(err.Error(), "transit CIDR") {
 			t.Errorf("with transit CIDR %q: %v", transit, err)
 		}
 	}
@@ -378,14 +392,14 @@ func TestOrder(t *testing.T) {
 		shuffle(len(in.Remotes), func(i, j int) { in.Remotes[i], in.Remotes[j] = in.Remotes[j], in.Remotes[i] })
 		return in
 	}
-	want, err := New(build(func(int, func(int, int)) {}))
+	want, err := planAll(build(func(int, func(int, int)) {}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for seed := range uint64(50) {
 		random := func() *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 		in := build(random().Shuffle)
-		got, err := New(in)
+		got, err := planAll(in)
 		if err != nil {
 			t.Fatal(err)
 		}

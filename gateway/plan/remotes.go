@@ -9,21 +9,17 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// cluster is a remote cluster that the gateway connects to.
-type cluster struct {
-	id       v1alpha1.ClusterID
+// accepted is a remote cluster whose prefixes can be used, with the gateways that it published.
+type accepted struct {
+	Cluster
 	gateways []v1alpha1.RemoteGateway
-	// blocks are its transit blocks, IPv4 first. prefixes are its CIDRs and its blocks, sorted.
-	blocks, prefixes []netip.Prefix
-	// links to its gateways, by lane.
-	links []Link
 }
 
 // acceptRemotes returns the remote clusters whose prefixes can be used, the one first that wins if
 // two overlap. The others get a warning. This cluster itself wins against all others.
-func acceptRemotes(in Input) ([]cluster, []Warning) {
+func acceptRemotes(in Input) ([]accepted, []Warning) {
 	inUse := ownBlocks(in)
-	var accepted []cluster
+	var remotes []accepted
 	var warnings []Warning
 	for _, r := range byClaim(in.Remotes) {
 		if len(r.CIDRs) == 0 && len(r.Gateways) == 0 {
@@ -54,9 +50,9 @@ func acceptRemotes(in Input) ([]cluster, []Warning) {
 			continue
 		}
 		inUse = append(inUse, clusterset.BlocksOf(prefixes, string(r.ClusterID))...)
-		accepted = append(accepted, cluster{id: r.ClusterID, gateways: r.Gateways, blocks: blocks, prefixes: prefixes})
+		remotes = append(remotes, accepted{Cluster{ID: r.ClusterID, Blocks: blocks, Prefixes: prefixes}, r.Gateways})
 	}
-	return accepted, warnings
+	return remotes, warnings
 }
 
 // ownBlocks are this cluster's CIDRs and transit blocks.

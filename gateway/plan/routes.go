@@ -8,35 +8,31 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// routesTo is the routes half of a plan: the routes to the clusters over their links, and the rules
-// that lead to them. own are this gateway's tunnel addresses, usable the links that carry traffic
-// now.
-func routesTo(clusters []cluster, own []netip.Addr, usable map[LinkID]bool) route.Config {
+// Routes is the second half of a plan: the routes to the clusters over their links, as these are
+// now, and the rules that lead to the routes.
+func Routes(t Tunnels, view View) route.Config {
 	var config route.Config
-	var links []Link
-	for _, c := range clusters {
-		config.Routes = append(config.Routes, clusterRoutes(c, own, usable)...)
-		links = append(links, c.links...)
+	for _, c := range t.Clusters {
+		config.Routes = append(config.Routes, clusterRoutes(c, t.TunnelAddresses, view)...)
 	}
-	config.Rules = append(tableRules(config.Routes), bypasses(config.Routes, links)...)
+	config.Rules = append(tableRules(config.Routes), bypasses(config.Routes, t.Links)...)
 	slices.SortFunc(config.Routes, func(x, y route.Route) int { return x.Compare(y.Key) })
 	slices.SortFunc(config.Rules, route.Rule.Compare)
 	return config
 }
 
-// clusterRoutes lead the cluster's prefixes over the links that are usable. If no link is usable,
-// they lead over all links: probes may be lost where packets are not, as on a gateway that is short
-// of CPU. To withdraw the last way would turn a slow moment into an outage. Without any link the
-// prefixes are refused: what is for a remote cluster never leaves by another way, in clear. The
-// remote gateways' own addresses are routed over their own links only, usable or not, for the
-// probes.
-func clusterRoutes(c cluster, own []netip.Addr, usable map[LinkID]bool) []route.Route {
-	devices := devicesOf(c.links, func(l Link) bool { return usable[l.LinkID] })
+// clusterRoutes lead the cluster's prefixes over the links that are up. If no link is up, they lead
+// over all links: probes may be lost where packets are not, as on a gateway that is short of CPU.
+// To withdraw the last way would turn a slow moment into an outage. Without any link the prefixes
+// are refused: what is for a remote cluster never leaves by another way, in clear. The remote
+// gateways' own addresses are routed over their own links only, up or not, for the probes.
+func clusterRoutes(c Cluster, own []netip.Addr, view View) []route.Route {
+	devices := devicesOf(c.Links, func(l Link) bool { return view.Links[l.LinkID].Up })
 	if len(devices) == 0 {
-		devices = devicesOf(c.links, func(Link) bool { return true })
+		devices = devicesOf(c.Links, func(Link) bool { return true })
 	}
 	var routes []route.Route
-	for _, p := range c.prefixes {
+	for _, p := range c.Prefixes {
 		routes = append(routes, route.Route{
 			Key:  route.Key{Table: route.TableTunnels, Destination: p, Metric: route.MetricUnreachable},
 			Type: route.Unreachable,
@@ -45,8 +41,8 @@ func clusterRoutes(c cluster, own []netip.Addr, usable map[LinkID]bool) []route.
 			routes = append(routes, over(p, own, devices...))
 		}
 	}
-	for _, l := range c.links {
-		for _, block := range c.blocks {
+	for _, l := range c.Links {
+		for _, block := range c.Blocks {
 			addr := clusterset.TunnelAddress(block, l.Lane)
 			routes = append(routes, over(netip.PrefixFrom(addr, addr.BitLen()), own, l.Device))
 		}

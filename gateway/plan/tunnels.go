@@ -20,9 +20,8 @@ const keepalive = 25 * time.Second
 // minMTU is the least that IPv6 allows on a link (RFC 8200, section 5).
 const minMTU = 1280
 
-// tunnels collects the WireGuard half of a plan: devices, their peers, and the links. Clusters are
-// added one by one.
-type tunnels struct {
+// builder collects the devices, their peers, and the links. Clusters are added one by one.
+type builder struct {
 	in       Input
 	own      []netip.Addr
 	key      wireguard.PublicKey
@@ -31,42 +30,42 @@ type tunnels struct {
 	warnings []Warning
 }
 
-func newTunnels(in Input, own []netip.Addr) *tunnels {
-	return &tunnels{in: in, own: own, key: in.PrivateKey.Public(), devices: map[v1alpha1.Lane]*wireguard.Device{}}
+func newBuilder(in Input, own []netip.Addr) *builder {
+	return &builder{in: in, own: own, key: in.PrivateKey.Public(), devices: map[v1alpha1.Lane]*wireguard.Device{}}
 }
 
 // add adds the cluster's gateways, each to the device of its lane, and returns their links, by
 // lane.
-func (t *tunnels) add(c *cluster) []Link {
+func (b *builder) add(c accepted) []Link {
 	gateways := slices.SortedFunc(slices.Values(c.gateways), func(a, b v1alpha1.RemoteGateway) int {
 		return cmp.Or(cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Name, b.Name))
 	})
 	var links []Link
 	for _, g := range gateways {
 		if n := len(links); n > 0 && links[n-1].Lane == g.Lane {
-			t.warn(c, g, "left out: it has the same lane %d as gateway %s", g.Lane, links[n-1].Gateway)
+			b.warn(c, g, "left out: it has the same lane %d as gateway %s", g.Lane, links[n-1].Gateway)
 			continue
 		}
-		link, err := t.link(c, g)
+		link, err := b.link(c, g)
 		if err != nil {
-			t.warn(c, g, "left out: %s", err)
+			b.warn(c, g, "left out: %s", err)
 			continue
 		}
-		device := t.device(g.Lane)
+		device := b.device(g.Lane)
 		device.Peers = append(device.Peers, wireguard.Peer{
-			PublicKey: link.PublicKey, Endpoint: link.Endpoint, Keepalive: keepalive, AllowedIPs: c.prefixes,
+			PublicKey: link.PublicKey, Endpoint: link.Endpoint, Keepalive: keepalive, AllowedIPs: c.Prefixes,
 		})
-		links, t.links = append(links, link), append(t.links, link)
+		links, b.links = append(links, link), append(b.links, link)
 	}
 	return links
 }
 
-func (t *tunnels) warn(c *cluster, g v1alpha1.RemoteGateway, format string, args ...any) {
-	t.warnings = append(t.warnings, Warning{c.id, g.Name, fmt.Sprintf(format, args...)})
+func (b *builder) warn(c accepted, g v1alpha1.RemoteGateway, format string, args ...any) {
+	b.warnings = append(b.warnings, Warning{c.ID, g.Name, fmt.Sprintf(format, args...)})
 }
 
 // link checks what a remote gateway says of itself.
-func (t *tunnels) link(c *cluster, g v1alpha1.RemoteGateway) (Link, error) {
+func (b *builder) link(c accepted, g v1alpha1.RemoteGateway) (Link, error) {
 	if g.Lane < 0 || g.Lane >= v1alpha1.MaxLanes {
 		return Link{}, fmt.Errorf("lane %d: want 0 to %d", g.Lane, v1alpha1.MaxLanes-1)
 	}
@@ -74,25 +73,25 @@ func (t *tunnels) link(c *cluster, g v1alpha1.RemoteGateway) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	if err := t.unused(key, g.Lane); err != nil {
+	if err := b.unused(key, g.Lane); err != nil {
 		return Link{}, err
 	}
-	endpoint, err := t.endpoint(g.Endpoints)
+	endpoint, err := b.endpoint(g.Endpoints)
 	if err != nil {
 		return Link{}, err
 	}
 	return Link{
-		LinkID: LinkID{c.id, g.Name}, Device: wireguard.DeviceName(int(g.Lane)), Lane: g.Lane,
-		PublicKey: key, Endpoint: endpoint, TunnelAddress: clusterset.TunnelAddress(c.blocks[0], g.Lane),
+		LinkID: LinkID{c.ID, g.Name}, Device: wireguard.DeviceName(int(g.Lane)), Lane: g.Lane,
+		PublicKey: key, Endpoint: endpoint, TunnelAddress: clusterset.TunnelAddress(c.Blocks[0], g.Lane),
 	}, nil
 }
 
 // unused refuses a key that the device could not tell from another.
-func (t *tunnels) unused(key wireguard.PublicKey, lane v1alpha1.Lane) error {
-	if key == t.key {
+func (b *builder) unused(key wireguard.PublicKey, lane v1alpha1.Lane) error {
+	if key == b.key {
 		return fmt.Errorf("public key %s is this gateway's own: give each gateway a key of its own", key)
 	}
-	for _, l := range t.links {
+	for _, l := range b.links {
 		if l.Lane == lane && l.PublicKey == key {
 			return fmt.Errorf("public key %s is that of gateway %s of cluster %s: give each gateway a key of its own",
 				key, l.Gateway, l.Cluster)
@@ -104,46 +103,46 @@ func (t *tunnels) unused(key wireguard.PublicKey, lane v1alpha1.Lane) error {
 // endpoint is the address and port to send to. It is the first of the candidates that other
 // clusters can reach and whose family this node has. The port is the one on which that gateway
 // listens for our lane.
-func (t *tunnels) endpoint(candidates []v1alpha1.Endpoint) (netip.AddrPort, error) {
+func (b *builder) endpoint(candidates []v1alpha1.Endpoint) (netip.AddrPort, error) {
 	for _, c := range candidates {
 		addr, err := netip.ParseAddr(string(c.Address))
-		port := int64(c.Port) + int64(t.in.Lane)
+		port := int64(c.Port) + int64(b.in.Lane)
 		if err != nil || c.Port < 1 || port > 65535 {
 			continue
 		}
-		if addr = addr.Unmap(); clusterset.FaultOf(addr) == "" && t.hasFamilyOf(addr) {
+		if addr = addr.Unmap(); clusterset.FaultOf(addr) == "" && b.hasFamilyOf(addr) {
 			return netip.AddrPortFrom(addr, uint16(port)), nil
 		}
 	}
 	return netip.AddrPort{}, fmt.Errorf(
 		"none of its endpoints %v can be used: want an IP address of a family that this node has (%v) and a base port of %d or less",
-		candidates, t.in.Underlay, 65535-int(t.in.Lane))
+		candidates, b.in.Underlay, 65535-int(b.in.Lane))
 }
 
 // hasFamilyOf tells whether this node has an address of addr's family. If the input does not say,
 // it has both.
-func (t *tunnels) hasFamilyOf(addr netip.Addr) bool {
-	return len(t.in.Underlay) == 0 || clusterset.OfFamily(t.in.Underlay, addr.Is4()).IsValid()
+func (b *builder) hasFamilyOf(addr netip.Addr) bool {
+	return len(b.in.Underlay) == 0 || clusterset.OfFamily(b.in.Underlay, addr.Is4()).IsValid()
 }
 
 // device is the device for remote gateways with that lane.
-func (t *tunnels) device(lane v1alpha1.Lane) *wireguard.Device {
-	if d, ok := t.devices[lane]; ok {
+func (b *builder) device(lane v1alpha1.Lane) *wireguard.Device {
+	if d, ok := b.devices[lane]; ok {
 		return d
 	}
 	d := &wireguard.Device{
-		Name: wireguard.DeviceName(int(lane)), PrivateKey: t.in.PrivateKey, ListenPort: int(t.in.BasePort) + int(lane),
-		MTU: max(t.in.MTU-clusterset.TunnelOverhead, minMTU), Addresses: t.own,
+		Name: wireguard.DeviceName(int(lane)), PrivateKey: b.in.PrivateKey, ListenPort: int(b.in.BasePort) + int(lane),
+		MTU: max(b.in.MTU-clusterset.TunnelOverhead, minMTU), Addresses: b.own,
 	}
-	t.devices[lane] = d
+	b.devices[lane] = d
 	return d
 }
 
 // config is the devices by lane, and so by port, with their peers by key.
-func (t *tunnels) config() wireguard.Config {
+func (b *builder) config() wireguard.Config {
 	var config wireguard.Config
-	for _, lane := range slices.Sorted(maps.Keys(t.devices)) {
-		d := *t.devices[lane]
+	for _, lane := range slices.Sorted(maps.Keys(b.devices)) {
+		d := *b.devices[lane]
 		slices.SortFunc(d.Peers, func(x, y wireguard.Peer) int { return cmp.Compare(x.PublicKey.String(), y.PublicKey.String()) })
 		config.Devices = append(config.Devices, d)
 	}
