@@ -28,9 +28,8 @@ func tunnelsTo(t testing.TB, clusters int) plan.Tunnels {
 			CIDRs: []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", i)), v1alpha1.CIDR(fmt.Sprintf("fd00:%x::/48", i))},
 		}
 		for lane := range v1alpha1.Lane(2) {
-			key := wireguard.PrivateKey{1: byte(i + 1), 2: byte(lane)}
 			r.Gateways = append(r.Gateways, v1alpha1.RemoteGateway{
-				Name: fmt.Sprint("g", lane), Lane: lane, PublicKey: key.Public().String(),
+				Name: fmt.Sprint("g", lane), Lane: lane, PublicKey: publicKeyOf(byte(i+1), byte(lane)),
 				Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
 			})
 		}
@@ -41,6 +40,11 @@ func tunnelsTo(t testing.TB, clusters int) plan.Tunnels {
 		t.Fatal(err)
 	}
 	return tunnels
+}
+
+// publicKeyOf is a public key that no other two numbers have.
+func publicKeyOf(cluster, lane byte) string {
+	return wireguard.PrivateKey{1: cluster, 2: lane}.Public().String()
 }
 
 // allUpBut is a view in which all links are up except those to the remote gateway of that name.

@@ -1,0 +1,105 @@
+//go:build kernel
+
+package agent
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+)
+
+// announced is a route that the kernel announced, and when.
+type announced struct {
+	netlink.Route
+	at time.Time
+}
+
+// watchRoutes sends what the kernel announces about routes of our table in the gateway's namespace.
+func (g *testGateway) watchRoutes(t *testing.T) <-chan announced {
+	t.Helper()
+	updates, done, times := make(chan netlink.RouteUpdate, 1024), make(chan struct{}), make(chan announced, 1024)
+	t.Cleanup(func() { close(done) })
+	g.ns.Do(func() {
+		if err := netlink.RouteSubscribe(updates, done); err != nil {
+			t.Error(err)
+		}
+	})
+	go func() {
+		for u := range updates {
+			if u.Table == 7473 {
+				times <- announced{u.Route, time.Now()}
+			}
+		}
+	}()
+	return times
+}
+
+// The route leaves a dead link at once, however many clusters there are: measured from the
+// prober's decision to the kernel's announcement.
+func TestReaction(t *testing.T) {
+	for _, others := range []int{0, 49} {
+		t.Run(fmt.Sprintf("%d clusters", others+1), func(t *testing.T) {
+			c := startClusters(t)
+			for i := range others {
+				other := newTestCluster(v1alpha1.ClusterID(fmt.Sprintf("other%d", i)), int32(100+i), v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", 100+i)))
+				c.west1.learnSilent(t, other)
+			}
+			waitFor(t, "routes to all clusters", func() error {
+				if got := c.west1.routes(t); !slices.ContainsFunc(got, func(r string) bool {
+					return strings.HasPrefix(r, fmt.Sprintf("unicast 10.%d.0.0/16", 100+others-1))
+				}) && others > 0 {
+					return fmt.Errorf("%d routes", len(got))
+				}
+				return nil
+			})
+			c.waitCalm(t)
+			announcements := c.west1.watchRoutes(t)
+			cut := time.Now()
+			c.wire.Cut(c.east0.port)
+			var moved announced
+			timeout := time.After(10 * time.Second)
+			for moved.at.IsZero() {
+				select {
+				case a := <-announcements:
+					if rtnl.Prefix(a.Dst) == netip.MustParsePrefix("10.1.0.0/16") && a.Type == 1 {
+						moved = a
+					}
+				case <-timeout:
+					t.Fatal("the route did not move")
+				}
+			}
+			since := c.west1.agent.prober.statuses()["east/"+c.east0.name].Since
+			t.Logf("down %s after the cut, route moved %s later", since.Sub(cut).Round(time.Millisecond), moved.at.Sub(since).Round(10*time.Microsecond))
+			if took := moved.at.Sub(since); took < 0 || took > 500*time.Millisecond {
+				t.Errorf("the route moved %s after the decision", took)
+			}
+		})
+	}
+}
+
+// learnSilent tells this gateway of a cluster with two gateways that never answer.
+func (g *testGateway) learnSilent(t *testing.T, other *testCluster) {
+	t.Helper()
+	rc := &v1alpha1.RemoteCluster{}
+	rc.Name = string(other.id)
+	rc.Spec = v1alpha1.RemoteClusterSpec{Index: other.index, CIDRs: other.cidrs}
+	for lane := range v1alpha1.Lane(2) {
+		key := publicKeyOf(byte(other.index), byte(lane))
+		rc.Spec.Gateways = append(rc.Spec.Gateways, v1alpha1.RemoteGateway{
+			Name: fmt.Sprintf("%s-%d", other.id, lane), Lane: lane, PublicKey: key,
+			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.200", Port: 51820}},
+		})
+	}
+	if err := g.client.Create(t.Context(), rc); err != nil {
+		t.Fatal(err)
+	}
+	g.agent.Changed()
+}
