@@ -35,7 +35,7 @@ func (c networkChange) inWords() []string {
 		words = append(words, "the VXLAN device")
 	}
 	return slices.Concat(words, inWords(c.routes.SetRoutes), inWords(c.routes.DeleteRoutes), inWords(c.routes.AddRules),
-		inWords(c.routes.DeleteRules), inWords(c.vxlan.SetNeighbours), inWords(c.vxlan.DeleteNeighbours),
+		inWords(c.routes.DeleteRules), inWords(c.vxlan.AddAddresses), inWords(c.vxlan.DeleteAddresses), inWords(c.vxlan.SetNeighbours), inWords(c.vxlan.DeleteNeighbours),
 		inWords(c.vxlan.SetForwards), inWords(c.vxlan.DeleteForwards))
 }
 
@@ -51,6 +51,7 @@ func syncNetwork(ctx context.Context, want network) (done networkChange, err err
 	routes, errRoutes := route.DataplaneOwner().Sync(ctx, want.routes)
 	removed, errRemove := vxlan.Apply(ctx, change.Removals())
 	added.DeleteDevices = append(added.DeleteDevices, removed.DeleteDevices...)
+	added.DeleteAddresses = removed.DeleteAddresses
 	added.DeleteNeighbours, added.DeleteForwards = removed.DeleteNeighbours, removed.DeleteForwards
 	return networkChange{vxlan: added, routes: routes}, errors.Join(errAdd, errRoutes, errRemove)
 }

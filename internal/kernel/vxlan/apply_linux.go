@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -36,6 +37,9 @@ func Apply(ctx context.Context, change Change) (Change, error) {
 	done.DeleteDevices = rtnl.Each(ctx, &tried, "deleting", change.DeleteDevices, deleteDevice)
 	done.AddDevices = rtnl.Each(ctx, &tried, "adding", change.AddDevices, addDevice)
 	done.SetDevices = rtnl.Each(ctx, &tried, "setting", change.SetDevices, setDevice)
+	done.AddAddresses = rtnl.Each(ctx, &tried, "adding", change.AddAddresses, func(a Address) error {
+		return unless(unix.EEXIST, writeAddress(a, netlink.AddrAdd))
+	})
 	done.SetNeighbours = rtnl.Each(ctx, &tried, "setting", change.SetNeighbours, func(n Neighbour) error {
 		return writeEntry(&links, n.Device, toNeighbour(n), netlink.NeighSet)
 	})
@@ -48,7 +52,31 @@ func Apply(ctx context.Context, change Change) (Change, error) {
 	done.DeleteNeighbours = rtnl.Each(ctx, &tried, "deleting", change.DeleteNeighbours, func(n Neighbour) error {
 		return gone(writeEntry(&links, n.Device, toNeighbour(n), netlink.NeighDel))
 	})
+	done.DeleteAddresses = rtnl.Each(ctx, &tried, "deleting", change.DeleteAddresses, func(a Address) error {
+		return gone(unless(unix.EADDRNOTAVAIL, writeAddress(a, netlink.AddrDel)))
+	})
 	return done, tried.Err()
+}
+
+// writeAddress writes an address of a device.
+func writeAddress(a Address, write func(netlink.Link, *netlink.Addr) error) error {
+	link, err := netlink.LinkByName(a.Device)
+	if err != nil {
+		return err
+	}
+	address := &netlink.Addr{IPNet: rtnl.IPNet(netip.PrefixFrom(a.Address, a.Address.BitLen())), Scope: int(netlink.SCOPE_HOST)}
+	if a.Address.Is6() {
+		address.Flags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
+	}
+	return write(link, address)
+}
+
+// unless is err, or nil if err says that the aim was reached before.
+func unless(reached unix.Errno, err error) error {
+	if errors.Is(err, reached) {
+		return nil
+	}
+	return err
 }
 
 // writeEntry writes a neighbour or forwarding entry of a device.
@@ -81,13 +109,13 @@ func addDevice(d Device) error {
 	if err := netlink.LinkAdd(link); err != nil {
 		return err
 	}
-	// No addresses, not even a link-local one, which must be said before the device is up; without
+	// No addresses of the kernel's own, not even a link-local one, which must be said before the device is up; without
 	// IPv6 there is nothing to say.
 	err := netlink.LinkSetIP6AddrGenMode(link, addrGenNone)
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = nil
 	}
-	if err = errors.Join(err, netlink.LinkSetUp(link)); err != nil {
+	if err = errors.Join(err, setRPFilter(link, d.RPFilter), netlink.LinkSetUp(link)); err != nil {
 		// Half a device would pass for a whole one.
 		return errors.Join(fmt.Errorf("setting it up: %w", err), netlink.LinkDel(link))
 	}
@@ -99,10 +127,18 @@ func setDevice(d Device) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(netlink.LinkSetMTU(link, d.MTU), netlink.LinkSetUp(link)); err != nil {
+	if err := errors.Join(netlink.LinkSetMTU(link, d.MTU), setRPFilter(link, d.RPFilter), netlink.LinkSetUp(link)); err != nil {
 		return fmt.Errorf("MTU %d: %w", d.MTU, err)
 	}
 	return nil
+}
+
+// setRPFilter sets the value unless it is to stay as it is.
+func setRPFilter(link netlink.Link, want rtnl.RPFilter) error {
+	if want == rtnl.RPFilterOff {
+		return nil
+	}
+	return rtnl.SetRPFilter(link, want)
 }
 
 // addrGenNone is IN6_ADDR_GEN_MODE_NONE of include/uapi/linux/if_link.h.

@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"net"
 	"net/netip"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
 // Name is the name of the device that joins a cluster's nodes with its gateways.
@@ -20,11 +22,12 @@ func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
 // without duplicates; Read returns them sorted.
 type Config struct {
 	Devices    []Device
+	Addresses  []Address
 	Neighbours []Neighbour
 	Forwards   []Forward
 }
 
-// Device is one device. It has no addresses of its own.
+// Device is one device. It has no addresses but those of the Config.
 type Device struct {
 	Name string
 	// ID is the VXLAN network identifier.
@@ -37,6 +40,8 @@ type Device struct {
 	MTU int
 	// MAC is that of this node.
 	MAC MAC
+	// RPFilter is the device's own rp_filter. In a plan RPFilterOff means that it stays as it is.
+	RPFilter rtnl.RPFilter
 	// Down is true for a device in the kernel that somebody set down. A plan leaves it false.
 	Down bool
 }
@@ -46,6 +51,21 @@ func (d Device) Compare(o Device) int { return cmp.Compare(d.Name, o.Name) }
 
 // String is, for example, "device tombolo-vx".
 func (d Device) String() string { return "device " + d.Name }
+
+// Address is an address of a device, alone (/32, /128) and of the scope "host": the node never chooses
+// it as the source of its packets. Link-local addresses are the kernel's own and do not show.
+type Address struct {
+	Device  string
+	Address netip.Addr
+}
+
+// Compare orders addresses by device and address.
+func (a Address) Compare(o Address) int {
+	return cmp.Or(cmp.Compare(a.Device, o.Device), a.Address.Compare(o.Address))
+}
+
+// String is, for example, "address 245.0.32.0 of tombolo-vx".
+func (a Address) String() string { return "address " + a.Address.String() + " of " + a.Device }
 
 // Neighbour is a permanent neighbour entry on a device: a next hop and its MAC.
 type Neighbour struct {

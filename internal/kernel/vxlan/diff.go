@@ -1,6 +1,10 @@
 package vxlan
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+)
 
 // Change is what turns one Config into another. Every list is sorted. The zero value changes
 // nothing.
@@ -9,9 +13,11 @@ type Change struct {
 	// again.
 	DeleteDevices []Device
 	AddDevices    []Device
-	// SetDevices get another MTU, or are set up.
+	// SetDevices get another MTU or rp_filter, or are set up.
 	SetDevices []Device
 
+	AddAddresses     []Address
+	DeleteAddresses  []Address
 	SetNeighbours    []Neighbour
 	DeleteNeighbours []Neighbour
 	SetForwards      []Forward
@@ -20,7 +26,7 @@ type Change struct {
 
 // Size is how many requests to the kernel the Change is, at least.
 func (c Change) Size() int {
-	return len(c.DeleteDevices) + len(c.AddDevices) + len(c.SetDevices) +
+	return len(c.DeleteDevices) + len(c.AddDevices) + len(c.SetDevices) + len(c.AddAddresses) + len(c.DeleteAddresses) +
 		len(c.SetNeighbours) + len(c.DeleteNeighbours) + len(c.SetForwards) + len(c.DeleteForwards)
 }
 
@@ -30,7 +36,7 @@ func (c Change) Empty() bool { return c.Size() == 0 }
 // Additions are the parts of the Change that must be there before routes lead over the devices: all
 // but Removals.
 func (c Change) Additions() Change {
-	c.DeleteNeighbours, c.DeleteForwards = nil, nil
+	c.DeleteAddresses, c.DeleteNeighbours, c.DeleteForwards = nil, nil, nil
 	c.DeleteDevices = slices.DeleteFunc(slices.Clone(c.DeleteDevices), func(d Device) bool { return !c.remakes(d) })
 	return c
 }
@@ -38,8 +44,8 @@ func (c Change) Additions() Change {
 // Removals are the parts of the Change that must wait until no route leads over what they delete.
 func (c Change) Removals() Change {
 	return Change{
-		DeleteDevices:    slices.DeleteFunc(slices.Clone(c.DeleteDevices), c.remakes),
-		DeleteNeighbours: c.DeleteNeighbours, DeleteForwards: c.DeleteForwards,
+		DeleteDevices:   slices.DeleteFunc(slices.Clone(c.DeleteDevices), c.remakes),
+		DeleteAddresses: c.DeleteAddresses, DeleteNeighbours: c.DeleteNeighbours, DeleteForwards: c.DeleteForwards,
 	}
 }
 
@@ -55,6 +61,9 @@ func Diff(have, want Config) Change {
 	for _, d := range change.DeleteDevices {
 		gone[d.Name] = true
 	}
+	change.AddAddresses, change.DeleteAddresses = diffBy(
+		without(have.Addresses, func(a Address) bool { return gone[a.Device] }), want.Addresses,
+		func(a Address) Address { return a }, Address.Compare)
 	change.SetNeighbours, change.DeleteNeighbours = diffBy(
 		without(have.Neighbours, func(n Neighbour) bool { return gone[n.Device] }), want.Neighbours,
 		func(n Neighbour) Neighbour { return Neighbour{Device: n.Device, Address: n.Address} }, Neighbour.Compare)
@@ -65,6 +74,7 @@ func Diff(have, want Config) Change {
 }
 
 func diffDevices(have, want []Device) (change Change) {
+	have = heeded(have, want)
 	set, gone := diffBy(have, want, func(d Device) string { return d.Name }, Device.Compare)
 	change.DeleteDevices = gone
 	for _, w := range set {
@@ -74,7 +84,7 @@ func diffDevices(have, want []Device) (change Change) {
 			continue
 		}
 		mutable := have[i]
-		mutable.MTU, mutable.Down = w.MTU, w.Down
+		mutable.MTU, mutable.RPFilter, mutable.Down = w.MTU, w.RPFilter, w.Down
 		if mutable == w {
 			change.SetDevices = append(change.SetDevices, w)
 			continue
@@ -84,6 +94,17 @@ func diffDevices(have, want []Device) (change Change) {
 	}
 	slices.SortFunc(change.DeleteDevices, Device.Compare)
 	return change
+}
+
+// heeded are the devices without the rp_filter of those for which none is wanted.
+func heeded(have, want []Device) []Device {
+	have = slices.Clone(have)
+	for i := range have {
+		if slices.ContainsFunc(want, func(w Device) bool { return w.Name == have[i].Name && w.RPFilter == rtnl.RPFilterOff }) {
+			have[i].RPFilter = rtnl.RPFilterOff
+		}
+	}
+	return have
 }
 
 func without[T any](items []T, gone func(T) bool) []T {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
 var compareAddresses = cmp.Options{
@@ -24,7 +26,8 @@ func mac(node string) MAC { return MAC{0: 2, 5: node[0]} }
 
 func base() Config {
 	return Config{
-		Devices:    []Device{{Name: "vx", ID: 7473, Port: 7473, Local: addr("192.0.2.1"), MTU: 1450, MAC: mac("a")}},
+		Devices:    []Device{{Name: "vx", ID: 7473, Port: 7473, Local: addr("192.0.2.1"), MTU: 1450, MAC: mac("a"), RPFilter: rtnl.RPFilterLoose}},
+		Addresses:  []Address{{Device: "vx", Address: addr("245.0.32.0")}},
 		Neighbours: []Neighbour{{Device: "vx", Address: addr("192.0.2.2"), MAC: mac("b")}},
 		Forwards:   []Forward{{Device: "vx", MAC: mac("b"), Underlay: addr("192.0.2.2")}},
 	}
@@ -42,6 +45,10 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 		{"device address", func(c *Config) { c.Devices[0].Local = addr("192.0.2.9") }},
 		{"device MTU", func(c *Config) { c.Devices[0].MTU-- }},
 		{"device MAC", func(c *Config) { c.Devices[0].MAC = mac("z") }},
+		{"device rp_filter", func(c *Config) { c.Devices[0].RPFilter = rtnl.RPFilterStrict }},
+		{"address device", func(c *Config) { c.Addresses[0].Device = "vx2" }},
+		{"address", func(c *Config) { c.Addresses[0].Address = addr("245.0.32.1") }},
+		{"one address less", func(c *Config) { c.Addresses = nil }},
 		{"device down", func(c *Config) { c.Devices[0].Down = true }},
 		{"neighbour device", func(c *Config) { c.Neighbours[0].Device = "vx2" }},
 		{"neighbour address", func(c *Config) { c.Neighbours[0].Address = addr("192.0.2.9") }},
@@ -72,9 +79,14 @@ func TestDiffOfOneDevice(t *testing.T) {
 		t.Errorf("another MTU changes the device in place (-want +got)\n%s", diff)
 	}
 	have = base()
+	want.Devices[0].RPFilter = rtnl.RPFilterOff
+	if change := Diff(have, want); !change.Empty() {
+		t.Errorf("an rp_filter that is not wanted stays as it is: %+v", change)
+	}
+	want = base()
 	have.Devices[0].ID = 1
 	change = Diff(have, want)
-	remade := Change{DeleteDevices: have.Devices, AddDevices: want.Devices, SetNeighbours: want.Neighbours, SetForwards: want.Forwards}
+	remade := Change{DeleteDevices: have.Devices, AddDevices: want.Devices, AddAddresses: want.Addresses, SetNeighbours: want.Neighbours, SetForwards: want.Forwards}
 	if diff := cmp.Diff(remade, change, compareAddresses); diff != "" {
 		t.Errorf("a new device loses what led over it (-want +got)\n%s", diff)
 	}
@@ -122,9 +134,12 @@ func randomConfig(random *rand.Rand) Config {
 		if random.IntN(3) == 0 {
 			continue
 		}
-		c.Devices = append(c.Devices, Device{Name: name, ID: random.Uint32N(2), MTU: 1400 + random.IntN(2)})
+		c.Devices = append(c.Devices, Device{Name: name, ID: random.Uint32N(2), MTU: 1400 + random.IntN(2), RPFilter: rtnl.RPFilter(1 + random.IntN(2))})
 		for i := range byte(4) {
 			node := netip.AddrFrom4([4]byte{192, 0, 2, i})
+			if random.IntN(3) == 0 {
+				c.Addresses = append(c.Addresses, Address{Device: name, Address: node})
+			}
 			switch random.IntN(3) {
 			case 0:
 				c.Neighbours = append(c.Neighbours, Neighbour{Device: name, Address: node, MAC: MAC{2, byte(random.IntN(2))}})
@@ -140,10 +155,12 @@ func randomConfig(random *rand.Rand) Config {
 func applied(have Config, change Change) Config {
 	for _, d := range change.DeleteDevices {
 		have.Devices = without(have.Devices, func(x Device) bool { return x.Name == d.Name })
+		have.Addresses = without(have.Addresses, func(x Address) bool { return x.Device == d.Name })
 		have.Neighbours = without(have.Neighbours, func(x Neighbour) bool { return x.Device == d.Name })
 		have.Forwards = without(have.Forwards, func(x Forward) bool { return x.Device == d.Name })
 	}
 	have.Devices = replaced(have.Devices, slices.Concat(change.AddDevices, change.SetDevices), nil, func(d Device) any { return d.Name })
+	have.Addresses = replaced(have.Addresses, change.AddAddresses, change.DeleteAddresses, func(a Address) any { return a })
 	have.Neighbours = replaced(have.Neighbours, change.SetNeighbours, change.DeleteNeighbours,
 		func(n Neighbour) any { return [2]any{n.Device, n.Address} })
 	have.Forwards = replaced(have.Forwards, change.SetForwards, change.DeleteForwards, func(f Forward) any { return [2]any{f.Device, f.MAC} })
@@ -159,6 +176,7 @@ func replaced[T comparable](have, set, gone []T, id func(T) any) []T {
 
 func sorted(c Config) Config {
 	slices.SortFunc(c.Devices, Device.Compare)
+	slices.SortFunc(c.Addresses, Address.Compare)
 	slices.SortFunc(c.Neighbours, Neighbour.Compare)
 	slices.SortFunc(c.Forwards, Forward.Compare)
 	return c

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -47,6 +48,7 @@ func sync(t *testing.T, node *netns.Namespace, want overlay) {
 			t.Fatalf("second Sync changes %d objects, %v", again, err)
 		}
 		have, err := Read(t.Context(), Name)
+		have.Devices = heeded(have.Devices, want.Devices)
 		if diff := cmp.Diff(sorted(want.Config), have, compareAddresses); err != nil || diff != "" {
 			t.Fatalf("Read: %v, (-want +got)\n%s", err, diff)
 		}
@@ -124,7 +126,8 @@ func workerOverlay() overlay {
 func gatewayOverlay() overlay {
 	return overlay{
 		Config: Config{
-			Devices:    []Device{{Name: Name, ID: 7473, Port: 7473, Local: addr("192.0.2.2"), MTU: 1450, MAC: mac("gateway")}},
+			Devices:    []Device{{Name: Name, ID: 7473, Port: 7473, Local: addr("192.0.2.2"), MTU: 1450, MAC: mac("gateway"), RPFilter: rtnl.RPFilterLoose}},
+			Addresses:  []Address{{Name, addr("245.0.32.0")}},
 			Neighbours: []Neighbour{{Name, addr("192.0.2.1"), mac("worker")}, {Name, linkLocal("worker"), mac("worker")}},
 			Forwards:   []Forward{{Name, mac("worker"), addr("192.0.2.1")}},
 		},
@@ -214,6 +217,13 @@ func TestKernelHoldsWhatIsWanted(t *testing.T) {
 	if addresses := c.worker.Run("ip", "-br", "address", "show", "dev", Name); strings.Contains(addresses, "/") {
 		t.Errorf("the device has addresses: %s", addresses)
 	}
+	sync(t, c.gateway, gatewayOverlay())
+	if addresses := c.gateway.Run("ip", "-o", "address", "show", "dev", Name); !strings.Contains(addresses, "inet 245.0.32.0/32 scope host") || strings.Contains(addresses, "inet6") {
+		t.Errorf("the gateway's device has the addresses: %s", addresses)
+	}
+	if value := c.gateway.Run("cat", "/proc/sys/net/ipv4/conf/"+Name+"/rp_filter"); value != "2\n" {
+		t.Errorf("rp_filter of the gateway's device: %s", value)
+	}
 }
 
 func squeeze(s string) string {
@@ -275,6 +285,27 @@ func TestRepair(t *testing.T) {
 				}
 			})
 			sync(t, c.worker, workerOverlay())
+		})
+	}
+}
+
+// TestRepairOfAGateway: a gateway's device has an address and an rp_filter of its own.
+func TestRepairOfAGateway(t *testing.T) {
+	for _, damage := range []string{
+		"ip address del 245.0.32.0/32 dev tombolo-vx", "ip address add 245.0.32.9/32 dev tombolo-vx",
+		"sysctl -qw net.ipv4.conf.tombolo-vx.rp_filter=1", "ip link del tombolo-vx",
+	} {
+		t.Run(damage, func(t *testing.T) {
+			c := newCluster(t)
+			sync(t, c.gateway, gatewayOverlay())
+			args := strings.Fields(damage)
+			c.gateway.Run(args[0], args[1:]...)
+			c.gateway.Do(func() {
+				if changed, err := syncAll(t, gatewayOverlay()); err != nil || changed == 0 {
+					t.Errorf("the damage did not show: %d, %v", changed, err)
+				}
+			})
+			sync(t, c.gateway, gatewayOverlay())
 		})
 	}
 }

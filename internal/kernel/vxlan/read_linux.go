@@ -25,12 +25,20 @@ func Read(ctx context.Context, names ...string) (Config, error) {
 		if link == nil {
 			continue
 		}
-		have.Devices = append(have.Devices, fromLink(link))
+		device, err := fromLink(link)
+		if err != nil {
+			return Config{}, err
+		}
+		have.Devices = append(have.Devices, device)
+		if err := readAddresses(ctx, link, &have); err != nil {
+			return Config{}, err
+		}
 		if err := readEntries(ctx, link, &have); err != nil {
 			return Config{}, err
 		}
 	}
 	slices.SortFunc(have.Devices, Device.Compare)
+	slices.SortFunc(have.Addresses, Address.Compare)
 	slices.SortFunc(have.Neighbours, Neighbour.Compare)
 	slices.SortFunc(have.Forwards, Forward.Compare)
 	return have, nil
@@ -54,13 +62,32 @@ func findDevice(name string) (*netlink.Vxlan, error) {
 	return vxlan, nil
 }
 
-func fromLink(link *netlink.Vxlan) Device {
+func fromLink(link *netlink.Vxlan) (Device, error) {
+	rpFilter, err := rtnl.ReadRPFilter(link)
+	if err != nil {
+		return Device{}, err
+	}
 	d := Device{
 		Name: link.Name, ID: uint32(link.VxlanId), Port: uint16(link.Port), Local: rtnl.Addr(link.SrcAddr), MTU: link.MTU,
-		Down: link.Flags&net.FlagUp == 0,
+		RPFilter: rpFilter, Down: link.Flags&net.FlagUp == 0,
 	}
 	copy(d.MAC[:], link.HardwareAddr)
-	return d
+	return d, nil
+}
+
+func readAddresses(ctx context.Context, link *netlink.Vxlan, have *Config) error {
+	list, err := rtnl.Dump(ctx, "addresses of "+link.Name, func() ([]netlink.Addr, error) {
+		return netlink.AddrList(link, netlink.FAMILY_ALL)
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if address := rtnl.Addr(a.IP); address.IsValid() && !address.IsLinkLocalUnicast() {
+			have.Addresses = append(have.Addresses, Address{Device: link.Name, Address: address})
+		}
+	}
+	return nil
 }
 
 func readEntries(ctx context.Context, link *netlink.Vxlan, have *Config) error {
