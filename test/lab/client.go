@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tombolo-net/tombolo/test/lab/node"
+	"github.com/tombolo-net/tombolo/test/lab/underlay"
 )
 
 // Variables that commands in a lab find in their environment, beside KUBECONFIG.
@@ -70,16 +72,40 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-// Cut drops every frame between a and b until Heal. a and b name a node each, or a cluster, which
-// stands for all of its nodes, or are "*" for all nodes, or "host" for the way to the API servers.
-// Unknown names give ErrUnknownNode.
-func (c *Client) Cut(ctx context.Context, a, b string) error {
-	return c.fault(ctx, "cut", a, b, nil)
+// Cut drops the selected frames between a and b until Heal. a and b name a node each, or a cluster,
+// which stands for all of its nodes, or are "*" for all nodes, or "host" for the way to the API
+// servers. Unknown names give ErrUnknownNode.
+func (c *Client) Cut(ctx context.Context, a, b string, which underlay.Selection) error {
+	query := url.Values{}
+	if which.OneWay {
+		query.Set("oneway", "true")
+	}
+	if which.Ports != (underlay.PortRange{}) {
+		query.Set("ports", which.Ports.String())
+	}
+	return c.fault(ctx, "cut", a, b, query)
 }
 
-// Heal takes back Cut, Delay and Loss. a and b are as for Cut.
+// Heal takes back every fault between a and b. a and b are as for Cut.
 func (c *Client) Heal(ctx context.Context, a, b string) error {
 	return c.fault(ctx, "heal", a, b, nil)
+}
+
+// MTU lets only IP packets of at most mtu bytes pass between a and b, as a router with a smaller MTU
+// would: what is too large is fragmented, or dropped with a word to its sender, or without one if
+// silent. 0 takes it back. a and b are as for Cut.
+func (c *Client) MTU(ctx context.Context, a, b string, mtu int, silent bool) error {
+	query := url.Values{"mtu": {strconv.Itoa(mtu)}}
+	if silent {
+		query.Set("silent", "true")
+	}
+	return c.fault(ctx, "mtu", a, b, query)
+}
+
+// Translate puts a port-restricted NAT between a node and b, which sees the node under the address
+// outside, an IPv4 address of the nodes' network that nobody has, and other ports. b is as for Cut.
+func (c *Client) Translate(ctx context.Context, name, b string, outside netip.Addr) error {
+	return c.fault(ctx, "nat", name, b, url.Values{"outside": {outside.String()}})
 }
 
 // Delay holds every frame between a and b back for d, each way; 0 takes it back. a and b are as for
@@ -129,6 +155,25 @@ func (c *Client) Pause(ctx context.Context, name string) error { return c.operat
 // Resume lets a paused node go on.
 func (c *Client) Resume(ctx context.Context, name string) error {
 	return c.operate(ctx, name, "resume")
+}
+
+// StopAPIServer ends a cluster's API server, or the hub's, as if its plug had been pulled, and
+// returns when it is gone. One that is stopped stays so.
+func (c *Client) StopAPIServer(ctx context.Context, cluster string) error {
+	return c.operateAPI(ctx, cluster, "stop")
+}
+
+// StartAPIServer starts an API server that was stopped, with what it knew, and returns when it
+// answers. One that runs goes on.
+func (c *Client) StartAPIServer(ctx context.Context, cluster string) error {
+	return c.operateAPI(ctx, cluster, "start")
+}
+
+func (c *Client) operateAPI(ctx context.Context, cluster, operation string) error {
+	if err := c.post(ctx, "/api/"+url.PathEscape(cluster)+"/"+operation, nil); err != nil {
+		return fmt.Errorf("API server of %s: %s: %w", cluster, operation, err)
+	}
+	return nil
 }
 
 // Exec runs a command on a node, as root in the node's own namespaces, and returns its exit code;
@@ -190,7 +235,7 @@ func (e remoteError) Error() string { return e.text }
 // Is says whether the error was target in the lab's process.
 func (e remoteError) Is(target error) bool {
 	switch target {
-	case ErrUnknownNode:
+	case ErrUnknownNode, ErrUnknownCluster:
 		return e.status == http.StatusNotFound
 	case ErrState:
 		return e.status == http.StatusConflict

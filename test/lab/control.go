@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -34,6 +35,7 @@ func (l *Lab) startControl() error {
 	mux.HandleFunc("POST /net/{fault}", c.fault)
 	mux.HandleFunc("GET /net/capture", c.capture)
 	mux.HandleFunc("POST /nodes/{node}/{operation}", c.operate)
+	mux.HandleFunc("POST /api/{cluster}/{operation}", c.operateAPI)
 	mux.HandleFunc("/nodes/{node}/api/", c.proxy)
 	c.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	c.served.Go(func() { _ = c.server.Serve(listener) }) // ends with ErrServerClosed
@@ -63,10 +65,10 @@ func (c *control) status(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(c.lab.Status()) // the client is gone otherwise
 }
 
-// fault cuts, heals, delays or loses frames between the nodes a and b, each the name of a node, of
-// a cluster (all of its nodes), or "*" for every node.
+// fault makes or takes back a fault between the nodes a and b, each the name of a node, of a
+// cluster (all of its nodes), or "*" for every node.
 func (c *control) fault(w http.ResponseWriter, r *http.Request) {
-	set, err := faultOf(c.lab.underlay, r)
+	set, err := c.faultOf(r)
 	if err != nil {
 		reply(w, err)
 		return
@@ -79,10 +81,12 @@ func (c *control) fault(w http.ResponseWriter, r *http.Request) {
 }
 
 // faultOf returns the switch's operation that a request is for.
-func faultOf(s *underlay.Switch, r *http.Request) (func(a, b string) error, error) {
+func (c *control) faultOf(r *http.Request) (func(a, b string) error, error) {
+	s := c.lab.underlay
 	switch fault := r.PathValue("fault"); fault {
 	case "cut":
-		return s.Cut, nil
+		which, err := selectionOf(r)
+		return func(a, b string) error { return s.Cut(a, b, which) }, err
 	case "heal":
 		return s.Heal, nil
 	case "delay":
@@ -91,9 +95,26 @@ func faultOf(s *underlay.Switch, r *http.Request) (func(a, b string) error, erro
 	case "loss":
 		ratio, err := strconv.ParseFloat(r.FormValue("ratio"), 64)
 		return func(a, b string) error { return s.Loss(a, b, ratio) }, err
+	case "mtu":
+		mtu, err := strconv.Atoi(r.FormValue("mtu"))
+		silent := r.FormValue("silent") != ""
+		return func(a, b string) error { return s.MTU(a, b, mtu, silent) }, err
+	case "nat":
+		m, errNode := c.lab.machine(r.FormValue("a")) // one node, not a cluster
+		outside, err := netip.ParseAddr(r.FormValue("outside"))
+		return func(a, b string) error { return s.Translate(a, b, m.node.Address, outside) }, errors.Join(errNode, err)
 	default:
-		return nil, fmt.Errorf("fault %q: there are cut, heal, delay, loss", fault)
+		return nil, fmt.Errorf("fault %q: there are cut, heal, delay, loss, mtu, nat", fault)
 	}
+}
+
+// selectionOf returns which frames a request to cut is about.
+func selectionOf(r *http.Request) (which underlay.Selection, err error) {
+	which.OneWay = r.FormValue("oneway") != ""
+	if ports := r.FormValue("ports"); ports != "" {
+		which.Ports, err = underlay.ParsePortRange(ports)
+	}
+	return which, err
 }
 
 // pairs returns the pairs of ports that two names stand for, each a node's, a cluster's, or "*".
@@ -189,6 +210,25 @@ func (c *control) operate(w http.ResponseWriter, r *http.Request) {
 	reply(w, err)
 }
 
+// operateAPI ends or starts a cluster's API server.
+func (c *control) operateAPI(w http.ResponseWriter, r *http.Request) {
+	cluster := c.lab.controlPlane.Cluster(r.PathValue("cluster"))
+	if cluster == nil {
+		reply(w, fmt.Errorf("cluster %q: %w", r.PathValue("cluster"), ErrUnknownCluster))
+		return
+	}
+	var err error
+	switch operation := r.PathValue("operation"); operation {
+	case "stop":
+		cluster.StopAPIServer()
+	case "start":
+		err = cluster.StartAPIServer(r.Context())
+	default:
+		err = fmt.Errorf("operation %q: there are stop, start", operation)
+	}
+	reply(w, err)
+}
+
 // proxy passes a request on to the node's own API, with its token.
 func (c *control) proxy(w http.ResponseWriter, r *http.Request) {
 	m, err := c.lab.machine(r.PathValue("node"))
@@ -215,7 +255,7 @@ func reply(w http.ResponseWriter, err error) {
 	switch {
 	case err == nil:
 		w.WriteHeader(http.StatusNoContent)
-	case errors.Is(err, ErrUnknownNode), errors.Is(err, underlay.ErrUnknownPort):
+	case errors.Is(err, ErrUnknownNode), errors.Is(err, ErrUnknownCluster), errors.Is(err, underlay.ErrUnknownPort):
 		http.Error(w, err.Error(), http.StatusNotFound)
 	case errors.Is(err, ErrState):
 		http.Error(w, err.Error(), http.StatusConflict)

@@ -3,12 +3,15 @@ package lab
 import (
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tombolo-net/tombolo/test/lab/controlplane"
 	"github.com/tombolo-net/tombolo/test/lab/underlay"
 )
 
@@ -25,7 +28,10 @@ func idle(t *testing.T) (*Lab, *Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	l := &Lab{options: o, dir: dir, topology: topologyOf(o), underlay: underlay.New(), progress: newProgress(io.Discard)}
+	l := &Lab{
+		options: o, dir: dir, topology: topologyOf(o), underlay: underlay.New(), progress: newProgress(io.Discard),
+		controlPlane: &controlplane.ControlPlane{},
+	}
 	l.ctx = t.Context()
 	for _, n := range l.topology.Nodes() {
 		l.machines = append(l.machines, &machine{node: n})
@@ -61,7 +67,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestClientErrors(t *testing.T) {
-	_, c := idle(t)
+	l, c := idle(t)
 	ctx := t.Context()
 	tests := []struct {
 		name string
@@ -72,11 +78,18 @@ func TestClientErrors(t *testing.T) {
 		{"pause a node that is off", func() error { return c.Pause(ctx, "east-1") }, ErrState},
 		{"resume a node that is off", func() error { return c.Resume(ctx, "east-1") }, ErrState},
 		{"start an unknown node", func() error { return c.Start(ctx, "east-9") }, ErrUnknownNode},
-		{"cut", func() error { return c.Cut(ctx, "east-1", "west") }, nil},
+		{"cut", func() error { return c.Cut(ctx, "east-1", "west", underlay.Selection{}) }, nil},
 		{"heal all", func() error { return c.Heal(ctx, "*", "*") }, nil},
 		{"delay", func() error { return c.Delay(ctx, "east", "west", time.Millisecond) }, nil},
 		{"loss", func() error { return c.Loss(ctx, "east", "*", 0.5) }, nil},
-		{"cut an unknown node", func() error { return c.Cut(ctx, "east-1", "south") }, ErrUnknownNode},
+		{"cut one way, some ports", func() error {
+			return c.Cut(ctx, "east-1", "*", underlay.Selection{OneWay: true, Ports: underlay.PortRange{First: 1, Last: 2}})
+		}, nil},
+		{"mtu", func() error { return c.MTU(ctx, "east", "west", 1400, true) }, nil},
+		{"nat", func() error { return c.Translate(ctx, "east-1", "west", l.topology.Nodes()[0].Outside()) }, nil},
+		{"nat of a cluster", func() error { return c.Translate(ctx, "east", "west", l.topology.Nodes()[0].Outside()) }, ErrUnknownNode},
+		{"stop an unknown API server", func() error { return c.StopAPIServer(ctx, "south") }, ErrUnknownCluster},
+		{"cut an unknown node", func() error { return c.Cut(ctx, "east-1", "south", underlay.Selection{}) }, ErrUnknownNode},
 		{"capture an unknown node", func() error { _, err := c.Capture(ctx, "south", "*"); return err }, ErrUnknownNode},
 	}
 	for _, tt := range tests {
@@ -88,6 +101,24 @@ func TestClientErrors(t *testing.T) {
 	}
 	if err := c.Loss(ctx, "east", "west", 2); err == nil {
 		t.Error("more frames than all were lost")
+	}
+}
+
+func TestSelectionOf(t *testing.T) {
+	for _, tt := range []struct {
+		query string
+		want  underlay.Selection
+		ok    bool
+	}{
+		{"", underlay.Selection{}, true},
+		{"oneway=true", underlay.Selection{OneWay: true}, true},
+		{"ports=51820-51883", underlay.Selection{Ports: underlay.PortRange{First: 51820, Last: 51883}}, true},
+		{"ports=wg", underlay.Selection{}, false},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/net/cut?"+tt.query, http.NoBody)
+		if got, err := selectionOf(r); got != tt.want || (err == nil) != tt.ok {
+			t.Errorf("%q: %v, %v, want %v", tt.query, got, err, tt.want)
+		}
 	}
 }
 

@@ -305,6 +305,9 @@ func (l *Lab) machine(name string) (*machine, error) {
 // ErrUnknownNode is what an operation on a node ends with that the lab does not have.
 var ErrUnknownNode = errors.New("no such node in this lab")
 
+// ErrUnknownCluster is what an operation on an API server ends with that the lab does not have.
+var ErrUnknownCluster = errors.New("no such cluster in this lab")
+
 // Down ends everything that Up has started and returns when it is gone. The run folder goes too,
 // unless keep: then its components' logs, the pods' too, and configuration stay. It may be called
 // more than once.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/test/lab"
 	"github.com/tombolo-net/tombolo/test/lab/node"
+	"github.com/tombolo-net/tombolo/test/lab/underlay"
 )
 
 // TestLab keeps a lab running and uses every part of it once.
@@ -45,6 +46,11 @@ func TestLab(t *testing.T) {
 	t.Run("gateways are labelled", b.gateways)
 	t.Run("pods", b.pods)
 	t.Run("faults", b.faults)
+	t.Run("cut one way", b.cutOneWay)
+	t.Run("cut a port", b.cutPort)
+	t.Run("MTU", b.mtu)
+	t.Run("NAT", b.nat)
+	t.Run("API server stopped", b.stopAPI)
 	t.Run("capture", b.capture)
 	t.Run("pause", b.pause)
 	t.Run("reboot", b.reboot)
@@ -111,7 +117,7 @@ func (b bench) on(t *testing.T, name string, args ...string) string {
 
 func (b bench) faults(t *testing.T) {
 	ctx := t.Context()
-	if err := b.lab.Cut(ctx, "east-1", "west"); err != nil {
+	if err := b.lab.Cut(ctx, "east-1", "west", underlay.Selection{}); err != nil {
 		t.Fatal(err)
 	}
 	if b.pings(t, "east-1", "192.168.127.21") {
@@ -122,7 +128,7 @@ func (b bench) faults(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.reaches(t, "east-1", "192.168.127.21", "west-1 though they are healed")
-	if err := b.lab.Cut(ctx, "east-1", "nowhere-1"); !errors.Is(err, lab.ErrUnknownNode) {
+	if err := b.lab.Cut(ctx, "east-1", "nowhere-1", underlay.Selection{}); !errors.Is(err, lab.ErrUnknownNode) {
 		t.Errorf("cutting an unknown node: %v", err)
 	}
 }

@@ -124,6 +124,23 @@ func (t Topology) Nodes() []Node {
 	return nodes
 }
 
+// APIServers returns the names of all clusters, and of the hub. The slice is the caller's.
+func (t Topology) APIServers() []string {
+	names := []string{Hub}
+	for _, c := range t.Clusters {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// Outside returns an address of the nodes' network for the node behind a NAT, which no other node
+// has: its own, 100 higher.
+func (n Node) Outside() netip.Addr {
+	a := n.Address.As4()
+	a[3] += 100
+	return netip.AddrFrom4(a)
+}
+
 // labels are those that the kubelet gives its own Node. That a node is a gateway is for the
 // administrator to say.
 func (n Node) labels() map[string]string {

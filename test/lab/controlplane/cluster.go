@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -25,7 +26,12 @@ type Cluster struct {
 	ca      *authority
 	pairs   map[string]KeyPair // by the name of their files
 
-	apiserver, controllers, scheduler *process
+	controllers, scheduler *process
+
+	mu        sync.Mutex                  // of what changes after the start
+	apiserver *process                    // guarded by mu
+	stopped   bool                        // guarded by mu; StopAPIServer has ended it
+	restart   func(context.Context) error // starts the API server again
 }
 
 // Name returns the cluster's name, which is also its context in the merged kubeconfig.
@@ -119,6 +125,8 @@ func (c *Cluster) write(name string, data []byte) error {
 func (c *Cluster) stop() {
 	c.controllers.stop(0)
 	c.scheduler.stop(0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.apiserver.stop(0)
 }
 

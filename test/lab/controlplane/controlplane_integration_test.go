@@ -32,6 +32,7 @@ func TestStart(t *testing.T) {
 			t.Errorf("cluster %s: %v", c.Name(), err)
 		}
 	}
+	restart(ctx, t, cp.Cluster("west"))
 	waitForAccount(ctx, t, kubernetes.NewForConfigOrDie(cp.Cluster("hub").RESTConfig()), "only-in-hub")
 	stopping := time.Now()
 	if err := cp.Stop(); err != nil {
@@ -40,6 +41,26 @@ func TestStart(t *testing.T) {
 	t.Logf("stopped after %v", time.Since(stopping))
 	if _, err := os.Stat(cp.Dir()); !os.IsNotExist(err) {
 		t.Errorf("folder %s is still there: %v", cp.Dir(), err)
+	}
+}
+
+// restart stops an API server and starts it again: it has what it knew.
+func restart(ctx context.Context, t *testing.T, c *Cluster) {
+	t.Helper()
+	client := kubernetes.NewForConfigOrDie(c.RESTConfig())
+	for range 2 {
+		c.StopAPIServer()
+	}
+	if _, err := client.CoreV1().Namespaces().Get(ctx, "only-in-west", metav1.GetOptions{}); err == nil {
+		t.Error("it answers though it was stopped")
+	}
+	for range 2 {
+		if err := c.StartAPIServer(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := client.CoreV1().Namespaces().Get(ctx, "only-in-west", metav1.GetOptions{}); err != nil {
+		t.Errorf("after it was started again: %v", err)
 	}
 }
 

@@ -50,6 +50,31 @@ func (c *Cluster) runAPIServer(ctx context.Context, s *spawner, cfg Config) erro
 		c.apiserver.stop(0)
 		return err
 	}
+	c.restart = func(ctx context.Context) error { return c.runAPIServer(ctx, s, cfg) }
+	return nil
+}
+
+// StopAPIServer ends the API server as if its plug had been pulled, and returns when it is gone.
+// Controllers and the scheduler wait for it. One that is stopped stays so.
+func (c *Cluster) StopAPIServer() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.apiserver.stop(0)
+	c.stopped = true
+}
+
+// StartAPIServer starts an API server that was stopped, on its old port, and returns when it
+// answers. One that runs goes on.
+func (c *Cluster) StartAPIServer(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stopped {
+		return nil
+	}
+	if err := c.restart(ctx); err != nil {
+		return fmt.Errorf("starting API server of cluster %s again: %w", c.Name(), err)
+	}
+	c.stopped = false
 	return nil
 }
 

@@ -96,7 +96,7 @@ func TestCaptureLeavesOutDropped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Cut("a", "b"); err != nil {
+		if err := s.Cut("a", "b", Selection{}); err != nil {
 			t.Fatal(err)
 		}
 		s.send("a", frame(macB, macA, "x"))

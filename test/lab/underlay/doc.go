@@ -2,8 +2,8 @@
 // this process, with one named port for each node and one for the way to the host's loopback.
 //
 // It owns the ports' sockets, the forwarding of frames (learning, flooding of broadcast, multicast
-// and unknown unicast), the faults between pairs of ports (cut, delay, loss) and the capture of
-// what passes. It does not own the nodes' kernels, their addresses or anything above Ethernet, and
+// and unknown unicast), the faults between pairs of ports (cut, delay, loss, a small MTU, a NAT) and
+// the capture of what passes. It does not own the nodes' kernels, their addresses or anything above Ethernet, and
 // it needs no privilege: a port is a unix socket, not a device.
 //
 //	sw := underlay.New()

@@ -28,7 +28,7 @@ func TestCut(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSegment(t, "a", "b", "c", HostPort)
-				if err := s.Cut(test.a, test.b); err != nil {
+				if err := s.Cut(test.a, test.b, Selection{}); err != nil {
 					t.Fatal(err)
 				}
 				s.send("a", frame(broadcast, macA, "x"))
@@ -57,7 +57,7 @@ func TestFaultErrors(t *testing.T) {
 			err  error
 			want error
 		}{
-			{"cut", s.Cut("a", "nobody"), ErrUnknownPort},
+			{"cut", s.Cut("a", "nobody", Selection{}), ErrUnknownPort},
 			{"heal", s.Heal("nobody", "*"), ErrUnknownPort},
 			{"delay of nobody", s.Delay("nobody", "a", time.Second), ErrUnknownPort},
 			{"negative delay", s.Delay("a", "b", -time.Second), ErrOutOfRange},
@@ -128,7 +128,7 @@ func TestCutDropsDelayed(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.send("a", frame(macB, macA, "1"))
-		if err := errors.Join(s.Cut("a", "b"), s.Heal("a", "b")); err != nil {
+		if err := errors.Join(s.Cut("a", "b", Selection{}), s.Heal("a", "b")); err != nil {
 			t.Fatal(err)
 		}
 		s.send("a", frame(macB, macA, "2"))

@@ -19,8 +19,11 @@ type link struct {
 	loss atomic.Uint64 // the bits of a float64: the share of frames that is lost
 	wait atomic.Int64  // the delay, a time.Duration
 
+	shape    atomic.Pointer[shape] // the faults that look into packets; nil for none
+	changing sync.Mutex            // of who changes shape
+
 	frames, bytes               atomic.Uint64 // delivered
-	dropCut, dropLoss, dropFull atomic.Uint64 // dropped: by Cut, by Loss, for lack of room or of a receiver
+	dropCut, dropLoss, dropFull atomic.Uint64 // dropped: by Cut, MTU or Translate; by Loss; for lack of room or of a receiver
 
 	line line
 }
@@ -44,8 +47,8 @@ type heldFrame struct {
 func newLink(from, to *Port) *link { return &link{from: from, to: to} }
 
 // admit says whether a frame gets onto the link.
-func (l *link) admit() bool {
-	if l.cut.Load() {
+func (l *link) admit(frame []byte) bool {
+	if l.cut.Load() || l.shape.Load().cuts(frame) {
 		l.dropCut.Add(1)
 		return false
 	}

@@ -6,8 +6,8 @@ type LinkStats struct {
 	From, To string
 	// Frames and Bytes were delivered.
 	Frames, Bytes uint64
-	// Cut and Lost were dropped by the faults of these names; Full because To was not connected or
-	// did not take them in time.
+	// Cut were dropped by Cut, MTU or Translate, and Lost by Loss; Full because To was not connected
+	// or did not take them in time.
 	Cut, Lost, Full uint64
 }
 

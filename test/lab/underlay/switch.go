@@ -124,9 +124,21 @@ func (s *Switch) see(from *Port, source mac) {
 
 // unicast passes one frame over one link, at the end of the run of frames that take the same link.
 func (s *Switch) unicast(now time.Time, l *link, frame []byte, run *burst) {
-	if !l.admit() {
+	if !l.admit(frame) {
 		return
 	}
+	sh := l.shape.Load()
+	if sh == nil {
+		s.onward(now, l, frame, run)
+		return
+	}
+	for _, f := range sh.pass(l, frame) {
+		s.onward(now, l, f, run)
+	}
+}
+
+// onward passes on a frame as it comes out of the link's faults.
+func (s *Switch) onward(now time.Time, l *link, frame []byte, run *burst) {
 	for _, c := range s.captures {
 		if c.wants(l.from.name, l.to.name) {
 			c.record(now, frame)
@@ -144,21 +156,28 @@ func (s *Switch) unicast(now time.Time, l *link, frame []byte, run *burst) {
 func (s *Switch) flood(now time.Time, from *Port, frame []byte) {
 	recorded := make(map[*Capture]bool, len(s.captures))
 	for _, l := range from.links {
-		if l == nil || !l.admit() {
+		if l == nil || !l.admit(frame) {
 			continue
 		}
-		for _, c := range s.captures {
-			if !recorded[c] && c.wants(l.from.name, l.to.name) {
-				c.record(now, frame)
-				recorded[c] = true
-			}
+		for _, f := range l.shape.Load().pass(l, frame) {
+			s.floodOne(now, l, f, recorded)
 		}
-		if l.delayed() {
-			l.hold(now, frame)
-			continue
-		}
-		l.to.deliver(l, [][]byte{frame})
 	}
+}
+
+// floodOne passes a flooded frame over one link.
+func (s *Switch) floodOne(now time.Time, l *link, frame []byte, recorded map[*Capture]bool) {
+	for _, c := range s.captures {
+		if !recorded[c] && c.wants(l.from.name, l.to.name) {
+			c.record(now, frame)
+			recorded[c] = true
+		}
+	}
+	if l.delayed() {
+		l.hold(now, frame)
+		return
+	}
+	l.to.deliver(l, [][]byte{frame})
 }
 
 // burst is a run of frames that take the same link and are sent by one system call.

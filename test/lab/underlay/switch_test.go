@@ -212,7 +212,7 @@ func TestStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSegment(t, "a", "b")
 		s.send("a", frame(macB, macA, "12345"))
-		if err := s.Cut("a", "b"); err != nil {
+		if err := s.Cut("a", "b", Selection{}); err != nil {
 			t.Fatal(err)
 		}
 		s.send("b", frame(macA, macB, ""))
