@@ -7,11 +7,16 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tombolo-net/tombolo/test/lifecycle/report"
 )
 
 // connections are in use all the time.
 type connections struct {
+	to     netip.AddrPort
+	pace   int // how many ticks a connection rests between two exchanges
+	reopen bool
 	all    []*connection
 	counts report.Connections
 	buffer [1024]byte
@@ -32,16 +37,21 @@ type connection struct {
 	marked int64
 }
 
-func newConnections(to netip.AddrPort, count int) *connections {
-	c := &connections{}
+func newConnections(to netip.AddrPort, count, pace int, reopen bool) *connections {
+	c := &connections{to: to, pace: pace, reopen: reopen}
 	for i := range count {
-		fd, err := begin(to)
-		c.counts.Open++
-		one := &connection{fd: fd, rest: 1 + i%pace, sent: wait{since: time.Now()}}
-		c.all = append(c.all, one)
-		c.check(one, err)
+		c.all = append(c.all, c.open(1+i%pace))
 	}
 	return c
+}
+
+// open begins a connection, whose first exchange is that many ticks later.
+func (c *connections) open(rest int) *connection {
+	fd, err := begin(c.to)
+	c.counts.Open++
+	one := &connection{fd: fd, rest: rest, sent: wait{since: time.Now()}}
+	c.check(one, err)
+	return one
 }
 
 func (c *connections) work(now time.Time) {
@@ -57,6 +67,7 @@ func (c *connections) check(one *connection, err error) {
 		return
 	}
 	one.broken = true
+	unix.Close(one.fd)
 	c.counts.Open--
 	c.counts.Broken++
 	c.counts.Errors = report.Note(c.counts.Errors, err)
@@ -88,7 +99,7 @@ func (c *connections) advance(one *connection, now time.Time) error {
 		return fmt.Errorf("line %d came back as %q", one.line, one.answer)
 	}
 	c.counts.Exchanges++
-	one.rest = pace
+	one.rest = c.pace
 	return nil
 }
 
@@ -112,4 +123,14 @@ func (c *connections) settled() bool {
 	})
 }
 
-func (c *connections) report(to *report.Report) { to.Connections = c.counts }
+func (c *connections) report(to *report.Report) {
+	to.Connections = c.counts
+	if !c.reopen {
+		return
+	}
+	for i, one := range c.all {
+		if one.broken {
+			c.all[i] = c.open(1 + i%c.pace)
+		}
+	}
+}

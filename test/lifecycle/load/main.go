@@ -1,6 +1,6 @@
 // Command load is what clients of a Service do while something is done to what serves it: requests
-// at a fixed rate, each over a connection of its own; connections that live long; and a flow of
-// packets. It judges nothing: for every line on its standard input it prints a report.Report of all
+// at a fixed rate, each over a connection of its own; connections that live long; a flow of packets
+// that are answered; and a stream of packets each way. It judges nothing: for every line on its standard input it prints a report.Report of all
 // that it has begun before, as one line of JSON, and at the end of the input it ends. The command
 // "load serve" answers.
 //
@@ -29,8 +29,6 @@ const (
 	// serverTick is how often a server looks: soon enough for an answer to go with the
 	// acknowledgement of the question.
 	serverTick = 10 * time.Millisecond
-	// pace is how many ticks a connection rests between two exchanges.
-	pace = 5
 	// patience is how long a request may take, a connection be silent, and an answer to a packet be
 	// on its way; and patientTicks is how often this process looks at least, since it may be this
 	// process that does not get the CPU.
@@ -41,8 +39,10 @@ const (
 
 // options are the flags.
 type options struct {
-	requests, connections, packets string
-	rate, count                    int
+	requests, connections, packets, stream string
+	rate, count                            int
+	rest                                   time.Duration
+	reopen                                 bool
 }
 
 func main() {
@@ -61,6 +61,9 @@ func main() {
 	c.Flags().IntVar(&o.rate, "rate", 200, "requests in a second")
 	c.Flags().StringVar(&o.connections, "connections", "", "address and port of a server that answers each line with one that ends in the same word; empty for none")
 	c.Flags().IntVar(&o.count, "count", 4, "how many connections")
+	c.Flags().DurationVar(&o.rest, "rest", 100*time.Millisecond, "how long a connection rests between two exchanges")
+	c.Flags().BoolVar(&o.reopen, "reopen", false, "after each report, open connections that broke again")
+	c.Flags().StringVar(&o.stream, "stream", "", "address and port of a server, for packets every 2 ms each way; empty for none")
 	c.Flags().StringVar(&o.packets, "packets", "", "address and port of a server that answers each packet with one that ends in the same word; empty for none")
 	c.AddCommand(newServeCommand())
 	if c.Execute() != nil {
@@ -104,17 +107,20 @@ func (o options) run() error {
 		}
 	}()
 	out := json.NewEncoder(os.Stdout)
-	waiting := false
-	for next := time.Now(); ; next = next.Add(tick) {
+	waiting, step := false, o.step()
+	for next, due := time.Now(), time.Now(); ; next = next.Add(step) {
 		time.Sleep(time.Until(next))
 		if late := time.Now(); late.Sub(next) > tick {
 			next = late
 		}
-		for _, c := range all {
-			c.work(time.Now())
+		all.stream(time.Now())
+		if next.Before(due) {
+			continue
 		}
+		due = next.Add(tick)
+		all.work(time.Now())
 		if waiting {
-			if waiting = !report1(all, out); waiting {
+			if waiting = !all.report(out); waiting {
 				continue
 			}
 		}
@@ -132,19 +138,50 @@ func (o options) run() error {
 	}
 }
 
-// report1 reports if all that was marked has ended.
-func report1(all []clients, out *json.Encoder) (done bool) {
-	var r report.Report
-	for _, c := range all {
+// step is how often the process looks after what needs it most.
+func (o options) step() time.Duration {
+	if o.stream != "" {
+		return every
+	}
+	return tick
+}
+
+// kinds are all clients.
+type kinds []clients
+
+// stream works on what cannot wait for the next tick.
+func (k kinds) stream(now time.Time) {
+	for _, c := range k {
+		if s, ok := c.(*stream); ok {
+			s.work(now)
+		}
+	}
+}
+
+// work works on the others.
+func (k kinds) work(now time.Time) {
+	for _, c := range k {
+		if _, ok := c.(*stream); !ok {
+			c.work(now)
+		}
+	}
+}
+
+// report reports if all that was marked has ended.
+func (k kinds) report(out *json.Encoder) (done bool) {
+	for _, c := range k {
 		if !c.settled() {
 			return false
 		}
+	}
+	var r report.Report
+	for _, c := range k {
 		c.report(&r)
 	}
 	return out.Encode(r) == nil
 }
 
-func (o options) start() (all []clients, err error) {
+func (o options) start() (all kinds, err error) {
 	parse := func(text string) (to netip.AddrPort) {
 		if text != "" && err == nil {
 			if to, err = netip.ParseAddrPort(text); err != nil {
@@ -157,10 +194,17 @@ func (o options) start() (all []clients, err error) {
 		all = append(all, &requests{to: to, interval: time.Second / time.Duration(o.rate), next: time.Now()})
 	}
 	if to := parse(o.connections); to.IsValid() {
-		all = append(all, newConnections(to, o.count))
+		all = append(all, newConnections(to, o.count, max(1, int(o.rest/tick)), o.reopen))
 	}
 	if to := parse(o.packets); to.IsValid() {
 		all = append(all, &packets{to: to, fd: -1, pending: map[int64]*wait{}})
+	}
+	if to := parse(o.stream); to.IsValid() {
+		one, errStream := newStream(to)
+		if errStream != nil {
+			return nil, errStream
+		}
+		all = append(all, one)
 	}
 	return all, err
 }

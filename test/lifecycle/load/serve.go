@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +16,10 @@ type server struct {
 	listeners []listener
 	// packets are sockets, by the addresses that they have.
 	packets map[int]netip.AddrPort
-	open    []conn
+	ready   int // epoll(7), of what is open
+	open    map[int]conn
+	streams streams
+	looked  time.Time // when work looked after all but streams
 	buffer  [1024]byte
 }
 
@@ -38,7 +41,11 @@ func newServeCommand() *cobra.Command {
 		Short: "Answer HTTP requests and echo lines, at any address, and answer packets at these with the address and what was sent",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			s := &server{packets: map[int]netip.AddrPort{}}
+			s := &server{packets: map[int]netip.AddrPort{}, open: map[int]conn{}, streams: streams{}}
+			var err error
+			if s.ready, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+				return os.NewSyscallError("epoll_create1", err)
+			}
 			if err := errors.Join(s.listen(http, true), s.listen(echo, false)); err != nil {
 				return err
 			}
@@ -52,8 +59,8 @@ func newServeCommand() *cobra.Command {
 				}
 			}
 			fmt.Println("serving")
-			for ; ; time.Sleep(serverTick) {
-				s.work()
+			for ; ; time.Sleep(s.tick()) {
+				s.work(time.Now())
 			}
 		},
 	}
@@ -89,31 +96,61 @@ func (s *server) listenPackets(at netip.AddrPort) error {
 	return nil
 }
 
-// work answers all that has come.
-func (s *server) work() {
-	for _, l := range s.listeners {
-		for {
-			fd, _, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-			if err != nil {
-				break
-			}
-			s.open = append(s.open, conn{fd, l.http})
-		}
+// tick is how long to wait before the next look.
+func (s *server) tick() time.Duration {
+	if len(s.streams) > 0 {
+		return every
 	}
-	s.open = slices.DeleteFunc(s.open, func(c conn) bool {
-		ended := s.answer(c)
-		if ended {
-			unix.Close(c.fd)
-		}
-		return ended
-	})
+	return serverTick
+}
+
+// work answers all that has come.
+func (s *server) work(now time.Time) {
 	for fd, address := range s.packets {
 		for {
 			n, from, err := unix.Recvfrom(fd, s.buffer[:], 0)
 			if err != nil {
 				break
 			}
-			_ = unix.Sendto(fd, fmt.Appendf(nil, "%s %s", address, s.buffer[:n]), 0, from) // the client notices
+			if !s.streams.take(s.buffer[:n], fd, from, now) {
+				_ = unix.Sendto(fd, fmt.Appendf(nil, "%s %s", address, s.buffer[:n]), 0, from) // the client notices
+			}
+		}
+	}
+	s.streams.work(now)
+	if now.Sub(s.looked) < serverTick {
+		return
+	}
+	s.looked = now
+	for _, l := range s.listeners {
+		for {
+			fd, _, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			if err != nil {
+				break
+			}
+			s.watch(conn{fd, l.http})
+		}
+	}
+	s.answerAll()
+}
+
+// watch makes answerAll answer a new connection.
+func (s *server) watch(c conn) {
+	if unix.EpollCtl(s.ready, unix.EPOLL_CTL_ADD, c.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(c.fd)}) != nil {
+		unix.Close(c.fd) // the client notices
+		return
+	}
+	s.open[c.fd] = c
+}
+
+// answerAll answers the connections that something has come over.
+func (s *server) answerAll() {
+	var events [256]unix.EpollEvent
+	n, _ := unix.EpollWait(s.ready, events[:], 0) // an error is a signal, and there is a next time
+	for _, e := range events[:max(n, 0)] {
+		if c := s.open[int(e.Fd)]; s.answer(c) {
+			delete(s.open, c.fd)
+			unix.Close(c.fd)
 		}
 	}
 }

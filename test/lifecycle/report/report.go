@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// Report is how all that a load began before it was asked has ended. Counts are since its start.
+// Report is how all that a load began before it was asked has ended. Counts are since its start,
+// except of a stream.
 type Report struct {
 	Requests    Requests    `json:"requests"`
 	Connections Connections `json:"connections"`
 	Packets     Packets     `json:"packets"`
+	Stream      Stream      `json:"stream"`
 }
 
 // Requests are counts of requests over connections of their own.
