@@ -1,4 +1,4 @@
-//go:build kernel
+//go:build kernel || integration
 
 package netns
 
@@ -21,6 +21,8 @@ type Namespace struct {
 	handle netns.NsHandle
 	// asked is how many times Ask has sent UDP.
 	asked atomic.Uint32
+	// mounts is the mount namespace; nil if it is the test's own.
+	mounts *os.File
 }
 
 // New makes a namespace with its loopback device up. It forwards packets, as nodes do.
@@ -52,6 +54,9 @@ func (n *Namespace) Do(f func()) {
 	n.t.Helper()
 	onThread(func() {
 		check(n.t, netns.Set(n.handle), "entering a namespace")
+		if n.mounts != nil {
+			check(n.t, n.enterMounts(), "entering a mount namespace")
+		}
 		f()
 	})
 }
