@@ -83,6 +83,8 @@ type tunnelResult struct {
 	statuses map[string]probe.Status
 	// alive are the links that have a WireGuard session.
 	alive map[plan.LinkID]bool
+	// userspace says why this process serves the devices; empty if the kernel does.
+	userspace string
 }
 
 // New returns an Agent that does nothing yet.
@@ -121,8 +123,17 @@ func (a *Agent) Changed() {
 }
 
 // Run runs the loops until ctx ends, and leaves the kernel as it is: traffic goes on without the
-// agent.
+// agent. Only userspace devices end with it, after the loops.
 func (a *Agent) Run(ctx context.Context) error {
+	var serving errgroup.Group
+	servingCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	serving.Go(func() error { return a.cfg.Kernel.Tunnels.Run(servingCtx) })
+	err := a.runLoops(ctx)
+	stopServing()
+	return errors.Join(err, serving.Wait())
+}
+
+func (a *Agent) runLoops(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { a.tunnels.Run(ctx); return nil })
 	group.Go(func() error { a.routes.Run(ctx); return nil })

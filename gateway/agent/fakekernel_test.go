@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -27,6 +28,8 @@ type memoryKernel struct {
 	refused error
 	// received is how many bytes came from each peer; twice as many were sent.
 	received int64
+	// noModule: this process has to serve the devices.
+	noModule bool
 	// err is what every call that needs WireGuard ends with.
 	err error
 }
@@ -48,10 +51,15 @@ func (k *memoryKernel) fail(err error) {
 	k.err = err
 }
 
-func (k memoryTunnels) Check() error {
+func (k memoryTunnels) Check(mode v1alpha1.WireGuardMode) (userspace bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.err
+	return mode == v1alpha1.WireGuardUserspace || k.noModule, k.err
+}
+
+func (k memoryTunnels) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
 }
 
 func (*memoryKernel) CheckForwarding(bool) error { return nil }
@@ -67,7 +75,7 @@ func (k *memoryKernel) state() wireguard.State {
 	var state wireguard.State
 	for _, d := range k.tunnels.Devices {
 		s := wireguard.DeviceState{
-			Name: d.Name, PrivateKey: d.PrivateKey, ListenPort: d.ListenPort, MTU: d.MTU, Up: true, RPFilter: 2, Addresses: d.Addresses,
+			Name: d.Name, Userspace: k.tunnels.Userspace, PrivateKey: d.PrivateKey, ListenPort: d.ListenPort, MTU: d.MTU, Up: true, RPFilter: 2, Addresses: d.Addresses,
 		}
 		for _, p := range d.Peers {
 			s.Peers = append(s.Peers, wireguard.PeerState{Peer: p, Published: p.Endpoint, Received: k.received, Sent: 2 * k.received})

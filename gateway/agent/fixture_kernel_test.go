@@ -43,8 +43,13 @@ type nsTunnels struct {
 	tunnels
 }
 
-func (k nsTunnels) Check() (err error) {
-	k.ns.Do(func() { err = k.tunnels.Check() })
+func (k nsTunnels) Check(mode v1alpha1.WireGuardMode) (userspace bool, err error) {
+	k.ns.Do(func() { userspace, err = k.tunnels.Check(mode) })
+	return userspace, err
+}
+
+func (k nsTunnels) Run(ctx context.Context) (err error) {
+	k.ns.Do(func() { err = k.tunnels.Run(ctx) })
 	return err
 }
 

@@ -134,7 +134,7 @@ func readyCondition(r *tunnelResult) metav1.Condition {
 		c.Reason, c.Message = v1alpha1.ReasonPending, r.pending
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonReady
-		c.Message = readyMessage(r.plan)
+		c.Message = readyMessage(r)
 	}
 	return c
 }
@@ -145,18 +145,28 @@ func reasonOf(err error) string {
 		return v1alpha1.ReasonKernelModuleMissing
 	case errors.Is(err, wireguard.ErrNotPermitted):
 		return v1alpha1.ReasonNotPermitted
+	case errors.Is(err, wireguard.ErrNoTUN):
+		return reasonTUNUnavailable
 	case errors.Is(err, errKey):
 		return reasonKeyUnavailable
 	}
 	return v1alpha1.ReasonKernelError
 }
 
+// reasonTUNUnavailable: userspace WireGuard is asked for, and this container cannot use
+// /dev/net/tun.
+const reasonTUNUnavailable = "TUNUnavailable"
+
 // reasonKeyUnavailable: the Secret with the gateways' keys is missing, or holds no key for this
 // node.
 const reasonKeyUnavailable = "KeyUnavailable"
 
-func readyMessage(p plan.Tunnels) string {
+func readyMessage(r *tunnelResult) string {
+	p := r.plan
 	lines := []string{fmt.Sprintf("%d links on %d devices", len(p.Links), len(p.WireGuard.Devices))}
+	if r.userspace != "" {
+		lines = append(lines, r.userspace)
+	}
 	for _, w := range p.Warnings {
 		name := "cluster " + string(w.Cluster)
 		if w.Gateway != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -32,8 +33,11 @@ type tunnelReader interface {
 // tunnels makes WireGuard devices.
 type tunnels interface {
 	tunnelReader
-	// Check returns an error that names the remedy if tunnels cannot be made.
-	Check() error
+	// Check chooses who serves the devices: the kernel, or this process. It returns an error that
+	// names the remedy if nobody can.
+	Check(v1alpha1.WireGuardMode) (userspace bool, err error)
+	// Run serves what this process serves until the context ends.
+	Run(context.Context) error
 	Sync(context.Context, wireguard.Config) (wireguard.Change, error)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -22,7 +23,9 @@ func NewKernel() Kernel {
 type devices struct{ *wireguard.Devices }
 
 // Check implements tunnels.
-func (devices) Check() error { return wireguard.Check() }
+func (devices) Check(mode v1alpha1.WireGuardMode) (userspace bool, err error) {
+	return wireguard.Check(mode)
+}
 
 // thisNode is the node that this process runs on.
 type thisNode struct{}

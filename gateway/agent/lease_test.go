@@ -2,33 +2,33 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// stuckTunnels never say whether tunnels can be made.
-type stuckTunnels struct {
-	memoryTunnels
+// stuckClient never answers, until it is released.
+type stuckClient struct {
+	client.Client
 	release chan struct{}
 }
 
-func (s stuckTunnels) Check() error {
+func (s stuckClient) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
 	<-s.release
-	return wireguard.ErrNoKernelSupport
+	return errors.New("released")
 }
 
 // A gateway that is stuck in a pass does not say that it lives.
 func TestNoLeaseWhileStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory := &memoryKernel{}
-		kernel := memory.kernel()
-		stuck := stuckTunnels{memoryTunnels{memory}, make(chan struct{})}
-		kernel.Tunnels = stuck
-		a := New(Config{NodeName: "east-0", Kernel: kernel})
+		stuck := stuckClient{release: make(chan struct{})}
+		a := New(Config{NodeName: "east-0", Kernel: (&memoryKernel{}).kernel(), Client: stuck})
 		a.setKey(wireguard.PrivateKey{1})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})

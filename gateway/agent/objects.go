@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -83,6 +84,22 @@ func (o objects) input(key wireguard.PrivateKey) plan.Input {
 		})
 	}
 	return in
+}
+
+// wireGuardMode is what the ClusterSet says about who serves the devices.
+func (o objects) wireGuardMode() v1alpha1.WireGuardMode {
+	if o.clusterSet == nil {
+		return v1alpha1.WireGuardAuto
+	}
+	return cmp.Or(o.clusterSet.Spec.Gateway.WireGuard, v1alpha1.WireGuardAuto)
+}
+
+// userspaceReason says in the condition why this process serves the devices.
+func (o objects) userspaceReason() string {
+	if o.wireGuardMode() == v1alpha1.WireGuardUserspace {
+		return "userspace WireGuard, as the ClusterSet's spec.gateway.wireguard asks for"
+	}
+	return "userspace WireGuard: this kernel has no module wireguard"
 }
 
 // linksUp are the links that the gateway last reported as up.

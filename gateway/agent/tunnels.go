@@ -34,10 +34,11 @@ func (a *Agent) tunnelPass(ctx context.Context, begin time.Time) error {
 
 // syncTunnels returns what it found before an error, too.
 func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunnelResult, error) {
-	if err := a.cfg.Kernel.Tunnels.Check(); err != nil {
+	o, err := a.readObjects(ctx)
+	if err != nil {
 		return tunnelResult{}, err
 	}
-	o, err := a.readObjects(ctx)
+	userspace, err := a.cfg.Kernel.Tunnels.Check(o.wireGuardMode())
 	if err != nil {
 		return tunnelResult{}, err
 	}
@@ -52,10 +53,15 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 		return tunnelResult{pending: pending}, nil
 	}
 	in := o.input(key)
+	in.Userspace = userspace
 	if in.MTU, err = a.cfg.Kernel.Host.UnderlayMTU(ctx, in.Underlay); err != nil {
 		return tunnelResult{}, err
 	}
-	return a.planAndApply(ctx, in, o.linksUp(a.cfg.NodeName))
+	r, err := a.planAndApply(ctx, in, o.linksUp(a.cfg.NodeName))
+	if userspace {
+		r.userspace = o.userspaceReason()
+	}
+	return r, err
 }
 
 // planAndApply applies the first half of the plan, then the second: the links to probe do not

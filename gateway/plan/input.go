@@ -26,6 +26,8 @@ type Input struct {
 	BasePort v1alpha1.Port
 	// PrivateKey of this gateway.
 	PrivateKey wireguard.PrivateKey
+	// Userspace: this process serves the WireGuard devices.
+	Userspace bool
 	// Underlay are this node's addresses outside the tunnels. Without any, the node counts as
 	// having both families.
 	Underlay []netip.Addr

@@ -140,7 +140,7 @@ func (b *builder) device(lane v1alpha1.Lane) *wireguard.Device {
 
 // config is the devices by lane, and so by port, with their peers by key.
 func (b *builder) config() wireguard.Config {
-	var config wireguard.Config
+	config := wireguard.Config{Userspace: b.in.Userspace}
 	for _, lane := range slices.Sorted(maps.Keys(b.devices)) {
 		d := *b.devices[lane]
 		slices.SortFunc(d.Peers, func(x, y wireguard.Peer) int { return cmp.Compare(x.PublicKey.String(), y.PublicKey.String()) })

@@ -11,6 +11,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/tombolo-net/tombolo/gateway/wireguard/userspace"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
@@ -21,6 +22,8 @@ const namePrefix = "tombolo"
 var (
 	// ErrNoKernelSupport: the kernel knows no links of type wireguard.
 	ErrNoKernelSupport = errors.New("the kernel has no WireGuard: load the module (modprobe wireguard) or use a kernel that has it")
+	// ErrNoTUN: this process cannot serve devices, because it cannot use /dev/net/tun.
+	ErrNoTUN = userspace.ErrNoTUN
 	// ErrNotPermitted: this process may not change links.
 	ErrNotPermitted = errors.New("this process may not change the network: " + rtnl.NeedsNetAdmin)
 )
@@ -47,6 +50,8 @@ func (k PrivateKey) Public() PublicKey { return wgtypes.Key(k).PublicKey() }
 
 // Config is what the node's WireGuard devices should be. The zero value wants no device.
 type Config struct {
+	// Userspace: this process serves the devices, each on a TUN. Otherwise the kernel does.
+	Userspace bool
 	// Devices by name.
 	Devices []Device
 }
@@ -86,14 +91,20 @@ type State struct {
 // DeviceState is a device as it is. Its peers are in Peers below: the Peers of the embedded Device
 // are empty.
 type DeviceState struct {
-	Name       string
+	Name string
+	// Userspace: the link is a TUN.
+	Userspace bool
+	// Detached: no process serves the TUN. Its WireGuard has ended, and what follows is zero except
+	// for what the link has: MTU, RPFilter, Addresses.
+	Detached   bool
 	PrivateKey PrivateKey
 	ListenPort int
 	MTU        int
-	Up         bool
-	RPFilter   rtnl.RPFilter // the link's own
-	Addresses  []netip.Addr
-	Peers      []PeerState
+	// Up: the link is up, and its UDP port is open.
+	Up        bool
+	RPFilter  rtnl.RPFilter // the link's own
+	Addresses []netip.Addr
+	Peers     []PeerState
 }
 
 // PeerState is a peer as it is. Its Endpoint is the one the kernel sends to.

@@ -16,6 +16,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"github.com/tombolo-net/tombolo/gateway/wireguard/userspace"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
@@ -27,6 +28,8 @@ const sessionLifetime = 180 * time.Second
 type Devices struct {
 	// published is the endpoint that was last given to each peer.
 	published map[peerKey]netip.AddrPort
+	// engine runs the userspace devices.
+	engine *userspace.Engine
 }
 
 type peerKey struct {
@@ -35,7 +38,14 @@ type peerKey struct {
 }
 
 // New returns the devices of the network namespace that its methods are called in.
-func New() *Devices { return &Devices{published: map[peerKey]netip.AddrPort{}} }
+func New() *Devices {
+	return &Devices{published: map[peerKey]netip.AddrPort{}, engine: userspace.New()}
+}
+
+// Run serves the userspace devices that Sync makes, until ctx ends; Sync waits for it. Their TUNs
+// stay, and the next process adopts them. It opens UDP sockets in the network namespace that it is
+// called in. It is safe beside the other methods.
+func (d *Devices) Run(ctx context.Context) error { return d.engine.Run(ctx) }
 
 // Sync makes the devices match want and returns what it changed. It is safe to repeat.
 func (d *Devices) Sync(ctx context.Context, want Config) (Change, error) {
@@ -92,7 +102,12 @@ func (d *Devices) Read(ctx context.Context) (State, error) {
 
 func (d *Devices) readDevice(ctx context.Context, client *wgctrl.Client, link netlink.Link) (DeviceState, error) {
 	name := link.Attrs().Name
+	tun, _ := isUserspace(link)
 	wg, err := client.Device(name)
+	detached := tun && isDetached(err)
+	if detached {
+		wg, err = &wgtypes.Device{}, nil
+	}
 	if err != nil {
 		return DeviceState{}, err
 	}
@@ -105,8 +120,11 @@ func (d *Devices) readDevice(ctx context.Context, client *wgctrl.Client, link ne
 		return DeviceState{}, err
 	}
 	state := DeviceState{
-		Name: name, PrivateKey: PrivateKey(wg.PrivateKey), ListenPort: wg.ListenPort,
+		Name: name, Userspace: tun, Detached: detached, PrivateKey: PrivateKey(wg.PrivateKey), ListenPort: wg.ListenPort,
 		MTU: link.Attrs().MTU, Up: link.Attrs().Flags&net.FlagUp != 0, RPFilter: rpFilter, Addresses: addrs,
+	}
+	if runs, open := d.engine.Runs(name); detached || runs && !open {
+		state.Up = false
 	}
 	for _, p := range wg.Peers {
 		state.Peers = append(state.Peers, d.peerState(name, p))
@@ -138,18 +156,18 @@ func (d *Devices) peerState(device string, p wgtypes.Peer) PeerState {
 
 // Apply makes the change. It tries every part, and returns what it applied and the joined errors of
 // the rest. It makes devices before it removes any.
-func (d *Devices) Apply(_ context.Context, change Change) (Change, error) {
+func (d *Devices) Apply(ctx context.Context, change Change) (Change, error) {
 	var done Change
 	var errs []error
 	for _, c := range change.Devices {
-		if err := applyDevice(c); err != nil {
+		if err := d.applyDevice(ctx, c); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		done.Devices = append(done.Devices, c)
 	}
 	for _, name := range change.Remove {
-		if err := removeLink(name); err != nil {
+		if err := d.removeLink(name); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -160,24 +178,39 @@ func (d *Devices) Apply(_ context.Context, change Change) (Change, error) {
 
 // applyDevice configures the peers before the link comes up, so that the first packet finds its
 // peer.
-func applyDevice(c DeviceChange) error {
-	link, err := linkOf(c)
+func (d *Devices) applyDevice(ctx context.Context, c DeviceChange) error {
+	link, err := d.linkOf(ctx, c)
 	if err != nil {
 		return err
 	}
 	if c.configures() {
-		if err := configure(c); err != nil {
+		if err := d.configure(ctx, c); err != nil {
 			return err
 		}
 	}
 	if c.changesLink() {
-		return changeLink(link, c)
+		if err := changeLink(link, c); err != nil {
+			return err
+		}
+	}
+	if tun, _ := isUserspace(link); tun && c.SetUp {
+		return d.engine.Up(c.Name)
 	}
 	return nil
 }
 
-func linkOf(c DeviceChange) (netlink.Link, error) {
-	if c.Create {
+func (d *Devices) linkOf(ctx context.Context, c DeviceChange) (netlink.Link, error) {
+	if c.Replace {
+		if err := d.removeLink(c.Name); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case c.Create && c.Userspace:
+		if err := d.engine.Start(ctx, c.Name, c.MTU); err != nil {
+			return nil, kernelError(err)
+		}
+	case c.Create:
 		return addLink(c.Name)
 	}
 	return findLink(c.Name)
@@ -185,14 +218,19 @@ func linkOf(c DeviceChange) (netlink.Link, error) {
 
 // configure sends the difference in one call, which the library splits above 32 peers or 256
 // prefixes. Each part is complete in itself.
-func configure(c DeviceChange) error {
+func (d *Devices) configure(ctx context.Context, c DeviceChange) error {
+	if _, open := d.engine.Runs(c.Name); open && c.ListenPort != nil {
+		if err := checkPort(ctx, *c.ListenPort); err != nil {
+			return fmt.Errorf("configuring %s: %w", c.Name, err)
+		}
+	}
 	client, err := wgctrl.New()
 	if err != nil {
 		return fmt.Errorf("opening WireGuard's netlink family: %w", err)
 	}
 	defer client.Close()
 	if err := client.ConfigureDevice(c.Name, deviceConfig(c)); err != nil {
-		return fmt.Errorf("configuring %s: %w", c.Name, kernelError(err))
+		return fmt.Errorf("configuring %s: %w", c.Name, errors.Join(kernelError(err), d.engine.SocketError(c.Name)))
 	}
 	return nil
 }

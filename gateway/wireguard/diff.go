@@ -20,8 +20,12 @@ func (c Change) Empty() bool { return len(c.Devices) == 0 && len(c.Remove) == 0 
 // DeviceChange is the difference of one device. A field with its zero value changes nothing.
 type DeviceChange struct {
 	Name string
-	// Create the link first.
-	Create     bool
+	// Replace: remove the link of the other kind first.
+	Replace bool
+	// Create the link first. A TUN that is there is adopted.
+	Create bool
+	// Userspace says which kind of link to create.
+	Userspace  bool
 	PrivateKey *PrivateKey
 	ListenPort *int
 	MTU        int
@@ -68,8 +72,13 @@ func Diff(have State, want Config) Change {
 	var change Change
 	for _, w := range want.Devices {
 		h, exists := have.Device(w.Name)
+		replace := exists && h.Userspace != want.Userspace
+		if replace {
+			h, exists = DeviceState{}, false
+		}
 		c := diffDevice(h, w)
-		c.Create = !exists
+		c.Replace, c.Create = replace, !exists || h.Detached
+		c.Userspace = c.Create && want.Userspace
 		if !c.empty() {
 			change.Devices = append(change.Devices, c)
 		}

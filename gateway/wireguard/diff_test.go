@@ -50,7 +50,7 @@ func configs() map[string]Config {
 			testDevice(2, testPeer("south", "10.4.0.0/16")),
 		}}
 	}
-	all := map[string]Config{"empty": {}, "base": base()}
+	all := map[string]Config{"empty": {}, "base": base(), "userspace": {Userspace: true, Devices: base().Devices}}
 	for _, tt := range []struct {
 		name string
 		edit func(*Device)
@@ -95,8 +95,13 @@ func (k kernel) state() State {
 // apply does what the kernel does, which gives a prefix to the peer that names it last.
 func (k kernel) apply(change Change) {
 	for _, c := range change.Devices {
-		if c.Create {
-			k.devices[c.Name] = &DeviceState{Name: c.Name}
+		if c.Replace {
+			delete(k.devices, c.Name)
+		}
+		if d := k.devices[c.Name]; c.Create && d != nil && d.Detached {
+			d.Detached = false
+		} else if c.Create {
+			k.devices[c.Name] = &DeviceState{Name: c.Name, Userspace: c.Userspace}
 		}
 		k.applyDevice(k.devices[c.Name], c)
 	}
@@ -166,7 +171,8 @@ func wanted(c Config) State {
 	var s State
 	for _, d := range c.Devices {
 		state := DeviceState{
-			Name: d.Name, PrivateKey: d.PrivateKey, ListenPort: d.ListenPort, MTU: d.MTU, Up: true, RPFilter: 2, Addresses: d.Addresses,
+			Name: d.Name, Userspace: c.Userspace, PrivateKey: d.PrivateKey, ListenPort: d.ListenPort, MTU: d.MTU,
+			Up: true, RPFilter: 2, Addresses: d.Addresses,
 		}
 		for _, p := range d.Peers {
 			state.Peers = append(state.Peers, PeerState{Peer: p})
@@ -193,6 +199,40 @@ func TestDiffProperties(t *testing.T) {
 					t.Errorf("state (-want +got):\n%s", diff)
 				}
 			})
+		}
+	}
+}
+
+// A TUN whose process has ended is adopted with what the link has, and gets the rest.
+func TestDiffAdopts(t *testing.T) {
+	want := configs()["userspace"]
+	k := kernelOf(want)
+	for _, d := range k.devices {
+		*d = DeviceState{Name: d.Name, Userspace: true, Detached: true, MTU: d.MTU, RPFilter: d.RPFilter, Addresses: d.Addresses}
+	}
+	change := Diff(k.state(), want)
+	for _, c := range change.Devices {
+		if !c.Create || c.Replace || !c.SetUp || c.MTU != 0 || len(c.AddAddresses) > 0 || len(c.RemoveAddresses) > 0 {
+			t.Errorf("%s: change is %+v, want an adoption that keeps the link's addresses", c.Name, c)
+		}
+	}
+	k.apply(change)
+	if diff := cmp.Diff(wanted(want), k.state(), netipValues, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("state (-want +got):\n%s", diff)
+	}
+}
+
+// A change of the kind replaces each device under its name.
+func TestDiffReplaces(t *testing.T) {
+	for from, to := range map[string]string{"base": "userspace", "userspace": "base"} {
+		change := Diff(kernelOf(configs()[from]).state(), configs()[to])
+		if len(change.Devices) != 2 || len(change.Remove) != 0 {
+			t.Fatalf("%s to %s: change is %+v", from, to, change)
+		}
+		for _, c := range change.Devices {
+			if !c.Replace || !c.Create || c.Userspace != (to == "userspace") {
+				t.Errorf("%s to %s: change is %+v", from, to, c)
+			}
 		}
 	}
 }

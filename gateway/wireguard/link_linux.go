@@ -11,8 +11,18 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/tombolo-net/tombolo/gateway/wireguard/userspace"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
+
+// isUserspace reports whether the link is one of this package's, and whether it is a TUN.
+func isUserspace(l netlink.Link) (userspaceLink, ours bool) {
+	if !isOurs(l.Attrs().Name) {
+		return false, false
+	}
+	tun := userspace.Owns(l)
+	return tun, tun || l.Type() == "wireguard"
+}
 
 // ourLinks are the links that belong to this package, by name.
 func ourLinks(ctx context.Context) ([]netlink.Link, error) {
@@ -21,7 +31,8 @@ func ourLinks(ctx context.Context) ([]netlink.Link, error) {
 		return nil, err
 	}
 	links = slices.DeleteFunc(links, func(l netlink.Link) bool {
-		return l.Type() != "wireguard" || !isOurs(l.Attrs().Name)
+		_, ours := isUserspace(l)
+		return !ours
 	})
 	slices.SortFunc(links, func(a, b netlink.Link) int { return strings.Compare(a.Attrs().Name, b.Attrs().Name) })
 	return links, nil
@@ -61,14 +72,15 @@ func findLink(name string) (netlink.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", name, err)
 	}
-	if link.Type() != "wireguard" {
+	if _, ours := isUserspace(link); !ours {
 		return nil, fmt.Errorf("link %s is of type %s and not ours: rename or remove it", name, link.Type())
 	}
 	return link, nil
 }
 
 // removeLink deletes the link. A link that is gone already is no error.
-func removeLink(name string) error {
+func (d *Devices) removeLink(name string) error {
+	d.engine.Stop(name)
 	link, err := findLink(name)
 	var absent netlink.LinkNotFoundError
 	if errors.As(err, &absent) {
