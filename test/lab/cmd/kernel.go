@@ -22,6 +22,7 @@ func kernelCommand() *cobra.Command {
 		memory   string
 		timeout  time.Duration
 		writable []string
+		appended []string
 	)
 	c := &cobra.Command{
 		Use:   "kernel [flags] -- COMMAND [ARGS...]",
@@ -40,22 +41,23 @@ folders named by --writable.`,
 				ctx, cancel = context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not done after %s", timeout))
 				defer cancel()
 			}
-			return runInKernel(ctx, memory, writable, args)
+			return runInKernel(ctx, kernel.Config{Memory: memory, Args: appended}, writable, args)
 		},
 	}
 	c.Flags().SetInterspersed(false)
 	c.Flags().StringVar(&memory, "memory", kernel.DefaultMemory, "the kernel's memory")
 	c.Flags().DurationVar(&timeout, "timeout", 0, "kill the kernel after this long; 0 is never")
+	c.Flags().StringArrayVar(&appended, "append", nil, "an argument of the kernel, such as ipv6.disable=1; may be repeated")
 	c.Flags().StringArrayVar(&writable, "writable", nil, "a folder of the host that COMMAND may write; may be repeated")
 	return c
 }
 
-func runInKernel(ctx context.Context, memory string, writable, args []string) error {
+func runInKernel(ctx context.Context, more kernel.Config, writable, args []string) error {
 	cfg, err := kernelConfig()
 	if err != nil {
 		return err
 	}
-	cfg.Memory = memory
+	cfg.Memory, cfg.Args = more.Memory, more.Args
 	dir, err := os.Getwd()
 	if err != nil {
 		return fmt.Errorf("finding the working directory: %w", err)

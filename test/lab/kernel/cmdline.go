@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // File descriptors that the kernel inherits for the guest's terminals.
@@ -36,7 +37,7 @@ func cmdline(cfg Config) []string {
 	for i, n := range cfg.NICs {
 		args = append(args, nicOption(i, n))
 	}
-	return append(args, cfg.Env...)
+	return slices.Concat(args, cfg.Args, cfg.Env)
 }
 
 func nicOption(i int, n NIC) string {

@@ -42,6 +42,7 @@ type Config struct {
 	Dir    string // required; the kernel's state folder, exists, writable; sockets and pid files go here
 
 	Env     []string  // optional; KEY=VALUE for PID 1, by the kernel's command line: short, no blanks, no dot in KEY
+	Args    []string  // optional; more arguments of the kernel, such as ipv6.disable=1
 	Memory  string    // optional, default DefaultMemory; as the kernel's mem= takes it
 	NICs    []NIC     // optional
 	Pin     bool      // optional; have it run on one CPU of the host, that with the fewest other kernels of this field
