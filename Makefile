@@ -71,6 +71,8 @@ test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kerne
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "kernel tests" "usually 9 minutes" \
 		go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
+	@$(STEP) "kernel tests without IPv6" "usually a few seconds" \
+		go test -tags kernel -count=1 -timeout 10m -exec "$(CURDIR)/bin/lab kernel --append ipv6.disable=1 --" -run TestWithoutIPv6 ./gateway/agent ./dataplane/agent
 
 # The clusters of test-e2e: CNIs of two kinds that masquerade, or it would prove nothing that sources are kept, and kube-proxies
 # beside which the one cluster serves with IPVS, the other one with nftables. (bin/lab run --help)

@@ -18,6 +18,7 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -139,17 +140,31 @@ func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (pla
 		return plan.NetworkInput{}, err
 	}
 	in.Routed = routed
+	in.NoIPv6 = rtnl.IPv6Off(vxlan.Name)
+	a.noteIPv6(ctx, in.NoIPv6)
 	for _, node := range in.Nodes {
 		if node.Name != a.cfg.NodeName {
 			continue
 		}
-		mtu, err := rtnl.UnderlayMTU(ctx, clusterset.InternalIPs(node))
+		mtu, err := rtnl.UnderlayMTU(ctx, clusterset.UsableAddresses(clusterset.InternalIPs(node), in.NoIPv6 == ""))
 		if err != nil {
 			return plan.NetworkInput{}, err
 		}
 		in.UnderlayMTU = mtu
 	}
 	return in, nil
+}
+
+// noteIPv6 logs whether the node has IPv6, when that has changed.
+func (a *Agent) noteIPv6(ctx context.Context, why string) {
+	switch log := a.log(ctx); {
+	case why == a.planner.noIPv6:
+	case why != "":
+		log.Info("IPv6 is left out", "why", why)
+	default:
+		log.Info("IPv6 is back", "was", a.planner.noIPv6)
+	}
+	a.planner.noIPv6 = why
 }
 
 // planServices plans the ServiceImports that may have changed.

@@ -22,6 +22,8 @@ type planner struct {
 	known   bool
 	place   plan.Place
 	network plan.Network
+	// noIPv6 is why this node has no IPv6; empty if it has.
+	noIPv6 string
 	// options are those of the last ClusterSet that was accepted.
 	options v1alpha1.DataplaneOptions
 	// table has the virtual services that the kernel should have.

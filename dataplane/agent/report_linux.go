@@ -90,6 +90,9 @@ func (a *Agent) summary(remarks []string) string {
 	if warning := a.services.choice.Warning; warning != "" {
 		parts = append(parts, warning)
 	}
+	if left := a.planner.network.LeftOut; left != "" {
+		parts = append(parts, left)
+	}
 	if names := a.services.backend.Foreign(); len(names) > 0 {
 		parts = append(parts, "virtual services inside the VIP CIDR that tombolo did not make are left alone: "+someOf(names))
 	}

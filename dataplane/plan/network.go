@@ -33,6 +33,8 @@ type NetworkInput struct {
 	// inside this cluster's CIDRs and its hop is a node, that node holds pods there, as if its
 	// spec.podCIDRs had the prefix.
 	Routed map[netip.Addr][]netip.Prefix // optional
+	// NoIPv6 says why this node has no IPv6, which is then left out; empty if it has.
+	NoIPv6 string // optional
 	// UnderlayMTU is the MTU of the device that has this node's InternalIP, in bytes.
 	UnderlayMTU int // required
 }
@@ -59,6 +61,8 @@ type Network struct {
 	// empty if there is none.
 	Gateway bool
 	Via     string
+	// LeftOut says why IPv6 is left out, although this cluster or another one has addresses of it.
+	LeftOut string
 }
 
 // NewNetwork plans a node's routes. The errors are ErrNoNode and ConflictError: then nothing should
@@ -84,6 +88,9 @@ func NewNetwork(in NetworkInput) (Network, error) {
 	}
 	b.device()
 	b.sort()
+	if in.NoIPv6 != "" {
+		return b.n.withoutIPv6(in.NoIPv6), nil
+	}
 	return b.n, nil
 }
 

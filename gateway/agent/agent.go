@@ -61,6 +61,8 @@ type Agent struct {
 	// prober is used by the tunnels loop only, its statuses by all.
 	prober      proberSlot
 	routeWriter routeWriter
+	// noIPv6 is why this node has no IPv6; empty if it has. The tunnels loop uses it only.
+	noIPv6 string
 
 	// mu guards what follows.
 	mu sync.Mutex

@@ -64,6 +64,8 @@ func (k memoryTunnels) Run(ctx context.Context) error {
 
 func (*memoryKernel) CheckForwarding(bool) error { return nil }
 
+func (*memoryKernel) IPv6Off() string { return "" }
+
 func (k memoryTunnels) Read(context.Context) (wireguard.State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

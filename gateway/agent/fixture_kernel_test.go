@@ -108,6 +108,11 @@ func (k nsHost) CheckForwarding(ipv6 bool) (err error) {
 	return err
 }
 
+func (k nsHost) IPv6Off() (why string) {
+	k.ns.Do(func() { why = k.host.IPv6Off() })
+	return why
+}
+
 func (k nsHost) UnderlayMTU(ctx context.Context, addrs []netip.Addr) (mtu int, err error) {
 	k.ns.Do(func() { mtu, err = k.host.UnderlayMTU(ctx, addrs) })
 	return mtu, err
@@ -175,7 +180,9 @@ func (c *testCluster) addGateway(t *testing.T, wire *netns.Wire, lane v1alpha1.L
 	g.ns = netns.New(t)
 	g.port = wire.Connect(g.ns, netip.PrefixFrom(g.address, 24))
 	g.ns.Run("ip", "address", "add", g.pod()+"/32", "dev", "lo")
-	g.ns.Run("ip", "address", "add", g.pod6()+"/128", "dev", "lo", "nodad")
+	if netns.KernelHasIPv6() {
+		g.ns.Run("ip", "address", "add", g.pod6()+"/128", "dev", "lo", "nodad")
+	}
 	g.client = c.newClient(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: g.name}, Status: corev1.NodeStatus{
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}},
 	}})

@@ -168,6 +168,10 @@ func readyMessage(r *tunnelResult) string {
 		lines = append(lines, r.userspace)
 	}
 	for _, w := range p.Warnings {
+		if w.Cluster == "" {
+			lines = append(lines, w.Message)
+			continue
+		}
 		name := "cluster " + string(w.Cluster)
 		if w.Gateway != "" {
 			name += ", gateway " + w.Gateway

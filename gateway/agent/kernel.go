@@ -57,6 +57,8 @@ type host interface {
 	// CheckForwarding returns an error that names the remedy if the node does not forward IPv4, or
 	// IPv6 if asked.
 	CheckForwarding(ipv6 bool) error
+	// IPv6Off says why the tunnels of this node cannot have IPv6; empty if they can.
+	IPv6Off() string
 	// UnderlayMTU is the smallest MTU of the links that have these addresses. The error names an
 	// address that no link has.
 	UnderlayMTU(context.Context, []netip.Addr) (int, error)

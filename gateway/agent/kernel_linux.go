@@ -33,6 +33,9 @@ type thisNode struct{}
 // CheckForwarding implements host.
 func (thisNode) CheckForwarding(ipv6 bool) error { return checkForwarding(ipv6) }
 
+// IPv6Off implements host.
+func (thisNode) IPv6Off() string { return rtnl.IPv6Off("tombolo") }
+
 // Listen implements host.
 func (thisNode) Listen(ctx context.Context, addr netip.Addr) (probe.Conn, error) {
 	return probe.Listen(ctx, addr)

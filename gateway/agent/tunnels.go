@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -15,6 +14,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/transit"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
@@ -54,6 +54,9 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 	}
 	in := o.input(key)
 	in.Userspace = userspace
+	in.NoIPv6 = a.cfg.Kernel.Host.IPv6Off()
+	a.noteIPv6(ctx, in.NoIPv6)
+	in.Underlay = clusterset.UsableAddresses(in.Underlay, in.NoIPv6 == "")
 	if in.MTU, err = a.cfg.Kernel.Host.UnderlayMTU(ctx, in.Underlay); err != nil {
 		return tunnelResult{}, err
 	}
@@ -80,14 +83,19 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	statuses := a.prober.statuses()
 	a.metrics.links.set(wanted.Links, statuses)
 	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links)}
-	return r, errors.Join(tableErr, tunnelsErr, probeErr, routesErr, a.cfg.Kernel.Host.CheckForwarding(carriesIPv6(in)))
+	return r, errors.Join(tableErr, tunnelsErr, probeErr, routesErr, a.cfg.Kernel.Host.CheckForwarding(in.CarriesIPv6()))
 }
 
-// carriesIPv6 reports whether another cluster has IPv6 addresses beside those of the tunnels.
-func carriesIPv6(in plan.Input) bool {
-	return slices.ContainsFunc(in.Remotes, func(r plan.Remote) bool {
-		return slices.ContainsFunc(r.CIDRs, func(c v1alpha1.CIDR) bool { return strings.Contains(string(c), ":") })
-	})
+// noteIPv6 logs whether the node has IPv6, when that has changed.
+func (a *Agent) noteIPv6(ctx context.Context, why string) {
+	switch log := logr.FromContextOrDiscard(ctx); {
+	case why == a.noIPv6:
+	case why != "":
+		log.Info("IPv6 is left out", "why", why)
+	default:
+		log.Info("IPv6 is back", "was", a.noIPv6)
+	}
+	a.noIPv6 = why
 }
 
 // removeAll removes tunnels and routes, the routes first, so that none leads to a device that is

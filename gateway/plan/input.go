@@ -31,6 +31,8 @@ type Input struct {
 	// Underlay are this node's addresses outside the tunnels. Without any, the node counts as
 	// having both families.
 	Underlay []netip.Addr
+	// NoIPv6 says why this node has no IPv6, which is then left out; empty if it has.
+	NoIPv6 string
 	// MTU of the underlay in bytes.
 	MTU int
 	// Remotes are the other clusters, in any order.

@@ -54,6 +54,7 @@ type Link struct {
 
 // Warning says why a part of a remote cluster is left out, and what to do about it.
 type Warning struct {
+	// Cluster is empty if the warning is about this node.
 	Cluster v1alpha1.ClusterID
 	// Gateway is empty if the warning is about the whole cluster.
 	Gateway string
@@ -80,6 +81,9 @@ func NewTunnels(in Input) (Tunnels, error) {
 	}
 	tunnels := Tunnels{
 		WireGuard: b.config(), Links: b.links, Clusters: clusters, TunnelAddresses: own, Warnings: append(warnings, b.warnings...),
+	}
+	if in.NoIPv6 != "" {
+		tunnels.leaveOutIPv6(in)
 	}
 	slices.SortFunc(tunnels.Links, func(x, y Link) int { return x.compare(y.LinkID) })
 	slices.SortFunc(tunnels.Warnings, Warning.compare)

@@ -282,7 +282,7 @@ func kernelError(err error) error {
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("%w (%w)", ErrNoKernelSupport, err)
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+	case !rtnl.MayChangeNetwork() && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)):
 		return fmt.Errorf("%w (%w)", ErrNotPermitted, err)
 	}
 	return err

@@ -33,6 +33,14 @@ func InternalIPs(node *corev1.Node) []netip.Addr {
 	return firsts
 }
 
+// UsableAddresses are the addresses that a node can use: without IPv6, those of IPv4.
+func UsableAddresses(addrs []netip.Addr, ipv6 bool) []netip.Addr {
+	if ipv6 {
+		return addrs
+	}
+	return slices.DeleteFunc(slices.Clone(addrs), netip.Addr.Is6)
+}
+
 // OfFamily is the first IPv4 address, or the first IPv6 one; not valid if there is none.
 func OfFamily(addrs []netip.Addr, is4 bool) netip.Addr {
 	for _, a := range addrs {

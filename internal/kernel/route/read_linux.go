@@ -15,7 +15,7 @@ import (
 func (o Owner) Read(ctx context.Context) (Config, error) {
 	var have Config
 	var links rtnl.Links
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+	for _, family := range rtnl.Families() {
 		if err := o.readRoutes(ctx, family, &links, &have); err != nil {
 			return Config{}, err
 		}
@@ -113,7 +113,7 @@ func (o Owner) readRules(ctx context.Context, family int, have *Config) error {
 // They say where a CNI that routes has its pods. The default routes are not among them.
 func Routed(ctx context.Context) (map[netip.Addr][]netip.Prefix, error) {
 	routed := map[netip.Addr][]netip.Prefix{}
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+	for _, family := range rtnl.Families() {
 		list, err := rtnl.Dump(ctx, "the main table's routes", func() ([]netlink.Route, error) {
 			return netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
 		})

@@ -91,7 +91,7 @@ func readAddresses(ctx context.Context, link *netlink.Vxlan, have *Config) error
 }
 
 func readEntries(ctx context.Context, link *netlink.Vxlan, have *Config) error {
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6, unix.AF_BRIDGE} {
+	for _, family := range append(rtnl.Families(), unix.AF_BRIDGE) {
 		entries, err := rtnl.Dump(ctx, "neighbours of "+link.Name, func() ([]netlink.Neigh, error) {
 			return netlink.NeighList(link.Index, family)
 		})

@@ -41,12 +41,32 @@ func New(t testing.TB) *Namespace {
 		check(t, netlink.LinkSetUp(lo), "setting lo up")
 	})
 	n.Sysctl("net/ipv4/ip_forward", "1")
+	if !KernelHasIPv6() {
+		return n
+	}
 	n.Sysctl("net/ipv6/conf/all/forwarding", "1")
 	// No duplicate address detection: until it is over, a second or two, a device's link-local
 	// address asks no neighbour.
 	n.Sysctl("net/ipv6/conf/all/accept_dad", "0")
 	n.Sysctl("net/ipv6/conf/default/accept_dad", "0")
 	return n
+}
+
+// KernelHasIPv6 reports whether the kernel was started with IPv6.
+func KernelHasIPv6() bool {
+	_, err := os.Stat("/proc/sys/net/ipv6")
+	return err == nil
+}
+
+// SetIPv6 turns IPv6 on or off by the settings of these names, such as "all" or a device. A kernel
+// without IPv6 has no such settings.
+func (n *Namespace) SetIPv6(on bool, names ...string) {
+	n.t.Helper()
+	for _, name := range names {
+		if KernelHasIPv6() {
+			n.Sysctl("net/ipv6/conf/"+name+"/disable_ipv6", map[bool]string{true: "0", false: "1"}[on])
+		}
+	}
 }
 
 // Do runs f on a thread inside the namespace; f must not start goroutines that open sockets.

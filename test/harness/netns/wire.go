@@ -31,7 +31,9 @@ func (w *Wire) Connect(ns *Namespace, addrs ...netip.Prefix) (port int) {
 	w.ns.t.Helper()
 	w.n++
 	w.ns.Do(func() { check(w.ns.t, w.addPort(ns.handle), "connecting a namespace") })
-	ns.Run("ip", "link", "set", "eth0", "addrgenmode", "none")
+	if KernelHasIPv6() {
+		ns.Run("ip", "link", "set", "eth0", "addrgenmode", "none")
+	}
 	for _, a := range addrs {
 		args := []string{"address", "add", a.String(), "dev", "eth0"}
 		if a.Addr().Is6() {
