@@ -6,48 +6,70 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 func TestPacket(t *testing.T) {
 	private1, public1 := key(1)
 	private2, public2 := key(2)
-	k1, err := linkKey(private1, public2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k2, err := linkKey(private2, public1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(k1, k2) {
-		t.Fatal("the ends derive different keys")
-	}
-	want := packet{kind: reply, session: 0x0102030405060708, sequence: 1<<63 + 7}
-	wire := want.encode(k1)
-	got, err := decode(wire, k2)
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(packet{})); diff != "" || err != nil {
-		t.Errorf("decoded (-want +got), error %v:\n%s", err, diff)
-	}
-	for i := range wire {
-		changed := bytes.Clone(wire)
-		changed[i] ^= 1
-		if _, err := decode(changed, k2); err == nil {
-			t.Errorf("byte %d may be changed", i)
+	reached := &Members{}
+	reached.Add(1)
+	reached.Add(4095)
+	for _, want := range []packet{
+		{kind: reply, session: 0x0102030405060708, sequence: announcement - 7, flags: fromReplier | saysDown},
+		{kind: request, session: 1, sequence: 2, flags: fromRequester | saysDraining, reached: reached},
+	} {
+		sibling := want.reached != nil
+		k1, err := linkKey(private1, public2, sibling)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k2, err := linkKey(private2, public1, sibling)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(k1, k2) {
+			t.Fatal("the ends derive different keys")
+		}
+		wire := want.encode(k1)
+		got, err := decode(wire, k2, sibling)
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(packet{})); diff != "" || err != nil {
+			t.Errorf("decoded (-want +got), error %v:\n%s", err, diff)
+		}
+		for i := range wire {
+			changed := bytes.Clone(wire)
+			changed[i] ^= 1
+			if _, err := decode(changed, k2, sibling); err == nil {
+				t.Errorf("byte %d may be changed", i)
+			}
+		}
+		if _, err := decode(wire, k2, !sibling); err == nil {
+			t.Error("a packet of the other sort is taken")
+		}
+		if _, err := decode(packet{kind: 9}.encode(k1), k2, false); err == nil {
+			t.Error("a packet of an unknown kind is taken")
 		}
 	}
-	if _, err := decode(packet{kind: 9}.encode(k1), k2); err == nil {
-		t.Error("a packet of an unknown kind is taken")
+}
+
+func TestMembers(t *testing.T) {
+	var m Members
+	for _, index := range []int32{1, 8, 4095, 4096, -1} {
+		m.Add(index)
+	}
+	for index, want := range map[int32]bool{0: false, 1: true, 7: false, 8: true, 9: false, 4095: true, 4096: false, -1: false} {
+		if m.Has(index) != want {
+			t.Errorf("has %d: %t", index, !want)
+		}
 	}
 }
 
 func FuzzDecode(f *testing.F) {
 	k := []byte("key")
-	f.Add(packet{kind: request, session: 1, sequence: 2}.encode(k))
-	f.Add([]byte("TMB1"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := decode(b, k)
+	f.Add(packet{kind: request, session: 1, sequence: 2, flags: fromRequester}.encode(k), false)
+	f.Add(packet{kind: reply, session: 1, sequence: 2, reached: &Members{1}}.encode(k), true)
+	f.Add([]byte("TMB1"), false)
+	f.Fuzz(func(t *testing.T, b []byte, sibling bool) {
+		p, err := decode(b, k, sibling)
 		if err == nil && !bytes.Equal(p.encode(k), b) {
 			t.Errorf("%x decodes to %+v, which encodes differently", b, p)
 		}
@@ -69,34 +91,5 @@ func TestAnswerCountsOnce(t *testing.T) {
 		if l.status.Answered != tc.want {
 			t.Errorf("after answer %d, %d count, want %d", tc.sequence, l.status.Answered, tc.want)
 		}
-	}
-}
-
-// A process that did not get to run does not take that for silence of the other end, unless it
-// lasts.
-func TestLateTick(t *testing.T) {
-	now := time.Unix(0, 0)
-	l := newLink(Peer{InUse: true}, nil, now)
-	tick := func(after time.Duration) v1alpha1.LinkState {
-		now = now.Add(after)
-		l.tick(now)
-		return l.status.State
-	}
-	for range lostForDown {
-		tick(Interval)
-	}
-	if got := tick(1500 * time.Millisecond); got != v1alpha1.LinkUp {
-		t.Errorf("after a pause the link is %s", got)
-	}
-	if got := tick(Interval); got != v1alpha1.LinkDown {
-		t.Errorf("when the pause is over and nothing came the link is %s", got)
-	}
-	l = newLink(Peer{InUse: true}, nil, now)
-	var got v1alpha1.LinkState
-	for range 6 {
-		got = tick(600 * time.Millisecond)
-	}
-	if got != v1alpha1.LinkDown {
-		t.Errorf("when all probes are late the link stays %s", got)
 	}
 }

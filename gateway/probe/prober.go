@@ -32,7 +32,8 @@ type Config struct {
 	PrivateKey [32]byte // required
 	// Conn belongs to the Prober once Run has begun: Run closes it.
 	Conn Conn // required
-	// OnChange is called when a link's state has changed, from Run's goroutines. It must not block.
+	// OnChange is called when a link's state has changed, or what its other end says of itself, from
+	// Run's goroutines. It must not block.
 	OnChange func() // optional
 }
 
@@ -40,11 +41,16 @@ type Config struct {
 type Prober struct {
 	cfg     Config
 	session uint64
+	// announce is told when this end has something to say that should not wait for the next probe.
+	announce chan struct{}
 
 	mu sync.Mutex
-	// byAddress and byName hold the same links. Guarded by mu, and so are the links.
+	// byAddress and byName hold the same links. Guarded by mu, and so are the links and what follows.
 	byAddress map[netip.Addr]*link
 	byName    map[string]*link
+	interval  time.Duration
+	draining  bool
+	reached   Members
 }
 
 // New returns a Prober without peers. It does nothing before Run.
@@ -52,8 +58,8 @@ func New(cfg Config) *Prober {
 	var session [8]byte
 	_, _ = rand.Read(session[:]) // it never fails: crypto/rand ends the process first
 	return &Prober{
-		cfg: cfg, session: binary.BigEndian.Uint64(session[:]),
-		byAddress: map[netip.Addr]*link{}, byName: map[string]*link{},
+		cfg: cfg, session: binary.BigEndian.Uint64(session[:]), announce: make(chan struct{}, 1),
+		byAddress: map[netip.Addr]*link{}, byName: map[string]*link{}, interval: Interval,
 	}
 }
 
@@ -63,6 +69,9 @@ func New(cfg Config) *Prober {
 func (p *Prober) SetPeers(peers []Peer) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.interval = Interval; len(peers) > manyLinks {
+		p.interval = LongInterval
+	}
 	old := p.byName
 	p.byName, p.byAddress = make(map[string]*link, len(peers)), make(map[netip.Addr]*link, len(peers))
 	var errs []error
@@ -72,30 +81,61 @@ func (p *Prober) SetPeers(peers []Peer) error {
 			errs = append(errs, fmt.Errorf("probing %s: %w", peer.Name, err))
 			continue
 		}
+		l.interval = p.interval
 		p.byName[peer.Name], p.byAddress[peer.Address] = l, l
 	}
 	return errors.Join(errs...)
 }
 
 func (p *Prober) linkFor(peer Peer, old *link) (*link, error) {
-	if old != nil && old.peer.Address == peer.Address && old.peer.PublicKey == peer.PublicKey {
+	if old != nil && old.peer.Address == peer.Address && old.peer.PublicKey == peer.PublicKey && old.peer.Sibling == peer.Sibling {
 		old.peer.Group = peer.Group
 		return old, nil
 	}
-	key, err := linkKey(p.cfg.PrivateKey, peer.PublicKey)
+	key, err := linkKey(p.cfg.PrivateKey, peer.PublicKey, peer.Sibling)
 	if err != nil {
 		return nil, err
 	}
 	return newLink(peer, key, time.Now()), nil
 }
 
+// SetDraining says to all peers whether flows should leave this gateway, from now on.
+func (p *Prober) SetDraining(draining bool) {
+	p.mu.Lock()
+	changed := p.draining != draining
+	p.draining = draining
+	p.mu.Unlock()
+	if changed {
+		p.sayNow()
+	}
+}
+
+// SetReached says to the siblings which clusters this gateway reaches, from now on.
+func (p *Prober) SetReached(reached Members) {
+	p.mu.Lock()
+	changed := p.reached != reached
+	p.reached = reached
+	p.mu.Unlock()
+	if changed {
+		p.sayNow()
+	}
+}
+
+func (p *Prober) sayNow() {
+	select {
+	case p.announce <- struct{}{}:
+	default:
+	}
+}
+
 // Statuses returns the state of the links, by the peers' names.
 func (p *Prober) Statuses() map[string]Status {
+	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	statuses := make(map[string]Status, len(p.byName))
 	for name, l := range p.byName {
-		statuses[name] = l.status
+		statuses[name] = l.statusAt(now)
 	}
 	return statuses
 }
@@ -108,57 +148,14 @@ func (p *Prober) Run(ctx context.Context) error {
 		return p.cfg.Conn.Close()
 	})
 	group.Go(func() error { return p.receive(ctx) })
-	group.Go(func() error { return p.send(ctx) })
+	group.Go(func() error { p.watch(ctx); return nil })
 	return group.Wait()
-}
-
-func (p *Prober) send(ctx context.Context) error {
-	ticker := time.NewTicker(Interval)
-	defer ticker.Stop()
-	for {
-		p.sendAll()
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
-
-// sendAll sends one probe on each link. A probe that cannot be sent is a lost one.
-func (p *Prober) sendAll() {
-	type outgoing struct {
-		to   netip.AddrPort
-		data []byte
-	}
-	var probes []outgoing
-	anyChanged := false
-	refused := p.cfg.Conn.Refused()
-	p.mu.Lock()
-	for _, addr := range refused {
-		if l, ok := p.byAddress[addr]; ok {
-			l.refusedAt = time.Now()
-		}
-	}
-	for _, l := range p.byName {
-		sequence, changed := l.tick(time.Now())
-		anyChanged = anyChanged || changed
-		data := packet{kind: request, session: p.session, sequence: sequence}.encode(l.key)
-		probes = append(probes, outgoing{netip.AddrPortFrom(l.peer.Address, Port), data})
-	}
-	p.mu.Unlock()
-	for _, o := range probes {
-		_, _ = p.cfg.Conn.WriteToUDPAddrPort(o.data, o.to)
-	}
-	if anyChanged {
-		p.changed()
-	}
 }
 
 // receive answers requests and counts replies until the Conn is closed. It goes on after an ICMP
 // error that the socket reports.
 func (p *Prober) receive(ctx context.Context) error {
-	b := make([]byte, packetSize+1)
+	b := make([]byte, siblingSize+1)
 	for {
 		n, from, err := p.cfg.Conn.ReadFromUDPAddrPort(b)
 		if ctx.Err() != nil {
@@ -174,24 +171,54 @@ func (p *Prober) receive(ctx context.Context) error {
 }
 
 func (p *Prober) handle(b []byte, from netip.AddrPort) {
+	now := time.Now()
 	p.mu.Lock()
 	l, ok := p.byAddress[from.Addr().Unmap()]
 	if !ok {
 		p.mu.Unlock()
 		return
 	}
-	got, err := decode(b, l.key)
-	changed := err == nil && got.kind == reply && got.session == p.session &&
-		l.answered(got.sequence, p.alone(l), time.Now())
-	key := l.key
+	got, err := decode(b, l.key, l.peer.Sibling)
+	if err != nil || got.kind == reply && got.session != p.session {
+		p.mu.Unlock()
+		return
+	}
+	changed := l.told(got, now)
+	if got.kind == reply {
+		changed = l.answered(got.sequence, p.alone(l), now) || changed
+	}
+	answer := p.answer(l, got).encode(l.key)
 	p.mu.Unlock()
-	if err == nil && got.kind == request {
-		got.kind = reply
-		_, _ = p.cfg.Conn.WriteToUDPAddrPort(got.encode(key), from)
-	}
 	if changed {
-		p.changed()
+		p.changed() // it does not block, and routes come before answers
 	}
+	if got.kind == request {
+		_, _ = p.cfg.Conn.WriteToUDPAddrPort(answer, from)
+	}
+}
+
+// answer is the reply to a request. Only who sent flags gets any.
+func (p *Prober) answer(l *link, to packet) packet {
+	to.kind = reply
+	if to.flags&fromRequester != 0 {
+		to.flags = fromReplier | p.says(l)
+	}
+	if l.peer.Sibling {
+		to.reached = &p.reached
+	}
+	return to
+}
+
+// says are the flags for the other end of a link. Callers hold mu.
+func (p *Prober) says(l *link) flags {
+	var says flags
+	if l.own == v1alpha1.LinkDown {
+		says |= saysDown
+	}
+	if p.draining {
+		says |= saysDraining
+	}
+	return says
 }
 
 // alone reports whether no other link of l's group is up. Callers hold mu.

@@ -23,7 +23,9 @@ type network struct {
 	conns map[netip.Addr]*memoryConn
 	// cut addresses neither send nor receive.
 	cut map[netip.Addr]bool
-	// away addresses refuse what they are sent.
+	// oneWay addresses receive, and what they send is lost.
+	oneWay map[netip.Addr]bool
+	// away addresses refuse what they are sent, and send nothing.
 	away map[netip.Addr]bool
 }
 
@@ -42,7 +44,7 @@ type memoryConn struct {
 
 func newNetwork(delay time.Duration) *network {
 	return &network{
-		delay: delay, conns: map[netip.Addr]*memoryConn{}, cut: map[netip.Addr]bool{}, away: map[netip.Addr]bool{},
+		delay: delay, conns: map[netip.Addr]*memoryConn{}, cut: map[netip.Addr]bool{}, oneWay: map[netip.Addr]bool{}, away: map[netip.Addr]bool{},
 	}
 }
 
@@ -75,7 +77,7 @@ func (c *memoryConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error
 	defer n.mu.Unlock()
 	peer := n.conns[to.Addr()]
 	switch {
-	case n.cut[to.Addr()] || n.cut[c.local.Addr()] || peer == nil:
+	case n.cut[to.Addr()] || n.cut[c.local.Addr()] || n.oneWay[c.local.Addr()] || n.away[c.local.Addr()] || peer == nil:
 	case n.away[to.Addr()]:
 		c.refused = append(c.refused, to.Addr())
 	default:
@@ -159,7 +161,9 @@ func run(t *testing.T, f func(), ends ...*end) {
 	time.Sleep(time.Second) // what is still on its way arrives inside the bubble
 }
 
-func (e *end) state() v1alpha1.LinkState { return e.prober.Statuses()["peer"].State }
+func (e *end) status() Status { return e.prober.Statuses()["peer"] }
+
+func (e *end) state() v1alpha1.LinkState { return e.status().State }
 
 func (e *end) want(t *testing.T, when string, want v1alpha1.LinkState) {
 	t.Helper()
@@ -187,7 +191,7 @@ func TestUpDownUp(t *testing.T) {
 			time.Sleep(2 * Interval)
 			east.want(t, "after three", v1alpha1.LinkDown)
 			n.set(n.cut, westAddr, false)
-			time.Sleep(2 * Interval)
+			time.Sleep(3 * Interval)
 			east.want(t, "after an answer", v1alpha1.LinkUp)
 			if east.changes != 3 {
 				t.Errorf("%d changes told, want 3", east.changes)
@@ -246,7 +250,7 @@ func TestFlapping(t *testing.T) {
 			}
 			n.set(n.cut, sibling, true)
 			flap()
-			want := []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, time.Second}
+			want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 7 * time.Second, 0}
 			if diff := cmp.Diff(want, recoveries); diff != "" {
 				t.Errorf("recoveries (-want +got):\n%s", diff)
 			}
@@ -261,7 +265,7 @@ func TestInUse(t *testing.T) {
 		east := n.newEnd(t, 1, 2, eastAddr, westAddr, true)
 		run(t, func() {
 			east.want(t, "in use", v1alpha1.LinkUp)
-			time.Sleep(5 * Interval)
+			time.Sleep(firstAnswer + 3*Interval)
 			east.want(t, "in use, without an answer", v1alpha1.LinkDown)
 		}, east)
 	})
@@ -275,9 +279,9 @@ func TestAgentAway(t *testing.T) {
 		run(t, func() {
 			time.Sleep(time.Second)
 			n.set(n.away, westAddr, true)
-			time.Sleep(awayMost)
+			time.Sleep(awayMost - Interval)
 			east.want(t, "while the agent starts anew", v1alpha1.LinkUp)
-			time.Sleep(time.Second)
+			time.Sleep(2 * time.Second)
 			east.want(t, "when it does not come back", v1alpha1.LinkDown)
 			n.set(n.away, westAddr, false)
 			time.Sleep(3 * time.Second)
@@ -287,6 +291,99 @@ func TestAgentAway(t *testing.T) {
 			n.set(n.cut, westAddr, true)
 			time.Sleep(3 * time.Second)
 			east.want(t, "cut while the agent is away", v1alpha1.LinkDown)
+		}, east, west)
+	})
+}
+
+// A fault in one direction is seen by both ends, and each says what it knows of it.
+func TestOneWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(time.Millisecond)
+		east, west := n.newEnd(t, 1, 2, eastAddr, westAddr, false), n.newEnd(t, 2, 1, westAddr, eastAddr, false)
+		run(t, func() {
+			time.Sleep(time.Second)
+			n.set(n.oneWay, eastAddr, true)
+			time.Sleep(600 * time.Millisecond)
+			east.want(t, "when what it sends is lost", v1alpha1.LinkDown)
+			west.want(t, "when it hears nothing", v1alpha1.LinkDown)
+			time.Sleep(time.Second)
+			if s := east.status(); !s.Heard || !s.PeerSaysDown {
+				t.Errorf("who is not heard knows %+v", s)
+			}
+			if s := west.status(); s.Heard || s.PeerSaysDown {
+				t.Errorf("who hears nothing knows %+v", s)
+			}
+			n.set(n.oneWay, eastAddr, false)
+			time.Sleep(4 * Interval)
+			east.want(t, "healed", v1alpha1.LinkUp)
+			west.want(t, "healed", v1alpha1.LinkUp)
+		}, east, west)
+	})
+}
+
+// What this end says of itself arrives at once. It is not forgotten when this end goes.
+func TestSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(time.Millisecond)
+		east, west := n.newEnd(t, 1, 2, eastAddr, westAddr, false), n.newEnd(t, 2, 1, westAddr, eastAddr, false)
+		_, public := key(2)
+		sibling := Peer{Name: "peer", Address: westAddr, PublicKey: public, Sibling: true}
+		if err := east.prober.SetPeers([]Peer{sibling}); err != nil {
+			t.Fatal(err)
+		}
+		_, public1 := key(1)
+		if err := west.prober.SetPeers([]Peer{{Name: "peer", Address: eastAddr, PublicKey: public1, Sibling: true}}); err != nil {
+			t.Fatal(err)
+		}
+		run(t, func() {
+			time.Sleep(time.Second + 10*time.Millisecond)
+			changes := east.changes
+			var reached Members
+			reached.Add(7)
+			west.prober.SetDraining(true)
+			west.prober.SetReached(reached)
+			time.Sleep(10 * time.Millisecond)
+			if s := east.status(); !s.Draining || s.Reached != reached || s.State != v1alpha1.LinkUp {
+				t.Errorf("east knows %+v", s)
+			}
+			if east.changes == changes {
+				t.Error("east was not told of a change")
+			}
+			n.set(n.away, westAddr, true)
+			time.Sleep(10 * time.Second)
+			if s := east.status(); !s.Draining || s.State != v1alpha1.LinkUp {
+				t.Errorf("when the agent is away, east knows %+v", s)
+			}
+			n.set(n.away, westAddr, false)
+			west.prober.SetDraining(false)
+			time.Sleep(10 * time.Millisecond)
+			if s := east.status(); s.Draining {
+				t.Error("east takes it for draining for ever")
+			}
+			if got := west.status(); got.Draining || got.Reached != (Members{}) {
+				t.Errorf("west takes what it said for what it was told: %+v", got)
+			}
+		}, east, west)
+	})
+}
+
+// Announcements do not count as probes: however many go unanswered, no link goes down for it.
+func TestAnnouncementsDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(time.Millisecond)
+		east, west := n.newEnd(t, 1, 2, eastAddr, westAddr, false), n.newEnd(t, 2, 1, westAddr, eastAddr, false)
+		run(t, func() {
+			time.Sleep(time.Second + 10*time.Millisecond)
+			n.set(n.cut, westAddr, true)
+			for i := range 20 {
+				east.prober.SetDraining(i%2 == 0)
+				time.Sleep(time.Millisecond)
+			}
+			n.set(n.cut, westAddr, false)
+			time.Sleep(time.Second)
+			if s := east.status(); east.changes != 1 || s.Sent-s.Answered > 1 {
+				t.Errorf("%d changes, %+v", east.changes, s)
+			}
 		}, east, west)
 	})
 }
