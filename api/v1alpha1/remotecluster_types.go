@@ -103,7 +103,7 @@ type Link struct {
 	//
 	// +optional
 	Since metav1.Time `json:"since,omitzero"`
-	// message says why a link is not up; empty if it is up.
+	// message says why a link is not up, or that the remote gateway drains; otherwise empty.
 	//
 	// +optional
 	Message string `json:"message,omitempty"`

@@ -118,6 +118,10 @@ func New(cfg Config) *Agent {
 	return a
 }
 
+// SetDraining says in every probe whether flows should leave this gateway. The kernel stays as it
+// is: what comes is forwarded.
+func (a *Agent) SetDraining(draining bool) { a.prober.setDraining(draining) }
+
 // Changed says that an object or the kernel changed. It never blocks.
 func (a *Agent) Changed() {
 	a.tunnels.Mark()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
+	"github.com/tombolo-net/tombolo/gateway/probe"
 )
 
 // writeLinks writes this gateway's entry in each RemoteCluster whose entry is out of date.
@@ -73,7 +75,7 @@ func linksOf(cluster v1alpha1.ClusterID, result *tunnelResult, old []v1alpha1.Li
 		}
 		link := v1alpha1.Link{
 			RemoteGateway: l.Gateway, State: s.State, Since: metav1.NewTime(s.Since.Truncate(time.Second)),
-			Message: linkMessage(l, s.State, result.alive[l.LinkID]),
+			Message: linkMessage(l, s, result.alive[l.LinkID]),
 		}
 		var before v1alpha1.Link
 		if i := slices.IndexFunc(old, func(p v1alpha1.Link) bool { return p.RemoteGateway == l.Gateway }); i >= 0 {
@@ -84,6 +86,7 @@ func linksOf(cluster v1alpha1.ClusterID, result *tunnelResult, old []v1alpha1.Li
 		}
 		if link.State == v1alpha1.LinkUp {
 			link.RTTMilliseconds = roundRTT(before.RTTMilliseconds, s.RTT)
+			link.LossPercent = roundLoss(before.LossPercent, s.Loss)
 		}
 		links = append(links, link)
 	}
@@ -91,13 +94,21 @@ func linksOf(cluster v1alpha1.ClusterID, result *tunnelResult, old []v1alpha1.Li
 	return links
 }
 
-// linkMessage says what to look at when a link is not up.
-func linkMessage(l plan.Link, state v1alpha1.LinkState, alive bool) string {
+// linkMessage says what to look at when a link is not up, or why flows leave one that is.
+func linkMessage(l plan.Link, s probe.Status, alive bool) string {
+	const doesNotHear = "its gateway hears nothing from us: does a firewall drop UDP port"
 	switch {
-	case state == v1alpha1.LinkUp:
+	case s.State == v1alpha1.LinkUp && s.Draining:
+		return "its gateway drains: flows leave it while another link is up"
+	case s.State == v1alpha1.LinkUp:
 		return ""
+	case s.PeerSaysDown && !s.Heard:
+		return fmt.Sprintf("our probes to %s are answered, but its gateway gets no answers from us: are packets lost on the way there?", l.TunnelAddress)
+	case s.Heard && alive:
+		return fmt.Sprintf("probes from %s arrive, but %s %d on the way there, or at either end?", l.TunnelAddress, doesNotHear, l.Endpoint.Port())
 	case alive:
-		return fmt.Sprintf("WireGuard has a session, but probes to %s are not answered: is its gateway agent running?", l.TunnelAddress)
+		return fmt.Sprintf("WireGuard has a session, but probes to %s are not answered: is its gateway agent running, and does its firewall admit UDP port %d?",
+			l.TunnelAddress, probe.Port)
 	}
 	return fmt.Sprintf("no answer to WireGuard handshakes with %s: does UDP pass between this node and %s?", l.Endpoint, l.Endpoint)
 }
@@ -117,4 +128,23 @@ func roundRTT(before int32, mean time.Duration) int32 {
 		return before
 	}
 	return int32(max(mean.Round(time.Millisecond)/time.Millisecond, 1))
+}
+
+const (
+	// lossSlack and lossSlackShare are how far the loss may be from the published one before it is
+	// published again: one percent, or a quarter of it.
+	lossSlack      = 1
+	lossSlackShare = 4
+)
+
+// roundLoss is the loss to publish, in whole percent. It stays the same while the share is near it.
+func roundLoss(before int32, share float64) int32 {
+	published, percent := float64(before), 100*share
+	if before != 0 && percent < 0.5 {
+		return 0
+	}
+	if math.Abs(percent-published) <= max(lossSlack, published/lossSlackShare) {
+		return before
+	}
+	return int32(math.Round(percent))
 }

@@ -85,7 +85,7 @@ type linkCollector struct {
 	// links as the last pass that had a plan found them.
 	links atomic.Pointer[[]measuredLink]
 
-	up, rtt, received, sent *prometheus.Desc
+	up, rtt, loss, received, sent *prometheus.Desc
 }
 
 func newLinkCollector(traffic tunnelReader) *linkCollector {
@@ -96,6 +96,7 @@ func newLinkCollector(traffic tunnelReader) *linkCollector {
 		traffic:  traffic,
 		up:       describe("up", "Whether the link to the remote gateway with that lane is up."),
 		rtt:      describe("rtt_seconds", "Mean round trip of probes on the link."),
+		loss:     describe("loss_ratio", "Share of probes on the link that were lost in the last two minutes, outages aside."),
 		received: describe("received_bytes_total", "Bytes received from the peer, as WireGuard counts them."),
 		sent:     describe("sent_bytes_total", "Bytes sent to the peer, as WireGuard counts them."),
 	}
@@ -112,7 +113,7 @@ func (c *linkCollector) set(links []plan.Link, statuses map[string]probe.Status)
 
 // Describe implements prometheus.Collector.
 func (c *linkCollector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.up, c.rtt, c.received, c.sent} {
+	for _, d := range []*prometheus.Desc{c.up, c.rtt, c.loss, c.received, c.sent} {
 		descs <- d
 	}
 }
@@ -141,6 +142,7 @@ func (c *linkCollector) Collect(samples chan<- prometheus.Metric) {
 		}
 		send(c.up, prometheus.GaugeValue, up)
 		send(c.rtt, prometheus.GaugeValue, l.status.RTT.Seconds())
+		send(c.loss, prometheus.GaugeValue, l.status.Loss)
 		device, _ := have.Device(l.Device)
 		if peer, ok := device.Peer(l.PublicKey); ok {
 			send(c.received, prometheus.CounterValue, float64(peer.Received))

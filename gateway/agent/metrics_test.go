@@ -44,6 +44,11 @@ func TestLinkMetrics(t *testing.T) {
 		}
 	}
 	const (
+		loss = `# HELP tombolo_gateway_link_loss_ratio Share of probes on the link that were lost in the last two minutes, outages aside.
+# TYPE tombolo_gateway_link_loss_ratio gauge
+tombolo_gateway_link_loss_ratio{cluster="west",lane="0"} 0.03
+tombolo_gateway_link_loss_ratio{cluster="west",lane="2"} 0
+`
 		received = `# HELP tombolo_gateway_link_received_bytes_total Bytes received from the peer, as WireGuard counts them.
 # TYPE tombolo_gateway_link_received_bytes_total counter
 tombolo_gateway_link_received_bytes_total{cluster="west",lane="0"} 101
@@ -67,10 +72,10 @@ tombolo_gateway_link_up{cluster="west",lane="2"} 0
 	other := link("west", "b")
 	other.Lane, other.Device = 2, "tombolo2" // which the kernel does not have
 	a.metrics.links.set([]plan.Link{link("west", "a"), other}, map[string]probe.Status{
-		"west/a": {State: v1alpha1.LinkUp, RTT: 20 * time.Millisecond}, "west/b": {State: v1alpha1.LinkConnecting},
+		"west/a": {State: v1alpha1.LinkUp, RTT: 20 * time.Millisecond, Loss: 0.03}, "west/b": {State: v1alpha1.LinkConnecting},
 	})
 	k.received++ // after the pass
-	check("one link up", received+rtt+sent+up)
+	check("one link up", loss+received+rtt+sent+up)
 	k.fail(errors.New("busy"))
-	check("the kernel fails", rtt+up)
+	check("the kernel fails", loss+rtt+up)
 }

@@ -13,15 +13,17 @@ import (
 )
 
 // proberSlot holds the prober that runs for one key and tunnel address. The zero value holds none.
-// One goroutine at a time uses it, but statuses is safe for concurrent use.
+// One goroutine at a time uses it, but statuses and setDraining are safe for concurrent use.
 type proberSlot struct {
-	// running is prober, for statuses.
+	// running is prober, for statuses and say.
 	running atomic.Pointer[probe.Prober]
-	prober  *probe.Prober
-	key     wireguard.PrivateKey
-	address netip.Addr
-	cancel  context.CancelFunc
-	done    chan struct{}
+	// draining is what the prober says of this gateway.
+	draining atomic.Bool
+	prober   *probe.Prober
+	key      wireguard.PrivateKey
+	address  netip.Addr
+	cancel   context.CancelFunc
+	done     chan struct{}
 }
 
 // runsFor reports whether a prober for that key and address is running. A prober that has ended by
@@ -43,6 +45,7 @@ func (s *proberSlot) start(ctx context.Context, p *probe.Prober, key wireguard.P
 	s.stop()
 	s.prober, s.key, s.address, s.done = p, key, address, make(chan struct{})
 	s.running.Store(p)
+	p.SetDraining(s.draining.Load())
 	ctx, s.cancel = context.WithCancel(ctx)
 	go func(done chan struct{}) {
 		defer close(done)
@@ -72,6 +75,14 @@ func (s *proberSlot) setLinks(links []plan.Link, inUse map[plan.LinkID]bool) err
 		})
 	}
 	return s.prober.SetPeers(peers)
+}
+
+// setDraining makes the prober, and each one after it, say whether this gateway drains.
+func (s *proberSlot) setDraining(draining bool) {
+	s.draining.Store(draining)
+	if p := s.running.Load(); p != nil {
+		p.SetDraining(draining)
+	}
 }
 
 // statuses are the links' statuses by linkName; nil without a prober.

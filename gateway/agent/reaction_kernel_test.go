@@ -103,3 +103,44 @@ func (g *testGateway) learnSilent(t *testing.T, other *testCluster) {
 	}
 	g.agent.Changed()
 }
+
+// A gateway that drains is left at once and loses nothing: it forwards what still comes.
+func TestDraining(t *testing.T) {
+	c := startClusters(t)
+	routesBy := func(devices string) func() error {
+		return func() error {
+			got := c.west1.routes(t)
+			for _, prefix := range []string{"10.1.0.0/16", "fd00:10:1::/48"} {
+				if !slices.Contains(got, "unicast "+prefix+" 100 "+devices) {
+					return fmt.Errorf("routes are %q", got)
+				}
+			}
+			return nil
+		}
+	}
+	lost := c.pingDuring(t, func() {
+		time.Sleep(300 * time.Millisecond)
+		begin := time.Now()
+		c.east0.agent.SetDraining(true)
+		waitFor(t, "routes over the other link", routesBy("tombolo2"))
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("the routes moved after %s", took)
+		}
+		waitFor(t, "a link that is up and says why it is not used", func() error {
+			if l := c.west1.link(t, c.east0); l.State != v1alpha1.LinkUp || !strings.Contains(l.Message, "drains") {
+				return fmt.Errorf("it is %+v", l)
+			}
+			return nil
+		})
+		c.east0.stop()
+		time.Sleep(2 * time.Second)
+		if err := routesBy("tombolo2")(); err != nil {
+			t.Errorf("when the agent is away: %v", err)
+		}
+		c.east0.start(t)
+		waitFor(t, "routes over both links", routesBy("tombolo0 tombolo2"))
+	})
+	if lost != 0 {
+		t.Errorf("%d packets were lost", lost)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,39 @@ func TestRoundRTT(t *testing.T) {
 	}
 }
 
+func TestRoundLoss(t *testing.T) {
+	for _, tc := range []struct {
+		before int32
+		share  float64
+		want   int32
+	}{{0, 0.004, 0}, {0, 0.009, 0}, {0, 0.012, 1}, {1, 0.018, 1}, {1, 0.004, 0}, {2, 0, 0}, {20, 0.24, 20}, {20, 0.26, 26}, {0, 1, 100}} {
+		if got := roundLoss(tc.before, tc.share); got != tc.want {
+			t.Errorf("published %d, share %g: %d, want %d", tc.before, tc.share, got, tc.want)
+		}
+	}
+}
+
+// What is wrong with a link depends on what both ends see of it.
+func TestLinkMessage(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		status probe.Status
+		alive  bool
+		want   string
+	}{
+		{"up", probe.Status{State: v1alpha1.LinkUp}, true, ""},
+		{"drains", probe.Status{State: v1alpha1.LinkUp, Draining: true}, true, "its gateway drains"},
+		{"nothing", probe.Status{State: v1alpha1.LinkDown}, false, "no answer to WireGuard handshakes with 192.0.2.1:51820"},
+		{"a session", probe.Status{State: v1alpha1.LinkDown}, true, "is its gateway agent running, and does its firewall admit UDP port 7472?"},
+		{"one way", probe.Status{State: v1alpha1.LinkDown, Heard: true, PeerSaysDown: true}, true, "its gateway hears nothing from us"},
+		{"the other way", probe.Status{State: v1alpha1.LinkDown, PeerSaysDown: true}, true, "its gateway gets no answers from us"},
+	} {
+		if got := linkMessage(link("west", "a"), tc.status, tc.alive); !strings.Contains(got, tc.want) || tc.want == "" && got != "" || len(got) > 200 {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
 func link(cluster v1alpha1.ClusterID, gateway string) plan.Link {
 	return plan.Link{
 		LinkID: plan.LinkID{Cluster: cluster, Gateway: gateway}, Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
@@ -59,7 +93,7 @@ func TestLinksOf(t *testing.T) {
 	}
 	want := []v1alpha1.Link{
 		{RemoteGateway: "a", State: v1alpha1.LinkUp, Since: at(50), RTTMilliseconds: 20},
-		{RemoteGateway: "b", State: v1alpha1.LinkDown, Since: at(90), Message: "WireGuard has a session, but probes to 245.0.32.1 are not answered: is its gateway agent running?"},
+		{RemoteGateway: "b", State: v1alpha1.LinkDown, Since: at(90), Message: "WireGuard has a session, but probes to 245.0.32.1 are not answered: is its gateway agent running, and does its firewall admit UDP port 7472?"},
 		{RemoteGateway: "c", State: v1alpha1.LinkConnecting, Since: at(80), Message: "no answer to WireGuard handshakes with 192.0.2.1:51820: does UDP pass between this node and 192.0.2.1:51820?"},
 	}
 	if diff := cmp.Diff(want, linksOf("west", r, old)); diff != "" {

@@ -195,7 +195,8 @@ func linkName(id plan.LinkID) string { return string(id.Cluster) + "/" + id.Gate
 func viewOf(links []plan.Link, statuses map[string]probe.Status) plan.View {
 	view := plan.View{Links: make(map[plan.LinkID]plan.LinkView, len(links))}
 	for _, l := range links {
-		view.Links[l.LinkID] = plan.LinkView{Up: statuses[linkName(l.LinkID)].State == v1alpha1.LinkUp}
+		s := statuses[linkName(l.LinkID)]
+		view.Links[l.LinkID] = plan.LinkView{Up: s.State == v1alpha1.LinkUp, Draining: s.Draining}
 	}
 	return view
 }

@@ -49,6 +49,8 @@ type View struct {
 type LinkView struct {
 	// Up: the link carries packets.
 	Up bool
+	// Draining: flows should leave the remote gateway.
+	Draining bool
 }
 
 // Remote is another cluster as its RemoteCluster describes it.

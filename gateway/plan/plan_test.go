@@ -159,6 +159,10 @@ func TestUsableLinks(t *testing.T) {
 		{"both", map[LinkID]LinkView{{"east", "east-0"}: {Up: true}, {"east", "east-2"}: {Up: true}}, "tombolo0,tombolo2"},
 		{"one", map[LinkID]LinkView{{"east", "east-0"}: {}, {"east", "east-2"}: {Up: true}}, "tombolo2"},
 		{"none", nil, "tombolo0,tombolo2"},
+		{"one drains", map[LinkID]LinkView{{"east", "east-0"}: {Up: true, Draining: true}, {"east", "east-2"}: {Up: true}}, "tombolo2"},
+		{"one drains, the other is down", map[LinkID]LinkView{{"east", "east-0"}: {Up: true, Draining: true}, {"east", "east-2"}: {}}, "tombolo0"},
+		{"both drain", map[LinkID]LinkView{{"east", "east-0"}: {Up: true, Draining: true}, {"east", "east-2"}: {Up: true, Draining: true}}, "tombolo0,tombolo2"},
+		{"one drained and is down", map[LinkID]LinkView{{"east", "east-0"}: {Draining: true}, {"east", "east-2"}: {}}, "tombolo0,tombolo2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tunnels, err := NewTunnels(west1())

@@ -21,16 +21,13 @@ func Routes(t Tunnels, view View) route.Config {
 	return config
 }
 
-// clusterRoutes lead the cluster's prefixes over the links that are up. If no link is up, they lead
-// over all links: probes may be lost where packets are not, as on a gateway that is short of CPU.
+// clusterRoutes lead the cluster's prefixes over the links that are up, those to gateways that drain
+// only if there is no other. If no link is up, they lead over all links: probes may be lost where packets are not, as on a gateway that is short of CPU.
 // To withdraw the last way would turn a slow moment into an outage. Without any link the prefixes
 // are refused: what is for a remote cluster never leaves by another way, in clear. The remote
 // gateways' own addresses are routed over their own links only, up or not, for the probes.
 func clusterRoutes(c Cluster, own []netip.Addr, view View) []route.Route {
-	devices := devicesOf(c.Links, func(l Link) bool { return view.Links[l.LinkID].Up })
-	if len(devices) == 0 {
-		devices = devicesOf(c.Links, func(Link) bool { return true })
-	}
+	devices := devicesOf(linksToUse(c.Links, view))
 	var routes []route.Route
 	for _, p := range c.Prefixes {
 		routes = append(routes, route.Route{
@@ -50,13 +47,25 @@ func clusterRoutes(c Cluster, own []netip.Addr, view View) []route.Route {
 	return routes
 }
 
-// devicesOf are the devices of the links that fit, sorted.
-func devicesOf(links []Link, fits func(Link) bool) []string {
-	var devices []string
-	for _, l := range links {
-		if fits(l) {
-			devices = append(devices, l.Device)
+// linksToUse are the links of a cluster that carry its packets: the first choice that is not empty.
+func linksToUse(all []Link, view View) []Link {
+	for _, fits := range [...]func(LinkView) bool{
+		func(l LinkView) bool { return l.Up && !l.Draining },
+		func(l LinkView) bool { return l.Up },
+	} {
+		chosen := slices.DeleteFunc(slices.Clone(all), func(l Link) bool { return !fits(view.Links[l.LinkID]) })
+		if len(chosen) > 0 {
+			return chosen
 		}
+	}
+	return all
+}
+
+// devicesOf are the devices of the links, sorted.
+func devicesOf(links []Link) []string {
+	devices := make([]string, 0, len(links))
+	for _, l := range links {
+		devices = append(devices, l.Device)
 	}
 	slices.Sort(devices)
 	return devices

@@ -35,7 +35,9 @@ func (p *Prober) watch(ctx context.Context) {
 		}
 		p.readRefusals(now)
 		if p.expire(now, lateUntil) {
-			p.changed() // the routes come first
+			p.changed()
+			timer.Reset(0) // who was told comes first, also on a single CPU
+			continue
 		}
 		if !now.Before(probeAt) {
 			p.send(p.probes(now, false))
