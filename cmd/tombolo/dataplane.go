@@ -9,6 +9,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/dataplane/agent"
 	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/pages"
 )
 
@@ -31,6 +32,7 @@ routes packets for other clusters to a gateway. It reports its state in a condit
 When the agent ends, the kernel goes on serving; --cleanup removes what the agent made.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			rtnl.ExplainErrors()
 			switch {
 			case o.cleanup:
 				return agent.Cleanup(o.newContext(cmd.Context()))

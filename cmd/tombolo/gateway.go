@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tombolo-net/tombolo/gateway/agent"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/pages"
 )
 
@@ -22,6 +23,7 @@ to their CIDRs over the links that are up. It reports its state in this node's G
 When the agent ends, its tunnels and routes stay and carry traffic; --cleanup removes them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			rtnl.ExplainErrors()
 			if o.cleanup {
 				return agent.Cleanup(logr.NewContext(cmd.Context(), o.logger().WithName("gateway")), agent.NewKernel())
 			}

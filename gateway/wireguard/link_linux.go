@@ -82,8 +82,7 @@ func findLink(name string) (netlink.Link, error) {
 func (d *Devices) removeLink(name string) error {
 	d.engine.Stop(name)
 	link, err := findLink(name)
-	var absent netlink.LinkNotFoundError
-	if errors.As(err, &absent) {
+	if rtnl.IsLinkNotFound(err) {
 		return nil
 	}
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
 // mark is the alias of each TUN of ours. It tells them from TUNs of the same name that others made.
@@ -35,10 +37,9 @@ func Owns(link netlink.Link) bool {
 // has.
 func openTUN(ctx context.Context, name string, mtu int) (*os.File, int, error) {
 	link, err := netlink.LinkByName(name)
-	var absent netlink.LinkNotFoundError
 	var fd int
 	switch {
-	case errors.As(err, &absent):
+	case rtnl.IsLinkNotFound(err):
 		fd, err = makeTUN(name)
 	case err != nil:
 		err = fmt.Errorf("finding %s: %w", name, err)

@@ -1,7 +1,6 @@
 package rtnl
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -20,7 +19,7 @@ func (l *Links) Name(index int) (string, error) {
 		return name, nil
 	}
 	link, err := netlink.LinkByIndex(index)
-	if notFound := new(netlink.LinkNotFoundError); err != nil && !errors.As(err, notFound) {
+	if err != nil && !IsLinkNotFound(err) {
 		return "", fmt.Errorf("reading link %d: %w", index, err)
 	}
 	var name string
@@ -34,8 +33,7 @@ func (l *Links) Name(index int) (string, error) {
 	return name, nil
 }
 
-// Index of the link with that name. The error is a netlink.LinkNotFoundError if there is no such
-// link.
+// Index of the link with that name. IsLinkNotFound knows the error if there is no such link.
 func (l *Links) Index(name string) (int, error) {
 	if index, known := l.indexes[name]; known {
 		return index, nil

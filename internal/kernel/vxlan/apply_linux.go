@@ -89,8 +89,7 @@ func writeEntry(links *rtnl.Links, device string, entry *netlink.Neigh, write fu
 
 // gone is err, or nil if err says that the entry or its device is gone already.
 func gone(err error) error {
-	var notFound netlink.LinkNotFoundError
-	if errors.Is(err, unix.ENOENT) || errors.As(err, &notFound) {
+	if errors.Is(err, unix.ENOENT) || rtnl.IsLinkNotFound(err) {
 		return nil
 	}
 	return err

@@ -2,7 +2,6 @@ package vxlan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -48,8 +47,7 @@ func Read(ctx context.Context, names ...string) (Config, error) {
 // did not make.
 func findDevice(name string) (*netlink.Vxlan, error) {
 	link, err := netlink.LinkByName(name)
-	var notFound netlink.LinkNotFoundError
-	if errors.As(err, &notFound) {
+	if rtnl.IsLinkNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
