@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,7 +245,7 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 	}
 	s.eventually("both endpoints and the gateway are planned", func() bool {
 		look()
-		return destinations() == 2 && a.planner.network.Via == "gw"
+		return destinations() == 2 && slices.Equal(a.planner.network.Via, []string{"gw"})
 	})
 	slice.Endpoints[0].Conditions.Ready = ptr.To(false)
 	if err := s.admin.Update(t.Context(), slice); err != nil {

@@ -100,7 +100,7 @@ func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
 		return false, nil
 	}
 	// All stays as it is, except for the clusters that come and go.
-	return a.adopt(ctx, a.planner.network, a.planner.place.WithRemotes(in.Remotes, in.Gateways))
+	return a.adopt(ctx, a.planner.network, a.planner.place.WithRemotes(in.Remotes, in.Live))
 }
 
 // adopt makes the plan the one to follow. It reports whether all services are to be planned again.
@@ -135,6 +135,7 @@ func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (pla
 		return plan.NetworkInput{}, fmt.Errorf("reading nodes, gateways and remote clusters: %w", err)
 	}
 	in.Nodes, in.Gateways, in.Remotes = pointers(nodes.Items), pointers(gateways.Items), pointers(remotes.Items)
+	in.Live = liveGateways(in.Gateways, in.Node)
 	routed, err := route.Routed(ctx)
 	if err != nil {
 		return plan.NetworkInput{}, err

@@ -18,6 +18,8 @@ func (n Network) withoutIPv6(why string) Network {
 		*prefixes = slices.DeleteFunc(slices.Clone(*prefixes), prefix)
 	}
 	n.Transit = slices.DeleteFunc(slices.Clone(n.Transit), netip.Addr.Is6)
+	n.Tunnel = slices.DeleteFunc(n.Tunnel, netip.Addr.Is6)
+	n.Probes = slices.DeleteFunc(n.Probes, func(p Probe) bool { return p.Target.Is6() })
 	n.Routes.Routes = slices.DeleteFunc(n.Routes.Routes, func(r route.Route) bool { return r.Destination.Addr().Is6() })
 	n.Routes.Rules = slices.DeleteFunc(n.Routes.Rules, func(r route.Rule) bool { return r.IPv6 })
 	n.VXLAN.Neighbours = slices.DeleteFunc(n.VXLAN.Neighbours, func(n vxlan.Neighbour) bool { return n.Address.Is6() })

@@ -27,6 +27,8 @@ type NetworkInput struct {
 	Nodes []*corev1.Node // required
 	// Gateways of this cluster.
 	Gateways []*v1alpha1.GatewayNode
+	// Live are the gateways that live, as far as this node knows.
+	Live clusterset.LiveGateways
 	// Remotes are the other members.
 	Remotes []*v1alpha1.RemoteCluster
 	// Routed are the prefixes that this node routes by next hops (route.Routed). If a prefix lies
@@ -57,10 +59,15 @@ type Network struct {
 	// leads over it and to this node itself.
 	VXLAN  vxlan.Config
 	Routes route.Config
-	// Gateway is true if this node is one; else Via is the node name of the gateway that it uses,
-	// empty if there is none.
+	// Gateway is true if this node is one. Tunnel are its tunnel addresses then, none while it has no
+	// lane.
 	Gateway bool
-	Via     string
+	Tunnel  []netip.Addr
+	// Via are the names of the gateways that another node spreads its flows over, by lane. There are
+	// none without other clusters.
+	Via []string
+	// Probes are how it asks gateways whether they live, by lane, at most one for each.
+	Probes []Probe
 	// LeftOut says why IPv6 is left out, although this cluster or another one has addresses of it.
 	LeftOut string
 }
@@ -84,7 +91,7 @@ func NewNetwork(in NetworkInput) (Network, error) {
 	if b.n.Gateway {
 		b.toNodes()
 	} else {
-		b.toGateway()
+		b.toGateways()
 	}
 	b.device()
 	b.sort()
@@ -120,9 +127,13 @@ func (b *routing) route(table int, dst netip.Prefix, r route.Route) {
 	b.n.Routes.Routes = append(b.n.Routes.Routes, r)
 }
 
-// overVXLAN is the next hop over the device to the node or gateway that the address stands for. The
-// device has no addresses, so the route must say that the hop is on the link.
+// overVXLAN is the next hop over the device to the node or gateway that the address stands for, none
+// if the address is not valid. No address of the device covers it, so the route must say that the
+// hop is on the link.
 func overVXLAN(hop netip.Addr) []route.NextHop {
+	if !hop.IsValid() {
+		return nil
+	}
 	return []route.NextHop{{Link: vxlan.Name, Gateway: hop, OnLink: true}}
 }
 
@@ -140,6 +151,7 @@ func (b *routing) sort() {
 	slices.SortFunc(r.Routes, func(a, b route.Route) int { return a.Compare(b.Key) })
 	r.Routes = slices.CompactFunc(r.Routes, func(a, b route.Route) bool { return a.Key == b.Key })
 	slices.SortFunc(r.Rules, route.Rule.Compare)
+	slices.SortFunc(v.Addresses, vxlan.Address.Compare)
 	slices.SortFunc(v.Neighbours, vxlan.Neighbour.Compare)
 	slices.SortFunc(v.Forwards, vxlan.Forward.Compare)
 }

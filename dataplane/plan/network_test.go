@@ -17,6 +17,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
@@ -61,6 +62,7 @@ func input() NetworkInput {
 		Gateways:    []*v1alpha1.GatewayNode{gateway("g2", 1, "192.0.2.12"), gateway("g1", 0, "192.0.2.11", "fd99::11")},
 		Remotes:     []*v1alpha1.RemoteCluster{remote("north", "10.3.0.0/16"), remote("east", "10.1.0.0/16", "fd01::/48")},
 		UnderlayMTU: 1500,
+		Live:        clusterset.LiveGateways{"g1": true, "g2": true},
 	}
 }
 
@@ -71,6 +73,12 @@ func lines(n Network) []string {
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	for _, v := range n.VXLAN.Devices {
 		add("vxlan %d:%d local %s mtu %d mac %s", v.ID, v.Port, v.Local, v.MTU, v.MAC)
+		if v.RPFilter != rtnl.RPFilterOff {
+			add("rp_filter %d", v.RPFilter)
+		}
+	}
+	for _, x := range n.VXLAN.Addresses {
+		add("%s", x)
 	}
 	for _, x := range n.VXLAN.Neighbours {
 		add("neighbour %s %s", x.Address, x.MAC)
@@ -83,7 +91,11 @@ func lines(n Network) []string {
 		case route.Local:
 			add("local %s src %s", r.Destination, r.Source)
 		case route.Unicast:
-			add("%d: %s via %s mtu %d", r.Table, r.Destination, r.Hops[0].Gateway, r.MTU)
+			var hops []string
+			for _, h := range r.Hops {
+				hops = append(hops, h.Gateway.String())
+			}
+			add("%d: %s via %s mtu %d", r.Table, r.Destination, strings.Join(hops, ","), r.MTU)
 		case route.Unreachable:
 			add("%d: %s unreachable", r.Table, r.Destination)
 		}
@@ -111,39 +123,81 @@ var fallbacks = []string{
 	"rule 32000 from all ipv6 false table 7476", "rule 32000 from all ipv6 true table 7476",
 }
 
+// neighbours are those of a worker.
+var neighbours = []string{
+	"vxlan 9:4789 local 192.0.2.1 mtu 1450 mac <a>",
+	"neighbour 192.0.2.11 <g1>", "neighbour fe80::<g1> <g1>", "forward <g1> 192.0.2.11",
+	"neighbour 192.0.2.12 <g2>", "neighbour fe80::<g2> <g2>", "forward <g2> 192.0.2.12",
+}
+
+// hops6 is a line with both gateways as next hops, in the order of their addresses.
+func hops6(before, after string) string {
+	names := []string{"g1", "g2"}
+	slices.SortFunc(names, func(a, b string) int { return clusterset.NodeLinkLocal(a).Compare(clusterset.NodeLinkLocal(b)) })
+	return before + "fe80::<" + names[0] + ">,fe80::<" + names[1] + ">" + after
+}
+
 func TestNetwork(t *testing.T) {
 	toRemote := []string{"rule 7474 from all ipv6 false table 7474", "rule 7474 from all ipv6 true table 7474"}
 	tests := []struct {
 		name    string
 		edit    func(*NetworkInput)
 		want    []string
-		via     string
+		via     []string
 		gateway bool
 	}{
 		{
-			name: "a worker uses the gateway of the lowest lane",
+			name: "a worker spreads its flows over the gateways",
+			want: slices.Concat(locals, fallbacks, toRemote, neighbours, []string{
+				"7474: 10.1.0.0/16 via 192.0.2.11,192.0.2.12 mtu 1420", "7474: 10.3.0.0/16 via 192.0.2.11,192.0.2.12 mtu 1420",
+				hops6("7474: fd01::/48 via ", " mtu 1420"),
+			}),
+			via: []string{"g1", "g2"},
+		},
+		{
+			name: "over those only that live, and the others stay neighbours",
+			edit: func(in *NetworkInput) { in.Live = clusterset.LiveGateways{"g2": true} },
+			want: slices.Concat(locals, fallbacks, toRemote, neighbours, []string{
+				"7474: 10.1.0.0/16 via 192.0.2.12 mtu 1420", "7474: 10.3.0.0/16 via 192.0.2.12 mtu 1420",
+				"7474: fd01::/48 via fe80::<g2> mtu 1420",
+			}),
+			via: []string{"g2"},
+		},
+		{
+			name: "over all if none lives",
+			edit: func(in *NetworkInput) { in.Live = nil },
+			want: slices.Concat(locals, fallbacks, toRemote, neighbours, []string{
+				"7474: 10.1.0.0/16 via 192.0.2.11,192.0.2.12 mtu 1420", "7474: 10.3.0.0/16 via 192.0.2.11,192.0.2.12 mtu 1420",
+				hops6("7474: fd01::/48 via ", " mtu 1420"),
+			}),
+			via: []string{"g1", "g2"},
+		},
+		{
+			name: "not over an unready one, nor one without a lane",
+			edit: func(in *NetworkInput) {
+				in.Gateways[1].Status.Conditions = condition(v1alpha1.ConditionReady, metav1.ConditionFalse)
+				in.Gateways = append(in.Gateways, gateway("b", 0, "192.0.2.2"))
+				in.Gateways[2].Status.Lane = nil
+			},
+			want: slices.Concat(locals, fallbacks, toRemote, neighbours, []string{
+				"7474: 10.1.0.0/16 via 192.0.2.12 mtu 1420", "7474: 10.3.0.0/16 via 192.0.2.12 mtu 1420",
+				"7474: fd01::/48 via fe80::<g2> mtu 1420",
+			}),
+			via: []string{"g2"},
+		},
+		{
+			name: "not over one that our underlay does not reach, though no other lives",
+			edit: func(in *NetworkInput) {
+				in.Gateways[0].Spec.UnderlayAddresses = []v1alpha1.IPAddress{"fd99::12"}
+				in.Live = clusterset.LiveGateways{"g2": true}
+			},
 			want: slices.Concat(locals, fallbacks, toRemote, []string{
 				"vxlan 9:4789 local 192.0.2.1 mtu 1450 mac <a>",
 				"neighbour 192.0.2.11 <g1>", "neighbour fe80::<g1> <g1>", "forward <g1> 192.0.2.11",
 				"7474: 10.1.0.0/16 via 192.0.2.11 mtu 1420", "7474: 10.3.0.0/16 via 192.0.2.11 mtu 1420",
 				"7474: fd01::/48 via fe80::<g1> mtu 1420",
 			}),
-			via: "g1",
-		},
-		{
-			name: "an unfit gateway comes last, one without a lane not at all",
-			edit: func(in *NetworkInput) {
-				in.Gateways[1].Status.Conditions = condition(v1alpha1.ConditionReady, metav1.ConditionFalse)
-				in.Gateways = append(in.Gateways, gateway("b", 0, "192.0.2.2"))
-				in.Gateways[2].Status.Lane = nil
-			},
-			want: slices.Concat(locals, fallbacks, toRemote, []string{
-				"vxlan 9:4789 local 192.0.2.1 mtu 1450 mac <a>",
-				"neighbour 192.0.2.12 <g2>", "neighbour fe80::<g2> <g2>", "forward <g2> 192.0.2.12",
-				"7474: 10.1.0.0/16 via 192.0.2.12 mtu 1420", "7474: 10.3.0.0/16 via 192.0.2.12 mtu 1420",
-				"7474: fd01::/48 via fe80::<g2> mtu 1420",
-			}),
-			via: "g2",
+			via: []string{"g1"},
 		},
 		{
 			name: "without a gateway nothing leaves",
@@ -226,7 +280,7 @@ func TestNetwork(t *testing.T) {
 				"7474: 10.1.0.0/16 via 192.0.2.11 mtu 1420", "7474: 10.3.0.0/16 via 192.0.2.11 mtu 1420",
 				"7474: fd01::/48 via fe80::<g1> mtu 1420",
 			}),
-			via: "g1",
+			via: []string{"g1"},
 		},
 		{
 			name: "a node without IPv6 serves no IPv6 addresses",
@@ -252,8 +306,8 @@ func TestNetwork(t *testing.T) {
 			if diff := cmp.Diff(want, lines(got)); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
-			if got.Via != tt.via || got.Gateway != tt.gateway {
-				t.Errorf("via %q, gateway %t; want %q, %t", got.Via, got.Gateway, tt.via, tt.gateway)
+			if !slices.Equal(got.Via, tt.via) || got.Gateway != tt.gateway {
+				t.Errorf("via %v, gateway %t; want %v, %t", got.Via, got.Gateway, tt.via, tt.gateway)
 			}
 			slices.Reverse(in.Nodes)
 			slices.Reverse(in.Gateways)

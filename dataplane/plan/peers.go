@@ -6,7 +6,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
@@ -20,6 +22,17 @@ type peer struct {
 // newPeer is the node with its InternalIPs.
 func newPeer(node *corev1.Node) peer {
 	return peer{name: node.Name, addresses: clusterset.AddressesOf(node, corev1.NodeInternalIP)}
+}
+
+// gatewayPeer is the gateway with the addresses that it has published.
+func gatewayPeer(g *v1alpha1.GatewayNode) peer {
+	p := peer{name: g.Spec.NodeName}
+	for _, a := range g.Spec.UnderlayAddresses {
+		if addr, err := netip.ParseAddr(string(a)); err == nil {
+			p.addresses = append(p.addresses, addr)
+		}
+	}
+	return p
 }
 
 // address of that family; not valid if there is none.
@@ -59,13 +72,17 @@ func (b *routing) device() {
 	if len(b.n.VXLAN.Forwards) == 0 && !b.n.Gateway {
 		return
 	}
+	rpFilter := rtnl.RPFilterOff // on a node that is no gateway it stays as it is
+	if len(b.n.VXLAN.Addresses) > 0 {
+		rpFilter = rtnl.RPFilterLoose
+	}
 	b.n.VXLAN.Devices = []vxlan.Device{{
 		Name:  vxlan.Name,
 		ID:    uint32(cmp.Or(options.VXLANID, defaultVXLAN)),
 		Port:  uint16(cmp.Or(int32(options.VXLANPort), defaultVXLAN)),
 		Local: b.underlay(),
 		MTU:   b.in.UnderlayMTU - clusterset.VXLANOverhead(b.underlay()),
-		MAC:   clusterset.NodeMAC(b.self.name),
+		MAC:   clusterset.NodeMAC(b.self.name), RPFilter: rpFilter,
 	}}
 }
 

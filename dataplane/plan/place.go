@@ -53,7 +53,7 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 	set := in.ClusterSet
 	place := Place{
 		Cluster: set.Spec.ClusterID, Node: in.Node, Area: clusterset.Area{Region: set.Status.Region, ZoneDomain: set.Status.ZoneDomain},
-		VIPs: vips, Remotes: remotes(in.Remotes, in.Gateways), Locality: set.Spec.Dataplane.Locality, FailBack: defaultFailBack,
+		VIPs: vips, Remotes: remotes(in.Remotes, in.Live), Locality: set.Spec.Dataplane.Locality, FailBack: defaultFailBack,
 	}
 	if s := set.Spec.Dataplane.FailBackSeconds; s != nil {
 		place.FailBack = time.Duration(*s) * time.Second
@@ -70,20 +70,14 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 // defaultFailBack is the API's default.
 const defaultFailBack = 30 * time.Second
 
-// WithRemotes is the place among these other members, by the links of these gateways of this
+// WithRemotes is the place among these other members, by the links of the live gateways of this
 // cluster.
-func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) Place {
-	p.Remotes = remotes(all, gateways)
+func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster, live clusterset.LiveGateways) Place {
+	p.Remotes = remotes(all, live)
 	return p
 }
 
-func remotes(all []*v1alpha1.RemoteCluster, gateways []*v1alpha1.GatewayNode) map[v1alpha1.ClusterID]Remote {
-	live := make(clusterset.LiveGateways, len(gateways))
-	for _, g := range gateways {
-		if clusterset.HasHeartbeat(g) {
-			live[g.Name] = true
-		}
-	}
+func remotes(all []*v1alpha1.RemoteCluster, live clusterset.LiveGateways) map[v1alpha1.ClusterID]Remote {
 	found := make(map[v1alpha1.ClusterID]Remote, len(all))
 	for _, r := range all {
 		found[v1alpha1.ClusterID(r.Name)] = Remote{

@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 func TestUnreachable(t *testing.T) {
@@ -15,20 +16,23 @@ func TestUnreachable(t *testing.T) {
 		name      string
 		condition metav1.ConditionStatus
 		links     links
+		live      clusterset.LiveGateways // default both
 		want      bool
 	}{
-		{"nothing is known", "", nil, false},
-		{"no links, the operator says no", metav1.ConditionFalse, nil, true},
-		{"no links, the operator says yes", metav1.ConditionTrue, nil, false},
-		{"one is up", metav1.ConditionTrue, links{"g1": {down, up}, "g2": {down}}, false},
-		{"one is up, and the operator does not know it yet", metav1.ConditionFalse, links{"g1": {up}}, false},
-		{"all are down, and the operator does not know it yet", metav1.ConditionTrue, links{"g1": {down}, "g2": {down, down}}, true},
-		{"down and new", metav1.ConditionTrue, links{"g1": {down}, "g2": {connecting}}, true},
-		{"new, where the cluster was reached before", metav1.ConditionTrue, links{"g1": {connecting}}, false},
-		{"new, where it was not", metav1.ConditionFalse, links{"g1": {connecting}}, true},
-		{"a gateway that is gone left one that is up", metav1.ConditionTrue, links{"g1": {down}, "gone": {up}}, true},
-		{"a gateway that is gone left one that is down", metav1.ConditionTrue, links{"gone": {down}}, false},
-		{"a gateway without links", metav1.ConditionTrue, links{"g1": {}}, false},
+		{"nothing is known", "", nil, nil, false},
+		{"no links, the operator says no", metav1.ConditionFalse, nil, nil, true},
+		{"no links, the operator says yes", metav1.ConditionTrue, nil, nil, false},
+		{"one is up", metav1.ConditionTrue, links{"g1": {down, up}, "g2": {down}}, nil, false},
+		{"one is up, and the operator does not know it yet", metav1.ConditionFalse, links{"g1": {up}}, nil, false},
+		{"all are down, and the operator does not know it yet", metav1.ConditionTrue, links{"g1": {down}, "g2": {down, down}}, nil, true},
+		{"down and new", metav1.ConditionTrue, links{"g1": {down}, "g2": {connecting}}, nil, true},
+		{"new, where the cluster was reached before", metav1.ConditionTrue, links{"g1": {connecting}}, nil, false},
+		{"new, where it was not", metav1.ConditionFalse, links{"g1": {connecting}}, nil, true},
+		{"a gateway that is gone left one that is up", metav1.ConditionTrue, links{"g1": {down}, "gone": {up}}, nil, true},
+		{"a gateway that is gone left one that is down", metav1.ConditionTrue, links{"gone": {down}}, nil, false},
+		{"the one with the link is dead", metav1.ConditionTrue, links{"g1": {up}, "g2": {down}}, clusterset.LiveGateways{"g2": true}, true},
+		{"no gateway lives here", metav1.ConditionTrue, links{"g1": {up}}, clusterset.LiveGateways{}, true},
+		{"a gateway without links", metav1.ConditionTrue, links{"g1": {}}, nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -44,11 +48,14 @@ func TestUnreachable(t *testing.T) {
 				r.Status.Links = append(r.Status.Links, g)
 			}
 			in := input()
-			in.Remotes = []*v1alpha1.RemoteCluster{r}
+			in.Remotes, in.Live = []*v1alpha1.RemoteCluster{r}, tt.live
+			if tt.live == nil {
+				in.Live = clusterset.LiveGateways{"g1": true, "g2": true}
+			}
 			if got := NewPlace(in, nil).Remotes["east"].Unreachable; got != tt.want {
 				t.Errorf("unreachable: %t, want %t", got, tt.want)
 			}
-			if got := (Place{}).WithRemotes(in.Remotes, in.Gateways).Remotes["east"].Unreachable; got != tt.want {
+			if got := (Place{}).WithRemotes(in.Remotes, in.Live).Remotes["east"].Unreachable; got != tt.want {
 				t.Errorf("among other members: unreachable %t, want %t", got, tt.want)
 			}
 		})

@@ -58,10 +58,12 @@ func plan(t *testing.T, in NetworkInput) Network {
 }
 
 func TestTransitRoutes(t *testing.T) {
+	both6 := func(what string) string { return hops6("7474: "+what+" via ", " mtu 1420") }
 	worker := []string{
 		"local 245.0.32.64/32 src invalid IP", "local fd5f:f9b7:58d1:2::40/128 src invalid IP", "metric 1025", "metric 1025",
-		"7474: 245.0.16.0/20 via 192.0.2.11 mtu 1420", "7474: 245.0.48.0/20 via 192.0.2.11 mtu 1420",
-		"7474: fd5f:f9b7:58d1:1::/64 via fe80::<g1> mtu 1420",
+		"7474: 245.0.16.0/20 via 192.0.2.11,192.0.2.12 mtu 1420", "7474: 245.0.48.0/20 via 192.0.2.11,192.0.2.12 mtu 1420",
+		both6("fd5f:f9b7:58d1:1::/64"),
+		"7474: 245.0.32.0/32 via 192.0.2.11 mtu 0", "7474: 245.0.32.1/32 via 192.0.2.12 mtu 0",
 		"7476: 245.0.16.0/20 unreachable", "7476: 245.0.48.0/20 unreachable", "7476: fd5f:f9b7:58d1:1::/64 unreachable",
 	}
 	without := func(lines []string, what string) []string {
@@ -82,7 +84,7 @@ func TestTransitRoutes(t *testing.T) {
 		{
 			name: "this cluster's own index is not known, nor what an address of it is",
 			edit: func(in *NetworkInput) { in.ClusterSet.Status.Index = 0 },
-			want: without(without(worker, "local"), "metric"),
+			want: without(without(without(worker, "local"), "metric"), "/32 via"),
 		},
 		{
 			name: "an address of another block is none, nor one of a gateway's tunnel",
@@ -130,6 +132,26 @@ func TestTransitRoutes(t *testing.T) {
 				"7475: 245.0.32.66/32 via 192.0.2.2 mtu 0", "7475: fd5f:f9b7:58d1:2::42/128 via fe80::<b> mtu 0",
 				"7475: 245.0.32.0/20 unreachable", "7475: fd5f:f9b7:58d1:2::/64 unreachable",
 				"7476: 245.0.16.0/20 unreachable", "7476: 245.0.48.0/20 unreachable", "7476: fd5f:f9b7:58d1:1::/64 unreachable",
+				"address 245.0.32.0 of tombolo-vx", "rp_filter 2",
+				"rule 7475 from 245.0.32.0/32 ipv6 false table 7475", "rule 7475 from fd5f:f9b7:58d1:2::/128 ipv6 true table 7475",
+				"rule 7475 from all to 245.0.32.0/20 ipv6 false table 7475", "rule 7475 from all to fd5f:f9b7:58d1:2::/64 ipv6 true table 7475",
+				"rule 7475 from 245.0.16.0/20 ipv6 false table 7475", "rule 7475 from 245.0.48.0/20 ipv6 false table 7475",
+				"rule 7475 from fd5f:f9b7:58d1:1::/64 ipv6 true table 7475",
+			},
+			transit: "245.0.32.65 fd5f:f9b7:58d1:2::41",
+		},
+		{
+			name: "a node without a transit address probes from its InternalIP, and the answers take the VXLAN",
+			edit: func(in *NetworkInput) { in.Node, in.Nodes[3].Annotations = "g1", nil },
+			want: []string{
+				"local 245.0.32.65/32 src invalid IP", "local fd5f:f9b7:58d1:2::41/128 src invalid IP", "metric 1025", "metric 1025",
+				"7475: 245.0.32.64/32 via 192.0.2.1 mtu 0", "7475: fd5f:f9b7:58d1:2::40/128 via fe80::<a> mtu 0",
+				"7475: fd99::2/128 via fe80::<b> mtu 0", // its IPv4 address is a possible endpoint's anyway
+				"7475: 245.0.32.0/20 unreachable", "7475: fd5f:f9b7:58d1:2::/64 unreachable",
+				"7476: 245.0.16.0/20 unreachable", "7476: 245.0.48.0/20 unreachable", "7476: fd5f:f9b7:58d1:1::/64 unreachable",
+				"address 245.0.32.0 of tombolo-vx", "rp_filter 2",
+				"rule 7475 from 245.0.32.0/32 ipv6 false table 7475", "rule 7475 from fd5f:f9b7:58d1:2::/128 ipv6 true table 7475",
+				"rule 7475 from all to 245.0.32.0/20 ipv6 false table 7475", "rule 7475 from all to fd5f:f9b7:58d1:2::/64 ipv6 true table 7475",
 				"rule 7475 from 245.0.16.0/20 ipv6 false table 7475", "rule 7475 from 245.0.48.0/20 ipv6 false table 7475",
 				"rule 7475 from fd5f:f9b7:58d1:1::/64 ipv6 true table 7475",
 			},

@@ -1,44 +1,49 @@
 package plan
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
-// toGateway leads the other clusters' addresses to a gateway: the one with the lowest lane among
-// those that are not unready.
-func (b *routing) toGateway() {
-	gateways := usableGateways(b.in.Gateways)
-	if len(gateways) == 0 || len(b.remote) == 0 {
+// toGateways leads the other clusters' addresses to this cluster's gateways: the flows spread over
+// all those that should get any. A gateway that should not is a neighbour all the same, since it is
+// probed.
+func (b *routing) toGateways() {
+	if len(b.remote) == 0 {
 		return
 	}
-	// Failover and the sharing of flows among gateways will choose here.
-	g := gateways[0]
-	via := peer{name: g.Spec.NodeName}
-	for _, a := range g.Spec.UnderlayAddresses {
-		if addr, err := netip.ParseAddr(string(a)); err == nil {
-			via.addresses = append(via.addresses, addr)
+	peers := map[string]peer{}
+	var gateways []*v1alpha1.GatewayNode
+	for _, g := range withLane(b.in.Gateways) {
+		via := gatewayPeer(g)
+		if b.neighbour(via) {
+			peers[g.Name], gateways = via, append(gateways, g)
+			b.probe(g, via)
 		}
 	}
-	if !b.neighbour(via) {
-		return
+	for _, g := range clusterset.GatewaysToUse(gateways, b.in.Live) {
+		b.n.Via = append(b.n.Via, g.Name)
 	}
-	b.n.Via = via.name
 	for _, p := range b.remote {
-		if hop := via.nextHop(p.Addr().Is4()); hop.IsValid() {
-			b.route(route.TableRemote, p, route.Route{Type: route.Unicast, Hops: overVXLAN(hop),
+		var hops []route.NextHop
+		for _, name := range b.n.Via {
+			hops = append(hops, overVXLAN(peers[name].nextHop(p.Addr().Is4()))...)
+		}
+		if len(hops) > 0 {
+			slices.SortFunc(hops, route.NextHop.Compare)
+			b.route(route.TableRemote, p, route.Route{Type: route.Unicast, Hops: slices.Compact(hops),
 				MTU: b.in.UnderlayMTU - clusterset.TunnelOverhead})
 		}
 	}
-	b.familyRules(route.TableRemote, route.TableRemote)
+	if len(b.n.Via) > 0 {
+		b.familyRules(route.TableRemote, route.TableRemote)
+	}
 }
 
 // toNodes leads what comes from other clusters to the nodes that hold the pods.
@@ -59,15 +64,16 @@ func (b *routing) toNodes() {
 				held = append(held, netip.PrefixFrom(a, a.BitLen()))
 			}
 		}
-		for _, a := range b.transits[node.Name] {
+		for _, a := range slices.Concat(b.transits[node.Name], b.probing(node)) {
 			held = append(held, netip.PrefixFrom(a, a.BitLen()))
 		}
 		for _, p := range held {
-			if hop := other.nextHop(p.Addr().Is4()); hop.IsValid() {
-				b.route(route.TableNodes, p, route.Route{Type: route.Unicast, Hops: overVXLAN(hop)})
+			if hops := overVXLAN(other.nextHop(p.Addr().Is4())); len(hops) > 0 {
+				b.route(route.TableNodes, p, route.Route{Type: route.Unicast, Hops: hops})
 			}
 		}
 	}
+	b.answers()
 	for _, p := range b.remote {
 		b.n.Routes.Rules = append(b.n.Routes.Rules,
 			route.Rule{Table: route.TableNodes, Priority: route.TableNodes, IPv6: p.Addr().Is6(), From: p})
@@ -107,24 +113,4 @@ func within(p netip.Prefix, blocks []netip.Prefix) bool {
 func isGateway(gateways []*v1alpha1.GatewayNode, node *corev1.Node) bool {
 	return node.Labels[v1alpha1.LabelGateway] == "true" ||
 		slices.ContainsFunc(gateways, func(g *v1alpha1.GatewayNode) bool { return g.Spec.NodeName == node.Name })
-}
-
-// usableGateways are those with a lane: first those that are not unready, then by lane and name.
-func usableGateways(all []*v1alpha1.GatewayNode) []*v1alpha1.GatewayNode {
-	var usable []*v1alpha1.GatewayNode
-	for _, g := range all {
-		if g.Status.Lane != nil && g.DeletionTimestamp == nil {
-			usable = append(usable, g)
-		}
-	}
-	unready := func(g *v1alpha1.GatewayNode) int {
-		if meta.IsStatusConditionFalse(g.Status.Conditions, v1alpha1.ConditionReady) {
-			return 1
-		}
-		return 0
-	}
-	slices.SortFunc(usable, func(a, b *v1alpha1.GatewayNode) int {
-		return cmp.Or(cmp.Compare(unready(a), unready(b)), cmp.Compare(*a.Status.Lane, *b.Status.Lane), cmp.Compare(a.Name, b.Name))
-	})
-	return usable
 }
