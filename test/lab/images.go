@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tombolo-net/tombolo/test/lab/image"
@@ -46,7 +47,7 @@ func (l *Lab) archive(ctx context.Context, ref string) (string, error) {
 
 func (l *Lab) makeImage(ctx context.Context, cache, ref string) (image.Archive, error) {
 	if image.Repository(ref) == image.Repository(image.TomboloRef) {
-		return image.Tombolo(ctx, cache, filepath.Join(filepath.Dir(l.options.Init), "tombolo"))
+		return image.Tombolo(ctx, cache, l.tombolo(ref))
 	}
 	if ref == image.CoreDNSRef {
 		return image.CoreDNS(ctx, cache, filepath.Join(l.options.Bin, "coredns"))
@@ -56,6 +57,19 @@ func (l *Lab) makeImage(ctx context.Context, cache, ref string) (image.Archive, 
 		return image.Archive{}, err
 	}
 	return archives[0], nil
+}
+
+// nextTag begins the tags of the images that hold the next version.
+const nextTag = "next"
+
+// tombolo returns the path of the program in tombolo's image of this name: the one beside the lab's
+// own program, or the one in the folder next there, which make bin/next builds.
+func (l *Lab) tombolo(ref string) string {
+	beside := filepath.Dir(l.options.Init)
+	if _, tag, _ := strings.Cut(ref, ":"); strings.HasPrefix(tag, nextTag) {
+		return filepath.Join(beside, "next", "tombolo")
+	}
+	return filepath.Join(beside, "tombolo")
 }
 
 // warmImages makes what every node pulls, so that it does not wait for it.
