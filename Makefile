@@ -83,7 +83,17 @@ test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's ru
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
 	@$(STEP) "e2e tests" "usually 6 minutes" \
-		bin/lab run --install $(E2E_LAB) -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab)
+		bin/lab run --install $(E2E_LAB) -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
+
+# How often each fault of test-long happens.
+REPEATS ?= 20
+
+.PHONY: test-long
+test-long: build testbin ## everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
+	@$(MAKE) bin/next VERSION=$(VERSION)-next
+	@$(STEP) "failover tests" "usually 3 hours" \
+		bin/lab run --install --gateways 2 --nodes 3 -- \
+		go test -tags e2e -count=1 -timeout 24h -v $(TESTFLAGS) ./test/lifecycle/failover -args -repeats $(REPEATS)
 
 # How many clusters the next one has: 2, or 3 with the context north.
 CLUSTERS ?= 2
