@@ -37,7 +37,7 @@ func (f *filterTable) setNetwork(network plan.Network) {
 	old := f.network
 	f.dirty = f.dirty || !slices.Equal(old.VIPs, network.VIPs) || !slices.Equal(old.Own, network.Own) ||
 		!slices.Equal(old.Remote, network.Remote) || !slices.Equal(old.Transit, network.Transit) ||
-		!slices.Equal(old.TransitCIDRs, network.TransitCIDRs)
+		!slices.Equal(old.TransitCIDRs, network.TransitCIDRs) || !slices.Equal(old.Tunnel, network.Tunnel)
 	f.network = network
 }
 
@@ -86,6 +86,9 @@ func (f *filterTable) sync(ctx context.Context, now time.Time, _ node.Cause) (ba
 func (f *filterTable) config() filter.Config {
 	want := filter.Config{VIPs: f.network.VIPs, Own: f.network.Own, Remote: f.network.Remote,
 		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: f.wanted.Keys()}
+	for _, a := range f.network.Tunnel {
+		want.Probed = append(want.Probed, netip.AddrPortFrom(a, plan.ProbePort))
+	}
 	for _, addresses := range f.hairpin {
 		want.Hairpin = append(want.Hairpin, addresses...)
 	}

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // Config is what the table should do. The lists are in any order; duplicates do no harm.
@@ -24,6 +26,9 @@ type Config struct {
 	Transit []netip.Addr
 	// TransitCIDRs hold the transit addresses of all clusters, which others see as they are.
 	TransitCIDRs []netip.Prefix
+	// Probed are a gateway's addresses and ports at which other nodes ask whether it lives. Connections
+	// to them over the VXLAN are refused, which is the answer.
+	Probed []netip.AddrPort
 	// Served ports of clusterset IPs; all others are refused.
 	Served []serviceport.Key
 	// Hairpin are the addresses of endpoints on this node.
@@ -87,6 +92,9 @@ func (c Config) chains() []chain {
 			"meta l4proto tcp reject with tcp reset",
 			"reject with icmpx type port-unreachable",
 		}},
+		// Before connection tracking (-200), so that questions leave no entries, and before everything that
+		// may drop: a host's firewall says nothing about what the gateway forwards.
+		{name: "probed", kind: "filter", hook: "prerouting", priority: "-300", rules: c.probedRules()},
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
 		{name: "prerouting", kind: "filter", hook: "prerouting", priority: "-105", rules: append(toVIP("jump unserved"), c.transitRules()...)},
 		{name: "output", kind: "filter", hook: "output", priority: "-105", rules: toVIP("jump unserved")},
@@ -106,6 +114,15 @@ func (c Config) chains() []chain {
 
 // ourDevices are the devices between the clusters: the dataplane's and the gateway's.
 const ourDevices = `"tombolo*"`
+
+// probedRules refuse connections to where other nodes ask whether this gateway lives.
+func (c Config) probedRules() (rules []string) {
+	for _, p := range c.Probed {
+		rules = append(rules, fmt.Sprintf("iifname %q %s daddr %s tcp dport %d tcp flags syn / syn,ack,rst,fin notrack reject with tcp reset",
+			vxlan.Name, familyOf(p.Addr()).name, p.Addr(), p.Port()))
+	}
+	return rules
+}
 
 // keepRules translate the sources of one family to themselves: between clusters, and of all flows
 // that go through a clusterset IP, whichever endpoint they got. What this node sends itself gets

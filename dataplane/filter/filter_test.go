@@ -77,6 +77,7 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 		{"remote", func(c *Config) { c.Remote = c.Remote[1:] }},
 		{"transit", func(c *Config) { c.Transit = c.Transit[1:] }},
 		{"transit address", func(c *Config) { c.Transit[1] = c.Transit[1].Next() }},
+		{"probed", func(c *Config) { c.Probed = []netip.AddrPort{netip.MustParseAddrPort("245.0.32.0:7472")} }},
 		{"transit CIDRs", func(c *Config) { c.TransitCIDRs = c.TransitCIDRs[:1] }},
 		{"served", func(c *Config) { c.Served = c.Served[1:] }},
 		{"served address", func(c *Config) { c.Served[0].Address = c.Served[0].Address.Next() }},

@@ -131,6 +131,9 @@ func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 		}
 	})
 	want := Config{VIPs: network.VIPs, Own: network.Own, Remote: network.Remote, Transit: network.Transit, TransitCIDRs: network.TransitCIDRs}
+	for _, a := range network.Tunnel {
+		want.Probed = append(want.Probed, netip.AddrPortFrom(a, plan.ProbePort))
+	}
 	for _, tt := range []struct {
 		vip      string
 		endpoint string
