@@ -99,6 +99,12 @@ const (
 	ReasonHeartbeat = "Heartbeat"
 	// ReasonNoHeartbeat: the gateway's agent does not renew its Lease.
 	ReasonNoHeartbeat = "NoHeartbeat"
+	// ReasonNoLease: the gateway's agent has made no Lease, because its version is older or it has
+	// just started. The gateway counts as alive.
+	ReasonNoLease = "NoLease"
+	// ReasonNodeNotReady: the node of a gateway that renews no Lease, because its version is older,
+	// is not ready.
+	ReasonNodeNotReady = "NodeNotReady"
 	// ReasonNoLiveGateway: this cluster has no gateway that lives.
 	ReasonNoLiveGateway = "NoLiveGateway"
 

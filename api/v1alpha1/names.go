@@ -47,6 +47,9 @@ const (
 	// GatewayLeasePrefix and a node's name make the name of the Lease, in DefaultNamespace or
 	// where the agents run, that the node's gateway renews.
 	GatewayLeasePrefix = "gateway-"
+	// GatewayKeysSecret is the Secret with the gateways' private keys, by node name, in the agents'
+	// namespace. The manifests make it, without data.
+	GatewayKeysSecret = "tombolo-gateway-keys"
 	// DefaultHubNamespace is the hub's namespace in the samples.
 	DefaultHubNamespace = "tombolo-hub"
 	// MemberServiceAccountPrefix and a cluster ID make the ServiceAccount of a member on the hub.

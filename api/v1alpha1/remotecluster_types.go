@@ -118,6 +118,22 @@ type RemoteClusterStatus struct {
 	// +optional
 	Links []GatewayLinks `json:"links,omitempty"`
 
+	// linksUp is how many of the links of this cluster's live gateways are up, and how many there
+	// are, such as 3/4.
+	//
+	// +optional
+	LinksUp string `json:"linksUp,omitempty"`
+
+	// rttMilliseconds is the shortest round trip among the links that are up. Zero: not measured.
+	//
+	// +optional
+	RTTMilliseconds int32 `json:"rttMilliseconds,omitempty"`
+
+	// lossPercent is the greatest loss among the links that are up. It is absent if none is up.
+	//
+	// +optional
+	LossPercent *int32 `json:"lossPercent,omitempty"`
+
 	// conditions: Accepted, Reachable, ContentAccepted.
 	//
 	// +listType=map
@@ -133,7 +149,9 @@ type RemoteClusterStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=rcl
 // +kubebuilder:printcolumn:name="Reachable",type=string,JSONPath=`.status.conditions[?(@.type=="Reachable")].status`
-// +kubebuilder:printcolumn:name="RTT-ms",type=integer,JSONPath=`.status.links[0].links[0].rttMilliseconds`
+// +kubebuilder:printcolumn:name="Links",type=string,JSONPath=`.status.linksUp`
+// +kubebuilder:printcolumn:name="RTT-ms",type=integer,JSONPath=`.status.rttMilliseconds`
+// +kubebuilder:printcolumn:name="Loss-%",type=integer,JSONPath=`.status.lossPercent`
 // +kubebuilder:printcolumn:name="CIDRs",type=string,JSONPath=`.spec.cidrs`
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

@@ -716,6 +716,11 @@ func (in *RemoteClusterStatus) DeepCopyInto(out *RemoteClusterStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.LossPercent != nil {
+		in, out := &in.LossPercent, &out.LossPercent
+		*out = new(int32)
+		**out = **in
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
 		*out = make([]v1.Condition, len(*in))

@@ -31,6 +31,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
 	"github.com/tombolo-net/tombolo/controllers/dns"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
+	"github.com/tombolo-net/tombolo/controllers/gatewaylife"
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
 	"github.com/tombolo-net/tombolo/controllers/hub"
@@ -142,7 +143,7 @@ func options(ctx context.Context, c Config) ctrl.Options {
 }
 
 // CacheOptions are those of the operator's cache of its own cluster. Of some kinds it holds only
-// what the operator may read: Secrets and GatewayNodes in its own namespace, what is CoreDNS's, and
+// what the operator may read: Secrets, GatewayNodes and gateways' Leases in its own namespace, what is CoreDNS's, and
 // the About API's CRD.
 func CacheOptions(namespace string) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
@@ -150,6 +151,7 @@ func CacheOptions(namespace string) cache.Options {
 		&corev1.Secret{}:        {Namespaces: own},
 		&v1alpha1.GatewayNode{}: {Namespaces: own},
 	}
+	maps.Copy(some, gatewaylife.CacheObjects(namespace))
 	maps.Copy(some, dns.CacheObjects())
 	maps.Copy(some, clusterproperty.CacheObjects())
 	return cache.Options{DefaultTransform: mcs.KeepOwnFields, ByObject: some}
@@ -167,6 +169,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(ctx, mgr),
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Namespace: c.Namespace, Skipped: skipped, Events: events}).SetUp(ctx, mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(ctx, mgr),
+		(&gatewaylife.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events, Namespace: c.Namespace, Now: now}).SetUp(ctx, mgr),
 		(&transitaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(ctx, mgr),
 		(&serviceexport.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
 		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(ctx, mgr),

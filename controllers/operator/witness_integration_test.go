@@ -8,7 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -133,9 +135,10 @@ func (m *member) vips(t *testing.T) map[string]string {
 	return found
 }
 
-// gateway makes a GatewayNode in the member, as an agent does.
+// gateway makes a GatewayNode in the member, as an agent does, and its Node.
 func (m *member) gateway(t *testing.T, node string) {
 	t.Helper()
+	m.Make(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{v1alpha1.LabelGateway: "true"}}})
 	m.Make(t, &v1alpha1.GatewayNode{
 		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, node),
 		Spec: v1alpha1.GatewayNodeSpec{

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -176,11 +178,7 @@ func TestGatewaysAndLinks(t *testing.T) {
 	}
 	wantCondition(t, got, "Reachable", "False", "NoLink")
 
-	e.Make(t, &v1alpha1.GatewayNode{
-		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, "east-1"),
-		Spec: v1alpha1.GatewayNodeSpec{NodeName: "east-1", PublicKey: strings.Repeat("A", 43) + "=",
-			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.2", Port: 51820}}},
-	})
+	e.Make(t, localGateway("east-1"))
 	got.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "gone", Links: []v1alpha1.Link{{RemoteGateway: "good", State: v1alpha1.LinkUp}}}}
 	if err := e.Status().Update(t.Context(), got); err != nil {
 		t.Fatal(err)
@@ -189,6 +187,9 @@ func TestGatewaysAndLinks(t *testing.T) {
 	got = get(t, e, "west")
 	wantCondition(t, got, "Reachable", "False", "NoLink")
 	wantEvent(t, r, "")
+	if len(got.Status.Links) != 0 || got.Status.LinksUp != "0/0" {
+		t.Errorf("the status still has links of a gateway that is gone: %+v", got.Status)
+	}
 
 	got.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1", Links: []v1alpha1.Link{{RemoteGateway: "good", State: v1alpha1.LinkUp}}}}
 	if err := e.Status().Update(t.Context(), got); err != nil {
@@ -215,6 +216,73 @@ func TestGatewaysAndLinks(t *testing.T) {
 	wantCondition(t, get(t, e, "west"), "Reachable", "False", "NoLink")
 	wantEvent(t, r, "Warning Unreachable none of 1 links is up")
 	wantEvent(t, r, "")
+}
+
+// A dead gateway's links do not count. Without a live one nothing is reachable, whatever links said.
+func TestReachableByLiveGateways(t *testing.T) {
+	e, r := newEnv(t)
+	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
+	gateway(t, e, "west", "good", 1, "245.0.32.1")
+	e.Step(t, r, "", "west")
+	rc := get(t, e, "west")
+	for i, name := range []string{"east-1", "east-2"} {
+		e.Make(t, localGateway(name))
+		rc.Status.Links = append(rc.Status.Links, v1alpha1.GatewayLinks{Gateway: name, Links: []v1alpha1.Link{
+			{RemoteGateway: "good", State: v1alpha1.LinkUp, RTTMilliseconds: int32(20 + i), LossPercent: int32(i)},
+			{RemoteGateway: "other", State: v1alpha1.LinkDown},
+		}})
+	}
+	if err := e.Status().Update(t.Context(), rc); err != nil {
+		t.Fatal(err)
+	}
+	step := func(reachable, reason, links string, rtt int32, loss *int32) {
+		t.Helper()
+		e.Step(t, r, "", "west")
+		got := get(t, e, "west")
+		wantCondition(t, got, "Reachable", reachable, reason)
+		if s := got.Status; s.LinksUp != links || s.RTTMilliseconds != rtt || !cmp.Equal(s.LossPercent, loss) {
+			t.Errorf("links %s, RTT %d, loss %v; want %s, %d, %v", s.LinksUp, s.RTTMilliseconds, s.LossPercent, links, rtt, loss)
+		}
+	}
+	step("True", "LinkUp", "2/4", 20, new(int32(1)))
+	setAlive(t, e, "east-1", "False")
+	step("True", "LinkUp", "1/2", 21, new(int32(1)))
+	setAlive(t, e, "east-2", "False")
+	step("False", "NoLiveGateway", "0/0", 0, nil)
+	setAlive(t, e, "east-1", "True")
+	step("True", "LinkUp", "1/2", 20, new(int32(0)))
+}
+
+func localGateway(name string) *v1alpha1.GatewayNode {
+	return &v1alpha1.GatewayNode{
+		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, name),
+		Spec: v1alpha1.GatewayNodeSpec{NodeName: name, PublicKey: strings.Repeat("A", 43) + "=",
+			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.2", Port: 51820}}},
+	}
+}
+
+// setAlive writes the condition Alive, and waits until the cache has it.
+func setAlive(t *testing.T, e *members.Env, name string, status metav1.ConditionStatus) {
+	t.Helper()
+	key := client.ObjectKey{Namespace: v1alpha1.DefaultNamespace, Name: name}
+	g := &v1alpha1.GatewayNode{}
+	if err := e.Get(t.Context(), key, g); err != nil {
+		t.Fatal(err)
+	}
+	meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionAlive, Status: status, Reason: "Test"})
+	if err := e.Status().Update(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	members.Eventually(t, func() error {
+		cached := &v1alpha1.GatewayNode{}
+		if err := e.Own.GetClient().Get(t.Context(), key, cached); err != nil {
+			return err
+		}
+		if cached.ResourceVersion != g.ResourceVersion {
+			return fmt.Errorf("the cache has version %s of %s, want %s", cached.ResourceVersion, name, g.ResourceVersion)
+		}
+		return nil
+	})
 }
 
 // wantEvent takes the oldest event, which is to begin like that; empty: there is to be none.

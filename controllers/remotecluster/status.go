@@ -3,13 +3,11 @@ package remotecluster
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -94,33 +92,8 @@ func content(cluster string, skipped skipped.Summary) *metav1.Condition {
 	return nil
 }
 
-// localGateways are this cluster's gateways.
-type localGateways struct {
-	live clusterset.LiveGateways
-	// dead are the names of those that do not renew their Leases, sorted.
-	dead []string
-}
-
-// gateways are this cluster's GatewayNodes, by their heartbeats.
-func (r *Reconciler) gateways(ctx context.Context) (localGateways, error) {
-	list := &v1alpha1.GatewayNodeList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(r.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return localGateways{}, fmt.Errorf("listing GatewayNodes: %w", err)
-	}
-	gateways := localGateways{live: make(clusterset.LiveGateways, len(list.Items))}
-	for i := range list.Items {
-		if g := &list.Items[i]; clusterset.HasHeartbeat(g) {
-			gateways.live[g.Name] = true
-		} else {
-			gateways.dead = append(gateways.dead, g.Name)
-		}
-	}
-	slices.Sort(gateways.dead)
-	return gateways, nil
-}
-
 // writeStatus writes Accepted, unless it is nil, Reachable and ContentAccepted, if they differ. The
-// patch holds conditions only, because the gateways write the links. Until the controllers have
+// patch leaves out the links, which the gateways write, unless one of them is gone. Until the controllers have
 // read all that the hub has, ContentAccepted stays as it is, and the result says when to come back.
 func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCluster, accepted *metav1.Condition) (reconcile.Result, error) {
 	if current == nil {
@@ -132,6 +105,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCl
 	}
 	skipped := r.Skipped.Of(v1alpha1.ClusterID(current.Name))
 	want := current.DeepCopy()
+	summarize(&want.Status, current, gateways)
 	for _, c := range []*metav1.Condition{accepted, new(reachable(current, gateways)), content(current.Name, skipped)} {
 		if c != nil {
 			status.SetConditions(current, &want.Status.Conditions, *c)
@@ -141,7 +115,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCl
 	if skipped.Objects == 0 && !meta.IsStatusConditionTrue(want.Status.Conditions, v1alpha1.ConditionContentAccepted) {
 		result.RequeueAfter = r.Skipped.Settling()
 	}
-	if err := status.Patch(ctx, r.Client, current, want); err != nil {
+	patch := status.Patch
+	if len(want.Status.Links) != len(current.Status.Links) {
+		patch = status.PatchShared // the list is the gateways', too
+	}
+	if err := patch(ctx, r.Client, current, want); err != nil {
 		return retry.Result(err)
 	}
 	r.reportReachable(ctx, current, want)

@@ -7,6 +7,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -27,7 +28,7 @@ func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 		For(&v1alpha1.RemoteCluster{}).
 		Watches(&v1alpha1.RemoteCluster{}, toAll, specChanged).
 		Watches(&v1alpha1.ClusterSet{}, toAll, specChanged).
-		Watches(&v1alpha1.GatewayNode{}, toAll, specChanged). // links of one that is gone do not count
+		Watches(&v1alpha1.GatewayNode{}, toAll, builder.WithPredicates(lifeChanged())). // only links of live ones count
 		Watches(&corev1.Node{}, toAll, builder.WithPredicates(inuse.NodeChanged())).
 		WatchesRawSource(r.Hub.OnChange(r.all)).
 		WatchesRawSource(r.Skipped.OnChange()).
@@ -35,6 +36,14 @@ func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.GatewayNode{}, publisher)).
 		WatchesRawSource(r.Hub.OnHeartbeat(publisher)).
 		Complete(r)
+}
+
+// lifeChanged passes gateways that are made, die, come back or go.
+func lifeChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld.(*v1alpha1.GatewayNode), e.ObjectNew.(*v1alpha1.GatewayNode)
+		return clusterset.HasHeartbeat(before) != clusterset.HasHeartbeat(after)
+	}}
 }
 
 // publisher maps a GatewayNode or a Lease on the hub to the cluster that published it.

@@ -288,7 +288,7 @@ func (s apiServer) testLinks(t *testing.T) {
 func (s apiServer) checkKeys(t *testing.T, nodes ...string) {
 	t.Helper()
 	secret := &corev1.Secret{}
-	if err := s.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: KeysSecret}, secret); err != nil {
+	if err := s.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.GatewayKeysSecret}, secret); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range nodes {

@@ -169,7 +169,7 @@ func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 		},
 		Status: v1alpha1.ClusterSetStatus{Index: c.index, CIDRs: c.cidrs},
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: KeysSecret, Namespace: kernelTestNamespace}}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.GatewayKeysSecret, Namespace: kernelTestNamespace}}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(clusterSet, secret, node).
 		WithStatusSubresource(&v1alpha1.ClusterSet{}, &v1alpha1.GatewayNode{}, &v1alpha1.RemoteCluster{}).Build()
 }

@@ -13,12 +13,9 @@ import (
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
-
-// KeysSecret is the Secret that holds the gateways' private keys, by node name, in the agents'
-// namespace. The manifests make it, without data.
-const KeysSecret = "tombolo-gateway-keys"
 
 // errKey: the Secret is missing, or it holds something for this node that is not a key.
 var errKey = errors.New("no private key")
@@ -36,19 +33,19 @@ func (a *Agent) ensureKey(ctx context.Context) (wireguard.PrivateKey, error) {
 
 func (a *Agent) readOrAddKey(ctx context.Context) (wireguard.PrivateKey, error) {
 	secret := &corev1.Secret{}
-	err := a.cfg.Secrets.Get(ctx, client.ObjectKey{Namespace: a.cfg.Namespace, Name: KeysSecret}, secret)
+	err := a.cfg.Secrets.Get(ctx, client.ObjectKey{Namespace: a.cfg.Namespace, Name: v1alpha1.GatewayKeysSecret}, secret)
 	if apierrors.IsNotFound(err) {
 		return wireguard.PrivateKey{}, fmt.Errorf("%w: Secret %s/%s is missing; apply the manifests again, which make it",
-			errKey, a.cfg.Namespace, KeysSecret)
+			errKey, a.cfg.Namespace, v1alpha1.GatewayKeysSecret)
 	}
 	if err != nil {
-		return wireguard.PrivateKey{}, fmt.Errorf("reading Secret %s/%s: %w", a.cfg.Namespace, KeysSecret, err)
+		return wireguard.PrivateKey{}, fmt.Errorf("reading Secret %s/%s: %w", a.cfg.Namespace, v1alpha1.GatewayKeysSecret, err)
 	}
 	if text, ok := secret.Data[a.cfg.NodeName]; ok {
 		key, err := wireguard.ParsePrivateKey(string(text))
 		if err != nil {
 			return key, fmt.Errorf("%w: %s in Secret %s/%s: %w; remove it there, and the gateway makes a new one",
-				errKey, a.cfg.NodeName, a.cfg.Namespace, KeysSecret, err)
+				errKey, a.cfg.NodeName, a.cfg.Namespace, v1alpha1.GatewayKeysSecret, err)
 		}
 		return key, nil
 	}
@@ -82,7 +79,7 @@ func (a *Agent) addKey(ctx context.Context, secret *corev1.Secret, key wireguard
 		"data":     map[string][]byte{a.cfg.NodeName: []byte(key.Text())},
 	})
 	if err != nil {
-		return fmt.Errorf("encoding patch of Secret %s: %w", KeysSecret, err)
+		return fmt.Errorf("encoding patch of Secret %s: %w", v1alpha1.GatewayKeysSecret, err)
 	}
 	target := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name}}
 	if err := a.cfg.Client.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {

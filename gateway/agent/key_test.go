@@ -11,11 +11,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
 func keysSecret(data map[string][]byte) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: KeysSecret}, Data: data}
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: v1alpha1.GatewayKeysSecret}, Data: data}
 }
 
 func newKey(t *testing.T) wireguard.PrivateKey {
@@ -57,7 +58,7 @@ func TestEnsureKey(t *testing.T) {
 				t.Error("it is another key")
 			}
 			after := &corev1.Secret{}
-			if err := c.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: KeysSecret}, after); err != nil {
+			if err := c.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: v1alpha1.GatewayKeysSecret}, after); err != nil {
 				t.Fatal(err)
 			}
 			if text := strings.TrimSpace(string(after.Data["node"])); text != got.Text() {

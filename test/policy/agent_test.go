@@ -181,6 +181,9 @@ func TestGatewayWritesItsLinks(t *testing.T) {
 	checkForbidden(t, apply("gateway-6.example"), ownEntry)
 	condition := `{"status":{"conditions":[]}}`
 	checkForbidden(t, agent.Status().Patch(t.Context(), remote, merge(condition)), ownEntry)
+	for _, field := range []string{`"linksUp":"9/9"`, `"rttMilliseconds":1`, `"lossPercent":0`} {
+		checkForbidden(t, agent.Status().Patch(t.Context(), remote, merge(`{"status":{`+field+`}}`)), ownEntry)
+	}
 	spec := merge(`{"spec":{"cidrs":["0.0.0.0/0"]}}`)
 	checkForbidden(t, agent.Patch(t.Context(), remote, spec), noRight)
 }

@@ -55,6 +55,10 @@ func probes() []probe {
 		}},
 		{"tombolo-dataplane", dataplane, labelNode},
 		{"tombolo-operator", operator, labelNode},
+		{"tombolo-operator-keys", operator, func(ctx context.Context, c client.Client) error {
+			meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: v1alpha1.GatewayKeysSecret}
+			return c.Patch(ctx, &corev1.Secret{ObjectMeta: meta}, merge(`{"data":{"probe":""}}`), client.DryRunAll)
+		}},
 	}
 }
 

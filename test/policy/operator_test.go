@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -47,4 +48,23 @@ func TestOperatorWritesTransitAddresses(t *testing.T) {
 	checkForbidden(t, operator.Update(t.Context(), node.DeepCopy()), noRight)
 	checkForbidden(t, operator.Delete(t.Context(), node.DeepCopy()), noRight)
 	checkForbidden(t, operator.Create(t.Context(), &corev1.Node{ObjectMeta: hubMeta("", "operator-2.example", "")}), noRight)
+}
+
+// Of the gateways' keys the operator removes those that nobody needs, and makes none.
+func TestOperatorRemovesKeys(t *testing.T) {
+	keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: v1alpha1.GatewayKeysSecret}}
+	others := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "others"}}
+	create(t, others)
+	patch := func(c client.Client, secret *corev1.Secret, text string) error {
+		return c.Patch(t.Context(), secret.DeepCopy(), merge(text))
+	}
+	checkForbidden(t, patch(admin, keys, `{"data":{"operator-3.example":"YQ==","operator-4.example":"YQ=="}}`), "")
+	operator := asAccount(t, system, "tombolo-operator", nil)
+	const only = "the operator may remove keys of gateways and do nothing else"
+	checkForbidden(t, patch(operator, keys, `{"data":{"operator-3.example":null}}`), "")
+	checkForbidden(t, patch(operator, keys, `{"data":{"operator-3.example":"YQ=="}}`), only)
+	checkForbidden(t, patch(operator, keys, `{"data":{"operator-4.example":"Yg=="}}`), only)
+	checkForbidden(t, patch(operator, others, `{"data":{"a":null}}`), noRight)
+	checkForbidden(t, operator.Delete(t.Context(), keys.DeepCopy()), noRight)
+	checkForbidden(t, patch(operator, keys, `{"data":{"operator-4.example":null}}`), "")
 }
