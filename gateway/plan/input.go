@@ -35,14 +35,40 @@ type Input struct {
 	NoIPv6 string
 	// MTU of the underlay in bytes.
 	MTU int
+	// VXLANID and VXLANPort are those of the VXLAN that joins the cluster's nodes.
+	VXLANID   int32
+	VXLANPort v1alpha1.Port
+	// Siblings are the other gateways of this cluster, in any order.
+	Siblings []GatewayPeer
 	// Remotes are the other clusters, in any order.
 	Remotes []Remote
 }
 
-// View is how the links are now: what the routes depend on, besides the tunnels.
+// GatewayPeer is another gateway of this cluster as its GatewayNode describes it.
+type GatewayPeer struct {
+	Name      string
+	Lane      v1alpha1.Lane
+	PublicKey string
+	// Underlay are its node's addresses outside the tunnels.
+	Underlay []netip.Addr
+}
+
+// View is how links and siblings are now: what the routes depend on, besides the tunnels.
 type View struct {
 	// Links of this gateway. One that is not in it is not up.
 	Links map[LinkID]LinkView
+	// Siblings by name. One that is not in it does not answer.
+	Siblings map[string]SiblingView
+}
+
+// SiblingView is how another gateway of this cluster is.
+type SiblingView struct {
+	// Up: it answers over the hand-over device.
+	Up bool
+	// Draining: flows should leave it.
+	Draining bool
+	// Reaches are the clusters to which it has a link that is up.
+	Reaches map[v1alpha1.ClusterID]bool
 }
 
 // LinkView is how one link is.

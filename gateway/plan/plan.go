@@ -10,6 +10,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // ErrNoIndex means that the hub has not yet said this cluster's index, so that there are no
@@ -23,6 +24,12 @@ type Tunnels struct {
 	Links []Link
 	// Clusters that are accepted, the one first that wins if two overlap.
 	Clusters []Cluster
+	// Siblings are the other gateways of this cluster to which packets may be handed over, by name.
+	Siblings []Sibling
+	// Handover is the device that leads to them; none without siblings.
+	Handover vxlan.Config
+	// MTU of the tunnels in bytes.
+	MTU int
 	// TunnelAddresses are this gateway's own, IPv4 first.
 	TunnelAddresses []netip.Addr
 	// Warnings, sorted.
@@ -32,6 +39,8 @@ type Tunnels struct {
 // Cluster is a remote cluster that the gateway connects to.
 type Cluster struct {
 	ID v1alpha1.ClusterID
+	// Index is its Member's.
+	Index int32
 	// Blocks are its transit blocks, IPv4 first. Prefixes are its CIDRs and its blocks, sorted.
 	Blocks, Prefixes []netip.Prefix
 	// Links to its gateways, by lane.
@@ -80,8 +89,10 @@ func NewTunnels(in Input) (Tunnels, error) {
 		clusters = append(clusters, r.Cluster)
 	}
 	tunnels := Tunnels{
-		WireGuard: b.config(), Links: b.links, Clusters: clusters, TunnelAddresses: own, Warnings: append(warnings, b.warnings...),
+		WireGuard: b.config(), Links: b.links, Clusters: clusters, MTU: tunnelMTU(in.MTU), TunnelAddresses: own,
+		Warnings: append(warnings, b.warnings...),
 	}
+	tunnels.addSiblings(in)
 	if in.NoIPv6 != "" {
 		tunnels.leaveOutIPv6(in)
 	}

@@ -50,7 +50,7 @@ func acceptRemotes(in Input) ([]accepted, []Warning) {
 			continue
 		}
 		inUse = append(inUse, clusterset.BlocksOf(prefixes, string(r.ClusterID))...)
-		remotes = append(remotes, accepted{Cluster{ID: r.ClusterID, Blocks: blocks, Prefixes: prefixes}, r.Gateways})
+		remotes = append(remotes, accepted{Cluster{ID: r.ClusterID, Index: r.Index, Blocks: blocks, Prefixes: prefixes}, r.Gateways})
 	}
 	return remotes, warnings
 }

@@ -4,61 +4,154 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // Routes is the second half of a plan: the routes to the clusters over their links, as these are
 // now, and the rules that lead to the routes.
 func Routes(t Tunnels, view View) route.Config {
-	var config route.Config
+	r := routing{tunnels: t, view: view}
 	for _, c := range t.Clusters {
-		config.Routes = append(config.Routes, clusterRoutes(c, t.TunnelAddresses, view)...)
+		r.toCluster(c)
 	}
-	config.Rules = append(tableRules(config.Routes), bypasses(config.Routes, t.Links)...)
+	r.toSiblings()
+	config := route.Config{Routes: r.routes, Rules: append(tableRules(r.routes), bypasses(r.routes, t.Links)...)}
 	slices.SortFunc(config.Routes, func(x, y route.Route) int { return x.Compare(y.Key) })
 	slices.SortFunc(config.Rules, route.Rule.Compare)
 	return config
 }
 
-// clusterRoutes lead the cluster's prefixes over the links that are up, those to gateways that drain
-// only if there is no other. If no link is up, they lead over all links: probes may be lost where packets are not, as on a gateway that is short of CPU.
-// To withdraw the last way would turn a slow moment into an outage. Without any link the prefixes
-// are refused: what is for a remote cluster never leaves by another way, in clear. The remote
-// gateways' own addresses are routed over their own links only, up or not, for the probes.
-func clusterRoutes(c Cluster, own []netip.Addr, view View) []route.Route {
-	devices := devicesOf(linksToUse(c.Links, view))
-	var routes []route.Route
+// Reached are the indexes of the clusters to which this gateway has a link that is up, sorted: its
+// siblings may hand packets for them over to it.
+func Reached(t Tunnels, view View) []int32 {
+	var indexes []int32
+	for _, c := range t.Clusters {
+		if slices.ContainsFunc(c.Links, func(l Link) bool { return view.Links[l.LinkID].Up }) {
+			indexes = append(indexes, c.Index)
+		}
+	}
+	slices.Sort(indexes)
+	return indexes
+}
+
+// routing collects routes.
+type routing struct {
+	tunnels Tunnels
+	view    View
+	routes  []route.Route
+}
+
+// toCluster leads the cluster's prefixes over links, or else over siblings. What a sibling has
+// handed over goes over links, or nowhere. The prefixes are refused where no way leads there: what
+// is for a remote cluster never leaves by another way, in clear. The remote gateways' own addresses
+// are routed over their own links only, up or not, for the probes.
+func (r *routing) toCluster(c Cluster) {
+	links, up := linksToUse(c.Links, r.view)
+	devices := devicesOf(links)
+	var siblings []Sibling
+	if !up {
+		siblings = r.siblingsTo(c.ID)
+	}
 	for _, p := range c.Prefixes {
-		routes = append(routes, route.Route{
-			Key:  route.Key{Table: route.TableTunnels, Destination: p, Metric: route.MetricUnreachable},
-			Type: route.Unreachable,
-		})
+		r.refuse(route.TableTunnels, p)
+		switch {
+		case len(siblings) > 0:
+			r.overSiblings(p, siblings)
+		case len(devices) > 0:
+			r.overLinks(route.TableTunnels, p, devices...)
+		}
+		if len(r.tunnels.Siblings) == 0 {
+			continue
+		}
+		r.refuse(route.TableHandover, p)
 		if len(devices) > 0 {
-			routes = append(routes, over(p, own, devices...))
+			r.overLinks(route.TableHandover, p, devices...)
 		}
 	}
 	for _, l := range c.Links {
 		for _, block := range c.Blocks {
 			addr := clusterset.TunnelAddress(block, l.Lane)
-			routes = append(routes, over(netip.PrefixFrom(addr, addr.BitLen()), own, l.Device))
+			r.overLinks(route.TableTunnels, netip.PrefixFrom(addr, addr.BitLen()), l.Device)
 		}
 	}
-	return routes
 }
 
-// linksToUse are the links of a cluster that carry its packets: the first choice that is not empty.
-func linksToUse(all []Link, view View) []Link {
+// toSiblings leads to the siblings' tunnel addresses, for their probes and for what another
+// cluster's gateway has sent here and not to them.
+func (r *routing) toSiblings() {
+	for _, s := range r.tunnels.Siblings {
+		addr := s.NextHops[0]
+		r.overSiblings(netip.PrefixFrom(addr, addr.BitLen()), []Sibling{s})
+	}
+}
+
+// siblingsTo are those that reach the cluster: first choice are those that do not drain.
+func (r *routing) siblingsTo(cluster v1alpha1.ClusterID) []Sibling {
+	for _, draining := range []bool{false, true} {
+		chosen := slices.DeleteFunc(slices.Clone(r.tunnels.Siblings), func(s Sibling) bool {
+			v := r.view.Siblings[s.Name]
+			return !v.Up || !v.Reaches[cluster] || v.Draining != draining
+		})
+		if len(chosen) > 0 {
+			return chosen
+		}
+	}
+	return nil
+}
+
+func (r *routing) refuse(table int, dst netip.Prefix) {
+	r.routes = append(r.routes, route.Route{
+		Key:  route.Key{Table: table, Destination: dst, Metric: route.MetricUnreachable},
+		Type: route.Unreachable,
+	})
+}
+
+// overLinks adds the route over the devices.
+func (r *routing) overLinks(table int, dst netip.Prefix, devices ...string) {
+	r.over(table, dst, nextHops(dst, devices), 0)
+}
+
+// overSiblings adds the route over the hand-over device. Its MTU is that of the tunnels that the
+// siblings send by.
+func (r *routing) overSiblings(dst netip.Prefix, siblings []Sibling) {
+	var hops []route.NextHop
+	for _, s := range siblings {
+		if hop := clusterset.OfFamily(s.NextHops, dst.Addr().Is4()); hop.IsValid() {
+			hops = append(hops, route.NextHop{Link: vxlan.HandoverName, Gateway: hop, OnLink: true})
+		}
+	}
+	slices.SortFunc(hops, route.NextHop.Compare)
+	if len(hops) > 0 {
+		r.over(route.TableTunnels, dst, hops, r.tunnels.MTU)
+	}
+}
+
+// over adds the route to dst over the hops. Its source is our tunnel address of the same family.
+func (r *routing) over(table int, dst netip.Prefix, hops []route.NextHop, mtu int) {
+	r.routes = append(r.routes, route.Route{
+		Key:  route.Key{Table: table, Destination: dst, Metric: route.MetricUnicast},
+		Type: route.Unicast, Hops: hops, MTU: mtu, Source: clusterset.OfFamily(r.tunnels.TunnelAddresses, dst.Addr().Is4()),
+	})
+}
+
+// linksToUse are the links of a cluster that carry its packets: those that are up, to gateways that
+// drain only if there is no other. If none is up, they are all links, and up is false: probes may be
+// lost where packets are not, as on a gateway that is short of CPU. To withdraw the last way would
+// turn a slow moment into an outage.
+func linksToUse(all []Link, view View) (links []Link, up bool) {
 	for _, fits := range [...]func(LinkView) bool{
 		func(l LinkView) bool { return l.Up && !l.Draining },
 		func(l LinkView) bool { return l.Up },
 	} {
 		chosen := slices.DeleteFunc(slices.Clone(all), func(l Link) bool { return !fits(view.Links[l.LinkID]) })
 		if len(chosen) > 0 {
-			return chosen
+			return chosen, true
 		}
 	}
-	return all
+	return all, false
 }
 
 // devicesOf are the devices of the links, sorted.
@@ -69,16 +162,6 @@ func devicesOf(links []Link) []string {
 	}
 	slices.Sort(devices)
 	return devices
-}
-
-// over is the route to dst over the devices. Its source is our tunnel address of the same family.
-func over(dst netip.Prefix, own []netip.Addr, devices ...string) route.Route {
-	return route.Route{
-		Key:    route.Key{Table: route.TableTunnels, Destination: dst, Metric: route.MetricUnicast},
-		Type:   route.Unicast,
-		Hops:   nextHops(dst, devices),
-		Source: clusterset.OfFamily(own, dst.Addr().Is4()),
-	}
 }
 
 // nextHops share the flows among the devices. On IPv6 the kernel does that only among next hops
@@ -94,12 +177,17 @@ func nextHops(dst netip.Prefix, devices []string) []route.NextHop {
 	return hops
 }
 
-// tableRules lead to the table of the routes, in each family that has a route.
+// tableRules lead to the tables of the routes, in each family that has a route.
 func tableRules(routes []route.Route) []route.Rule {
 	var rules []route.Rule
 	for _, is6 := range []bool{false, true} {
-		if slices.ContainsFunc(routes, func(r route.Route) bool { return r.Destination.Addr().Is6() == is6 }) {
-			rules = append(rules, route.Rule{Priority: route.TableTunnels, Table: route.TableTunnels, IPv6: is6})
+		for _, rule := range []route.Rule{
+			{Priority: route.TableTunnels, Table: route.TableTunnels, IPv6: is6},
+			{Priority: route.PriorityHandover, Table: route.TableHandover, IPv6: is6, IIF: vxlan.HandoverName},
+		} {
+			if slices.ContainsFunc(routes, func(r route.Route) bool { return r.Table == rule.Table && r.Destination.Addr().Is6() == is6 }) {
+				rules = append(rules, rule)
+			}
 		}
 	}
 	return rules

@@ -125,6 +125,9 @@ func (b *builder) hasFamilyOf(addr netip.Addr) bool {
 	return len(b.in.Underlay) == 0 || clusterset.OfFamily(b.in.Underlay, addr.Is4()).IsValid()
 }
 
+// tunnelMTU is the MTU of the tunnels over an underlay with that MTU, in bytes.
+func tunnelMTU(underlay int) int { return max(underlay-clusterset.TunnelOverhead, minMTU) }
+
 // device is the device for remote gateways with that lane.
 func (b *builder) device(lane v1alpha1.Lane) *wireguard.Device {
 	if d, ok := b.devices[lane]; ok {
@@ -132,7 +135,7 @@ func (b *builder) device(lane v1alpha1.Lane) *wireguard.Device {
 	}
 	d := &wireguard.Device{
 		Name: wireguard.DeviceName(int(lane)), PrivateKey: b.in.PrivateKey, ListenPort: int(b.in.BasePort) + int(lane),
-		MTU: max(b.in.MTU-clusterset.TunnelOverhead, minMTU), Addresses: b.own,
+		MTU: tunnelMTU(b.in.MTU), Addresses: b.own,
 	}
 	b.devices[lane] = d
 	return d

@@ -259,6 +259,7 @@ func TestOwners(t *testing.T) {
 		{"the gateway's rule", 147, 7473, 7473, true, false},
 		{"its bypass", 147, 7472, 254, true, false},
 		{"at another priority", 147, 7472, 7473, false, false},
+		{"its hand-over", 147, 7471, 7477, true, false},
 		{"another rule for main", 147, 7000, 254, false, false},
 		{"without its protocol", 3, 7473, 7473, false, false},
 		{"the dataplane's rule", 148, 7474, 7474, false, true},

@@ -19,10 +19,15 @@ const (
 	// TableFallback refuses the addresses of remote clusters, so that nothing leaves in clear while
 	// there is no gateway.
 	TableFallback = 7476
+	// TableHandover leads what another gateway of this cluster has handed over into this gateway's
+	// tunnels, and nowhere else: a packet is handed over once.
+	TableHandover = 7477
 )
 
 // Priorities of rules that are not the number of a table.
 const (
+	// PriorityHandover is before TableTunnels, which may hand over.
+	PriorityHandover = 7471
 	// PriorityBypass is just before TableTunnels: the tunnels' own packets go by TableMain.
 	PriorityBypass = 7472
 	// PriorityFallback is after every other table of tombolo and before TableMain (32766).
@@ -52,8 +57,8 @@ type Lookup struct{ Priority, Table int }
 func GatewayOwner() Owner {
 	return Owner{
 		Protocol: ProtocolGateway,
-		Tables:   []int{TableTunnels},
-		Lookups:  []Lookup{{TableTunnels, TableTunnels}, {PriorityBypass, TableMain}},
+		Tables:   []int{TableTunnels, TableHandover},
+		Lookups:  []Lookup{{TableTunnels, TableTunnels}, {PriorityBypass, TableMain}, {PriorityHandover, TableHandover}},
 	}
 }
 

@@ -12,6 +12,10 @@ import (
 // Name is the name of the device that joins a cluster's nodes with its gateways.
 const Name = "tombolo-vx"
 
+// HandoverName is the name of the device by which a gateway hands packets over to another gateway
+// of its cluster.
+const HandoverName = "tombolo-ho"
+
 // MAC is an Ethernet address.
 type MAC [6]byte
 
