@@ -15,6 +15,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -210,6 +211,13 @@ func Cleanup(ctx context.Context, kernel Kernel) error {
 	}
 	tunnels, err := kernel.Tunnels.Sync(ctx, wireguard.Config{})
 	if err != nil {
+		return err
+	}
+	device, err := kernel.Handover.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := kernel.Handover.Apply(ctx, vxlan.Diff(device, vxlan.Config{})); err != nil {
 		return err
 	}
 	if _, err := kernel.Table.Sync(ctx, firewall.Config{}); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,7 +18,7 @@ import (
 )
 
 // NewCluster returns the client of this cluster, with caches of what a gateway watches: its own
-// Node and GatewayNode, the ClusterSet, the RemoteClusters. It does not connect yet.
+// Node, the GatewayNodes, the ClusterSet, the RemoteClusters. It does not connect yet.
 func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster, error) {
 	own := fields.OneTermEqualSelector("metadata.name", nodeName)
 	return node.NewCluster(node.ClusterConfig{
@@ -33,7 +34,7 @@ func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster,
 		},
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&corev1.Node{}:          {Field: own},
-			&v1alpha1.GatewayNode{}: {Field: own, Namespaces: map[string]cache.Config{namespace: {}}},
+			&v1alpha1.GatewayNode{}: {Namespaces: map[string]cache.Config{namespace: {}}},
 		}},
 	})
 }
@@ -42,5 +43,14 @@ func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster,
 // are filled, or ctx ends; it waits for an API server that does not answer, or does not serve the
 // kinds yet.
 func (a *Agent) Watch(ctx context.Context, c *node.Cluster) error {
-	return c.Watch(ctx, node.OnEvent(func(client.Object) { a.Changed() }, nil))
+	return c.Watch(ctx, node.OnEvent(func(client.Object) { a.Changed() }, a.sameSibling))
+}
+
+// sameSibling reports whether two versions of another gateway's GatewayNode are the same to this
+// gateway: heartbeats and conditions are not its concern.
+func (a *Agent) sameSibling(before, after client.Object) bool {
+	old, ok := before.(*v1alpha1.GatewayNode)
+	now, also := after.(*v1alpha1.GatewayNode)
+	return ok && also && now.Name != a.cfg.NodeName && equality.Semantic.DeepEqual(old.Spec, now.Spec) &&
+		equality.Semantic.DeepEqual(old.Status.Lane, now.Status.Lane) && old.DeletionTimestamp.Equal(now.DeletionTimestamp)
 }

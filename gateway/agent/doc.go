@@ -9,8 +9,9 @@
 // Events only mark the loops, and a pass reads everything it needs.
 package agent
 
-// What the gateway may do in its cluster. It watches its own Node and its own GatewayNode by name.
-// Roles cannot say that, so the policy in config/rbac limits its writes to its own objects.
+// What the gateway may do in its cluster. It watches its own Node by name, and all GatewayNodes: it
+// hands packets over to other gateways. The policy in config/rbac limits its writes to its own
+// objects.
 //
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch

@@ -13,6 +13,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // memoryKernel keeps a Kernel in memory. Its probes are never answered. It is safe for concurrent
@@ -21,7 +22,9 @@ type memoryKernel struct {
 	mu      sync.Mutex
 	tunnels wireguard.Config
 	routes  route.Config
-	table   firewall.State
+	// handover is the device for hand-over.
+	handover vxlan.Config
+	table    firewall.State
 	// writes counts changes, reads how often routes were read.
 	writes, reads int
 	// refused is what each write of routes ends with.
@@ -36,12 +39,28 @@ type memoryKernel struct {
 
 // kernel is the Kernel that an agent uses.
 func (k *memoryKernel) kernel() Kernel {
-	return Kernel{Tunnels: memoryTunnels{k}, Traffic: memoryTunnels{k}, Routes: memoryRoutes{k}, Table: memoryTable{k}, Host: k}
+	return Kernel{Tunnels: memoryTunnels{k}, Traffic: memoryTunnels{k}, Handover: memoryHandover{k}, Routes: memoryRoutes{k}, Table: memoryTable{k}, Host: k}
 }
 
 type memoryTunnels struct{ *memoryKernel }
 
 type memoryRoutes struct{ *memoryKernel }
+
+type memoryHandover struct{ *memoryKernel }
+
+func (k memoryHandover) Read(context.Context) (vxlan.Config, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.handover, nil
+}
+
+// Apply knows no changes of what is there: it sets everything.
+func (k memoryHandover) Apply(_ context.Context, change vxlan.Change) (vxlan.Change, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.handover = vxlan.Config{Devices: change.AddDevices, Addresses: change.AddAddresses, Neighbours: change.SetNeighbours, Forwards: change.SetForwards}
+	return change, nil
+}
 
 type memoryTable struct{ *memoryKernel }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -35,7 +36,7 @@ const kernelTestNamespace = v1alpha1.DefaultNamespace
 // kernelOf is the Kernel of a namespace.
 func kernelOf(ns *netns.Namespace) Kernel {
 	k := NewKernel()
-	return Kernel{Tunnels: nsTunnels{ns, k.Tunnels}, Traffic: nsTraffic{ns, k.Traffic}, Routes: nsRoutes{ns, k.Routes},
+	return Kernel{Tunnels: nsTunnels{ns, k.Tunnels}, Traffic: nsTraffic{ns, k.Traffic}, Handover: nsHandover{ns, k.Handover}, Routes: nsRoutes{ns, k.Routes},
 		Table: nsTable{ns, k.Table}, Host: nsHost{ns, k.Host}}
 }
 
@@ -72,6 +73,21 @@ type nsTraffic struct {
 func (k nsTraffic) Read(ctx context.Context) (s wireguard.State, err error) {
 	k.ns.Do(func() { s, err = k.tunnelReader.Read(ctx) })
 	return s, err
+}
+
+type nsHandover struct {
+	ns *netns.Namespace
+	handover
+}
+
+func (k nsHandover) Read(ctx context.Context) (c vxlan.Config, err error) {
+	k.ns.Do(func() { c, err = k.handover.Read(ctx) })
+	return c, err
+}
+
+func (k nsHandover) Apply(ctx context.Context, change vxlan.Change) (c vxlan.Change, err error) {
+	k.ns.Do(func() { c, err = k.handover.Apply(ctx, change) })
+	return c, err
 }
 
 type nsRoutes struct {
@@ -224,11 +240,13 @@ func (g *testGateway) giveLane(t *testing.T) {
 	t.Helper()
 	node := &v1alpha1.GatewayNode{}
 	key := client.ObjectKey{Namespace: kernelTestNamespace, Name: g.name}
-	waitFor(t, "GatewayNode "+g.name, func() error { return g.client.Get(t.Context(), key, node) })
-	node.Status.Lane = &g.lane
-	if err := g.client.Status().Update(t.Context(), node); err != nil {
-		t.Fatal(err)
-	}
+	waitFor(t, "GatewayNode "+g.name, func() error {
+		if err := g.client.Get(t.Context(), key, node); err != nil {
+			return err
+		}
+		node.Status.Lane = &g.lane
+		return g.client.Status().Update(t.Context(), node) // it fails if the agent writes meanwhile
+	})
 	g.agent.Changed()
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // Kernel is this node's kernel, as the agent uses it. NewKernel returns the real one.
@@ -17,6 +18,8 @@ type Kernel struct {
 	Tunnels tunnels
 	// Traffic reads the same devices, at any time, for the counters of bytes.
 	Traffic tunnelReader
+	// Handover is the device that leads to the other gateways of this cluster.
+	Handover handover
 	// Routes are the gateway's routes and rules.
 	Routes routes
 	// Table is the gateway's nftables table.
@@ -39,6 +42,12 @@ type tunnels interface {
 	// Run serves what this process serves until the context ends.
 	Run(context.Context) error
 	Sync(context.Context, wireguard.Config) (wireguard.Change, error)
+}
+
+// handover makes the device for hand-over.
+type handover interface {
+	Read(context.Context) (vxlan.Config, error)
+	Apply(context.Context, vxlan.Change) (vxlan.Change, error)
 }
 
 // routes makes the gateway's routes and rules.

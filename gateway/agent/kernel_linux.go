@@ -11,12 +11,13 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // NewKernel returns the kernel of the network namespace that its methods are called in.
 func NewKernel() Kernel {
-	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Routes: route.GatewayOwner(),
-		Table: firewall.New(firewall.GatewayTable), Host: thisNode{}}
+	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Handover: handoverDevice{},
+		Routes: route.GatewayOwner(), Table: firewall.New(firewall.GatewayTable), Host: thisNode{}}
 }
 
 // devices are wireguard's.
@@ -25,6 +26,19 @@ type devices struct{ *wireguard.Devices }
 // Check implements tunnels.
 func (devices) Check(mode v1alpha1.WireGuardMode) (userspace bool, err error) {
 	return wireguard.Check(mode)
+}
+
+// handoverDevice is vxlan's.
+type handoverDevice struct{}
+
+// Read implements handover.
+func (handoverDevice) Read(ctx context.Context) (vxlan.Config, error) {
+	return vxlan.Read(ctx, vxlan.HandoverName)
+}
+
+// Apply implements handover.
+func (handoverDevice) Apply(ctx context.Context, change vxlan.Change) (vxlan.Change, error) {
+	return vxlan.Apply(ctx, change)
 }
 
 // thisNode is the node that this process runs on.

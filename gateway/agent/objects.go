@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -25,6 +26,8 @@ type objects struct {
 	// gateway is this node's GatewayNode, nil before it is made.
 	gateway *v1alpha1.GatewayNode
 	node    *corev1.Node
+	// gateways are this cluster's, this one among them.
+	gateways []v1alpha1.GatewayNode
 	// remotes by name.
 	remotes []v1alpha1.RemoteCluster
 }
@@ -36,9 +39,13 @@ func (a *Agent) readObjects(ctx context.Context) (objects, error) {
 	if o.clusterSet, err = get(ctx, a.cfg.Client, client.ObjectKey{Name: v1alpha1.ClusterSetName}, &v1alpha1.ClusterSet{}); err != nil {
 		return objects{}, err
 	}
-	key := client.ObjectKey{Namespace: a.cfg.Namespace, Name: a.cfg.NodeName}
-	if o.gateway, err = get(ctx, a.cfg.Client, key, &v1alpha1.GatewayNode{}); err != nil {
-		return objects{}, err
+	var gateways v1alpha1.GatewayNodeList
+	if err := a.cfg.Client.List(ctx, &gateways, client.InNamespace(a.cfg.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return objects{}, fmt.Errorf("listing GatewayNodes: %w", err)
+	}
+	o.gateways = gateways.Items
+	if i := slices.IndexFunc(o.gateways, func(g v1alpha1.GatewayNode) bool { return g.Name == a.cfg.NodeName }); i >= 0 {
+		o.gateway = &o.gateways[i]
 	}
 	if o.node, err = get(ctx, a.cfg.Client, client.ObjectKey{Name: a.cfg.NodeName}, &corev1.Node{}); err != nil {
 		return objects{}, err
@@ -76,6 +83,7 @@ func (o objects) input(key wireguard.PrivateKey) plan.Input {
 		Index: o.clusterSet.Status.Index, CIDRs: o.clusterSet.Status.CIDRs,
 		Transit: o.clusterSet.Spec.TransitCIDR, BasePort: o.clusterSet.Spec.Gateway.Port,
 		PrivateKey: key, Underlay: clusterset.InternalIPs(o.node),
+		VXLANID: o.clusterSet.Spec.Dataplane.VXLANID, VXLANPort: o.clusterSet.Spec.Dataplane.VXLANPort, Siblings: o.siblings(),
 	}
 	for _, r := range o.remotes {
 		in.Remotes = append(in.Remotes, plan.Remote{
@@ -84,6 +92,24 @@ func (o objects) input(key wireguard.PrivateKey) plan.Input {
 		})
 	}
 	return in
+}
+
+// siblings are the other gateways of this cluster that have a lane.
+func (o objects) siblings() []plan.GatewayPeer {
+	var siblings []plan.GatewayPeer
+	for _, g := range o.gateways {
+		if g.Name == o.gateway.Name || g.Status.Lane == nil || g.DeletionTimestamp != nil {
+			continue
+		}
+		s := plan.GatewayPeer{Name: g.Name, Lane: *g.Status.Lane, PublicKey: g.Spec.PublicKey}
+		for _, text := range g.Spec.UnderlayAddresses {
+			if addr, err := netip.ParseAddr(string(text)); err == nil {
+				s.Underlay = append(s.Underlay, addr.Unmap())
+			}
+		}
+		siblings = append(siblings, s)
+	}
+	return siblings
 }
 
 // wireGuardMode is what the ClusterSet says about who serves the devices.

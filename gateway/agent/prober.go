@@ -10,10 +10,11 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // proberSlot holds the prober that runs for one key and tunnel address. The zero value holds none.
-// One goroutine at a time uses it, but statuses and setDraining are safe for concurrent use.
+// One goroutine at a time uses it, but statuses, setReached and setDraining are safe for concurrent use.
 type proberSlot struct {
 	// running is prober, for statuses and say.
 	running atomic.Pointer[probe.Prober]
@@ -66,15 +67,29 @@ func (s *proberSlot) stop() {
 	s.running.Store(nil)
 }
 
-// setLinks has the prober probe these links. A link in use counts as up at first.
-func (s *proberSlot) setLinks(links []plan.Link, inUse map[plan.LinkID]bool) error {
-	peers := make([]probe.Peer, 0, len(links))
-	for _, l := range links {
+// setPeers has the prober probe these links and siblings. A link in use counts as up at first, and
+// so does a sibling that the kernel's routes hand over to.
+func (s *proberSlot) setPeers(t plan.Tunnels, inUse map[plan.LinkID]bool, have route.Config) error {
+	peers := make([]probe.Peer, 0, len(t.Links)+len(t.Siblings))
+	for _, l := range t.Links {
 		peers = append(peers, probe.Peer{
 			Name: linkName(l.LinkID), Group: string(l.Cluster), Address: l.TunnelAddress, PublicKey: l.PublicKey, InUse: inUse[l.LinkID],
 		})
 	}
-	return s.prober.SetPeers(peers)
+	return s.prober.SetPeers(append(peers, siblingPeers(t, have)...))
+}
+
+// setReached makes the prober say to the siblings which clusters this gateway reaches.
+func (s *proberSlot) setReached(indexes []int32) {
+	p := s.running.Load()
+	if p == nil {
+		return
+	}
+	var reached probe.Members
+	for _, i := range indexes {
+		reached.Add(i)
+	}
+	p.SetReached(reached)
 }
 
 // setDraining makes the prober, and each one after it, say whether this gateway drains.

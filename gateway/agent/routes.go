@@ -98,8 +98,14 @@ func (a *Agent) routePass(ctx context.Context) error {
 	return err
 }
 
-// view is how the tunnels' links are now.
-func (a *Agent) view(t plan.Tunnels) plan.View { return viewOf(t.Links, a.prober.statuses()) }
+// view is how the tunnels' links and the siblings are now. It tells the siblings, too: what they
+// hand over may go over a link as soon as it is up, whether the routes show it yet or not.
+func (a *Agent) view(t plan.Tunnels) plan.View {
+	statuses := a.prober.statuses()
+	view := plan.View{Links: linksByStatus(t.Links, statuses), Siblings: siblingsOf(t, statuses)}
+	a.prober.setReached(plan.Reached(t, view))
+	return view
+}
 
 // applyRoutes makes the kernel's routes match the tunnels and their links; nil removes them.
 func (a *Agent) applyRoutes(ctx context.Context, tunnels *plan.Tunnels) error {

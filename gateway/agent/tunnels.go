@@ -17,6 +17,7 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // tunnelPass makes the kernel match the caches. It does not talk to the API server.
@@ -78,12 +79,15 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	tableErr := a.guard.want(ctx, transit.Table())
 	// The devices before the probes: the socket for probes needs the address on them.
 	tunnels, tunnelsErr := a.applyTunnels(ctx, wanted.WireGuard)
+	handover, handoverErr := a.handoverChange(ctx, wanted.Handover)
+	handoverErr = errors.Join(handoverErr, a.applyHandover(ctx, handover.Additions()))
 	probeErr := a.probeLinks(ctx, in, wanted, reportedUp)
 	routesErr := a.applyRoutes(ctx, &wanted)
+	handoverErr = errors.Join(handoverErr, a.applyHandover(ctx, handover.Removals()))
 	statuses := a.prober.statuses()
 	a.metrics.links.set(wanted.Links, statuses)
 	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links)}
-	return r, errors.Join(tableErr, tunnelsErr, probeErr, routesErr, a.cfg.Kernel.Host.CheckForwarding(in.CarriesIPv6()))
+	return r, errors.Join(tableErr, tunnelsErr, handoverErr, probeErr, routesErr, a.cfg.Kernel.Host.CheckForwarding(in.CarriesIPv6()))
 }
 
 // noteIPv6 logs whether the node has IPv6, when that has changed.
@@ -105,6 +109,13 @@ func (a *Agent) removeAll(ctx context.Context) error {
 		return err
 	}
 	if _, err := a.applyTunnels(ctx, wireguard.Config{}); err != nil {
+		return err
+	}
+	handover, err := a.handoverChange(ctx, vxlan.Config{})
+	if err != nil {
+		return err
+	}
+	if err := a.applyHandover(ctx, handover); err != nil {
 		return err
 	}
 	return a.guard.want(ctx, firewall.Config{})
@@ -129,13 +140,13 @@ func (a *Agent) applyTunnels(ctx context.Context, want wireguard.Config) (wiregu
 // restart interrupts no flow.
 func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Tunnels, reportedUp map[plan.LinkID]bool) error {
 	if a.prober.runsFor(in.PrivateKey, wanted.TunnelAddresses[0]) {
-		return a.prober.setLinks(wanted.Links, nil)
+		return a.prober.setPeers(wanted, nil, route.Config{})
 	}
 	routes, err := a.cfg.Kernel.Routes.Read(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the routes in use: %w", err)
 	}
-	if len(wanted.WireGuard.Devices) == 0 {
+	if len(wanted.Links)+len(wanted.Siblings) == 0 {
 		a.prober.stop()
 		return nil
 	}
@@ -145,7 +156,7 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Tunne
 	}
 	p := probe.New(probe.Config{PrivateKey: in.PrivateKey, Conn: conn, OnChange: a.routes.Mark})
 	a.prober.start(ctx, p, in.PrivateKey, wanted.TunnelAddresses[0])
-	return a.prober.setLinks(wanted.Links, linksInUse(routes, wanted, reportedUp))
+	return a.prober.setPeers(wanted, linksInUse(routes, wanted, reportedUp), routes)
 }
 
 // linksInUse are the links that were reported as up and that the kernel's routes send by: those of
@@ -191,12 +202,12 @@ func aliveLinks(have wireguard.State, links []plan.Link) map[plan.LinkID]bool {
 // linkName is the name of a link at the prober.
 func linkName(id plan.LinkID) string { return string(id.Cluster) + "/" + id.Gateway }
 
-// viewOf is how the links are, by their statuses: those that are up carry traffic.
-func viewOf(links []plan.Link, statuses map[string]probe.Status) plan.View {
-	view := plan.View{Links: make(map[plan.LinkID]plan.LinkView, len(links))}
+// linksByStatus is how the links are, by their statuses: those that are up carry traffic.
+func linksByStatus(links []plan.Link, statuses map[string]probe.Status) map[plan.LinkID]plan.LinkView {
+	views := make(map[plan.LinkID]plan.LinkView, len(links))
 	for _, l := range links {
 		s := statuses[linkName(l.LinkID)]
-		view.Links[l.LinkID] = plan.LinkView{Up: s.State == v1alpha1.LinkUp, Draining: s.Draining}
+		views[l.LinkID] = plan.LinkView{Up: s.State == v1alpha1.LinkUp, Draining: s.Draining}
 	}
-	return view
+	return views
 }

@@ -75,6 +75,12 @@ func (g *testGateway) peers(t *testing.T) []string {
 // routes is what `ip route` says of our table: "type destination metric devices".
 func (g *testGateway) routes(t *testing.T) []string {
 	t.Helper()
+	return g.routesIn(t, "7473")
+}
+
+// routesIn is what `ip route` says of a table.
+func (g *testGateway) routesIn(t *testing.T, table string) []string {
+	t.Helper()
 	var lines []string
 	for _, family := range []string{"-4", "-6"} {
 		var routes []struct {
@@ -82,7 +88,7 @@ func (g *testGateway) routes(t *testing.T) []string {
 			Metric                   int
 			Nexthops                 []struct{ Dev string }
 		}
-		g.ipJSON(t, &routes, family, "-d", "route", "show", "table", "7473")
+		g.ipJSON(t, &routes, family, "-d", "route", "show", "table", table)
 		for _, r := range routes {
 			devices := r.Dev
 			for _, n := range r.Nexthops {

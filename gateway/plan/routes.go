@@ -79,8 +79,7 @@ func (r *routing) toCluster(c Cluster) {
 	}
 }
 
-// toSiblings leads to the siblings' tunnel addresses, for their probes and for what another
-// cluster's gateway has sent here and not to them.
+// toSiblings leads to the siblings' tunnel addresses, for the probes.
 func (r *routing) toSiblings() {
 	for _, s := range r.tunnels.Siblings {
 		addr := s.NextHops[0]

@@ -64,6 +64,8 @@ type Peer struct {
 	// Sibling: the peer is a gateway of this cluster, and the ends tell each other which clusters
 	// they reach.
 	Sibling bool
+	// Reached are the clusters that a sibling in use reaches, until it tells.
+	Reached Members
 }
 
 // Status is how a link is.
@@ -130,7 +132,7 @@ func newLink(peer Peer, key []byte, now time.Time) *link {
 	if peer.InUse {
 		l.own, l.answeredAt = v1alpha1.LinkUp, now
 	}
-	l.status = Status{State: l.own, Since: now}
+	l.status = Status{State: l.own, Since: now, Reached: peer.Reached}
 	return l
 }
 
