@@ -99,17 +99,13 @@ func read(t *testing.T, ns *netns.Namespace, d *Devices) State {
 	return state
 }
 
-// pair is two nodes on a wire with a tunnel between them. They see each other's addresses as
+// pair is two nodes, 192.0.2.1 and 192.0.2.2, with a tunnel between them. They see each other's addresses as
 // published, but for a's: b has a wrong one, and learns it.
-type pair struct {
-	wire *netns.Wire
-	a, b *end
-}
+type pair struct{ a, b *end }
 
 // end is one node of a pair.
 type end struct {
 	ns      *netns.Namespace
-	port    int
 	devices *Devices
 	// stop ends what serves the devices.
 	stop   func()
@@ -118,20 +114,34 @@ type end struct {
 
 func newPair(t *testing.T, userspaceA, userspaceB bool) *pair {
 	t.Helper()
-	p := &pair{wire: netns.NewWire(t), a: newEnd(t, userspaceA, 0, "a", "245.0.16.0"), b: newEnd(t, userspaceB, 1, "b", "245.0.32.1")}
+	p := newEnds(t, userspaceA, userspaceB)
+	wire := netns.NewWire(t)
+	wire.Connect(p.a.ns, netip.MustParsePrefix("192.0.2.1/24"))
+	wire.Connect(p.b.ns, netip.MustParsePrefix("192.0.2.2/24"))
+	p.connect(t)
+	return p
+}
+
+// newEnds returns a pair whose ends have no underlay yet.
+func newEnds(t *testing.T, userspaceA, userspaceB bool) *pair {
+	t.Helper()
+	p := &pair{a: newEnd(t, userspaceA, 0, "a", "245.0.16.0"), b: newEnd(t, userspaceB, 1, "b", "245.0.32.1")}
 	toB, toA := testPeer("", "10.2.0.0/18", "245.0.32.0/20"), testPeer("", "10.1.0.0/16", "245.0.16.0/20")
 	toB.PublicKey, toB.Endpoint = testPrivateKey("b").Public(), netip.MustParseAddrPort("192.0.2.2:51821")
 	toA.PublicKey, toA.Endpoint = testPrivateKey("a").Public(), netip.MustParseAddrPort("192.0.2.77:1")
 	p.a.config.Devices[0].Peers, p.b.config.Devices[0].Peers = []Peer{toB}, []Peer{toA}
-	p.a.port = p.wire.Connect(p.a.ns, netip.MustParsePrefix("192.0.2.1/24"))
-	p.b.port = p.wire.Connect(p.b.ns, netip.MustParsePrefix("192.0.2.2/24"))
+	return p
+}
+
+// connect makes the tunnel.
+func (p *pair) connect(t *testing.T) {
+	t.Helper()
 	// b first: what a sends at once, as its keepalive makes it, is lost otherwise, and tried again
 	// after 5 s only (REKEY_TIMEOUT of WireGuard).
 	syncTwice(t, p.b.ns, p.b.devices, p.b.config)
 	syncTwice(t, p.a.ns, p.a.devices, p.a.config)
 	p.a.ns.Run("ip", "route", "add", "245.0.32.0/20", "dev", "tombolo0")
 	p.b.ns.Run("ip", "route", "add", "245.0.16.0/20", "dev", "tombolo1")
-	return p
 }
 
 func newEnd(t *testing.T, userspace bool, lane int, key, address string) *end {
