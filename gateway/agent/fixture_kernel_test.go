@@ -142,10 +142,12 @@ func (k nsHost) Listen(ctx context.Context, addr netip.Addr) (c probe.Conn, err 
 
 // testCluster is a cluster of a test.
 type testCluster struct {
-	id       v1alpha1.ClusterID
-	index    int32
-	cidrs    []v1alpha1.CIDR
-	gateways []*testGateway
+	id v1alpha1.ClusterID
+	// wireGuard says who serves the cluster's devices; empty leaves it to the agents.
+	wireGuard v1alpha1.WireGuardMode
+	index     int32
+	cidrs     []v1alpha1.CIDR
+	gateways  []*testGateway
 }
 
 // testGateway is a gateway in a namespace of its own. It has its own copy of the cluster's API
@@ -181,7 +183,7 @@ func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 	clusterSet := &v1alpha1.ClusterSet{
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},
 		Spec: v1alpha1.ClusterSetSpec{
-			ClusterSetID: "demo", ClusterID: c.id, TransitCIDR: "245.0.0.0/8", Gateway: v1alpha1.GatewayOptions{Port: 51820},
+			ClusterSetID: "demo", ClusterID: c.id, TransitCIDR: "245.0.0.0/8", Gateway: v1alpha1.GatewayOptions{Port: 51820, WireGuard: c.wireGuard},
 		},
 		Status: v1alpha1.ClusterSetStatus{Index: c.index, CIDRs: c.cidrs},
 	}
@@ -195,6 +197,7 @@ func (c *testCluster) addGateway(t *testing.T, wire *netns.Wire, lane v1alpha1.L
 	t.Helper()
 	g := &testGateway{name: fmt.Sprintf("%s-%d", c.id, lane), lane: lane, address: netip.MustParseAddr(address), cluster: c}
 	g.ns = netns.New(t)
+	g.ns.OwnFolder("/run/wireguard")
 	g.port = wire.Connect(g.ns, netip.PrefixFrom(g.address, 24))
 	g.ns.Run("ip", "address", "add", g.pod()+"/32", "dev", "lo")
 	if netns.KernelHasIPv6() {

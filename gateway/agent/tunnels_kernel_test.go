@@ -25,17 +25,18 @@ type clusters struct {
 	east0, east2, west1 *testGateway
 }
 
-func startClusters(t *testing.T) clusters {
+func startClusters(t *testing.T, k ...kinds) clusters {
 	t.Helper()
-	return startClustersWith(t, "10.1.0.0/16", "fd00:10:1::/48")
+	return startClustersWith(t, append(k, kinds{})[0], "10.1.0.0/16", "fd00:10:1::/48")
 }
 
 // startClustersWith starts the clusters with these CIDRs of east.
-func startClustersWith(t *testing.T, cidrs ...v1alpha1.CIDR) clusters {
+func startClustersWith(t *testing.T, k kinds, cidrs ...v1alpha1.CIDR) clusters {
 	t.Helper()
 	c := clusters{wire: netns.NewWire(t)}
 	east := newTestCluster("east", 1, cidrs...)
 	west := newTestCluster("west", 2, "10.2.0.0/18", "fd00:10:2::/48")
+	east.wireGuard, west.wireGuard = k.east, k.west
 	c.east0 = east.addGateway(t, c.wire, 0, "192.0.2.10")
 	c.east2 = east.addGateway(t, c.wire, 2, "192.0.2.12")
 	c.west1 = west.addGateway(t, c.wire, 1, "192.0.2.21")
@@ -100,8 +101,15 @@ func (g *testGateway) routesIn(t *testing.T, table string) []string {
 	return lines
 }
 
-func TestTunnels(t *testing.T) {
-	c := startClusters(t)
+func TestTunnels(t *testing.T) { with(t, testTunnels, kernelKinds, userspaceKinds, mixedKinds) }
+
+func testTunnels(t *testing.T, k kinds) {
+	c := startClusters(t, k)
+	for mode, kind := range map[v1alpha1.WireGuardMode]string{k.east: c.east2.kindOf(t, "tombolo1"), k.west: c.west1.kindOf(t, "tombolo0")} {
+		if want := map[bool]string{false: "wireguard", true: "tun"}[mode == v1alpha1.WireGuardUserspace]; kind != want {
+			t.Errorf("with %s WireGuard, the device is a %s", mode, kind)
+		}
+	}
 	wantPeers := []string{
 		"tombolo0 192.0.2.10:51821 10.1.0.0/16,245.0.16.0/20,fd00:10:1::/48,fd5f:f9b7:58d1:1::/64",
 		"tombolo2 192.0.2.12:51821 10.1.0.0/16,245.0.16.0/20,fd00:10:1::/48,fd5f:f9b7:58d1:1::/64",
@@ -166,7 +174,11 @@ func (g *testGateway) counted(t *testing.T, name, lane string) (sum float64) {
 // A strict rp_filter on the whole node, which is the default of some distributions, lets tunnelled
 // packets in.
 func TestStrictReversePathFilter(t *testing.T) {
-	c := startClusters(t)
+	with(t, testStrictReversePathFilter, kernelKinds, userspaceKinds)
+}
+
+func testStrictReversePathFilter(t *testing.T, k kinds) {
+	c := startClusters(t, k)
 	// One way back only: between east's gateways this test has no more than a plain route.
 	c.wire.Cut(c.east2.port)
 	c.west1.waitLink(t, c.east2, v1alpha1.LinkDown)
@@ -182,8 +194,10 @@ func TestStrictReversePathFilter(t *testing.T) {
 
 // East publishes its nodes, the gateways among them: the tunnels go beside themselves, all else
 // through them, under a strict rp_filter too.
-func TestNodesAmongCIDRs(t *testing.T) {
-	c := startClustersWith(t, "10.1.0.0/16", "192.0.2.8/29")
+func TestNodesAmongCIDRs(t *testing.T) { with(t, testNodesAmongCIDRs, kernelKinds, userspaceKinds) }
+
+func testNodesAmongCIDRs(t *testing.T, k kinds) {
+	c := startClustersWith(t, k, "10.1.0.0/16", "192.0.2.8/29")
 	c.west1.ns.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
 	for _, east := range []*testGateway{c.east0, c.east2} {
 		c.west1.ping(t, east.address.String(), "-I", c.west1.pod())
@@ -224,8 +238,10 @@ func TestForwarding(t *testing.T) {
 }
 
 // A link whose underlay is cut goes down, its device leaves the routes, and it comes back.
-func TestCut(t *testing.T) {
-	c := startClusters(t)
+func TestCut(t *testing.T) { with(t, testCut, kernelKinds, userspaceKinds, mixedKinds) }
+
+func testCut(t *testing.T, k kinds) {
+	c := startClusters(t, k)
 	c.wire.Cut(c.east0.port)
 	cut := time.Now()
 	c.west1.waitLink(t, c.east0, v1alpha1.LinkDown)
@@ -258,8 +274,10 @@ func TestCut(t *testing.T) {
 
 // A restart of an agent interrupts no flow, writes nothing to the kernel, and keeps an endpoint
 // that was learned.
-func TestRestart(t *testing.T) {
-	c := startClusters(t)
+func TestRestart(t *testing.T) { with(t, testRestart, kernelKinds, mixedKinds) }
+
+func testRestart(t *testing.T, k kinds) {
+	c := startClusters(t, k)
 	roam := c.roam(t)
 	before, since := c.west1.peers(t), c.west1.link(t, c.east0).Since
 	if !slices.ContainsFunc(before, func(p string) bool { return strings.HasPrefix(p, "tombolo0 "+roam) }) {
@@ -370,8 +388,10 @@ func (g *testGateway) watchKernel(t *testing.T) (changes func() []string) {
 
 // Passes in which nothing changed change nothing in the kernel, and what others change is put
 // right.
-func TestDrift(t *testing.T) {
-	c := startClusters(t)
+func TestDrift(t *testing.T) { with(t, testDrift, kernelKinds, userspaceKinds) }
+
+func testDrift(t *testing.T, k kinds) {
+	c := startClusters(t, k)
 	events := c.west1.watchKernel(t)
 	passes := func() {
 		for range 5 {
@@ -422,8 +442,10 @@ func TestDrift(t *testing.T) {
 }
 
 // Cleanup removes what gateways make and nothing that looks like it.
-func TestCleanup(t *testing.T) {
-	c := startClusters(t)
+func TestCleanup(t *testing.T) { with(t, testCleanup, kernelKinds, userspaceKinds) }
+
+func testCleanup(t *testing.T, k kinds) {
+	c := startClusters(t, k)
 	g := c.west1
 	foreign := [][]string{
 		{"ip", "link", "add", "tombolo-x", "type", "wireguard"},
