@@ -114,6 +114,12 @@ func TestReadyCondition(t *testing.T) {
 	}{
 		{"module", tunnelResult{err: fmt.Errorf("creating: %w", wireguard.ErrNoKernelSupport)}, metav1.ConditionFalse,
 			v1alpha1.ReasonKernelModuleMissing, "creating: " + wireguard.ErrNoKernelSupport.Error()},
+		{"neither", tunnelResult{err: fmt.Errorf("%w; %w", wireguard.ErrNoKernelSupport, wireguard.ErrNoTUN)}, metav1.ConditionFalse,
+			v1alpha1.ReasonKernelModuleMissing, wireguard.ErrNoKernelSupport.Error() + "; " + wireguard.ErrNoTUN.Error()},
+		{"no TUN", tunnelResult{err: fmt.Errorf("%w: gone", wireguard.ErrNoTUN)}, metav1.ConditionFalse, reasonTUNUnavailable,
+			"userspace WireGuard needs /dev/net/tun: gone"},
+		{"userspace", tunnelResult{planned: true, userspace: "userspace WireGuard: for a reason"}, metav1.ConditionTrue,
+			v1alpha1.ReasonReady, "0 links on 0 devices; userspace WireGuard: for a reason"},
 		{"capability", tunnelResult{err: wireguard.ErrNotPermitted}, metav1.ConditionFalse,
 			v1alpha1.ReasonNotPermitted, wireguard.ErrNotPermitted.Error()},
 		{"key", tunnelResult{err: fmt.Errorf("%w: gone", errKey)}, metav1.ConditionFalse, reasonKeyUnavailable, "no private key: gone"},

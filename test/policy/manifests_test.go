@@ -8,11 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
@@ -40,6 +43,49 @@ func TestPrometheusComponent(t *testing.T) {
 	if n := strings.Count(output, "\nkind: PodMonitor\n"); n != 1 {
 		t.Errorf("%d PodMonitors, want 1", n)
 	}
+}
+
+// The component for userspace WireGuard gives the gateway's pod the device file and a place for
+// sockets, and no right more.
+func TestUserspaceComponent(t *testing.T) {
+	plain, with := gatewayPod(t, "resources: [CONFIG/default]\n"), gatewayPod(t, "resources: [CONFIG/default]\ncomponents: [CONFIG/userspace-wireguard]\n")
+	volumes, mounts := map[string]corev1.Volume{}, map[string]string{}
+	for _, v := range with.Volumes {
+		volumes[v.Name] = v
+	}
+	for _, m := range with.Containers[0].VolumeMounts {
+		mounts[m.MountPath] = m.Name
+	}
+	file := volumes[mounts["/dev/net/tun"]].HostPath
+	if file == nil || file.Path != "/dev/net/tun" || file.Type == nil || *file.Type != corev1.HostPathCharDev {
+		t.Errorf("/dev/net/tun is %+v", file)
+	}
+	if sockets := volumes[mounts["/var/run/wireguard"]].EmptyDir; sockets == nil {
+		t.Error("/var/run/wireguard is no emptyDir")
+	}
+	if diff := cmp.Diff(plain.Containers[0].SecurityContext, with.Containers[0].SecurityContext); diff != "" {
+		t.Errorf("security context (-without +with):\n%s", diff)
+	}
+	if diff := cmp.Diff(plain.SecurityContext, with.SecurityContext); diff != "" {
+		t.Errorf("security context of the pod (-without +with):\n%s", diff)
+	}
+}
+
+// gatewayPod is the spec of the gateway's pods that an overlay makes.
+func gatewayPod(t *testing.T, overlay string) corev1.PodSpec {
+	t.Helper()
+	output, err := run("kustomize", writeOverlay(t, overlay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range strings.Split(output, "\n---\n") {
+		var set appsv1.DaemonSet
+		if err := yaml.Unmarshal([]byte(doc), &set); err == nil && set.Kind == "DaemonSet" && set.Name == "tombolo-gateway" {
+			return set.Spec.Template.Spec
+		}
+	}
+	t.Fatal("no DaemonSet tombolo-gateway")
+	return corev1.PodSpec{}
 }
 
 // The overlay in docs/install.md makes a hub of another name, and the policy is in force there.

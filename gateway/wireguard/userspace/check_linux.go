@@ -8,7 +8,7 @@ import (
 )
 
 // component is where the manifests hold what a pod needs.
-const component = "config/components/userspace-wireguard"
+const component = "config/userspace-wireguard"
 
 // Check reports whether this process can run devices, and changes nothing. The error is ErrNoTUN or
 // ErrNotPermitted if it cannot, and names the remedy.
