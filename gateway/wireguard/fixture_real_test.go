@@ -125,12 +125,28 @@ func newPair(t *testing.T, userspaceA, userspaceB bool) *pair {
 // newEnds returns a pair whose ends have no underlay yet.
 func newEnds(t *testing.T, userspaceA, userspaceB bool) *pair {
 	t.Helper()
-	p := &pair{a: newEnd(t, userspaceA, 0, "a", "245.0.16.0"), b: newEnd(t, userspaceB, 1, "b", "245.0.32.1")}
-	toB, toA := testPeer("", "10.2.0.0/18", "245.0.32.0/20"), testPeer("", "10.1.0.0/16", "245.0.16.0/20")
-	toB.PublicKey, toB.Endpoint = testPrivateKey("b").Public(), netip.MustParseAddrPort("192.0.2.2:51821")
-	toA.PublicKey, toA.Endpoint = testPrivateKey("a").Public(), netip.MustParseAddrPort("192.0.2.77:1")
-	p.a.config.Devices[0].Peers, p.b.config.Devices[0].Peers = []Peer{toB}, []Peer{toA}
-	return p
+	return &pair{a: newEnd(t, configA(userspaceA)), b: newEnd(t, configB(userspaceB))}
+}
+
+func configA(userspace bool) Config {
+	device := testDevice(0, testPeer("", "10.2.0.0/18", "245.0.32.0/20"))
+	device.PrivateKey, device.Addresses = testPrivateKey("a"), []netip.Addr{netip.MustParseAddr("245.0.16.0")}
+	device.Peers[0].PublicKey, device.Peers[0].Endpoint = testPrivateKey("b").Public(), netip.MustParseAddrPort("192.0.2.2:51821")
+	return Config{Userspace: userspace, Devices: []Device{device}}
+}
+
+func configB(userspace bool) Config {
+	device := testDevice(1, testPeer("", "10.1.0.0/16", "245.0.16.0/20"))
+	device.PrivateKey, device.Addresses = testPrivateKey("b"), []netip.Addr{netip.MustParseAddr("245.0.32.1")}
+	device.Peers[0].PublicKey, device.Peers[0].Endpoint = testPrivateKey("a").Public(), netip.MustParseAddrPort("192.0.2.77:1")
+	return Config{Userspace: userspace, Devices: []Device{device}}
+}
+
+func newEnd(t *testing.T, config Config) *end {
+	t.Helper()
+	e := &end{ns: newNode(t), config: config}
+	e.devices, e.stop = startStopping(t, e.ns)
+	return e
 }
 
 // connect makes the tunnel.
@@ -142,15 +158,6 @@ func (p *pair) connect(t *testing.T) {
 	syncTwice(t, p.a.ns, p.a.devices, p.a.config)
 	p.a.ns.Run("ip", "route", "add", "245.0.32.0/20", "dev", "tombolo0")
 	p.b.ns.Run("ip", "route", "add", "245.0.16.0/20", "dev", "tombolo1")
-}
-
-func newEnd(t *testing.T, userspace bool, lane int, key, address string) *end {
-	t.Helper()
-	device := testDevice(lane)
-	device.PrivateKey, device.Addresses = testPrivateKey(key), []netip.Addr{netip.MustParseAddr(address)}
-	e := &end{ns: newNode(t), config: Config{Userspace: userspace, Devices: []Device{device}}}
-	e.devices, e.stop = startStopping(t, e.ns)
-	return e
 }
 
 // ping pings b from a through the tunnel.

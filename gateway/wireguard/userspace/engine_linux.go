@@ -78,7 +78,7 @@ func (e *Engine) onRun(f func()) error {
 }
 
 // Start starts the device: it makes its TUN, or adopts the one that an earlier process left. A new
-// TUN gets that MTU in bytes and is down. A device of that name that runs already is started again.
+// TUN gets that MTU in bytes and is down. The device has no sockets before Up. A device of that name that runs already is started again.
 func (e *Engine) Start(ctx context.Context, name string, mtu int) error {
 	select {
 	case <-e.ended:
@@ -101,7 +101,7 @@ func (e *Engine) Start(ctx context.Context, name string, mtu int) error {
 		return err
 	}
 	b := newBind(e)
-	r := &running{wg: device.NewDevice(dev, b, newLogger(logr.FromContextOrDiscard(ctx), name)), bind: b, control: control}
+	r := &running{wg: device.NewDevice(newLink(dev), b, newLogger(logr.FromContextOrDiscard(ctx), name)), bind: b, control: control}
 	r.serve()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -110,7 +110,7 @@ func (e *Engine) Start(ctx context.Context, name string, mtu int) error {
 	return nil
 }
 
-// Up opens the device's UDP sockets if they are not open. The error is what the kernel says about
+// Up opens the device's UDP sockets if they are not open, and begins handshakes. The error is what the kernel says about
 // them, such as that the port is taken.
 func (e *Engine) Up(name string) error {
 	r, ok := e.find(name)
