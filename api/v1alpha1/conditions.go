@@ -114,6 +114,8 @@ const (
 	ReasonKernelModuleMissing = "KernelModuleMissing"
 	// ReasonNotPermitted: the agent lacks CAP_NET_ADMIN.
 	ReasonNotPermitted = "NotPermitted"
+	// ReasonFirewallDrops: a firewall of the node drops packets that must pass it.
+	ReasonFirewallDrops = "FirewallDrops"
 	// ReasonKernelError: the kernel refused something else.
 	ReasonKernelError = "KernelError"
 )

@@ -40,27 +40,27 @@ func appendChain(batch *nft.Batch, name string) {
 	}
 }
 
-// Registers of nf_tables, of four bytes each; register holds the first.
-const register = unix.NFT_REG32_00
+// register is the first one of nf_tables, of four bytes each.
+const register = nft.Register
 
 // appendUpdate appends the expressions of a rule of updateRules for IPv6, just as nft would.
 func appendUpdate(b []byte, protocol byte, seconds uint64) []byte {
 	const key, data = register, register + 10 // 16 + 16 + 4 + 4 bytes, and 16 + 4
-	b = appendMeta(b, unix.NFT_META_L4PROTO, key)
-	b = appendEqual(b, key, protocol)
-	b = appendMeta(b, unix.NFT_META_NFPROTO, key)
-	b = appendEqual(b, key, unix.NFPROTO_IPV6)
-	b = appendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 16, key)
+	b = nft.AppendMeta(b, unix.NFT_META_L4PROTO, key)
+	b = nft.AppendEqual(b, key, protocol)
+	b = nft.AppendMeta(b, unix.NFT_META_NFPROTO, key)
+	b = nft.AppendEqual(b, key, unix.NFPROTO_IPV6)
+	b = nft.AppendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, 8, 16, key)
 	b = appendOriginal(b, ctDestinationIP6, key+4)
-	b = appendMeta(b, unix.NFT_META_L4PROTO, key+8)
+	b = nft.AppendMeta(b, unix.NFT_META_L4PROTO, key+8)
 	b = appendOriginal(b, unix.NFT_CT_PROTO_DST, key+9)
-	b = appendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 16, data)
-	b = appendPayload(b, unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, data+4)
-	return appendExpression(b, "dynset", func(b []byte) []byte {
+	b = nft.AppendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, 24, 16, data)
+	b = nft.AppendPayload(b, unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, data+4)
+	return nft.AppendExpression(b, "dynset", func(b []byte) []byte {
 		b = nft.AppendText(b, unix.NFTA_DYNSET_SET_NAME, "affinity6")
-		b = appendNumber(b, unix.NFTA_DYNSET_OP, unix.NFT_DYNSET_OP_UPDATE)
-		b = appendNumber(b, unix.NFTA_DYNSET_SREG_KEY, key)
-		b = appendNumber(b, unix.NFTA_DYNSET_SREG_DATA, data)
+		b = nft.AppendNumber(b, unix.NFTA_DYNSET_OP, unix.NFT_DYNSET_OP_UPDATE)
+		b = nft.AppendNumber(b, unix.NFTA_DYNSET_SREG_KEY, key)
+		b = nft.AppendNumber(b, unix.NFTA_DYNSET_SREG_DATA, data)
 		return nft.AppendAttribute(b, unix.NFTA_DYNSET_TIMEOUT, binary.BigEndian.AppendUint64(nil, seconds*1000)...)
 	})
 }
@@ -73,21 +73,21 @@ func appendDraw(b []byte, f family, scheduler Scheduler, n int) []byte {
 	}
 	size := f.addressType.size
 	after := register + size/4 // where the address ends
-	b = appendMeta(b, unix.NFT_META_NFPROTO, register)
-	b = appendEqual(b, register, byte(protocol))
-	b = appendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, destination, size, register)
-	b = appendMeta(b, unix.NFT_META_L4PROTO, after)
-	b = appendPayload(b, unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, after+1)
+	b = nft.AppendMeta(b, unix.NFT_META_NFPROTO, register)
+	b = nft.AppendEqual(b, register, byte(protocol))
+	b = nft.AppendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, destination, size, register)
+	b = nft.AppendMeta(b, unix.NFT_META_L4PROTO, after)
+	b = nft.AppendPayload(b, unix.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, after+1)
 	b = appendSlotNumber(b, scheduler, n, after+2, func(b []byte, register uint32) []byte {
-		return appendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, source, size, register)
+		return nft.AppendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, source, size, register)
 	}, size)
-	b = appendExpression(b, "lookup", func(b []byte) []byte {
+	b = nft.AppendExpression(b, "lookup", func(b []byte) []byte {
 		b = nft.AppendText(b, unix.NFTA_LOOKUP_SET, "slots"+f.suffix)
-		return appendNumber(appendNumber(b, unix.NFTA_LOOKUP_SREG, register), unix.NFTA_LOOKUP_DREG, register)
+		return nft.AppendNumber(nft.AppendNumber(b, unix.NFTA_LOOKUP_SREG, register), unix.NFTA_LOOKUP_DREG, register)
 	})
-	return appendExpression(b, "nat", func(b []byte) []byte {
-		b = appendNumber(appendNumber(b, unix.NFTA_NAT_TYPE, unix.NFT_NAT_DNAT), unix.NFTA_NAT_FAMILY, protocol)
-		return appendNumber(appendNumber(b, unix.NFTA_NAT_REG_ADDR_MIN, register), unix.NFTA_NAT_REG_PROTO_MIN, after)
+	return nft.AppendExpression(b, "nat", func(b []byte) []byte {
+		b = nft.AppendNumber(nft.AppendNumber(b, unix.NFTA_NAT_TYPE, unix.NFT_NAT_DNAT), unix.NFTA_NAT_FAMILY, protocol)
+		return nft.AppendNumber(nft.AppendNumber(b, unix.NFTA_NAT_REG_ADDR_MIN, register), unix.NFTA_NAT_REG_PROTO_MIN, after)
 	})
 }
 
@@ -96,62 +96,30 @@ func appendDraw(b []byte, f family, scheduler Scheduler, n int) []byte {
 func appendSlotNumber(b []byte, s Scheduler, n int, to uint32, load func([]byte, uint32) []byte, size uint32) []byte {
 	if s == ConsistentHash {
 		b = load(b, to+1)
-		return appendExpression(b, "hash", func(b []byte) []byte {
-			b = appendNumber(appendNumber(b, unix.NFTA_HASH_SREG, to+1), unix.NFTA_HASH_DREG, to)
-			b = appendNumber(appendNumber(b, unix.NFTA_HASH_LEN, size), unix.NFTA_HASH_MODULUS, uint32(n))
-			return appendNumber(appendNumber(b, unix.NFTA_HASH_SEED, hashSeed), unix.NFTA_HASH_TYPE, unix.NFT_HASH_JENKINS)
+		return nft.AppendExpression(b, "hash", func(b []byte) []byte {
+			b = nft.AppendNumber(nft.AppendNumber(b, unix.NFTA_HASH_SREG, to+1), unix.NFTA_HASH_DREG, to)
+			b = nft.AppendNumber(nft.AppendNumber(b, unix.NFTA_HASH_LEN, size), unix.NFTA_HASH_MODULUS, uint32(n))
+			return nft.AppendNumber(nft.AppendNumber(b, unix.NFTA_HASH_SEED, hashSeed), unix.NFTA_HASH_TYPE, unix.NFT_HASH_JENKINS)
 		})
 	}
 	kind := uint32(unix.NFT_NG_RANDOM)
 	if s == RoundRobin {
 		kind = unix.NFT_NG_INCREMENTAL
 	}
-	return appendExpression(b, "numgen", func(b []byte) []byte {
-		b = appendNumber(appendNumber(b, unix.NFTA_NG_DREG, to), unix.NFTA_NG_MODULUS, uint32(n))
-		return appendNumber(b, unix.NFTA_NG_TYPE, kind)
+	return nft.AppendExpression(b, "numgen", func(b []byte) []byte {
+		b = nft.AppendNumber(nft.AppendNumber(b, unix.NFTA_NG_DREG, to), unix.NFTA_NG_MODULUS, uint32(n))
+		return nft.AppendNumber(b, unix.NFTA_NG_TYPE, kind)
 	})
 }
 
 // ctDestinationIP6 is NFT_CT_DST_IP6.
 const ctDestinationIP6 = 22
 
-func appendExpression(b []byte, name string, fill func([]byte) []byte) []byte {
-	return nft.AppendNest(b, unix.NFTA_LIST_ELEM, func(b []byte) []byte {
-		return nft.AppendNest(nft.AppendText(b, unix.NFTA_EXPR_NAME, name), unix.NFTA_EXPR_DATA, fill)
-	})
-}
-
-func appendNumber(b []byte, kind uint16, n uint32) []byte {
-	return nft.AppendAttribute(b, kind, binary.BigEndian.AppendUint32(nil, n)...)
-}
-
-func appendMeta(b []byte, key, register uint32) []byte {
-	return appendExpression(b, "meta", func(b []byte) []byte {
-		return appendNumber(appendNumber(b, unix.NFTA_META_KEY, key), unix.NFTA_META_DREG, register)
-	})
-}
-
-func appendEqual(b []byte, register uint32, value byte) []byte {
-	return appendExpression(b, "cmp", func(b []byte) []byte {
-		b = appendNumber(appendNumber(b, unix.NFTA_CMP_SREG, register), unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
-		return nft.AppendNest(b, unix.NFTA_CMP_DATA, func(b []byte) []byte {
-			return nft.AppendAttribute(b, unix.NFTA_DATA_VALUE, value)
-		})
-	})
-}
-
-func appendPayload(b []byte, base, offset, size, register uint32) []byte {
-	return appendExpression(b, "payload", func(b []byte) []byte {
-		b = appendNumber(appendNumber(b, unix.NFTA_PAYLOAD_DREG, register), unix.NFTA_PAYLOAD_BASE, base)
-		return appendNumber(appendNumber(b, unix.NFTA_PAYLOAD_OFFSET, offset), unix.NFTA_PAYLOAD_LEN, size)
-	})
-}
-
 // appendOriginal loads a field of the flow's first packet as it was sent (IP_CT_DIR_ORIGINAL is
 // zero).
 func appendOriginal(b []byte, key, register uint32) []byte {
-	return appendExpression(b, "ct", func(b []byte) []byte {
-		b = appendNumber(appendNumber(b, unix.NFTA_CT_DREG, register), unix.NFTA_CT_KEY, key)
+	return nft.AppendExpression(b, "ct", func(b []byte) []byte {
+		b = nft.AppendNumber(nft.AppendNumber(b, unix.NFTA_CT_DREG, register), unix.NFTA_CT_KEY, key)
 		return nft.AppendAttribute(b, unix.NFTA_CT_DIRECTION, 0)
 	})
 }

@@ -111,8 +111,11 @@ func New(cfg Config) *Agent {
 		return a.statusPass(ctx)
 	})
 	a.guard = guard{metrics: a.metrics, table: cfg.Kernel.Table}
-	a.repairs = node.NewLoop("nftables", node.Timing{Tick: repair, Backoff: timing.Backoff}, func(ctx context.Context, _ time.Time, _ node.Cause) error {
-		_, err := a.guard.repair(ctx)
+	a.repairs = node.NewLoop("nftables", node.Timing{Tick: repair, Backoff: timing.Backoff}, func(ctx context.Context, now time.Time, _ node.Cause) error {
+		changed, err := a.guard.repair(ctx, now)
+		if changed {
+			a.status.Mark()
+		}
 		return err
 	})
 	a.lease = a.newLeaseLoop()
@@ -169,10 +172,18 @@ func (a *Agent) Ready() error {
 	return nil
 }
 
+// lastResult is nil before the first pass. That firewalls drop what must pass is an error of a pass
+// that has no other.
 func (a *Agent) lastResult() *tunnelResult {
+	dropping := a.guard.dropping()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.result
+	if dropping == nil || a.result == nil || a.result.err != nil || !a.result.planned {
+		return a.result
+	}
+	r := *a.result
+	r.err = dropping
+	return &r
 }
 
 // setResult remembers the result; the status loop writes what is new in it.

@@ -150,6 +150,8 @@ func (k memoryTable) Sync(_ context.Context, want firewall.Config) (firewall.Cha
 	return change, nil
 }
 
+func (memoryTable) Blocked(time.Time, firewall.Config) ([]error, error) { return nil, nil }
+
 func (k *memoryKernel) UnderlayMTU(context.Context, []netip.Addr) (int, error) { return 1500, nil }
 
 func (k *memoryKernel) Listen(context.Context, netip.Addr) (probe.Conn, error) {

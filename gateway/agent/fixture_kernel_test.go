@@ -115,6 +115,11 @@ func (k nsTable) Sync(ctx context.Context, want firewall.Config) (c firewall.Cha
 	return c, err
 }
 
+func (k nsTable) Blocked(now time.Time, want firewall.Config) (blocked []error, err error) {
+	k.ns.Do(func() { blocked, err = k.table.Blocked(now, want) })
+	return blocked, err
+}
+
 type nsHost struct {
 	ns *netns.Namespace
 	host

@@ -20,6 +20,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 )
 
 // writeTimeout bounds a pass over the API objects.
@@ -147,6 +148,8 @@ func reasonOf(err error) string {
 		return v1alpha1.ReasonNotPermitted
 	case errors.Is(err, wireguard.ErrNoTUN):
 		return reasonTUNUnavailable
+	case errors.Is(err, firewall.ErrBlocked):
+		return v1alpha1.ReasonFirewallDrops
 	case errors.Is(err, errKey):
 		return reasonKeyUnavailable
 	}

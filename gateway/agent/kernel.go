@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/probe"
@@ -59,6 +60,8 @@ type routes interface {
 // table makes the gateway's nftables table. One goroutine at a time uses it.
 type table interface {
 	Sync(context.Context, firewall.Config) (firewall.Change, error)
+	// Blocked returns an error for each passage of the Config whose packets are dropped.
+	Blocked(now time.Time, want firewall.Config) ([]error, error)
 }
 
 // host is what the gateway needs to know of its node.

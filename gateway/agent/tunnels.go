@@ -76,7 +76,7 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 		return tunnelResult{}, err
 	}
 	// Before the devices: what passes must not have been tracked.
-	tableErr := a.guard.want(ctx, transit.Table())
+	tableErr := a.guard.want(ctx, transit.Table(wanted.WireGuard, probe.Port))
 	// The devices before the probes: the socket for probes needs the address on them.
 	tunnels, tunnelsErr := a.applyTunnels(ctx, wanted.WireGuard)
 	handover, handoverErr := a.handoverChange(ctx, wanted.Handover)

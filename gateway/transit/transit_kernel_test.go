@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
@@ -140,7 +141,7 @@ func TestAnswerByTheOtherGateway(t *testing.T) {
 				t.Errorf("%s without the table: lost %s, want %s among it", proxy.name, lost, want)
 			}
 		}
-		tables := c.write(t, Table())
+		tables := c.write(t, Table(wireguard.Config{}, 7472))
 		if lost := c.exchange(); len(lost) > 0 {
 			t.Errorf("%s with the table: lost %v", proxy.name, lost)
 		}
@@ -161,7 +162,7 @@ func TestAnswerByTheOtherGateway(t *testing.T) {
 // that the translation of a virtual address is undone.
 func TestOwnPodsStayTracked(t *testing.T) {
 	c := newCrossing(t)
-	c.write(t, Table())
+	c.write(t, Table(wireguard.Config{}, 7472))
 	if answer, err := c.local.Ask("tcp", "244.0.0.1:8080"); err != nil || answer != "east 10.2.2.5" {
 		t.Errorf("the gateway's own pod by a virtual address: %q, %v", answer, err)
 	}

@@ -17,6 +17,14 @@ type Config struct {
 	// Counters are the names of the table's counters.
 	Counters []string
 	Chains   []Chain
+	// Passages are counted, in chains and counters beside the others.
+	Passages []Passage
+}
+
+// whole is the Config with the chains and counters of its passages.
+func (c Config) whole() Config {
+	counters, chains := meters(c.Passages)
+	return Config{Counters: slices.Concat(c.Counters, counters), Chains: slices.Concat(c.Chains, chains)}
 }
 
 // Chain is a base chain, or one that others jump to if it has no hook. A chain comes before those
@@ -32,7 +40,7 @@ type Chain struct {
 }
 
 // empty reports whether no table is needed.
-func (c Config) empty() bool { return len(c.Counters)+len(c.Chains) == 0 }
+func (c Config) empty() bool { return len(c.Counters)+len(c.Chains)+len(c.Passages) == 0 }
 
 // State is what the kernel has.
 type State struct {
@@ -64,6 +72,7 @@ func (c Config) Digest() string {
 	if c.empty() {
 		return ""
 	}
+	c = c.whole()
 	found := contents{counters: c.Counters}
 	for _, wanted := range c.Chains {
 		chain := wanted

@@ -3,6 +3,7 @@ package firewall
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"sigs.k8s.io/knftables"
 
@@ -17,6 +18,7 @@ type Table struct {
 	seen nft.Seen
 	// right is the digest that the table had when seen was last sure.
 	right string
+	judge Judge
 }
 
 // New returns the table of that name. It does not touch the kernel yet.
@@ -75,7 +77,7 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	tx.Add(table) // so that there is one to delete
 	tx.Delete(table)
 	if !change.Want.empty() {
-		fill(tx, change.Want)
+		fill(tx, change.Want.whole())
 	}
 	if err := t.nft.Run(ctx, tx); err != nil {
 		return Change{}, fmt.Errorf("changing table %s: %w", t.name, err)
@@ -129,4 +131,22 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 		t.right = wanted
 	}
 	return change, nil
+}
+
+// Blocked returns an error, ErrBlocked, for each passage of the Config whose packets others' chains
+// drop, as far as can be told since the last call. It costs one netlink request while nothing is
+// dropped. It is to be called every few seconds.
+func (t *Table) Blocked(now time.Time, want Config) (errs []error, err error) {
+	counters, err := nft.Counters(t.name)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range t.judge.Blocked(now, counters, want.Passages) {
+		suspects, err := suspectsIn(p.Hook)
+		if err != nil {
+			return nil, err
+		}
+		errs = append(errs, p.blockedError(suspects))
+	}
+	return errs, nil
 }

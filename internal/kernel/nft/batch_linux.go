@@ -15,8 +15,9 @@ const messageSize = 60 << 10
 // Batch is a transaction on the rules and elements of one table: the kernel does all of it, or
 // nothing. NewBatch makes one. It is not safe for concurrent use.
 type Batch struct {
-	table string
-	buf   []byte
+	family uint8
+	table  string
+	buf    []byte
 	// labels say what each message does.
 	labels []string
 	// start and nest are where that message and its list of elements begin; what and set are its kind.
@@ -26,8 +27,11 @@ type Batch struct {
 }
 
 // NewBatch is an empty transaction on a table of the inet family.
-func NewBatch(table string) *Batch {
-	b := &Batch{table: table}
+func NewBatch(table string) *Batch { return NewBatchOf(unix.NFPROTO_INET, table) }
+
+// NewBatchOf is an empty transaction on a table of a family, such as NFPROTO_IPV4.
+func NewBatchOf(family uint8, table string) *Batch {
+	b := &Batch{family: family, table: table}
 	b.buf = appendHeader(nil, unix.NFNL_MSG_BATCH_BEGIN, 0, 0, unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
 	finish(b.buf, 0)
 	return b
@@ -53,12 +57,46 @@ func (b *Batch) Flush(chain string) {
 // Rule appends a rule to a chain, with a comment as nft keeps it; fill appends the list of its
 // expressions.
 func (b *Batch) Rule(chain, comment string, fill func([]byte) []byte) {
-	const flags = unix.NLM_F_CREATE | unix.NLM_F_APPEND
-	b.object(unix.NFT_MSG_NEWRULE, "adding a rule to chain "+chain, flags, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
-		b = AppendText(b, unix.NFTA_RULE_CHAIN, chain)
-		b = AppendNest(b, unix.NFTA_RULE_EXPRESSIONS, fill)
-		userdata := append([]byte{0, byte(len(comment) + 1)}, comment...)
+	b.AddRule(NewRule{Chain: chain, Comment: comment, Fill: fill})
+}
+
+// NewRule is a rule to add to a chain.
+type NewRule struct {
+	Chain string // required
+	// Comment as nft keeps it.
+	Comment string // required
+	// Fill appends the list of the rule's expressions.
+	Fill func([]byte) []byte // required
+	// First puts the rule before all others, not after them.
+	First bool // optional
+	// Protocol is the one that the rule selects, if it has a match of iptables for it.
+	Protocol uint32 // optional
+}
+
+// AddRule adds a rule to a chain.
+func (b *Batch) AddRule(r NewRule) {
+	flags := unix.NLM_F_CREATE
+	if !r.First {
+		flags |= unix.NLM_F_APPEND
+	}
+	b.object(unix.NFT_MSG_NEWRULE, "adding a rule to chain "+r.Chain, flags, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
+		b = AppendText(b, unix.NFTA_RULE_CHAIN, r.Chain)
+		b = AppendNest(b, unix.NFTA_RULE_EXPRESSIONS, r.Fill)
+		if r.Protocol != 0 {
+			b = AppendNest(b, unix.NFTA_RULE_COMPAT, func(b []byte) []byte {
+				return AppendNumber(AppendNumber(b, unix.NFTA_RULE_COMPAT_PROTO, r.Protocol), unix.NFTA_RULE_COMPAT_FLAGS, 0)
+			})
+		}
+		userdata := append([]byte{0, byte(len(r.Comment) + 1)}, r.Comment...)
 		return AppendAttribute(b, unix.NFTA_RULE_USERDATA, append(userdata, 0)...)
+	})
+}
+
+// DeleteRule deletes a rule of a chain, which must be there.
+func (b *Batch) DeleteRule(chain string, handle uint64) {
+	b.object(unix.NFT_MSG_DELRULE, "deleting a rule of chain "+chain, 0, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
+		b = AppendText(b, unix.NFTA_RULE_CHAIN, chain)
+		return AppendAttribute(b, unix.NFTA_RULE_HANDLE, binary.BigEndian.AppendUint64(nil, handle)...)
 	})
 }
 
@@ -66,7 +104,7 @@ func (b *Batch) object(what int, label string, flags int, table uint16, fill fun
 	b.closeMessage()
 	b.labels = append(b.labels, label)
 	b.start = len(b.buf)
-	b.buf = appendHeader(b.buf, unix.NFNL_SUBSYS_NFTABLES<<8|what, flags, uint32(len(b.labels)), unix.NFPROTO_INET, 0)
+	b.buf = appendHeader(b.buf, unix.NFNL_SUBSYS_NFTABLES<<8|what, flags, uint32(len(b.labels)), b.family, 0)
 	b.buf = fill(AppendText(b.buf, table, b.table))
 	finish(b.buf, b.start)
 	b.size++
@@ -98,7 +136,7 @@ func (b *Batch) openMessage(what int, set string) {
 	}
 	b.labels = append(b.labels, verb+" "+set)
 	b.what, b.set, b.start = what, set, len(b.buf)
-	b.buf = appendHeader(b.buf, unix.NFNL_SUBSYS_NFTABLES<<8|what, flags, uint32(len(b.labels)), unix.NFPROTO_INET, 0)
+	b.buf = appendHeader(b.buf, unix.NFNL_SUBSYS_NFTABLES<<8|what, flags, uint32(len(b.labels)), b.family, 0)
 	b.buf = AppendText(b.buf, unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
 	b.buf = AppendText(b.buf, unix.NFTA_SET_ELEM_LIST_SET, set)
 	b.nest = len(b.buf)

@@ -4,13 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // Chain is a chain of a table.
 type Chain struct {
-	Name string
+	Table, Name string
 	// Type, such as "filter", and Hook, such as "forward", are empty if the chain has no hook.
 	Type, Hook string
 	Priority   int
@@ -23,21 +24,25 @@ var hooks = [...]string{"prerouting", "input", "forward", "output", "postrouting
 
 // Chains are the chains of an inet table; nil if there is no such table.
 func Chains(table string) ([]Chain, error) {
-	messages, err := List(unix.NFT_MSG_GETCHAIN, nil)
+	all, err := AllChains(unix.NFPROTO_INET)
+	return slices.DeleteFunc(all, func(c Chain) bool { return c.Table != table }), err
+}
+
+// AllChains are the chains of all tables of a family, such as NFPROTO_INET.
+func AllChains(family uint8) ([]Chain, error) {
+	messages, err := ask(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, family, nil)
 	if err != nil {
-		return nil, fmt.Errorf("listing chains of table %s: %w", table, err)
+		return nil, fmt.Errorf("listing chains of nftables: %w", err)
 	}
-	var chains []Chain
+	chains := make([]Chain, 0, len(messages))
 	for _, m := range messages {
-		if Text(Attribute(m, unix.NFTA_CHAIN_TABLE)) == table {
-			chains = append(chains, chainIn(m))
-		}
+		chains = append(chains, chainIn(m))
 	}
 	return chains, nil
 }
 
 func chainIn(m []byte) Chain {
-	c := Chain{Name: Text(Attribute(m, unix.NFTA_CHAIN_NAME))}
+	c := Chain{Table: Text(Attribute(m, unix.NFTA_CHAIN_TABLE)), Name: Text(Attribute(m, unix.NFTA_CHAIN_NAME))}
 	hook := Attribute(m, unix.NFTA_CHAIN_HOOK)
 	if hook == nil {
 		return c
@@ -52,22 +57,46 @@ func chainIn(m []byte) Chain {
 	return c
 }
 
-// Comments are the comments of a table's rules, by their chains, in the order of the rules. A rule
-// without one has an empty comment.
-func Comments(table string) (map[string][]string, error) {
-	rules, err := List(unix.NFT_MSG_GETRULE, AppendText(nil, unix.NFTA_RULE_TABLE, table))
+// Rule is a rule of a chain.
+type Rule struct {
+	Chain, Comment string
+	// Handle is the kernel's number of it.
+	Handle uint64
+}
+
+// Rules are the rules of a table of a family, or of one of its chains, in their order; nil if there
+// is no such table.
+func Rules(family uint8, table, chain string) ([]Rule, error) {
+	selector := AppendText(nil, unix.NFTA_RULE_TABLE, table)
+	if chain != "" {
+		selector = AppendText(selector, unix.NFTA_RULE_CHAIN, chain)
+	}
+	messages, err := ask(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, family, selector)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing rules of table %s: %w", table, err)
 	}
+	rules := make([]Rule, 0, len(messages))
+	for _, m := range messages {
+		rules = append(rules, Rule{
+			Chain: Text(Attribute(m, unix.NFTA_RULE_CHAIN)), Comment: commentIn(Attribute(m, unix.NFTA_RULE_USERDATA)),
+			Handle: number(Attribute(m, unix.NFTA_RULE_HANDLE)),
+		})
+	}
+	return rules, nil
+}
+
+// Comments are the comments of a table's rules, by their chains, in the order of the rules. A rule
+// without one has an empty comment.
+func Comments(table string) (map[string][]string, error) {
+	rules, err := Rules(unix.NFPROTO_INET, table, "")
 	comments := map[string][]string{}
 	for _, rule := range rules {
-		chain := Text(Attribute(rule, unix.NFTA_RULE_CHAIN))
-		comments[chain] = append(comments[chain], commentIn(Attribute(rule, unix.NFTA_RULE_USERDATA)))
+		comments[rule.Chain] = append(comments[rule.Chain], rule.Comment)
 	}
-	return comments, nil
+	return comments, err
 }
 
 // commentIn is the comment in what nft keeps beside a rule: pieces of a kind, a length and a value,
