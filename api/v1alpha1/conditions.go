@@ -108,6 +108,21 @@ const (
 	// ReasonNoLiveGateway: this cluster has no gateway that lives.
 	ReasonNoLiveGateway = "NoLiveGateway"
 
+	// ReasonNotDraining: flows may use the gateway.
+	ReasonNotDraining = "NotDraining"
+	// ReasonUnschedulable: the gateway's node is cordoned.
+	ReasonUnschedulable = "NodeUnschedulable"
+	// ReasonDrainRequested: the Node has the annotation gateway-drain.
+	ReasonDrainRequested = "DrainRequested"
+	// ReasonNodeRemoval: an autoscaler is about to remove the node.
+	ReasonNodeRemoval = "NodeRemoval"
+	// ReasonNodeShutdown: the node shuts down.
+	ReasonNodeShutdown = "NodeShutdown"
+	// ReasonLabelRemoved: the node is no gateway any more.
+	ReasonLabelRemoved = "LabelRemoved"
+	// ReasonAgentStopping: the gateway's agent ends, for example to be upgraded.
+	ReasonAgentStopping = "AgentStopping"
+
 	ReasonReady = "Ready"
 	// ReasonKernelModuleMissing: the kernel lacks wireguard or ip_vs; the message names which and
 	// how to load it.

@@ -53,11 +53,14 @@ func runGateway(ctx context.Context, o *nodeOptions) error {
 		Registry: registry, NodeName: o.nodeName, Namespace: o.namespace,
 	})
 	shown := pages.Pages{Metrics: registry, Healthy: a.Healthy, Ready: func() error { return cmp.Or(cluster.Ready(), a.Ready()) }}
+	// The client outlives the signal: the agent says when it ends.
+	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	return o.run(ctx,
-		cluster.Start,
+		func(context.Context) error { return cluster.Start(connected) },
 		func(ctx context.Context) error { return pages.Serve(ctx, o.listenAddress, shown.Handler()) },
 		func(ctx context.Context) error { return agent.WatchKernel(ctx, a.Changed) },
 		func(ctx context.Context) error {
+			defer disconnect()
 			if err := a.Watch(ctx, cluster); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -64,6 +65,8 @@ type Agent struct {
 	routeWriter routeWriter
 	// noIPv6 is why this node has no IPv6; empty if it has. The tunnels loop uses it only.
 	noIPv6 string
+	// stopping is true when this agent is about to end.
+	stopping atomic.Bool
 
 	// mu guards what follows.
 	mu sync.Mutex
@@ -122,10 +125,6 @@ func New(cfg Config) *Agent {
 	return a
 }
 
-// SetDraining says in every probe whether flows should leave this gateway. The kernel stays as it
-// is: what comes is forwarded.
-func (a *Agent) SetDraining(draining bool) { a.prober.setDraining(draining) }
-
 // Changed says that an object or the kernel changed. It never blocks.
 func (a *Agent) Changed() {
 	a.tunnels.Mark()
@@ -133,12 +132,18 @@ func (a *Agent) Changed() {
 }
 
 // Run runs the loops until ctx ends, and leaves the kernel as it is: traffic goes on without the
-// agent. Only userspace devices end with it, after the loops.
+// agent. Before it returns, which then takes up to leaveWrite, others are told to leave this
+// gateway. Only userspace devices end with it, after the loops.
 func (a *Agent) Run(ctx context.Context) error {
-	var serving errgroup.Group
+	var serving, loops errgroup.Group
 	servingCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	serving.Go(func() error { return a.cfg.Kernel.Tunnels.Run(servingCtx) })
-	err := a.runLoops(ctx)
+	loopsCtx, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	loops.Go(func() error { return a.runLoops(loopsCtx) })
+	<-ctx.Done()
+	a.leave(loopsCtx)
+	stopLoops()
+	err := loops.Wait()
 	stopServing()
 	return errors.Join(err, serving.Wait())
 }

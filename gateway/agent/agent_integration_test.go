@@ -170,7 +170,8 @@ func (s apiServer) start(t *testing.T, node string) gatewayOn {
 }
 
 func nodeObject(name, address string) *corev1.Node {
-	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{
+	labels := map[string]string{v1alpha1.LabelGateway: "true"}
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}, Status: corev1.NodeStatus{
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}, {Type: corev1.NodeExternalIP, Address: "203.0.113.7"}},
 	}}
 }
@@ -246,7 +247,9 @@ func TestAgent(t *testing.T) {
 		{"renews its Lease", s.testLease},
 		{"reports trouble and heals", func(t *testing.T) { s.testTrouble(t, first) }},
 		{"leaves the clusterset and comes back", func(t *testing.T) { s.testLeave(t, first) }},
+		{"drains", s.testDrain},
 		{"writes nothing when nothing changed", func(t *testing.T) { s.testQuiet(t, first, second) }},
+		{"is started again", s.testStartAgain},
 	} {
 		if !t.Run(tc.name, tc.test) {
 			return
@@ -328,6 +331,7 @@ func (s apiServer) testQuiet(t *testing.T, gateways ...gatewayOn) {
 	}
 	for _, g := range gateways {
 		g.stop()
+		g.waitDraining(t)
 	}
 	before := s.versions(t)
 	for _, g := range gateways {

@@ -208,7 +208,8 @@ func (c *testCluster) addGateway(t *testing.T, wire *netns.Wire, lane v1alpha1.L
 	if netns.KernelHasIPv6() {
 		g.ns.Run("ip", "address", "add", g.pod6()+"/128", "dev", "lo", "nodad")
 	}
-	g.client = c.newClient(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: g.name}, Status: corev1.NodeStatus{
+	labels := map[string]string{v1alpha1.LabelGateway: "true"}
+	g.client = c.newClient(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: g.name, Labels: labels}, Status: corev1.NodeStatus{
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}},
 	}})
 	c.gateways = append(c.gateways, g)

@@ -53,11 +53,17 @@ func (a *Agent) statusPass(ctx context.Context) error {
 		return nil
 	}
 	errs := []error{a.writeSpec(ctx, o, key)}
-	if r := a.lastResult(); r != nil && o.gateway != nil {
-		errs = append(errs, a.writeReady(ctx, o.gateway, readyCondition(r)))
-		if r.planned {
-			errs = append(errs, a.writeLinks(ctx, o.remotes, r))
-		}
+	if o.gateway == nil {
+		return errors.Join(errs...)
+	}
+	r := a.lastResult()
+	conditions := []metav1.Condition{nextDraining(o.gateway, o.node, a.stopping.Load(), r)}
+	if r != nil {
+		conditions = append(conditions, readyCondition(r))
+	}
+	errs = append(errs, a.writeConditions(ctx, o.gateway, conditions...))
+	if r != nil && r.planned {
+		errs = append(errs, a.writeLinks(ctx, o.remotes, r))
 	}
 	return errors.Join(errs...)
 }
@@ -69,7 +75,7 @@ func (a *Agent) reportKey(ctx context.Context, keyErr error) error {
 	if err != nil || o.gateway == nil {
 		return err
 	}
-	return a.writeReady(ctx, o.gateway, readyCondition(&tunnelResult{err: keyErr}))
+	return a.writeConditions(ctx, o.gateway, readyCondition(&tunnelResult{err: keyErr}))
 }
 
 // owner is this gateway's field owner.
@@ -77,8 +83,12 @@ func (a *Agent) owner() client.FieldOwner {
 	return client.FieldOwner(fieldOwnerPrefix + a.cfg.NodeName)
 }
 
-// writeSpec writes into this node's GatewayNode how the gateway can be reached.
+// writeSpec writes into this node's GatewayNode how the gateway can be reached. It does not make the
+// GatewayNode again when the node has lost the label: the operator has deleted it.
 func (a *Agent) writeSpec(ctx context.Context, o objects, key wireguard.PrivateKey) error {
+	if o.gateway == nil && o.node.Labels[v1alpha1.LabelGateway] != "true" {
+		return nil
+	}
 	spec, err := gatewaySpec(o, key)
 	if err != nil {
 		return err
@@ -184,24 +194,32 @@ func readyMessage(r *tunnelResult) string {
 	return strings.Join(lines, "; ")
 }
 
-// writeReady writes the condition if it differs from the one that is there.
-func (a *Agent) writeReady(ctx context.Context, g *v1alpha1.GatewayNode, c metav1.Condition) error {
-	c.ObservedGeneration = g.Generation
-	c.LastTransitionTime = metav1.Now()
-	if old := meta.FindStatusCondition(g.Status.Conditions, c.Type); old != nil {
-		if old.Status == c.Status {
-			c.LastTransitionTime = old.LastTransitionTime
-		}
-		if *old == c {
-			return nil
+// writeConditions writes the conditions if one differs from what is there. It writes all that this
+// agent owns: server-side apply removes what an owner leaves out.
+func (a *Agent) writeConditions(ctx context.Context, g *v1alpha1.GatewayNode, changes ...metav1.Condition) error {
+	var conditions []metav1.Condition
+	for _, owned := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionDraining} {
+		if c := meta.FindStatusCondition(g.Status.Conditions, owned); c != nil {
+			conditions = append(conditions, *c)
 		}
 	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&c)
-	if err != nil {
-		return fmt.Errorf("encoding condition %s: %w", c.Type, err)
+	changed := false
+	for _, c := range changes {
+		c.ObservedGeneration = g.Generation
+		changed = meta.SetStatusCondition(&conditions, c) || changed
 	}
-	u := partial("GatewayNode", g.Namespace, g.Name, "status", map[string]any{"conditions": []any{content}})
-	return a.applyStatus(ctx, u)
+	if !changed {
+		return nil
+	}
+	list := make([]any, 0, len(conditions))
+	for i := range conditions {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&conditions[i])
+		if err != nil {
+			return fmt.Errorf("encoding condition %s: %w", conditions[i].Type, err)
+		}
+		list = append(list, content)
+	}
+	return a.applyStatus(ctx, partial("GatewayNode", g.Namespace, g.Name, "status", map[string]any{"conditions": list}))
 }
 
 func (a *Agent) applyStatus(ctx context.Context, u *unstructured.Unstructured) error {

@@ -39,6 +39,7 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 	if err != nil {
 		return tunnelResult{}, err
 	}
+	a.noteDraining(o.node)
 	userspace, err := a.cfg.Kernel.Tunnels.Check(o.wireGuardMode())
 	if err != nil {
 		return tunnelResult{}, err

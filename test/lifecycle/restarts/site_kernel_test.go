@@ -155,9 +155,12 @@ func (s *site) put(objects ...runtime.Object) {
 
 func node(name, address, pods, transit string) *corev1.Node {
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{v1alpha1.AnnotationTransitAddress: transit}},
-		Spec:       corev1.NodeSpec{PodCIDR: pods, PodCIDRs: []string{pods}},
-		Status:     corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Labels: map[string]string{v1alpha1.LabelGateway: fmt.Sprint(name == "gateway")},
+			Annotations: map[string]string{v1alpha1.AnnotationTransitAddress: transit},
+		},
+		Spec:   corev1.NodeSpec{PodCIDR: pods, PodCIDRs: []string{pods}},
+		Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}},
 	}
 }
 

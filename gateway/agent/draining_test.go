@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// gatewayNode is a Node with the gateways' label, changed by change.
+func gatewayNode(change func(*corev1.Node)) *corev1.Node {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name: "east-1", Labels: map[string]string{v1alpha1.LabelGateway: "true"}, Annotations: map[string]string{},
+	}}
+	if change != nil {
+		change(n)
+	}
+	return n
+}
+
+func TestDrainingCondition(t *testing.T) {
+	tainted := func(key string) func(*corev1.Node) {
+		return func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "other"}, {Key: key}} }
+	}
+	annotated := func(value string) func(*corev1.Node) {
+		return func(n *corev1.Node) { n.Annotations[v1alpha1.AnnotationGatewayDrain] = value }
+	}
+	tests := []struct {
+		name     string
+		change   func(*corev1.Node)
+		stopping bool
+		reason   string
+		message  string
+	}{
+		{"in use", nil, false, "NotDraining", ""},
+		{"another taint", tainted("node.kubernetes.io/not-ready"), false, "NotDraining", ""},
+		{"cordoned", func(n *corev1.Node) { n.Spec.Unschedulable = true }, false, "NodeUnschedulable", "kubectl uncordon east-1"},
+		{"asked for", annotated("true"), false, "DrainRequested", "annotation clusterset.tombolo.dev/gateway-drain=true"},
+		{"asked for no more", annotated("false"), false, "NotDraining", ""},
+		{"cluster autoscaler", tainted("ToBeDeletedByClusterAutoscaler"), false, "NodeRemoval", "ToBeDeletedByClusterAutoscaler"},
+		{"Karpenter", tainted("karpenter.sh/disrupted"), false, "NodeRemoval", "karpenter.sh/disrupted"},
+		{"shutdown", tainted("node.cloudprovider.kubernetes.io/shutdown"), false, "NodeShutdown", "node.cloudprovider.kubernetes.io/shutdown"},
+		{"without label", func(n *corev1.Node) { n.Labels = nil }, false, "LabelRemoved", "clusterset.tombolo.dev/gateway=true"},
+		{"label false", func(n *corev1.Node) { n.Labels[v1alpha1.LabelGateway] = "false" }, false, "LabelRemoved", "node east-1"},
+		{"stopping", nil, true, "AgentStopping", "node east-1"},
+		{"without label and stopping", func(n *corev1.Node) { n.Labels = nil }, true, "LabelRemoved", "node east-1"},
+		{"drained and stopping", func(n *corev1.Node) { n.Spec.Unschedulable = true }, true, "NodeUnschedulable", "uncordon"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := drainingCondition(gatewayNode(test.change), test.stopping)
+			wantStatus := metav1.ConditionTrue
+			if test.reason == "NotDraining" {
+				wantStatus = metav1.ConditionFalse
+			}
+			if got.Type != "Draining" || got.Status != wantStatus || got.Reason != test.reason || !strings.Contains(got.Message, test.message) {
+				t.Errorf("got %+v, want %s %s with %q", got, wantStatus, test.reason, test.message)
+			}
+			if len(got.Message) > 200 {
+				t.Errorf("the message has %d characters: %s", len(got.Message), got.Message)
+			}
+		})
+	}
+}
+
+// The next agent clears what the one before it said when it ended, after its first good pass.
+func TestNextDraining(t *testing.T) {
+	condition := func(status metav1.ConditionStatus, reason string) []metav1.Condition {
+		return []metav1.Condition{{Type: v1alpha1.ConditionDraining, Status: status, Reason: reason}}
+	}
+	good := &tunnelResult{planned: true}
+	tests := []struct {
+		name     string
+		before   []metav1.Condition
+		stopping bool
+		result   *tunnelResult
+		want     string
+	}{
+		{"first of all", nil, false, nil, "NotDraining"},
+		{"started again, no pass yet", condition("True", "AgentStopping"), false, nil, "AgentStopping"},
+		{"started again, a pass failed", condition("True", "AgentStopping"), false, &tunnelResult{err: errors.New("busy")}, "AgentStopping"},
+		{"started again, waits", condition("True", "AgentStopping"), false, &tunnelResult{pending: "no lane"}, "AgentStopping"},
+		{"started again, works", condition("True", "AgentStopping"), false, good, "NotDraining"},
+		{"uncordoned, a pass failed", condition("True", "NodeUnschedulable"), false, &tunnelResult{err: errors.New("busy")}, "NotDraining"},
+		{"stops", condition("False", "NotDraining"), true, good, "AgentStopping"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			g := &v1alpha1.GatewayNode{Status: v1alpha1.GatewayNodeStatus{Conditions: test.before}}
+			if got := nextDraining(g, gatewayNode(nil), test.stopping, test.result); got.Reason != test.want {
+				t.Errorf("got %+v, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// An agent that ends waits for others to leave it if there are others, and for an API server that
+// does not answer not for long.
+func TestLeave(t *testing.T) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gateway := func(name string) client.Object {
+		return &v1alpha1.GatewayNode{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}, Status: v1alpha1.GatewayNodeStatus{Lane: new(v1alpha1.Lane)}}
+	}
+	tests := []struct {
+		name     string
+		gateways []client.Object
+		silent   bool // the API server does not answer
+		want     time.Duration
+	}{
+		{"alone", []client.Object{gateway("east-1")}, false, 0},
+		{"with a sibling", []client.Object{gateway("east-1"), gateway("east-2")}, false, 2 * time.Second},
+		{"alone, nobody answers", []client.Object{gateway("east-1")}, true, 3 * time.Second},
+		{"with a sibling, nobody answers", []client.Object{gateway("east-1"), gateway("east-2")}, true, 3 * time.Second},
+		{"before it has a GatewayNode", nil, false, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				written := false
+				c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(test.gateways, gatewayNode(nil))...).
+					WithInterceptorFuncs(interceptor.Funcs{
+						SubResourceApply: func(ctx context.Context, _ client.Client, _ string, o runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
+							if test.silent {
+								<-ctx.Done()
+								return ctx.Err()
+							}
+							content, err := json.Marshal(o)
+							written = written || strings.Contains(string(content), "AgentStopping")
+							return err
+						},
+					}).Build()
+				a := New(Config{Client: c, Secrets: c, NodeName: "east-1", Namespace: "ns", Kernel: (&memoryKernel{}).kernel()})
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { defer close(done); a.status.Run(ctx) }()
+				begin := time.Now()
+				a.leave(ctx)
+				if diff := cmp.Diff(test.want, time.Since(begin).Round(100*time.Millisecond)); diff != "" {
+					t.Errorf("took (-want +got):\n%s", diff)
+				}
+				if !a.prober.draining.Load() {
+					t.Error("the probes do not say that it drains")
+				}
+				if want := !test.silent && test.gateways != nil; written != want {
+					t.Errorf("written: %t, want %t", written, want)
+				}
+				cancel()
+				<-done
+			})
+		})
+	}
+}
