@@ -1,0 +1,83 @@
+package paths
+
+import "testing"
+
+// worlds is how many random worlds each test looks at.
+const worlds = 1000
+
+// forEachPair calls f with a sending and a receiving node of every two clusters.
+func (w *world) forEachPair(f func(from, to *node)) {
+	for _, c := range w.clusters {
+		for _, d := range w.clusters {
+			if c == d {
+				continue
+			}
+			for _, from := range c.nodes {
+				for _, to := range d.nodes {
+					f(from, to)
+				}
+			}
+		}
+	}
+}
+
+// When all nodes see what is true, every packet arrives that can: whichever gateway a worker's flow
+// goes to, and whichever link or sibling the gateway sends it by.
+func TestEveryPacketArrives(t *testing.T) {
+	arrived, handedOver := 0, 0
+	for seed := range uint64(worlds) {
+		w := newWorld(seed)
+		views{w, true}.plan(t)
+		w.forEachPair(func(from, to *node) {
+			if from.dead || to.dead {
+				return
+			}
+			all := w.outcomes(from, to)
+			for _, bad := range []outcome{looped, leaked} {
+				if way, ok := all[bad]; ok {
+					t.Fatalf("world %d: a packet from %s to %s %s: %s", seed, from.name(), to.name(), bad, way)
+				}
+			}
+			if !w.connected(from.cluster, to.cluster) {
+				return
+			}
+			way, ok := all[delivered]
+			if !ok || len(all) != 1 {
+				t.Fatalf("world %d: a packet from %s to %s ends as %v", seed, from.name(), to.name(), all)
+			}
+			arrived++
+			if handover(way) {
+				handedOver++
+			}
+		})
+	}
+	if arrived < 1000 || handedOver < 100 {
+		t.Errorf("%d packets arrived, %d of them handed over: the worlds are too simple", arrived, handedOver)
+	}
+}
+
+// Whatever the nodes take for true, each for itself, who is a gateway among it, no packet goes in a circle, none leaves in
+// clear, and none is handed over twice.
+func TestNoPacketLoops(t *testing.T) {
+	ends := map[outcome]int{}
+	for seed := range uint64(worlds) {
+		w := newWorld(seed)
+		views{w, false}.plan(t)
+		w.forEachPair(func(from, to *node) {
+			if from.dead {
+				return
+			}
+			for end, way := range w.outcomes(from, to) {
+				ends[end]++
+				if end == looped || end == leaked || countHandovers(way) > 1 {
+					t.Fatalf("world %d: a packet from %s to %s %s: %s", seed, from.name(), to.name(), end, way)
+				}
+			}
+		})
+	}
+	for _, end := range []outcome{delivered, lost} {
+		if ends[end] < 1000 {
+			t.Errorf("packets ended as %v: the views are too simple", ends)
+		}
+	}
+}
