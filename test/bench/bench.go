@@ -23,6 +23,8 @@ const (
 	namespace = "bench"
 	exporter  = "east"
 	importer  = "west"
+
+	gatewayLabel = "clusterset.tombolo.dev/gateway"
 )
 
 // bench is the lab that is measured, and the figures so far.
@@ -51,14 +53,14 @@ func newBench(ctx context.Context) (*bench, error) {
 		if b.api[cluster], err = newClient(cluster); err != nil {
 			return nil, err
 		}
-		gateways, err := b.Nodes(ctx, cluster, "clusterset.tombolo.dev/gateway=true")
+		gateways, err := b.Nodes(ctx, cluster, gatewayLabel+"=true")
 		if err != nil {
 			return nil, err
 		}
 		b.gateways[cluster] = gateways[0]
 	}
 	for cluster, node := range map[string]*string{exporter: &b.serverNode, importer: &b.clientNode} {
-		workers, err := b.Nodes(ctx, cluster, "!clusterset.tombolo.dev/gateway")
+		workers, err := b.Nodes(ctx, cluster, "!"+gatewayLabel)
 		if err != nil {
 			return nil, err
 		}

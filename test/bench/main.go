@@ -1,8 +1,10 @@
 // Command bench measures tombolo, prints a table and writes the same as JSON. Most of it needs a
-// lab with tombolo installed, and runs as `bin/lab run --install -- bin/bench`. Two need none:
+// lab with tombolo installed, and runs as `bin/lab run --install -- bin/bench`. Three need none:
 // `bin/bench --only exchange` measures the exchange through the hub, with API servers and operators
-// and without nodes, and `bin/bench --only dataplane` what serves clusterset IPs beside kube-proxy,
-// each in a kernel of its own. `make bench` does all.
+// and without nodes, `bin/bench --only dataplane` what serves clusterset IPs beside kube-proxy, each
+// in a kernel of its own, and `bin/bench --only links` how often probes raise a false alarm. One
+// needs two gateways in each cluster: `bin/lab run --install --gateways 2 --nodes 3 -- bin/bench
+// --only failover`. `make bench` does all.
 //
 // Absolute figures mean little in user-mode kernels with one CPU each; ratios of things measured
 // side by side, in interleaved rounds of one run, do. It never fails for a figure: it measures, it
@@ -25,10 +27,11 @@ import (
 	"github.com/tombolo-net/tombolo/test/bench/dataplane"
 	"github.com/tombolo-net/tombolo/test/bench/exchange"
 	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/bench/links"
 )
 
-// The measurements that need no lab. They are made only if they are named.
-const keyExchange, keyDataplane = "exchange", "dataplane"
+// The measurements that need no lab, or one with two gateways. They are made only if they are named.
+const keyExchange, keyDataplane, keyLinks, keyFailover = "exchange", "dataplane", "links", "failover"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,6 +50,7 @@ type options struct {
 	exchange exchange.Config
 
 	dataplane dataplane.Config
+	failover  failoverConfig
 }
 
 func newRootCommand() *cobra.Command {
@@ -64,8 +68,8 @@ func newRootCommand() *cobra.Command {
 	f.StringVar(&o.output, "output", "dist/bench.json", "the file that the figures are written to")
 	f.BoolVar(&o.keep, "keep", false, "keep the figures that the file holds and that are not measured now")
 	f.StringSliceVar(&o.only, "only", nil,
-		"measure these only: propagation, first-answer, ratios (the default: all these, in a lab); exchange; dataplane")
-	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long; dataplane: a tenth of the services, and shorter looks")
+		"measure these only: propagation, first-answer, ratios (the default: all these, in a lab); exchange; dataplane; links; failover")
+	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long; dataplane: a tenth of the services, and shorter looks; links: watch for a minute; failover: each fault 3 times")
 	f.IntVar(&o.exchange.Members, "members", exchange.DefaultMembers, "exchange: how many members the clusterset has")
 	f.IntVar(&o.exchange.Services, "services", exchange.DefaultServices, "exchange: how many Services each exports")
 	f.BoolVar(&o.exchange.NoCrowd, "no-crowd", false,
@@ -73,7 +77,9 @@ func newRootCommand() *cobra.Command {
 	f.StringVar(&o.exchange.Profiles, "profiles", "", "exchange, dataplane: a folder for profiles of what is measured (default none are taken)")
 	f.StringSliceVar(&o.dataplane.Only, "subjects", nil,
 		"dataplane: what is measured: "+strings.Join(dataplane.Subjects(), ", ")+" (default all)")
-	root.AddCommand(newWatchCommand(), newLoadCommand(), newInKernelCommand())
+	f.IntVar(&o.failover.repeats, "repeats", 0, "failover: how often each fault happens (default 20, or 3 with --quick)")
+	f.StringSliceVar(&o.failover.faults, "faults", nil, "failover: the faults that happen (default all)")
+	root.AddCommand(newWatchCommand(), newLoadCommand(), newInKernelCommand(), newSYNsCommand())
 	return root
 }
 
@@ -84,12 +90,15 @@ func (o options) measure(ctx context.Context) error {
 	for _, m := range []measurement{
 		{keyExchange, "the exchange through the hub", func(ctx context.Context) error { return exchange.Measure(ctx, o.exchange, &all) }},
 		{keyDataplane, "the dataplane beside kube-proxy", func(ctx context.Context) error { return o.measureDataplane(ctx, &all) }},
+		{keyLinks, "false alarms of links", func(ctx context.Context) error { return links.Measure(ctx, o.exchange.Quick, &all) }},
+		{keyFailover, "two gateways in each cluster", func(ctx context.Context) error { return o.measureFailover(ctx, &all) }},
 	} {
 		if slices.Contains(o.only, m.key) {
 			errs = errors.Join(errs, m.run(ctx))
 		}
 	}
-	if len(o.only) == 0 || slices.ContainsFunc(o.only, func(key string) bool { return key != keyExchange && key != keyDataplane }) {
+	apart := []string{keyExchange, keyDataplane, keyLinks, keyFailover}
+	if len(o.only) == 0 || slices.ContainsFunc(o.only, func(key string) bool { return !slices.Contains(apart, key) }) {
 		b, err := newBench(ctx)
 		if err == nil {
 			err = b.run(ctx, o.only)

@@ -98,7 +98,7 @@ func (s *Site) label(ctx context.Context, cluster, node string, gateway bool) er
 func (s *Site) leaveOne(ctx context.Context, cluster string) (restore func(context.Context) error, err error) {
 	gateways, err := s.Nodes(ctx, cluster, gatewayLabel+"=true")
 	if err != nil {
-		return nil, err
+		return func(context.Context) error { return nil }, err
 	}
 	for _, g := range gateways[1:] {
 		err = errors.Join(err, s.label(ctx, cluster, g, false))
@@ -109,6 +109,16 @@ func (s *Site) leaveOne(ctx context.Context, cluster string) (restore func(conte
 		}
 		return err
 	}, errors.Join(err, s.Healthy(ctx))
+}
+
+// OneGatewayEach leaves each cluster one gateway, and returns what gives it back the others. Both
+// return when the clusters are whole.
+func (s *Site) OneGatewayEach(ctx context.Context) (restore func(context.Context) error, err error) {
+	east, errEast := s.leaveOne(ctx, exporter)
+	west, errWest := s.leaveOne(ctx, importer)
+	return func(ctx context.Context) error {
+		return errors.Join(east(ctx), west(ctx), s.Healthy(ctx))
+	}, errors.Join(errEast, errWest)
 }
 
 // rebootAlone pulls the node's plug and boots it at once.

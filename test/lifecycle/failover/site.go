@@ -44,15 +44,11 @@ type Site struct {
 // New makes pods and load in the lab that the environment names, once all of its links are up. log
 // is told what happens. The caller calls Close.
 func New(ctx context.Context, log func(format string, args ...any)) (*Site, error) {
-	sh, err := shell.New()
+	s, err := Attach()
 	if err != nil {
 		return nil, err
 	}
-	client, err := lab.Connect(os.Getenv(lab.RunEnv))
-	if err != nil {
-		return nil, err
-	}
-	s := &Site{Shell: sh, lab: client, log: log}
+	s.log = log
 	if err := s.Healthy(ctx); err != nil {
 		return nil, err
 	}
@@ -64,6 +60,19 @@ func New(ctx context.Context, log func(format string, args ...any)) (*Site, erro
 		return nil, errors.Join(fmt.Errorf("starting the load: %w", err), s.Close(ctx))
 	}
 	return s, nil
+}
+
+// Attach returns the lab that the environment names, without load: for Healthy and OneGatewayEach.
+func Attach() (*Site, error) {
+	sh, err := shell.New()
+	if err != nil {
+		return nil, err
+	}
+	client, err := lab.Connect(os.Getenv(lab.RunEnv))
+	if err != nil {
+		return nil, err
+	}
+	return &Site{Shell: sh, lab: client}, nil
 }
 
 // Close ends the load and removes the pods, also when ctx has ended.
