@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -69,7 +70,7 @@ func newRootCommand() *cobra.Command {
 	f.BoolVar(&o.keep, "keep", false, "keep the figures that the file holds and that are not measured now")
 	f.StringSliceVar(&o.only, "only", nil,
 		"measure these only: propagation, first-answer, ratios (the default: all these, in a lab); exchange; dataplane; links; failover")
-	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long; dataplane: a tenth of the services, and shorter looks; links: watch for a minute; failover: each fault 3 times")
+	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long; dataplane: a tenth of the services, and shorter looks; links: an hour instead of four; failover: each fault 3 times")
 	f.IntVar(&o.exchange.Members, "members", exchange.DefaultMembers, "exchange: how many members the clusterset has")
 	f.IntVar(&o.exchange.Services, "services", exchange.DefaultServices, "exchange: how many Services each exports")
 	f.BoolVar(&o.exchange.NoCrowd, "no-crowd", false,
@@ -79,7 +80,7 @@ func newRootCommand() *cobra.Command {
 		"dataplane: what is measured: "+strings.Join(dataplane.Subjects(), ", ")+" (default all)")
 	f.IntVar(&o.failover.repeats, "repeats", 0, "failover: how often each fault happens (default 20, or 3 with --quick)")
 	f.StringSliceVar(&o.failover.faults, "faults", nil, "failover: the faults that happen (default all)")
-	root.AddCommand(newWatchCommand(), newLoadCommand(), newInKernelCommand(), newSYNsCommand())
+	root.AddCommand(newWatchCommand(), newLoadCommand(), newInKernelCommand(), newSYNsCommand(), newLinksCommand())
 	return root
 }
 
@@ -90,7 +91,7 @@ func (o options) measure(ctx context.Context) error {
 	for _, m := range []measurement{
 		{keyExchange, "the exchange through the hub", func(ctx context.Context) error { return exchange.Measure(ctx, o.exchange, &all) }},
 		{keyDataplane, "the dataplane beside kube-proxy", func(ctx context.Context) error { return o.measureDataplane(ctx, &all) }},
-		{keyLinks, "false alarms of links", func(ctx context.Context) error { return links.Measure(ctx, o.exchange.Quick, &all) }},
+		{keyLinks, "false alarms of links", func(ctx context.Context) error { return o.measureLinks(ctx, &all) }},
 		{keyFailover, "two gateways in each cluster", func(ctx context.Context) error { return o.measureFailover(ctx, &all) }},
 	} {
 		if slices.Contains(o.only, m.key) {
@@ -113,6 +114,32 @@ func (o options) measure(ctx context.Context) error {
 	}
 	all.Print(os.Stdout)
 	return errors.Join(errs, all.Write(o.output))
+}
+
+// measureLinks takes this program itself.
+func (o options) measureLinks(ctx context.Context, all *figures.List) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return links.Measure(ctx, self, o.exchange.Quick, all)
+}
+
+// newLinksCommand makes the command that watches links for some hours of a test's clock.
+func newLinksCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    links.Command + " HOURS",
+		Short:  "Watch links that lose packets, and print how often they are called down in an hour",
+		Args:   cobra.ExactArgs(1),
+		Hidden: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			hours, err := strconv.Atoi(args[0])
+			if err == nil {
+				links.Inside(hours)
+			}
+			return err
+		},
+	}
 }
 
 // measureDataplane takes the lab's command and this program itself from where this program is.
