@@ -95,15 +95,15 @@ func simulate(ctx context.Context, hours int) error {
 			return err
 		}
 	}
-	time.Sleep(warmUp) //nolint:forbidigo // the bubble's clock: it takes no time
+	time.Sleep(warmUp) // the bubble's clock: it takes no time
 	counting.Store(true)
 	for hour := range hours {
-		time.Sleep(time.Hour) //nolint:forbidigo // the bubble's clock
+		time.Sleep(time.Hour)
 		fmt.Fprintf(os.Stderr, "  %d false alarms in %d hours of links, at a loss of %g each way\n", alarms.Load(), (hour+1)*pairs, loss)
 	}
 	cancel()
 	line, err := json.Marshal(figures.Figure{Name: "link_false_alarms_per_hour", Value: float64(alarms.Load()) / float64(hours*pairs), Unit: "1/h"})
-	fmt.Printf("%s\n", line) //nolint:forbidigo // the figure is what the process is for
+	fmt.Printf("%s\n", line)
 	return errors.Join(err, g.Wait())
 }
 
