@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/dataplane/liveness"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
@@ -50,6 +51,7 @@ type Agent struct {
 	filter   *filterTable
 	routes   *routes
 	sysctls  *sysctls
+	gateways gateways
 	problems problems
 	skips    skips
 	reported reported
@@ -97,6 +99,17 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.gateways.prober, err = liveness.New(a.verdictChanged); err != nil {
+		return err
+	}
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		if err := a.gateways.prober.Run(ctx); err != nil {
+			a.log(ctx).Error(err, "gateways are not asked any more whether they live")
+		}
+	}()
+	defer func() { <-asked }()
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

@@ -13,6 +13,10 @@ const (
 	reasonRepaired = "ClustersetIPsRepaired"
 	// reasonSkipped: a part of a ServiceImport cannot be served.
 	reasonSkipped = "ClustersetIPsSkipped"
+	// reasonGatewayLost: a gateway does not answer this node any more.
+	reasonGatewayLost = "GatewayLost"
+	// reasonGatewayBack: it answers again.
+	reasonGatewayBack = "GatewayBack"
 	// reasonFull: something in the kernel has no room for more.
 	reasonFull = "ClustersetIPsFull"
 )

@@ -19,6 +19,7 @@ type Metrics struct {
 	skipped      prometheus.Gauge
 	backend      *prometheus.GaugeVec
 	ready        prometheus.Gauge
+	gatewayUp    *prometheus.GaugeVec
 	// why is the reason that backend has.
 	why string
 }
@@ -49,9 +50,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		backend: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: "backend",
 			Help: "1 for what serves clusterset IPs on this node."}, []string{"backend", "reason"}),
 		ready: gauge("ready", "1 if the kernel is as planned."),
+		gatewayUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: "gateway_up",
+			Help: "1 if the gateway answers this node, 0 if it has stopped; absent if it never has."}, []string{"gateway"}),
 	}
 	registry.MustRegister(pass, m.syncDuration, m.kernelWrites, m.repairs, m.syncErrors, m.services,
-		m.destinations, m.foreign, m.skipped, m.backend, m.ready)
+		m.destinations, m.foreign, m.skipped, m.backend, m.ready, m.gatewayUp)
 	return m
 }
 

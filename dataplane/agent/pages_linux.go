@@ -16,16 +16,18 @@ import (
 
 // DebugHandler answers GET /explain/<namespace>/<name> with an Explained of that ServiceImport, in
 // JSON. It answers GET /explain with the path of each ServiceImport that this node serves, a line
-// each. The answer is 404 for a ServiceImport that this node does not serve, and 503 until there is
+// each. It answers GET /gateways with an ExplainedGateway for each gateway of this cluster. The
+// answer is 404 for a ServiceImport that this node does not serve, and 503 until there is
 // a plan.
 func (a *Agent) DebugHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		http.Error(w, r.URL.Path+" is nothing here: GET /explain lists what can be asked", http.StatusNotFound)
+		http.Error(w, r.URL.Path+" is nothing here: GET /explain lists what can be asked, GET /gateways says which gateways this node uses", http.StatusNotFound)
 	})
 	for _, path := range []string{"GET /{$}", "GET /explain", "GET /explain/{$}"} {
 		mux.HandleFunc(path, a.listExplained)
 	}
+	mux.HandleFunc("GET /gateways", a.explainGateways)
 	mux.HandleFunc("GET /explain/{namespace}/{name}", func(w http.ResponseWriter, r *http.Request) {
 		name := types.NamespacedName{Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
 		var in plan.Input
@@ -48,13 +50,28 @@ func (a *Agent) DebugHandler() http.Handler {
 		case in.Import == nil:
 			http.Error(w, "this node serves no ServiceImport "+name.String()+": there is none, it is headless, or it is not tombolo's", http.StatusNotFound)
 		default:
-			w.Header().Set("Content-Type", "application/json")
-			encoder := json.NewEncoder(w)
-			encoder.SetIndent("", "  ")
-			_ = encoder.Encode(explain(in, by)) // fails if the client has gone
+			writeJSON(w, explain(in, by))
 		}
 	})
 	return mux
+}
+
+func writeJSON(w http.ResponseWriter, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(answer) // fails if the client has gone
+}
+
+// explainGateways answers with an ExplainedGateway for each gateway of this cluster.
+func (a *Agent) explainGateways(w http.ResponseWriter, r *http.Request) {
+	var all []ExplainedGateway
+	if err := a.loop.Ask(r.Context(), func() {
+		all = a.gateways.verdicts.explain(a.gateways.in, a.planner.network)
+	}); err != nil {
+		return // the client has gone
+	}
+	writeJSON(w, all)
 }
 
 // listExplained answers with the path of each ServiceImport that this node serves.

@@ -47,6 +47,7 @@ func (a *Agent) syncParts(ctx context.Context, now time.Time, cause node.Cause) 
 	busy = a.services.choose(a.planner, a.proxy.State(), cause)
 	a.problems.set("backend", a.services.choice.Refusal)
 	for _, p := range a.parts() {
+		a.failover(ctx, now) // the part before may have taken long
 		if p.due(ctx, now, cause) {
 			a.syncPart(ctx, p, now, cause)
 			busy = true

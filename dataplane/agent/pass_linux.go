@@ -38,6 +38,7 @@ func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error
 	if cause != node.Marked && a.routes.touched.Load() {
 		work.network = true // a CNI may have routed other pods to a node
 	}
+	a.failover(ctx, now)
 	a.plan(ctx, work, now)
 	synced := a.planner.known && a.syncParts(ctx, now, cause)
 	if changed := busy || cause == node.Audited; changed || synced || a.reported.unwritten() {
@@ -77,6 +78,8 @@ func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
 	if apierrors.IsNotFound(err) {
 		// The cluster has left the clusterset, or has not joined yet.
 		a.problems.set("clusterset", errNoClusterSet)
+		a.gateways.ask(nil, 0)
+		a.gateways.in = plan.NetworkInput{}
 		return a.adopt(ctx, plan.Network{}, plan.Place{})
 	}
 	if err != nil {
@@ -89,17 +92,18 @@ func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
 	var network plan.Network
 	refused := accepted(&set)
 	if refused == nil {
-		network, refused = plan.NewNetwork(in)
+		network, refused = a.planRoutes(ctx, in)
 	}
 	a.problems.set("clusterset", refused)
 	switch {
 	case refused == nil:
 		a.planner.options = set.Spec.Dataplane
-		return a.adopt(ctx, network, plan.NewPlace(in, network.VIPs))
+		return a.adopt(ctx, network, plan.NewPlace(a.gateways.in, network.VIPs))
 	case !a.planner.known:
 		return false, nil
 	}
 	// All stays as it is, except for the clusters that come and go.
+	a.gateways.look(&in)
 	return a.adopt(ctx, a.planner.network, a.planner.place.WithRemotes(in.Remotes, in.Live))
 }
 
@@ -135,7 +139,6 @@ func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (pla
 		return plan.NetworkInput{}, fmt.Errorf("reading nodes, gateways and remote clusters: %w", err)
 	}
 	in.Nodes, in.Gateways, in.Remotes = pointers(nodes.Items), pointers(gateways.Items), pointers(remotes.Items)
-	in.Live = liveGateways(in.Gateways, in.Node)
 	routed, err := route.Routed(ctx)
 	if err != nil {
 		return plan.NetworkInput{}, err

@@ -32,7 +32,7 @@ func (p *problems) set(part string, err error) (fresh bool) {
 // first returns the problem that explains the others; nil if there is no problem. That the
 // condition cannot be written is not one of them.
 func (p problems) first() error {
-	for _, part := range [...]string{"clusterset", "backend", "services", "filter", "routes", "network", "cache"} {
+	for _, part := range [...]string{"clusterset", "backend", "services", "filter", "routes", "network", "cache", "probes"} {
 		if err := p[part]; err != nil {
 			return err
 		}
@@ -42,6 +42,7 @@ func (p problems) first() error {
 
 var (
 	errNoClusterSet   = fmt.Errorf("there is no ClusterSet named %q: this cluster is in no clusterset", v1alpha1.ClusterSetName)
+	errNoLiveGateway  = errors.New("no gateway of this cluster")
 	errNotYetAccepted = errors.New("the operator has not said yet whether the ClusterSet is accepted: is it running?")
 )
 

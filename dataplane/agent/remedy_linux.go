@@ -65,6 +65,8 @@ func reasonOf(err error) string {
 		return reasonNoRoom
 	case is(errNoClusterSet), is(errNotYetAccepted), is(plan.ErrNoNode):
 		return v1alpha1.ReasonPending
+	case is(errNoLiveGateway):
+		return v1alpha1.ReasonNoLiveGateway
 	case is(backend.ErrKubeProxy):
 		return reasonKubeProxy
 	case errors.As(err, &conflict):

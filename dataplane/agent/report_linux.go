@@ -51,11 +51,19 @@ func (a *Agent) report(ctx context.Context, now time.Time, changed bool) {
 	}
 	remarks := b.Remarks()
 	a.reportRemarks(remarks)
+	a.reportGateways()
+	a.problems.set("probes", a.gateways.failure)
 	says := condition{corev1.ConditionTrue, v1alpha1.ReasonReady, a.summary(remarks)}
-	if err := a.problems.first(); err != nil {
+	noGateway := a.gateways.verdicts.noLiveGateway(a.gateways.in, a.planner.network)
+	switch err := a.problems.first(); {
+	case err != nil:
 		says = failureCondition(err)
 		a.problem.Store(&says.message)
-	} else {
+	case noGateway != nil:
+		// The agent is ready all the same: another agent would be no better.
+		says = failureCondition(noGateway)
+		fallthrough
+	default:
 		a.problem.Store(nil)
 	}
 	a.observe()
@@ -93,6 +101,9 @@ func (a *Agent) summary(remarks []string) string {
 	if left := a.planner.network.LeftOut; left != "" {
 		parts = append(parts, left)
 	}
+	if silent := a.gateways.verdicts.silent(); len(silent) > 0 {
+		parts = append(parts, "gateways that do not answer this node get no flows: "+someOf(silent))
+	}
 	if names := a.services.backend.Foreign(); len(names) > 0 {
 		parts = append(parts, "virtual services inside the VIP CIDR that tombolo did not make are left alone: "+someOf(names))
 	}
@@ -128,6 +139,11 @@ func (a *Agent) warn(reason, action, note string) {
 // warnAbout records a warning that concerns another object as well. It counts apart from those that
 // concern others.
 func (a *Agent) warnAbout(related runtime.Object, reason, action, note string) {
+	a.tell(related, corev1.EventTypeWarning, reason, action, note)
+}
+
+// tell records an event of that kind.
+func (a *Agent) tell(related runtime.Object, kind, reason, action, note string) {
 	if a.cfg.Events == nil {
 		return
 	}
@@ -135,7 +151,7 @@ func (a *Agent) warnAbout(related runtime.Object, reason, action, note string) {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
 		ObjectMeta: metav1.ObjectMeta{Name: a.cfg.NodeName, UID: types.UID(a.cfg.NodeName)},
 	}
-	a.cfg.Events.Eventf(node, related, corev1.EventTypeWarning, reason, action, "%s", note[:min(len(note), maxNote)])
+	a.cfg.Events.Eventf(node, related, kind, reason, action, "%s", note[:min(len(note), maxNote)])
 }
 
 // observe sets the metrics that say how the node is.
