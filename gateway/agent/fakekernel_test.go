@@ -143,7 +143,7 @@ func (k memoryRoutes) Apply(_ context.Context, change route.Change) (route.Chang
 func (k memoryTable) Sync(_ context.Context, want firewall.Config) (firewall.Change, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	change := firewall.Diff(k.table, want)
+	change := firewall.Diff(firewall.GatewayTable, k.table, want)
 	if !change.Empty() {
 		k.table, k.writes = firewall.State{Digest: want.Digest()}, k.writes+1
 	}

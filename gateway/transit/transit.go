@@ -38,15 +38,15 @@ func Table(tunnels wireguard.Config, probes uint16) firewall.Config {
 // may drop it.
 func passages(tunnels wireguard.Config, probes uint16) []firewall.Passage {
 	all := []firewall.Passage{
-		{Name: "transit", What: "packets between this cluster and others", Hook: "forward", In: ourDevices, Out: ourDevices},
-		{Name: "probes", What: "probes of other gateways", Hook: "input", In: ourDevices, Ports: []uint16{probes}},
+		{Name: "transit", What: "packets between this cluster and others", Hook: "forward", In: ourDevices, Out: ourDevices, Admit: firewall.AdmitFirst},
+		{Name: "probes", What: "probes of other gateways", Hook: "input", In: ourDevices, Ports: []uint16{probes}, Admit: firewall.AdmitFirst},
 	}
 	var ports []uint16
 	for _, d := range tunnels.Devices {
 		ports = append(ports, uint16(d.ListenPort))
 	}
 	if slices.Sort(ports); len(ports) > 0 {
-		all = append(all, firewall.Passage{Name: "wireguard", What: "WireGuard's packets", Hook: "input", Ports: slices.Compact(ports)})
+		all = append(all, firewall.Passage{Name: "wireguard", What: "WireGuard's packets", Hook: "input", Ports: slices.Compact(ports), Admit: firewall.AdmitFirst})
 	}
 	return all
 }

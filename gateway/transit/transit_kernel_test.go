@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -104,11 +105,18 @@ func (c crossing) exchange() (lost []string) {
 	return lost
 }
 
-// serveSCTP answers SCTP in both families.
-func (c crossing) serveSCTP() {
+// serveSCTP answers SCTP in both families from now on.
+func (c crossing) serveSCTP(t *testing.T) {
 	for _, listen := range []string{"SCTP4-LISTEN:8081,fork,reuseaddr", "SCTP6-LISTEN:8081,fork,reuseaddr,ipv6only=1"} {
 		c.east.Start("socat", "-U", listen, "SYSTEM:echo east by sctp")
 	}
+	for range 200 {
+		if strings.Count(c.east.Run("ss", "-SlnH"), ":8081") == 2 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("nobody listens for SCTP")
 }
 
 // kubeProxy drops what connection tracking calls invalid, as kube-proxy's KUBE-FORWARD does.
@@ -127,7 +135,7 @@ var kubeProxy = []struct {
 // whoever drops invalid packets there; neither gateway tracks it. Without the table it is lost.
 func TestAnswerByTheOtherGateway(t *testing.T) {
 	c := newCrossing(t)
-	c.serveSCTP()
+	c.serveSCTP(t)
 	if lost := c.exchange(); len(lost) > 0 {
 		t.Fatalf("before anything drops invalid packets: lost %v", lost)
 	}

@@ -29,6 +29,8 @@ type suspect struct {
 	name string
 	// program is the one that adds a rule to it: iptables, ip6tables, iptables-legacy; empty: nft.
 	program string
+	// admitted says that it is a chain in which we admit passages ourselves.
+	admitted bool
 	// nft is the chain as nft names it: family, table and chain.
 	nft string
 }
@@ -58,7 +60,8 @@ func suspectsIn(hook string) ([]suspect, error) {
 				continue
 			}
 			s := suspect{nft: f.name + " " + c.Table + " " + c.Name, name: fmt.Sprintf("the policy of nftables' %s %s %s is drop", f.name, c.Table, c.Name)}
-			if c.Table == "filter" && c.Name == strings.ToUpper(hook) && f.name != "inet" {
+			if c.Table == iptablesTable && c.Name == strings.ToUpper(hook) && f.name != "inet" {
+				s.admitted = true
 				s.program = families[slices.IndexFunc(families[:], func(x family) bool { return x.nft == f.name })].iptables
 				s.name = fmt.Sprintf("the policy of %s' %s is DROP", s.program, c.Name)
 			}

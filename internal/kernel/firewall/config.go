@@ -46,6 +46,8 @@ func (c Config) empty() bool { return len(c.Counters)+len(c.Chains)+len(c.Passag
 type State struct {
 	// Digest of the table; empty if there is none.
 	Digest string
+	// admitted are the rules of ours in each chain of iptables that is there.
+	admitted map[place][]admitted
 }
 
 // Change is what turns a State into what a Config asks for.
@@ -54,17 +56,16 @@ type Change struct {
 	Replace bool
 	// Want is what Replace makes. The zero Config only deletes.
 	Want Config
+	// admissions change the rules of ours in iptables.
+	admissions []admission
 }
 
 // Empty reports whether there is nothing to do.
-func (c Change) Empty() bool { return !c.Replace }
+func (c Change) Empty() bool { return !c.Replace && len(c.admissions) == 0 }
 
-// Diff is what turns have into want.
-func Diff(have State, want Config) Change {
-	if have.Digest == want.Digest() {
-		return Change{}
-	}
-	return Change{Replace: true, Want: want}
+// Diff is what turns have into want, of the table with that name.
+func Diff(name string, have State, want Config) Change {
+	return Change{Replace: have.Digest != want.Digest(), Want: want, admissions: diffAccepts(have.admitted, want.accepts(), name)}
 }
 
 // Digest is the one that a table for the Config has; empty if there is none.

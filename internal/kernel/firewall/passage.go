@@ -24,6 +24,8 @@ type Passage struct {
 	Destinations []netip.Prefix // optional, default any
 	// Until is the priority of the last chain that it must pass.
 	Until int // optional, default after all others
+	// Admit says whether we admit it in iptables.
+	Admit Admission // optional, default AdmitNever
 }
 
 // Priorities of the chains that count. No chain of another program that we know of comes before the
@@ -127,7 +129,11 @@ func (p Passage) iptables() string {
 		for _, port := range p.Ports {
 			ports = append(ports, fmt.Sprint(port))
 		}
-		words = append(words, "-p udp -m multiport --dports "+strings.Join(ports, ","))
+		match := "-m udp --dport "
+		if len(ports) > 1 {
+			match = "-m multiport --dports "
+		}
+		words = append(words, "-p udp "+match+strings.Join(ports, ","))
 	}
 	if len(p.Destinations) > 0 {
 		words = append(words, "-d "+p.Destinations[0].String())

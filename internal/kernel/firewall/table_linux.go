@@ -2,7 +2,9 @@ package firewall
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/knftables"
@@ -24,28 +26,38 @@ type Table struct {
 // New returns the table of that name. It does not touch the kernel yet.
 func New(name string) *Table { return &Table{name: name} }
 
-// Read returns what the kernel has; the zero State if there is no table.
+// Read returns what the kernel has of the table, and of our rules in iptables.
 func (t *Table) Read(context.Context) (State, error) {
+	digest, err := t.readDigest()
+	if err != nil {
+		return State{}, err
+	}
+	accepts, err := t.readAccepts()
+	return State{Digest: digest, admitted: accepts}, err
+}
+
+// readDigest is empty if there is no table.
+func (t *Table) readDigest() (string, error) {
 	exists, err := nft.TableExists(t.name)
 	if err != nil || !exists {
-		return State{}, err
+		return "", err
 	}
 	var found contents
 	if found.counters, err = counterNames(t.name); err != nil {
-		return State{}, err
+		return "", err
 	}
 	chains, err := nft.Chains(t.name)
 	if err != nil {
-		return State{}, err
+		return "", err
 	}
 	comments, err := nft.Comments(t.name)
 	if err != nil {
-		return State{}, err
+		return "", err
 	}
 	for _, c := range chains {
 		found.chains = append(found.chains, Chain{Name: c.Name, Type: c.Type, Hook: c.Hook, Priority: c.Priority, Rules: comments[c.Name]})
 	}
-	return State{Digest: found.digest()}, nil
+	return found.digest(), nil
 }
 
 func counterNames(table string) ([]string, error) {
@@ -60,15 +72,24 @@ func counterNames(table string) ([]string, error) {
 	return names, nil
 }
 
-// Apply does what the Change says, all of it or nothing.
+// Apply does what the Change says: the table, all of it or nothing, and our rules in iptables. It
+// tries both.
 func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
-	if change.Empty() {
-		return change, nil
+	var err error
+	if change.Replace {
+		err = t.replace(ctx, change.Want)
 	}
+	if err := errors.Join(err, t.applyAccepts(change.admissions)); err != nil {
+		return Change{}, err
+	}
+	return change, nil
+}
+
+func (t *Table) replace(ctx context.Context, want Config) error {
 	if t.nft == nil {
 		program, err := knftables.New(knftables.InetFamily, t.name)
 		if err != nil {
-			return Change{}, fmt.Errorf("starting nftables (the program nft and the kernel module nf_tables are needed): %w", err)
+			return fmt.Errorf("starting nftables (the program nft and the kernel module nf_tables are needed): %w", err)
 		}
 		t.nft = program
 	}
@@ -76,14 +97,14 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	table := &knftables.Table{}
 	tx.Add(table) // so that there is one to delete
 	tx.Delete(table)
-	if !change.Want.empty() {
-		fill(tx, change.Want.whole())
+	if !want.empty() {
+		fill(tx, want.whole())
 	}
 	if err := t.nft.Run(ctx, tx); err != nil {
-		return Change{}, fmt.Errorf("changing table %s: %w", t.name, err)
+		return fmt.Errorf("changing table %s: %w", t.name, err)
 	}
 	t.seen.Wrote()
-	return change, nil
+	return nil
 }
 
 func fill(tx *knftables.Transaction, want Config) {
@@ -123,7 +144,7 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	change, err := t.Apply(ctx, Diff(have, want))
+	change, err := t.Apply(ctx, Diff(t.name, have, want))
 	if err != nil {
 		return change, err
 	}
@@ -145,6 +166,9 @@ func (t *Table) Blocked(now time.Time, want Config) (errs []error, err error) {
 		suspects, err := suspectsIn(p.Hook)
 		if err != nil {
 			return nil, err
+		}
+		if p.Admit != AdmitNever { // there it is admitted
+			suspects = slices.DeleteFunc(suspects, func(s suspect) bool { return s.admitted })
 		}
 		errs = append(errs, p.blockedError(suspects))
 	}

@@ -42,14 +42,14 @@ func (b *Batch) Size() int { return b.size }
 
 // Chain makes a chain without a hook, if it is not there.
 func (b *Batch) Chain(name string) {
-	b.object(unix.NFT_MSG_NEWCHAIN, "adding chain "+name, unix.NLM_F_CREATE, unix.NFTA_CHAIN_TABLE, func(b []byte) []byte {
+	b.object(unix.NFT_MSG_NEWCHAIN, "adding chain "+name, unix.NLM_F_CREATE, func(b []byte) []byte {
 		return AppendText(b, unix.NFTA_CHAIN_NAME, name)
 	})
 }
 
 // Flush deletes all rules of a chain.
 func (b *Batch) Flush(chain string) {
-	b.object(unix.NFT_MSG_DELRULE, "flushing chain "+chain, 0, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
+	b.object(unix.NFT_MSG_DELRULE, "flushing chain "+chain, 0, func(b []byte) []byte {
 		return AppendText(b, unix.NFTA_RULE_CHAIN, chain)
 	})
 }
@@ -79,7 +79,7 @@ func (b *Batch) AddRule(r NewRule) {
 	if !r.First {
 		flags |= unix.NLM_F_APPEND
 	}
-	b.object(unix.NFT_MSG_NEWRULE, "adding a rule to chain "+r.Chain, flags, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
+	b.object(unix.NFT_MSG_NEWRULE, "adding a rule to chain "+r.Chain, flags, func(b []byte) []byte {
 		b = AppendText(b, unix.NFTA_RULE_CHAIN, r.Chain)
 		b = AppendNest(b, unix.NFTA_RULE_EXPRESSIONS, r.Fill)
 		if r.Protocol != 0 {
@@ -94,18 +94,18 @@ func (b *Batch) AddRule(r NewRule) {
 
 // DeleteRule deletes a rule of a chain, which must be there.
 func (b *Batch) DeleteRule(chain string, handle uint64) {
-	b.object(unix.NFT_MSG_DELRULE, "deleting a rule of chain "+chain, 0, unix.NFTA_RULE_TABLE, func(b []byte) []byte {
+	b.object(unix.NFT_MSG_DELRULE, "deleting a rule of chain "+chain, 0, func(b []byte) []byte {
 		b = AppendText(b, unix.NFTA_RULE_CHAIN, chain)
 		return AppendAttribute(b, unix.NFTA_RULE_HANDLE, binary.BigEndian.AppendUint64(nil, handle)...)
 	})
 }
 
-func (b *Batch) object(what int, label string, flags int, table uint16, fill func([]byte) []byte) {
+func (b *Batch) object(what int, label string, flags int, fill func([]byte) []byte) {
 	b.closeMessage()
 	b.labels = append(b.labels, label)
 	b.start = len(b.buf)
 	b.buf = appendHeader(b.buf, unix.NFNL_SUBSYS_NFTABLES<<8|what, flags, uint32(len(b.labels)), b.family, 0)
-	b.buf = fill(AppendText(b.buf, table, b.table))
+	b.buf = fill(AppendText(b.buf, unix.NFTA_RULE_TABLE, b.table)) // a chain names its table by the same number
 	finish(b.buf, b.start)
 	b.size++
 }

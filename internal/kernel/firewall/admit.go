@@ -1,0 +1,125 @@
+package firewall
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Admission is whether a rule of ours in the filter table of iptables admits a passage.
+type Admission uint8
+
+const (
+	// AdmitNever leaves iptables alone.
+	AdmitNever Admission = iota
+	// AdmitFirst admits its packets before all other rules.
+	AdmitFirst
+	// AdmitLast admits those that no other rule has decided about, before the chain's policy.
+	AdmitLast
+)
+
+// accept is one rule of iptables that admits packets.
+type accept struct {
+	family  family
+	chain   string
+	in, out string
+	// port of UDP; zero: any packet.
+	port        uint16
+	destination netip.Prefix
+	last        bool
+}
+
+// accepts are the rules that admit the Config's passages, in both families.
+func (c Config) accepts() (all []accept) {
+	for _, p := range c.Passages {
+		if p.Admit == AdmitNever {
+			continue
+		}
+		ports := p.Ports
+		if len(ports) == 0 {
+			ports = []uint16{0}
+		}
+		for _, f := range families {
+			destinations := f.of(p.Destinations)
+			if len(p.Destinations) == 0 {
+				destinations = []netip.Prefix{{}}
+			}
+			for _, port := range ports {
+				for _, d := range destinations {
+					all = append(all, accept{family: f, chain: strings.ToUpper(p.Hook), in: p.In, out: p.Out, port: port, destination: d, last: p.Admit == AdmitLast})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// iptables is the rule in the words of iptables, after -A or -I.
+func (a accept) iptables() string {
+	p := Passage{Hook: a.chain, In: a.in, Out: a.out}
+	if a.port != 0 {
+		p.Ports = []uint16{a.port}
+	}
+	if a.destination.IsValid() {
+		p.Destinations = []netip.Prefix{a.destination}
+	}
+	return p.iptables()
+}
+
+// comment says whose rule it is, and changes with each word of it.
+func (a accept) comment(table string) string { return table + " " + comment(a.iptables()) }
+
+// place is a chain of iptables: a family and the chain's name in its table filter.
+type place struct {
+	family family
+	chain  string
+}
+
+func (p place) compare(o place) int {
+	return cmp.Or(cmp.Compare(p.family.nft, o.family.nft), cmp.Compare(p.chain, o.chain))
+}
+
+// admitted is a rule of ours in such a chain.
+type admitted struct {
+	comment string
+	// handle is the kernel's number of it.
+	handle uint64
+}
+
+// admission turns the rules of ours in one chain into what they should be.
+type admission struct {
+	place place
+	add   []accept
+	gone  []admitted
+}
+
+// diffAccepts compares the rules of ours, by the chains that there are, with what they should be.
+// Where there is no such chain nothing is wanted. A rule that is there twice goes once.
+func diffAccepts(have map[place][]admitted, want []accept, table string) (changes []admission) {
+	for p, rules := range have {
+		change := admission{place: p}
+		missing := map[string]accept{}
+		for _, a := range want {
+			if a.family == p.family && a.chain == p.chain {
+				missing[a.comment(table)] = a
+			}
+		}
+		for _, rule := range rules {
+			if _, wanted := missing[rule.comment]; wanted {
+				delete(missing, rule.comment)
+			} else {
+				change.gone = append(change.gone, rule)
+			}
+		}
+		for _, a := range missing {
+			change.add = append(change.add, a)
+		}
+		slices.SortFunc(change.add, func(x, y accept) int { return cmp.Compare(x.iptables(), y.iptables()) })
+		if len(change.add)+len(change.gone) > 0 {
+			changes = append(changes, change)
+		}
+	}
+	slices.SortFunc(changes, func(x, y admission) int { return x.place.compare(y.place) })
+	return changes
+}
