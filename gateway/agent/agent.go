@@ -63,6 +63,8 @@ type Agent struct {
 	// prober is used by the tunnels loop only, its statuses by all.
 	prober      proberSlot
 	routeWriter routeWriter
+	// candidates are used by the tunnels loop only.
+	candidates candidates
 	// noIPv6 is why this node has no IPv6; empty if it has. The tunnels loop uses it only.
 	noIPv6 string
 	// stopping is true when this agent is about to end.

@@ -17,6 +17,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // writeLinks writes this gateway's entry in each RemoteCluster whose entry is out of date.
@@ -110,7 +111,14 @@ func linkMessage(l plan.Link, s probe.Status, alive bool) string {
 		return fmt.Sprintf("WireGuard has a session, but probes to %s are not answered: is its gateway agent running, and does its firewall admit UDP port %d?",
 			l.TunnelAddress, probe.Port)
 	}
-	return fmt.Sprintf("no answer to WireGuard handshakes with %s: does UDP pass between this node and %s?", l.Endpoint, l.Endpoint)
+	if len(l.Endpoints) < 2 {
+		return fmt.Sprintf("no answer to WireGuard handshakes with %s: does UDP pass between this node and %s?", l.Endpoint, l.Endpoint)
+	}
+	tried := make([]string, 0, len(l.Endpoints))
+	for _, e := range l.Endpoints {
+		tried = append(tried, e.String())
+	}
+	return fmt.Sprintf("no answer to WireGuard handshakes, tried in turn with %s: does UDP pass to any?", clusterset.NameSome(tried))
 }
 
 const (

@@ -68,6 +68,16 @@ func TestLinkMessage(t *testing.T) {
 	}
 }
 
+// A link that tries several endpoints names them.
+func TestLinkMessageNamesEndpoints(t *testing.T) {
+	l := link("west", "a")
+	l.Endpoints = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:51820"), netip.MustParseAddrPort("203.0.113.1:51820")}
+	want := "no answer to WireGuard handshakes, tried in turn with 192.0.2.1:51820, 203.0.113.1:51820: does UDP pass to any?"
+	if got := linkMessage(l, probe.Status{State: v1alpha1.LinkDown}, false); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func link(cluster v1alpha1.ClusterID, gateway string) plan.Link {
 	return plan.Link{
 		LinkID: plan.LinkID{Cluster: cluster, Gateway: gateway}, Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),

@@ -55,6 +55,7 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 		return tunnelResult{pending: pending}, nil
 	}
 	in := o.input(key)
+	in.Endpoints = a.candidates.endpoints()
 	in.Userspace = userspace
 	in.NoIPv6 = a.cfg.Kernel.Host.IPv6Off()
 	a.noteIPv6(ctx, in.NoIPv6)
@@ -87,6 +88,9 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	handoverErr = errors.Join(handoverErr, a.applyHandover(ctx, handover.Removals()))
 	statuses := a.prober.statuses()
 	a.metrics.links.set(wanted.Links, statuses)
+	if tunnelsErr == nil {
+		a.candidates.schedule(a.candidates.judge(wanted.Links, tunnels, statuses, time.Now()), a.tunnels.Mark)
+	}
 	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links)}
 	return r, errors.Join(tableErr, tunnelsErr, handoverErr, probeErr, routesErr, a.cfg.Kernel.Host.CheckForwarding(in.CarriesIPv6()))
 }

@@ -38,6 +38,9 @@ type Input struct {
 	// VXLANID and VXLANPort are those of the VXLAN that joins the cluster's nodes.
 	VXLANID   int32
 	VXLANPort v1alpha1.Port
+	// Endpoints are the ones to send to, where it is not the first of a gateway's that can be used.
+	// One that the gateway no longer publishes does not count.
+	Endpoints map[LinkID]netip.AddrPort
 	// Siblings are the other gateways of this cluster, in any order.
 	Siblings []GatewayPeer
 	// Remotes are the other clusters, in any order.

@@ -57,6 +57,8 @@ type Link struct {
 	PublicKey wireguard.PublicKey
 	// Endpoint that packets to the remote gateway go to, unless WireGuard has learned a better one.
 	Endpoint netip.AddrPort
+	// Endpoints are all that can be tried, best first.
+	Endpoints []netip.AddrPort
 	// TunnelAddress of the remote gateway that answers probes.
 	TunnelAddress netip.Addr
 }

@@ -197,9 +197,11 @@ func tableRules(routes []route.Route) []route.Rule {
 func bypasses(routes []route.Route, links []Link) []route.Rule {
 	var rules []route.Rule
 	for _, l := range links {
-		covered := slices.ContainsFunc(routes, func(r route.Route) bool { return r.Destination.Contains(l.Endpoint.Addr()) })
-		if rule := bypass(l.Endpoint); covered && !slices.Contains(rules, rule) {
-			rules = append(rules, rule)
+		for _, endpoint := range l.Endpoints {
+			covered := slices.ContainsFunc(routes, func(r route.Route) bool { return r.Destination.Contains(endpoint.Addr()) })
+			if rule := bypass(endpoint); covered && !slices.Contains(rules, rule) {
+				rules = append(rules, rule)
+			}
 		}
 	}
 	return rules

@@ -76,13 +76,18 @@ func (b *builder) link(c accepted, g v1alpha1.RemoteGateway) (Link, error) {
 	if err := b.unused(key, g.Lane); err != nil {
 		return Link{}, err
 	}
-	endpoint, err := b.endpoint(g.Endpoints)
+	id := LinkID{c.ID, g.Name}
+	endpoints, err := b.endpoints(g.Endpoints)
 	if err != nil {
 		return Link{}, err
 	}
+	endpoint := endpoints[0]
+	if chosen := b.in.Endpoints[id]; slices.Contains(endpoints, chosen) {
+		endpoint = chosen
+	}
 	return Link{
-		LinkID: LinkID{c.ID, g.Name}, Device: wireguard.DeviceName(int(g.Lane)), Lane: g.Lane,
-		PublicKey: key, Endpoint: endpoint, TunnelAddress: clusterset.TunnelAddress(c.Blocks[0], g.Lane),
+		LinkID: id, Device: wireguard.DeviceName(int(g.Lane)), Lane: g.Lane,
+		PublicKey: key, Endpoint: endpoint, Endpoints: endpoints, TunnelAddress: clusterset.TunnelAddress(c.Blocks[0], g.Lane),
 	}, nil
 }
 
@@ -100,21 +105,26 @@ func (b *builder) unused(key wireguard.PublicKey, lane v1alpha1.Lane) error {
 	return nil
 }
 
-// endpoint is the address and port to send to. It is the first of the candidates that other
-// clusters can reach and whose family this node has. The port is the one on which that gateway
+// endpoints are the addresses and ports to send to: those of the candidates that other clusters can
+// reach and whose family this node has, in their order. The port is the one on which that gateway
 // listens for our lane.
-func (b *builder) endpoint(candidates []v1alpha1.Endpoint) (netip.AddrPort, error) {
+func (b *builder) endpoints(candidates []v1alpha1.Endpoint) ([]netip.AddrPort, error) {
+	var usable []netip.AddrPort
 	for _, c := range candidates {
 		addr, err := netip.ParseAddr(string(c.Address))
 		port := int64(c.Port) + int64(b.in.Lane)
 		if err != nil || c.Port < 1 || port > 65535 {
 			continue
 		}
-		if addr = addr.Unmap(); clusterset.FaultOf(addr) == "" && b.hasFamilyOf(addr) {
-			return netip.AddrPortFrom(addr, uint16(port)), nil
+		endpoint := netip.AddrPortFrom(addr.Unmap(), uint16(port))
+		if addr = addr.Unmap(); clusterset.FaultOf(addr) == "" && b.hasFamilyOf(addr) && !slices.Contains(usable, endpoint) {
+			usable = append(usable, endpoint)
 		}
 	}
-	return netip.AddrPort{}, fmt.Errorf(
+	if len(usable) > 0 {
+		return usable, nil
+	}
+	return nil, fmt.Errorf(
 		"none of its endpoints %v can be used: want an IP address of a family that this node has (%v) and a base port of %d or less",
 		candidates, b.in.Underlay, 65535-int(b.in.Lane))
 }

@@ -113,7 +113,8 @@ func diffDevice(have DeviceState, want Device) DeviceChange {
 	return c
 }
 
-// diffPeers lists removals first: a peer that goes frees its prefixes for the ones that come.
+// diffPeers lists removals first: a peer that goes frees its prefixes for the ones that come. A peer
+// that is added again follows its own removal.
 func diffPeers(have []PeerState, want []Peer) []PeerChange {
 	var changes []PeerChange
 	for _, h := range have {
@@ -124,9 +125,13 @@ func diffPeers(have []PeerState, want []Peer) []PeerChange {
 	for _, w := range want {
 		i := slices.IndexFunc(have, func(h PeerState) bool { return h.PublicKey == w.PublicKey })
 		if i < 0 {
-			changes = append(changes, PeerChange{
-				PublicKey: w.PublicKey, Add: true, Endpoint: w.Endpoint, Keepalive: &w.Keepalive, AllowedIPs: w.AllowedIPs,
-			})
+			changes = append(changes, newPeer(w))
+			continue
+		}
+		if !have[i].Alive && rewritesEndpoint(have[i], w.Endpoint) {
+			// After a handshake that was not answered the kernel waits for up to 5 s, whatever the endpoint
+			// then. It forgets that with the peer, and without a session there is nothing else to lose.
+			changes = append(changes, PeerChange{PublicKey: w.PublicKey, Remove: true}, newPeer(w))
 			continue
 		}
 		if c, changed := diffPeer(have[i], w); changed {
@@ -134,6 +139,11 @@ func diffPeers(have []PeerState, want []Peer) []PeerChange {
 		}
 	}
 	return changes
+}
+
+// newPeer adds the peer.
+func newPeer(w Peer) PeerChange {
+	return PeerChange{PublicKey: w.PublicKey, Add: true, Endpoint: w.Endpoint, Keepalive: &w.Keepalive, AllowedIPs: w.AllowedIPs}
 }
 
 func diffPeer(have PeerState, want Peer) (c PeerChange, changed bool) {

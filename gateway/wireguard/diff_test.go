@@ -242,12 +242,13 @@ func TestDiffTouchesNoMore(t *testing.T) {
 	all := configs()
 	have := kernelOf(all["base"]).state()
 	west, north := testKey("west"), testKey("north")
-	keepalive := time.Duration(0)
+	keepalive, moved := time.Duration(0), all["endpoint"].Devices[0].Peers[0]
 	for _, tc := range []struct {
 		to   string
 		want DeviceChange
 	}{
-		{"endpoint", DeviceChange{Peers: []PeerChange{{PublicKey: west, Endpoint: netip.MustParseAddrPort("[2001:db8::1]:1")}}}},
+		{"endpoint", DeviceChange{Peers: []PeerChange{{PublicKey: west, Remove: true}, {PublicKey: west, Add: true,
+			Endpoint: netip.MustParseAddrPort("[2001:db8::1]:1"), Keepalive: &moved.Keepalive, AllowedIPs: moved.AllowedIPs}}}},
 		{"keepalive", DeviceChange{Peers: []PeerChange{{PublicKey: west, Keepalive: &keepalive}}}},
 		{"allowed ip more", DeviceChange{Peers: []PeerChange{{PublicKey: west, AllowedIPs: prefixes("10.9.0.0/16")}}}},
 		{"allowed ip gone", DeviceChange{RemovePrefixes: prefixes("10.3.0.0/16")}},
@@ -262,6 +263,18 @@ func TestDiffTouchesNoMore(t *testing.T) {
 				t.Errorf("change (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A peer with a session stays: it gets another endpoint in place.
+func TestDiffKeepsSessions(t *testing.T) {
+	all := configs()
+	have := kernelOf(all["base"]).state()
+	p := &have.Devices[0].Peers[slices.IndexFunc(have.Devices[0].Peers, func(p PeerState) bool { return p.PublicKey == testKey("west") })]
+	p.Alive, p.Published = true, p.Endpoint
+	want := []PeerChange{{PublicKey: testKey("west"), Endpoint: netip.MustParseAddrPort("[2001:db8::1]:1")}}
+	if diff := cmp.Diff(want, Diff(have, all["endpoint"]).Devices[0].Peers, netipValues); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }
 
