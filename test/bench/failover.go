@@ -22,7 +22,7 @@ type failoverConfig struct {
 const repeatsUsual, repeatsQuick = 20, 3
 
 // measureFailover measures, in a lab with two gateways in each cluster, what each fault of a gateway
-// leaves, and then what two gateways bring and cost. Whatever fails does not stop the rest.
+// leaves. One that fails does not stop the rest.
 func (o options) measureFailover(ctx context.Context, all *figures.List) error {
 	repeats := repeatsUsual
 	if o.exchange.Quick {
@@ -42,11 +42,7 @@ func (o options) measureFailover(ctx context.Context, all *figures.List) error {
 		errs = errors.Join(errs, err)
 		addOutcomes(all, f.Name, outcomes)
 	}
-	errs = errors.Join(errs, site.Close(ctx))
-	if len(o.failover.faults) > 0 {
-		return errs
-	}
-	return errors.Join(errs, twoGateways(ctx, o.exchange.Quick, all))
+	return errors.Join(errs, site.Close(ctx))
 }
 
 // addOutcomes adds a fault's figures. Without outcomes there are none.

@@ -32,7 +32,7 @@ import (
 )
 
 // The measurements that need no lab, or one with two gateways. They are made only if they are named.
-const keyExchange, keyDataplane, keyLinks, keyFailover = "exchange", "dataplane", "links", "failover"
+const keyExchange, keyDataplane, keyLinks, keyFailover, keyTwoGateways = "exchange", "dataplane", "links", "failover", "two-gateways"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -69,7 +69,7 @@ func newRootCommand() *cobra.Command {
 	f.StringVar(&o.output, "output", "dist/bench.json", "the file that the figures are written to")
 	f.BoolVar(&o.keep, "keep", false, "keep the figures that the file holds and that are not measured now")
 	f.StringSliceVar(&o.only, "only", nil,
-		"measure these only: propagation, first-answer, ratios (the default: all these, in a lab); exchange; dataplane; links; failover")
+		"measure these only: propagation, first-answer, ratios (the default: all these, in a lab); exchange; dataplane; links; failover, which makes two-gateways, too")
 	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long; dataplane: a tenth of the services, and shorter looks; links: an hour instead of four; failover: each fault 3 times")
 	f.IntVar(&o.exchange.Members, "members", exchange.DefaultMembers, "exchange: how many members the clusterset has")
 	f.IntVar(&o.exchange.Services, "services", exchange.DefaultServices, "exchange: how many Services each exports")
@@ -92,13 +92,14 @@ func (o options) measure(ctx context.Context) error {
 		{keyExchange, "the exchange through the hub", func(ctx context.Context) error { return exchange.Measure(ctx, o.exchange, &all) }},
 		{keyDataplane, "the dataplane beside kube-proxy", func(ctx context.Context) error { return o.measureDataplane(ctx, &all) }},
 		{keyLinks, "false alarms of links", func(ctx context.Context) error { return o.measureLinks(ctx, &all) }},
-		{keyFailover, "two gateways in each cluster", func(ctx context.Context) error { return o.measureFailover(ctx, &all) }},
+		{keyFailover, "faults of one of two gateways", func(ctx context.Context) error { return o.measureFailover(ctx, &all) }},
+		{keyTwoGateways, "two gateways beside one", func(ctx context.Context) error { return twoGateways(ctx, o.exchange.Quick, &all) }},
 	} {
-		if slices.Contains(o.only, m.key) {
+		if slices.Contains(o.only, m.key) || m.key == keyTwoGateways && slices.Contains(o.only, keyFailover) && len(o.failover.faults) == 0 {
 			errs = errors.Join(errs, m.run(ctx))
 		}
 	}
-	apart := []string{keyExchange, keyDataplane, keyLinks, keyFailover}
+	apart := []string{keyExchange, keyDataplane, keyLinks, keyFailover, keyTwoGateways}
 	if len(o.only) == 0 || slices.ContainsFunc(o.only, func(key string) bool { return !slices.Contains(apart, key) }) {
 		b, err := newBench(ctx)
 		if err == nil {
