@@ -51,6 +51,7 @@ type Agent struct {
 	filter   *filterTable
 	routes   *routes
 	sysctls  *sysctls
+	firewall *hostFirewall
 	gateways gateways
 	problems problems
 	skips    skips
@@ -67,6 +68,7 @@ func New(cfg Config) *Agent {
 	a.filter = newFilterTable(&a.planner.table)
 	a.routes = newRoutes()
 	a.sysctls = &sysctls{services: a.services}
+	a.firewall = newHostFirewall(a.services)
 	a.loop = node.NewLoop("dataplane", node.Timing{
 		Tick:  repairInterval,
 		Audit: time.Minute,          // compares also those parts whose changes the kernel announces
@@ -81,7 +83,9 @@ func New(cfg Config) *Agent {
 // parts are the parts of the kernel in the order in which a pass brings them in step. Services come
 // first: until they are there the filter refuses their ports, and until the routes are there no
 // packet comes. The sysctls are IPVS's, which is known to serve only then.
-func (a *Agent) parts() [4]part { return [...]part{a.services, a.filter, a.routes, a.sysctls} }
+func (a *Agent) parts() [5]part {
+	return [...]part{a.services, a.filter, a.routes, a.sysctls, a.firewall}
+}
 
 // Run works until ctx ends, and leaves the kernel as it is. It does nothing to the kernel before
 // Watch has read all there is.

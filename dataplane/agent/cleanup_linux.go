@@ -10,6 +10,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
@@ -26,6 +27,9 @@ func Cleanup(ctx context.Context) error {
 	var rules filter.Table
 	if _, err := rules.Sync(ctx, filter.Config{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing the filter: %w", err))
+	}
+	if _, err := firewall.New(firewall.NodeTable).Sync(ctx, firewall.Config{}); err != nil {
+		errs = append(errs, fmt.Errorf("removing what admits packets: %w", err))
 	}
 	// Only now: until nothing serves, new flows come. Without this, flows under way would go on to
 	// where nothing serves.

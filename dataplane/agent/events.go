@@ -31,6 +31,7 @@ type recorder interface {
 // event hides another.
 var repairing = map[string]string{
 	"services": "RepairServices", "filter": "RepairFilter", "routes": "RepairRoutes", "sysctls": "RepairSysctls",
+	"firewall": "RepairFirewall",
 }
 
 // maxNote is the longest note that an event may have (events.k8s.io/v1), in bytes.

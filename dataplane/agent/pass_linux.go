@@ -121,6 +121,7 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 	}
 	a.services.backend.Own(network.VIPs...)
 	a.filter.setNetwork(network)
+	a.firewall.setNetwork(network)
 	a.routes.want(network)
 	return a.planner.adopt(network, place), nil
 }

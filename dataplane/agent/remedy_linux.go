@@ -11,6 +11,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 )
 
@@ -61,6 +62,8 @@ func reasonOf(err error) string {
 		return v1alpha1.ReasonKernelModuleMissing
 	case is(nftables.ErrNoProgram):
 		return reasonProgram
+	case is(firewall.ErrBlocked):
+		return v1alpha1.ReasonFirewallDrops
 	case is(errNoRoom), is(nftables.ErrNoRoom):
 		return reasonNoRoom
 	case is(errNoClusterSet), is(errNotYetAccepted), is(plan.ErrNoNode):

@@ -25,9 +25,10 @@ type accept struct {
 	chain   string
 	in, out string
 	// port of UDP; zero: any packet.
-	port        uint16
-	destination netip.Prefix
-	last        bool
+	port uint16
+	// source and destination are not valid if any is meant.
+	source, destination netip.Prefix
+	last                bool
 }
 
 // accepts are the rules that admit the Config's passages, in both families.
@@ -41,13 +42,12 @@ func (c Config) accepts() (all []accept) {
 			ports = []uint16{0}
 		}
 		for _, f := range families {
-			destinations := f.of(p.Destinations)
-			if len(p.Destinations) == 0 {
-				destinations = []netip.Prefix{{}}
-			}
-			for _, port := range ports {
-				for _, d := range destinations {
-					all = append(all, accept{family: f, chain: strings.ToUpper(p.Hook), in: p.In, out: p.Out, port: port, destination: d, last: p.Admit == AdmitLast})
+			a := accept{family: f, chain: strings.ToUpper(p.Hook), in: p.In, out: p.Out, last: p.Admit == AdmitLast}
+			for _, a.port = range ports {
+				for _, a.source = range f.orAny(p.From) {
+					for _, a.destination = range f.orAny(p.Destinations) {
+						all = append(all, a)
+					}
 				}
 			}
 		}
@@ -55,11 +55,22 @@ func (c Config) accepts() (all []accept) {
 	return all
 }
 
+// orAny are the prefixes of the family, or one that is not valid if there are no prefixes at all.
+func (f family) orAny(prefixes []netip.Prefix) []netip.Prefix {
+	if len(prefixes) == 0 {
+		return []netip.Prefix{{}}
+	}
+	return f.of(prefixes)
+}
+
 // iptables is the rule in the words of iptables, after -A or -I.
 func (a accept) iptables() string {
 	p := Passage{Hook: a.chain, In: a.in, Out: a.out}
 	if a.port != 0 {
 		p.Ports = []uint16{a.port}
+	}
+	if a.source.IsValid() {
+		p.From = []netip.Prefix{a.source}
 	}
 	if a.destination.IsValid() {
 		p.Destinations = []netip.Prefix{a.destination}

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -82,23 +83,31 @@ func (a accept) expressions(b []byte) []byte {
 			b = nft.AppendEqual(nft.AppendMeta(b, device.key, nft.Register), nft.Register, []byte(device.name)...)
 		}
 	}
-	protocol, destination, size := uint32(9), uint32(16), uint32(4) // offsets in the header, of struct iphdr
+	protocol, source, destination := uint32(9), uint32(12), uint32(16) // offsets in struct iphdr
 	if !a.family.is4 {
-		protocol, destination, size = 6, 24, 16 // of struct ip6_hdr
+		protocol, source, destination = 6, 8, 24 // in struct ip6_hdr
 	}
-	if d := a.destination; d.IsValid() {
-		b = nft.AppendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, destination, size, nft.Register)
-		if d.Bits() < d.Addr().BitLen() {
-			b = nft.AppendMask(b, nft.Register, mask(d.Bits(), int(size)))
-		}
-		b = nft.AppendEqual(b, nft.Register, d.Masked().Addr().AsSlice()...)
-	}
+	b = inPrefix(inPrefix(b, source, a.source), destination, a.destination)
 	if a.port != 0 {
 		b = nft.AppendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, protocol, 1, nft.Register)
 		b = nft.AppendEqual(b, nft.Register, unix.IPPROTO_UDP)
 		b = nft.AppendMatchUDP(b, a.port)
 	}
 	return nft.AppendAccept(b)
+}
+
+// inPrefix appends what compares an address in the header with a prefix; nothing if that is not
+// valid.
+func inPrefix(b []byte, offset uint32, p netip.Prefix) []byte {
+	if !p.IsValid() {
+		return b
+	}
+	size := p.Addr().BitLen() / 8
+	b = nft.AppendPayload(b, unix.NFT_PAYLOAD_NETWORK_HEADER, offset, uint32(size), nft.Register)
+	if !p.IsSingleIP() {
+		b = nft.AppendMask(b, nft.Register, mask(p.Bits(), size))
+	}
+	return nft.AppendEqual(b, nft.Register, p.Masked().Addr().AsSlice()...)
 }
 
 // mask has that many bits set, at its beginning.

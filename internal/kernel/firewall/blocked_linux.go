@@ -12,12 +12,18 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
-// ErrBlocked: chains of others drop packets that must pass this node.
+// ErrBlocked says that chains of others drop packets that must pass this node.
 var ErrBlocked = errors.New("a firewall of this node drops")
+
+// errMayBeMeant says that a NetworkPolicy may be what drops packets.
+var errMayBeMeant = errors.New("a firewall of this node, or a NetworkPolicy, drops")
 
 // blockedError says of the passage who may drop it, and which rule admits it.
 func (p Passage) blockedError(suspects []suspect) error {
-	if len(suspects) == 0 {
+	switch {
+	case len(suspects) == 0 && p.Policies:
+		return fmt.Errorf("%w %s in the hook %s by a rule", errMayBeMeant, p.What, p.Hook)
+	case len(suspects) == 0:
 		return fmt.Errorf("%w %s in the hook %s by a rule: find it with nft list ruleset, and admit them before it", ErrBlocked, p.What, p.Hook)
 	}
 	return fmt.Errorf("%w %s in the hook %s (%s): %s", ErrBlocked, p.What, p.Hook, suspects[0].name, suspects[0].admit(p))

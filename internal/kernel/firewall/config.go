@@ -9,8 +9,13 @@ import (
 	"strings"
 )
 
-// GatewayTable is the name of the gateway agent's table, of the family inet.
-const GatewayTable = "tombolo-gateway"
+// Names of the agents' tables, of the family inet.
+const (
+	// GatewayTable is the gateway agent's.
+	GatewayTable = "tombolo-gateway"
+	// NodeTable is the dataplane agent's, for what must pass the node's own firewall.
+	NodeTable = "tombolo-node"
+)
 
 // Config is what a table should hold. The zero Config stands for no table.
 type Config struct {

@@ -24,8 +24,11 @@ type Passage struct {
 	Destinations []netip.Prefix // optional, default any
 	// Until is the priority of the last chain that it must pass.
 	Until int // optional, default after all others
-	// Admit says whether we admit it in iptables.
-	Admit Admission // optional, default AdmitNever
+	// Admit says whether we admit it in iptables, and From the sources from which.
+	Admit Admission      // optional, default AdmitNever
+	From  []netip.Prefix // optional, default any
+	// Policies says that a NetworkPolicy may drop it, too.
+	Policies bool // optional
 }
 
 // Priorities of the chains that count. No chain of another program that we know of comes before the
@@ -134,6 +137,9 @@ func (p Passage) iptables() string {
 			match = "-m multiport --dports "
 		}
 		words = append(words, "-p udp "+match+strings.Join(ports, ","))
+	}
+	if len(p.From) > 0 {
+		words = append(words, "-s "+p.From[0].String())
 	}
 	if len(p.Destinations) > 0 {
 		words = append(words, "-d "+p.Destinations[0].String())

@@ -154,8 +154,15 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	return change, nil
 }
 
-// Blocked returns an error, ErrBlocked, for each passage of the Config whose packets others' chains
-// drop, as far as can be told since the last call. It costs one netlink request while nothing is
+// Touched reports whether somebody has written to nftables since the last Sync, or it failed. It
+// costs one netlink request and next to no memory.
+func (t *Table) Touched() bool {
+	now, err := t.seen.Mark()
+	return err != nil || !t.seen.WasRight(now)
+}
+
+// Blocked returns an error for each passage of the Config whose packets others' chains drop, as far
+// as can be told since the last call: ErrBlocked, or another one if a NetworkPolicy may do it. It costs one netlink request while nothing is
 // dropped. It is to be called every few seconds.
 func (t *Table) Blocked(now time.Time, want Config) (errs []error, err error) {
 	counters, err := nft.Counters(t.name)
