@@ -372,10 +372,17 @@ func snapshot(node *netns.Namespace) []string {
 	var all string
 	for _, command := range []string{
 		"ip rule", "ip -6 rule", "ip -4 route show table all", "ip -6 route show table all proto 148", "ip -br link",
-		"ip neigh show nud permanent", "nft list ruleset", "ipvsadm -Ln",
+		"ip neigh show nud permanent", "ipvsadm -Ln",
 	} {
 		args := strings.Fields(command)
 		all += node.Run(args[0], args[1:]...)
+	}
+	// By their names, without what the counters say: a table that was made again is the last one.
+	tables := strings.Split(strings.TrimSpace(node.Run("nft", "list", "tables")), "\n")
+	for _, table := range slices.Sorted(slices.Values(tables)) {
+		if table != "" {
+			all += node.Run("nft", append([]string{"--stateless", "list"}, strings.Fields(table)...)...)
+		}
 	}
 	return strings.Split(all, "\n")
 }

@@ -294,7 +294,7 @@ func (s *site) others() []string {
 		args := strings.Fields(command)
 		for line := range strings.Lines(s.worker.Run(args[0], args[1:]...)) {
 			line = counters.ReplaceAllString(strings.TrimSpace(line), "")
-			if !strings.HasPrefix(line, "#") && !ofVIPs(line) && !strings.Contains(line, "proto 148") {
+			if !strings.HasPrefix(line, "#") && !ofVIPs(line) && !strings.Contains(line, "proto 148") && !strings.Contains(line, `--comment "tombolo-`) {
 				lines = append(lines, args[0]+": "+line)
 			}
 		}
@@ -315,7 +315,7 @@ func ofVIPs(line string) bool {
 func (s *site) tables(wanted func(name string) bool) (words []string) {
 	s.t.Helper()
 	name := ""
-	for line := range strings.Lines(s.worker.Run("nft", "list", "ruleset")) {
+	for line := range strings.Lines(s.worker.Run("nft", "--stateless", "list", "ruleset")) {
 		if header, ok := strings.CutPrefix(line, "table "); ok {
 			name = strings.TrimSuffix(strings.TrimSpace(header), " {")
 		}
