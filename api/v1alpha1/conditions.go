@@ -131,6 +131,11 @@ const (
 	ReasonNotPermitted = "NotPermitted"
 	// ReasonFirewallDrops: a firewall of the node drops packets that must pass it.
 	ReasonFirewallDrops = "FirewallDrops"
+	// ReasonPortInUse: something else has the gateway's UDP port.
+	ReasonPortInUse = "PortInUse"
+	// ReasonInvalidEndpoint: the node has no address that other clusters may send to, or its
+	// annotation names one that is wrong.
+	ReasonInvalidEndpoint = "InvalidEndpoint"
 	// ReasonKernelError: the kernel refused something else.
 	ReasonKernelError = "KernelError"
 )

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
@@ -67,6 +68,9 @@ type Agent struct {
 	candidates candidates
 	// noIPv6 is why this node has no IPv6; empty if it has. The tunnels loop uses it only.
 	noIPv6 string
+	// base is the base port that all devices got; 0 if that is not known. The tunnels loop uses it
+	// only.
+	base v1alpha1.Port
 	// stopping is true when this agent is about to end.
 	stopping atomic.Bool
 
@@ -87,6 +91,8 @@ type tunnelResult struct {
 	pending string
 	// err of the pass.
 	err error
+	// port is the base port at which others reach the devices; 0 if they have not got it.
+	port v1alpha1.Port
 	// statuses of the links by linkName, just after the routes were made from them.
 	statuses map[string]probe.Status
 	// alive are the links that have a WireGuard session.

@@ -2,10 +2,12 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -33,6 +35,8 @@ type memoryKernel struct {
 	received int64
 	// noModule: this process has to serve the devices.
 	noModule bool
+	// takenPort is a UDP port that another program has; 0: none.
+	takenPort int
 	// err is what every call that needs WireGuard ends with.
 	err error
 }
@@ -113,6 +117,11 @@ func (k memoryTunnels) Sync(_ context.Context, want wireguard.Config) (wireguard
 	if k.err != nil || change.Empty() {
 		return wireguard.Change{}, k.err
 	}
+	for _, d := range want.Devices {
+		if d.ListenPort == k.takenPort {
+			return wireguard.Change{}, fmt.Errorf("changing link %s: %w", d.Name, syscall.EADDRINUSE)
+		}
+	}
 	k.tunnels, k.writes = want, k.writes+1
 	return change, nil
 }
@@ -151,6 +160,15 @@ func (k memoryTable) Sync(_ context.Context, want firewall.Config) (firewall.Cha
 }
 
 func (memoryTable) Blocked(time.Time, firewall.Config) ([]error, error) { return nil, nil }
+
+func (k *memoryKernel) CheckPort(_ context.Context, port int) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.takenPort == port {
+		return &wireguard.PortInUseError{Port: port, Device: "wg0"}
+	}
+	return nil
+}
 
 func (k *memoryKernel) UnderlayMTU(context.Context, []netip.Addr) (int, error) { return 1500, nil }
 

@@ -136,6 +136,11 @@ func (k nsHost) IPv6Off() (why string) {
 	return why
 }
 
+func (k nsHost) CheckPort(ctx context.Context, port int) (err error) {
+	k.ns.Do(func() { err = k.host.CheckPort(ctx, port) })
+	return err
+}
+
 func (k nsHost) UnderlayMTU(ctx context.Context, addrs []netip.Addr) (mtu int, err error) {
 	k.ns.Do(func() { mtu, err = k.host.UnderlayMTU(ctx, addrs) })
 	return mtu, err

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"syscall"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,9 +24,6 @@ import (
 
 // writeTimeout bounds a pass over the API objects.
 const writeTimeout = 15 * time.Second
-
-// maxEndpoints is how many endpoints a GatewayNode may have (its CRD).
-const maxEndpoints = 8
 
 // fieldOwnerPrefix and the node's name make the owner of the gateway's fields in server-side apply.
 const fieldOwnerPrefix = "tombolo-gateway-"
@@ -52,14 +48,15 @@ func (a *Agent) statusPass(ctx context.Context) error {
 	if o.clusterSet == nil {
 		return nil
 	}
-	errs := []error{a.writeSpec(ctx, o, key)}
+	r := a.lastResult()
+	published := endpointsToPublish(o, r)
+	errs := []error{a.writeSpec(ctx, o, key, published)}
 	if o.gateway == nil {
 		return errors.Join(errs...)
 	}
-	r := a.lastResult()
 	conditions := []metav1.Condition{nextDraining(o.gateway, o.node, a.stopping.Load(), r)}
 	if r != nil {
-		conditions = append(conditions, readyCondition(r))
+		conditions = append(conditions, readyCondition(r, published.fault))
 	}
 	errs = append(errs, a.writeConditions(ctx, o.gateway, conditions...))
 	if r != nil && r.planned {
@@ -75,7 +72,7 @@ func (a *Agent) reportKey(ctx context.Context, keyErr error) error {
 	if err != nil || o.gateway == nil {
 		return err
 	}
-	return a.writeConditions(ctx, o.gateway, readyCondition(&tunnelResult{err: keyErr}))
+	return a.writeConditions(ctx, o.gateway, readyCondition(&tunnelResult{err: keyErr}, ""))
 }
 
 // owner is this gateway's field owner.
@@ -85,11 +82,11 @@ func (a *Agent) owner() client.FieldOwner {
 
 // writeSpec writes into this node's GatewayNode how the gateway can be reached. It does not make the
 // GatewayNode again when the node has lost the label: the operator has deleted it.
-func (a *Agent) writeSpec(ctx context.Context, o objects, key wireguard.PrivateKey) error {
+func (a *Agent) writeSpec(ctx context.Context, o objects, key wireguard.PrivateKey, e endpoints) error {
 	if o.gateway == nil && o.node.Labels[v1alpha1.LabelGateway] != "true" {
 		return nil
 	}
-	spec, err := gatewaySpec(o, key)
+	spec, err := gatewaySpec(o, key, e)
 	if err != nil {
 		return err
 	}
@@ -107,19 +104,11 @@ func (a *Agent) writeSpec(ctx context.Context, o objects, key wireguard.PrivateK
 	return nil
 }
 
-// gatewaySpec is what the gateway publishes about itself. Its endpoints are the node's external
-// addresses, then its internal ones.
-func gatewaySpec(o objects, key wireguard.PrivateKey) (v1alpha1.GatewayNodeSpec, error) {
-	spec := v1alpha1.GatewayNodeSpec{NodeName: o.node.Name, PublicKey: key.Public().String()}
-	candidates := slices.Concat(clusterset.AddressesOf(o.node, corev1.NodeExternalIP), clusterset.AddressesOf(o.node, corev1.NodeInternalIP))
-	for _, addr := range candidates {
-		e := v1alpha1.Endpoint{Address: v1alpha1.IPAddress(addr.String()), Port: o.clusterSet.Spec.Gateway.Port}
-		if !slices.Contains(spec.Endpoints, e) && len(spec.Endpoints) < maxEndpoints {
-			spec.Endpoints = append(spec.Endpoints, e)
-		}
-	}
+// gatewaySpec is what the gateway publishes about itself, with those endpoints.
+func gatewaySpec(o objects, key wireguard.PrivateKey, e endpoints) (v1alpha1.GatewayNodeSpec, error) {
+	spec := v1alpha1.GatewayNodeSpec{NodeName: o.node.Name, PublicKey: key.Public().String(), Endpoints: e.list}
 	if len(spec.Endpoints) == 0 {
-		return spec, fmt.Errorf("node %s has neither an ExternalIP nor an InternalIP", o.node.Name)
+		return spec, errors.New(e.fault)
 	}
 	for _, addr := range clusterset.InternalIPs(o.node) {
 		spec.UnderlayAddresses = append(spec.UnderlayAddresses, v1alpha1.IPAddress(addr.String()))
@@ -135,14 +124,17 @@ func gatewaySpec(o objects, key wireguard.PrivateKey) (v1alpha1.GatewayNodeSpec,
 	return spec, err
 }
 
-// readyCondition is the condition Ready of the GatewayNode after that pass over the tunnels.
-func readyCondition(r *tunnelResult) metav1.Condition {
+// readyCondition is the condition Ready of the GatewayNode after that pass over the tunnels. fault
+// is what is wrong with the endpoints that the user wants.
+func readyCondition(r *tunnelResult, fault string) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case r.err != nil:
 		c.Reason, c.Message = reasonOf(r.err), r.err.Error()
 	case r.pending != "":
 		c.Reason, c.Message = v1alpha1.ReasonPending, r.pending
+	case fault != "":
+		c.Reason, c.Message = v1alpha1.ReasonInvalidEndpoint, fault
 	default:
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonReady
 		c.Message = readyMessage(r)
@@ -160,6 +152,8 @@ func reasonOf(err error) string {
 		return reasonTUNUnavailable
 	case errors.Is(err, firewall.ErrBlocked):
 		return v1alpha1.ReasonFirewallDrops
+	case errors.Is(err, syscall.EADDRINUSE):
+		return v1alpha1.ReasonPortInUse
 	case errors.Is(err, errKey):
 		return reasonKeyUnavailable
 	}

@@ -71,6 +71,8 @@ type host interface {
 	CheckForwarding(ipv6 bool) error
 	// IPv6Off says why the tunnels of this node cannot have IPv6; empty if they can.
 	IPv6Off() string
+	// CheckPort returns a *wireguard.PortInUseError if the UDP port is taken.
+	CheckPort(ctx context.Context, port int) error
 	// UnderlayMTU is the smallest MTU of the links that have these addresses. The error names an
 	// address that no link has.
 	UnderlayMTU(context.Context, []netip.Addr) (int, error)

@@ -50,6 +50,9 @@ func (thisNode) CheckForwarding(ipv6 bool) error { return checkForwarding(ipv6) 
 // IPv6Off implements host.
 func (thisNode) IPv6Off() string { return rtnl.IPv6Off("tombolo") }
 
+// CheckPort implements host.
+func (thisNode) CheckPort(ctx context.Context, port int) error { return wireguard.CheckPort(ctx, port) }
+
 // Listen implements host.
 func (thisNode) Listen(ctx context.Context, addr netip.Addr) (probe.Conn, error) {
 	return probe.Listen(ctx, addr)

@@ -63,11 +63,13 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 	if in.MTU, err = a.cfg.Kernel.Host.UnderlayMTU(ctx, in.Underlay); err != nil {
 		return tunnelResult{}, err
 	}
+	var portErr error
+	in.BasePort, portErr = a.basePort(ctx, in.BasePort)
 	r, err := a.planAndApply(ctx, in, o.linksUp(a.cfg.NodeName))
 	if userspace {
 		r.userspace = o.userspaceReason()
 	}
-	return r, err
+	return r, errors.Join(portErr, err)
 }
 
 // planAndApply applies the first half of the plan, then the second: the links to probe do not
@@ -81,6 +83,11 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	tableErr := a.guard.want(ctx, transit.Table(wanted.WireGuard, probe.Port))
 	// The devices before the probes: the socket for probes needs the address on them.
 	tunnels, tunnelsErr := a.applyTunnels(ctx, wanted.WireGuard)
+	tunnelsErr = a.explainPort(ctx, in.BasePort, wanted.WireGuard, tunnelsErr)
+	a.base = 0
+	if tunnelsErr == nil {
+		a.base = in.BasePort
+	}
 	handover, handoverErr := a.handoverChange(ctx, wanted.Handover)
 	handoverErr = errors.Join(handoverErr, a.applyHandover(ctx, handover.Additions()))
 	probeErr := a.probeLinks(ctx, in, wanted, reportedUp)
@@ -91,7 +98,7 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	if tunnelsErr == nil {
 		a.candidates.schedule(a.candidates.judge(wanted.Links, tunnels, statuses, time.Now()), a.tunnels.Mark)
 	}
-	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links)}
+	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links), port: a.base}
 	return r, errors.Join(tableErr, tunnelsErr, handoverErr, probeErr, routesErr, a.cfg.Kernel.Host.CheckForwarding(in.CarriesIPv6()))
 }
 
