@@ -86,10 +86,10 @@ func (r *Reconciler) assignLane(ctx context.Context, local *v1alpha1.GatewayNode
 }
 
 // publish writes the copy where it differs. A copy has spec and lane; the rest of the status stays
-// here.
+// here. A new copy waits until the gateway has its ports.
 func publish(ctx context.Context, view hub.View, local *v1alpha1.GatewayNode) error {
 	have, err := copyOf(ctx, view, local.Namespace, local.Name)
-	if err != nil {
+	if err != nil || have == nil && !clusterset.MayPublish(local) {
 		return err
 	}
 	want := &v1alpha1.GatewayNode{

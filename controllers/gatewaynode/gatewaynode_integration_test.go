@@ -3,11 +3,14 @@
 package gatewaynode_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -31,7 +34,55 @@ func makeGateway(t *testing.T, e *members.Env, name string) *v1alpha1.GatewayNod
 		},
 	}
 	e.Make(t, g)
+	setReady(t, e, g, v1alpha1.ReasonReady)
 	return g
+}
+
+// setReady writes the condition Ready, and waits until the cache has it.
+func setReady(t *testing.T, e *members.Env, g *v1alpha1.GatewayNode, reason string) {
+	t.Helper()
+	if err := e.Get(t.Context(), client.ObjectKeyFromObject(g), g); err != nil {
+		t.Fatal(err)
+	}
+	meta.SetStatusCondition(&g.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: reason})
+	if err := e.Status().Update(t.Context(), g); err != nil {
+		t.Fatal(err)
+	}
+	members.Eventually(t, func() error {
+		cached := &v1alpha1.GatewayNode{}
+		if err := e.Own.GetClient().Get(t.Context(), client.ObjectKeyFromObject(g), cached); err != nil {
+			return err
+		}
+		if cached.ResourceVersion != g.ResourceVersion {
+			return fmt.Errorf("the cache has version %s of %s, want %s", cached.ResourceVersion, g.Name, g.ResourceVersion)
+		}
+		return nil
+	})
+}
+
+// Others learn of a gateway when it has its ports. What they know already stays.
+func TestNothingIsPublishedWithoutItsPort(t *testing.T) {
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
+	r := &gatewaynode.Reconciler{Client: e.Own.GetClient(), Direct: e.Own.GetAPIReader(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace}
+	g := makeGateway(t, e, "only")
+	for _, reason := range []string{v1alpha1.ReasonPending, v1alpha1.ReasonPortInUse} {
+		setReady(t, e, g, reason)
+		e.Step(t, r, v1alpha1.DefaultNamespace, "only")
+		if got := copyOf(t, e, "only"); got != nil {
+			t.Errorf("published with %s: %+v", reason, got)
+		}
+	}
+	setReady(t, e, g, v1alpha1.ReasonReady)
+	e.Step(t, r, v1alpha1.DefaultNamespace, "only")
+	if got := copyOf(t, e, "only"); got == nil || got.Status.Lane == nil {
+		t.Fatalf("the copy is %+v", got)
+	}
+	setReady(t, e, g, v1alpha1.ReasonPortInUse)
+	e.Step(t, r, v1alpha1.DefaultNamespace, "only")
+	if copyOf(t, e, "only") == nil {
+		t.Error("withdrawn, though what is published still works")
+	}
 }
 
 // copyOf returns the copy on the hub, nil if there is none.

@@ -126,8 +126,7 @@ func refused(export *mcsv1beta1.ServiceExport) bool {
 	return ready != nil && ready.Reason == string(mcsv1beta1.ServiceExportReasonFailed)
 }
 
-// gateways are the names on the hub of this cluster's GatewayNodes with a lane: others are not
-// published.
+// gateways are the names on the hub of this cluster's GatewayNodes that are published.
 func (r *Reconciler) gateways(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
 	nodes := &v1alpha1.GatewayNodeList{}
 	if err := r.Client.List(ctx, nodes, client.InNamespace(r.Namespace)); err != nil {
@@ -135,7 +134,7 @@ func (r *Reconciler) gateways(ctx context.Context, cluster v1alpha1.ClusterID) (
 	}
 	var names []string
 	for i := range nodes.Items {
-		if node := &nodes.Items[i]; node.DeletionTimestamp == nil && node.Status.Lane != nil {
+		if node := &nodes.Items[i]; node.DeletionTimestamp == nil && clusterset.MayPublish(node) {
 			names = append(names, clusterset.HubName(cluster, node.Namespace, node.Name))
 		}
 	}

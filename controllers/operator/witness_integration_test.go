@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -139,14 +140,19 @@ func (m *member) vips(t *testing.T) map[string]string {
 func (m *member) gateway(t *testing.T, node string) {
 	t.Helper()
 	m.Make(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{v1alpha1.LabelGateway: "true"}}})
-	m.Make(t, &v1alpha1.GatewayNode{
+	g := &v1alpha1.GatewayNode{
 		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, node),
 		Spec: v1alpha1.GatewayNodeSpec{
 			NodeName:  node,
 			PublicKey: publicKey,
 			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
 		},
-	})
+	}
+	m.Make(t, g)
+	ready := `{"status":{"conditions":[{"type":"Ready","status":"True","reason":"Ready","message":"","lastTransitionTime":"2026-01-01T00:00:00Z"}]}}`
+	if err := m.Status().Patch(t.Context(), g, client.RawPatch(types.MergePatchType, []byte(ready))); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // publicKey is one, as far as the API can tell.

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
@@ -23,6 +25,14 @@ func FreeLane(nodes []v1alpha1.GatewayNode) (v1alpha1.Lane, bool) {
 		}
 	}
 	return 0, false
+}
+
+// MayPublish reports whether other clusters may learn of the gateway, if they do not know it yet: it
+// has a lane, and its agent has said that it is not just starting, or without its port. Others would
+// send to a port that it does not have.
+func MayPublish(g *v1alpha1.GatewayNode) bool {
+	ready := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionReady)
+	return g.Status.Lane != nil && ready != nil && ready.Reason != v1alpha1.ReasonPending && ready.Reason != v1alpha1.ReasonPortInUse
 }
 
 // RemoteGateways are the gateways that a cluster published and that have a lane, by lane. A gateway

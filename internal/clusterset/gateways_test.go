@@ -88,3 +88,22 @@ func TestKeepGateways(t *testing.T) {
 		})
 	}
 }
+
+func TestMayPublish(t *testing.T) {
+	lane := v1alpha1.Lane(0)
+	for _, tc := range []struct {
+		lane   *v1alpha1.Lane
+		reason string
+		want   bool
+	}{
+		{&lane, "Ready", true}, {&lane, "KernelError", true}, {&lane, "Pending", false}, {&lane, "PortInUse", false}, {&lane, "", false}, {nil, "Ready", false},
+	} {
+		g := &v1alpha1.GatewayNode{Status: v1alpha1.GatewayNodeStatus{Lane: tc.lane}}
+		if tc.reason != "" {
+			g.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: tc.reason}}
+		}
+		if got := MayPublish(g); got != tc.want {
+			t.Errorf("lane %v, %q: %t, want %t", tc.lane, tc.reason, got, tc.want)
+		}
+	}
+}
