@@ -247,6 +247,7 @@ func TestAgent(t *testing.T) {
 		{"renews its Lease", s.testLease},
 		{"reports trouble and heals", func(t *testing.T) { s.testTrouble(t, first) }},
 		{"leaves the clusterset and comes back", func(t *testing.T) { s.testLeave(t, first) }},
+		{"publishes what is wanted", func(t *testing.T) { s.testEndpoints(t, first) }},
 		{"drains", s.testDrain},
 		{"writes nothing when nothing changed", func(t *testing.T) { s.testQuiet(t, first, second) }},
 		{"is started again", s.testStartAgain},
