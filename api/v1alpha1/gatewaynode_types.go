@@ -58,7 +58,6 @@ type GatewayNodeStatus struct {
 
 	// conditions: Ready and Draining, written by the gateway; Alive, written by the operator.
 	//
-	//
 	// +listType=map
 	// +listMapKey=type
 	// +optional
