@@ -36,6 +36,8 @@ type gateways struct {
 	verdicts, reported verdicts
 	// failure is why a gateway cannot be asked; nil if all can.
 	failure error
+	// left is what a gateway agent left on this node.
+	left *leftovers
 }
 
 // look takes the verdicts that there are by now into the input of the plan.

@@ -32,7 +32,9 @@ func (p *problems) set(part string, err error) (fresh bool) {
 // first returns the problem that explains the others; nil if there is no problem. That the
 // condition cannot be written is not one of them.
 func (p problems) first() error {
-	for _, part := range [...]string{"clusterset", "backend", "services", "filter", "routes", "network", "firewall", "cache", "probes"} {
+	for _, part := range [...]string{
+		"clusterset", "backend", "services", "filter", "routes", "leftovers", "network", "firewall", "cache", "probes",
+	} {
 		if err := p[part]; err != nil {
 			return err
 		}

@@ -51,6 +51,9 @@ func (r *routes) sync(ctx context.Context, now time.Time, _ node.Cause) (backend
 	return did, r.record(now, err)
 }
 
+// settled reports whether the kernel has what is wanted, as of the last attempt.
+func (r *routes) settled() bool { return !r.dirty && r.problem == nil }
+
 // inWords returns the words of each item.
 func inWords[T fmt.Stringer](items []T) []string {
 	words := make([]string, 0, len(items))

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,10 +12,8 @@ import (
 
 	"github.com/tombolo-net/tombolo/gateway/wireguard/userspace"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+	"github.com/tombolo-net/tombolo/internal/kernel/tunnel"
 )
-
-// A device's name is namePrefix and the lane of the remote gateways that it talks to.
-const namePrefix = "tombolo"
 
 // Errors that callers distinguish.
 var (
@@ -121,16 +118,7 @@ type PeerState struct {
 }
 
 // DeviceName is the name of the device that talks to the remote gateways with that lane.
-func DeviceName(lane int) string { return namePrefix + strconv.Itoa(lane) }
-
-// isOurs reports whether a WireGuard device of that name belongs to this package.
-func isOurs(name string) bool {
-	digits, ok := strings.CutPrefix(name, namePrefix)
-	if !ok || digits == "" || len(digits) > 2 {
-		return false
-	}
-	return strings.Trim(digits, "0123456789") == ""
-}
+func DeviceName(lane int) string { return tunnel.Name(lane) }
 
 // Device is the state of the device of that name; ok is false if there is none.
 func (s State) Device(name string) (state DeviceState, ok bool) {

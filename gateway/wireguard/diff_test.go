@@ -309,20 +309,6 @@ func TestRewritesEndpoint(t *testing.T) {
 	}
 }
 
-func TestIsOurs(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		want bool
-	}{
-		{"tombolo0", true}, {"tombolo63", true}, {DeviceName(7), true},
-		{"tombolo", false}, {"tombolo-x", false}, {"tombolo100", false}, {"wg0", false}, {"xtombolo0", false}, {"tombolo1a", false},
-	} {
-		if got := isOurs(tt.name); got != tt.want {
-			t.Errorf("%s is ours: %t, want %t", tt.name, got, tt.want)
-		}
-	}
-}
-
 // A private key shows in no text that somebody may log.
 func TestPrivateKeyIsHidden(t *testing.T) {
 	key, err := GeneratePrivateKey()

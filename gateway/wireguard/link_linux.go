@@ -11,17 +11,14 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/tombolo-net/tombolo/gateway/wireguard/userspace"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+	"github.com/tombolo-net/tombolo/internal/kernel/tunnel"
 )
 
 // isUserspace reports whether the link is one of this package's, and whether it is a TUN.
 func isUserspace(l netlink.Link) (userspaceLink, ours bool) {
-	if !isOurs(l.Attrs().Name) {
-		return false, false
-	}
-	tun := userspace.Owns(l)
-	return tun, tun || l.Type() == "wireguard"
+	ours = tunnel.Is(l)
+	return ours && tunnel.IsUserspace(l), ours
 }
 
 // ourLinks are the links that belong to this package, by name.

@@ -11,10 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+	"github.com/tombolo-net/tombolo/internal/kernel/tunnel"
 )
-
-// mark is the alias of each TUN of ours. It tells them from TUNs of the same name that others made.
-const mark = "tombolo userspace WireGuard"
 
 // addrGenModeNone turns a link's own link-local address off (IN6_ADDR_GEN_MODE_NONE of
 // linux/if_link.h).
@@ -27,12 +25,6 @@ const (
 	attachInterval = 20 * time.Millisecond
 )
 
-// Owns reports whether the link is a TUN of this package, of this process or an earlier one.
-func Owns(link netlink.Link) bool {
-	t, ok := link.(*netlink.Tuntap)
-	return ok && t.Mode == netlink.TUNTAP_MODE_TUN && t.Attrs().Alias == mark
-}
-
 // openTUN attaches the TUN of that name, or makes it with that MTU. It returns the MTU that the TUN
 // has.
 func openTUN(ctx context.Context, name string, mtu int) (*os.File, int, error) {
@@ -43,7 +35,7 @@ func openTUN(ctx context.Context, name string, mtu int) (*os.File, int, error) {
 		fd, err = makeTUN(name)
 	case err != nil:
 		err = fmt.Errorf("finding %s: %w", name, err)
-	case !Owns(link):
+	case !tunnel.IsUserspace(link):
 		err = fmt.Errorf("link %s is of type %s and not ours: rename or remove it", name, link.Type())
 	default:
 		mtu = link.Attrs().MTU
@@ -78,7 +70,7 @@ func markTUN(name string) error {
 	if err != nil {
 		return fmt.Errorf("finding the TUN %s: %w", name, err)
 	}
-	if err := netlink.LinkSetAlias(link, mark); err != nil {
+	if err := netlink.LinkSetAlias(link, tunnel.Alias); err != nil {
 		return fmt.Errorf("marking the TUN %s: %w", name, err)
 	}
 	err = netlink.LinkSetIP6AddrGenMode(link, addrGenModeNone)
