@@ -58,8 +58,8 @@ func TestEndpointsInTurn(t *testing.T) {
 		}
 		x.now = x.now.Add(again)
 	}
-	for i, want := range []time.Duration{0, 2, 4, 6, 10, 14, 18, 26, 34, 42, 58, 74, 90, 106} {
-		if ports[i] != uint16(1+i%3) || times[i] != want*time.Second {
+	for i, want := range []int{0, 2, 4, 6, 10, 14, 18, 26, 34, 42, 58, 74, 90, 106} {
+		if ports[i] != uint16(1+i%3) || times[i] != time.Duration(want)*time.Second {
 			t.Errorf("trial %d is of %d after %s, want %d after %ds", i, ports[i], times[i], 1+i%3, want)
 		}
 	}
