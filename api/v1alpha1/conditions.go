@@ -122,6 +122,8 @@ const (
 	ReasonLabelRemoved = "LabelRemoved"
 	// ReasonAgentStopping: the gateway's agent ends, for example to be upgraded.
 	ReasonAgentStopping = "AgentStopping"
+	// ReasonAgentStarting: the gateway's agent has just started, and its links are not up yet.
+	ReasonAgentStarting = "AgentStarting"
 
 	ReasonReady = "Ready"
 	// ReasonKernelModuleMissing: the kernel lacks wireguard or ip_vs; the message names which and

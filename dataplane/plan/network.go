@@ -90,6 +90,7 @@ func NewNetwork(in NetworkInput) (Network, error) {
 	b.n.Gateway = isGateway(in.Gateways, b.node)
 	if b.n.Gateway {
 		b.toNodes()
+		b.toSiblings()
 	} else {
 		b.toGateways()
 	}

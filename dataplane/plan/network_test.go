@@ -231,6 +231,11 @@ func TestNetwork(t *testing.T) {
 				"7475: 10.2.9.0/24 via 192.0.2.12 mtu 0",
 				"rule 7475 from 10.1.0.0/16 ipv6 false table 7475", "rule 7475 from 10.3.0.0/16 ipv6 false table 7475",
 				"rule 7475 from fd01::/48 ipv6 true table 7475",
+				// Its own pods' way while it has no tunnels.
+				"7474: 10.1.0.0/16 via 192.0.2.11,192.0.2.12 mtu 1420", "7474: 10.3.0.0/16 via 192.0.2.11,192.0.2.12 mtu 1420",
+				"7474: fd01::/48 via fe80::<g1>,fe80::<g2> mtu 1420",
+				"rule 7477 from all iif tombolo-vx ipv6 false table 7476", "rule 7477 from all iif tombolo-vx ipv6 true table 7476",
+				"rule 7478 from all ipv6 false table 7474", "rule 7478 from all ipv6 true table 7474",
 			}),
 			gateway: true,
 		},

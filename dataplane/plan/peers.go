@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -59,6 +60,18 @@ func (b *routing) neighbour(p peer) bool {
 	v.Neighbours = append(v.Neighbours, vxlan.Neighbour{Device: vxlan.Name, Address: p.nextHop(false), MAC: mac})
 	if hop := p.nextHop(true); hop.IsValid() {
 		v.Neighbours = append(v.Neighbours, vxlan.Neighbour{Device: vxlan.Name, Address: hop, MAC: mac})
+	}
+	return true
+}
+
+// isNeighbour reports whether the peer can be a next hop, as one of the nodes that are neighbours
+// already.
+func (b *routing) isNeighbour(p peer) bool {
+	for _, is4 := range []bool{true, false} {
+		hop := vxlan.Neighbour{Device: vxlan.Name, Address: p.nextHop(is4), MAC: clusterset.NodeMAC(p.name)}
+		if hop.Address.IsValid() && !slices.Contains(b.n.VXLAN.Neighbours, hop) {
+			return false
+		}
 	}
 	return true
 }

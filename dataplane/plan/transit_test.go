@@ -130,6 +130,8 @@ func TestTransitRoutes(t *testing.T) {
 				"local 245.0.32.65/32 src invalid IP", "local fd5f:f9b7:58d1:2::41/128 src invalid IP", "metric 1025", "metric 1025",
 				"7475: 245.0.32.64/32 via 192.0.2.1 mtu 0", "7475: fd5f:f9b7:58d1:2::40/128 via fe80::<a> mtu 0",
 				"7475: 245.0.32.66/32 via 192.0.2.2 mtu 0", "7475: fd5f:f9b7:58d1:2::42/128 via fe80::<b> mtu 0",
+				"7474: 245.0.16.0/20 via 192.0.2.12 mtu 1420", "7474: 245.0.48.0/20 via 192.0.2.12 mtu 1420",
+				"7474: fd5f:f9b7:58d1:1::/64 via fe80::<g2> mtu 1420",
 				"7475: 245.0.32.0/20 unreachable", "7475: fd5f:f9b7:58d1:2::/64 unreachable",
 				"7476: 245.0.16.0/20 unreachable", "7476: 245.0.48.0/20 unreachable", "7476: fd5f:f9b7:58d1:1::/64 unreachable",
 				"address 245.0.32.0 of tombolo-vx", "rp_filter 2",
@@ -147,6 +149,8 @@ func TestTransitRoutes(t *testing.T) {
 				"local 245.0.32.65/32 src invalid IP", "local fd5f:f9b7:58d1:2::41/128 src invalid IP", "metric 1025", "metric 1025",
 				"7475: 245.0.32.64/32 via 192.0.2.1 mtu 0", "7475: fd5f:f9b7:58d1:2::40/128 via fe80::<a> mtu 0",
 				"7475: fd99::2/128 via fe80::<b> mtu 0", // its IPv4 address is a possible endpoint's anyway
+				"7474: 245.0.16.0/20 via 192.0.2.12 mtu 1420", "7474: 245.0.48.0/20 via 192.0.2.12 mtu 1420",
+				"7474: fd5f:f9b7:58d1:1::/64 via fe80::<g2> mtu 1420",
 				"7475: 245.0.32.0/20 unreachable", "7475: fd5f:f9b7:58d1:2::/64 unreachable",
 				"7476: 245.0.16.0/20 unreachable", "7476: 245.0.48.0/20 unreachable", "7476: fd5f:f9b7:58d1:1::/64 unreachable",
 				"address 245.0.32.0 of tombolo-vx", "rp_filter 2",

@@ -9,6 +9,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // toGateways leads the other clusters' addresses to this cluster's gateways: the flows spread over
@@ -20,29 +21,61 @@ func (b *routing) toGateways() {
 	}
 	peers := map[string]peer{}
 	var gateways []*v1alpha1.GatewayNode
+	var via []peer
 	for _, g := range withLane(b.in.Gateways) {
-		via := gatewayPeer(g)
-		if b.neighbour(via) {
-			peers[g.Name], gateways = via, append(gateways, g)
-			b.probe(g, via)
+		p := gatewayPeer(g)
+		if b.neighbour(p) {
+			peers[g.Name], gateways = p, append(gateways, g)
+			b.probe(g, p)
 		}
 	}
 	for _, g := range clusterset.GatewaysToUse(gateways, b.in.Live) {
 		b.n.Via = append(b.n.Via, g.Name)
+		via = append(via, peers[g.Name])
 	}
+	b.spread(via)
+	if len(via) > 0 {
+		b.familyRules(route.TableRemote, route.TableRemote)
+	}
+}
+
+// toSiblings leads a gateway's own packets to the other gateways while it has no tunnels, as a node
+// that has just become a gateway, or has just booted. Its tunnels' routes come first.
+func (b *routing) toSiblings() {
+	var siblings []*v1alpha1.GatewayNode
+	for _, g := range withLane(b.in.Gateways) {
+		if g.Spec.NodeName != b.in.Node && b.isNeighbour(gatewayPeer(g)) {
+			siblings = append(siblings, g)
+		}
+	}
+	if len(siblings) == 0 || len(b.remote) == 0 {
+		return
+	}
+	var via []peer
+	for _, g := range clusterset.GatewaysToUse(siblings, b.in.Live) {
+		via = append(via, gatewayPeer(g))
+	}
+	b.spread(via)
+	first := len(b.n.Routes.Rules)
+	b.familyRules(route.TableFallback, route.PriorityTransit)
+	for i := range b.n.Routes.Rules[first:] {
+		b.n.Routes.Rules[first+i].IIF = vxlan.Name
+	}
+	b.familyRules(route.TableRemote, route.PrioritySpare)
+}
+
+// spread leads the other clusters' addresses to the peers, with equal shares.
+func (b *routing) spread(via []peer) {
 	for _, p := range b.remote {
 		var hops []route.NextHop
-		for _, name := range b.n.Via {
-			hops = append(hops, overVXLAN(peers[name].nextHop(p.Addr().Is4()))...)
+		for _, peer := range via {
+			hops = append(hops, overVXLAN(peer.nextHop(p.Addr().Is4()))...)
 		}
 		if len(hops) > 0 {
 			slices.SortFunc(hops, route.NextHop.Compare)
 			b.route(route.TableRemote, p, route.Route{Type: route.Unicast, Hops: slices.Compact(hops),
 				MTU: b.in.UnderlayMTU - clusterset.TunnelOverhead})
 		}
-	}
-	if len(b.n.Via) > 0 {
-		b.familyRules(route.TableRemote, route.TableRemote)
 	}
 }
 

@@ -71,8 +71,8 @@ type Agent struct {
 	// base is the base port that all devices got; 0 if that is not known. The tunnels loop uses it
 	// only.
 	base v1alpha1.Port
-	// stopping is true when this agent is about to end.
-	stopping atomic.Bool
+	// stopping is true when this agent is about to end, settled when it knows how its first links are.
+	stopping, settled atomic.Bool
 
 	// mu guards what follows.
 	mu sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/plan"
 )
 
 const (
@@ -34,12 +36,58 @@ func drainTaints() map[string]string {
 	}
 }
 
+// phase is where an agent is in its life.
+type phase int
+
+const (
+	// starting: nothing is known yet of the links to some cluster.
+	starting phase = iota
+	running
+	// stopping: the agent is about to end.
+	stopping
+)
+
+// settleTime is how long an agent that has started waits for the first answers on its links. What
+// does not answer by then is not there.
+const settleTime = 5 * time.Second
+
+// phase of this agent.
+func (a *Agent) phase() phase {
+	switch {
+	case a.stopping.Load():
+		return stopping
+	case a.settled.Load():
+		return running
+	}
+	return starting
+}
+
+// settle ends the starting phase if the pass's links are known: flows may come. Links that were up
+// when an earlier agent ended are up at once.
+func (a *Agent) settle(r *tunnelResult, now time.Time) {
+	if a.settled.Load() || r.err != nil || r.pending != "" {
+		return
+	}
+	views := linksByStatus(r.plan.Links, r.statuses, now)
+	for _, c := range r.plan.Clusters {
+		if len(c.Links) > 0 && !slices.ContainsFunc(c.Links, func(l plan.Link) bool { return !views[l.LinkID].New }) {
+			return
+		}
+	}
+	a.settled.Store(true)
+	a.tunnels.Mark() // the probes have to say so
+}
+
 // drainingCondition is the condition Draining: whether flows should leave this gateway, and why. It
-// depends on the Node, and on whether this agent is about to end.
-func drainingCondition(node *corev1.Node, stopping bool) metav1.Condition {
+// depends on the Node, and on where the agent is in its life.
+func drainingCondition(node *corev1.Node, p phase) metav1.Condition {
 	reason, message := drainReason(node)
-	if reason == "" && stopping {
+	switch {
+	case reason != "":
+	case p == stopping:
 		reason, message = v1alpha1.ReasonAgentStopping, "the gateway agent on node "+node.Name+" is stopping; the node forwards on, and the next agent clears this"
+	case p == starting:
+		reason, message = v1alpha1.ReasonAgentStarting, "the gateway agent on node "+node.Name+" has just started; this clears when its links are up, or after a few seconds"
 	}
 	if reason == "" {
 		return metav1.Condition{Type: v1alpha1.ConditionDraining, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNotDraining}
@@ -67,13 +115,14 @@ func drainReason(node *corev1.Node) (reason, message string) {
 	return "", ""
 }
 
-// nextDraining is the condition to write. What the agent before this one said when it ended stays
-// until this one has made the kernel what it should be.
-func nextDraining(g *v1alpha1.GatewayNode, node *corev1.Node, stopping bool, r *tunnelResult) metav1.Condition {
-	next := drainingCondition(node, stopping)
+// nextDraining is the condition to write. What the agent before this one said stays until this one
+// has made the kernel what it should be: the kernel may carry flows all the while.
+func nextDraining(g *v1alpha1.GatewayNode, node *corev1.Node, p phase, r *tunnelResult) metav1.Condition {
+	next := drainingCondition(node, p)
 	before := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionDraining)
 	good := r != nil && r.err == nil && r.pending == ""
-	if next.Status == metav1.ConditionFalse && before != nil && before.Reason == v1alpha1.ReasonAgentStopping && !good {
+	if next.Reason == v1alpha1.ReasonAgentStarting && before != nil && !good &&
+		(before.Reason == v1alpha1.ReasonAgentStopping || before.Reason == v1alpha1.ReasonNotDraining) {
 		return *before
 	}
 	return next
@@ -89,7 +138,7 @@ func (a *Agent) SetDraining(draining bool) {
 
 // noteDraining makes the probes say whether flows should leave this gateway.
 func (a *Agent) noteDraining(node *corev1.Node) {
-	a.prober.setDraining(meta.IsStatusConditionTrue([]metav1.Condition{drainingCondition(node, a.stopping.Load())}, v1alpha1.ConditionDraining))
+	a.prober.setDraining(meta.IsStatusConditionTrue([]metav1.Condition{drainingCondition(node, a.phase())}, v1alpha1.ConditionDraining))
 }
 
 // leave has others leave this gateway before the agent ends: it says so in the probes and in the
@@ -119,7 +168,7 @@ func (a *Agent) writeLeaving(ctx context.Context) error {
 	asked := a.status.Ask(ctx, func() {
 		var o objects
 		if o, err = a.readObjects(ctx); err == nil && o.gateway != nil {
-			err = a.writeConditions(ctx, o.gateway, nextDraining(o.gateway, o.node, true, nil))
+			err = a.writeConditions(ctx, o.gateway, nextDraining(o.gateway, o.node, stopping, nil))
 		}
 	})
 	return errors.Join(asked, err)

@@ -39,29 +39,30 @@ func TestDrainingCondition(t *testing.T) {
 		return func(n *corev1.Node) { n.Annotations[v1alpha1.AnnotationGatewayDrain] = value }
 	}
 	tests := []struct {
-		name     string
-		change   func(*corev1.Node)
-		stopping bool
-		reason   string
-		message  string
+		name    string
+		change  func(*corev1.Node)
+		phase   phase
+		reason  string
+		message string
 	}{
-		{"in use", nil, false, "NotDraining", ""},
-		{"another taint", tainted("node.kubernetes.io/not-ready"), false, "NotDraining", ""},
-		{"cordoned", func(n *corev1.Node) { n.Spec.Unschedulable = true }, false, "NodeUnschedulable", "kubectl uncordon east-1"},
-		{"asked for", annotated("true"), false, "DrainRequested", "annotation clusterset.tombolo.dev/gateway-drain=true"},
-		{"asked for no more", annotated("false"), false, "NotDraining", ""},
-		{"cluster autoscaler", tainted("ToBeDeletedByClusterAutoscaler"), false, "NodeRemoval", "ToBeDeletedByClusterAutoscaler"},
-		{"Karpenter", tainted("karpenter.sh/disrupted"), false, "NodeRemoval", "karpenter.sh/disrupted"},
-		{"shutdown", tainted("node.cloudprovider.kubernetes.io/shutdown"), false, "NodeShutdown", "node.cloudprovider.kubernetes.io/shutdown"},
-		{"without label", func(n *corev1.Node) { n.Labels = nil }, false, "LabelRemoved", "clusterset.tombolo.dev/gateway=true"},
-		{"label false", func(n *corev1.Node) { n.Labels[v1alpha1.LabelGateway] = "false" }, false, "LabelRemoved", "node east-1"},
-		{"stopping", nil, true, "AgentStopping", "node east-1"},
-		{"without label and stopping", func(n *corev1.Node) { n.Labels = nil }, true, "LabelRemoved", "node east-1"},
-		{"drained and stopping", func(n *corev1.Node) { n.Spec.Unschedulable = true }, true, "NodeUnschedulable", "uncordon"},
+		{"in use", nil, running, "NotDraining", ""},
+		{"another taint", tainted("node.kubernetes.io/not-ready"), running, "NotDraining", ""},
+		{"cordoned", func(n *corev1.Node) { n.Spec.Unschedulable = true }, running, "NodeUnschedulable", "kubectl uncordon east-1"},
+		{"asked for", annotated("true"), running, "DrainRequested", "annotation clusterset.tombolo.dev/gateway-drain=true"},
+		{"asked for no more", annotated("false"), running, "NotDraining", ""},
+		{"cluster autoscaler", tainted("ToBeDeletedByClusterAutoscaler"), running, "NodeRemoval", "ToBeDeletedByClusterAutoscaler"},
+		{"Karpenter", tainted("karpenter.sh/disrupted"), running, "NodeRemoval", "karpenter.sh/disrupted"},
+		{"shutdown", tainted("node.cloudprovider.kubernetes.io/shutdown"), running, "NodeShutdown", "node.cloudprovider.kubernetes.io/shutdown"},
+		{"without label", func(n *corev1.Node) { n.Labels = nil }, running, "LabelRemoved", "clusterset.tombolo.dev/gateway=true"},
+		{"label false", func(n *corev1.Node) { n.Labels[v1alpha1.LabelGateway] = "false" }, running, "LabelRemoved", "node east-1"},
+		{"stopping", nil, stopping, "AgentStopping", "node east-1"},
+		{"starting", nil, starting, "AgentStarting", "node east-1"},
+		{"without label and stopping", func(n *corev1.Node) { n.Labels = nil }, stopping, "LabelRemoved", "node east-1"},
+		{"drained and stopping", func(n *corev1.Node) { n.Spec.Unschedulable = true }, stopping, "NodeUnschedulable", "uncordon"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := drainingCondition(gatewayNode(test.change), test.stopping)
+			got := drainingCondition(gatewayNode(test.change), test.phase)
 			wantStatus := metav1.ConditionTrue
 			if test.reason == "NotDraining" {
 				wantStatus = metav1.ConditionFalse
@@ -83,24 +84,26 @@ func TestNextDraining(t *testing.T) {
 	}
 	good := &tunnelResult{planned: true}
 	tests := []struct {
-		name     string
-		before   []metav1.Condition
-		stopping bool
-		result   *tunnelResult
-		want     string
+		name   string
+		before []metav1.Condition
+		phase  phase
+		result *tunnelResult
+		want   string
 	}{
-		{"first of all", nil, false, nil, "NotDraining"},
-		{"started again, no pass yet", condition("True", "AgentStopping"), false, nil, "AgentStopping"},
-		{"started again, a pass failed", condition("True", "AgentStopping"), false, &tunnelResult{err: errors.New("busy")}, "AgentStopping"},
-		{"started again, waits", condition("True", "AgentStopping"), false, &tunnelResult{pending: "no lane"}, "AgentStopping"},
-		{"started again, works", condition("True", "AgentStopping"), false, good, "NotDraining"},
-		{"uncordoned, a pass failed", condition("True", "NodeUnschedulable"), false, &tunnelResult{err: errors.New("busy")}, "NotDraining"},
-		{"stops", condition("False", "NotDraining"), true, good, "AgentStopping"},
+		{"first of all", nil, starting, nil, "AgentStarting"},
+		{"started again, no pass yet", condition("True", "AgentStopping"), starting, nil, "AgentStopping"},
+		{"started again, a pass failed", condition("True", "AgentStopping"), starting, &tunnelResult{err: errors.New("busy")}, "AgentStopping"},
+		{"started again, waits", condition("True", "AgentStopping"), starting, &tunnelResult{pending: "no lane"}, "AgentStopping"},
+		{"started again, works", condition("True", "AgentStopping"), running, good, "NotDraining"},
+		{"uncordoned, a pass failed", condition("True", "NodeUnschedulable"), running, &tunnelResult{err: errors.New("busy")}, "NotDraining"},
+		{"killed and started again, no pass yet", condition("False", "NotDraining"), starting, nil, "NotDraining"},
+		{"booted, no link is up", condition("False", "NotDraining"), starting, good, "AgentStarting"},
+		{"stops", condition("False", "NotDraining"), stopping, good, "AgentStopping"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			g := &v1alpha1.GatewayNode{Status: v1alpha1.GatewayNodeStatus{Conditions: test.before}}
-			if got := nextDraining(g, gatewayNode(nil), test.stopping, test.result); got.Reason != test.want {
+			if got := nextDraining(g, gatewayNode(nil), test.phase, test.result); got.Reason != test.want {
 				t.Errorf("got %+v, want %s", got, test.want)
 			}
 		})

@@ -54,7 +54,7 @@ func (a *Agent) statusPass(ctx context.Context) error {
 	if o.gateway == nil {
 		return errors.Join(errs...)
 	}
-	conditions := []metav1.Condition{nextDraining(o.gateway, o.node, a.stopping.Load(), r)}
+	conditions := []metav1.Condition{nextDraining(o.gateway, o.node, a.phase(), r)}
 	if r != nil {
 		conditions = append(conditions, readyCondition(r, published.fault))
 	}

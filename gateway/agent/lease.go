@@ -39,6 +39,12 @@ func (a *Agent) renewLease(ctx context.Context, now time.Time) error {
 	if err := a.Healthy(); err != nil {
 		return fmt.Errorf("not renewing the Lease: %w", err)
 	}
+	if a.lastResult() == nil {
+		return nil // it has just started: after a boot there are no tunnels yet
+	}
+	if !a.settled.Load() {
+		a.tunnels.Mark() // a link that nobody answers on tells of itself by no event
+	}
 	g, err := get(ctx, a.cfg.Client, client.ObjectKey{Namespace: a.cfg.Namespace, Name: a.cfg.NodeName}, &v1alpha1.GatewayNode{})
 	if err != nil || g == nil {
 		return err // the status loop makes the GatewayNode

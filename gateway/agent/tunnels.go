@@ -28,6 +28,7 @@ func (a *Agent) tunnelPass(ctx context.Context, begin time.Time) error {
 	}
 	r, err := a.syncTunnels(ctx, key)
 	r.err = err
+	a.settle(&r, time.Now())
 	a.setResult(&r)
 	a.metrics.pass(time.Since(begin), err)
 	return err
@@ -215,11 +216,12 @@ func aliveLinks(have wireguard.State, links []plan.Link) map[plan.LinkID]bool {
 func linkName(id plan.LinkID) string { return string(id.Cluster) + "/" + id.Gateway }
 
 // linksByStatus is how the links are, by their statuses: those that are up carry traffic.
-func linksByStatus(links []plan.Link, statuses map[string]probe.Status) map[plan.LinkID]plan.LinkView {
+func linksByStatus(links []plan.Link, statuses map[string]probe.Status, now time.Time) map[plan.LinkID]plan.LinkView {
 	views := make(map[plan.LinkID]plan.LinkView, len(links))
 	for _, l := range links {
 		s := statuses[linkName(l.LinkID)]
-		views[l.LinkID] = plan.LinkView{Up: s.State == v1alpha1.LinkUp, Draining: s.Draining}
+		known := s.State == v1alpha1.LinkUp || s.State == v1alpha1.LinkDown || !s.Since.IsZero() && now.Sub(s.Since) >= settleTime
+		views[l.LinkID] = plan.LinkView{Up: s.State == v1alpha1.LinkUp, Draining: s.Draining, New: !known}
 	}
 	return views
 }

@@ -80,6 +80,8 @@ type LinkView struct {
 	Up bool
 	// Draining: flows should leave the remote gateway.
 	Draining bool
+	// New: no probe was answered yet, so that nothing is known of the link.
+	New bool
 }
 
 // Remote is another cluster as its RemoteCluster describes it.

@@ -56,12 +56,8 @@ func (r *routing) toCluster(c Cluster) {
 		siblings = r.siblingsTo(c.ID)
 	}
 	for _, p := range c.Prefixes {
-		r.refuse(route.TableTunnels, p)
-		switch {
-		case len(siblings) > 0:
-			r.overSiblings(p, siblings)
-		case len(devices) > 0:
-			r.overLinks(route.TableTunnels, p, devices...)
+		if up || len(siblings) > 0 || !r.knowsNothingOf(c) {
+			r.intoTunnels(p, siblings, devices)
 		}
 		if len(r.tunnels.Siblings) == 0 {
 			continue
@@ -77,6 +73,24 @@ func (r *routing) toCluster(c Cluster) {
 			r.overLinks(route.TableTunnels, netip.PrefixFrom(addr, addr.BitLen()), l.Device)
 		}
 	}
+}
+
+// intoTunnels leads to the prefix over the siblings, or else over the devices.
+func (r *routing) intoTunnels(p netip.Prefix, siblings []Sibling, devices []string) {
+	r.refuse(route.TableTunnels, p)
+	switch {
+	case len(siblings) > 0:
+		r.overSiblings(p, siblings)
+	case len(devices) > 0:
+		r.overLinks(route.TableTunnels, p, devices...)
+	}
+}
+
+// knowsNothingOf reports whether there are siblings, and no link to the cluster has ever been seen
+// to work or to fail. Then the dataplane's routes over siblings stay in force: the tunnels of a
+// gateway that has just started carry nothing yet.
+func (r *routing) knowsNothingOf(c Cluster) bool {
+	return len(r.tunnels.Siblings) > 0 && !slices.ContainsFunc(c.Links, func(l Link) bool { return !r.view.Links[l.LinkID].New })
 }
 
 // toSiblings leads to the siblings' tunnel addresses, for the probes.

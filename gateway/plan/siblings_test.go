@@ -125,6 +125,10 @@ func TestWays(t *testing.T) {
 		{"the only sibling drains", LinkView{}, LinkView{}, SiblingView{Up: true, Draining: true, Reaches: reaches}, SiblingView{Up: true},
 			"tombolo-ho 245.0.32.0", links, false},
 		{"a sibling is dead", LinkView{}, LinkView{}, SiblingView{Reaches: reaches}, SiblingView{}, links, links, false},
+		{"nothing is known, no sibling answers", LinkView{New: true}, LinkView{New: true}, SiblingView{}, SiblingView{}, "", links, false},
+		{"nothing is known, a sibling reaches it", LinkView{New: true}, LinkView{New: true}, SiblingView{Up: true, Reaches: reaches}, SiblingView{},
+			"tombolo-ho 245.0.32.0", links, false},
+		{"one is down, one new", LinkView{}, LinkView{New: true}, SiblingView{}, SiblingView{}, links, links, false},
 		{"nobody reaches it", LinkView{}, LinkView{}, SiblingView{Up: true}, SiblingView{Up: true}, links, links, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -36,8 +36,8 @@ func IsDraining(g *v1alpha1.GatewayNode) bool {
 
 // GatewaysToUse are the gateways that flows should be spread over, by lane and name. Only gateways
 // with a lane can be used. First choice are the live ones that are not draining, renew their Lease
-// and are not unready; then all live ones; then all, because a probe may be lost where packets are
-// not.
+// and are not unready; then the live ones that have not just started, whose tunnels carry something;
+// then all live ones; then all, because a probe may be lost where packets are not.
 func GatewaysToUse(all []*v1alpha1.GatewayNode, live LiveGateways) []*v1alpha1.GatewayNode {
 	usable := make([]*v1alpha1.GatewayNode, 0, len(all))
 	for _, g := range all {
@@ -50,6 +50,7 @@ func GatewaysToUse(all []*v1alpha1.GatewayNode, live LiveGateways) []*v1alpha1.G
 	})
 	for _, fits := range [...]func(*v1alpha1.GatewayNode) bool{
 		func(g *v1alpha1.GatewayNode) bool { return live[g.Name] && isWell(g) },
+		func(g *v1alpha1.GatewayNode) bool { return live[g.Name] && !isStarting(g) },
 		func(g *v1alpha1.GatewayNode) bool { return live[g.Name] },
 	} {
 		chosen := slices.DeleteFunc(slices.Clone(usable), func(g *v1alpha1.GatewayNode) bool { return !fits(g) })
@@ -58,6 +59,12 @@ func GatewaysToUse(all []*v1alpha1.GatewayNode, live LiveGateways) []*v1alpha1.G
 		}
 	}
 	return usable
+}
+
+// isStarting reports whether the gateway's links are not up yet.
+func isStarting(g *v1alpha1.GatewayNode) bool {
+	c := meta.FindStatusCondition(g.Status.Conditions, v1alpha1.ConditionDraining)
+	return c != nil && c.Reason == v1alpha1.ReasonAgentStarting
 }
 
 // isWell reports whether nothing speaks against sending flows to the gateway.

@@ -17,6 +17,11 @@ func TestGatewaysToUse(t *testing.T) {
 		}
 		return g
 	}
+	starting := func(name string, lane v1alpha1.Lane) *v1alpha1.GatewayNode {
+		g := gateway(name, lane, "Draining", "True")
+		g.Status.Conditions[0].Reason = v1alpha1.ReasonAgentStarting
+		return g
+	}
 	laneless := &v1alpha1.GatewayNode{ObjectMeta: metav1.ObjectMeta{Name: "laneless"}}
 	tests := []struct {
 		name string
@@ -33,6 +38,8 @@ func TestGatewaysToUse(t *testing.T) {
 		{"one drains, the other is dead", []*v1alpha1.GatewayNode{gateway("a", 0, "Draining", "True"), gateway("b", 1)}, LiveGateways{"a": true}, []string{"a"}},
 		{"one without heartbeat", []*v1alpha1.GatewayNode{gateway("a", 0, "Alive", "False"), gateway("b", 1)}, LiveGateways{"a": true, "b": true}, []string{"b"}},
 		{"one unready", []*v1alpha1.GatewayNode{gateway("a", 0, "Ready", "False"), gateway("b", 1)}, LiveGateways{"a": true, "b": true}, []string{"b"}},
+		{"one has just started", []*v1alpha1.GatewayNode{gateway("a", 0, "Draining", "True"), starting("b", 1)}, LiveGateways{"a": true, "b": true}, []string{"a"}},
+		{"both have just started", []*v1alpha1.GatewayNode{starting("a", 0), starting("b", 1)}, LiveGateways{"a": true, "b": true}, []string{"a", "b"}},
 		{"none is well", []*v1alpha1.GatewayNode{gateway("a", 0, "Ready", "False"), gateway("b", 1, "Draining", "True")},
 			LiveGateways{"a": true, "b": true}, []string{"a", "b"}},
 	}

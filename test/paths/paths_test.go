@@ -24,7 +24,7 @@ func (w *world) forEachPair(f func(from, to *node)) {
 // When all nodes see what is true, every packet arrives that can: whichever gateway a worker's flow
 // goes to, and whichever link or sibling the gateway sends it by.
 func TestEveryPacketArrives(t *testing.T) {
-	arrived, handedOver := 0, 0
+	arrived, handedOver, fresh := 0, 0, 0
 	for seed := range uint64(worlds) {
 		w := newWorld(seed)
 		views{w, true}.plan(t)
@@ -46,13 +46,16 @@ func TestEveryPacketArrives(t *testing.T) {
 				t.Fatalf("world %d: a packet from %s to %s ends as %v", seed, from.name(), to.name(), all)
 			}
 			arrived++
+			if from.fresh {
+				fresh++
+			}
 			if handover(way) {
 				handedOver++
 			}
 		})
 	}
-	if arrived < 1000 || handedOver < 100 {
-		t.Errorf("%d packets arrived, %d of them handed over: the worlds are too simple", arrived, handedOver)
+	if arrived < 1000 || handedOver < 100 || fresh < 100 {
+		t.Errorf("%d packets arrived, %d of them handed over, %d from gateways that had just started: the worlds are too simple", arrived, handedOver, fresh)
 	}
 }
 

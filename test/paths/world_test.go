@@ -43,6 +43,9 @@ type node struct {
 	lane   v1alpha1.Lane
 	// dead nodes forward nothing; flows should leave those that drain.
 	dead, draining bool
+	// fresh: the gateway has just started. Its tunnels carry nothing yet, and it knows nothing of them
+	// or of its siblings.
+	fresh bool
 	// former: the node was a gateway until now, and others may still take it for one.
 	former bool
 
@@ -86,7 +89,8 @@ func newWorld(seed uint64) *world {
 			if number < gateways {
 				n.key, n.lane = &wireguard.PrivateKey{1: byte(c.index), 2: byte(number + 1)}, v1alpha1.Lane(lanes[number])
 				n.public = n.key.Public().String()
-				n.dead, n.draining = w.chance(5), w.chance(5)
+				n.dead, n.fresh = w.chance(5), w.chance(6)
+				n.draining = n.fresh || w.chance(5)
 			}
 			if number == gateways {
 				n.lane = v1alpha1.Lane(lanes[number])
@@ -114,7 +118,9 @@ func newWorld(seed uint64) *world {
 func (w *world) chance(n int) bool { return w.random.IntN(n) == 0 }
 
 // carries reports whether packets pass between the gateways of two clusters.
-func (w *world) carries(g, h *node) bool { return !g.dead && !h.dead && !w.cut[[2]*node{g, h}] }
+func (w *world) carries(g, h *node) bool {
+	return !g.dead && !h.dead && !g.fresh && !h.fresh && !w.cut[[2]*node{g, h}]
+}
 
 // views is how nodes see the world. If it is not accurate, each node errs in its own way.
 type views struct {
@@ -158,7 +164,7 @@ func (v views) planTunnels(t *testing.T, n *node) {
 		r := v.remote(c)
 		in.Remotes = append(in.Remotes, gateway.Remote{ClusterID: c.id, Index: c.index, CIDRs: r.Spec.CIDRs, Gateways: r.Spec.Gateways})
 		for _, h := range c.gateways() {
-			view.Links[gateway.LinkID{Cluster: c.id, Gateway: h.name()}] = gateway.LinkView{Up: v.sees(v.carries(n, h)), Draining: v.sees(h.draining)}
+			view.Links[gateway.LinkID{Cluster: c.id, Gateway: h.name()}] = v.link(n, h)
 		}
 	}
 	for _, s := range n.cluster.gateways() {
@@ -168,7 +174,9 @@ func (v views) planTunnels(t *testing.T, n *node) {
 		in.Siblings = append(in.Siblings, gateway.GatewayPeer{
 			Name: s.name(), Lane: s.lane, PublicKey: s.public, Underlay: []netip.Addr{s.address()},
 		})
-		view.Siblings[s.name()] = v.sibling(s)
+		if !n.fresh {
+			view.Siblings[s.name()] = v.sibling(s)
+		}
 	}
 	tunnels, err := gateway.NewTunnels(in)
 	if err != nil || len(tunnels.Warnings) > 0 {
@@ -176,6 +184,14 @@ func (v views) planTunnels(t *testing.T, n *node) {
 	}
 	config := gateway.Routes(tunnels, view)
 	n.tunnels, n.routes, n.rules = tunnels, append(n.routes, config.Routes...), append(n.rules, config.Rules...)
+}
+
+// link is how a gateway sees its link to h.
+func (v views) link(n, h *node) gateway.LinkView {
+	if n.fresh {
+		return gateway.LinkView{New: v.sees(true)}
+	}
+	return gateway.LinkView{Up: v.sees(v.carries(n, h)), Draining: v.sees(h.draining)}
 }
 
 // sibling is how another gateway of its cluster sees s.
@@ -250,6 +266,9 @@ func (v views) gatewayNode(n *node) *v1alpha1.GatewayNode {
 		c := metav1.Condition{Type: kind, Status: metav1.ConditionFalse}
 		if v.sees(truth) {
 			c.Status = metav1.ConditionTrue
+		}
+		if n.fresh && kind == v1alpha1.ConditionDraining {
+			c.Reason = v1alpha1.ReasonAgentStarting
 		}
 		g.Status.Conditions = append(g.Status.Conditions, c)
 	}

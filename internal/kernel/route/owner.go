@@ -30,6 +30,11 @@ const (
 	PriorityHandover = 7471
 	// PriorityBypass is just before TableTunnels: the tunnels' own packets go by TableMain.
 	PriorityBypass = 7472
+	// PriorityTransit and PrioritySpare are those of a gateway's ways over other gateways, for its own
+	// pods while it has no tunnels. They are after TableTunnels and TableNodes. What has come over the
+	// VXLAN is refused before: two gateways without tunnels would send it to and fro.
+	PriorityTransit = 7477
+	PrioritySpare   = 7478
 	// PriorityFallback is after every other table of tombolo and before TableMain (32766).
 	PriorityFallback = 32000
 )
