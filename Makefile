@@ -19,6 +19,10 @@ STEP    := hack/step.sh
 demo: build testbin ## two real clusters, a real tunnel, a real answer: boot, install, show each step
 	bin/lab run --install -- bin/demo
 
+.PHONY: demo-gateways
+demo-gateways: build testbin ## the demo with two gateways in each cluster, one of which loses power (6 nodes: give it 4 cores)
+	bin/lab run --install --nodes 3 --gateways 2 -- bin/demo
+
 .PHONY: test
 test: test-unit test-integration test-kernel test-e2e ## every test: unit, integration, kernel, e2e
 

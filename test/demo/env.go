@@ -14,6 +14,7 @@ type Env struct {
 	server, client string // contexts of the exporting and of the importing cluster
 	clientNode     string // the node of the client pod: a worker, not a gateway
 	vip            string // the clusterset IP, once the import has one
+	dead           string // the gateway that was switched off
 }
 
 // NewEnv returns the steps' environment in the lab that the environment names. The error says what

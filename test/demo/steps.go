@@ -20,8 +20,21 @@ type Step struct {
 	Run func(context.Context) (evidence string, err error)
 }
 
-// Steps are the demo's steps, in their order: each builds on the ones before it.
-func (e *Env) Steps() []Step {
+// Steps are the demo's steps, in their order: each builds on the ones before it. Those about
+// failover are among them if there are two gateways.
+func (e *Env) Steps(ctx context.Context) ([]Step, error) {
+	several, err := e.hasTwoGateways(ctx)
+	if err != nil {
+		return nil, err
+	}
+	steps := e.firstSteps()
+	if several {
+		steps = append(steps, e.gatewaySteps()...)
+	}
+	return append(steps, e.lastSteps()...), nil
+}
+
+func (e *Env) firstSteps() []Step {
 	return []Step{
 		{"east: a web server with 3 replicas, a StatefulSet with 2; west: a client pod on a worker node", e.deploy},
 		{"tombolo has made CoreDNS serve clusterset.local in both clusters", e.dnsReady},
@@ -34,6 +47,11 @@ func (e *Env) Steps() []Step {
 		{"the worker's kernel holds the clusterset IP (ipvsadm -Ln, or nft where nftables serves)", e.inKernel},
 		{"the request went through WireGuard: its counters moved (wg show)", e.inWireGuard},
 		{"between the clusters' nodes there is WireGuard and not one byte of the request in clear (tcpdump)", e.encrypted},
+	}
+}
+
+func (e *Env) lastSteps() []Step {
+	return []Step{
 		{"a replica that is removed is gone from the answers", e.scalesDown},
 		{"headless: " + dbName + " resolves to pod IPs, db-0.east.db... to one", e.headless},
 		{"unexport removes the name and the clusterset IP", e.unexport},

@@ -15,30 +15,46 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
-// inWireGuard sends requests and sees the counters of the importing cluster's gateway move, both
+// inWireGuard sends requests and sees the counters of the importing cluster's gateways move, both
 // ways.
 func (e *Env) inWireGuard(ctx context.Context) (string, error) {
-	gateways, err := e.Nodes(ctx, e.client, "clusterset.tombolo.dev/gateway=true")
+	gateways, err := e.Nodes(ctx, e.client, gatewayLabel)
 	if err != nil {
 		return "", err
 	}
-	beforeReceived, beforeSent, _, err := e.wireguardCounters(ctx, gateways[0])
+	beforeReceived, beforeSent, _, err := e.allCounters(ctx, gateways)
 	if err != nil {
 		return "", err
 	}
 	// Larger than probes and keepalives in the meantime by far.
-	const size, count = 1000, 20
-	if _, err := e.requests(ctx, count, "/"+strings.Repeat("x", size)); err != nil {
+	const count = 20
+	if _, err := e.requests(ctx, count, "/"+strings.Repeat("x", payload)); err != nil {
 		return "", err
 	}
-	received, sent, shown, err := e.wireguardCounters(ctx, gateways[0])
+	received, sent, shown, err := e.allCounters(ctx, gateways)
 	if err != nil {
 		return "", err
 	}
-	if received-beforeReceived < count*100 || sent-beforeSent < count*size {
-		return "", fmt.Errorf("counters of %s moved by %d received, %d sent: less than the requests", gateways[0], received-beforeReceived, sent-beforeSent)
+	names := strings.Join(gateways, ", ")
+	if received-beforeReceived < count*100 || sent-beforeSent < count*payload {
+		return "", fmt.Errorf("counters of %s moved by %d received, %d sent: less than the requests", names, received-beforeReceived, sent-beforeSent)
 	}
-	return fmt.Sprintf("%s: %d B more received, %d B more sent\n%s", gateways[0], received-beforeReceived, sent-beforeSent, shown), nil
+	return fmt.Sprintf("%s: %d B more received, %d B more sent\n%s", names, received-beforeReceived, sent-beforeSent, shown), nil
+}
+
+// allCounters are the bytes received and sent by the nodes' peers in all, and `wg show` of the first.
+func (e *Env) allCounters(ctx context.Context, nodes []string) (received, sent int, shown string, err error) {
+	for i, node := range nodes {
+		r, s, text, err := e.wireguardCounters(ctx, node)
+		if err != nil {
+			return 0, 0, "", err
+		}
+		received, sent = received+r, sent+s
+		if i == 0 {
+			shown = text
+		}
+	}
+	return received, sent, shown, nil
 }
 
 // wireguardCounters are the bytes received and sent by all peers of a node, as wg shows them, and

@@ -17,7 +17,11 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range env.Steps() {
+	steps, err := env.Steps(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range steps {
 		ok := t.Run(step.Name, func(t *testing.T) {
 			evidence, err := step.Run(t.Context())
 			if err != nil {

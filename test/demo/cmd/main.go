@@ -30,8 +30,12 @@ func show(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	steps, err := env.Steps(ctx)
+	if err != nil {
+		return err
+	}
 	failed := 0
-	for _, step := range env.Steps() {
+	for _, step := range steps {
 		start := time.Now()
 		evidence, err := step.Run(ctx)
 		verdict := "PASS"
@@ -48,7 +52,7 @@ func show(ctx context.Context) error {
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d steps failed", failed, len(env.Steps()))
+		return fmt.Errorf("%d of %d steps failed", failed, len(steps))
 	}
 	return nil
 }
