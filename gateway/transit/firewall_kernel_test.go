@@ -117,9 +117,12 @@ COMMIT
 `
 )
 
-// restore loads rules into both families' filter tables, in the place of what is there.
+// restore loads rules into both families' filter tables, in the place of what is there. Those for
+// IPv6 admit ICMPv6, as every firewall has to: without neighbour discovery a link is dead as soon as
+// the kernel asks again who its neighbours are.
 func restore(g *netns.Namespace, kind, rules string) {
-	for _, program := range []string{"iptables-" + kind, "ip6tables-" + kind} {
+	rules6 := strings.Replace(rules, "-A ", "-A INPUT -p ipv6-icmp -j ACCEPT\n-A ", 1)
+	for program, rules := range map[string]string{"iptables-" + kind: rules, "ip6tables-" + kind: rules6} {
 		g.Run("sh", "-c", program+"-restore <<'END'\n"+rules+"END\n")
 	}
 }
