@@ -329,6 +329,7 @@ func (s apiServer) links(t *testing.T, gateways ...string) []v1alpha1.GatewayLin
 func (s apiServer) testQuiet(t *testing.T, gateways ...gatewayOn) {
 	for _, name := range []string{"east-0", "east-2"} {
 		s.gateway(t, name, readyIs(metav1.ConditionTrue, v1alpha1.ReasonReady))
+		s.gateway(t, name, drainingIs(v1alpha1.ReasonNotDraining))
 	}
 	for _, g := range gateways {
 		g.stop()

@@ -68,7 +68,7 @@ func (a *Agent) settle(r *tunnelResult, now time.Time) {
 	if a.settled.Load() || r.err != nil || r.pending != "" {
 		return
 	}
-	views := linksByStatus(r.plan.Links, r.statuses, now)
+	views := linksByStatus(r.plan.Links, r.statuses, true, now)
 	for _, c := range r.plan.Clusters {
 		if len(c.Links) > 0 && !slices.ContainsFunc(c.Links, func(l plan.Link) bool { return !views[l.LinkID].New }) {
 			return

@@ -159,6 +159,9 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Tunne
 	if err != nil {
 		return fmt.Errorf("reading the routes in use: %w", err)
 	}
+	if carries(routes) {
+		a.settled.Store(true) // an agent before this one knew how the links are
+	}
 	if len(wanted.Links)+len(wanted.Siblings) == 0 {
 		a.prober.stop()
 		return nil
@@ -170,6 +173,11 @@ func (a *Agent) probeLinks(ctx context.Context, in plan.Input, wanted plan.Tunne
 	p := probe.New(probe.Config{PrivateKey: in.PrivateKey, Conn: conn, OnChange: a.routes.Mark})
 	a.prober.start(ctx, p, in.PrivateKey, wanted.TunnelAddresses[0])
 	return a.prober.setPeers(wanted, linksInUse(routes, wanted, reportedUp), routes)
+}
+
+// carries reports whether the routes lead to some cluster.
+func carries(routes route.Config) bool {
+	return slices.ContainsFunc(routes.Routes, func(r route.Route) bool { return r.Type == route.Unicast && !r.Destination.IsSingleIP() })
 }
 
 // linksInUse are the links that were reported as up and that the kernel's routes send by: those of
@@ -216,12 +224,13 @@ func aliveLinks(have wireguard.State, links []plan.Link) map[plan.LinkID]bool {
 func linkName(id plan.LinkID) string { return string(id.Cluster) + "/" + id.Gateway }
 
 // linksByStatus is how the links are, by their statuses: those that are up carry traffic.
-func linksByStatus(links []plan.Link, statuses map[string]probe.Status, now time.Time) map[plan.LinkID]plan.LinkView {
+// While the agent starts, those on which no probe was answered yet are new, for a while.
+func linksByStatus(links []plan.Link, statuses map[string]probe.Status, starts bool, now time.Time) map[plan.LinkID]plan.LinkView {
 	views := make(map[plan.LinkID]plan.LinkView, len(links))
 	for _, l := range links {
 		s := statuses[linkName(l.LinkID)]
 		known := s.State == v1alpha1.LinkUp || s.State == v1alpha1.LinkDown || !s.Since.IsZero() && now.Sub(s.Since) >= settleTime
-		views[l.LinkID] = plan.LinkView{Up: s.State == v1alpha1.LinkUp, Draining: s.Draining, New: !known}
+		views[l.LinkID] = plan.LinkView{Up: s.State == v1alpha1.LinkUp, Draining: s.Draining, New: starts && !known}
 	}
 	return views
 }
