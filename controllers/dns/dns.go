@@ -32,8 +32,8 @@ const coreDNSVersion = "v1alpha1"
 
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
-// +kubebuilder:rbac:groups="",namespace=kube-system,resources=configmaps,resourceNames=coredns,verbs=get;list;watch;update
-// +kubebuilder:rbac:groups=apps,namespace=kube-system,resources=deployments,resourceNames=coredns,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=coredns,verbs=get;list;watch;update
+// +kubebuilder:rbac:groups=apps,resources=deployments,resourceNames=coredns,verbs=get;list;watch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=tombolo-coredns,verbs=bind
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,resourceNames=tombolo-coredns-managed,verbs=get;list;watch;update;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterrolebindings,verbs=create

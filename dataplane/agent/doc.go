@@ -9,7 +9,7 @@
 package agent
 
 // What the agent may do. It writes its own Node's status and events about its own Node, and nothing
-// else. An admission policy in config/rbac keeps it to its own Node.
+// else. Admission policies in config/rbac keep it to its own Node.
 //
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters;trafficpolicies,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=gatewaynodes,namespace=tombolo-system,verbs=get;list;watch
@@ -17,4 +17,4 @@ package agent
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=nodes/status,verbs=patch
-// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,namespace=default,verbs=create;patch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch

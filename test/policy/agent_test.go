@@ -17,8 +17,6 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-const system = v1alpha1.DefaultNamespace
-
 // addNode creates a Node with a condition and a label that others own.
 func addNode(t *testing.T, name string) *corev1.Node {
 	t.Helper()
@@ -94,6 +92,36 @@ func TestDataplaneAppliesItsCondition(t *testing.T) {
 		{"type":%q,"status":"True","reason":"Ready","message":""}]}}`, node.Name, v1alpha1.NodeConditionDataplane)
 	patch := client.RawPatch(types.ApplyPatchType, []byte(text))
 	checkForbidden(t, agent.Status().Patch(t.Context(), node, patch, client.FieldOwner("test")), "")
+}
+
+// A dataplane records events about its own Node, through either group that has events.
+func TestDataplaneRecordsEvents(t *testing.T) {
+	mine, others := addNode(t, "dataplane-4.example"), addNode(t, "dataplane-5.example")
+	agent := asAgent(t, "tombolo-dataplane", mine.Name)
+	const notIts = "a dataplane records events about its own node only"
+	own, foreign := nodeEvent("own", mine.Name), nodeEvent("foreign", others.Name)
+	create(t, foreign)
+	t.Cleanup(func() { remove(t, own) })
+	ctx := t.Context()
+	checkForbidden(t, agent.Create(ctx, own), "")
+	again := merge(`{"series":{"count":2,"lastObservedTime":"2026-01-01T00:00:00.000000Z"}}`)
+	checkForbidden(t, agent.Patch(ctx, own.DeepCopy(), again), "")
+	checkForbidden(t, agent.Create(ctx, nodeEvent("another", others.Name)), notIts)
+	checkForbidden(t, agent.Patch(ctx, foreign.DeepCopy(), again), notIts)
+	checkForbidden(t, asAccount(t, system, "tombolo-dataplane", nil).Create(ctx, nodeEvent("another", mine.Name)), notIts)
+	about := func(kind, namespace, name string) *corev1.Event {
+		return &corev1.Event{
+			ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: "core"},
+			InvolvedObject: corev1.ObjectReference{Kind: kind, Name: name, Namespace: namespace},
+		}
+	}
+	pod, node := about("Pod", system, mine.Name), about("Node", metav1.NamespaceDefault, mine.Name)
+	node.InvolvedObject.Namespace = ""
+	checkForbidden(t, agent.Create(ctx, pod, client.DryRunAll), notIts)
+	checkForbidden(t, agent.Create(ctx, node, client.DryRunAll), "")
+	steal := foreign.DeepCopy()
+	core := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: steal.Namespace, Name: steal.Name}}
+	checkForbidden(t, agent.Patch(ctx, core, merge(fmt.Sprintf(`{"involvedObject":{"name":%q}}`, mine.Name))), notIts)
 }
 
 func TestGatewayWritesItsOwn(t *testing.T) {

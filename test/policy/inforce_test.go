@@ -9,6 +9,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -26,12 +27,8 @@ type probe struct {
 }
 
 func probes() []probe {
-	const (
-		agents    = "system:serviceaccount:" + v1alpha1.DefaultNamespace + ":"
-		gateway   = agents + "tombolo-gateway"
-		dataplane = agents + "tombolo-dataplane"
-		operator  = agents + "tombolo-operator"
-	)
+	agents := "system:serviceaccount:" + system + ":"
+	gateway, dataplane, operator := agents+"tombolo-gateway", agents+"tombolo-dataplane", agents+"tombolo-operator"
 	return []probe{
 		{"tombolo-members", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, &coordinationv1.Lease{ObjectMeta: hubMeta(hub, "probe", "")}, client.DryRunAll)
@@ -43,22 +40,39 @@ func probes() []probe {
 			return c.Create(ctx, gatewayNode(func(g *v1alpha1.GatewayNode) { g.Name = "probe" }), client.DryRunAll)
 		}},
 		{"tombolo-gateway-keys", gateway, func(ctx context.Context, c client.Client) error {
-			meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-gateway-keys"}
+			meta := metav1.ObjectMeta{Namespace: system, Name: "tombolo-gateway-keys"}
 			return c.Patch(ctx, &corev1.Secret{ObjectMeta: meta}, merge(`{"data":{"probe":""}}`), client.DryRunAll)
 		}},
 		{"tombolo-gateway-lease", gateway, func(ctx context.Context, c client.Client) error {
-			return c.Create(ctx, &coordinationv1.Lease{ObjectMeta: hubMeta(v1alpha1.DefaultNamespace, "probe", "")}, client.DryRunAll)
+			return c.Create(ctx, &coordinationv1.Lease{ObjectMeta: hubMeta(system, "probe", "")}, client.DryRunAll)
 		}},
 		{"tombolo-gateway-links", gateway, func(ctx context.Context, c client.Client) error {
 			remote := &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
 			return c.Status().Patch(ctx, remote, merge(`{"status":{"links":[{"gateway":"probe"}]}}`), client.DryRunAll)
 		}},
 		{"tombolo-dataplane", dataplane, labelNode},
+		{"tombolo-dataplane-events", dataplane, func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, nodeEvent("probe", "probe"), client.DryRunAll)
+		}},
 		{"tombolo-operator", operator, labelNode},
 		{"tombolo-operator-keys", operator, func(ctx context.Context, c client.Client) error {
-			meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: v1alpha1.GatewayKeysSecret}
+			meta := metav1.ObjectMeta{Namespace: system, Name: v1alpha1.GatewayKeysSecret}
 			return c.Patch(ctx, &corev1.Secret{ObjectMeta: meta}, merge(`{"data":{"probe":""}}`), client.DryRunAll)
 		}},
+		{"tombolo-operator-coredns", operator, func(ctx context.Context, c client.Client) error {
+			config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "probe"}}
+			return c.Patch(ctx, config, merge(`{"data":{"probe":""}}`), client.DryRunAll)
+		}},
+	}
+}
+
+// nodeEvent is an event about a Node.
+func nodeEvent(name, node string) *eventsv1.Event {
+	return &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: name},
+		EventTime:  metav1.NowMicro(), ReportingController: "tombolo.dev/test", ReportingInstance: "test",
+		Action: "Test", Reason: "Test", Type: corev1.EventTypeNormal,
+		Regarding: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node},
 	}
 }
 
@@ -74,6 +88,7 @@ func waitForPolicies(ctx context.Context) error {
 	defer cancel()
 	for _, object := range []client.Object{
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe"}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "probe"}},
 		member(func(m *v1alpha1.Member) { m.Namespace, m.Name, m.Spec.Index = hub, "probe", 4095 }),
 		&v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: v1alpha1.RemoteClusterSpec{Index: 9}},
 	} {

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -32,6 +33,10 @@ var (
 	admin           client.Client
 	kubectl         func(args ...string) (stdout, stderr io.Reader, err error)
 )
+
+// system is the namespace that tombolo is installed in. TestElsewhere sets the variable for a process
+// of its own.
+var system = cmp.Or(os.Getenv(namespaceVariable), v1alpha1.DefaultNamespace)
 
 // config/ as seen from this package's folder.
 const configDir = "../../config"
@@ -71,10 +76,11 @@ func runTests(m *testing.M) (code int, err error) {
 	if err := prepareKubectl(server); err != nil {
 		return 1, err
 	}
-	for _, folder := range []string{"hub", "default"} {
-		if _, err := apply(folder); err != nil {
-			return 1, err
-		}
+	if _, err := apply("hub"); err != nil {
+		return 1, err
+	}
+	if err := installMember(); err != nil {
+		return 1, err
 	}
 	if err := waitForPolicies(context.Background()); err != nil {
 		return 1, err
@@ -101,6 +107,28 @@ func prepareKubectl(server *envtest.Environment) error {
 // object.
 func apply(folder string) (string, error) {
 	return run("apply", "--kustomize", filepath.Join(configDir, folder))
+}
+
+// installMember applies config/default, in the namespace system.
+func installMember() error {
+	if system == v1alpha1.DefaultNamespace {
+		_, err := apply("default")
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tombolo-policy-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	text, err := pageOverlay("config/default")
+	if err != nil {
+		return err
+	}
+	if err := writeKustomization(dir, text); err != nil {
+		return err
+	}
+	_, err = run("apply", "--kustomize", dir)
+	return err
 }
 
 // run runs kubectl and returns its output. The error holds what it says.

@@ -3,6 +3,7 @@
 package policy
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,16 +92,11 @@ func gatewayPod(t *testing.T, overlay string) corev1.PodSpec {
 // The overlay in docs/install.md makes a hub of another name, and the policy is in force there.
 func TestHubOverlay(t *testing.T) {
 	const namespace = "my-hub"
-	page, err := os.ReadFile("../../docs/install.md")
+	text, err := pageOverlay("config/hub")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, _ := strings.Cut(string(page), "```yaml\n# kustomization.yaml\n")
-	text, _, found := strings.Cut(text, "```")
-	if !found {
-		t.Fatal("docs/install.md has no kustomization.yaml")
-	}
-	overlay := writeOverlay(t, strings.ReplaceAll(text, "github.com/tombolo-net/tombolo/config", "CONFIG"))
+	overlay := writeOverlay(t, text)
 	if _, err := run("apply", "--kustomize", overlay); err != nil {
 		t.Fatal(err)
 	}
@@ -120,22 +116,43 @@ func TestHubOverlay(t *testing.T) {
 	}
 }
 
+// pageOverlay is the kustomization.yaml in docs/install.md that has this resource, with CONFIG for
+// config/.
+func pageOverlay(resource string) (string, error) {
+	page, err := os.ReadFile("../../docs/install.md")
+	if err != nil {
+		return "", err
+	}
+	const base = "github.com/tombolo-net/tombolo/"
+	for _, block := range pageBlock.FindAllStringSubmatch(string(page), -1) {
+		if text := block[2]; strings.HasPrefix(text, "# kustomization.yaml\n") && strings.Contains(text, "\n- "+base+resource) {
+			return strings.ReplaceAll(text, base+"config", "CONFIG"), nil
+		}
+	}
+	return "", fmt.Errorf("docs/install.md has no kustomization.yaml with %s", resource)
+}
+
 // writeOverlay writes a kustomization.yaml, in which CONFIG stands for config/, into a folder and
 // returns that.
 func writeOverlay(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
-	config, err := filepath.Abs(configDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	relative, err := filepath.Rel(dir, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = strings.ReplaceAll(text, "CONFIG", relative)
-	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o644); err != nil {
+	if err := writeKustomization(dir, text); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// writeKustomization is writeOverlay into a folder that is there.
+func writeKustomization(dir, text string) error {
+	config, err := filepath.Abs(configDir)
+	if err != nil {
+		return err
+	}
+	relative, err := filepath.Rel(dir, config)
+	if err != nil {
+		return err
+	}
+	text = strings.ReplaceAll(text, "CONFIG", relative)
+	return os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o644)
 }

@@ -68,3 +68,20 @@ func TestOperatorRemovesKeys(t *testing.T) {
 	checkForbidden(t, operator.Delete(t.Context(), keys.DeepCopy()), noRight)
 	checkForbidden(t, patch(operator, keys, `{"data":{"operator-4.example":null}}`), "")
 }
+
+// Of CoreDNS's objects the operator writes the ConfigMap, in the one namespace where CoreDNS is.
+func TestOperatorWritesCorefile(t *testing.T) {
+	operator := asAccount(t, system, "tombolo-operator", nil)
+	const noOther = "may write CoreDNS's ConfigMap in kube-system and no other"
+	for _, tc := range []struct{ namespace, name, want string }{
+		{metav1.NamespaceSystem, "coredns", ""},
+		{metav1.NamespaceSystem, "kubeadm-config", noRight},
+		{metav1.NamespaceDefault, "coredns", noOther},
+		{system, "coredns", noOther},
+	} {
+		config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: tc.namespace, Name: tc.name}}
+		create(t, config)
+		config.Data = map[string]string{"Corefile": "."}
+		checkForbidden(t, operator.Update(t.Context(), config), tc.want)
+	}
+}
