@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -35,6 +36,16 @@ func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return string(t.text)
+}
+
+// powerDown is the last line of a kernel that powers off: kernel_power_off in kernel/reboot.c.
+const powerDown = "reboot: Power down"
+
+// poweredDown reports whether the kernel has done all that a power-off asks of it. In about one of
+// a thousand power-offs the process of a user-mode kernel aborts after that, on its way out. That
+// concerns nobody.
+func (t *tail) poweredDown() bool {
+	return strings.HasSuffix(strings.TrimSpace(t.String()), powerDown)
 }
 
 // connect gives the kernel its pipes, those of streams that cfg lacks, too, so

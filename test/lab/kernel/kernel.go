@@ -146,7 +146,7 @@ func (m *Machine) close() {
 // power-off, a *PanicError with the console's last lines otherwise.
 func (m *Machine) Wait() error {
 	<-m.done
-	if m.err == nil {
+	if m.err == nil || m.console.poweredDown() {
 		return nil
 	}
 	return &PanicError{Console: m.console.String(), Err: m.err}

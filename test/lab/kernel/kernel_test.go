@@ -162,3 +162,32 @@ func TestReadResult(t *testing.T) {
 		})
 	}
 }
+
+// A user-mode kernel may abort after it has powered down: it has done what it was asked to do.
+func TestWait(t *testing.T) {
+	for _, tt := range []struct {
+		name, script string
+		panicked     bool
+	}{
+		{"powered off", "echo 'reboot: Power down'", false},
+		{"aborted after it", "printf 'reboot: Power down\r\n'; kill -ABRT $$", false},
+		{"aborted before it", "kill -ABRT $$", true},
+		{"said more", "echo 'reboot: Power down'; echo 'Kernel panic'; kill -ABRT $$", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "linux")
+			if err := os.WriteFile(path, []byte("#!/bin/sh\n"+tt.script+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			m, err := Start(t.Context(), Config{Kernel: path, Init: path, Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var panicked *PanicError
+			if err := m.Wait(); errors.As(err, &panicked) != tt.panicked || !tt.panicked && err != nil {
+				t.Errorf("Wait: %v, want a PanicError: %t", err, tt.panicked)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,11 @@ type outcome struct {
 	stdout, stderr string
 }
 
+// String prints the error's text, too.
+func (o outcome) String() string {
+	return fmt.Sprintf("code %d, error %v, stdout %q, stderr %q", o.code, o.err, o.stdout, o.stderr)
+}
+
 func runCommand(ctx context.Context, t *testing.T, c kernel.Command) outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
@@ -79,7 +85,7 @@ func TestRunStreamsAndExitCode(t *testing.T) {
 			c := shell(tt.script)
 			c.Stdin = strings.NewReader(tt.stdin)
 			if got := runCommand(t.Context(), t, c); got != tt.want {
-				t.Errorf("got %+v, want %+v", got, tt.want)
+				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}
@@ -99,7 +105,7 @@ func TestRunLeavesTheHostAlone(t *testing.T) {
 	c := shell("echo in > inside; echo out > " + writable + "/outside")
 	c.Dir, c.Writable = dir, []string{writable}
 	if got := runCommand(t.Context(), t, c); got != (outcome{}) {
-		t.Fatalf("got %+v", got)
+		t.Fatalf("got %v", got)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "inside")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that was written to the overlay is on the host (%v)", err)
@@ -123,7 +129,7 @@ func TestRunFindsWhatTheKernelCovers(t *testing.T) {
 	}
 	got := runCommand(t.Context(), t, kernel.Command{Args: []string{script}, Dir: dir})
 	if want := (outcome{stdout: dir + "\n"}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
@@ -131,7 +137,7 @@ func TestRunErrors(t *testing.T) {
 	t.Run("no such program", func(t *testing.T) {
 		got := runCommand(t.Context(), t, kernel.Command{Args: []string{"no-such-program"}})
 		if got.err == nil || !strings.Contains(got.err.Error(), "no-such-program") {
-			t.Errorf("got %+v (%v), want an error that names the program", got, got.err)
+			t.Errorf("got %v, want an error that names the program", got)
 		}
 	})
 	t.Run("panic", func(t *testing.T) {
