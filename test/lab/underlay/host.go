@@ -2,17 +2,11 @@ package underlay
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
-	"sync"
-	"time"
 
-	"github.com/containers/gvisor-tap-vsock/pkg/types"
-	"github.com/containers/gvisor-tap-vsock/pkg/virtualnetwork"
+	"github.com/tombolo-net/tombolo/test/lab/underlay/netstack"
 )
 
 const (
@@ -22,8 +16,6 @@ const (
 	// gatewayMAC is the address of the host's port: locally administered, from the letters of
 	// tombolo.
 	gatewayMAC = "02:74:6f:6d:62:6f"
-	// hostBytes bounds the frames that wait for the switch or for the host's network stack.
-	hostBytes = 4 << 20
 )
 
 // HostConfig says where the host is in the nodes' network.
@@ -69,9 +61,8 @@ func last(p netip.Prefix) netip.Addr {
 // servers on the host's loopback, and the host reaches the nodes. It speaks IPv4 only. Its methods
 // are safe for concurrent use.
 type Host struct {
-	config  HostConfig
-	address mac
-	net     *virtualnetwork.VirtualNetwork
+	config HostConfig
+	stack  *netstack.Stack
 }
 
 // NewHost makes the network stack, which lives as long as the process.
@@ -84,18 +75,15 @@ func NewHost(config HostConfig) (*Host, error) {
 	if !config.Subnet.Addr().Is4() || !config.Subnet.Contains(config.Gateway) || !config.Subnet.Contains(config.Loopback) {
 		return nil, fmt.Errorf("making the host's network: the gateway %s and the loopback %s must be in the IPv4 subnet %s", config.Gateway, config.Loopback, config.Subnet)
 	}
-	network, err := virtualnetwork.New(&types.Configuration{
-		MTU:               config.MTU,
-		Subnet:            config.Subnet.Masked().String(),
-		GatewayIP:         config.Gateway.String(),
-		GatewayMacAddress: gatewayMAC,
-		GatewayVirtualIPs: []string{config.Loopback.String()},
-		NAT:               map[string]string{config.Loopback.String(): "127.0.0.1"},
-	})
-	if err != nil {
+	h := &Host{config: config}
+	if h.stack, err = netstack.New(address, config.MTU, config.Subnet, config.Gateway, config.Loopback); err != nil {
 		return nil, fmt.Errorf("making the host's network %s: %w", config.Subnet, err)
 	}
-	return &Host{config: config, address: mac(address), net: network}, nil
+	h.stack.Forward()
+	if err := h.stack.ServeDNS(config.Gateway); err != nil {
+		return nil, fmt.Errorf("making the host's network %s: %w", config.Subnet, err)
+	}
+	return h, nil
 }
 
 // Loopback returns the address at which nodes find the host's 127.0.0.1.
@@ -110,7 +98,11 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	if network != "tcp" && network != "tcp4" {
 		return nil, fmt.Errorf("dialing %s: network %q: only tcp reaches into nodes", address, network)
 	}
-	conn, err := h.net.DialContextTCP(ctx, address)
+	to, err := netip.ParseAddrPort(address)
+	if err != nil || !to.Addr().Is4() {
+		return nil, fmt.Errorf("dialing %s: want an IPv4 address and a port", address)
+	}
+	conn, err := h.stack.Dial(ctx, to)
 	if err != nil {
 		return nil, fmt.Errorf("dialing %s: %w", address, err)
 	}
@@ -120,63 +112,5 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 // Attach plugs the host into sw, at the port called HostPort. Frames flow once the port's Serve
 // runs.
 func (h *Host) Attach(sw *Switch) (*Port, error) {
-	p, err := sw.add(HostPort)
-	if err != nil {
-		return nil, err
-	}
-	p.serve = func(ctx context.Context) error {
-		ctx, cancel := context.WithCancel(ctx)
-		ours, theirs := newPipe(&sw.frames)
-		var stack sync.WaitGroup
-		// What it returns is that the pipe was closed.
-		stack.Go(func() { _ = h.net.AcceptBess(ctx, stackConn{theirs}) })
-		err := p.attend(ctx, newPlainWire(hostWire{ours, h.address}))
-		cancel()
-		stack.Wait()
-		return err
-	}
-	return p, nil
+	return sw.Attach(HostPort, h.stack.Wire())
 }
-
-// hostWire keeps from the host what is not for it: its stack has a switch of its own in front,
-// which would send frames for other stations back.
-type hostWire struct {
-	*pipe
-	address mac
-}
-
-func (w hostWire) Write(frame []byte) (int, error) {
-	destination := mac(frame[:6])
-	if destination != w.address && destination != (mac{255, 255, 255, 255, 255, 255}) {
-		return len(frame), nil
-	}
-	return w.pipe.Write(frame)
-}
-
-// stackConn is the stack's end of the pipe. Its methods make it a net.Conn; it has no addresses and
-// no deadlines.
-type stackConn struct{ *pipe }
-
-// Read returns the next frame. Once the pipe is closed it returns an empty frame for nobody, after
-// which the stack sees that its context has ended and leaves; an error it would write to the
-// standard error.
-func (c stackConn) Read(b []byte) (int, error) {
-	n, err := c.pipe.Read(b)
-	if errors.Is(err, io.EOF) {
-		clear(b[:headerSize])
-		b[0] = 2
-		return headerSize, nil
-	}
-	return n, err
-}
-
-func (stackConn) LocalAddr() net.Addr              { return stackAddr{} }
-func (stackConn) RemoteAddr() net.Addr             { return stackAddr{} }
-func (stackConn) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
-func (stackConn) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
-func (stackConn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
-
-type stackAddr struct{}
-
-func (stackAddr) Network() string { return "pipe" }
-func (stackAddr) String() string  { return HostPort }

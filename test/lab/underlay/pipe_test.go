@@ -32,7 +32,7 @@ func (s *shutter) close() { s.once.Do(func() { close(s.done) }) }
 func newPipe(pool *framePool) (a, b *pipe) {
 	shut := &shutter{done: make(chan struct{})}
 	end := func() *pipe {
-		return &pipe{wake: make(chan struct{}, 1), shut: shut, frames: queue{pool: pool, limit: hostBytes}}
+		return &pipe{wake: make(chan struct{}, 1), shut: shut, frames: queue{pool: pool, limit: 4 << 20}}
 	}
 	a, b = end(), end()
 	a.peer, b.peer = b, a
