@@ -17,7 +17,8 @@ import (
 type Config struct {
 	Tree     string    // required: this package's folder, with those that pin the sources; it is only read
 	Cache    string    // optional, default CacheDir
-	Names    []string  // optional, default every program
+	Set      string    // optional, default DefaultSet
+	Names    []string  // optional, default every program of the set
 	Seed     string    // optional, default none: a folder with VERSIONS and testbin.tar.xz
 	Parallel int       // optional, default the number of CPUs: compilers at once
 	Out      io.Writer // optional, default nowhere: progress for a person
@@ -26,11 +27,11 @@ type Config struct {
 
 // Ensure makes sure that the programs are in the cache and whole: it reads
 // each one's SHA-256, takes what a seed offers and fits, builds what is still
-// missing from source, and returns the folder that Dir returns. Runs at the
+// missing from source, and returns the folder that SetDir returns. Runs at the
 // same time wait for each other. It tries every program; the error joins those
 // that could not be built.
 func Ensure(ctx context.Context, cfg Config) (string, error) {
-	recipes, err := pinnedRecipes()
+	recipes, err := pinnedRecipes(cfg.Set)
 	if err != nil {
 		return "", err
 	}

@@ -24,7 +24,7 @@ type goBuild struct {
 func newGoBuild(p goProgram, src source) goBuild {
 	b := goBuild{folder: p.folder, module: modules()[p.folder], digest: src.digest, pkg: p.pkg}
 	switch p.folder {
-	case "kubernetes":
+	case "kubernetes", "kubeadm":
 		b.ldflags = kubernetesVersionFlags(src.version)
 	case "containerd":
 		b.tags = "no_btrfs,no_zfs,no_devmapper"
@@ -33,6 +33,8 @@ func newGoBuild(p goProgram, src source) goBuild {
 		b.tags = "seccomp,netgo,osusergo"
 		b.ldflags = []string{"-X", "main.version=" + strings.TrimPrefix(src.version, "v"), "-extldflags=-static"}
 		b.cgo = true
+	case "crictl":
+		b.ldflags = []string{"-X", crictlModule + "/pkg/version.Version=" + src.version}
 	case "cni":
 		b.ldflags = []string{"-X", cniModule + "/pkg/utils/buildversion.BuildVersion=" + src.version}
 	}

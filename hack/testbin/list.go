@@ -8,15 +8,15 @@ import (
 	"text/tabwriter"
 )
 
-// List writes a table of every program's name, version and state: "missing",
+// List writes a table of the set's programs: name, version and state: "missing",
 // "changed" (run Ensure) or "ready" with where it comes from. It judges as Dir
 // does, without reading the programs.
-func List(w io.Writer) error {
+func List(w io.Writer, set string) error {
 	cache, err := CacheDir()
 	if err != nil {
 		return err
 	}
-	recipes, err := pinnedRecipes()
+	recipes, err := pinnedRecipes(set)
 	if err != nil {
 		return err
 	}

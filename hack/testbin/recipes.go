@@ -13,6 +13,16 @@ const (
 	runcModule       = "github.com/opencontainers/runc"
 	cniModule        = "github.com/containernetworking/plugins"
 	corednsModule    = "github.com/coredns/coredns"
+	kindModule       = "sigs.k8s.io/kind"
+	crictlModule     = "sigs.k8s.io/cri-tools"
+)
+
+// The sets of programs. Each has a folder in the cache.
+const (
+	// DefaultSet is what the lab and the tests run.
+	DefaultSet = ""
+	// KindSet is what clusters of kind need besides.
+	KindSet = "kind"
 )
 
 // modules returns, for each folder with a go.mod, the module whose version is
@@ -25,6 +35,9 @@ func modules() map[string]string {
 		"runc":       runcModule,
 		"cni":        cniModule,
 		"coredns":    corednsModule,
+		"kind":       kindModule,
+		"crictl":     crictlModule,
+		"kubeadm":    k8sModule, // with the pins of kubernetes, and what only kubeadm imports
 	}
 }
 
@@ -60,15 +73,36 @@ func goPrograms() []goProgram {
 	}
 }
 
-// pinnedRecipes returns the recipes of all programs, in the order in which
-// they are best built. The error means that SOURCES is damaged.
-func pinnedRecipes() ([]recipe, error) {
+// kindPrograms is the table of KindSet.
+func kindPrograms() []goProgram {
+	return []goProgram{
+		{"kind", "kind", kindModule, 30 * time.Second}, // and the standard library with it
+		{"crictl", "crictl", crictlModule + "/cmd/crictl", time.Minute},
+		{"kubeadm", "kubeadm", k8sModule + "/cmd/kubeadm", 2 * time.Minute},
+	}
+}
+
+// pinnedRecipes returns the recipes of a set's programs, in the order in which
+// they are best built. The error means that SOURCES is damaged, or that there
+// is no such set.
+func pinnedRecipes(set string) ([]recipe, error) {
+	switch set {
+	case DefaultSet:
+		recipes, err := goRecipes(goPrograms())
+		return append(recipes, kernelRecipe()), err
+	case KindSet:
+		return goRecipes(kindPrograms())
+	}
+	return nil, fmt.Errorf("no set of programs is called %q; there is %q", set, KindSet)
+}
+
+func goRecipes(programs []goProgram) ([]recipe, error) {
 	sources, err := parseSources(pinnedSources)
 	if err != nil {
 		return nil, fmt.Errorf("reading SOURCES: %w", err)
 	}
 	var recipes []recipe
-	for _, p := range goPrograms() {
+	for _, p := range programs {
 		src, ok := sources[p.folder]
 		if !ok {
 			return nil, fmt.Errorf("reading SOURCES: no line for %s", p.folder)
@@ -78,5 +112,5 @@ func pinnedRecipes() ([]recipe, error) {
 			builder: newGoBuild(p, src),
 		})
 	}
-	return append(recipes, kernelRecipe()), nil
+	return recipes, nil
 }

@@ -71,7 +71,7 @@ func TestSourcesCurrent(t *testing.T) {
 // folder's tools.go keeps in its go.mod.
 func TestToolsImportPrograms(t *testing.T) {
 	want := map[string][]string{}
-	for _, p := range goPrograms() {
+	for _, p := range slices.Concat(goPrograms(), kindPrograms()) {
 		want[p.folder] = append(want[p.folder], p.pkg)
 	}
 	for folder, pkgs := range want {
@@ -131,9 +131,16 @@ func TestRecipeKeys(t *testing.T) {
 }
 
 func TestPinnedRecipes(t *testing.T) {
-	recipes, err := pinnedRecipes()
-	if err != nil {
-		t.Fatal(err)
+	if _, err := pinnedRecipes("other"); err == nil {
+		t.Error("no error for an unknown set")
+	}
+	var recipes []recipe
+	for _, set := range []string{DefaultSet, KindSet} {
+		more, err := pinnedRecipes(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recipes = append(recipes, more...)
 	}
 	var got []string
 	for _, r := range recipes {
@@ -144,8 +151,8 @@ func TestPinnedRecipes(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{"cni-host-local", "cni-loopback", "cni-portmap", "cni-ptp", "containerd",
-		"containerd-shim-runc-v2", "coredns", "ctr", "etcd", "kube-apiserver", "kube-controller-manager",
-		"kube-proxy", "kube-scheduler", "kubectl", "kubelet", "linux-uml", "runc"}
+		"containerd-shim-runc-v2", "coredns", "crictl", "ctr", "etcd", "kind", "kube-apiserver", "kube-controller-manager",
+		"kube-proxy", "kube-scheduler", "kubeadm", "kubectl", "kubelet", "linux-uml", "runc"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("programs (-want +got):\n%s", diff)
 	}
@@ -159,5 +166,17 @@ func checkErr(t *testing.T, err error, want string) {
 		t.Fatalf("error %v, want none", err)
 	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 		t.Fatalf("error %v, want one with %q", err, want)
+	}
+}
+
+// TestKubeadmPins compares what kubeadm is built from with what the other
+// programs of Kubernetes are built from: they are to be of one release.
+func TestKubeadmPins(t *testing.T) {
+	sources, err := parseSources(pinnedSources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := sources["kubeadm"].version, sources["kubernetes"].version; got != want {
+		t.Errorf("kubeadm is %s, the other programs of Kubernetes are %s: change both go.mod", got, want)
 	}
 }

@@ -43,12 +43,16 @@ func CacheDir() (string, error) {
 // whose SHA-256 Ensure verified last, which takes about a millisecond. If a
 // program is missing or differs, the error names it and says what to run. Dir
 // writes nothing and is safe for concurrent use, also with a running Ensure.
-func Dir() (string, error) {
+func Dir() (string, error) { return SetDir(DefaultSet) }
+
+// SetDir is Dir for one set of programs. KindSet's are kind, crictl and
+// kubeadm.
+func SetDir(set string) (string, error) {
 	cache, err := CacheDir()
 	if err != nil {
 		return "", err
 	}
-	recipes, err := pinnedRecipes()
+	recipes, err := pinnedRecipes(set)
 	if err != nil {
 		return "", err
 	}
@@ -58,8 +62,16 @@ func Dir() (string, error) {
 		return "", err
 	}
 	if len(missing) > 0 {
-		return "", fmt.Errorf("test binaries missing or changed in %s: %s; run: make testbin",
-			s.setDir, strings.Join(missing, ", "))
+		return "", fmt.Errorf("test binaries missing or changed in %s: %s; run: %s",
+			s.setDir, strings.Join(missing, ", "), remedy(set))
 	}
 	return s.setDir, nil
+}
+
+// remedy is the command that makes the set's programs.
+func remedy(set string) string {
+	if set == DefaultSet {
+		return "make testbin"
+	}
+	return "go run ./hack/testbin/cmd -set " + set
 }

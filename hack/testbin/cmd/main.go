@@ -55,6 +55,7 @@ func parseFlags() options {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
+	flag.StringVar(&o.Set, "set", testbin.DefaultSet, "take the `set` of programs of this name: kind; without it what the lab and the tests run")
 	flag.StringVar(&o.Seed, "seed", "", "take what fits from `folder`, which holds VERSIONS and testbin.tar.xz")
 	flag.IntVar(&o.Parallel, "p", 0, "run `n` compilers at once (default: the number of CPUs)")
 	flag.BoolVar(&o.list, "list", false, "print each program's name, version and state, and change nothing")
@@ -69,14 +70,14 @@ func parseFlags() options {
 func run(ctx context.Context, o options) error {
 	switch {
 	case o.dir:
-		dir, err := testbin.Dir()
+		dir, err := testbin.SetDir(o.Set)
 		if err != nil {
 			return err
 		}
 		fmt.Println(dir)
 		return nil
 	case o.list:
-		return testbin.List(os.Stdout)
+		return testbin.List(os.Stdout, o.Set)
 	}
 	var err error
 	if o.Tree, err = findTree(); err != nil {
