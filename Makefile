@@ -125,6 +125,14 @@ bench: build testbin ## measure 50 members on one hub, the dataplane beside kube
 	bin/lab run --install -- bin/bench --keep
 	bin/lab run --install --gateways 2 --nodes 3 -- bin/bench --keep --only failover
 
+##@ Release
+
+.PHONY: release
+release: ## what a release consists of, from the commit that is checked out, in dist/: make release VERSION=v1.2.3
+	@sbom=$$(hack/tool.sh cyclonedx-gomod); \
+		$(STEP) "making release $(VERSION)" "usually 2 minutes, 10 the first time" \
+		go run ./hack/release/cmd -version "$(VERSION)" -sbom "$$sbom"
+
 ##@ Other
 
 .PHONY: clean

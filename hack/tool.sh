@@ -1,22 +1,27 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that hack/tools pins, after building it into the
+# Prints the path of a tool that hack/tools or hack/tools/release pins, after building it into the
 # cache outside the tree if it is not there: once per version of tool and Go.
 #
-# usage: hack/tool.sh controller-gen|golangci-lint
+# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|govulncheck
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+# What a release needs is pinned apart: the linters need not be built again when it changes.
+pins=hack/tools
 case ${1-} in
 controller-gen) package=sigs.k8s.io/controller-tools/cmd/controller-gen usually="usually 20 s, once" ;;
 golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint usually="usually 2 to 6 minutes, once" ;;
+actionlint) pins=hack/tools/release package=github.com/rhysd/actionlint/cmd/actionlint usually="usually 10 s, once" ;;
+cyclonedx-gomod) pins=hack/tools/release package=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod usually="usually 20 s, once" ;;
+govulncheck) pins=hack/tools/release package=golang.org/x/vuln/cmd/govulncheck usually="usually 10 s, once" ;;
 *)
-	echo "usage: hack/tool.sh controller-gen|golangci-lint" >&2
+	sed -n 's/^# usage/usage/p' "$0" >&2
 	exit 2
 	;;
 esac
 
 cache=${TOMBOLO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tombolo}/tools
-digest=$( (cat hack/tools/go.mod hack/tools/go.sum && go version) | sha256sum | cut -c1-12)
+digest=$( (cat "$pins"/go.{mod,sum} && go version) | sha256sum | cut -c1-12)
 tool=$cache/$1-$digest
 if [[ ! -x $tool ]]; then
 	mkdir -p "$cache"
@@ -25,7 +30,7 @@ if [[ ! -x $tool ]]; then
 	# Another run may have built it meanwhile. It gets its name when it is whole.
 	if [[ ! -x $tool ]]; then
 		hack/step.sh "building $1" "$usually" \
-			env CGO_ENABLED=0 go -C hack/tools build -trimpath -ldflags="-s -w" -o "$tool.part" "$package" 9>&-
+			env CGO_ENABLED=0 go -C "$pins" build -trimpath -ldflags="-s -w" -o "$tool.part" "$package" 9>&-
 		mv "$tool.part" "$tool"
 	fi
 fi
