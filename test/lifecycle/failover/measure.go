@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tombolo-net/tombolo/test/lifecycle/report"
 )
 
 // Measure lets the fault happen repeats times, in turn to a gateway of each cluster: the one that
@@ -63,15 +65,17 @@ func (s *Site) watch(ctx context.Context, f Fault, v victim) (o Outcome, err err
 	if err != nil {
 		return o, fmt.Errorf("making the fault at %s: %w", v.node, err)
 	}
+	made := time.Now()
 	sleep(ctx, f.hold)
 	var healed error
-	down := time.Duration(0)
+	held, down := time.Since(begun), time.Duration(0)
 	if f.watched {
 		healed = heal(ctx)
 		down = time.Since(begun)
 		sleep(ctx, f.rest)
 	}
 	after, err := s.load.Report()
+	asked := time.Now()
 	if !f.watched {
 		healed = heal(ctx)
 	}
@@ -79,6 +83,8 @@ func (s *Site) watch(ctx context.Context, f Fault, v victim) (o Outcome, err err
 		return o, fmt.Errorf("%s at %s: %w", f.Name, v.node, err)
 	}
 	o = Outcome{Victim: v.node, Gap: after.Stream.Gap(), Packets: after.Stream.Lost(), Connections: after.Connections.Broken - before.Connections.Broken}
+	o.Longest = fmt.Sprintf("%s; the fault was made within %s, healed from %s to %s", longest(after.Stream, asked.Sub(begun)),
+		round(made.Sub(begun)), round(held), round(down))
 	if o.Connections > 0 {
 		o.Why = after.Connections.Errors
 	}
@@ -87,6 +93,18 @@ func (s *Site) watch(ctx context.Context, f Fault, v victim) (o Outcome, err err
 	}
 	return o, nil
 }
+
+// longest says which direction had the longest gap, and when that ended, if the report was asked for
+// so long after the beginning.
+func longest(of report.Stream, asked time.Duration) string {
+	way, name := of.Out, "out"
+	if of.Back.Gap > way.Gap {
+		way, name = of.Back, "back"
+	}
+	return fmt.Sprintf("%s, until %s", name, round(asked-way.Ago))
+}
+
+func round(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
 
 // sleep waits, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {

@@ -13,6 +13,8 @@ type Outcome struct {
 	// Gap is the longest time in which no packet of the stream got through, in either direction. Of
 	// a fault that no other gateway can make up for, it is without the time that the node was down.
 	Gap time.Duration
+	// Longest says in which direction the longest gap was, and when it ended.
+	Longest string
 	// Packets is how many packets of the stream were lost, both ways.
 	Packets int64
 	// Connections is how many connections broke, and Why tells of the first ones.
@@ -22,7 +24,11 @@ type Outcome struct {
 
 // String returns the outcome for a log.
 func (o Outcome) String() string {
-	s := fmt.Sprintf("%s: gap %s, %d packets lost, %d connections", o.Victim, o.Gap.Round(time.Millisecond), o.Packets, o.Connections)
+	s := fmt.Sprintf("%s: gap %s", o.Victim, o.Gap.Round(time.Millisecond))
+	if o.Packets > 0 {
+		s += fmt.Sprintf(" (%s)", o.Longest)
+	}
+	s += fmt.Sprintf(", %d packets lost, %d connections", o.Packets, o.Connections)
 	if o.Connections > 0 {
 		s += fmt.Sprintf(": %q", o.Why)
 	}

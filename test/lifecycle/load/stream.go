@@ -33,11 +33,11 @@ type message struct {
 }
 
 // magic begins each message: nothing else that the load sends does.
-const magic, messageSize = "tombolo stream\n\n", 16 + 6*8
+const magic, messageSize = "tombolo stream\n\n", 16 + 7*8
 
 func (m message) append(b []byte) []byte {
 	b = append(b, magic...)
-	for _, n := range []int64{m.number, int64(m.sent), m.epoch, m.way.Received, m.way.Lost, int64(m.way.Gap)} {
+	for _, n := range []int64{m.number, int64(m.sent), m.epoch, m.way.Received, m.way.Lost, int64(m.way.Gap), int64(m.way.Ago)} {
 		b = binary.BigEndian.AppendUint64(b, uint64(n))
 	}
 	return b
@@ -51,7 +51,7 @@ func parseMessage(b []byte) (message, bool) {
 	at := func(i int) int64 { return int64(binary.BigEndian.Uint64(b[len(magic)+8*i:])) }
 	return message{
 		number: at(0), sent: time.Duration(at(1)), epoch: at(2),
-		way: report.Way{Received: at(3), Lost: at(4), Gap: time.Duration(at(5))},
+		way: report.Way{Received: at(3), Lost: at(4), Gap: time.Duration(at(5)), Ago: time.Duration(at(6))},
 	}, true
 }
 

@@ -20,10 +20,12 @@ type tracker struct {
 	holes    []hole
 }
 
-// hole is packets that have not arrived, and when the packets before and after them were sent.
+// hole is packets that have not arrived, when the packets before and after them were sent, and when
+// the one after them came.
 type hole struct {
 	first, last  int64
 	since, until time.Duration
+	at           time.Duration
 }
 
 // take takes a packet: its number and when it was sent, by the sender's clock. at is the time here.
@@ -31,7 +33,7 @@ func (t *tracker) take(number int64, sent, at time.Duration) {
 	switch {
 	case number > t.last:
 		if number > t.last+1 && t.last > 0 {
-			t.holes = append(t.holes, hole{t.last + 1, number - 1, t.sent, sent})
+			t.holes = append(t.holes, hole{t.last + 1, number - 1, t.sent, sent, at})
 		}
 		t.last, t.sent, t.at = number, sent, at
 	case t.last-number > latest || !t.fill(number, sent):
@@ -49,10 +51,10 @@ func (t *tracker) fill(number int64, sent time.Duration) bool {
 	h := t.holes[i]
 	var rest []hole
 	if h.first < number {
-		rest = append(rest, hole{h.first, number - 1, h.since, sent})
+		rest = append(rest, hole{h.first, number - 1, h.since, sent, h.at})
 	}
 	if number < h.last {
-		rest = append(rest, hole{number + 1, h.last, sent, h.until})
+		rest = append(rest, hole{number + 1, h.last, sent, h.until, h.at})
 	}
 	t.holes = slices.Replace(t.holes, i, i+1, rest...)
 	return true
@@ -66,11 +68,15 @@ func (t *tracker) way(now time.Duration) report.Way {
 	w := report.Way{Received: t.received}
 	for _, h := range t.holes {
 		w.Lost += h.last - h.first + 1
-		w.Gap = max(w.Gap, h.until-h.since)
+		if gap := h.until - h.since; gap > w.Gap {
+			w.Gap, w.Ago = gap, now-h.at
+		}
 	}
 	if open := now - t.at; t.last > 0 && open > silent {
 		w.Lost += int64(open / every)
-		w.Gap = max(w.Gap, open)
+		if open > w.Gap {
+			w.Gap, w.Ago = open, 0
+		}
 	}
 	return w
 }

@@ -21,10 +21,11 @@ func TestTracker(t *testing.T) {
 		{"all", []int64{100, 101, 102}, 0, report.Way{Received: 3}},
 		{"one lost", []int64{100, 102}, 0, report.Way{Received: 2, Lost: 1, Gap: 2 * every}},
 		{"two holes", []int64{100, 102, 110}, 0, report.Way{Received: 3, Lost: 8, Gap: 8 * every}},
+		{"the longest was a while ago", []int64{100, 110, 112}, time.Millisecond, report.Way{Received: 3, Lost: 10, Gap: 10 * every, Ago: every + time.Millisecond}},
 		{"out of order", []int64{100, 102, 101, 103}, 0, report.Way{Received: 4}},
-		{"late in the middle of a hole", []int64{100, 110, 105}, 0, report.Way{Received: 3, Lost: 8, Gap: 5 * every}},
+		{"late in the middle of a hole", []int64{100, 110, 105}, 0, report.Way{Received: 3, Lost: 8, Gap: 5 * every, Ago: every}},
 		{"twice", []int64{100, 101, 101}, 0, report.Way{Received: 2}},
-		{"too late", []int64{100, 102, 400, 101}, 0, report.Way{Received: 3, Lost: 298, Gap: 298 * every}},
+		{"too late", []int64{100, 102, 400, 101}, 0, report.Way{Received: 3, Lost: 298, Gap: 298 * every, Ago: every}},
 		{"nothing more arrives", []int64{100}, time.Second, report.Way{Received: 1, Lost: 500, Gap: time.Second}},
 		{"nothing was ever sent", nil, time.Second, report.Way{}},
 	} {
@@ -47,7 +48,7 @@ func TestTracker(t *testing.T) {
 }
 
 func TestMessage(t *testing.T) {
-	want := message{number: 7, sent: 8 * time.Second, epoch: 9, way: report.Way{Received: 10, Lost: 11, Gap: 12 * time.Millisecond}}
+	want := message{number: 7, sent: 8 * time.Second, epoch: 9, way: report.Way{Received: 10, Lost: 11, Gap: 12 * time.Millisecond, Ago: 13 * time.Second}}
 	got, ok := parseMessage(want.append(nil))
 	if !ok || got != want {
 		t.Errorf("got %v, %t, want %v", got, ok, want)

@@ -17,6 +17,8 @@ type Way struct {
 	// Gap is the longest time in which no packet was sent that arrived, by the sender's clock; 0 if
 	// none was lost. A sender or a receiver that got no CPU for a while makes no gap.
 	Gap time.Duration `json:"gap"`
+	// Ago is how long before the report that gap ended; 0 if it goes on.
+	Ago time.Duration `json:"ago"`
 }
 
 // Lost returns how many packets of both ways were lost.
