@@ -185,6 +185,7 @@ spec:
     image: nicolaka/netshoot:v0.15
     imagePullPolicy: IfNotPresent
     command: %[4]s
+    securityContext: {capabilities: {add: [NET_ADMIN]}} # for a large receive buffer
     env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]
     volumeMounts: [{name: load, mountPath: /load}]
   volumes: [{name: load, hostPath: {path: %[5]s, type: File}}]

@@ -54,7 +54,7 @@ func (p *packets) open() (err error) {
 	if p.fd >= 0 {
 		return nil
 	}
-	if p.fd, err = newSocket(p.to.Addr(), unix.SOCK_DGRAM); err != nil {
+	if p.fd, err = newPacketSocket(p.to.Addr()); err != nil {
 		return err
 	}
 	return os.NewSyscallError("connect", unix.Connect(p.fd, sockaddr(p.to)))

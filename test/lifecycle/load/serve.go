@@ -85,7 +85,7 @@ func (s *server) listen(port uint16, http bool) error {
 
 // listenPackets listens at one address, so that answers come from there.
 func (s *server) listenPackets(at netip.AddrPort) error {
-	fd, err := newSocket(at.Addr(), unix.SOCK_DGRAM)
+	fd, err := newPacketSocket(at.Addr())
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// streamBuffer is room for what arrives while this process does not get the CPU for some seconds,
+// in bytes. A packet of a stream takes less than 1,000 of them.
+const streamBuffer = 8 << 20
+
+// newPacketSocket returns a socket for packets that never waits. With CAP_NET_ADMIN it has room for
+// a long pause of this process; otherwise what does not fit counts as lost on the way.
+func newPacketSocket(to netip.Addr) (int, error) {
+	fd, err := newSocket(to, unix.SOCK_DGRAM)
+	if err != nil {
+		return -1, err
+	}
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, streamBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, streamBuffer) // cut to rmem_max
+	}
+	return fd, nil
+}
+
 // newSocket returns a socket that never waits.
 func newSocket(to netip.Addr, kind int) (int, error) {
 	domain := unix.AF_INET

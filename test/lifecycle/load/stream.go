@@ -100,7 +100,7 @@ type stream struct {
 }
 
 func newStream(to netip.AddrPort) (*stream, error) {
-	fd, err := newSocket(to.Addr(), unix.SOCK_DGRAM)
+	fd, err := newPacketSocket(to.Addr())
 	if err != nil {
 		return nil, err
 	}
