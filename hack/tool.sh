@@ -1,19 +1,32 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that hack/tools or hack/tools/release pins, after building it into the
+# Prints the path of a tool that hack/tools or a module below it pins, after building it into the
 # cache outside the tree if it is not there: once per version of tool and Go.
 #
-# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|govulncheck
+# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|govulncheck|helm3|helm4
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 # What a release needs is pinned apart: the linters need not be built again when it changes.
-pins=hack/tools
+pins=hack/tools ldflags="-s -w"
 case ${1-} in
 controller-gen) package=sigs.k8s.io/controller-tools/cmd/controller-gen usually="usually 20 s, once" ;;
 golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint usually="usually 2 to 6 minutes, once" ;;
 actionlint) pins=hack/tools/release package=github.com/rhysd/actionlint/cmd/actionlint usually="usually 10 s, once" ;;
 cyclonedx-gomod) pins=hack/tools/release package=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod usually="usually 20 s, once" ;;
 govulncheck) pins=hack/tools/release package=golang.org/x/vuln/cmd/govulncheck usually="usually 10 s, once" ;;
+helm3 | helm4)
+	pins=hack/tools/helm module=helm.sh/helm/v${1#helm}
+	package=$module/cmd/helm usually="usually 1 to 5 minutes, once"
+	# Helm's own Makefile stamps its version, and into v3 that of the Kubernetes client in it. Without
+	# that v3 takes itself for a client of 1.20 and refuses charts for newer clusters.
+	ldflags+=" -X $module/internal/version.version=$(awk -v m="$module" '$1 == m { print $2 }' $pins/go.mod)"
+	if [[ $1 == helm3 ]]; then
+		minor=$(awk '$1 == "k8s.io/client-go" { split($2, v, "."); print v[2] }' $pins/go.mod)
+		for of in lint/rules chartutil; do
+			ldflags+=" -X $module/pkg/$of.k8sVersionMajor=1 -X $module/pkg/$of.k8sVersionMinor=$minor"
+		done
+	fi
+	;;
 *)
 	sed -n 's/^# usage/usage/p' "$0" >&2
 	exit 2
@@ -30,7 +43,7 @@ if [[ ! -x $tool ]]; then
 	# Another run may have built it meanwhile. It gets its name when it is whole.
 	if [[ ! -x $tool ]]; then
 		hack/step.sh "building $1" "$usually" \
-			env CGO_ENABLED=0 go -C "$pins" build -trimpath -ldflags="-s -w" -o "$tool.part" "$package" 9>&-
+			env CGO_ENABLED=0 go -C "$pins" build -trimpath -ldflags="$ldflags" -o "$tool.part" "$package" 9>&-
 		mv "$tool.part" "$tool"
 	fi
 fi
