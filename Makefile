@@ -59,6 +59,11 @@ testbin: deps ## the programs of the lab and the tests: Kubernetes, etcd, contai
 generate: ## deepcopy functions, CRDs and roles from the Go code
 	@hack/generate.sh
 
+.PHONY: chart
+chart: ## dist/chart, the Helm chart, made from config/, and its archive
+	@go run ./hack/chart -version "$(VERSION)" -image "$(IMG)"
+	@"$$(hack/tool.sh helm4)" package dist/chart --destination dist
+
 ##@ Test
 
 .PHONY: test-unit
@@ -67,6 +72,8 @@ test-unit: ## the pure parts: no root, no network, under a minute once compiled
 
 .PHONY: test-integration
 test-integration: testbin ## controllers, kinds and policies, each against a real kube-apiserver
+	@hack/tool.sh helm4 >/dev/null
+	@hack/tool.sh helm3 >/dev/null
 	@$(STEP) "integration tests" "usually 7 minutes" \
 		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $$(hack/tagged.sh integration)
 
