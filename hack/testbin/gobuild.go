@@ -56,6 +56,11 @@ func kubernetesVersionFlags(version string) []string {
 	}
 }
 
+// noDWARF has the compilers write no debugging information, which takes a sixth
+// of their CPU time. The linker's -w drops it anyway, so the program does the
+// same, and this is no part of the identity.
+const noDWARF = "-gcflags=all=-dwarf=false"
+
 func (b goBuild) identity() string {
 	return strings.Join([]string{"go", b.folder, b.digest, b.pkg, b.tags,
 		strings.Join(b.ldflags, " "), strconv.FormatBool(b.cgo)}, "\n")
@@ -73,8 +78,8 @@ func (b goBuild) build(ctx context.Context, j job) (string, error) {
 	if err := needTools(b.tools()...); err != nil {
 		return "", err
 	}
-	c := command{dir: dir, env: b.env(), log: j.log}
-	args := []string{"build", "-p", strconv.Itoa(j.parallel), "-o", j.out, "-tags", b.tags,
+	c := command{dir: dir, env: b.env(j.parallel), log: j.log}
+	args := []string{"build", "-p", strconv.Itoa(j.parallel), "-o", j.out, "-tags", b.tags, noDWARF,
 		"-ldflags", strings.Join(append([]string{"-s", "-w"}, b.ldflags...), " "), b.pkg}
 	return src.version, c.run(ctx, "go", args...)
 }
@@ -89,11 +94,17 @@ func (b goBuild) tools() []string {
 
 // env is the caller's environment with everything set that would change the
 // result, or that would let the toolchain write into the tree.
-func (b goBuild) env() []string {
+func (b goBuild) env(parallel int) []string {
 	cgo := "CGO_ENABLED=0"
 	if b.cgo {
 		cgo = "CGO_ENABLED=1"
 	}
-	return append(os.Environ(), cgo, "GOWORK=off", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1",
+	env := append(os.Environ(), cgo, "GOWORK=off", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1",
 		"GOFLAGS=-mod=readonly -trimpath -buildvcs=false")
+	if parallel <= 2 {
+		// Where memory is enough for it, a compiler that collects no garbage
+		// before it has 2 GiB takes a twelfth less CPU time.
+		env = append(env, "GOGC=off", "GOMEMLIMIT=2GiB")
+	}
+	return env
 }
