@@ -19,7 +19,7 @@ import (
 //go:embed SOURCES
 var pinnedSources []byte
 
-const sourcesHeader = "# written by go generate: folder, version of its module, SHA-256 over go.mod, go.sum, tools.go\n"
+const sourcesHeader = "# written by go generate: folder, version of its module, SHA-256 over go.mod, go.sum and the Go files\n"
 
 // source is one pinned source of Go programs.
 type source struct {
@@ -65,7 +65,12 @@ func readSources(tree string) ([]byte, error) {
 func readSource(dir, module string) (source, error) {
 	var src source
 	sum := sha256.New()
-	for _, name := range []string{"go.mod", "go.sum", "tools.go"} {
+	goFiles, err := filepath.Glob(filepath.Join(dir, "*.go")) // sorted
+	if err != nil {
+		return source{}, err
+	}
+	for _, name := range append([]string{"go.mod", "go.sum"}, goFiles...) {
+		name = filepath.Base(name)
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return source{}, err
