@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -52,6 +53,8 @@ type run struct {
 	store    *store
 	cfg      Config
 	progress *progress
+
+	mu sync.Mutex // held while a lane writes to the store what it has built
 }
 
 func newRun(s *store, cfg Config) *run {
@@ -190,17 +193,36 @@ func (u *run) seed(ctx context.Context, missing []recipe) ([]recipe, error) {
 	return left, nil
 }
 
-// buildAll builds each recipe, also after one has failed.
+// buildAll builds each recipe, also after one has failed. Lanes run at the same
+// time: while Go links and the kernel is unpacked, the other one uses the cores.
 func (u *run) buildAll(ctx context.Context, missing []recipe) error {
 	var total time.Duration
+	lanes := map[string][]recipe{}
 	for _, r := range missing {
 		total += r.usual
+		lanes[r.lane] = append(lanes[r.lane], r)
 	}
 	if len(missing) > 1 {
 		u.progress.say("building %d programs from source, usually %s in all", len(missing), short(total))
 	}
+	var wg sync.WaitGroup
+	failed := make(chan error, len(lanes))
+	for _, lane := range lanes {
+		wg.Go(func() { failed <- u.buildLane(ctx, lane) })
+	}
+	wg.Wait()
+	close(failed)
+	var all error
+	for err := range failed {
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// buildLane builds one recipe after another, also after one has failed.
+func (u *run) buildLane(ctx context.Context, lane []recipe) error {
 	var failed error
-	for _, r := range missing {
+	for _, r := range lane {
 		if err := u.buildOne(ctx, r); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("building %s %s: %w", r.name, r.version, err))
 			if ctx.Err() != nil {
@@ -235,6 +257,8 @@ func (u *run) buildOne(ctx context.Context, r recipe) error {
 	if version != r.version {
 		u.progress.say("%s: the pinned %s is not to be had, built %s instead", r.name, r.version, version)
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	rec := record{Version: version, Origin: originBuilt, Took: short(took), Added: time.Now().UTC()}
 	if err := u.store.put(r, j.out, rec); err != nil {
 		return err

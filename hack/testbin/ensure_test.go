@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -41,6 +42,25 @@ func TestConcurrentRuns(t *testing.T) {
 	if !strings.Contains(out.String(), "2 of 2 programs ready") {
 		t.Errorf("the second run said %q", out.String())
 	}
+	wantUnverified(t, s)
+}
+
+// TestLanesRunAtTheSameTime has a build of each lane wait for one of the other.
+func TestLanesRunAtTheSameTime(t *testing.T) {
+	up := make(chan struct{})
+	meet := func(ctx context.Context) {
+		select {
+		case up <- struct{}{}:
+		case <-up:
+		case <-ctx.Done():
+		}
+	}
+	a, b := fakeRecipe("a", fakeBuild{during: meet}), fakeRecipe("b", fakeBuild{during: meet})
+	a.lane, b.lane = "go", "kernel"
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s := newStore(t.TempDir(), []recipe{a, b})
+	must(t, newRun(s, Config{}).ensure(ctx))
 	wantUnverified(t, s)
 }
 

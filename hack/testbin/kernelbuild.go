@@ -37,7 +37,8 @@ type kernelBuild struct {
 func kernelRecipe() recipe {
 	b := kernelBuild{version: kernelVersion, config: kernelConfig, patch: kernelPatch}
 	return recipe{
-		name: "linux-uml", version: b.fullVersion(kernelVersion), usual: 4*time.Minute + 30*time.Second, builder: b,
+		name: "linux-uml", version: b.fullVersion(kernelVersion), usual: 4*time.Minute + 30*time.Second,
+		lane: "kernel", builder: b,
 	}
 }
 

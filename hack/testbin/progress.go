@@ -3,6 +3,8 @@ package testbin
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,7 +21,8 @@ type progress struct {
 	out io.Writer
 	tty bool
 
-	mu sync.Mutex // guards out
+	mu     sync.Mutex // guards out and active
+	active []*step    // in the order in which they began
 }
 
 // say writes a line of its own.
@@ -29,15 +32,30 @@ func (p *progress) say(format string, args ...any) {
 	fmt.Fprintf(p.out, p.clear()+"testbin: "+format+"\n", args...)
 }
 
-// status writes the line that the next status or say replaces on a terminal.
-func (p *progress) status(line string) {
+// status shows s. On a terminal it writes the line that the next status or say
+// replaces, which names every step if there are several.
+func (p *progress) status(s *step) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	end := "\n"
+	line, end := s.line(), "\n"
 	if p.tty {
 		end = ""
 	}
+	if p.tty && len(p.active) > 1 {
+		line = p.all()
+	}
 	fmt.Fprint(p.out, p.clear()+"testbin: "+line+end)
+}
+
+// all is, for example, "building kube-apiserver (1m20s so far), linux-uml (30s
+// so far)". The caller holds p.mu.
+func (p *progress) all() string {
+	var each []string
+	for _, s := range p.active {
+		name, _, _ := strings.Cut(s.title, " ")
+		each = append(each, name+" ("+short(time.Since(s.start).Truncate(time.Second))+" so far)")
+	}
+	return "building " + strings.Join(each, ", ")
 }
 
 // clear is what removes the status line from a terminal (ECMA-48, EL).
@@ -65,7 +83,10 @@ type step struct {
 func (p *progress) begin(title, phase string, usual time.Duration) *step {
 	s := &step{p: p, title: title, phase: phase, usual: usual, start: time.Now(),
 		stop: make(chan struct{}), done: make(chan struct{})}
-	p.status(s.line())
+	p.mu.Lock()
+	p.active = append(p.active, s)
+	p.mu.Unlock()
+	p.status(s)
 	go s.show()
 	return s
 }
@@ -83,7 +104,7 @@ func (s *step) show() {
 		case <-s.stop:
 			return
 		case <-tick.C:
-			s.p.status(s.line())
+			s.p.status(s)
 		}
 	}
 }
@@ -96,7 +117,7 @@ func (s *step) setPhase(phase string) {
 	s.phase = phase
 	s.mu.Unlock()
 	if changed && s.p.tty {
-		s.p.status(s.line())
+		s.p.status(s)
 	}
 }
 
@@ -104,6 +125,9 @@ func (s *step) setPhase(phase string) {
 func (s *step) end() time.Duration {
 	close(s.stop)
 	<-s.done
+	s.p.mu.Lock()
+	s.p.active = slices.DeleteFunc(s.p.active, func(other *step) bool { return other == s })
+	s.p.mu.Unlock()
 	return time.Since(s.start)
 }
 

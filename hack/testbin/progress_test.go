@@ -65,6 +65,29 @@ func TestPhaseShowsWithTheNextLine(t *testing.T) {
 	})
 }
 
+// On a terminal there is one line for all steps, however many run.
+func TestSeveralStepsOnATerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		p := &progress{out: &out, tty: true}
+		a := p.begin("a v1", "building", 0)
+		time.Sleep(500 * time.Millisecond)
+		b := p.begin("b v2", "building", 0)
+		time.Sleep(time.Second)
+		a.end()
+		time.Sleep(time.Second)
+		b.end()
+		want := "\r\x1b[Ktestbin: a v1: building" +
+			"\r\x1b[Ktestbin: building a (0.0s so far), b (0.0s so far)" +
+			"\r\x1b[Ktestbin: building a (1s so far), b (0.0s so far)" +
+			"\r\x1b[Ktestbin: building a (1s so far), b (1s so far)" +
+			"\r\x1b[Ktestbin: b v2: building, 2s so far"
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Errorf("output (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestShort(t *testing.T) {
 	for in, want := range map[time.Duration]string{
 		0:                        "0.0s",

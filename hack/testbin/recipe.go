@@ -13,7 +13,8 @@ import (
 type recipe struct {
 	name    string        // the program's file name in Dir
 	version string        // as upstream spells it; see kernelBuild.fullVersion for the kernel
-	usual   time.Duration // a cold build on two quiet cores, everything before it in the list built
+	usual   time.Duration // a cold build on two quiet cores, everything before it in its lane built
+	lane    string        // recipes of a lane are built one after another, lanes at the same time
 	builder builder
 }
 

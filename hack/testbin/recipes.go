@@ -108,7 +108,7 @@ func goRecipes(programs []goProgram) ([]recipe, error) {
 			return nil, fmt.Errorf("reading SOURCES: no line for %s", p.folder)
 		}
 		recipes = append(recipes, recipe{
-			name: p.name, version: src.version, usual: p.usual,
+			name: p.name, version: src.version, usual: p.usual, lane: "go",
 			builder: newGoBuild(p, src),
 		})
 	}
