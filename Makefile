@@ -130,7 +130,7 @@ verify: ## that what is generated fits the code
 bench: build testbin ## measure 50 members on one hub, the dataplane beside kube-proxy, two clusters, failover; prints a table and writes dist/bench.json
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@mkdir -p dist
-	bin/bench --only exchange,dataplane,links
+	bin/bench --only exchange,dataplane,wireguard,links
 	bin/lab run --install -- bin/bench --keep
 	bin/lab run --install --gateways 2 --nodes 3 -- bin/bench --keep --only failover
 

@@ -32,7 +32,7 @@ import (
 )
 
 // The measurements that need no lab, or one with two gateways. They are made only if they are named.
-const keyExchange, keyDataplane, keyLinks, keyFailover, keyTwoGateways = "exchange", "dataplane", "links", "failover", "two-gateways"
+const keyExchange, keyDataplane, keyWireGuard, keyLinks, keyFailover, keyTwoGateways = "exchange", "dataplane", "wireguard", "links", "failover", "two-gateways"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -69,7 +69,7 @@ func newRootCommand() *cobra.Command {
 	f.StringVar(&o.output, "output", "dist/bench.json", "the file that the figures are written to")
 	f.BoolVar(&o.keep, "keep", false, "keep the figures that the file holds and that are not measured now")
 	f.StringSliceVar(&o.only, "only", nil,
-		"measure these only: propagation, first-answer, ratios (the default: all these, in a lab); exchange; dataplane; links; failover, which makes two-gateways, too")
+		"measure these only: propagation, first-answer, ratios (the default: all these, in a lab); exchange; dataplane; wireguard; links; failover, which makes two-gateways, too")
 	f.BoolVar(&o.exchange.Quick, "quick", false, "exchange: watch for half as long; dataplane: a tenth of the services, and shorter looks; links: an hour instead of four; failover: each fault 3 times")
 	f.IntVar(&o.exchange.Members, "members", exchange.DefaultMembers, "exchange: how many members the clusterset has")
 	f.IntVar(&o.exchange.Services, "services", exchange.DefaultServices, "exchange: how many Services each exports")
@@ -81,6 +81,7 @@ func newRootCommand() *cobra.Command {
 	f.IntVar(&o.failover.repeats, "repeats", 0, "failover: how often each fault happens (default 20, or 3 with --quick)")
 	f.StringSliceVar(&o.failover.faults, "faults", nil, "failover: the faults that happen (default all)")
 	root.AddCommand(newWatchCommand(), newLoadCommand(), newInKernelCommand(), newSYNsCommand(), newLinksCommand())
+	root.AddCommand(newWireGuardCommands()...)
 	return root
 }
 
@@ -91,6 +92,7 @@ func (o options) measure(ctx context.Context) error {
 	for _, m := range []measurement{
 		{keyExchange, "the exchange through the hub", func(ctx context.Context) error { return exchange.Measure(ctx, o.exchange, &all) }},
 		{keyDataplane, "the dataplane beside kube-proxy", func(ctx context.Context) error { return o.measureDataplane(ctx, &all) }},
+		{keyWireGuard, "userspace WireGuard beside the kernel's", func(ctx context.Context) error { return o.measureWireGuard(ctx, &all) }},
 		{keyLinks, "false alarms of links", func(ctx context.Context) error { return o.measureLinks(ctx, &all) }},
 		{keyFailover, "faults of one of two gateways", func(ctx context.Context) error { return o.measureFailover(ctx, &all) }},
 		{keyTwoGateways, "two gateways beside one", func(ctx context.Context) error { return twoGateways(ctx, o.exchange.Quick, &all) }},
@@ -99,7 +101,7 @@ func (o options) measure(ctx context.Context) error {
 			errs = errors.Join(errs, m.run(ctx))
 		}
 	}
-	apart := []string{keyExchange, keyDataplane, keyLinks, keyFailover, keyTwoGateways}
+	apart := []string{keyExchange, keyDataplane, keyWireGuard, keyLinks, keyFailover, keyTwoGateways}
 	if len(o.only) == 0 || slices.ContainsFunc(o.only, func(key string) bool { return !slices.Contains(apart, key) }) {
 		b, err := newBench(ctx)
 		if err == nil {
