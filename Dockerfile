@@ -13,6 +13,11 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends nftables \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /tombolo /tombolo
+ARG VERSION=dev
+ARG REVISION=
+LABEL org.opencontainers.image.title=tombolo \
+      org.opencontainers.image.version=${VERSION} \
+      org.opencontainers.image.revision=${REVISION}
 # The agents need root and NET_ADMIN, which their manifests ask for; the operator runs as this.
 USER 65532:65532
 ENTRYPOINT ["/tombolo"]

@@ -57,9 +57,16 @@ deps: ## the Debian packages that the rest needs (installs them as root, else na
 testbin: deps ## the programs of the lab and the tests: Kubernetes, etcd, containerd, a Linux kernel, ...
 	@CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd
 
-.PHONY: generate
+.PHONY: generate manifests
 generate: ## deepcopy functions, CRDs and roles from the Go code
 	@hack/generate.sh
+manifests: generate ## the same
+
+.PHONY: fmt vet
+fmt: ## format the Go code
+	@go fmt ./...
+vet: ## go vet, the tests included
+	@go vet -tags integration,kernel,e2e ./...
 
 .PHONY: chart
 chart: ## dist/chart, the Helm chart, made from config/, and its archive
@@ -133,6 +140,44 @@ bench: build testbin ## measure 50 members on one hub, the dataplane beside kube
 	bin/bench --only exchange,dataplane,wireguard,links
 	bin/lab run --install -- bin/bench --keep
 	bin/lab run --install --gateways 2 --nodes 3 -- bin/bench --keep --only failover
+
+##@ Install, as in every kubebuilder project
+
+# The image that is built, pushed and installed.
+IMG ?= ghcr.io/tombolo-net/tombolo:$(VERSION)
+# Whose current context is installed into, such as KUBECTL="kubectl --context east".
+KUBECTL ?= kubectl
+CONTAINER_TOOL ?= docker
+PLATFORMS ?= linux/amd64,linux/arm64
+# true lets uninstall and undeploy pass over what is not there.
+ignore-not-found ?= false
+DOCKER_ARGS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --tag $(IMG) .
+
+.PHONY: install uninstall
+install: ## the CRDs into the cluster of the current context
+	@hack/manifests.sh crd $(IMG) | $(KUBECTL) apply -f -
+uninstall: ## the CRDs out of it, with every object of their kinds (ignore-not-found=true)
+	@hack/manifests.sh crd $(IMG) | $(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -f -
+
+.PHONY: deploy undeploy
+deploy: ## a member, with the image IMG=registry/name:tag, into the cluster of the current context
+	@hack/manifests.sh default $(IMG) | $(KUBECTL) apply -f -
+undeploy: ## a member out of it; docs/install.md says what comes before that
+	@hack/manifests.sh default $(IMG) | $(KUBECTL) delete --ignore-not-found=$(ignore-not-found) -f -
+
+.PHONY: build-installer
+build-installer: ## dist/install.yaml and dist/hub.yaml, with the image IMG
+	@mkdir -p dist
+	@hack/manifests.sh default $(IMG) >dist/install.yaml
+	@hack/manifests.sh hub $(IMG) >dist/hub.yaml
+
+.PHONY: docker-build docker-push docker-buildx
+docker-build: ## the image IMG, with docker or CONTAINER_TOOL=podman
+	$(CONTAINER_TOOL) build $(DOCKER_ARGS)
+docker-push: ## push the image IMG
+	$(CONTAINER_TOOL) push $(IMG)
+docker-buildx: ## build the image IMG for PLATFORMS=linux/amd64,linux/arm64 and push it
+	$(CONTAINER_TOOL) buildx build --push --platform $(PLATFORMS) $(DOCKER_ARGS)
 
 ##@ Release
 

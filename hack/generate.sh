@@ -9,11 +9,11 @@ cd "$(dirname "$0")/.."
 gen=$(hack/tool.sh controller-gen)
 out=$(mktemp -d)
 trap 'rm -r "$out"' EXIT
-mkdir -p "$out"/config/{crd,rbac} "$out"/api/v1alpha1
+mkdir -p "$out"/config/{crd/bases,rbac} "$out"/api/v1alpha1
 
 "$gen" object paths=./api/... output:object:dir="$out/api/v1alpha1"
-"$gen" crd paths=./api/... output:crd:dir="$out/config/crd"
-go run ./hack/mcscrd "$out/config/crd"
+"$gen" crd paths=./api/... output:crd:dir="$out/config/crd/bases"
+go run ./hack/mcscrd "$out/config/crd/bases"
 for part in operator:controllers gateway:gateway dataplane:dataplane; do
 	"$gen" "rbac:roleName=tombolo-${part%:*},fileName=${part%:*}_role.yaml" paths="./${part#*:}/..." \
 		output:rbac:dir="$out/config/rbac"

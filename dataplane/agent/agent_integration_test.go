@@ -190,7 +190,7 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 	if _, started := a.marks.collect(); started {
 		t.Fatal("the agent started without the CRDs")
 	}
-	if _, err := envtest.InstallCRDs(s.config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(configDir, "crd")}, ErrorIfPathMissing: true}); err != nil {
+	if _, err := envtest.InstallCRDs(s.config, envtest.CRDInstallOptions{Paths: []string{filepath.Join(configDir, "crd", "bases")}, ErrorIfPathMissing: true}); err != nil {
 		t.Fatal(err)
 	}
 	set := &v1alpha1.ClusterSet{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},

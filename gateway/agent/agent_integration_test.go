@@ -56,7 +56,7 @@ func startAPIServer(t *testing.T) apiServer {
 		t.Fatal(err)
 	}
 	server := &envtest.Environment{
-		BinaryAssetsDirectory: binaries, CRDDirectoryPaths: []string{filepath.Join(configDir, "crd")}, ErrorIfCRDPathMissing: true,
+		BinaryAssetsDirectory: binaries, CRDDirectoryPaths: []string{filepath.Join(configDir, "crd", "bases")}, ErrorIfCRDPathMissing: true,
 	}
 	config, err := server.Start()
 	if err != nil {

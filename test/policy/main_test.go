@@ -57,7 +57,7 @@ func runTests(m *testing.M) (code int, err error) {
 	}
 	server := &envtest.Environment{
 		BinaryAssetsDirectory: binaries,
-		CRDDirectoryPaths:     []string{filepath.Join(configDir, "crd")},
+		CRDDirectoryPaths:     []string{filepath.Join(configDir, "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 	}
 	if adminConfig, err = server.Start(); err != nil {

@@ -56,7 +56,7 @@ func TestProjectListsEveryKind(t *testing.T) {
 // tombolo's and namespaced.
 func installedKinds(t *testing.T) map[schema.GroupVersionKind]bool {
 	t.Helper()
-	files, err := filepath.Glob("../../config/crd/*_*.yaml")
+	files, err := filepath.Glob("../../config/crd/bases/*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
