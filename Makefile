@@ -171,6 +171,11 @@ build-installer: ## dist/install.yaml and dist/hub.yaml, with the image IMG
 	@hack/manifests.sh default $(IMG) >dist/install.yaml
 	@hack/manifests.sh hub $(IMG) >dist/hub.yaml
 
+.PHONY: image
+image: ## without Docker: dist/image.tar, an OCI archive of IMG for amd64 and arm64, and dist/image-<architecture>.tar
+	@for arch in amd64 arm64; do GOOS=linux GOARCH=$$arch $(GOBUILD) -o bin/image/$$arch/ ./cmd/tombolo; done
+	@go run ./hack/image -ref $(IMG) -version $(VERSION) -revision "$$(git rev-parse HEAD)" -binaries bin/image -out dist
+
 .PHONY: docker-build docker-push docker-buildx
 docker-build: ## the image IMG, with docker or CONTAINER_TOOL=podman
 	$(CONTAINER_TOOL) build $(DOCKER_ARGS)

@@ -20,11 +20,11 @@ const buildPattern = "build-*"
 
 // build makes r's image and writes its archive to path, which appears when it is whole.
 func (s *store) build(ctx context.Context, r recipe, path string) error {
-	work, err := os.MkdirTemp(s.dir, buildPattern)
+	work, remove, err := s.workDir()
 	if err != nil {
-		return fmt.Errorf("making a folder to build in: %w", err)
+		return err
 	}
-	defer os.RemoveAll(work)
+	defer remove()
 	img, err := s.image(ctx, work, r)
 	if err != nil {
 		return err
@@ -43,9 +43,17 @@ func (s *store) build(ctx context.Context, r recipe, path string) error {
 	return nil
 }
 
+// workDir makes a folder to build in. The function returned removes it.
+func (s *store) workDir() (dir string, remove func(), err error) {
+	if dir, err = os.MkdirTemp(s.dir, buildPattern); err != nil {
+		return "", nil, fmt.Errorf("making a folder to build in: %w", err)
+	}
+	return dir, func() { os.RemoveAll(dir) }, nil
+}
+
 // image returns r's image, whose layers are files of the cache.
 func (s *store) image(ctx context.Context, work string, r recipe) (v1.Image, error) {
-	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{Architecture: "amd64", OS: "linux", Config: r.Config, RootFS: v1.RootFS{Type: "layers"}})
+	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{Architecture: s.arch, OS: "linux", Config: r.Config, RootFS: v1.RootFS{Type: "layers"}})
 	if err != nil {
 		return nil, fmt.Errorf("setting the image's configuration: %w", err)
 	}

@@ -183,7 +183,7 @@ func (s *store) prepareApt() error {
 	}
 	var status strings.Builder
 	for _, name := range leftOut {
-		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nVersion: 999\nArchitecture: amd64\nMulti-Arch: foreign\nMaintainer: none\nDescription: left out\n\n", name)
+		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nVersion: 999\nArchitecture: %s\nMulti-Arch: foreign\nMaintainer: none\nDescription: left out\n\n", name, s.arch)
 	}
 	if err := os.WriteFile(filepath.Join(s.aptDir(), "status"), []byte(status.String()), 0o644); err != nil {
 		return fmt.Errorf("writing the packages' cache: %w", err)
@@ -211,7 +211,8 @@ func (s *store) aptOptions(ownLists bool) []string {
 		"-oDir::Cache=" + s.aptDir(),
 		"-oDebug::NoLocking=1",
 		"-oAPT::Sandbox::User=root",
-		"-oAPT::Architecture=amd64",
+		"-oAPT::Architecture=" + s.arch,
+		"-oAPT::Architectures=" + s.arch,
 		"-oAPT::Install-Recommends=false",
 	}
 	if ownLists {

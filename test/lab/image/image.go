@@ -85,5 +85,5 @@ func newStore(dir string, progress io.Writer) *store {
 	if progress == nil {
 		progress = io.Discard
 	}
-	return &store{dir: filepath.Clean(dir), progress: progress}
+	return &store{dir: filepath.Clean(dir), arch: "amd64", progress: progress}
 }

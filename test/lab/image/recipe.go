@@ -91,16 +91,22 @@ func base() layerRecipe {
 		Packages: []string{"busybox"},
 		Programs: []string{"busybox"},
 		Applets:  true,
-		Files: []file{
-			{Path: "/bin", Link: "usr/bin"}, {Path: "/sbin", Link: "usr/sbin"},
-			{Path: "/lib", Link: "usr/lib"}, {Path: "/lib64", Link: "usr/lib64"},
-			{Path: "/tmp", Mode: 0o1777}, {Path: "/var/tmp", Mode: 0o1777},
-			{Path: "/root", Mode: 0o700}, {Path: "/run", Mode: 0o755}, {Path: "/var/run", Link: "/run"},
-			{Path: "/proc", Mode: 0o555}, {Path: "/sys", Mode: 0o555}, {Path: "/dev", Mode: 0o755},
-			{Path: "/etc/passwd", Mode: 0o644, Content: passwd},
-			{Path: "/etc/group", Mode: 0o644, Content: group},
-			{Path: "/etc/nsswitch.conf", Mode: 0o644, Content: "passwd: files\ngroup: files\nhosts: files dns\n"},
-		},
+		Files: append(rootFiles(),
+			file{Path: "/etc/passwd", Mode: 0o644, Content: passwd},
+			file{Path: "/etc/group", Mode: 0o644, Content: group},
+		),
+	}
+}
+
+// rootFiles are what every image has that holds Debian's programs.
+func rootFiles() []file {
+	return []file{
+		{Path: "/bin", Link: "usr/bin"}, {Path: "/sbin", Link: "usr/sbin"},
+		{Path: "/lib", Link: "usr/lib"}, {Path: "/lib64", Link: "usr/lib64"},
+		{Path: "/tmp", Mode: 0o1777}, {Path: "/var/tmp", Mode: 0o1777},
+		{Path: "/root", Mode: 0o700}, {Path: "/run", Mode: 0o755}, {Path: "/var/run", Link: "/run"},
+		{Path: "/proc", Mode: 0o555}, {Path: "/sys", Mode: 0o555}, {Path: "/dev", Mode: 0o755},
+		{Path: "/etc/nsswitch.conf", Mode: 0o644, Content: "passwd: files\ngroup: files\nhosts: files dns\n"},
 	}
 }
 
@@ -193,13 +199,15 @@ func socatRecipe() recipe {
 	}
 }
 
-// tomboloRecipe holds what the Dockerfile at the repository's root describes.
+// tomboloRecipe has nft, the libraries that it needs, and the binary. There is no shell.
 func tomboloRecipe(binary string) recipe {
 	return recipe{
 		Ref: TomboloRef,
 		Layers: []layerRecipe{
-			base(),
-			{Packages: []string{"nftables"}, Programs: []string{"nft"}},
+			{Packages: []string{"nftables"}, Programs: []string{"nft"}, Files: append(rootFiles(),
+				file{Path: "/etc/passwd", Mode: 0o644, Content: "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n"},
+				file{Path: "/etc/group", Mode: 0o644, Content: "root:x:0:\nnonroot:x:65532:\n"},
+			)},
 			{Binary: binary, To: "/tombolo"},
 		},
 		Config: v1.Config{Entrypoint: []string{"/tombolo"}, Env: []string{searchPath}, User: nobody},

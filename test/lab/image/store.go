@@ -31,6 +31,7 @@ const (
 // store is a cache of archives and of what they are made from. Its user holds the lock.
 type store struct {
 	dir      string
+	arch     string // of all images, as Go and Debian call it
 	progress io.Writer
 
 	updated bool // package lists were fetched, or cannot be

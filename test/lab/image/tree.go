@@ -17,7 +17,8 @@ type tree struct{ root string }
 
 var (
 	binDirs = []string{"/usr/bin", "/usr/sbin", "/bin", "/sbin"}
-	libDirs = []string{"/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"}
+	// A tree has libraries of one architecture.
+	libDirs = []string{"/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib/aarch64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib"}
 )
 
 // program returns the entries of a program and of the libraries that it needs.
