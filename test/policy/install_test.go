@@ -77,7 +77,7 @@ func TestInstallationPage(t *testing.T) {
 
 	settings := map[string]string{
 		"HUB": "hub", "HUB_SERVER": onHub.RESTConfig().Host, "MEMBER": "east", "CLUSTER_ID": "east",
-		"INDEX": "1", "CIDRS": `["10.1.0.0/16"]`, "GATEWAYS": "east-1 east-2",
+		"RELEASE": installers(t), "INDEX": "1", "CIDRS": `["10.1.0.0/16"]`, "GATEWAYS": "east-1 east-2",
 	}
 	for _, heading := range []string{
 		"1. The hub", "2. On the hub", "3. In each member",
