@@ -23,7 +23,7 @@ const hostLists = "/var/lib/apt/lists"
 // leftOut are packages whose scripts would install others. The wanted packages' files do not need
 // them.
 var leftOut = []string{
-	"adduser", "base-files", "debconf", "dpkg", "init-system-helpers", "iptables", "libpam0g", "passwd", "perl", "perl-base",
+	"adduser", "base-files", "debconf", "dpkg", "init-system-helpers", "libpam0g", "passwd", "perl", "perl-base",
 	"sysvinit-utils", "usrmerge",
 }
 
@@ -112,7 +112,7 @@ func (s *store) memoryPath(packages []string) string {
 
 // stamp changes with the package lists and with what is left out.
 func (s *store) stamp() string {
-	text := fmt.Sprintln(leftOut)
+	text := fmt.Sprintln(s.leftOut)
 	for _, dir := range []string{hostLists, filepath.Join(s.aptDir(), "lists")} {
 		paths, _ := filepath.Glob(filepath.Join(dir, "*Packages*")) // the pattern is well-formed
 		for _, path := range paths {
@@ -163,12 +163,17 @@ func (s *store) unpack(ctx context.Context, work string, packages []string) (*tr
 	if err != nil {
 		return nil, fmt.Errorf("making a folder for the packages: %w", err)
 	}
+	return &tree{root: root}, s.extract(ctx, debs, root)
+}
+
+// extract unpacks packages that are in the cache, without running their scripts.
+func (s *store) extract(ctx context.Context, debs []deb, root string) error {
 	for _, d := range debs {
 		if _, err := s.run(ctx, "dpkg-deb", "-x", filepath.Join(s.aptDir(), "archives", d.File), root); err != nil {
-			return nil, fmt.Errorf("unpacking %s: %w", d.File, err)
+			return fmt.Errorf("unpacking %s: %w", d.File, err)
 		}
 	}
-	return &tree{root: root}, nil
+	return nil
 }
 
 func (s *store) aptDir() string { return filepath.Join(s.dir, "apt") }
@@ -182,7 +187,7 @@ func (s *store) prepareApt() error {
 		}
 	}
 	var status strings.Builder
-	for _, name := range leftOut {
+	for _, name := range s.leftOut {
 		fmt.Fprintf(&status, "Package: %s\nStatus: install ok installed\nVersion: 999\nArchitecture: %s\nMulti-Arch: foreign\nMaintainer: none\nDescription: left out\n\n", name, s.arch)
 	}
 	if err := os.WriteFile(filepath.Join(s.aptDir(), "status"), []byte(status.String()), 0o644); err != nil {

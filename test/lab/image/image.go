@@ -68,6 +68,18 @@ func CoreDNS(ctx context.Context, dir, binary string) (Archive, error) {
 	return ensureOne(ctx, dir, corednsRecipe(binary))
 }
 
+// Static returns an image of this name that holds one static program, the file binary, at the path
+// to. dir is as for Ensure.
+func Static(ctx context.Context, dir, ref, binary, to string) (Archive, error) {
+	return ensureOne(ctx, dir, staticRecipe(ref, binary, to))
+}
+
+// KubeProxy returns an image of this name as kubeadm runs it: the static binary at the path given,
+// with what kube-proxy runs. dir is as for Ensure.
+func KubeProxy(ctx context.Context, dir, ref, binary string) (Archive, error) {
+	return ensureOne(ctx, dir, kubeProxyRecipe(ref, binary))
+}
+
 func ensureOne(ctx context.Context, dir string, r recipe) (Archive, error) {
 	s := newStore(dir, nil)
 	var archive Archive
@@ -85,5 +97,5 @@ func newStore(dir string, progress io.Writer) *store {
 	if progress == nil {
 		progress = io.Discard
 	}
-	return &store{dir: filepath.Clean(dir), arch: "amd64", progress: progress}
+	return &store{dir: filepath.Clean(dir), arch: "amd64", progress: progress, leftOut: leftOut}
 }

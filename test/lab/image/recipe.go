@@ -214,6 +214,34 @@ func tomboloRecipe(binary string) recipe {
 	}
 }
 
+func staticRecipe(ref, binary, to string) recipe {
+	return recipe{
+		Ref:    ref,
+		Layers: []layerRecipe{{Binary: binary, To: to, Files: []file{{Path: "/tmp", Mode: 0o1777}}}},
+		Config: v1.Config{Entrypoint: []string{to}, Env: []string{searchPath}},
+	}
+}
+
+// kubeProxyRecipe has the nft kind of iptables only: a node needs no other.
+func kubeProxyRecipe(ref, binary string) recipe {
+	const to = "/usr/local/bin/kube-proxy"
+	tools := layerRecipe{
+		Packages: []string{"iptables", "nftables", "conntrack"},
+		Programs: []string{"xtables-nft-multi", "nft", "conntrack"},
+		Trees:    []string{"/usr/lib/x86_64-linux-gnu/xtables"},
+	}
+	for _, family := range []string{"iptables", "ip6tables"} {
+		for _, name := range []string{family, family + "-save", family + "-restore"} {
+			tools.Files = append(tools.Files, file{Path: "/usr/sbin/" + name, Link: "xtables-nft-multi"})
+		}
+	}
+	return recipe{
+		Ref:    ref,
+		Layers: []layerRecipe{base(), tools, {Binary: binary, To: to}},
+		Config: v1.Config{Entrypoint: []string{to}, Env: []string{searchPath}},
+	}
+}
+
 func corednsRecipe(binary string) recipe {
 	return recipe{
 		Ref:    CoreDNSRef,

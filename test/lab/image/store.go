@@ -34,8 +34,9 @@ type store struct {
 	arch     string // of all images, as Go and Debian call it
 	progress io.Writer
 
-	updated bool // package lists were fetched, or cannot be
-	host    bool // take the host's programs, for want of packages
+	leftOut []string // packages that are never taken
+	updated bool     // package lists were fetched, or cannot be
+	host    bool     // take the host's programs, for want of packages
 }
 
 // ensure returns the archive of r, which it makes if it is not there.
