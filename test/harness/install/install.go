@@ -1,0 +1,219 @@
+// Package install installs tombolo in clusters that run, with the steps of docs/install.md. The lab
+// and hack/kind share it. It makes no cluster and no image.
+package install
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// What docs/install.md installs, and where.
+const (
+	hubNamespace    = "tombolo-hub"
+	memberNamespace = "tombolo-system"
+	clusterSetID    = "demo"
+	hubSecret       = "tombolo-hub"
+	group           = "clusterset.tombolo.dev"
+)
+
+// timeout is how long tombolo's links may take to be up on a busy machine.
+const timeout = 4 * time.Minute
+
+// Config says which clusters become members, and by what.
+type Config struct {
+	Kubectl    string    // required: path of the program
+	Kubeconfig string    // required: a file with the contexts below
+	Hub        string    // required: the context of the cluster that has the hub
+	HubServer  string    // required: the URL of its API server, as members reach it
+	Manifests  string    // required: the folder config of tombolo's tree
+	Member     string    // optional, default Manifests/default: what kustomize applies in a member
+	Clusters   []Cluster // required
+	// Waiting is told what is waited for, until the function that it returns is called.
+	Waiting func(what string) (done func()) // required
+}
+
+// Cluster is a member. Its name is its context and its cluster ID.
+type Cluster struct {
+	Name     string
+	PodCIDRs []netip.Prefix
+	Nodes    int // how many there are
+	// APIServer is where pods reach the API server, if nothing serves the Service kubernetes.
+	APIServer netip.AddrPort // optional
+}
+
+// installation is one run.
+type installation struct{ Config }
+
+// Run installs tombolo in every cluster, and returns when every cluster reaches every other and its
+// CoreDNS serves clusterset.local. It may be repeated.
+func Run(ctx context.Context, cfg Config) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	i := &installation{cfg}
+	if i.Member == "" {
+		i.Member = filepath.Join(i.Manifests, "default")
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return i.installHub(gctx) })
+	for _, c := range i.Clusters {
+		g.Go(func() error { return i.installMember(gctx, c) })
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("installing tombolo: %w", err)
+	}
+	return i.join(ctx)
+}
+
+// join makes every cluster a member and waits until they reach each other.
+func (i *installation) join(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for n, c := range i.Clusters {
+		g.Go(func() error {
+			if err := i.joinMember(ctx, n+1, c); err != nil {
+				return fmt.Errorf("joining cluster %s: %w", c.Name, err)
+			}
+			g.Go(func() error {
+				defer i.Waiting("links of " + c.Name)()
+				if err := i.waitLinks(ctx, c); err != nil {
+					return fmt.Errorf("waiting for links of cluster %s: %w", c.Name, err)
+				}
+				return nil
+			})
+			defer i.Waiting("DNS of " + c.Name)()
+			if err := i.waitZone(ctx, c); err != nil {
+				return fmt.Errorf("waiting for DNS of cluster %s: %w", c.Name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// waitZone returns when a CoreDNS runs that has read the Corefile as tombolo has changed it. Left
+// alone it would have within two minutes.
+func (i *installation) waitZone(ctx context.Context, c Cluster) error {
+	for _, args := range [][]string{
+		{"wait", "--for=condition=DNSReady", "--timeout=240s", "clusterset/default"},
+		{"--namespace", "kube-system", "rollout", "restart", "deployment/coredns"},
+		{"--namespace", "kube-system", "rollout", "status", "--timeout=120s", "deployment/coredns"},
+	} {
+		if err := i.kubectl(ctx, c.Name, "", args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// installHub makes the hub.
+func (i *installation) installHub(ctx context.Context) error {
+	return i.kubectl(ctx, i.Hub, "", "apply", "-k", filepath.Join(i.Manifests, "hub"))
+}
+
+// installMember makes what every member runs. Where nobody serves Services' addresses it tells
+// where the API server is.
+func (i *installation) installMember(ctx context.Context, c Cluster) error {
+	if err := i.kubectl(ctx, c.Name, "", "apply", "-k", i.Member); err != nil {
+		return err
+	}
+	server := c.APIServer
+	if !server.IsValid() {
+		return nil
+	}
+	return i.kubectl(ctx, c.Name, "", "--namespace", memberNamespace, "set", "env", "deployments,daemonsets", "--all",
+		"KUBERNETES_SERVICE_HOST="+server.Addr().String(), "KUBERNETES_SERVICE_PORT="+strconv.Itoa(int(server.Port())))
+}
+
+// joinMember makes the cluster the member number index.
+func (i *installation) joinMember(ctx context.Context, index int, c Cluster) error {
+	if err := i.establish(ctx, i.Hub, "members"); err != nil {
+		return err
+	}
+	err := i.apply(ctx, i.Hub, memberOnHub, map[string]any{"Name": c.Name, "Namespace": hubNamespace, "Index": index, "CIDRs": c.PodCIDRs})
+	if err != nil {
+		return err
+	}
+	access, err := i.hubAccess(ctx, "member-"+c.Name)
+	if err != nil {
+		return err
+	}
+	if err := i.establish(ctx, c.Name, "clustersets"); err != nil {
+		return err
+	}
+	return i.apply(ctx, c.Name, clusterSet, map[string]any{
+		"Name": c.Name, "Namespace": memberNamespace, "Secret": hubSecret, "Access": access,
+		"ClusterSetID": clusterSetID, "Server": i.HubServer,
+	})
+}
+
+// establish waits until the API server serves a kind of tombolo's, given as it is in URLs.
+func (i *installation) establish(ctx context.Context, cluster, resource string) error {
+	return i.kubectl(ctx, cluster, "", "wait", "--for=condition=Established", "--timeout=60s", "crd/"+resource+"."+group)
+}
+
+// hubAccess returns the content of the Secret by which a member's account reaches the hub, once it
+// is complete.
+func (i *installation) hubAccess(ctx context.Context, name string) (map[string]string, error) {
+	config, err := i.restConfig(i.Hub)
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("preparing client of the hub: %w", err)
+	}
+	access := map[string]string{}
+	err = poll(ctx, func(ctx context.Context) error {
+		secret, err := client.CoreV1().Secrets(hubNamespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if len(secret.Data["token"]) == 0 {
+			return errors.New("it has no token")
+		}
+		for key, value := range secret.Data {
+			access[key] = base64.StdEncoding.EncodeToString(value)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the Secret %s on the hub: %w", name, err)
+	}
+	return access, nil
+}
+
+// apply makes a cluster hold the objects of a manifest.
+func (i *installation) apply(ctx context.Context, cluster string, manifest *template.Template, values map[string]any) error {
+	var text strings.Builder
+	if err := manifest.Execute(&text, values); err != nil {
+		return fmt.Errorf("filling in manifest: %w", err)
+	}
+	return i.kubectl(ctx, cluster, text.String(), "apply", "-f", "-")
+}
+
+// kubectl runs kubectl in a cluster. The error holds what kubectl said.
+func (i *installation) kubectl(ctx context.Context, cluster, stdin string, args ...string) error {
+	cmd := exec.CommandContext(ctx, i.Kubectl, append([]string{"--context", cluster}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+i.Kubeconfig)
+	cmd.Stdin = strings.NewReader(stdin)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("kubectl --context %s %s: %w: %s", cluster, strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
+	}
+	return nil
+}
