@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// cluster is one cluster of kind.
+type cluster struct {
+	Name      string
+	Pods      string // CIDRs, as kubeadm takes them
+	Services  string
+	Family    string // ipv4 or dual
+	ProxyMode string
+}
+
+// clusters are the two that Up makes. Their kube-proxies and IP families differ, and the first one
+// holds the hub.
+func clusters() []cluster {
+	return []cluster{
+		{Name: "east", Pods: "10.1.0.0/16", Services: "10.101.0.0/16", Family: "ipv4", ProxyMode: "iptables"},
+		{Name: "west", Pods: "10.2.0.0/16,fd00:10:2::/56", Services: "10.102.0.0/16,fd00:10:102::/112", Family: "dual", ProxyMode: "nftables"},
+	}
+}
+
+// nodes are the names of the cluster's nodes. The control plane is the gateway, and the worker
+// reaches other clusters through it.
+func (c cluster) nodes() []string { return []string{c.gateway(), c.Name + "-worker"} }
+func (c cluster) gateway() string { return c.Name + "-control-plane" }
+
+// kindConfig is what kind makes a cluster from. The control plane takes pods like the worker.
+var kindConfig = template.Must(template.New("kind").Parse(`kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+name: {{ .Name }}
+networking:
+  ipFamily: {{ .Family }}
+  podSubnet: {{ .Pods }}
+  serviceSubnet: {{ .Services }}
+  kubeProxyMode: {{ .ProxyMode }}
+  disableDefaultCNI: {{ .OwnImage }}
+nodes:
+- role: control-plane
+- role: worker
+kubeadmConfigPatches:
+- |
+  kind: InitConfiguration
+  nodeRegistration:
+    taints: []
+{{- if .CgroupV1 }}
+- |
+  kind: KubeletConfiguration
+  failCgroupV1: false
+{{- end }}
+`))
+
+// create makes a cluster, from kind's own image if there is none.
+func (t *tool) create(ctx context.Context, c cluster, image string) error {
+	_, errV2 := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	var config strings.Builder
+	err := kindConfig.Execute(&config, struct {
+		cluster
+		OwnImage, CgroupV1 bool
+	}{c, ownImage(image), errV2 != nil})
+	if err != nil {
+		return fmt.Errorf("filling in the configuration of kind: %w", err)
+	}
+	args := []string{"create", "cluster", "--config", "-", "--kubeconfig", t.kubeconfig()}
+	if image != "" {
+		args = append(args, "--image", image)
+	}
+	_, err = t.run(ctx, config.String(), "kind", args...)
+	return err
+}
+
+// existing are the clusters of kind that there are.
+func (t *tool) existing(ctx context.Context) ([]string, error) {
+	out, err := t.run(ctx, "", "kind", "get", "clusters", "--quiet")
+	return strings.Fields(out), err
+}
+
+// kubeconfig is a file of its own: the user's is left alone.
+func (t *tool) kubeconfig() string { return filepath.Join(t.engine.Dir, "kubeconfig") }
+
+// contexts gives the contexts the names of the clusters, as the lab has them.
+func (t *tool) contexts(ctx context.Context) error {
+	config := []string{"config", "--kubeconfig", t.kubeconfig()}
+	for _, c := range clusters() {
+		if _, err := t.run(ctx, "", "kubectl", slices.Concat(config, []string{"rename-context", "kind-" + c.Name, c.Name})...); err != nil {
+			return err
+		}
+	}
+	first := "kind-" + clusters()[0].Name
+	_, err := t.run(ctx, "", "kubectl", slices.Concat(config, []string{"set-context", "hub", "--cluster", first, "--user", first})...)
+	return err
+}
+
+// chooseImage returns the image of the nodes: what the user wants, or the one that can be had. It is
+// empty for kind's own, which kind pulls.
+func (t *tool) chooseImage(ctx context.Context) (string, error) {
+	switch {
+	case t.image == "build":
+		return t.buildImage(ctx)
+	case t.image != "":
+		return t.image, nil
+	case dockerHubAnswers(ctx):
+		return "", nil
+	}
+	fmt.Fprintln(os.Stderr, "Docker Hub does not answer: taking a node image that is built here")
+	return t.buildImage(ctx)
+}
+
+// dockerHubAnswers says whether images can be pulled from where kindest/node is.
+func dockerHubAnswers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://registry-1.docker.io/v2/", http.NoBody)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusOK
+}
+
+// run runs a program of testbin and returns what it printed. The error holds its complaint.
+func (t *tool) run(ctx context.Context, stdin, program string, args ...string) (string, error) {
+	dir := t.bin
+	if program == "kind" {
+		dir = t.kindBin
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, program), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig())
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("running %s %s: %w: %s", program, strings.Join(args, " "), err, strings.TrimSpace(complaint.String()))
+	}
+	return string(out), nil
+}

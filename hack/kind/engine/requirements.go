@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// What two clusters with tombolo and the tests' pods take, with some air.
+const (
+	needMemory    = 3 << 30 // bytes
+	needInstances = 128     // of inotify: kubelet, containerd and systemd of four nodes share one limit
+	needWatches   = 65536
+)
+
+// requirements returns all that this machine lacks, each with its remedy.
+func requirements() error {
+	return errors.Join(
+		checkMemory("/proc/meminfo"),
+		checkAtLeast("/proc/sys/fs/inotify/max_user_instances", needInstances),
+		checkAtLeast("/proc/sys/fs/inotify/max_user_watches", needWatches),
+		checkTun("/dev/net/tun"),
+	)
+}
+
+func checkMemory(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil // not Linux: Docker's own machine has its own memory
+	}
+	free, ok := available(string(text))
+	if ok && free < needMemory {
+		return fmt.Errorf("%d MiB of memory are free: two clusters need %d MiB; end other programs", free>>20, int64(needMemory)>>20)
+	}
+	return nil
+}
+
+// available reads MemAvailable, in bytes.
+func available(meminfo string) (int64, bool) {
+	for line := range strings.Lines(meminfo) {
+		fields := strings.Fields(line)
+		if len(fields) == 3 && fields[0] == "MemAvailable:" {
+			kib, err := strconv.ParseInt(fields[1], 10, 64)
+			return kib << 10, err == nil
+		}
+	}
+	return 0, false
+}
+
+// checkAtLeast wants a sysctl to have at least this value.
+func checkAtLeast(path string, least int64) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil // not Linux
+	}
+	have, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil || have >= least {
+		return err
+	}
+	name := strings.ReplaceAll(strings.TrimPrefix(path, "/proc/sys/"), "/", ".")
+	return fmt.Errorf("%s is %d, four nodes need %d: sudo sysctl -w %s=%d", name, have, least, name, least*2)
+}
+
+// checkTun wants the device file that a gateway's WireGuard runs on.
+func checkTun(path string) error {
+	if _, err := os.Stat("/proc/self"); err != nil {
+		return nil // not Linux
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("the gateways need %s: sudo modprobe tun: %w", path, err)
+	}
+	return nil
+}
+
+// sysResource is the number of CAP_SYS_RESOURCE.
+const sysResource = 24
+
+// hasSysResource says whether a process here may have CAP_SYS_RESOURCE.
+func hasSysResource() bool {
+	text, err := os.ReadFile("/proc/self/status")
+	return err != nil || bounded(string(text), sysResource)
+}
+
+// bounded reads from a process's status whether the capability of this number is in its bounding
+// set.
+func bounded(status string, capability uint) bool {
+	for line := range strings.Lines(status) {
+		if text, ok := strings.CutPrefix(line, "CapBnd:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
+			return err != nil || set&(1<<capability) != 0
+		}
+	}
+	return true
+}

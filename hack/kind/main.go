@@ -1,0 +1,93 @@
+// Command kind makes two clusters of kind with tombolo in them, tests them and removes them. What
+// needs its own home is below this folder: Docker in engine, the node image in node.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/tombolo-net/tombolo/hack/kind/engine"
+	"github.com/tombolo-net/tombolo/hack/kind/node"
+	"github.com/tombolo-net/tombolo/hack/testbin"
+)
+
+const usage = `usage: go run ./hack/kind [flags] up|down|e2e|image
+
+  up      make the clusters east and west, install tombolo, and say what to type next
+  down    delete the clusters, with all that they left
+  e2e     up, the demo's steps and the conformance tests, down; nothing is left
+  image   build the node image for machines that cannot pull kindest/node, and print its name
+
+`
+
+// tool is what every subcommand works with.
+type tool struct {
+	engine  *engine.Engine
+	cache   string // what is kept: images, the kubeconfig
+	bin     string // testbin's default set
+	kindBin string // testbin's set for kind
+	image   string // of the nodes, as the user wants it
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	flag.Usage = func() {
+		fmt.Fprint(flag.CommandLine.Output(), usage)
+		flag.PrintDefaults()
+	}
+	image := flag.String("image", "", "the nodes' `image`; \"build\" builds one; by default kind's own if Docker Hub answers, else a built one")
+	flag.Parse()
+	if err := run(ctx, *image, flag.Args()); err != nil {
+		fmt.Fprintf(os.Stderr, "kind: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, image string, args []string) error {
+	t, err := newTool(image)
+	if err != nil {
+		return err
+	}
+	switch strings.Join(args, " ") {
+	case "image":
+		return t.printImage(ctx)
+	}
+	flag.Usage()
+	return fmt.Errorf("unknown command %q", strings.Join(args, " "))
+}
+
+func newTool(image string) (*tool, error) {
+	cache, err := testbin.CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	t := &tool{cache: cache, image: image}
+	t.engine = &engine.Engine{Dir: filepath.Join(cache, "kind"), Progress: os.Stderr}
+	if t.bin, err = testbin.Dir(); err != nil {
+		return nil, err
+	}
+	t.kindBin, err = testbin.SetDir(testbin.KindSet)
+	return t, err
+}
+
+func (t *tool) printImage(ctx context.Context) error {
+	if err := t.engine.Ready(ctx); err != nil {
+		return err
+	}
+	ref, err := t.buildImage(ctx)
+	if err == nil {
+		fmt.Println(ref)
+	}
+	return err
+}
+
+func (t *tool) buildImage(ctx context.Context) (string, error) {
+	return node.Ensure(ctx, node.Config{Cache: t.cache, Bin: t.bin, KindBin: t.kindBin, Progress: os.Stderr})
+}
