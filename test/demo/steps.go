@@ -179,18 +179,16 @@ func (e *Env) inKernel(ctx context.Context) (string, error) {
 // kernel is what serves the clusterset IP on the client's node, and with how many endpoints: IPVS
 // or nftables, as the node's kube-proxy allows. It is empty if nothing does.
 func (e *Env) kernel(ctx context.Context) (service string, endpoints int, err error) {
-	out, err := e.OnNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+	tables, err := e.OnNode(ctx, e.clientNode, "nft", "list", "tables")
 	if err != nil {
 		return "", 0, err
 	}
-	if service := virtualService(out, e.vip+":80"); service != "" {
-		return service, strings.Count(service, "->"), nil
+	if !strings.Contains(tables, "tombolo-services") {
+		out, err := e.OnNode(ctx, e.clientNode, "ipvsadm", "-Ln")
+		service := virtualService(out, e.vip+":80")
+		return service, strings.Count(service, "->"), err
 	}
-	tables, err := e.OnNode(ctx, e.clientNode, "nft", "list", "tables")
-	if err != nil || !strings.Contains(tables, "tombolo-services") {
-		return "", 0, err
-	}
-	out, err = e.OnNode(ctx, e.clientNode, "nft", "--numeric", "list", "map", "inet", "tombolo-services", "slots4")
+	out, err := e.OnNode(ctx, e.clientNode, "nft", "--numeric", "list", "map", "inet", "tombolo-services", "slots4")
 	if err != nil {
 		return "", 0, err
 	}

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
@@ -58,26 +55,54 @@ func (e *Env) allCounters(ctx context.Context, nodes []string) (received, sent i
 }
 
 // wireguardCounters are the bytes received and sent by all peers of a node, as wg shows them, and
-// `wg show` itself.
+// `wg show` itself. wg does not reach the WireGuard that an agent runs: then they are those of the
+// tunnels' devices.
 func (e *Env) wireguardCounters(ctx context.Context, node string) (received, sent int, shown string, err error) {
 	transfer, err := e.OnNode(ctx, node, "wg", "show", "all", "transfer")
+	if err == nil && strings.TrimSpace(transfer) == "" {
+		return e.deviceCounters(ctx, node)
+	}
 	if err != nil {
 		return 0, 0, "", err
 	}
-	for line := range strings.Lines(transfer) {
-		f := strings.Fields(line)
-		if len(f) != 4 {
-			continue
-		}
-		r, errR := strconv.Atoi(f[2])
-		s, errS := strconv.Atoi(f[3])
-		if err := errors.Join(errR, errS); err != nil {
-			return 0, 0, "", fmt.Errorf("parsing `wg show all transfer` of %s: %w", node, err)
-		}
-		received, sent = received+r, sent+s
+	received, sent, err = sum(transfer, 2, 3)
+	if err != nil {
+		return 0, 0, "", fmt.Errorf("parsing `wg show all transfer` of %s: %w", node, err)
 	}
 	shown, err = e.OnNode(ctx, node, "wg", "show")
 	return received, sent, strings.TrimSpace(shown), err
+}
+
+// deviceCounters are the bytes received and sent by the devices of all tunnels of a node.
+func (e *Env) deviceCounters(ctx context.Context, node string) (received, sent int, shown string, err error) {
+	shown, err = e.OnNode(ctx, node, "sh", "-c", `cd /sys/class/net && for d in tombolo[0-9]*; do
+		echo "$d $(cat $d/statistics/rx_bytes $d/statistics/tx_bytes | xargs) B received, sent; $(cat $d/tun_flags)"
+	done`)
+	if err != nil {
+		return 0, 0, "", err
+	}
+	received, sent, err = sum(shown, 1, 2)
+	if err != nil {
+		return 0, 0, "", fmt.Errorf("parsing the devices' counters of %s: %w", node, err)
+	}
+	return received, sent, strings.TrimSpace(shown), nil
+}
+
+// sum adds up two columns of a table.
+func sum(table string, received, sent int) (r, s int, err error) {
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) <= max(received, sent) {
+			continue
+		}
+		more, errR := strconv.Atoi(f[received])
+		too, errS := strconv.Atoi(f[sent])
+		if err := errors.Join(errR, errS); err != nil {
+			return 0, 0, err
+		}
+		r, s = r+more, s+too
+	}
+	return r, s, nil
 }
 
 // encrypted captures every frame between the nodes of both clusters while a request with a known
@@ -90,8 +115,7 @@ func (e *Env) encrypted(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	file := filepath.Join(dir, "frames.pcap")
-	stop, err := e.capture(ctx, file)
+	files, stop, err := e.Capture(ctx, dir, e.client, e.server)
 	if err != nil {
 		return "", err
 	}
@@ -99,16 +123,10 @@ func (e *Env) encrypted(ctx context.Context) (string, error) {
 	if err := errors.Join(errRequest, stop()); err != nil {
 		return "", err
 	}
-	frames, err := os.ReadFile(file)
+	frames, packets, err := captured(ctx, files)
 	if err != nil {
 		return "", err
 	}
-	// Type 4 (transport data) in the first byte of the payload, three reserved zero bytes after it.
-	out, err := shell.Run(ctx, "", "tcpdump", "-nn", "-r", file, "udp portrange 51820-51883 and udp[8:4] = 0x04000000")
-	if err != nil {
-		return "", err
-	}
-	packets := strings.Count(out, "\n")
 	switch {
 	case packets < 10:
 		return "", fmt.Errorf("the capture holds %d WireGuard data packets, want at least 10", packets)
@@ -136,28 +154,20 @@ func (e *Env) sendBoth(ctx context.Context, secret, control string) error {
 	return err
 }
 
-// capture begins to write every frame between the clusters' nodes to file; stop ends it and returns
-// when the file is whole.
-func (e *Env) capture(ctx context.Context, file string) (stop func() error, err error) {
-	cmd := e.Lab(ctx, "net", "capture", "--write", file, e.server, e.client)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the capture: %w", err)
+// captured reads captures: the frames, and how many of them are WireGuard data.
+func captured(ctx context.Context, files []string) (frames []byte, packets int, err error) {
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, 0, err
+		}
+		frames = append(frames, content...)
+		// Type 4 (transport data) in the first byte of the payload, three reserved zero bytes after it.
+		out, err := shell.Run(ctx, "", "tcpdump", "-nn", "-r", file, "udp portrange 51820-51883 and udp[8:4] = 0x04000000")
+		if err != nil {
+			return nil, 0, err
+		}
+		packets += strings.Count(out, "\n")
 	}
-	// The pcap header is there as soon as the switch writes to the file.
-	_, err = shell.Eventually(ctx, 10*time.Second, func(context.Context) (string, error) {
-		info, err := os.Stat(file)
-		if err == nil && info.Size() < 24 {
-			err = errors.New("the capture has not begun")
-		}
-		return "", err
-	})
-	return func() error {
-		_ = cmd.Process.Signal(syscall.SIGINT)
-		if err := cmd.Wait(); err != nil {
-			return fmt.Errorf("capturing: %w: %s", err, errs.String())
-		}
-		return nil
-	}, err
+	return frames, packets, nil
 }

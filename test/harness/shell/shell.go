@@ -1,5 +1,5 @@
-// Package shell runs what a user of a lab would type: kubectl in a cluster, any command in a pod or
-// on a node. Demo, end-to-end tests and benchmarks share it. It knows nothing of tombolo.
+// Package shell runs what a user would type: kubectl in a cluster, any command in a pod or on a
+// node. The clusters are those of a lab or others that a kubeconfig names. Demo, end-to-end tests and benchmarks share it. It knows nothing of tombolo.
 package shell
 
 import (
@@ -13,14 +13,19 @@ import (
 	"time"
 )
 
-// Shell is the way into one running lab. It is safe for concurrent use.
+// Shell is the way into running clusters. It is safe for concurrent use.
 type Shell struct {
-	lab string // path of the lab's command
+	lab      string // path of the lab's command; empty outside of a lab
+	nodePods string // outside of a lab: the namespace of the pods that run commands on nodes
 }
 
-// New is the way into the lab that the environment names, as the lab sets it for the command that
-// it runs: LAB_RUN, LAB_BIN and KUBECONFIG. The error says what is missing.
+// New is the way into the clusters that the environment names, as the lab sets it for the command
+// that it runs: LAB_RUN, LAB_BIN and KUBECONFIG; or, for clusters that are not a lab's, NodePodsEnv
+// and KUBECONFIG. The error says what is missing.
 func New() (Shell, error) {
+	if pods := os.Getenv(NodePodsEnv); pods != "" && os.Getenv("KUBECONFIG") != "" {
+		return Shell{nodePods: pods}, nil
+	}
 	for _, name := range []string{"LAB_RUN", "LAB_BIN", "KUBECONFIG"} {
 		if os.Getenv(name) == "" {
 			return Shell{}, errors.New(name + " is not set: run this inside a lab, as in `bin/lab run --install -- CMD`")
@@ -61,10 +66,13 @@ func (s Shell) InPod(ctx context.Context, cluster, namespace, pod string, argv .
 
 // OnNode runs a command in a node's own namespaces.
 func (s Shell) OnNode(ctx context.Context, node string, argv ...string) (string, error) {
+	if s.lab == "" {
+		return s.InPod(ctx, clusterOf(node), s.nodePods, node, argv...)
+	}
 	return Run(ctx, "", s.lab, append([]string{"node", "exec", node, "--"}, argv...)...)
 }
 
-// Lab is the lab's own command with these arguments, not started.
+// Lab is the lab's own command with these arguments, not started. It is for shells of a lab.
 func (s Shell) Lab(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, s.lab, args...)
 }

@@ -14,6 +14,8 @@ const (
 	Pause = "tombolo-net/pause:lab"
 	// Echo is a server that answers with what it saw of a request; see its folder.
 	Echo = "tombolo-net/echo:lab"
+	// Tools has the network tools that tests and users of a pod want.
+	Tools = "nicolaka/netshoot:v0.15"
 	// TomboloRef is tombolo's own image.
 	TomboloRef = "tombolo-net/tombolo:dev"
 	// CoreDNSRef is the cluster's DNS server.

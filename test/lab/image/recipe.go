@@ -170,7 +170,7 @@ http {
 
 func netshootRecipe() recipe {
 	return recipe{
-		Ref: "nicolaka/netshoot:v0.15",
+		Ref: Tools,
 		Layers: []layerRecipe{base(), {
 			Packages: []string{
 				"bash", "curl", "bind9-dnsutils", "bind9-host", "iproute2", "iperf3", "tcpdump", "netcat-openbsd", "socat",
