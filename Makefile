@@ -25,6 +25,14 @@ demo: build testbin ## two real clusters, a real tunnel, a real answer: boot, in
 demo-gateways: build testbin ## the demo with two gateways in each cluster, one of which loses power (6 nodes: give it 4 cores)
 	bin/lab run --install --nodes 3 --gateways 2 -- bin/demo
 
+.PHONY: kind-up
+kind-up: build testbin-kind ## two clusters of kind with tombolo, to try things in (needs Docker); KIND_IMAGE= names the nodes' image
+	@CGO_ENABLED=0 go run $(GOFAST) ./hack/kind $(KINDFLAGS) up
+
+.PHONY: kind-down
+kind-down: testbin-kind ## delete the clusters of kind-up and what they left
+	@CGO_ENABLED=0 go run $(GOFAST) ./hack/kind down
+
 .PHONY: test
 test: test-unit test-integration test-kernel test-e2e ## every test: unit, integration, kernel, e2e
 
@@ -56,6 +64,11 @@ deps: ## the Debian packages that the rest needs (installs them as root, else na
 .PHONY: testbin
 testbin: deps ## the programs of the lab and the tests: Kubernetes, etcd, containerd, a Linux kernel, ...
 	@CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd
+
+.PHONY: testbin-kind
+testbin-kind: testbin
+	@hack/deps.sh kind
+	@CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set kind
 
 .PHONY: generate manifests
 generate: ## deepcopy functions, CRDs and roles from the Go code
@@ -104,6 +117,10 @@ test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's ru
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
 	@$(STEP) "e2e tests" "usually 6 minutes" \
 		bin/lab run --install $(E2E_LAB) -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
+
+# The nodes' image of the clusters of kind, such as kindest/node:v1.36.3; "build" builds one.
+KIND_IMAGE ?=
+KINDFLAGS := $(if $(KIND_IMAGE),-image $(KIND_IMAGE))
 
 # How often each fault of test-long happens.
 REPEATS ?= 20

@@ -3,7 +3,7 @@
 # builds need. As root it installs what is missing; else it says in one
 # sentence what is missing and how to install it, and fails.
 #
-# usage: hack/deps.sh [--list] [run|build]...     (default: both groups)
+# usage: hack/deps.sh [--list] [run|build|kind]...     (default: run and build)
 set -euo pipefail
 
 # run: what the lab, the tests and the demo run. The nodes of the lab see the
@@ -48,6 +48,10 @@ build=(
 	xz-utils
 )
 
+# kind: clusters of kind. Who has another Docker keeps it.
+kind=()
+command -v dockerd >/dev/null || [[ -S /var/run/docker.sock ]] || kind+=(docker.io)
+
 # want prints the packages of the groups named, one a line.
 want() {
 	local group
@@ -55,8 +59,9 @@ want() {
 		case $group in
 		run) printf '%s\n' "${run[@]}" ;;
 		build) printf '%s\n' "${build[@]}" ;;
+		kind) ((${#kind[@]} == 0)) || printf '%s\n' "${kind[@]}" ;;
 		*)
-			echo "deps.sh: no group is called \"$group\"; there are run and build" >&2
+			echo "deps.sh: no group is called \"$group\"; there are run, build and kind" >&2
 			return 2
 			;;
 		esac
@@ -109,7 +114,8 @@ main() {
 	fi
 	(($# > 0)) || set -- run build
 	all=$(want "$@") || exit 2
-	mapfile -t all < <(sort -u <<<"$all")
+	mapfile -t all < <(sort -u <<<"$all" | sed '/^$/d')
+	((${#all[@]} > 0)) || return 0
 	if $list; then
 		printf '%s\n' "${all[@]}"
 		return

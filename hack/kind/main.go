@@ -17,11 +17,12 @@ import (
 	"github.com/tombolo-net/tombolo/hack/testbin"
 )
 
-const usage = `usage: go run ./hack/kind [flags] up|down|e2e|image
+const usage = `usage: go run ./hack/kind [flags] up|down|test|e2e|image
 
   up      make the clusters east and west, install tombolo, and say what to type next
   down    delete the clusters, with all that they left
-  e2e     up, the demo's steps and the conformance tests, down; nothing is left
+  test    run the demo's steps and the conformance tests in the clusters of up
+  e2e     up, test, down; it fails if something is left
   image   build the node image for machines that cannot pull kindest/node, and print its name
 
 `
@@ -56,6 +57,14 @@ func run(ctx context.Context, image string, args []string) error {
 		return err
 	}
 	switch strings.Join(args, " ") {
+	case "up":
+		return t.up(ctx)
+	case "down":
+		return t.down(ctx)
+	case "e2e":
+		return t.e2e(ctx)
+	case "test":
+		return t.test(ctx)
 	case "image":
 		return t.printImage(ctx)
 	}

@@ -179,6 +179,30 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return os.Remove(e.started())
 }
 
+// CheckEnded returns an error if Stop has left a process of Docker's.
+func (e *Engine) CheckEnded() error {
+	if _, err := os.Stat(e.log()); err != nil {
+		return nil // Ready has started none
+	}
+	defer os.Remove(e.log())
+	left, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range left {
+		name, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		switch strings.TrimSpace(string(name)) {
+		case "dockerd", "docker-proxy", "containerd-shim":
+			errs = append(errs, fmt.Errorf("the process %s is still there: %s", filepath.Base(filepath.Dir(path)), bytes.TrimSpace(name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // isDaemon says whether the process is a dockerd: its number may have been given to another.
 func isDaemon(pid int) bool {
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))

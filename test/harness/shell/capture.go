@@ -36,7 +36,9 @@ func (s Shell) Capture(ctx context.Context, dir, from, to string) (files []strin
 			if c.cmd.Process == nil {
 				continue // not started
 			}
-			errs = append(errs, c.end())
+			if err := c.end(); err != nil {
+				errs = append(errs, err, c.cmd.Process.Kill()) // or the wait would have no end
+			}
 			if err := c.cmd.Wait(); err != nil {
 				errs = append(errs, fmt.Errorf("capturing: %w: %s", err, c.errs))
 			}
@@ -101,7 +103,7 @@ func (s Shell) captures(ctx context.Context, dir, from, to string) ([]*capture, 
 		c.cmd = exec.CommandContext(ctx, "kubectl", "--context", clusterOf(node), "--namespace", s.nodePods, "exec", node, "--",
 			"tcpdump", "-U", "-w", "-", "-i", "eth0", filter)
 		c.end = func() error {
-			_, err := s.OnNode(ctx, node, "pkill", "-INT", "tcpdump")
+			_, err := s.OnNode(ctx, node, "sh", "-c", "kill -INT $(pidof tcpdump)")
 			return err
 		}
 		all = append(all, c)

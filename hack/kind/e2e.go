@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/tombolo-net/tombolo/hack/kind/node"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
+)
+
+// nodePods is the namespace of the pods that run the tests' commands on nodes.
+const nodePods = "node-pods"
+
+// e2e tests tombolo in clusters that it makes and removes, and fails if something of them is left.
+func (t *tool) e2e(ctx context.Context) error {
+	if err := t.engine.Ready(ctx); err != nil {
+		return err
+	}
+	before, err := t.inventory(ctx)
+	if err != nil {
+		return err
+	}
+	err = t.make(ctx)
+	if err == nil {
+		err = t.test(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, t.state(context.WithoutCancel(ctx)))
+	}
+	return errors.Join(err, t.checkedDown(context.WithoutCancel(ctx), before))
+}
+
+// checkedDown removes the clusters and compares what Docker has with what it had before.
+func (t *tool) checkedDown(ctx context.Context, before []string) error {
+	return step("removing the clusters", "usually 10 s", func() error {
+		if err := t.delete(ctx); err != nil {
+			return err
+		}
+		after, err := t.inventory(ctx)
+		if err != nil {
+			return err
+		}
+		if left := surplus(before, after); len(left) > 0 {
+			return fmt.Errorf("the clusters are deleted, but this is left: %s", strings.Join(left, ", "))
+		}
+		if err := t.engine.Stop(ctx); err != nil {
+			return err
+		}
+		return t.engine.CheckEnded()
+	})
+}
+
+// inventory is what Docker has, a line each. The node image that is kept is not in it.
+func (t *tool) inventory(ctx context.Context) ([]string, error) {
+	var all []string
+	for _, list := range [][]string{
+		{"container", "ls", "--all", "--format", "container {{.Names}}"},
+		{"network", "ls", "--format", "network {{.Name}}"},
+		{"volume", "ls", "--format", "volume {{.Name}}"},
+		{"image", "ls", "--all", "--format", "image {{.Repository}}:{{.Tag}}"},
+	} {
+		out, err := t.engine.Docker(ctx, list...)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(out) {
+			line = strings.TrimSpace(line)
+			if !strings.HasPrefix(line, "image "+node.Repository+":") && !strings.HasPrefix(line, "image kindest/node:") {
+				all = append(all, line)
+			}
+		}
+	}
+	return all, nil
+}
+
+// surplus are the lines of after that before has not.
+func surplus(before, after []string) []string {
+	return slices.DeleteFunc(slices.Clone(after), func(line string) bool { return slices.Contains(before, line) })
+}
+
+// test runs the tests on the clusters.
+func (t *tool) test(ctx context.Context) error {
+	if err := step("starting the pods that run commands on nodes", "usually 5 s", func() error { return t.startNodePods(ctx) }); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "e2e,kind", "-count=1", "-p", "1", "-parallel", "4", "-v",
+		"./test/kind", "./test/e2e", "./test/conformance")
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig(), shell.NodePodsEnv+"="+nodePods, "PATH="+t.bin+":"+os.Getenv("PATH"))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	return step("tests", "usually 3 minutes", cmd.Run)
+}
+
+// startNodePods starts a pod with the tests' tools in the network of each node, under its name.
+func (t *tool) startNodePods(ctx context.Context) error {
+	for _, c := range clusters() {
+		manifest := shell.NodePods(nodePods, c.nodes())
+		if _, err := t.run(ctx, manifest, "kubectl", "--context", c.Name, "apply", "-f", "-"); err != nil {
+			return err
+		}
+	}
+	for _, c := range clusters() {
+		if _, err := t.run(ctx, "", "kubectl", "--context", c.Name, "--namespace", nodePods, "wait", "--for=condition=Ready", "--timeout=120s", "pods", "--all"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// state is what is known of the clusters when something has failed.
+func (t *tool) state(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var b strings.Builder
+	for _, c := range clusters() {
+		for _, args := range [][]string{
+			{"get", "nodes,pods", "--all-namespaces", "--output", "wide"},
+			{"describe", "clustersets,remoteclusters"},
+			{"--namespace", "tombolo-system", "describe", "gatewaynodes"},
+			{"--namespace", "tombolo-system", "get", "events"},
+		} {
+			out, err := t.run(ctx, "", "kubectl", append([]string{"--context", c.Name}, args...)...)
+			if err != nil {
+				out = err.Error()
+			}
+			fmt.Fprintf(&b, "== %s: kubectl %s\n%s\n", c.Name, strings.Join(args, " "), strings.TrimSpace(out))
+		}
+	}
+	return b.String()
+}
