@@ -142,7 +142,8 @@ conformance: build testbin ## the suite of kubernetes-sigs/mcs-api: make conform
 		-contexts "$$(kubectl config get-contexts --output name | grep -vx hub | paste -sd,)" -ginkgo.v'
 
 .PHONY: lint
-lint: ## golangci-lint, pinned in hack/tools (its first build takes minutes)
+lint: ## golangci-lint, pinned in hack/tools (its first build takes minutes), and actionlint on .github/workflows
+	@lint=$$(hack/tool.sh actionlint); "$$lint"
 	@lint=$$(hack/tool.sh golangci-lint); \
 		$(STEP) "linting" "usually under a minute, 5 on a fresh machine" "$$lint" run ./...
 
@@ -205,9 +206,15 @@ docker-buildx: ## build the image IMG for PLATFORMS=linux/amd64,linux/arm64 and 
 
 .PHONY: release
 release: ## what a release consists of, from the commit that is checked out, in dist/: make release VERSION=v1.2.3
-	@sbom=$$(hack/tool.sh cyclonedx-gomod); \
+	@sbom=$$(hack/tool.sh cyclonedx-gomod); vuln=$$(hack/tool.sh govulncheck); \
 		$(STEP) "making release $(VERSION)" "usually 2 minutes, 10 the first time" \
-		go run ./hack/release/cmd -version "$(VERSION)" -sbom "$$sbom"
+		go run ./hack/release/cmd -version "$(VERSION)" -sbom "$$sbom" -govulncheck "$$vuln"
+
+.PHONY: vulncheck
+vulncheck: ## fail if a program reaches a known vulnerability; GOVULNDB=URL names another database
+	@vuln=$$(hack/tool.sh govulncheck); \
+		$(STEP) "looking for known vulnerabilities" "usually under a minute" \
+		go run ./hack/release/vuln/cmd -govulncheck "$$vuln"
 
 ##@ Other
 

@@ -1,8 +1,9 @@
 // Package release makes what a release of tombolo consists of, from one commit: archives of the
-// kubectl plugin with a manifest for krew, lists of what the programs are made of, the section of
-// the changelog, and the checksums of all of it. It publishes nothing.
+// kubectl plugin with a manifest for krew, lists of what the programs are made of and of the known
+// vulnerabilities in that, the section of the changelog, and the checksums of all of it. It publishes nothing.
 //
-// The same commit, version and Go release give the same bytes, in any folder and at any time.
+// The same commit and version give the same bytes, in any folder and at any time, but for the list
+// of known vulnerabilities, which grows.
 package release
 
 import (
@@ -25,6 +26,9 @@ type Release struct {
 	Tree    string    // required: the folder of the sources, which is only read
 	Out     string    // required: the folder that gets the artefacts; it is made
 	SBOM    string    // required: path of the program cyclonedx-gomod
+
+	Govulncheck string // required: path of the program
+	VulnDB      string // optional: see vuln.Config
 }
 
 // part makes some of the artefacts and returns the names of the files that it wrote to Out.
@@ -37,8 +41,9 @@ type part struct {
 func parts() []part {
 	return []part{
 		{"changelog", changelogPart},
+		{"list of vulnerabilities", vulnPart},
 		{"kubectl plugin", pluginPart},
-		{"parts lists", sbomPart},
+		{"lists of modules", sbomPart},
 	}
 }
 

@@ -19,10 +19,11 @@ import (
 )
 
 func main() {
-	r := release.Release{Tree: "."}
+	r := release.Release{Tree: ".", VulnDB: os.Getenv("GOVULNDB")}
 	flag.StringVar(&r.Version, "version", "", "version of the release, such as `v1.2.3`")
 	flag.StringVar(&r.Out, "out", "dist", "`folder` that gets the artefacts")
 	flag.StringVar(&r.SBOM, "sbom", "cyclonedx-gomod", "the program cyclonedx-gomod")
+	flag.StringVar(&r.Govulncheck, "govulncheck", "govulncheck", "the program govulncheck")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
