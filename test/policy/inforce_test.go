@@ -10,6 +10,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -51,6 +52,10 @@ func probes() []probe {
 			return c.Status().Patch(ctx, remote, merge(`{"status":{"links":[{"gateway":"probe"}]}}`), client.DryRunAll)
 		}},
 		{"tombolo-dataplane", dataplane, labelNode},
+		{"tombolo-installation", "admin", func(ctx context.Context, c client.Client) error {
+			binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "tombolo-operator"}}
+			return c.Patch(ctx, binding, merge(`{"subjects":[]}`), client.DryRunAll)
+		}},
 		{"tombolo-dataplane-events", dataplane, func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, nodeEvent("probe", "probe"), client.DryRunAll)
 		}},

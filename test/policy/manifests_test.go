@@ -116,6 +116,31 @@ func TestHubOverlay(t *testing.T) {
 	}
 }
 
+// A second installation, in another namespace, takes nothing from the first one and is told where
+// that is.
+func TestSecondInstallation(t *testing.T) {
+	second := writeOverlay(t, "namespace: second\nresources: [CONFIG/rbac]\n")
+	bindings := func() string {
+		output, err := run("get", "clusterrolebindings", "tombolo-operator", "tombolo-gateway", "tombolo-dataplane", "--output", "jsonpath={.items[*].subjects}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return output
+	}
+	create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "second"}})
+	before := bindings()
+	_, err := run("apply", "--kustomize", second)
+	if err == nil || strings.Count(err.Error(), "tombolo is installed in the namespace "+system+", and a cluster has one installation") != 3 {
+		t.Errorf("a second installation: %v", err)
+	}
+	if diff := cmp.Diff(before, bindings()); diff != "" {
+		t.Errorf("bindings of the first installation (-before +after):\n%s", diff)
+	}
+	if _, err := apply("rbac"); err != nil {
+		t.Error("the first installation cannot be applied again:", err)
+	}
+}
+
 // pageOverlay is the kustomization.yaml in docs/install.md that has this resource, with CONFIG for
 // config/.
 func pageOverlay(resource string) (string, error) {
