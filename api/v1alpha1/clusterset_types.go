@@ -270,8 +270,15 @@ type ClusterSetStatus struct {
 	// +optional
 	ZoneDomain string `json:"zoneDomain,omitempty"`
 
+	// observedGeneration is the generation of the object that the conditions speak of. It is -1 until
+	// the operator has seen the object.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
 	// conditions: Accepted, HubConnected, DNSReady, and ClusterProperties where the About API is
-	// served.
+	// served. Ready sums up the first three, DNSReady only if spec.dns is Managed. Stalled is True if
+	// Accepted is not.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -296,7 +303,8 @@ type ClusterSet struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   ClusterSetSpec   `json:"spec"`
+	Spec ClusterSetSpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status ClusterSetStatus `json:"status,omitzero"`
 }
 

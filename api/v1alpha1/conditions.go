@@ -17,8 +17,12 @@ const (
 	// ConditionClusterProperties (ClusterSet): the About API's ClusterProperty objects say what
 	// this cluster is. The condition exists only where the API server serves that kind.
 	ConditionClusterProperties = "ClusterProperties"
-	// ConditionReady (GatewayNode): the gateway works.
+	// ConditionReady (GatewayNode): the gateway works. (ClusterSet, RemoteCluster, TrafficPolicy): a
+	// summary of the other conditions, for tools that wait until an object works.
 	ConditionReady = "Ready"
+	// ConditionStalled (ClusterSet, RemoteCluster, TrafficPolicy) is True while the object is refused,
+	// and waiting would not help. (GatewayNode): while the gateway is not alive. Otherwise it is absent.
+	ConditionStalled = "Stalled"
 	// ConditionDraining (GatewayNode): flows should leave the gateway while another one is there.
 	// It still forwards what comes.
 	ConditionDraining = "Draining"

@@ -56,7 +56,8 @@ type GatewayNodeStatus struct {
 	// +optional
 	LastHeartbeatTime *metav1.Time `json:"lastHeartbeatTime,omitempty"`
 
-	// conditions: Ready and Draining, written by the gateway; Alive, written by the operator.
+	// conditions: Ready and Draining, written by the gateway; Alive, and Stalled if that is False,
+	// written by the operator.
 	//
 	// +listType=map
 	// +listMapKey=type

@@ -134,7 +134,8 @@ type RemoteClusterStatus struct {
 	// +optional
 	LossPercent *int32 `json:"lossPercent,omitempty"`
 
-	// conditions: Accepted, Reachable, ContentAccepted.
+	// conditions: Accepted, Reachable, ContentAccepted, and Ready, which sums up the first two. Stalled is
+	// True if the cluster is refused.
 	//
 	// +listType=map
 	// +listMapKey=type

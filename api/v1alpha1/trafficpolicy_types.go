@@ -141,7 +141,13 @@ type TrafficPolicySpec struct {
 
 // TrafficPolicyStatus is what the operator says about the policy.
 type TrafficPolicyStatus struct {
-	// conditions: Accepted.
+	// observedGeneration is the generation of the object that the conditions speak of. It is -1 until
+	// the operator has seen the object.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Accepted, and Ready, which says the same. Stalled is True if the policy is refused.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -168,7 +174,8 @@ type TrafficPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   TrafficPolicySpec   `json:"spec"`
+	Spec TrafficPolicySpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status TrafficPolicyStatus `json:"status,omitzero"`
 }
 

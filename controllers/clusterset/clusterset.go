@@ -52,7 +52,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, err
 	}
 	status.SetConditions(have, &want.Status.Conditions, accepted(refusal), hubConnected(r.Hub.Status()))
-	if err := status.PatchShared(ctx, r.Client, have, want); err != nil {
+	if err := status.PatchClusterSet(ctx, r.Client, have, want); err != nil {
 		return retry.Result(err)
 	}
 	return reconcile.Result{RequeueAfter: recheck}, nil

@@ -3,6 +3,7 @@ package gatewaylife
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -177,7 +178,14 @@ func (l life) object(gateway *v1alpha1.GatewayNode) (*unstructured.Unstructured,
 		if err != nil {
 			return nil, fmt.Errorf("encoding condition %s: %w", l.alive.Type, err)
 		}
-		status["conditions"] = []any{condition}
+		conditions := []any{condition}
+		if l.alive.Status == metav1.ConditionFalse {
+			// The gateway cannot take back its condition Ready. Stalled tells those who look at no more than that.
+			stalled := maps.Clone(condition)
+			stalled["type"], stalled["status"] = v1alpha1.ConditionStalled, string(metav1.ConditionTrue)
+			conditions = append(conditions, stalled)
+		}
+		status["conditions"] = conditions
 	}
 	if l.heartbeat != nil {
 		status["lastHeartbeatTime"] = l.heartbeat.UTC().Format(time.RFC3339)

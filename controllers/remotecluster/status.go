@@ -92,7 +92,7 @@ func content(cluster string, skipped skipped.Summary) *metav1.Condition {
 	return nil
 }
 
-// writeStatus writes Accepted, unless it is nil, Reachable and ContentAccepted, if they differ. The
+// writeStatus writes Accepted, unless it is nil, Reachable, ContentAccepted and their summary, if they differ. The
 // patch leaves out the links, which the gateways write, unless one of them is gone. Until the controllers have
 // read all that the hub has, ContentAccepted stays as it is, and the result says when to come back.
 func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCluster, accepted *metav1.Condition) (reconcile.Result, error) {
@@ -111,6 +111,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCl
 			status.SetConditions(current, &want.Status.Conditions, *c)
 		}
 	}
+	status.Summarize(current, &want.Status.Conditions, v1alpha1.ConditionAccepted, v1alpha1.ConditionReachable)
 	var result reconcile.Result
 	if skipped.Objects == 0 && !meta.IsStatusConditionTrue(want.Status.Conditions, v1alpha1.ConditionContentAccepted) {
 		result.RequeueAfter = r.Skipped.Settling()

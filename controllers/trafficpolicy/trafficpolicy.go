@@ -27,12 +27,12 @@ import (
 // concurrent policies are written at a time: each waits for the API server's answer.
 const concurrent = 4
 
-// Reconciler maintains the condition Accepted of each TrafficPolicy.
+// Reconciler maintains the conditions of each TrafficPolicy.
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached, with the index that Index makes
 }
 
-// Reconcile writes the condition if it differs. A policy that is being deleted is left as it is.
+// Reconcile writes the conditions if they differ. A policy that is being deleted is left as it is.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	policy, err := optional.GetUndeleted[v1alpha1.TrafficPolicy](ctx, r.Client, request.NamespacedName)
 	if err != nil || policy == nil {
@@ -44,6 +44,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	want := policy.DeepCopy()
 	status.SetConditions(policy, &want.Status.Conditions, accepted)
+	want.Status.ObservedGeneration = status.Summarize(policy, &want.Status.Conditions, v1alpha1.ConditionAccepted)
 	return retry.Result(status.PatchShared(ctx, r.Client, policy, want))
 }
 

@@ -29,14 +29,14 @@ func SetConditions(of client.Object, conditions *[]metav1.Condition, changes ...
 func SetClusterSetCondition(ctx context.Context, c client.Client, set *v1alpha1.ClusterSet, condition metav1.Condition) error {
 	want := set.DeepCopy()
 	SetConditions(set, &want.Status.Conditions, condition)
-	return PatchShared(ctx, c, set, want)
+	return PatchClusterSet(ctx, c, set, want)
 }
 
 // RemoveClusterSetCondition makes the ClusterSet have no condition of that type.
 func RemoveClusterSetCondition(ctx context.Context, c client.Client, set *v1alpha1.ClusterSet, conditionType string) error {
 	want := set.DeepCopy()
 	meta.RemoveStatusCondition(&want.Status.Conditions, conditionType)
-	return PatchShared(ctx, c, set, want)
+	return PatchClusterSet(ctx, c, set, want)
 }
 
 // Patch writes the status of want, which is have but for its status, if they differ. It is for a
