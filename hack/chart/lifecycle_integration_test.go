@@ -64,9 +64,9 @@ func newCluster(t *testing.T, version string) cluster {
 }
 
 // run runs Helm in the namespace of the release.
-func (c cluster) run(t *testing.T, args ...string) string {
+func (c cluster) run(t *testing.T, args ...string) {
 	t.Helper()
-	return output(t, c.helm, append(args, "--namespace", "elsewhere")...)
+	output(t, c.helm, append(args, "--namespace", "elsewhere")...)
 }
 
 // install installs the chart with those values.
