@@ -1,18 +1,20 @@
 # tombolo: operator, gateway and dataplane in one static binary, with nft for the rules that go through it.
-# hack/image takes nft from Debian's packages for the target's architecture, as `make image` does without Docker; nothing
-# is emulated. Another base for the build, with Go and apt, can be given: --build-arg GO_IMAGE=...
+# hack/image takes nft from Debian's packages for the target's architecture, as `make image` does without Docker. With
+# `make docker-buildx` the build stage runs on the builder's own architecture; nothing is emulated. Another base for the build, with Go and apt, can be given: --build-arg GO_IMAGE=...
 ARG GO_IMAGE=golang:1.26-bookworm@sha256:a688600ca24f8a4d3ca77f95b0dd40704a9fc787c826660eb7ba0b641b8b175d
 
-FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS build
+FROM ${GO_IMAGE} AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-ARG TARGETARCH=amd64
+# Set by BuildKit only. A default here would win over that.
+ARG TARGETARCH
 ARG VERSION=dev
-RUN CGO_ENABLED=0 GOOS=linux GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false \
-      -ldflags "-s -w -X github.com/tombolo-net/tombolo/cmd/version.Version=${VERSION}" -o /binaries/${TARGETARCH}/tombolo ./cmd/tombolo \
- && go run ./hack/image -binaries /binaries -arch ${TARGETARCH} -rootfs /rootfs
+RUN arch=${TARGETARCH:-$(go env GOARCH)} \
+ && CGO_ENABLED=0 GOOS=linux GOARCH=$arch go build -trimpath -buildvcs=false \
+      -ldflags "-s -w -X github.com/tombolo-net/tombolo/cmd/version.Version=${VERSION}" -o /binaries/$arch/tombolo ./cmd/tombolo \
+ && go run ./hack/image -binaries /binaries -arch $arch -rootfs /rootfs
 
 FROM scratch
 COPY --from=build /rootfs/ /

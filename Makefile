@@ -169,7 +169,9 @@ CONTAINER_TOOL ?= docker
 PLATFORMS ?= linux/amd64,linux/arm64
 # true lets uninstall and undeploy pass over what is not there.
 ignore-not-found ?= false
-DOCKER_ARGS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --tag $(IMG) .
+# More arguments for docker build, such as DOCKER_FLAGS="--build-arg GO_IMAGE=registry/golang:1.26".
+DOCKER_FLAGS ?=
+DOCKER_ARGS = $(DOCKER_FLAGS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --tag $(IMG) .
 
 .PHONY: install uninstall
 install: ## the CRDs into the cluster of the current context
@@ -200,7 +202,9 @@ docker-build: ## the image IMG, with docker or CONTAINER_TOOL=podman
 docker-push: ## push the image IMG
 	$(CONTAINER_TOOL) push $(IMG)
 docker-buildx: ## build the image IMG for PLATFORMS=linux/amd64,linux/arm64 and push it
-	$(CONTAINER_TOOL) buildx build --push --platform $(PLATFORMS) $(DOCKER_ARGS)
+	@mkdir -p dist
+	@sed 's/^FROM $${GO_IMAGE}/FROM --platform=$$BUILDPLATFORM $${GO_IMAGE}/' Dockerfile >dist/Dockerfile.cross
+	$(CONTAINER_TOOL) buildx build --push --platform $(PLATFORMS) --file dist/Dockerfile.cross $(DOCKER_ARGS)
 
 ##@ Release
 
