@@ -12,7 +12,7 @@ import (
 
 // file is one file in an archive.
 type file struct {
-	name    string // without folder
+	name    string // path in the archive
 	mode    fs.FileMode
 	content []byte
 }

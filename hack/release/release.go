@@ -1,6 +1,7 @@
-// Package release makes what a release of tombolo consists of, from one commit: archives of the
-// kubectl plugin with a manifest for krew, lists of what the programs are made of and of the known
-// vulnerabilities in that, the section of the changelog, and the checksums of all of it. It publishes nothing.
+// Package release makes what a release of tombolo consists of, from one commit: the manifests of a
+// member and of the hub, the Helm chart, archives of the kubectl plugin with a manifest for krew,
+// lists of what the programs are made of and of the known vulnerabilities in that, the section of
+// the changelog, and the checksums of all of it. It neither makes nor publishes the image.
 //
 // The same commit and version give the same bytes, in any folder and at any time, but for the list
 // of known vulnerabilities, which grows.
@@ -41,6 +42,8 @@ type part struct {
 func parts() []part {
 	return []part{
 		{"changelog", changelogPart},
+		{"manifests", manifestsPart},
+		{"Helm chart", chartPart},
 		{"list of vulnerabilities", vulnPart},
 		{"kubectl plugin", pluginPart},
 		{"lists of modules", sbomPart},
