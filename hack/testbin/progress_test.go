@@ -73,7 +73,7 @@ func TestSeveralStepsOnATerminal(t *testing.T) {
 		a := p.begin("a v1", "building", 0)
 		time.Sleep(500 * time.Millisecond)
 		b := p.begin("b v2", "building", 0)
-		time.Sleep(time.Second)
+		time.Sleep(1100 * time.Millisecond) // not at the same moment as a look at b
 		a.end()
 		time.Sleep(time.Second)
 		b.end()
