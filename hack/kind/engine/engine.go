@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // Engine is Docker on this machine.
@@ -105,7 +107,7 @@ func (e *Engine) start(ctx context.Context) error {
 	if err := os.WriteFile(e.started(), []byte(how), 0o644); err != nil {
 		return err
 	}
-	err := waitFor(ctx, func() error { _, err := e.Docker(ctx, "version"); return err })
+	_, err := shell.Eventually(ctx, patience, func(ctx context.Context) (string, error) { return e.Docker(ctx, "version") })
 	if err != nil && how != bySystemd {
 		return fmt.Errorf("%w: the end of %s: %s", err, e.log(), tail(e.log()))
 	}
@@ -166,11 +168,11 @@ func (e *Engine) Stop(ctx context.Context) error {
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 			return fmt.Errorf("ending dockerd, process %d: %w", pid, err)
 		}
-		err := waitFor(ctx, func() error {
+		_, err := shell.Eventually(ctx, patience, func(context.Context) (string, error) {
 			if isDaemon(pid) {
-				return fmt.Errorf("dockerd, process %d, has not ended", pid)
+				return "", fmt.Errorf("dockerd, process %d, has not ended", pid)
 			}
-			return nil
+			return "", nil
 		})
 		if err != nil {
 			return err
@@ -211,23 +213,6 @@ func isDaemon(pid int) bool {
 	}
 	state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !bytes.Contains(state, []byte(") Z "))
-}
-
-// waitFor repeats check until it succeeds, and returns its last error if it does not in time.
-func waitFor(ctx context.Context, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 // tail is the end of a log.

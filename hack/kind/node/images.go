@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lab/image"
 )
 
@@ -95,7 +96,7 @@ func importImages(ctx context.Context, cfg Config, work, root string, archives [
 	ctr := func(args ...string) (string, error) {
 		return run(ctx, filepath.Join(cfg.Bin, "ctr"), append([]string{"--address", filepath.Join(work, "sock"), "--namespace", "k8s.io"}, args...)...)
 	}
-	if err := waitFor(ctx, 20*time.Second, func() error { _, err := ctr("version"); return err }); err != nil {
+	if _, err := shell.Eventually(ctx, 20*time.Second, func(context.Context) (string, error) { return ctr("version") }); err != nil {
 		text, _ := os.ReadFile(log.Name())
 		return errors.Join(fmt.Errorf("waiting for containerd: %w", err), fmt.Errorf("its log: %s", text))
 	}
@@ -105,21 +106,4 @@ func importImages(ctx context.Context, cfg Config, work, root string, archives [
 		}
 	}
 	return nil
-}
-
-// waitFor repeats check until it succeeds, and returns its last error if it does not in time.
-func waitFor(ctx context.Context, timeout time.Duration, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
