@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 	"github.com/tombolo-net/tombolo/test/harness/apiserver"
 	"github.com/tombolo-net/tombolo/test/harness/scrape"
 )
@@ -117,7 +118,7 @@ func (a *agent) run(kubeconfig string) error {
 
 // waitReady returns when the agent says that the kernel is in step.
 func (a *agent) waitReady(ctx context.Context) error {
-	err := eventually(ctx, readyInterval, func() error {
+	err := guest.Eventually(ctx, patience, readyInterval, func() error {
 		_, err := get(ctx, pagesAddress, "/readyz")
 		return err
 	})

@@ -5,17 +5,14 @@
 package dataplane
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 )
 
 // Config is what is measured, and with what.
@@ -77,34 +74,5 @@ func (c Config) run(ctx context.Context, subject, part string, all *figures.List
 		args = append(args, "--writable", dir)
 		inside = append(inside, "--profiles", dir)
 	}
-	cmd := exec.CommandContext(ctx, c.Lab, append(args, inside...)...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting a kernel: %w", err)
-	}
-	err = collect(out, all)
-	return errors.Join(err, cmd.Wait())
+	return guest.Measure(ctx, c.Lab, append(args, inside...), all)
 }
-
-// collect reads figures to the end; the error is about the first line that is not a figure.
-func collect(r io.Reader, all *figures.List) error {
-	var first error
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		var f figures.Figure
-		if err := json.Unmarshal(lines.Bytes(), &f); err != nil {
-			if first == nil {
-				first = fmt.Errorf("parsing %q: %w", lines.Text(), err)
-			}
-			continue
-		}
-		*all = append(*all, f)
-	}
-	return errors.Join(first, lines.Err())
-}
-
-func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "  "+format+"\n", args...) }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
 )
 
@@ -181,7 +182,7 @@ func (m *measurement) many(ctx context.Context) error {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf(step.what+": %w", len(m.services), err)
 		}
-		progress("%s: "+step.what+", %s", m.Subject, len(m.services), time.Since(began).Round(100*time.Millisecond))
+		guest.Progress("%s: "+step.what+", %s", m.Subject, len(m.services), time.Since(began).Round(100*time.Millisecond))
 	}
 	return nil
 }
@@ -209,24 +210,7 @@ func (m *measurement) few(ctx context.Context) error {
 
 // waitChecked returns when all services are as they should be.
 func (m *measurement) waitChecked(ctx context.Context) error {
-	return eventually(ctx, time.Second, func() error { return m.table.check(ctx, m.subject.vip, m.services) })
-}
-
-// eventually returns when check does not fail any more, or with its last error.
-func eventually(ctx context.Context, interval time.Duration, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-time.After(interval):
-		}
-	}
+	return guest.Eventually(ctx, patience, time.Second, func() error { return m.table.check(ctx, m.subject.vip, m.services) })
 }
 
 // profiling takes a profile of the agent until the returned function is called, if that is wanted.
@@ -239,11 +223,11 @@ func (m *measurement) profiling(ctx context.Context, what, when string) (wait fu
 	file := filepath.Join(m.Profiles, m.Subject+"-"+when+"-"+kind+".pprof")
 	done := make(chan error, 1)
 	go func() {
-		done <- eventually(ctx, readyInterval, func() error { return a.profile(ctx, what, file) }) // it may not listen yet
+		done <- guest.Eventually(ctx, patience, readyInterval, func() error { return a.profile(ctx, what, file) }) // it may not listen yet
 	}()
 	return func() {
 		if err := <-done; err != nil {
-			progress("%v", err)
+			guest.Progress("%v", err)
 		}
 	}
 }

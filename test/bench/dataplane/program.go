@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 	"github.com/tombolo-net/tombolo/test/bench/resources"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
@@ -54,7 +55,7 @@ func (m *measurement) program(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	progress("%s: ready %s after it began to read, the last change after %s", m.Subject,
+	guest.Progress("%s: ready %s after it began to read, the last change after %s", m.Subject,
 		ready.Sub(m.subject.known()).Round(time.Millisecond), changed.Sub(m.subject.known()).Round(time.Millisecond))
 	return errors.Join(
 		m.add(m.named("program_%d_vips_s"), spent.Seconds(), "s"),
@@ -228,7 +229,7 @@ func (m *measurement) grow(ctx context.Context, a *agent) error {
 	if err := a.put(m.services...); err != nil {
 		return err
 	}
-	if err := eventually(ctx, readyInterval, func() error { return a.serves(ctx, endpoints) }); err != nil {
+	if err := guest.Eventually(ctx, patience, readyInterval, func() error { return a.serves(ctx, endpoints) }); err != nil {
 		return err
 	}
 	took := time.Since(began)

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 
-	"github.com/vishvananda/netns"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
@@ -60,34 +59,10 @@ func makeSite(ctx context.Context) error {
 	return err
 }
 
-// inside runs f on a thread in the namespace; f must not start goroutines that open sockets.
-func inside(name string, f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the thread ends with f
-		handle, err := netns.GetFromName(name)
-		if err == nil {
-			defer handle.Close()
-			err = netns.Set(handle)
-		}
-		if err != nil {
-			done <- fmt.Errorf("entering namespace %s: %w", name, err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
-}
-
-// runInside runs a program in a namespace and returns what it printed.
-func runInside(ctx context.Context, namespace string, argv ...string) (string, error) {
-	return shell.Run(ctx, "", "ip", append([]string{"netns", "exec", namespace}, argv...)...)
-}
-
 // startInside starts a program in a namespace; end ends it.
 func startInside(namespace string, argv ...string) (end func(), err error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	if err := inside(namespace, cmd.Start); err != nil {
+	if err := guest.Inside(namespace, cmd.Start); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", strings.Join(argv, " "), err)
 	}
 	return func() {

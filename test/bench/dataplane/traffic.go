@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 )
 
 // traffic compares a virtual IP with the pod IP of an endpoint, in interleaved rounds; the figures
@@ -40,7 +41,7 @@ func (m *measurement) traffic(ctx context.Context) error {
 	}
 	m.services = append(m.services, bulk, requests)
 	for _, s := range []service{bulk, requests} {
-		if err := eventually(ctx, readyInterval, func() error { _, err := connect(client, m.target(s), 1); return err }); err != nil {
+		if err := guest.Eventually(ctx, patience, readyInterval, func() error { _, err := connect(client, m.target(s), 1); return err }); err != nil {
 			return fmt.Errorf("reaching %s: %w", m.subject.vip(s.index), err)
 		}
 	}
@@ -83,7 +84,7 @@ func (m *measurement) compare(ctx context.Context, what, unit string, measure fu
 
 // throughput is in Mbit/s, of one TCP stream, as the receiver counts.
 func throughput(ctx context.Context, to netip.AddrPort) (float64, error) {
-	out, err := runInside(ctx, client, "iperf3", "-c", to.Addr().String(), "-p", strconv.Itoa(int(to.Port())), "-t", "1", "-J")
+	out, err := guest.RunInside(ctx, client, "iperf3", "-c", to.Addr().String(), "-p", strconv.Itoa(int(to.Port())), "-t", "1", "-J")
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +98,7 @@ func requestRate(ctx context.Context, to netip.AddrPort) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	out, err := runInside(ctx, client, self, "load", "--duration", "1s", fmt.Sprintf("http://%s/", to))
+	out, err := guest.RunInside(ctx, client, self, "load", "--duration", "1s", fmt.Sprintf("http://%s/", to))
 	if err != nil {
 		return 0, err
 	}
@@ -106,7 +107,7 @@ func requestRate(ctx context.Context, to netip.AddrPort) (float64, error) {
 
 func serveHTTP(namespace string, port int) (*http.Server, error) {
 	var listener net.Listener
-	err := inside(namespace, func() (err error) {
+	err := guest.Inside(namespace, func() (err error) {
 		listener, err = net.Listen("tcp4", fmt.Sprintf(":%d", port))
 		return err
 	})
@@ -171,7 +172,7 @@ func (m *measurement) firstPackets(context.Context) error {
 // holds.
 func listenOnly(namespace string, port int) (end func(), err error) {
 	var fd int
-	err = inside(namespace, func() error {
+	err = guest.Inside(namespace, func() error {
 		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 			return os.NewSyscallError("socket", err)
 		}
@@ -194,7 +195,7 @@ func connect(namespace string, to netip.AddrPort, n int) (time.Duration, error) 
 // connectAll connects to each in turn and returns how long each took.
 func connectAll(namespace string, to []netip.AddrPort) ([]time.Duration, error) {
 	took := make([]time.Duration, 0, len(to))
-	err := inside(namespace, func() error {
+	err := guest.Inside(namespace, func() error {
 		for _, address := range to {
 			elapsed, err := connectOnce(address)
 			if err != nil {

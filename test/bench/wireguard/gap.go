@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 )
 
 // sendInterval is how often the stream sends a packet.
@@ -36,10 +38,10 @@ func stream(ctx context.Context, during func() error) (gap time.Duration, err er
 func sockets() (sender net.Conn, receiver net.PacketConn, err error) {
 	_, b := nodes()
 	address := net.JoinHostPort(b.address.String(), "7000")
-	if err = inside("b", func() (err error) { receiver, err = net.ListenPacket("udp4", address); return err }); err != nil {
+	if err = guest.Inside("b", func() (err error) { receiver, err = net.ListenPacket("udp4", address); return err }); err != nil {
 		return nil, nil, fmt.Errorf("opening the stream's receiver: %w", err)
 	}
-	if err = inside("a", func() (err error) { sender, err = net.Dial("udp4", address); return err }); err != nil {
+	if err = guest.Inside("a", func() (err error) { sender, err = net.Dial("udp4", address); return err }); err != nil {
 		return nil, nil, fmt.Errorf("opening the stream's sender: %w", err)
 	}
 	return sender, receiver, nil

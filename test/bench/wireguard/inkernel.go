@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 	"github.com/tombolo-net/tombolo/test/bench/resources"
 )
 
@@ -59,7 +60,7 @@ func InKernel(ctx context.Context, in Inside) error {
 			if err := in.round(ctx, &tunnel{self: in.Self, userspace: kind == kindUserspace}, s); err != nil {
 				return fmt.Errorf("round %d with WireGuard in %s: %w", round+1, kind, err)
 			}
-			progress("%s: round %d: %.0f Mbit/s, gap %s", kind, round+1, s.throughput[round], s.gaps[len(s.gaps)-1])
+			guest.Progress("%s: round %d: %.0f Mbit/s, gap %s", kind, round+1, s.throughput[round], s.gaps[len(s.gaps)-1])
 		}
 	}
 	return in.report(found)
@@ -106,12 +107,12 @@ func (in Inside) throughput(ctx context.Context) (float64, error) {
 	go func() {
 		defer close(served)
 		// It is stopped, and says so. If it fails, the client says why.
-		_, _ = runInside(serving, "b", "iperf3", "--server", "--bind", b.address.String())
+		_, _ = guest.RunInside(serving, "b", "iperf3", "--server", "--bind", b.address.String())
 	}()
 	defer func() { stop(); <-served }()
 	var throughput float64
-	err := eventually(ctx, func() error {
-		report, err := runInside(ctx, "a", "iperf3", "--client", b.address.String(), "--time", strconv.Itoa(seconds), "--omit", "1", "--json")
+	err := guest.Eventually(ctx, patience, interval, func() error {
+		report, err := guest.RunInside(ctx, "a", "iperf3", "--client", b.address.String(), "--time", strconv.Itoa(seconds), "--omit", "1", "--json")
 		if err != nil {
 			return err
 		}
@@ -135,7 +136,7 @@ func (t *tunnel) restart(ctx context.Context) (time.Duration, error) {
 			return err
 		}
 		time.Sleep(time.Second) // also a tunnel that never stopped is looked at for a while
-		return eventually(ctx, answers)
+		return guest.Eventually(ctx, patience, interval, answers)
 	})
 }
 

@@ -2,12 +2,8 @@ package wireguard
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"runtime"
 	"time"
-
-	"github.com/vishvananda/netns"
 
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
@@ -85,28 +81,4 @@ func Serve(ctx context.Context, name string, userspace bool) error {
 		return err
 	}
 	return <-ended
-}
-
-// inside runs f on a thread in the namespace; f must not start goroutines that open sockets.
-func inside(name string, f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the thread ends with f
-		handle, err := netns.GetFromName(name)
-		if err == nil {
-			defer handle.Close()
-			err = netns.Set(handle)
-		}
-		if err != nil {
-			done <- fmt.Errorf("entering namespace %s: %w", name, err)
-			return
-		}
-		done <- f()
-	}()
-	return <-done
-}
-
-// runInside runs a program in a namespace and returns what it printed.
-func runInside(ctx context.Context, name string, argv ...string) (string, error) {
-	return shell.Run(ctx, "", "ip", append([]string{"netns", "exec", name}, argv...)...)
 }

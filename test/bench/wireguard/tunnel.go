@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
@@ -21,8 +22,12 @@ type tunnel struct {
 	a, b      *exec.Cmd
 }
 
-// patience is how long a step may take.
-const patience = 30 * time.Second
+const (
+	// patience is how long a step may take.
+	patience = 30 * time.Second
+	// interval is how often it is looked at.
+	interval = 100 * time.Millisecond
+)
 
 // start makes the tunnel, and returns when it carries packets.
 func (t *tunnel) start(ctx context.Context) (err error) {
@@ -34,7 +39,7 @@ func (t *tunnel) start(ctx context.Context) (err error) {
 		return err
 	}
 	for _, n := range []node{a, b} {
-		err := eventually(ctx, func() error {
+		err := guest.Eventually(ctx, patience, interval, func() error {
 			_, err := shell.Run(ctx, "", "ip", "-n", n.name, "route", "replace", n.peer.String(), "dev", n.device)
 			return err
 		})
@@ -42,14 +47,14 @@ func (t *tunnel) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return eventually(ctx, answers)
+	return guest.Eventually(ctx, patience, interval, answers)
 }
 
 // serve starts the process that makes the node's device.
 func (t *tunnel) serve(n node) (*exec.Cmd, error) {
 	cmd := exec.Command(t.self, ServeCommand, n.name, fmt.Sprintf("--userspace=%t", t.userspace))
 	cmd.Stderr = os.Stderr
-	if err := inside(n.name, cmd.Start); err != nil {
+	if err := guest.Inside(n.name, cmd.Start); err != nil {
 		return nil, fmt.Errorf("starting the process of node %s: %w", n.name, err)
 	}
 	return cmd, nil
@@ -76,7 +81,7 @@ func (t *tunnel) stop(ctx context.Context) error {
 // answers returns an error until b refuses a connection from a through the tunnel.
 func answers() error {
 	_, b := nodes()
-	return inside("a", func() error {
+	return guest.Inside("a", func() error {
 		conn, err := net.DialTimeout("tcp", net.JoinHostPort(b.address.String(), "9"), 200*time.Millisecond)
 		switch {
 		case err == nil:
@@ -86,21 +91,4 @@ func answers() error {
 		}
 		return err
 	})
-}
-
-// eventually repeats check until it returns nil, or the patience ends.
-func eventually(ctx context.Context, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		err := check()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ctx.Err(), err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }

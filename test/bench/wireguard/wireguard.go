@@ -6,14 +6,9 @@ package wireguard
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
 
 	"github.com/tombolo-net/tombolo/test/bench/figures"
+	"github.com/tombolo-net/tombolo/test/bench/guest"
 )
 
 // The commands of this program that Measure and InKernel run.
@@ -41,32 +36,5 @@ func Measure(ctx context.Context, c Config, all *figures.List) error {
 	if c.Quick {
 		args = append(args, "--quick")
 	}
-	cmd := exec.CommandContext(ctx, c.Lab, args...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting a kernel: %w", err)
-	}
-	err = collect(out, all)
-	return errors.Join(err, cmd.Wait())
+	return guest.Measure(ctx, c.Lab, args, all)
 }
-
-// collect reads figures to the end.
-func collect(r io.Reader, all *figures.List) error {
-	for lines := json.NewDecoder(r); ; {
-		var f figures.Figure
-		switch err := lines.Decode(&f); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			_, _ = io.Copy(io.Discard, r)
-			return fmt.Errorf("reading figures: %w", err)
-		}
-		*all = append(*all, f)
-	}
-}
-
-func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "  "+format+"\n", args...) }
