@@ -180,7 +180,8 @@ func (l life) object(gateway *v1alpha1.GatewayNode) (*unstructured.Unstructured,
 		}
 		conditions := []any{condition}
 		if l.alive.Status == metav1.ConditionFalse {
-			// The gateway cannot take back its condition Ready. Stalled tells those who look at no more than that.
+			// A dead gateway cannot withdraw its condition Ready. Tools that wait for that look at Stalled,
+			// too.
 			stalled := maps.Clone(condition)
 			stalled["type"], stalled["status"] = v1alpha1.ConditionStalled, string(metav1.ConditionTrue)
 			conditions = append(conditions, stalled)

@@ -92,9 +92,10 @@ func content(cluster string, skipped skipped.Summary) *metav1.Condition {
 	return nil
 }
 
-// writeStatus writes Accepted, unless it is nil, Reachable, ContentAccepted and their summary, if they differ. The
-// patch leaves out the links, which the gateways write, unless one of them is gone. Until the controllers have
-// read all that the hub has, ContentAccepted stays as it is, and the result says when to come back.
+// writeStatus writes Reachable, ContentAccepted and their summary, and Accepted unless it is nil. It
+// writes nothing that is there already. The patch leaves out the links, which the gateways write,
+// unless one of them is gone. Until the controllers have read all that the hub has, ContentAccepted
+// stays as it is, and the result says when to come back.
 func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCluster, accepted *metav1.Condition) (reconcile.Result, error) {
 	if current == nil {
 		return reconcile.Result{}, nil

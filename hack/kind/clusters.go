@@ -61,7 +61,7 @@ kubeadmConfigPatches:
 {{- end }}
 `))
 
-// create makes a cluster, from kind's own image if there is none.
+// create makes a cluster whose nodes run the image. Empty: the image that kind takes by default.
 func (t *tool) create(ctx context.Context, c cluster, image string) error {
 	_, errV2 := os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	var config strings.Builder

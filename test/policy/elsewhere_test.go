@@ -21,8 +21,8 @@ var attacks = []string{
 }
 
 // The policies hold where the overlay in docs/install.md puts tombolo into another namespace: the
-// same attacks fail there. The API server of this process has tombolo already, so another process starts
-// its own.
+// same attacks fail there. The API server of this process has tombolo already. So another process
+// starts its own.
 func TestElsewhere(t *testing.T) {
 	if os.Getenv(namespaceVariable) != "" {
 		return // this is that process

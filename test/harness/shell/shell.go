@@ -1,5 +1,6 @@
 // Package shell runs what a user would type: kubectl in a cluster, any command in a pod or on a
-// node. The clusters are those of a lab or others that a kubeconfig names. Demo, end-to-end tests and benchmarks share it. It knows nothing of tombolo.
+// node. The clusters are those of a lab, or others that a kubeconfig names. The demo, the end-to-end
+// tests and the benchmarks share it. It knows nothing of tombolo.
 package shell
 
 import (
