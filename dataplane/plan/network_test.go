@@ -78,7 +78,12 @@ func lines(n Network) []string {
 		}
 	}
 	for _, x := range n.VXLAN.Addresses {
-		add("%s", x)
+		if x.Address != vxlan.Anchor() {
+			add("%s", x)
+		}
+	}
+	if anchored := slices.Contains(n.VXLAN.Addresses, vxlan.Address{Device: vxlan.Name, Address: vxlan.Anchor()}); anchored != (len(n.VXLAN.Devices) > 0) {
+		add("anchored %t", anchored)
 	}
 	for _, x := range n.VXLAN.Neighbours {
 		add("neighbour %s %s", x.Address, x.MAC)

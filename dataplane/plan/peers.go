@@ -89,6 +89,7 @@ func (b *routing) device() {
 	if len(b.n.VXLAN.Addresses) > 0 {
 		rpFilter = rtnl.RPFilterLoose
 	}
+	b.n.VXLAN.Addresses = append(b.n.VXLAN.Addresses, vxlan.Address{Device: vxlan.Name, Address: vxlan.Anchor()})
 	b.n.VXLAN.Devices = []vxlan.Device{{
 		Name:  vxlan.Name,
 		ID:    uint32(cmp.Or(options.VXLANID, defaultVXLAN)),

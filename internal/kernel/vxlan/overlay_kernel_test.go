@@ -347,3 +347,21 @@ func TestForeignDevice(t *testing.T) {
 		t.Errorf("the foreign device: %s", link)
 	}
 }
+
+// When a gateway becomes a worker, the device loses the tunnel address. Its routes stay all the
+// while: one that is not ours shows it, since nobody would set it again.
+func TestAddressGoes(t *testing.T) {
+	node := netns.New(t)
+	node.Address("lo", "192.0.2.1/32")
+	node.Address("lo", "fd99::1/128")
+	before := workerOverlay()
+	before.Addresses = []Address{{Name, Anchor()}, {Name, addr("245.0.32.0")}}
+	after := workerOverlay()
+	after.Addresses = []Address{{Name, Anchor()}}
+	sync(t, node, before)
+	node.Run("ip", "route", "add", "198.51.100.0/24", "dev", Name)
+	sync(t, node, after)
+	if out := node.Run("ip", "route", "show", "dev", Name); !strings.Contains(out, "198.51.100.0/24") {
+		t.Errorf("ip route show: %q lacks what was there before", out)
+	}
+}
