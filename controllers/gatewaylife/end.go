@@ -18,7 +18,7 @@ const (
 	keepUnlabelled = time.Minute
 	// keepReplaced is how long it stays after other gateways can do its work: remote clusters have to
 	// learn of them, and flows to move.
-	keepReplaced = 5 * time.Second
+	keepReplaced = 8 * time.Second
 	// glance is how often one looks whether others can do the work.
 	glance = time.Second
 )

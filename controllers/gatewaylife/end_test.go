@@ -77,9 +77,9 @@ func TestStays(t *testing.T) {
 		looks []look
 	}{
 		{"nobody replaces it", []look{{0, false, true}, {59, false, true}, {60, false, false}}},
-		{"replaced at once", []look{{0, true, true}, {4.9, true, true}, {5, true, false}}},
-		{"replaced later", []look{{0, false, true}, {20, true, true}, {24, true, true}, {25, true, false}}},
-		{"replaced for a moment", []look{{0, true, true}, {3, false, true}, {6, true, true}, {10, true, true}, {11, true, false}}},
+		{"replaced at once", []look{{0, true, true}, {7.9, true, true}, {8, true, false}}},
+		{"replaced later", []look{{0, false, true}, {20, true, true}, {27, true, true}, {28, true, false}}},
+		{"replaced for a moment", []look{{0, true, true}, {3, false, true}, {6, true, true}, {13, true, true}, {14, true, false}}},
 		{"replaced late", []look{{0, false, true}, {58, true, true}, {60, true, false}}},
 	}
 	for _, test := range tests {

@@ -73,6 +73,10 @@ type Agent struct {
 	base v1alpha1.Port
 	// stopping is true when this agent is about to end, settled when it knows how its first links are.
 	stopping, settled atomic.Bool
+	// leaving is true when the node is no gateway any more, and others have left it.
+	leaving atomic.Bool
+	// unlabelled is since when the node lacks the label. The tunnels loop uses it only.
+	unlabelled time.Time
 
 	// mu guards what follows.
 	mu sync.Mutex

@@ -156,6 +156,9 @@ func (a *Agent) leave(ctx context.Context) {
 	}
 	if siblings {
 		wait(ctx, leaveWait-time.Since(begin))
+		if err := a.yield(ctx); err != nil {
+			log.Error(err, "this node's own packets still use its tunnels")
+		}
 	}
 	log.Info("others were told to leave this gateway", "siblings", siblings, "elapsed", time.Since(begin).Round(time.Millisecond))
 }
@@ -172,6 +175,39 @@ func (a *Agent) writeLeaving(ctx context.Context) error {
 		}
 	})
 	return errors.Join(asked, err)
+}
+
+// noteLabel leads this node's own packets over the siblings some time after the node has lost the
+// label, as yield does. It does not wait for the agent's end: the kubelet may take its time.
+func (a *Agent) noteLabel(node *corev1.Node, now time.Time) {
+	if reason, _ := drainReason(node); reason != v1alpha1.ReasonLabelRemoved {
+		a.unlabelled = time.Time{}
+		a.leaving.Store(false)
+		return
+	}
+	if a.unlabelled.IsZero() {
+		a.unlabelled = now
+		time.AfterFunc(leaveWait, a.tunnels.Mark)
+	}
+	if now.Sub(a.unlabelled) >= leaveWait {
+		a.leaving.Store(true)
+	}
+}
+
+// yield leads this node's own packets over the siblings if the node is no gateway any more: when its
+// GatewayNode goes, the other clusters remove their ends of the tunnels, each at its own time.
+func (a *Agent) yield(ctx context.Context) error {
+	o, err := a.readObjects(ctx)
+	if err != nil || o.node == nil {
+		return err
+	}
+	if reason, _ := drainReason(o.node); reason != v1alpha1.ReasonLabelRemoved {
+		return nil
+	}
+	a.leaving.Store(true)
+	change, err := a.routeWriter.move(ctx, a.view)
+	a.logRoutes(ctx, change)
+	return err
 }
 
 // hasSiblings reports whether there is another gateway in this cluster.

@@ -110,6 +110,29 @@ func TestNextDraining(t *testing.T) {
 	}
 }
 
+// Some time after the node has lost the label, its own packets leave its tunnels. They come back with
+// the label.
+func TestNoteLabel(t *testing.T) {
+	a := New(Config{NodeName: "east-1", Namespace: "ns", Kernel: (&memoryKernel{}).kernel()})
+	begin := time.Now()
+	for _, step := range []struct {
+		at       time.Duration
+		labelled bool
+		leaving  bool
+	}{{0, true, false}, {time.Second, false, false}, {2 * time.Second, false, false}, {3 * time.Second, false, true}, {4 * time.Second, true, false},
+		{5 * time.Second, false, false}} {
+		node := gatewayNode(func(n *corev1.Node) {
+			if !step.labelled {
+				n.Labels = nil
+			}
+		})
+		a.noteLabel(node, begin.Add(step.at))
+		if got := a.leaving.Load(); got != step.leaving {
+			t.Errorf("after %s: leaving is %t", step.at, got)
+		}
+	}
+}
+
 // An agent that ends waits for others to leave it if there are others, and for an API server that
 // does not answer not for long.
 func TestLeave(t *testing.T) {
@@ -126,19 +149,24 @@ func TestLeave(t *testing.T) {
 		name     string
 		gateways []client.Object
 		silent   bool // the API server does not answer
+		node     func(*corev1.Node)
 		want     time.Duration
+		leaving  bool
 	}{
-		{"alone", []client.Object{gateway("east-1")}, false, 0},
-		{"with a sibling", []client.Object{gateway("east-1"), gateway("east-2")}, false, 2 * time.Second},
-		{"alone, nobody answers", []client.Object{gateway("east-1")}, true, 3 * time.Second},
-		{"with a sibling, nobody answers", []client.Object{gateway("east-1"), gateway("east-2")}, true, 3 * time.Second},
-		{"before it has a GatewayNode", nil, false, 0},
+		{name: "alone", gateways: []client.Object{gateway("east-1")}},
+		{name: "with a sibling", gateways: []client.Object{gateway("east-1"), gateway("east-2")}, want: 2 * time.Second},
+		{name: "alone, nobody answers", gateways: []client.Object{gateway("east-1")}, silent: true, want: 3 * time.Second},
+		{name: "with a sibling, nobody answers", gateways: []client.Object{gateway("east-1"), gateway("east-2")}, silent: true, want: 3 * time.Second},
+		{name: "before it has a GatewayNode"},
+		{name: "no gateway any more", gateways: []client.Object{gateway("east-1"), gateway("east-2")}, node: func(n *corev1.Node) { n.Labels = nil },
+			want: 2 * time.Second, leaving: true},
+		{name: "no gateway any more, and alone", gateways: []client.Object{gateway("east-1")}, node: func(n *corev1.Node) { n.Labels = nil }},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				written := false
-				c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(test.gateways, gatewayNode(nil))...).
+				c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(test.gateways, gatewayNode(test.node))...).
 					WithInterceptorFuncs(interceptor.Funcs{
 						SubResourceApply: func(ctx context.Context, _ client.Client, _ string, o runtime.ApplyConfiguration, _ ...client.SubResourceApplyOption) error {
 							if test.silent {
@@ -146,7 +174,7 @@ func TestLeave(t *testing.T) {
 								return ctx.Err()
 							}
 							content, err := json.Marshal(o)
-							written = written || strings.Contains(string(content), "AgentStopping")
+							written = written || (strings.Contains(string(content), "AgentStopping") || strings.Contains(string(content), "LabelRemoved"))
 							return err
 						},
 					}).Build()
@@ -158,6 +186,9 @@ func TestLeave(t *testing.T) {
 				a.leave(ctx)
 				if diff := cmp.Diff(test.want, time.Since(begin).Round(100*time.Millisecond)); diff != "" {
 					t.Errorf("took (-want +got):\n%s", diff)
+				}
+				if got := a.leaving.Load(); got != test.leaving {
+					t.Errorf("it leads its own packets over siblings: %t, want %t", got, test.leaving)
 				}
 				if !a.prober.draining.Load() {
 					t.Error("the probes do not say that it drains")

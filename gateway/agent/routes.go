@@ -102,7 +102,9 @@ func (a *Agent) routePass(ctx context.Context) error {
 // hand over may go over a link as soon as it is up, whether the routes show it yet or not.
 func (a *Agent) view(t plan.Tunnels) plan.View {
 	statuses := a.prober.statuses()
-	view := plan.View{Links: linksByStatus(t.Links, statuses, !a.settled.Load(), time.Now()), Siblings: siblingsOf(t, statuses)}
+	view := plan.View{
+		Links: linksByStatus(t.Links, statuses, !a.settled.Load(), time.Now()), Siblings: siblingsOf(t, statuses), Leaving: a.leaving.Load(),
+	}
 	a.prober.setReached(plan.Reached(t, view))
 	return view
 }

@@ -41,6 +41,7 @@ func (a *Agent) syncTunnels(ctx context.Context, key wireguard.PrivateKey) (tunn
 		return tunnelResult{}, err
 	}
 	a.noteDraining(o.node)
+	a.noteLabel(o.node, time.Now())
 	userspace, err := a.cfg.Kernel.Tunnels.Check(o.wireGuardMode())
 	if err != nil {
 		return tunnelResult{}, err

@@ -62,6 +62,8 @@ type View struct {
 	Links map[LinkID]LinkView
 	// Siblings by name. One that is not in it does not answer.
 	Siblings map[string]SiblingView
+	// Leaving: this node is no gateway any more, and others have stopped to send by it.
+	Leaving bool
 }
 
 // SiblingView is how another gateway of this cluster is.

@@ -44,8 +44,9 @@ type routing struct {
 	routes  []route.Route
 }
 
-// toCluster leads the cluster's prefixes over links, or else over siblings. What a sibling has
-// handed over goes over links, or nowhere. The prefixes are refused where no way leads there: what
+// toCluster leads the cluster's prefixes over links, or else over siblings, or yields to the
+// dataplane's routes over siblings. What a sibling has handed over goes over links, or nowhere. The
+// prefixes are refused where no way leads there: what
 // is for a remote cluster never leaves by another way, in clear. The remote gateways' own addresses
 // are routed over their own links only, up or not, for the probes.
 func (r *routing) toCluster(c Cluster) {
@@ -55,8 +56,9 @@ func (r *routing) toCluster(c Cluster) {
 	if !up {
 		siblings = r.siblingsTo(c.ID)
 	}
+	yields := r.leaves(c) || !up && len(siblings) == 0 && r.knowsNothingOf(c)
 	for _, p := range c.Prefixes {
-		if up || len(siblings) > 0 || !r.knowsNothingOf(c) {
+		if !yields {
 			r.intoTunnels(p, siblings, devices)
 		}
 		if len(r.tunnels.Siblings) == 0 {
@@ -91,6 +93,16 @@ func (r *routing) intoTunnels(p netip.Prefix, siblings []Sibling, devices []stri
 // gateway that has just started carry nothing yet.
 func (r *routing) knowsNothingOf(c Cluster) bool {
 	return len(r.tunnels.Siblings) > 0 && !slices.ContainsFunc(c.Links, func(l Link) bool { return !r.view.Links[l.LinkID].New })
+}
+
+// leaves reports whether the node's own packets to the cluster go by the dataplane's routes over
+// siblings, because the node is no gateway any more. So they no longer use the tunnels when the other
+// clusters remove their ends. What others still hand over goes by the tunnels.
+func (r *routing) leaves(c Cluster) bool {
+	return r.view.Leaving && slices.ContainsFunc(r.tunnels.Siblings, func(s Sibling) bool {
+		v := r.view.Siblings[s.Name]
+		return v.Up && v.Reaches[c.ID] && !v.Draining
+	})
 }
 
 // toSiblings leads to the siblings' tunnel addresses, for the probes.

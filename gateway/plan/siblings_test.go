@@ -164,6 +164,43 @@ func wayTo(c route.Config, table int, prefix string) string {
 	return strings.Join(hops, ",")
 }
 
+// A node that is no gateway any more sends over siblings where one that stays reaches the cluster,
+// and takes what is handed over to it all the same.
+func TestLeaving(t *testing.T) {
+	tunnels, err := NewTunnels(withSiblings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	reaches := map[v1alpha1.ClusterID]bool{"east": true}
+	for _, tc := range []struct {
+		name         string
+		west0, west3 SiblingView
+		own          string
+	}{
+		{"one reaches it", SiblingView{Up: true, Reaches: reaches}, SiblingView{}, ""},
+		{"it drains, too", SiblingView{Up: true, Reaches: reaches, Draining: true}, SiblingView{}, "tombolo0,tombolo2"},
+		{"one drains, the other is dead", SiblingView{Up: true, Reaches: reaches, Draining: true}, SiblingView{Reaches: reaches}, "tombolo0,tombolo2"},
+		{"none reaches it", SiblingView{Up: true}, SiblingView{Up: true}, "tombolo0,tombolo2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			view := View{Leaving: true, Siblings: map[string]SiblingView{"west-0": tc.west0, "west-3": tc.west3},
+				Links: map[LinkID]LinkView{{"east", "east-0"}: {Up: true}, {"east", "east-2"}: {Up: true}}}
+			got := Routes(tunnels, view)
+			for table, want := range map[int]string{route.TableTunnels: tc.own, route.TableHandover: "tombolo0,tombolo2"} {
+				if way := wayTo(got, table, "10.1.0.0/16"); way != want {
+					t.Errorf("table %d leads by %q, want %q", table, way, want)
+				}
+			}
+			refused := slices.ContainsFunc(got.Routes, func(r route.Route) bool {
+				return r.Table == route.TableTunnels && r.Destination == netip.MustParsePrefix("10.1.0.0/16") && r.Type == route.Unreachable
+			})
+			if refused != (tc.own != "") {
+				t.Errorf("refused in the tunnels' table: %t", refused)
+			}
+		})
+	}
+}
+
 func TestHandoverID(t *testing.T) {
 	for nodes, want := range map[int32]uint32{0: 7474, 1: 2, 7473: 7474, 1<<24 - 1: 1<<24 - 2} {
 		if got := handoverID(nodes); got != want {

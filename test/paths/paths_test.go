@@ -1,6 +1,11 @@
 package paths
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
+)
 
 // worlds is how many random worlds each test looks at.
 const worlds = 1000
@@ -24,7 +29,7 @@ func (w *world) forEachPair(f func(from, to *node)) {
 // When all nodes see what is true, every packet arrives that can: whichever gateway a worker's flow
 // goes to, and whichever link or sibling the gateway sends it by.
 func TestEveryPacketArrives(t *testing.T) {
-	arrived, handedOver, fresh := 0, 0, 0
+	arrived, handedOver, fresh, left := 0, 0, 0, 0
 	for seed := range uint64(worlds) {
 		w := newWorld(seed)
 		views{w, true}.plan(t)
@@ -49,13 +54,17 @@ func TestEveryPacketArrives(t *testing.T) {
 			if from.fresh {
 				fresh++
 			}
+			if from.leaving && strings.Contains(way, from.name()+" "+vxlan.Name+">") {
+				left++
+			}
 			if handover(way) {
 				handedOver++
 			}
 		})
 	}
-	if arrived < 1000 || handedOver < 100 || fresh < 100 {
-		t.Errorf("%d packets arrived, %d of them handed over, %d from gateways that had just started: the worlds are too simple", arrived, handedOver, fresh)
+	if arrived < 1000 || handedOver < 100 || fresh < 100 || left < 100 {
+		t.Errorf("%d packets arrived, %d of them handed over, %d from gateways that had just started, %d past the tunnels of their own node: "+
+			"the worlds are too simple", arrived, handedOver, fresh, left)
 	}
 }
 

@@ -46,6 +46,8 @@ type node struct {
 	// fresh: the gateway has just started. Its tunnels carry nothing yet, and it knows nothing of them
 	// or of its siblings.
 	fresh bool
+	// leaving: it is no gateway any more, its agent ends, and others have left it.
+	leaving bool
 	// former: the node was a gateway until now, and others may still take it for one.
 	former bool
 
@@ -90,7 +92,8 @@ func newWorld(seed uint64) *world {
 				n.key, n.lane = &wireguard.PrivateKey{1: byte(c.index), 2: byte(number + 1)}, v1alpha1.Lane(lanes[number])
 				n.public = n.key.Public().String()
 				n.dead, n.fresh = w.chance(5), w.chance(6)
-				n.draining = n.fresh || w.chance(5)
+				n.leaving = !n.fresh && w.chance(6)
+				n.draining = n.fresh || n.leaving || w.chance(5)
 			}
 			if number == gateways {
 				n.lane = v1alpha1.Lane(lanes[number])
@@ -156,7 +159,7 @@ func (v views) planTunnels(t *testing.T, n *node) {
 		Name: n.name(), Lane: n.lane, ClusterID: n.cluster.id, ClusterSetID: "set", Index: n.cluster.index, CIDRs: []v1alpha1.CIDR{n.cluster.cidr()},
 		Transit: "245.0.0.0/8", BasePort: 51820, PrivateKey: *n.key, Underlay: []netip.Addr{n.address()}, MTU: 1500,
 	}
-	view := gateway.View{Links: map[gateway.LinkID]gateway.LinkView{}, Siblings: map[string]gateway.SiblingView{}}
+	view := gateway.View{Links: map[gateway.LinkID]gateway.LinkView{}, Siblings: map[string]gateway.SiblingView{}, Leaving: n.leaving}
 	for _, c := range v.clusters {
 		if c == n.cluster {
 			continue
