@@ -13,6 +13,8 @@ import (
 const (
 	// GatewayTable is the gateway agent's.
 	GatewayTable = "tombolo-gateway"
+	// IngressTable is the gateway agent's, for what comes from other clusters.
+	IngressTable = "tombolo-ingress"
 	// NodeTable is the dataplane agent's, for what must pass the node's own firewall.
 	NodeTable = "tombolo-node"
 )
@@ -21,6 +23,7 @@ const (
 type Config struct {
 	// Counters are the names of the table's counters.
 	Counters []string
+	Sets     []Set
 	Chains   []Chain
 	// Passages are counted, in chains and counters beside the others.
 	Passages []Passage
@@ -29,7 +32,7 @@ type Config struct {
 // whole is the Config with the chains and counters of its passages.
 func (c Config) whole() Config {
 	counters, chains := meters(c.Passages)
-	return Config{Counters: slices.Concat(c.Counters, counters), Chains: slices.Concat(c.Chains, chains)}
+	return Config{Counters: slices.Concat(c.Counters, counters), Sets: c.Sets, Chains: slices.Concat(c.Chains, chains)}
 }
 
 // Chain is a base chain, or one that others jump to if it has no hook. A chain comes before those
@@ -45,32 +48,43 @@ type Chain struct {
 }
 
 // empty reports whether no table is needed.
-func (c Config) empty() bool { return len(c.Counters)+len(c.Chains)+len(c.Passages) == 0 }
+func (c Config) empty() bool { return len(c.Counters)+len(c.Sets)+len(c.Chains)+len(c.Passages) == 0 }
 
 // State is what the kernel has.
 type State struct {
-	// Digest of the table; empty if there is none.
+	// Digest of the table without the elements of its sets; empty if there is none.
 	Digest string
+	// Elements of its sets that no rule fills, by the sets' names.
+	Elements map[string][]string
+	// found is what the digest was made of, without rules.
+	found contents
 	// admitted are the rules of ours in each chain of iptables that is there.
 	admitted map[place][]admitted
 }
 
 // Change is what turns a State into what a Config asks for.
 type Change struct {
-	// Replace says that the table is deleted and made again, in one transaction.
+	// Replace says that the table is made again, without a moment in which it does nothing.
 	Replace bool
 	// Want is what Replace makes. The zero Config only deletes.
 	Want Config
+	// Elements are changes of sets.
+	Elements []SetChange
+	// have is the table that Replace replaces.
+	have State
 	// admissions change the rules of ours in iptables.
 	admissions []admission
 }
 
 // Empty reports whether there is nothing to do.
-func (c Change) Empty() bool { return !c.Replace && len(c.admissions) == 0 }
+func (c Change) Empty() bool { return !c.Replace && len(c.Elements) == 0 && len(c.admissions) == 0 }
 
 // Diff is what turns have into want, of the table with that name.
 func Diff(name string, have State, want Config) Change {
-	return Change{Replace: have.Digest != want.Digest(), Want: want, admissions: diffAccepts(have.admitted, want.accepts(), name)}
+	return Change{
+		Replace: have.Digest != want.Digest(), Want: want, have: have, Elements: diffSets(have.Elements, want.Sets),
+		admissions: diffAccepts(have.admitted, want.accepts(), name),
+	}
 }
 
 // Digest is the one that a table for the Config has; empty if there is none.
@@ -79,7 +93,7 @@ func (c Config) Digest() string {
 		return ""
 	}
 	c = c.whole()
-	found := contents{counters: c.Counters}
+	found := contents{counters: c.Counters, sets: setNames(c.Sets)}
 	for _, wanted := range c.Chains {
 		chain := wanted
 		chain.Rules = nil
@@ -101,14 +115,18 @@ func comment(rule string) string {
 // contents are what is in a table, with the comment of each rule in the place of the rule.
 type contents struct {
 	counters []string
+	sets     []string
 	chains   []Chain
 }
 
-// digest does not depend on the order of the counters and of the chains.
+// digest does not depend on the order of the counters, sets and chains.
 func (c contents) digest() string {
 	var lines []string
 	for _, name := range c.counters {
 		lines = append(lines, "counter "+name)
+	}
+	for _, name := range c.sets {
+		lines = append(lines, "set "+name)
 	}
 	for _, chain := range c.chains {
 		lines = append(lines, fmt.Sprintf("chain %s %s %s %d: %s", chain.Name, chain.Type, chain.Hook, chain.Priority, strings.Join(chain.Rules, " ")))

@@ -18,8 +18,9 @@ type Table struct {
 	name string
 	nft  knftables.Interface
 	seen nft.Seen
-	// right is the digest that the table had when seen was last sure.
+	// right is the digest that the table had when seen was last sure, and sets what its sets held.
 	right string
+	sets  []Set
 	judge Judge
 }
 
@@ -28,36 +29,51 @@ func New(name string) *Table { return &Table{name: name} }
 
 // Read returns what the kernel has of the table, and of our rules in iptables.
 func (t *Table) Read(context.Context) (State, error) {
-	digest, err := t.readDigest()
+	state, err := t.readTable()
 	if err != nil {
 		return State{}, err
 	}
-	accepts, err := t.readAccepts()
-	return State{Digest: digest, admitted: accepts}, err
+	state.admitted, err = t.readAccepts()
+	return state, err
 }
 
-// readDigest is empty if there is no table.
-func (t *Table) readDigest() (string, error) {
+// readTable is the zero State if there is no table.
+func (t *Table) readTable() (State, error) {
 	exists, err := nft.TableExists(t.name)
 	if err != nil || !exists {
-		return "", err
+		return State{}, err
 	}
-	var found contents
+	state := State{Elements: map[string][]string{}}
+	found := &state.found
 	if found.counters, err = counterNames(t.name); err != nil {
-		return "", err
+		return State{}, err
+	}
+	sets, err := nft.Sets(t.name)
+	if err != nil {
+		return State{}, err
+	}
+	for _, s := range sets {
+		found.sets = append(found.sets, s.Name)
+		if s.Dynamic {
+			continue
+		}
+		if state.Elements[s.Name], err = nft.Keys(t.name, s.Name); err != nil {
+			return State{}, err
+		}
 	}
 	chains, err := nft.Chains(t.name)
 	if err != nil {
-		return "", err
+		return State{}, err
 	}
 	comments, err := nft.Comments(t.name)
 	if err != nil {
-		return "", err
+		return State{}, err
 	}
 	for _, c := range chains {
 		found.chains = append(found.chains, Chain{Name: c.Name, Type: c.Type, Hook: c.Hook, Priority: c.Priority, Rules: comments[c.Name]})
 	}
-	return found.digest(), nil
+	state.Digest = found.digest()
+	return state, nil
 }
 
 func counterNames(table string) ([]string, error) {
@@ -75,17 +91,35 @@ func counterNames(table string) ([]string, error) {
 // Apply does what the Change says: the table, all of it or nothing, and our rules in iptables. It
 // tries both.
 func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
-	var err error
-	if change.Replace {
-		err = t.replace(ctx, change.Want)
-	}
-	if err := errors.Join(err, t.applyAccepts(change.admissions)); err != nil {
+	if err := errors.Join(t.applyTable(ctx, change), t.applyAccepts(change.admissions)); err != nil {
 		return Change{}, err
 	}
 	return change, nil
 }
 
-func (t *Table) replace(ctx context.Context, want Config) error {
+// applyTable lets the table do at each moment what it did before, or what it should. A table without
+// sets is made again in one transaction. One with sets keeps their elements: what is added comes
+// before the rules that look for it, and what goes, after. If it is damaged, it first admits nothing.
+func (t *Table) applyTable(ctx context.Context, change Change) error {
+	want := change.Want.whole()
+	switch add, gone := change.elements(); {
+	case !change.Replace:
+		return t.writeElements(append(add, gone...))
+	case len(want.Sets) == 0:
+		return t.run(ctx, func(tx *knftables.Transaction) { remake(tx, want) })
+	case change.have.Digest == "":
+		return errors.Join(t.run(ctx, func(tx *knftables.Transaction) { addObjects(tx, want) }), t.writeElements(add),
+			t.run(ctx, func(tx *knftables.Transaction) { addChains(tx, want.Chains) }))
+	case !sameNames(change.have.found.sets, setNames(want.Sets)):
+		return errors.Join(t.run(ctx, func(tx *knftables.Transaction) { remake(tx, want) }), t.writeElements(allElements(want.Sets)))
+	default:
+		return errors.Join(t.writeElements(add), t.run(ctx, func(tx *knftables.Transaction) { rewrite(tx, change.have.found, want) }),
+			t.writeElements(gone))
+	}
+}
+
+// run makes a transaction by the program nft, which it looks for when it is first needed.
+func (t *Table) run(ctx context.Context, fill func(*knftables.Transaction)) error {
 	if t.nft == nil {
 		program, err := knftables.New(knftables.InetFamily, t.name)
 		if err != nil {
@@ -94,12 +128,7 @@ func (t *Table) replace(ctx context.Context, want Config) error {
 		t.nft = program
 	}
 	tx := t.nft.NewTransaction()
-	table := &knftables.Table{}
-	tx.Add(table) // so that there is one to delete
-	tx.Delete(table)
-	if !want.empty() {
-		fill(tx, want.whole())
-	}
+	fill(tx)
 	if err := t.nft.Run(ctx, tx); err != nil {
 		return fmt.Errorf("changing table %s: %w", t.name, err)
 	}
@@ -107,12 +136,47 @@ func (t *Table) replace(ctx context.Context, want Config) error {
 	return nil
 }
 
-func fill(tx *knftables.Transaction, want Config) {
+// remake deletes the table and makes it as wanted, but for the elements of its sets.
+func remake(tx *knftables.Transaction, want Config) {
+	table := &knftables.Table{}
+	tx.Add(table) // so that there is one to delete
+	tx.Delete(table)
+	if !want.empty() {
+		addObjects(tx, want)
+		addChains(tx, want.Chains)
+	}
+}
+
+// rewrite makes the chains again, and leaves the sets and the counters that stay.
+func rewrite(tx *knftables.Transaction, have contents, want Config) {
+	for _, c := range have.chains {
+		tx.Flush(&knftables.Chain{Name: c.Name})
+	}
+	for _, c := range have.chains {
+		tx.Delete(&knftables.Chain{Name: c.Name})
+	}
+	for _, name := range have.counters {
+		if !slices.Contains(want.Counters, name) {
+			tx.Delete(&knftables.Counter{Name: name})
+		}
+	}
+	addObjects(tx, want)
+	addChains(tx, want.Chains)
+}
+
+// addObjects adds the table with its counters and sets.
+func addObjects(tx *knftables.Transaction, want Config) {
 	tx.Add(&knftables.Table{})
 	for _, name := range want.Counters {
 		tx.Add(&knftables.Counter{Name: name})
 	}
-	for _, c := range want.Chains {
+	for _, s := range want.Sets {
+		tx.Add(s.object())
+	}
+}
+
+func addChains(tx *knftables.Transaction, chains []Chain) {
+	for _, c := range chains {
 		object := &knftables.Chain{Name: c.Name}
 		if c.Hook != "" {
 			object.Type = knftables.PtrTo(knftables.BaseChainType(c.Type))
@@ -121,7 +185,7 @@ func fill(tx *knftables.Transaction, want Config) {
 		}
 		tx.Add(object)
 	}
-	for _, c := range want.Chains {
+	for _, c := range chains {
 		for _, rule := range c.Rules {
 			tx.Add(&knftables.Rule{Chain: c.Name, Rule: rule, Comment: knftables.PtrTo(comment(rule))})
 		}
@@ -136,7 +200,7 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 		return Change{}, err
 	}
 	wanted := want.Digest()
-	if t.right == wanted && t.seen.WasRight(begin) {
+	if t.right == wanted && sameSets(t.sets, want.Sets) && t.seen.WasRight(begin) {
 		return Change{}, nil
 	}
 	t.seen.Forget()
@@ -149,7 +213,7 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 		return change, err
 	}
 	if t.seen.Settle(begin) {
-		t.right = wanted
+		t.right, t.sets = wanted, want.Sets
 	}
 	return change, nil
 }

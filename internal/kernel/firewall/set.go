@@ -1,0 +1,100 @@
+package firewall
+
+import (
+	"slices"
+	"time"
+	"unsafe"
+
+	"sigs.k8s.io/knftables"
+)
+
+// Set is a named set of a table.
+type Set struct {
+	Name string // required
+	// Type is as nft names it, such as "ipv4_addr . inet_proto . inet_service".
+	Type string // required
+	// Keys are the elements as the kernel keeps them in its registers, of which each part begins at
+	// four bytes. They are sorted and without duplicates, and nobody changes them afterwards.
+	Keys []string
+	// Size is how many elements rules may add to the set, each of which goes after Timeout. Zero: only
+	// Keys are in it.
+	Size    uint64
+	Timeout time.Duration
+}
+
+// object is the set as nft makes it.
+func (s Set) object() *knftables.Set {
+	o := &knftables.Set{Name: s.Name, Type: s.Type}
+	if s.Size > 0 {
+		o.Flags = []knftables.SetFlag{knftables.DynamicFlag, knftables.TimeoutFlag}
+		o.Size, o.Timeout = &s.Size, &s.Timeout
+	}
+	return o
+}
+
+// SetChange is what turns the elements of a set into what they should be.
+type SetChange struct {
+	Set string
+	// Add and Delete are keys, sorted.
+	Add, Delete []string
+}
+
+func setNames(sets []Set) []string {
+	names := make([]string, 0, len(sets))
+	for _, s := range sets {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// sameNames tells whether both have the same names, in whatever order.
+func sameNames(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// sameSets tells whether both lists are the same and hold the same keys, which are not compared one
+// by one: nobody changes them.
+func sameSets(a, b []Set) bool {
+	return slices.EqualFunc(a, b, func(a, b Set) bool {
+		return a.Name == b.Name && len(a.Keys) == len(b.Keys) && unsafe.SliceData(a.Keys) == unsafe.SliceData(b.Keys)
+	})
+}
+
+// diffSets is what differs in sets that no rule fills. A set that is not there has no elements.
+func diffSets(have map[string][]string, want []Set) []SetChange {
+	var changes []SetChange
+	for _, s := range want {
+		if s.Size > 0 {
+			continue
+		}
+		change := SetChange{Set: s.Name, Add: missing(s.Keys, have[s.Name]), Delete: missing(have[s.Name], s.Keys)}
+		if len(change.Add)+len(change.Delete) > 0 {
+			changes = append(changes, change)
+		}
+	}
+	return changes
+}
+
+// missing are those of the keys that the others lack. Both are sorted.
+func missing(keys, others []string) (rest []string) {
+	for _, key := range keys {
+		for len(others) > 0 && others[0] < key {
+			others = others[1:]
+		}
+		if len(others) == 0 || others[0] != key {
+			rest = append(rest, key)
+		}
+	}
+	return rest
+}
+
+// elements are the Change's additions to sets, and its deletions.
+func (c Change) elements() (add, gone []SetChange) {
+	for _, s := range c.Elements {
+		add, gone = append(add, SetChange{Set: s.Set, Add: s.Add}), append(gone, SetChange{Set: s.Set, Delete: s.Delete})
+	}
+	return add, gone
+}
+
+// allElements adds the elements of all sets.
+func allElements(sets []Set) []SetChange { return diffSets(nil, sets) }
