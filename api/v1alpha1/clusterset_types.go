@@ -64,6 +64,18 @@ const (
 	WireGuardUserspace WireGuardMode = "userspace"
 )
 
+// IngressMode says what of other clusters' packets the gateways admit.
+//
+// +kubebuilder:validation:Enum=Exported;Any
+type IngressMode string
+
+// The modes. Exported admits what goes to exported endpoints, and answers. Any admits all packets of
+// members to this cluster's CIDRs.
+const (
+	IngressExported IngressMode = "Exported"
+	IngressAny      IngressMode = "Any"
+)
+
 // ClusterSetSpec says which clusterset this cluster belongs to and how its agents behave.
 //
 // +kubebuilder:validation:XValidation:rule="self.clusterID == oldSelf.clusterID",message="clusterID is immutable: to rename a cluster, delete the ClusterSet (it leaves the clusterset) and create it again",optionalOldSelf=false
@@ -194,6 +206,14 @@ type GatewayOptions struct {
 	// +kubebuilder:default=auto
 	// +optional
 	WireGuard WireGuardMode `json:"wireguard,omitempty"`
+
+	// ingress says what of other clusters' packets the gateways admit. Exported admits what goes to
+	// endpoints of exported Services, answers from endpoints of the sender's exported Services, ICMP
+	// errors, and some echoes. Any admits every packet of a member.
+	//
+	// +kubebuilder:default=Exported
+	// +optional
+	Ingress IngressMode `json:"ingress,omitempty"`
 }
 
 // DataplaneOptions are the options of the dataplane on every node.

@@ -99,6 +99,8 @@ const (
 	// ReasonNoGateways: the cluster has no gateway.
 	ReasonNoGateways = "NoGateways"
 
+	// ReasonIngressDropped: the filter on the way in drops packets of another cluster (an event).
+	ReasonIngressDropped = "IngressDropped"
 	// ReasonHeartbeat: the gateway's agent renews its Lease.
 	ReasonHeartbeat = "Heartbeat"
 	// ReasonNoHeartbeat: the gateway's agent does not renew its Lease.

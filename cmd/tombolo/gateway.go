@@ -50,7 +50,7 @@ func runGateway(ctx context.Context, o *nodeOptions) error {
 	registry := newRegistry()
 	a := agent.New(agent.Config{
 		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Kernel: agent.NewKernel(),
-		Registry: registry, NodeName: o.nodeName, Namespace: o.namespace,
+		Registry: registry, Events: cluster.GetEventRecorder("tombolo-gateway"), NodeName: o.nodeName, Namespace: o.namespace,
 	})
 	shown := pages.Pages{Metrics: registry, Healthy: a.Healthy, Ready: func() error { return cmp.Or(cluster.Ready(), a.Ready()) }}
 	// The client outlives the signal: the agent says when it ends.

@@ -83,12 +83,15 @@ func removeGateway(ctx context.Context) (removed int, err error) {
 	routes, errRoutes := route.GatewayOwner().Sync(ctx, route.Config{})
 	devices, errDevices := removeTunnels(ctx)
 	handover, errHandover := vxlan.Sync(ctx, vxlan.Config{}, vxlan.HandoverName)
-	table, errTable := firewall.New(firewall.GatewayTable).Sync(ctx, firewall.Config{})
 	removed = routes.Size() + devices + handover.Size()
-	if !table.Empty() {
-		removed++
+	errs := []error{errRoutes, errDevices, errHandover}
+	for _, name := range []string{firewall.GatewayTable, firewall.IngressTable} {
+		table, err := firewall.New(name).Sync(ctx, firewall.Config{})
+		if errs = append(errs, err); !table.Empty() {
+			removed++
+		}
 	}
-	if err := errors.Join(errRoutes, errDevices, errHandover, errTable); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return removed, fmt.Errorf("removing what a gateway agent left: %w", err)
 	}
 	return removed, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -26,6 +27,9 @@ const (
 	resync = 30 * time.Second
 	// repair is how often the agent looks whether somebody has changed its nftables table.
 	repair = time.Second
+	// lookDropped is how often the agent looks whether somebody has changed the filter on the way in,
+	// and what that has dropped.
+	lookDropped = 5 * time.Second
 	// settle is how long a pass waits for the events that come with the first one.
 	settle = 10 * time.Millisecond
 	// retryFirst and retryLast bound the wait after a pass with an error; it doubles from one to
@@ -48,6 +52,14 @@ type Config struct {
 	NodeName string // required
 	// Namespace is the operator's and the agents'.
 	Namespace string // required
+	// Events records events about other clusters.
+	Events recorder // optional, default none
+}
+
+// recorder records events (client-go's events.EventRecorder). It does not send the API server those
+// that come too often.
+type recorder interface {
+	Eventf(regarding, related runtime.Object, kind, reason, action, note string, args ...any)
 }
 
 // Agent is the gateway on one node.
@@ -61,6 +73,11 @@ type Agent struct {
 	// repairs looks after the nftables table.
 	repairs *node.Loop
 	guard   guard
+	// ingress looks after the filter on the way in.
+	ingress   *node.Loop
+	admission admission
+	// dropped is used by the ingress loop only.
+	dropped watchDropped
 	// prober is used by the tunnels loop only, its statuses by all.
 	prober      proberSlot
 	routeWriter routeWriter
@@ -133,12 +150,24 @@ func New(cfg Config) *Agent {
 		}
 		return err
 	})
+	a.admission = admission{table: cfg.Kernel.Ingress}
+	if cfg.Registry != nil {
+		cfg.Registry.MustRegister(newDroppedCollector(cfg.Kernel.Ingress))
+	}
+	a.ingress = node.NewLoop("ingress", node.Timing{Tick: lookDropped, Backoff: timing.Backoff}, func(ctx context.Context, now time.Time, cause node.Cause) error {
+		err := a.ingressPass(ctx)
+		if cause == node.Ticked {
+			err = errors.Join(err, a.reportDropped(ctx, now))
+		}
+		return err
+	})
 	a.lease = a.newLeaseLoop()
 	return a
 }
 
 // Changed says that an object or the kernel changed. It never blocks.
 func (a *Agent) Changed() {
+	a.ingress.Mark()
 	a.tunnels.Mark()
 	a.status.Mark()
 }
@@ -162,6 +191,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 func (a *Agent) runLoops(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { a.ingress.Run(ctx); return nil })
 	group.Go(func() error { a.tunnels.Run(ctx); return nil })
 	group.Go(func() error { a.routes.Run(ctx); return nil })
 	group.Go(func() error { a.status.Run(ctx); return nil })
@@ -230,7 +260,7 @@ func (a *Agent) setKey(key wireguard.PrivateKey) {
 
 // Cleanup removes everything that a gateway has made on the node, and nothing else. It needs no API
 // server. It removes the rule first, so that no packet meets a table that is half empty, and the
-// nftables table last, when nothing passes through any more.
+// nftables tables last, when nothing passes through any more.
 func Cleanup(ctx context.Context, kernel Kernel) error {
 	writer := routeWriter{kernel: kernel.Routes}
 	removed, err := writer.sync(ctx, nil, nil)
@@ -248,8 +278,10 @@ func Cleanup(ctx context.Context, kernel Kernel) error {
 	if _, err := kernel.Handover.Apply(ctx, vxlan.Diff(device, vxlan.Config{})); err != nil {
 		return err
 	}
-	if _, err := kernel.Table.Sync(ctx, firewall.Config{}); err != nil {
-		return err
+	for _, t := range []table{kernel.Table, kernel.Ingress} {
+		if _, err := t.Sync(ctx, firewall.Config{}); err != nil {
+			return err
+		}
 	}
 	logr.FromContextOrDiscard(ctx).Info("removed what the gateway had made", "routes", len(removed.DeleteRoutes),
 		"rules", len(removed.DeleteRules), "devices", tunnels.Remove)

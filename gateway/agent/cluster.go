@@ -5,45 +5,114 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/fields"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// NewCluster returns the client of this cluster, with caches of what a gateway watches: its own
-// Node, the GatewayNodes, the ClusterSet, the RemoteClusters. It does not connect yet.
+// NewCluster returns the client of this cluster, with caches of what a gateway watches: the Nodes,
+// the GatewayNodes, the ClusterSet, the RemoteClusters, and for the filter on the way in the
+// ServiceExports and EndpointSlices. It does not connect yet. Nobody may change what is in the cache.
 func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster, error) {
-	own := fields.OneTermEqualSelector("metadata.name", nodeName)
 	return node.NewCluster(node.ClusterConfig{
 		REST:        config,
-		AddToScheme: []func(*runtime.Scheme) error{corev1.AddToScheme, coordinationv1.AddToScheme, v1alpha1.AddToScheme},
+		AddToScheme: []func(*runtime.Scheme) error{corev1.AddToScheme, coordinationv1.AddToScheme, discoveryv1.AddToScheme, v1alpha1.AddToScheme, mcsv1beta1.Install},
 		Kinds: []node.Kind{
 			{Object: &corev1.Node{}, Scope: meta.RESTScopeRoot},
 			{Object: &v1alpha1.ClusterSet{}, Scope: meta.RESTScopeRoot},
 			{Object: &v1alpha1.GatewayNode{}, Scope: meta.RESTScopeNamespace},
 			{Object: &v1alpha1.RemoteCluster{}, Scope: meta.RESTScopeRoot},
+			{Object: &mcsv1beta1.ServiceExport{}, Scope: meta.RESTScopeNamespace},
+			{Object: &discoveryv1.EndpointSlice{}, Scope: meta.RESTScopeNamespace},
 			{Object: &corev1.Secret{}, Scope: meta.RESTScopeNamespace, Unwatched: true},
 			{Object: &coordinationv1.Lease{}, Scope: meta.RESTScopeNamespace, Unwatched: true},
 		},
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&corev1.Node{}:          {Field: own},
-			&v1alpha1.GatewayNode{}: {Namespaces: map[string]cache.Config{namespace: {}}},
+		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields(), ByObject: map[client.Object]cache.ByObject{
+			&corev1.Node{}:               {Transform: stripOthers(nodeName)},
+			&v1alpha1.GatewayNode{}:      {Namespaces: map[string]cache.Config{namespace: {}}},
+			&discoveryv1.EndpointSlice{}: {Transform: stripSlice},
 		}},
 	})
 }
 
-// Watch makes each change of what the gateway watches mark both loops. It returns when the caches
-// are filled, or ctx ends; it waits for an API server that does not answer, or does not serve the
-// kinds yet.
+// stripOthers keeps of other Nodes than this one their addresses.
+func stripOthers(nodeName string) func(any) (any, error) {
+	return func(object any) (any, error) {
+		n, ok := object.(*corev1.Node)
+		if !ok || n.Name == nodeName {
+			return object, nil
+		}
+		return &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Name: n.Name, UID: n.UID, ResourceVersion: n.ResourceVersion},
+			Status:     corev1.NodeStatus{Addresses: n.Status.Addresses},
+		}, nil
+	}
+}
+
+// stripSlice keeps of an EndpointSlice addresses and ports, and what says whose it is.
+func stripSlice(object any) (any, error) {
+	s, ok := object.(*discoveryv1.EndpointSlice)
+	if !ok {
+		return object, nil
+	}
+	slim := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name, UID: s.UID, ResourceVersion: s.ResourceVersion, Labels: map[string]string{}},
+		Ports:      s.Ports, AddressType: s.AddressType, Endpoints: make([]discoveryv1.Endpoint, len(s.Endpoints)),
+	}
+	for _, label := range []string{discoveryv1.LabelServiceName, v1alpha1.LabelSourceCluster} {
+		if value, ok := s.Labels[label]; ok {
+			slim.Labels[label] = value
+		}
+	}
+	for i := range s.Endpoints {
+		slim.Endpoints[i].Addresses = s.Endpoints[i].Addresses
+	}
+	return slim, nil
+}
+
+// Watch makes each change of what the gateway watches mark the loops that it concerns. It returns
+// when the caches are filled, or ctx ends; it waits for an API server that does not answer, or does
+// not serve the kinds yet.
 func (a *Agent) Watch(ctx context.Context, c *node.Cluster) error {
-	return c.Watch(ctx, node.OnEvent(func(client.Object) { a.Changed() }, a.sameSibling))
+	return c.Watch(ctx, node.OnEvent(a.changed, a.same))
+}
+
+// changed marks the loops that an object concerns.
+func (a *Agent) changed(o client.Object) {
+	switch o := o.(type) {
+	case *discoveryv1.EndpointSlice, *mcsv1beta1.ServiceExport:
+		a.ingress.Mark()
+	case *corev1.Node:
+		if a.ingress.Mark(); o.Name == a.cfg.NodeName {
+			a.Changed()
+		}
+	default:
+		a.Changed()
+	}
+}
+
+// same reports whether two versions of an object are the same to this gateway.
+func (a *Agent) same(before, after client.Object) bool {
+	switch old := before.(type) {
+	case *discoveryv1.EndpointSlice:
+		now := after.(*discoveryv1.EndpointSlice)
+		return equality.Semantic.DeepEqual(old.Endpoints, now.Endpoints) && equality.Semantic.DeepEqual(old.Ports, now.Ports) &&
+			equality.Semantic.DeepEqual(old.Labels, now.Labels)
+	case *mcsv1beta1.ServiceExport:
+		return isOpen(old) == isOpen(after.(*mcsv1beta1.ServiceExport))
+	case *corev1.Node:
+		return old.Name != a.cfg.NodeName && equality.Semantic.DeepEqual(old.Status.Addresses, after.(*corev1.Node).Status.Addresses)
+	}
+	return a.sameSibling(before, after)
 }
 
 // sameSibling reports whether two versions of another gateway's GatewayNode are the same to this

@@ -4,16 +4,19 @@
 // Secret tombolo-gateway-keys. The devices, routes and rules on the node belong to the packages
 // wireguard and route, and what a gateway wants belongs to the package plan.
 //
-// The agent has two loops, so that it answers a link's failure even while the API server is away.
+// The agent has two main loops, so that it answers a link's failure even while the API server is away.
 // The tunnels loop reads caches and writes the kernel; the status loop writes to the API server.
 // Events only mark the loops, and a pass reads everything it needs.
 package agent
 
-// What the gateway may do in its cluster. It watches its own Node by name, and all GatewayNodes: it
-// hands packets over to other gateways. The policy in config/rbac limits its writes to its own
+// What the gateway may do in its cluster. It watches all Nodes, ServiceExports and EndpointSlices for
+// the filter on the way in, and all GatewayNodes: it hands packets over to other gateways. The policy in config/rbac limits its writes to its own
 // objects.
 //
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceexports,verbs=get;list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters/status,verbs=patch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=gatewaynodes,verbs=get;list;watch;create;patch,namespace=tombolo-system

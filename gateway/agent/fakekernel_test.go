@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/ingress"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -27,6 +28,9 @@ type memoryKernel struct {
 	// handover is the device for hand-over.
 	handover vxlan.Config
 	table    firewall.State
+	// ingress is the filter on the way in, and dropped what it has dropped.
+	ingress firewall.Config
+	dropped ingress.Dropped
 	// writes counts changes, reads how often routes were read.
 	writes, reads int
 	// refused is what each write of routes ends with.
@@ -43,7 +47,7 @@ type memoryKernel struct {
 
 // kernel is the Kernel that an agent uses.
 func (k *memoryKernel) kernel() Kernel {
-	return Kernel{Tunnels: memoryTunnels{k}, Traffic: memoryTunnels{k}, Handover: memoryHandover{k}, Routes: memoryRoutes{k}, Table: memoryTable{k}, Host: k}
+	return Kernel{Tunnels: memoryTunnels{k}, Traffic: memoryTunnels{k}, Handover: memoryHandover{k}, Routes: memoryRoutes{k}, Table: memoryTable{k}, Ingress: memoryIngress{k}, Host: k}
 }
 
 type memoryTunnels struct{ *memoryKernel }
@@ -157,6 +161,21 @@ func (k memoryTable) Sync(_ context.Context, want firewall.Config) (firewall.Cha
 		k.table, k.writes = firewall.State{Digest: want.Digest()}, k.writes+1
 	}
 	return change, nil
+}
+
+type memoryIngress struct{ *memoryKernel }
+
+func (k memoryIngress) Sync(_ context.Context, want firewall.Config) (firewall.Change, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ingress = want
+	return firewall.Change{}, nil
+}
+
+func (k memoryIngress) Dropped() (ingress.Dropped, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.dropped, nil
 }
 
 func (memoryTable) Blocked(time.Time, firewall.Config) ([]error, error) { return nil, nil }

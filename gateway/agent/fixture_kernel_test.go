@@ -24,6 +24,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/ingress"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -38,7 +39,7 @@ const kernelTestNamespace = v1alpha1.DefaultNamespace
 func kernelOf(ns *netns.Namespace) Kernel {
 	k := NewKernel()
 	return Kernel{Tunnels: nsTunnels{ns, k.Tunnels}, Traffic: nsTraffic{ns, k.Traffic}, Handover: nsHandover{ns, k.Handover}, Routes: nsRoutes{ns, k.Routes},
-		Table: nsTable{ns, k.Table}, Host: nsHost{ns, k.Host}}
+		Table: nsTable{ns, k.Table}, Ingress: nsIngress{ns, k.Ingress}, Host: nsHost{ns, k.Host}}
 }
 
 type nsTunnels struct {
@@ -108,17 +109,32 @@ func (k nsRoutes) Apply(ctx context.Context, change route.Change) (c route.Chang
 
 type nsTable struct {
 	ns *netns.Namespace
-	table
+	guardTable
 }
 
 func (k nsTable) Sync(ctx context.Context, want firewall.Config) (c firewall.Change, err error) {
-	k.ns.Do(func() { c, err = k.table.Sync(ctx, want) })
+	k.ns.Do(func() { c, err = k.guardTable.Sync(ctx, want) })
 	return c, err
 }
 
 func (k nsTable) Blocked(now time.Time, want firewall.Config) (blocked []error, err error) {
-	k.ns.Do(func() { blocked, err = k.table.Blocked(now, want) })
+	k.ns.Do(func() { blocked, err = k.guardTable.Blocked(now, want) })
 	return blocked, err
+}
+
+type nsIngress struct {
+	ns *netns.Namespace
+	ingressTable
+}
+
+func (k nsIngress) Sync(ctx context.Context, want firewall.Config) (c firewall.Change, err error) {
+	k.ns.Do(func() { c, err = k.ingressTable.Sync(ctx, want) })
+	return c, err
+}
+
+func (k nsIngress) Dropped() (d ingress.Dropped, err error) {
+	k.ns.Do(func() { d, err = k.ingressTable.Dropped() })
+	return d, err
 }
 
 type nsHost struct {
@@ -196,7 +212,7 @@ func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 	clusterSet := &v1alpha1.ClusterSet{
 		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName},
 		Spec: v1alpha1.ClusterSetSpec{
-			ClusterSetID: "demo", ClusterID: c.id, TransitCIDR: "245.0.0.0/8", Gateway: v1alpha1.GatewayOptions{Port: 51820, WireGuard: c.wireGuard},
+			ClusterSetID: "demo", ClusterID: c.id, TransitCIDR: "245.0.0.0/8", Gateway: v1alpha1.GatewayOptions{Port: 51820, WireGuard: c.wireGuard, Ingress: v1alpha1.IngressAny},
 		},
 		Status: v1alpha1.ClusterSetStatus{Index: c.index, CIDRs: c.cidrs},
 	}

@@ -21,7 +21,7 @@ type guard struct {
 	metrics *metrics
 	// mu guards what follows.
 	mu    sync.Mutex
-	table table
+	table guardTable
 	// wanted is nil until a pass has wanted something: what an earlier run made stays until then.
 	wanted *firewall.Config
 	// blocked is what firewalls dropped when the counters were last read, at that time.

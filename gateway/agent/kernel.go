@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/ingress"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -24,7 +25,9 @@ type Kernel struct {
 	// Routes are the gateway's routes and rules.
 	Routes routes
 	// Table is the gateway's nftables table.
-	Table table
+	Table guardTable
+	// Ingress is the filter on the way in.
+	Ingress ingressTable
 	// Host is the rest of the node.
 	Host host
 }
@@ -57,11 +60,23 @@ type routes interface {
 	Apply(context.Context, route.Change) (route.Change, error)
 }
 
-// table makes the gateway's nftables table. One goroutine at a time uses it.
+// table makes an nftables table. One goroutine at a time uses it.
 type table interface {
 	Sync(context.Context, firewall.Config) (firewall.Change, error)
+}
+
+// guardTable makes the gateway's nftables table. One goroutine at a time uses it.
+type guardTable interface {
+	table
 	// Blocked returns an error for each passage of the Config whose packets are dropped.
 	Blocked(now time.Time, want firewall.Config) ([]error, error)
+}
+
+// ingressTable makes the filter on the way in. One goroutine at a time uses it.
+type ingressTable interface {
+	table
+	// Dropped is what was dropped since the table was made. It may be called at any time.
+	Dropped() (ingress.Dropped, error)
 }
 
 // host is what the gateway needs to know of its node.

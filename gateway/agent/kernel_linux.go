@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/ingress"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -17,7 +18,7 @@ import (
 // NewKernel returns the kernel of the network namespace that its methods are called in.
 func NewKernel() Kernel {
 	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Handover: handoverDevice{},
-		Routes: route.GatewayOwner(), Table: firewall.New(firewall.GatewayTable), Host: thisNode{}}
+		Routes: route.GatewayOwner(), Table: firewall.New(firewall.GatewayTable), Ingress: ingress.New(), Host: thisNode{}}
 }
 
 // devices are wireguard's.

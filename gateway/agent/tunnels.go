@@ -81,6 +81,9 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	if err != nil {
 		return tunnelResult{}, err
 	}
+	if err := a.shut(ctx); err != nil {
+		return tunnelResult{}, err
+	}
 	// Before the devices: what passes must not have been tracked.
 	tableErr := a.guard.want(ctx, transit.Table(wanted.WireGuard, probe.Port))
 	// The devices before the probes: the socket for probes needs the address on them.
