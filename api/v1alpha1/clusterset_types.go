@@ -296,8 +296,8 @@ type ClusterSetStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Accepted, HubConnected, DNSReady, and ClusterProperties where the About API is
-	// served. Ready sums up the first three, DNSReady only if spec.dns is Managed. Stalled is True if
+	// conditions: Installed, Accepted, HubConnected, DNSReady, and ClusterProperties where the About API
+	// is served. Ready sums up the first four, DNSReady only if spec.dns is Managed. Stalled is True if
 	// Accepted is not.
 	//
 	// +listType=map

@@ -5,6 +5,9 @@ const (
 	// ConditionAccepted (ClusterSet, RemoteCluster, TrafficPolicy): the object does not collide
 	// with what is already in use.
 	ConditionAccepted = "Accepted"
+	// ConditionInstalled (ClusterSet): the installation is complete. The CRDs have every field that
+	// this version uses, and the admission policies refuse.
+	ConditionInstalled = "Installed"
 	// ConditionHubConnected (ClusterSet): the operator is in step with the hub.
 	ConditionHubConnected = "HubConnected"
 	// ConditionReachable (RemoteCluster): at least one link is up.
@@ -57,6 +60,14 @@ const (
 	ReasonConflicted = "Conflicted"
 	// ReasonInvalid: the policy would leave no cluster to answer (GEP-713).
 	ReasonInvalid = "Invalid"
+
+	ReasonInstalled = "Installed"
+	// ReasonCRDsOutdated: a CRD is missing, or lacks a field of this version.
+	ReasonCRDsOutdated = "CRDsOutdated"
+	// ReasonRolesOutdated: the operator may not read what this version reads.
+	ReasonRolesOutdated = "RolesOutdated"
+	// ReasonPoliciesMissing: an admission policy is missing, or does not refuse.
+	ReasonPoliciesMissing = "PoliciesMissing"
 
 	ReasonConnected = "Connected"
 	// ReasonPending: nothing is known yet.

@@ -1,5 +1,6 @@
-// Package clusterset owns most of the ClusterSet's status: whether its spec makes sense here, the
-// state of the connection with the hub, and what the hub says of this cluster. It does not connect
+// Package clusterset owns most of the ClusterSet's status: whether the installation is complete,
+// whether its spec makes sense here, the state of the connection with the hub, and what the hub says
+// of this cluster. An event tells what becomes wrong. It does not connect
 // (package hub does) and acts on nothing. Other controllers write conditions of their own beside
 // these (package status).
 package clusterset
@@ -9,12 +10,16 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/installation"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
@@ -35,6 +40,9 @@ type Reconciler struct {
 	Client client.Client // required, of this cluster, cached
 	Hub    *hub.Hub      // required
 	InUse  inuse.Reader  // required
+	// Installation looks at CRDs and admission policies.
+	Installation *installation.Checker // required
+	Events       events.EventRecorder  // required
 }
 
 // Reconcile writes the status if it differs.
@@ -52,10 +60,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, err
 	}
 	status.SetConditions(have, &want.Status.Conditions, accepted(refusal), hubConnected(r.Hub.Status()))
+	installed, unknown := r.Installation.Condition(ctx, have.Status.Conditions)
+	if unknown == nil {
+		status.SetConditions(have, &want.Status.Conditions, installed)
+	}
 	if err := status.PatchClusterSet(ctx, r.Client, have, want); err != nil {
 		return retry.Result(err)
 	}
+	r.tell(have, want)
+	if unknown != nil {
+		return reconcile.Result{}, unknown
+	}
 	return reconcile.Result{RequeueAfter: recheck}, nil
+}
+
+// tell records an event for each condition that has become False, or False for another reason.
+func (r *Reconciler) tell(before, now *v1alpha1.ClusterSet) {
+	for _, name := range []string{v1alpha1.ConditionInstalled, v1alpha1.ConditionAccepted, v1alpha1.ConditionHubConnected} {
+		was, is := meta.FindStatusCondition(before.Status.Conditions, name), meta.FindStatusCondition(now.Status.Conditions, name)
+		if is == nil || is.Status != metav1.ConditionFalse || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+			continue
+		}
+		r.Events.Eventf(now, nil, corev1.EventTypeWarning, is.Reason, "Check", "%s is False: %s", name, is.Message)
+	}
 }
 
 // fromHub fills in what the hub says of this cluster. Without a hub, what was known stays.

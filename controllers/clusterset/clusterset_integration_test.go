@@ -15,6 +15,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
+	"github.com/tombolo-net/tombolo/controllers/internal/installation"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/status"
@@ -29,7 +30,11 @@ func newEnv(t *testing.T) (*members.Env, *clusterset.Reconciler) {
 	t.Helper()
 	c := clusters[members.HubName]
 	e := members.NewEnv(t, c, c, nil)
-	return e, &clusterset.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn,
+	installed, err := installation.NewChecker(e.Own, v1alpha1.DefaultNamespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, &clusterset.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Installation: installed, Events: &events{},
 		InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()}}
 }
 

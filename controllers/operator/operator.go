@@ -35,6 +35,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/installation"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
@@ -85,11 +86,14 @@ func NewScheme() *runtime.Scheme {
 }
 
 // New returns an operator that Start runs. The only I/O that it does is to ask the API server which
-// kinds it serves.
+// kinds it serves, and whether the operator may read them. If not, an error says what to mend.
 func New(ctx context.Context, c Config) (manager.Manager, error) {
 	mgr, err := ctrl.NewManager(restConfig(c.REST), options(ctx, c))
 	if err != nil {
 		return nil, fmt.Errorf("preparing the manager: %w", err)
+	}
+	if err := installation.CheckStart(ctx, mgr); err != nil {
+		return nil, err
 	}
 	h := hub.New(hub.Config{Local: mgr.GetCache(), Namespace: c.Namespace, Scheme: mgr.GetScheme()})
 	registry := c.Registry
@@ -165,8 +169,12 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	local := mgr.GetClient()
 	used := inuse.Reader{Cached: local, Direct: mgr.GetAPIReader()}
 	events := mgr.GetEventRecorder("tombolo-operator")
+	installed, err := installation.NewChecker(mgr, c.Namespace)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
-		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used}).SetUp(ctx, mgr),
+		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used, Installation: installed, Events: events}).SetUp(ctx, mgr),
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Namespace: c.Namespace, Skipped: skipped, Events: events}).SetUp(ctx, mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(ctx, mgr),
 		(&gatewaylife.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events, Namespace: c.Namespace, Now: now}).SetUp(ctx, mgr),

@@ -48,7 +48,7 @@ func stall(of client.Object, conditions *[]metav1.Condition) {
 
 // PatchClusterSet is PatchShared for the ClusterSet, with the summary of what the controllers say.
 func PatchClusterSet(ctx context.Context, c client.Client, have, want *v1alpha1.ClusterSet) error {
-	needed := []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionHubConnected}
+	needed := []string{v1alpha1.ConditionInstalled, v1alpha1.ConditionAccepted, v1alpha1.ConditionHubConnected}
 	if have.Spec.DNS == v1alpha1.DNSManaged {
 		needed = append(needed, v1alpha1.ConditionDNSReady)
 	}

@@ -17,11 +17,12 @@ type Request struct {
 	Verb     string // as RBAC has it: get, list, watch, create, update, patch, delete
 	Resource string // with the subresource, as in serviceimports/status; empty for what is no resource
 	Name     string // empty for lists and creations
+	DryRun   bool
 }
 
 // Write tells whether the request changes something.
 func (r Request) Write() bool {
-	return r.Resource != "" && slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, r.Verb)
+	return r.Resource != "" && !r.DryRun && slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, r.Verb)
 }
 
 func (r Request) String() string {
@@ -43,7 +44,7 @@ func parseRequest(r *http.Request) Request {
 	if len(parts) > 2 && parts[0] == "namespaces" {
 		parts = parts[2:]
 	}
-	request := Request{Resource: parts[0]}
+	request := Request{Resource: parts[0], DryRun: r.URL.Query().Has("dryRun")}
 	if len(parts) > 1 {
 		request.Name = parts[1]
 	}
