@@ -168,18 +168,59 @@ func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1
 	if err != nil {
 		return nil, err
 	}
+	keys, err := r.keysInUse(ctx, cluster)
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(published, func(a, b v1alpha1.GatewayNode) int { return cmp.Compare(a.Name, b.Name) })
 	var usable []v1alpha1.GatewayNode
 	var skipped []screen.Skipped
 	for i := range published {
 		node, faults := screen.Gateway(&published[i])
 		skipped = append(skipped, faults...)
-		if node != nil {
-			usable = append(usable, *node)
+		if node == nil {
+			continue
 		}
+		if owner, taken := keys[node.Spec.PublicKey]; taken {
+			skipped = append(skipped, screen.KeyInUse(node, owner))
+			continue
+		}
+		usable = append(usable, *node)
 	}
 	r.Skipped.Note(cluster, "GatewayNodes", skipped...)
 	return usable, nil
+}
+
+// keysInUse are the public keys that others use, and who: the gateways of this cluster, and those of
+// other members. A key that the cluster uses already is not among them: it stays with whom it was
+// first seen.
+func (r *Reconciler) keysInUse(ctx context.Context, cluster v1alpha1.ClusterID) (map[string]string, error) {
+	var own v1alpha1.GatewayNodeList
+	if err := r.Client.List(ctx, &own, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing GatewayNodes: %w", err)
+	}
+	var remotes v1alpha1.RemoteClusterList
+	if err := r.Client.List(ctx, &remotes, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing RemoteClusters: %w", err)
+	}
+	keys := map[string]string{}
+	for i := range own.Items {
+		keys[own.Items[i].Spec.PublicKey] = "gateway " + own.Items[i].Name + " of this cluster"
+	}
+	i := slices.IndexFunc(remotes.Items, func(c v1alpha1.RemoteCluster) bool { return c.Name == string(cluster) })
+	for j, c := range remotes.Items {
+		for _, g := range c.Spec.Gateways {
+			if j != i {
+				keys[g.PublicKey] = fmt.Sprintf("gateway %s of cluster %s", g.Name, c.Name)
+			}
+		}
+	}
+	if i >= 0 {
+		for _, g := range remotes.Items[i].Spec.Gateways {
+			delete(keys, g.PublicKey)
+		}
+	}
+	return keys, nil
 }
 
 // tunnelBlocks are the blocks for the tunnel addresses of the member with that index, IPv6 first: a

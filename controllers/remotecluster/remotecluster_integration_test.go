@@ -4,6 +4,8 @@ package remotecluster_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"strings"
@@ -138,6 +140,12 @@ func TestMemberAbsentAndRemoved(t *testing.T) {
 	}
 }
 
+// keyOf is a public key that nobody else has.
+func keyOf(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
 // gateway makes a GatewayNode on the hub.
 func gateway(t *testing.T, e *members.Env, cluster, node string, lane v1alpha1.Lane, tunnel v1alpha1.IPAddress) {
 	t.Helper()
@@ -145,7 +153,7 @@ func gateway(t *testing.T, e *members.Env, cluster, node string, lane v1alpha1.L
 		ObjectMeta: members.Meta(v1alpha1.DefaultHubNamespace, clusterset.HubName(v1alpha1.ClusterID(cluster), "tombolo-system", node)),
 		Spec: v1alpha1.GatewayNodeSpec{
 			NodeName:        node,
-			PublicKey:       strings.Repeat("A", 43) + "=",
+			PublicKey:       keyOf(cluster + "/" + node),
 			Endpoints:       []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
 			TunnelAddresses: []v1alpha1.IPAddress{tunnel},
 		},
@@ -218,6 +226,64 @@ func TestGatewaysAndLinks(t *testing.T) {
 	wantEvent(t, r, "")
 }
 
+// A public key stays with the cluster that uses it, and nobody takes one of this cluster's gateways.
+// One that gives no secret is refused.
+func TestKeys(t *testing.T) {
+	e, r := newEnv(t)
+	for i, name := range []string{"attacker", "victim"} { // the attacker is the older one
+		e.Hub.Member(t, name, int32(i+2), v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", i+2)))
+		e.Step(t, r, "", name)
+	}
+	e.Make(t, localGateway("east-1"))
+	gateway(t, e, "victim", "v", 0, "245.0.48.0")
+	e.Step(t, r, "", "victim")
+	gateway(t, e, "attacker", "honest", 0, "245.0.32.0")
+	edit := func(node, key string) {
+		t.Helper()
+		g := &v1alpha1.GatewayNode{}
+		name := client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: clusterset.HubName("attacker", "tombolo-system", node)}
+		if err := e.Hub.Get(t.Context(), name, g); err != nil {
+			t.Fatal(err)
+		}
+		g.Spec.PublicKey = key
+		editHub(t, e, g)
+	}
+	for i, tt := range []struct{ key, want string }{
+		{keyOf("victim/v"), "is that of gateway v of cluster victim"}, {keyOf("east-1"), "is that of gateway east-1 of this cluster"},
+		{base64.StdEncoding.EncodeToString(append([]byte{1}, make([]byte, 31)...)), "low order"},
+	} {
+		node := fmt.Sprint("thief", i)
+		gateway(t, e, "attacker", node, v1alpha1.Lane(i+1), v1alpha1.IPAddress(fmt.Sprint("245.0.32.", i+1)))
+		edit(node, tt.key)
+		e.Step(t, r, "", "attacker")
+		got := get(t, e, "attacker")
+		if len(got.Spec.Gateways) != i+1 || got.Spec.Gateways[0].Name != "honest" {
+			t.Errorf("%s: gateways are %+v", tt.want, got.Spec.Gateways)
+		}
+		if message := wantCondition(t, got, "ContentAccepted", "False", "Skipped"); !strings.Contains(message, tt.want) {
+			t.Errorf("the message is %q, want %q in it", message, tt.want)
+		}
+		edit(node, keyOf(node))
+		e.Step(t, r, "", "attacker")
+		if got := get(t, e, "attacker"); len(got.Spec.Gateways) != i+2 {
+			t.Errorf("with a key of its own: gateways are %+v", got.Spec.Gateways)
+		}
+	}
+	edit("thief0", keyOf("victim/v"))
+	e.Step(t, r, "", "attacker")
+	e.Step(t, r, "", "victim")
+	if got := get(t, e, "victim"); len(got.Spec.Gateways) != 1 || got.Spec.Gateways[0].PublicKey != keyOf("victim/v") {
+		t.Errorf("the victim's gateways are %+v", got.Spec.Gateways)
+	}
+}
+
+func editHub(t *testing.T, e *members.Env, o client.Object) {
+	t.Helper()
+	if err := e.Hub.Update(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A dead gateway's links do not count. Without a live one nothing is reachable, whatever links said.
 func TestReachableByLiveGateways(t *testing.T) {
 	e, r := newEnv(t)
@@ -256,7 +322,7 @@ func TestReachableByLiveGateways(t *testing.T) {
 func localGateway(name string) *v1alpha1.GatewayNode {
 	return &v1alpha1.GatewayNode{
 		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, name),
-		Spec: v1alpha1.GatewayNodeSpec{NodeName: name, PublicKey: strings.Repeat("A", 43) + "=",
+		Spec: v1alpha1.GatewayNodeSpec{NodeName: name, PublicKey: keyOf(name),
 			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.2", Port: 51820}}},
 	}
 }

@@ -24,7 +24,7 @@ import (
 //	                         192.0.2.21 `- third 203.0.113.9, fd99::9
 type site struct{ east, gateway, pod, third *netns.Namespace }
 
-func newSite(t *testing.T) site {
+func newSite(t testing.TB) site {
 	s := site{east: netns.New(t), gateway: netns.New(t), pod: netns.New(t), third: netns.New(t)}
 	for i, end := range []struct {
 		ns        *netns.Namespace

@@ -253,13 +253,13 @@ func TestWarnings(t *testing.T) {
 		{
 			"a key that is none",
 			func(in *Input) { in.Remotes[0].Gateways[0].PublicKey = "x" },
-			[]string{`parsing public key "x"`},
+			[]string{`public key "x" is not a WireGuard key`},
 			[]LinkID{{"east", "east-0"}},
 		},
 		{
 			"a key of zeros",
 			func(in *Input) { in.Remotes[0].Gateways[0].PublicKey = strings.Repeat("A", 43) + "=" },
-			[]string{"all zeros"},
+			[]string{"low order"},
 			[]LinkID{{"east", "east-0"}},
 		},
 		{

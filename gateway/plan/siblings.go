@@ -34,6 +34,10 @@ func (t *Tunnels) addSiblings(in Input) {
 			t.warnSibling(in, s, "it has the same lane %d as gateway %s", s.Lane, other)
 			continue
 		}
+		if fault := clusterset.KeyFault(s.PublicKey); fault != "" {
+			t.warnSibling(in, s, "its public key %s", fault)
+			continue
+		}
 		key, err := wireguard.ParsePublicKey(s.PublicKey)
 		if err != nil {
 			t.warnSibling(in, s, "%s", err)

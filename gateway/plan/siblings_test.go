@@ -84,7 +84,7 @@ func TestSiblingWarnings(t *testing.T) {
 	}{
 		{"our lane", func(s *GatewayPeer) { s.Lane = 1 }, "the same lane 1 as gateway west-1"},
 		{"the other's lane", func(s *GatewayPeer) { s.Lane = 0 }, "the same lane 0 as gateway west-0"},
-		{"no key", func(s *GatewayPeer) { s.PublicKey = "" }, "parsing public key"},
+		{"no key", func(s *GatewayPeer) { s.PublicKey = "" }, "its public key is not a WireGuard key"},
 		{"another family", func(s *GatewayPeer) { s.Underlay = s.Underlay[:1] }, "no address of the family of 192.0.2.21"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

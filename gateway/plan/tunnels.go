@@ -17,6 +17,9 @@ import (
 // after 30 s.
 const keepalive = 25 * time.Second
 
+// keyShown is how many characters of what should be a key are shown: all of a key's.
+const keyShown = 44
+
 // minMTU is the least that IPv6 allows on a link (RFC 8200, section 5).
 const minMTU = 1280
 
@@ -68,6 +71,9 @@ func (b *builder) warn(c accepted, g v1alpha1.RemoteGateway, format string, args
 func (b *builder) link(c accepted, g v1alpha1.RemoteGateway) (Link, error) {
 	if g.Lane < 0 || g.Lane >= v1alpha1.MaxLanes {
 		return Link{}, fmt.Errorf("lane %d: want 0 to %d", g.Lane, v1alpha1.MaxLanes-1)
+	}
+	if fault := clusterset.KeyFault(g.PublicKey); fault != "" {
+		return Link{}, fmt.Errorf("public key %q %s", clusterset.Clip(g.PublicKey, keyShown), fault)
 	}
 	key, err := wireguard.ParsePublicKey(g.PublicKey)
 	if err != nil {

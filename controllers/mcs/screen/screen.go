@@ -1,7 +1,6 @@
 package screen
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/netip"
 
@@ -157,11 +156,18 @@ func Gateway(node *v1alpha1.GatewayNode) (*v1alpha1.GatewayNode, []Skipped) {
 	return usable, skipped
 }
 
+// KeyInUse is that a gateway has published the public key of another one, which owner names. If two
+// peers of a device had one key, one of them would lose its tunnels.
+func KeyInUse(node *v1alpha1.GatewayNode, owner string) Skipped {
+	return Skipped{SkippedGateway, fmt.Sprintf("GatewayNode %s: spec.publicKey %s is that of %s: give each gateway a key of its own; until then this one is not used",
+		node.Name, node.Spec.PublicKey, owner), 1}
+}
+
 func gatewayFault(node *v1alpha1.GatewayNode) string {
-	key, err := base64.StdEncoding.Strict().DecodeString(node.Spec.PublicKey)
+	fault := clusterset.KeyFault(node.Spec.PublicKey)
 	switch {
-	case err != nil, len(key) != 32:
-		return "spec.publicKey is not a WireGuard key, 32 bytes in base64"
+	case fault != "":
+		return "spec.publicKey " + fault
 	case len(utilvalidation.IsDNS1123Subdomain(node.Spec.NodeName)) > 0:
 		return fmt.Sprintf("spec.nodeName %s is not a node's name", quote(node.Spec.NodeName))
 	case node.Status.Lane != nil && (*node.Status.Lane < 0 || *node.Status.Lane >= v1alpha1.MaxLanes):

@@ -1,0 +1,121 @@
+//go:build kernel
+
+package ingress
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
+)
+
+// crowd is a cluster that exports so many endpoints, and imports as many.
+func crowd(endpoints int) Input {
+	in := input()
+	for i := range endpoints {
+		for cluster, list := range map[byte]*[]serviceport.Key{2: &in.Exported, 1: &in.Imported} {
+			*list = append(*list, serviceport.Key{Address: netip.AddrFrom4([4]byte{10, cluster, byte(i >> 8), byte(i)}), Protocol: serviceport.TCP, Port: uint16(8000 + i>>16)})
+		}
+	}
+	return in
+}
+
+const many = 100_000
+
+// BenchmarkLoad writes the filter of 100,000 exported and as many imported endpoints into an empty
+// table.
+func BenchmarkLoad(b *testing.B) {
+	in := crowd(many)
+	netns.New(b).Do(func() {
+		for b.Loop() {
+			filter := New()
+			begin := time.Now()
+			want := Table(in)
+			b.ReportMetric(time.Since(begin).Seconds(), "plan-s")
+			if _, err := filter.Sync(b.Context(), want); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(time.Since(begin).Seconds(), "load-s")
+			begin = time.Now()
+			if change, err := New().Sync(b.Context(), want); err != nil || !change.Empty() {
+				b.Fatal(change, err)
+			}
+			b.ReportMetric(time.Since(begin).Seconds(), "compare-s")
+			if _, err := filter.Sync(b.Context(), firewall.Config{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkChange changes one of 100,000 exported endpoints, the plan included.
+func BenchmarkChange(b *testing.B) {
+	ins := [2]Input{crowd(many), crowd(many)}
+	ins[1].Exported[many/2].Port++
+	netns.New(b).Do(func() {
+		filter := New()
+		if _, err := filter.Sync(b.Context(), Table(ins[0])); err != nil {
+			b.Fatal(err)
+		}
+		i := 0
+		var write time.Duration
+		for b.Loop() {
+			i++
+			want := Table(ins[i%2])
+			begin := time.Now()
+			if change, err := filter.Sync(b.Context(), want); err != nil || change.Replace || len(change.Elements) != 1 {
+				b.Fatal(change.Replace, len(change.Elements), err)
+			}
+			write += time.Since(begin)
+		}
+		b.ReportMetric(write.Seconds()*1e3/float64(i), "write-ms")
+	})
+}
+
+// BenchmarkForward measures what the filter of 100,000 endpoints costs: TCP and packets of 64 bytes
+// of UDP from east to the pod, with and without it, in turn.
+func BenchmarkForward(b *testing.B) {
+	s := newSite(b)
+	in := crowd(many)
+	for _, p := range []serviceport.Protocol{serviceport.TCP, serviceport.UDP} {
+		in.Exported = append(in.Exported, key("10.2.1.5:5201", p))
+	}
+	tables := [2]firewall.Config{{}, Table(in)}
+	s.pod.Start("iperf3", "--server")
+	filter := New()
+	sums := map[string]*[2]float64{"tcp": {}, "udp": {}}
+	for b.Loop() {
+		for with, table := range tables {
+			s.gateway.Do(func() {
+				if _, err := filter.Sync(b.Context(), table); err != nil {
+					b.Fatal(err)
+				}
+			})
+			sums["tcp"][with] += s.iperf(b)
+			sums["udp"][with] += s.iperf(b, "--udp", "--bitrate", "0", "--length", "64")
+		}
+	}
+	for name, sum := range sums {
+		b.ReportMetric(sum[1]/sum[0], name+"-ratio")
+	}
+}
+
+// iperf returns how many bits a second the pod has received.
+func (s site) iperf(b *testing.B, args ...string) float64 {
+	out := s.east.Run("iperf3", append([]string{"--client", "10.2.1.5", "--time", "3", "--json"}, args...)...)
+	var result struct {
+		End struct {
+			Received struct {
+				Bits float64 `json:"bits_per_second"`
+			} `json:"sum_received"`
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &result); err != nil || result.End.Received.Bits == 0 {
+		b.Fatalf("iperf3 says %q: %v", out, err)
+	}
+	return result.End.Received.Bits
+}
