@@ -95,10 +95,10 @@ var conflictFields = []conflictField{
 	})},
 	{mcsv1beta1.ServiceExportReasonSessionAffinityConfigConflict, oldestWins("sessionAffinityConfig", affinityTimeout)},
 	{mcsv1beta1.ServiceExportReasonAnnotationsConflict, oldestWins("exportedAnnotations", func(s *v1alpha1.ExportedServiceSpec) string {
-		return mapText(s.ExportedAnnotations)
+		return mapText(carried(s.ExportedAnnotations))
 	})},
 	{mcsv1beta1.ServiceExportReasonLabelsConflict, oldestWins("exportedLabels", func(s *v1alpha1.ExportedServiceSpec) string {
-		return mapText(s.ExportedLabels)
+		return mapText(carried(s.ExportedLabels))
 	})},
 	{mcsv1beta1.ServiceExportReasonInternalTrafficPolicyConflict, oldestWins("internalTrafficPolicy", func(s *v1alpha1.ExportedServiceSpec) string {
 		return string(ptr.Deref(s.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster))

@@ -42,8 +42,8 @@ func Merge(exports []v1alpha1.ExportedService) Import {
 			InternalTrafficPolicy: oldest.InternalTrafficPolicy,
 			TrafficDistribution:   oldest.TrafficDistribution,
 		},
-		Labels:      oldest.ExportedLabels,
-		Annotations: oldest.ExportedAnnotations,
+		Labels:      carried(oldest.ExportedLabels),
+		Annotations: carried(oldest.ExportedAnnotations),
 	}
 	if merged.Spec.SessionAffinity != corev1.ServiceAffinityNone {
 		merged.Spec.SessionAffinityConfig = oldest.SessionAffinityConfig
