@@ -24,7 +24,7 @@ const rounds = 7
 // medians of the rounds' ratios.
 func (b *bench) ratios(ctx context.Context) error {
 	const name = "ratios"
-	if err := b.createAll(ctx, service(name, map[string]string{"app": "server"}, iperfPort, httpPort), serviceExport(name)); err != nil {
+	if err := b.createAll(ctx, service(name, map[string]string{"app": "server"}, iperfPort, httpPort, httpPodPort), serviceExport(name)); err != nil {
 		return err
 	}
 	vip, err := b.clusterSetIP(ctx, name)

@@ -78,13 +78,36 @@ func (m *crowd) deploy(ctx context.Context) error {
 	if err == nil && len(m.receivers) != pods {
 		err = fmt.Errorf("%d of %d pods have an address", len(m.receivers), pods)
 	}
+	return errors.Join(err, m.export(ctx))
+}
+
+// export lets the other cluster reach the receiving pods by their own addresses, and waits until it
+// does.
+func (m *crowd) export(ctx context.Context) error {
+	if err := m.Apply(ctx, exporter, fmt.Sprintf(crowdExport, crowdNamespace)); err != nil || len(m.receivers) == 0 {
+		return err
+	}
+	_, err := shell.Eventually(ctx, time.Minute, func(ctx context.Context) (string, error) {
+		return m.InPod(ctx, importer, crowdNamespace, "pod-0", "timeout", "3", "iperf3", "-t", "0.1", "-p", "5201", "-c", m.receivers[0])
+	})
 	return err
 }
+
+const crowdExport = `
+apiVersion: v1
+kind: Service
+metadata: {name: crowd, namespace: %[1]s}
+spec: {clusterIP: None, selector: {app: crowd}, ports: [{name: a, port: 5201}, {name: b, port: 5202}, {name: c, port: 5203}, {name: d, port: 5204}]}
+---
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: crowd, namespace: %[1]s}
+`
 
 const crowdPod = `---
 apiVersion: v1
 kind: Pod
-metadata: {name: pod-%d, namespace: %s}
+metadata: {name: pod-%d, namespace: %s, labels: {app: crowd}}
 spec:
   nodeSelector: {kubernetes.io/hostname: %s}
   terminationGracePeriodSeconds: 1
