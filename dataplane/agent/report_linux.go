@@ -101,6 +101,9 @@ func (a *Agent) summary(remarks []string) string {
 	if left := a.planner.network.LeftOut; left != "" {
 		parts = append(parts, left)
 	}
+	if odd := a.planner.network.Odd; len(odd) > 0 {
+		parts = append(parts, "what nodes say of themselves is left out where it cannot be: "+someOf(odd))
+	}
 	if silent := a.gateways.verdicts.silent(); len(silent) > 0 {
 		parts = append(parts, "gateways that do not answer this node get no flows: "+someOf(silent))
 	}

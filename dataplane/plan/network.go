@@ -68,6 +68,8 @@ type Network struct {
 	Via []string
 	// Probes are how it asks gateways whether they live, by lane, at most one for each.
 	Probes []Probe
+	// Odd says what is left out of what other nodes say of themselves, sorted.
+	Odd []string
 	// LeftOut says why IPv6 is left out, although this cluster or another one has addresses of it.
 	LeftOut string
 }
@@ -76,12 +78,14 @@ type Network struct {
 // be changed.
 func NewNetwork(in NetworkInput) (Network, error) {
 	index := slices.IndexFunc(in.Nodes, func(n *corev1.Node) bool { return n.Name == in.Node })
-	if index < 0 || len(newPeer(in.Nodes[index]).addresses) == 0 {
+	if index < 0 || len(clusterset.InternalIPs(in.Nodes[index])) == 0 {
 		return Network{}, ErrNoNode
 	}
-	b := &routing{in: in, self: newPeer(in.Nodes[index]), node: in.Nodes[index]}
+	b := &routing{in: in, node: in.Nodes[index]}
 	b.n.Remote = remoteCIDRs(in.Remotes)
 	b.n.Own = prefixes(in.ClusterSet.Status.CIDRs)
+	b.nodes = newNodes(in, b.n.Own)
+	b.self, b.n.Odd = b.nodes.peer(in.Node), b.nodes.odd
 	if err := b.vips(); err != nil {
 		return Network{}, err
 	}
@@ -107,6 +111,8 @@ type routing struct {
 	in   NetworkInput
 	self peer
 	node *corev1.Node
+	// nodes are all nodes of this cluster.
+	nodes *nodes
 	// remote are the other clusters' addresses, and their transit blocks.
 	remote []netip.Prefix
 	// transits are the nodes' transit addresses, by node.

@@ -374,7 +374,7 @@ func TestPlace(t *testing.T) {
 	in.Remotes[3].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
 	got := NewPlace(in, nil)
 	want := Place{Cluster: in.ClusterSet.Spec.ClusterID, Node: in.Node, Zone: "a", Area: clusterset.Area{Region: "eu", ZoneDomain: "cloud"}, Locality: v1alpha1.LocalityLocalFirst,
-		Addresses: newPeer(in.Nodes[0]).addresses, Remotes: map[v1alpha1.ClusterID]Remote{
+		Addresses: clusterset.InternalIPs(in.Nodes[0]), Remotes: map[v1alpha1.ClusterID]Remote{
 			"unknown": {Area: clusterset.Area{Region: "us"}}, "up": {}, "down": {Unreachable: true}, "refused, but in use": {}}}
 	if diff := cmp.Diff(want, got, compare); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

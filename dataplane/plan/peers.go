@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
@@ -18,11 +16,6 @@ type peer struct {
 	name string
 	// addresses on the underlay. The node itself uses the first.
 	addresses []netip.Addr
-}
-
-// newPeer is the node with its InternalIPs.
-func newPeer(node *corev1.Node) peer {
-	return peer{name: node.Name, addresses: clusterset.AddressesOf(node, corev1.NodeInternalIP)}
 }
 
 // gatewayPeer is the gateway with the addresses that it has published.

@@ -61,7 +61,7 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 	for _, node := range in.Nodes {
 		if node.Name == in.Node {
 			place.Zone = node.Labels[corev1.LabelTopologyZone]
-			place.Addresses = newPeer(node).addresses
+			place.Addresses = clusterset.AddressesOf(node, corev1.NodeInternalIP)
 		}
 	}
 	return place

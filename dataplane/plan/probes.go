@@ -57,7 +57,7 @@ func (b *routing) probing(node *corev1.Node) []netip.Addr {
 	var sources []netip.Addr
 	for _, block := range b.blocks() {
 		is4 := block.Addr().Is4()
-		a := newPeer(node).address(is4)
+		a := b.nodes.peer(node.Name).address(is4)
 		if a.IsValid() && !clusterset.OfFamily(b.transits[node.Name], is4).IsValid() && !isGateway(b.in.Gateways, node) {
 			sources = append(sources, a)
 		}

@@ -47,8 +47,8 @@ func (b *routing) vips() error {
 func (b *routing) inUse() []clusterset.Block {
 	var pods, nodes []netip.Prefix
 	for _, node := range b.in.Nodes {
-		pods = append(pods, b.pods(node)...)
-		for _, a := range newPeer(node).addresses {
+		pods = append(pods, b.nodes.pods[node.Name]...)
+		for _, a := range b.nodes.addresses[node.Name] {
 			nodes = append(nodes, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}

@@ -86,11 +86,11 @@ func (b *routing) toNodes() {
 	}
 	b.ownBlocks()
 	for _, node := range b.in.Nodes {
-		other := newPeer(node)
+		other := b.nodes.peer(node.Name)
 		if node.Name == b.in.Node || !b.neighbour(other) {
 			continue
 		}
-		held := b.pods(node)
+		held := slices.Clone(b.nodes.pods[node.Name])
 		for _, a := range other.addresses {
 			// The node itself may be an endpoint: a pod in the host's network.
 			if clusterset.Contains(b.n.Own, a) {
@@ -111,19 +111,6 @@ func (b *routing) toNodes() {
 		b.n.Routes.Rules = append(b.n.Routes.Rules,
 			route.Rule{Table: route.TableNodes, Priority: route.TableNodes, IPv6: p.Addr().Is6(), From: p})
 	}
-}
-
-// pods are the prefixes of pods that a node holds, by its spec and by what the CNI routes to it.
-func (b *routing) pods(node *corev1.Node) []netip.Prefix {
-	held := slices.Clone(podCIDRs(node))
-	for _, hop := range newPeer(node).addresses {
-		for _, p := range b.in.Routed[hop] {
-			if within(p, b.n.Own) && !within(p, held) {
-				held = append(held, p)
-			}
-		}
-	}
-	return held
 }
 
 // podCIDRs are those of the node's spec.
