@@ -37,7 +37,8 @@ func (f *filterTable) setNetwork(network plan.Network) {
 	old := f.network
 	f.dirty = f.dirty || !slices.Equal(old.VIPs, network.VIPs) || !slices.Equal(old.Own, network.Own) ||
 		!slices.Equal(old.Remote, network.Remote) || !slices.Equal(old.Transit, network.Transit) ||
-		!slices.Equal(old.TransitCIDRs, network.TransitCIDRs) || !slices.Equal(old.Tunnel, network.Tunnel)
+		!slices.Equal(old.TransitCIDRs, network.TransitCIDRs) || !slices.Equal(old.Tunnel, network.Tunnel) ||
+		!old.Overlay.Equal(network.Overlay)
 	f.network = network
 }
 
@@ -88,6 +89,9 @@ func (f *filterTable) config() filter.Config {
 		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: f.wanted.Keys()}
 	for _, a := range f.network.Tunnel {
 		want.Probed = append(want.Probed, netip.AddrPortFrom(a, plan.ProbePort))
+	}
+	if o := f.network.Overlay; o.Port != 0 {
+		want.Overlay = filter.Overlay{Port: o.Port, Nodes: o.Nodes, Self: o.Self, Near: o.Near, Far: o.Far, Tunnels: o.Tunnels, Probes: plan.ProbePort}
 	}
 	for _, addresses := range f.hairpin {
 		want.Hairpin = append(want.Hairpin, addresses...)

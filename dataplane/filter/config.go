@@ -26,9 +26,12 @@ type Config struct {
 	Transit []netip.Addr
 	// TransitCIDRs hold the transit addresses of all clusters, which others see as they are.
 	TransitCIDRs []netip.Prefix
-	// Probed are a gateway's addresses and ports at which other nodes ask whether it lives. Connections
-	// to them over the VXLAN are refused, which is the answer.
+	// Probed are a gateway's tunnel addresses, and the port at which other nodes ask whether it lives.
+	// Connections to it over the VXLAN are refused, which is the answer. Other gateways send probes of
+	// UDP to the same port.
 	Probed []netip.AddrPort
+	// Overlay guards the VXLAN.
+	Overlay Overlay
 	// Served ports of clusterset IPs; all others are refused.
 	Served []serviceport.Key
 	// Hairpin are the addresses of endpoints on this node.
@@ -92,9 +95,11 @@ func (c Config) chains() []chain {
 			"meta l4proto tcp reject with tcp reset",
 			"reject with icmpx type port-unreachable",
 		}},
+		{name: "sender", rules: c.Overlay.senderRules()},
 		// Before connection tracking (-200), so that questions leave no entries, and before everything that
 		// may drop: a host's firewall says nothing about what the gateway forwards.
 		{name: "probed", kind: "filter", hook: "prerouting", priority: "-300", rules: c.probedRules()},
+		{name: "frames", kind: "filter", hook: "prerouting", priority: "-299", rules: c.Overlay.frameRules()},
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
 		{name: "prerouting", kind: "filter", hook: "prerouting", priority: "-105", rules: append(toVIP("jump unserved"), c.transitRules()...)},
 		{name: "output", kind: "filter", hook: "output", priority: "-105", rules: toVIP("jump unserved")},
@@ -105,7 +110,9 @@ func (c Config) chains() []chain {
 		{name: "stay-output", kind: "nat", hook: "output", priority: "-101", rules: stay},
 		// After IPVS, which takes its packets out of this hook at 98 and 99: what is left here has no
 		// virtual service.
-		{name: "input", kind: "filter", hook: "input", priority: "105", rules: toVIP("jump no-service")},
+		{name: "input", kind: "filter", hook: "input", priority: "105", rules: append(c.Overlay.inputRules(), toVIP("jump no-service")...)},
+		{name: "forward", kind: "filter", hook: "forward", priority: "-150", rules: c.Overlay.forwardRules()},
+		{name: "leaving", kind: "filter", hook: "postrouting", priority: "-151", rules: c.Overlay.leavingRules()},
 		{name: "clamp", kind: "filter", hook: "postrouting", priority: "-150", rules: clamp},
 		// Before the CNI's masquerade: a connection's source is translated once, here to itself.
 		{name: "keep", kind: "nat", hook: "postrouting", priority: "95", rules: keep},

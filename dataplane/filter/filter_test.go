@@ -26,6 +26,13 @@ func prefixes(ps ...string) (parsed []netip.Prefix) {
 	return parsed
 }
 
+func addresses(all ...string) (parsed []netip.Addr) {
+	for _, a := range all {
+		parsed = append(parsed, netip.MustParseAddr(a))
+	}
+	return parsed
+}
+
 func port(address, protocol string) serviceport.Key {
 	ap := netip.MustParseAddrPort(address)
 	return serviceport.Key{Address: ap.Addr(), Protocol: serviceport.ParseProtocol(protocol), Port: ap.Port()}
@@ -39,6 +46,12 @@ func base() Config {
 		Transit: []netip.Addr{netip.MustParseAddr("245.0.32.64"), netip.MustParseAddr("fd5f:1:2:2::40")},
 
 		TransitCIDRs: prefixes("245.0.0.0/8", "fd5f:1:2::/48"),
+		Overlay: Overlay{
+			Port: 7473, Probes: 7472, Nodes: addresses("192.0.2.2", "192.0.2.3", "fd99::2"), Self: addresses("192.0.2.1", "fd99::1"),
+			Near:    prefixes("10.2.0.0/18", "245.0.32.0/20", "fd02::/48", "fd5f:1:2:2::/64"),
+			Far:     prefixes("10.1.0.0/16", "245.0.16.0/20", "fd01::/48", "fd5f:1:2:1::/64"),
+			Tunnels: prefixes("245.0.32.0/26", "fd5f:1:2:2::/122"),
+		},
 
 		Served:  []serviceport.Key{port("244.0.0.2:53", "udp"), port("244.0.0.1:80", "tcp"), port("[fd77::1]:80", "sctp")},
 		Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5"), netip.MustParseAddr("fd02::5")},
@@ -79,6 +92,14 @@ func TestEveryFieldShowsInDiff(t *testing.T) {
 		{"transit address", func(c *Config) { c.Transit[1] = c.Transit[1].Next() }},
 		{"probed", func(c *Config) { c.Probed = []netip.AddrPort{netip.MustParseAddrPort("245.0.32.0:7472")} }},
 		{"transit CIDRs", func(c *Config) { c.TransitCIDRs = c.TransitCIDRs[:1] }},
+		{"overlay port", func(c *Config) { c.Overlay.Port++ }},
+		{"no overlay", func(c *Config) { c.Overlay = Overlay{} }},
+		{"nodes", func(c *Config) { c.Overlay.Nodes = c.Overlay.Nodes[1:] }},
+		{"self", func(c *Config) { c.Overlay.Self = c.Overlay.Self[1:] }},
+		{"near", func(c *Config) { c.Overlay.Near = c.Overlay.Near[1:] }},
+		{"far", func(c *Config) { c.Overlay.Far = c.Overlay.Far[1:] }},
+		{"tunnels", func(c *Config) { c.Overlay.Tunnels = c.Overlay.Tunnels[1:] }},
+		{"probes", func(c *Config) { c.Overlay.Probes++ }},
 		{"served", func(c *Config) { c.Served = c.Served[1:] }},
 		{"served address", func(c *Config) { c.Served[0].Address = c.Served[0].Address.Next() }},
 		{"served protocol", func(c *Config) { c.Served[0].Protocol = serviceport.TCP }},

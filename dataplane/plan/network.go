@@ -59,6 +59,8 @@ type Network struct {
 	// leads over it and to this node itself.
 	VXLAN  vxlan.Config
 	Routes route.Config
+	// Overlay says which packets belong into the VXLAN.
+	Overlay Overlay
 	// Gateway is true if this node is one. Tunnel are its tunnel addresses then, none while it has no
 	// lane.
 	Gateway bool
@@ -99,6 +101,7 @@ func NewNetwork(in NetworkInput) (Network, error) {
 		b.toGateways()
 	}
 	b.device()
+	b.overlay()
 	b.sort()
 	if in.NoIPv6 != "" {
 		return b.n.withoutIPv6(in.NoIPv6), nil

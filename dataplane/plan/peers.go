@@ -86,7 +86,7 @@ func (b *routing) device() {
 	b.n.VXLAN.Devices = []vxlan.Device{{
 		Name:  vxlan.Name,
 		ID:    uint32(cmp.Or(options.VXLANID, defaultVXLAN)),
-		Port:  uint16(cmp.Or(int32(options.VXLANPort), defaultVXLAN)),
+		Port:  b.vxlanPort(),
 		Local: b.underlay(),
 		MTU:   b.in.UnderlayMTU - clusterset.VXLANOverhead(b.underlay()),
 		MAC:   clusterset.NodeMAC(b.self.name), RPFilter: rpFilter,

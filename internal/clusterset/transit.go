@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"strings"
 
@@ -84,6 +85,12 @@ func TunnelAddress(block netip.Prefix, lane v1alpha1.Lane) netip.Addr {
 		addr = addr.Next()
 	}
 	return addr
+}
+
+// TunnelBlock holds the tunnel addresses of a Member's gateways: the first MaxLanes addresses of its
+// transit block.
+func TunnelBlock(block netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(block.Masked().Addr(), block.Addr().BitLen()-bits.Len(v1alpha1.MaxLanes-1))
 }
 
 // NodeAddress is the n-th transit address (0 <= n < NodeAddresses) that the block has for nodes.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
@@ -22,6 +23,8 @@ const (
 	lost outcome = "lost"
 	// looped: it came to where it had been.
 	looped outcome = "looped"
+	// guarded: a node took it for a packet that does not belong into the VXLAN.
+	guarded outcome = "guarded"
 	// leaked: it left by the node's ordinary routes, in clear, or to nobody.
 	leaked outcome = "leaked"
 )
@@ -59,6 +62,9 @@ func (w walk) at(p place, all map[outcome]string) {
 	case slices.Contains(before, p):
 		end(looped)
 		return
+	case !p.node.admits(p.iif, w.from, w.to):
+		end(guarded)
+		return
 	case p.node.pods().Contains(w.to):
 		end(delivered)
 		return
@@ -78,6 +84,19 @@ func (w walk) at(p place, all map[outcome]string) {
 			}
 		}
 	}
+}
+
+// admits reports whether the node's filter takes the packet from that device: from the VXLAN and the
+// hand-over what goes to other clusters, and from the VXLAN what comes from them.
+func (n *node) admits(iif string, from, to netip.Addr) bool {
+	near, far := n.overlay.Near, n.overlay.Far
+	switch iif {
+	case vxlan.Name:
+		return clusterset.Contains(far, from) || clusterset.Contains(near, from) && clusterset.Contains(far, to)
+	case vxlan.HandoverName:
+		return clusterset.Contains(near, from) && clusterset.Contains(far, to)
+	}
+	return true
 }
 
 // next is where the packet gets by a hop; false if it gets nowhere.

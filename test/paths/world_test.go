@@ -54,6 +54,7 @@ type node struct {
 	routes  []route.Route
 	rules   []route.Rule
 	tunnels gateway.Tunnels
+	overlay dataplane.Overlay
 }
 
 func (n *node) name() string    { return fmt.Sprintf("%s-%d", n.cluster.id, n.number) }
@@ -251,6 +252,7 @@ func (v views) planNetwork(t *testing.T, n *node) {
 	if err != nil {
 		t.Fatalf("network of %s: %v", n.name(), err)
 	}
+	n.overlay = network.Overlay
 	n.routes, n.rules = append(n.routes, network.Routes.Routes...), append(n.rules, network.Routes.Rules...)
 	slices.SortStableFunc(n.rules, func(a, b route.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
 }
