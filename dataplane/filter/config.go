@@ -161,15 +161,25 @@ func (c Config) keepRules(f family, vips, own, remote []netip.Prefix) []string {
 }
 
 // transitRules let in to a transit address what answers, and echoes: it is local to the node, and
-// would open the node's own listeners and NodePorts to the other clusters.
+// would open the node's own listeners and NodePorts to the other clusters. The same holds for a
+// gateway's tunnel address, to which other gateways send probes, too: by a tunnel or the hand-over.
 func (c Config) transitRules() (rules []string) {
+	guard := func(a netip.Addr, except ...string) {
+		to := familyOf(a).name + " daddr " + a.String()
+		// A reset in answer to a packet that only came late would end its connection.
+		rules = append(rules, to+" ct state invalid drop")
+		for _, match := range except {
+			rules = append(rules, match+" "+to+" return")
+		}
+		rules = append(rules, to+" ct state new,untracked jump no-service")
+	}
 	for _, f := range families {
 		if a := c.transit(f); a.IsValid() {
-			rules = append(rules,
-				// A reset in answer to a packet that only came late would end its connection.
-				f.name+" daddr "+a.String()+" ct state invalid drop",
-				f.name+" daddr "+a.String()+" ct state new,untracked jump no-service")
+			guard(a)
 		}
+	}
+	for _, p := range c.Probed {
+		guard(p.Addr(), fmt.Sprintf("iifname %s iifname != %q meta l4proto 17 th dport %d", ourDevices, vxlan.Name, p.Port()))
 	}
 	return rules
 }

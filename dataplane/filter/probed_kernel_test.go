@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -36,7 +37,7 @@ func knock(from *netns.Namespace, source, target string) (err error) {
 func TestProbed(t *testing.T) {
 	m := newMember(t)
 	program(t, m.worker, networkOf(t, "worker"))
-	m.worker.Run("ip", "route", "add", "245.0.32.0/32", "via", "192.0.2.2", "dev", "tombolo-vx", "onlink", "table", "7474")
+	m.worker.Run("ip", "route", "add", "245.0.32.0/32", "via", "192.0.2.2", "dev", vxlan.Name, "onlink", "table", "7474")
 	const probed, port22 = "245.0.32.0:7472", "245.0.32.0:22"
 	if err := knock(m.worker, "245.0.32.64", probed); err == nil || errors.Is(err, syscall.ECONNREFUSED) {
 		t.Fatalf("a gateway that does not answer yet: %v", err)
@@ -58,11 +59,41 @@ func TestProbed(t *testing.T) {
 			t.Errorf("the %s tracks\n%s", name, entries)
 		}
 	}
+	m.gateway.Serve("a listener", 22)
 	if err := knock(m.worker, "245.0.32.64", port22); err == nil || errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("another port: %v, want no answer", err)
 	}
-	if err := knock(m.east, "10.1.0.5", probed); err == nil || errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("from another cluster: %v, want no answer", err)
+}
+
+// TestTunnelAddress: a gateway's own listeners do not answer at its tunnel address, neither to other
+// clusters nor to nodes, whatever they listen on. Only probes of other gateways come in.
+func TestTunnelAddress(t *testing.T) {
+	m := newMember(t)
+	program(t, m.worker, networkOf(t, "worker"))
+	program(t, m.gateway, networkOf(t, "gateway"))
+	m.gateway.Run("nft", "add table ip nodeport; add chain ip nodeport pre { type nat hook prerouting priority dstnat; }; "+
+		"add rule ip nodeport pre fib daddr type local tcp dport 30080 dnat to 10.1.0.5:8080")
+	for _, port := range []uint16{22, 7472, 7474, 7475, 9100} {
+		m.gateway.Serve("gateway", port)
+	}
+	m.worker.Run("ip", "route", "add", "245.0.32.0/32", "via", "192.0.2.2", "dev", vxlan.Name, "onlink", "table", "7474")
+	for _, network := range []string{"tcp", "udp"} {
+		for _, port := range []string{"22", "7472", "7474", "7475", "9100", "10250", "30080"} {
+			answer, err := m.east.Ask(network, "245.0.32.0:"+port)
+			if network == "udp" && port == "7472" {
+				if err != nil || answer != "gateway 10.1.0.5" {
+					t.Errorf("a probe by a tunnel: %q, %v", answer, err)
+				}
+			} else if !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("another cluster, %s port %s: %q, %v; want a refusal", network, port, answer, err)
+			}
+		}
+	}
+	if err := knock(m.worker, "245.0.32.64", "245.0.32.0:10250"); err == nil || errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a node asks the kubelet: %v, want no answer", err)
+	}
+	if answer, err := m.worker.Ask("udp", "245.0.32.0:7472"); err == nil {
+		t.Errorf("a node sends a probe: %q, want no answer", answer)
 	}
 }
 
