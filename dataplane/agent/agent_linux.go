@@ -65,8 +65,9 @@ func New(cfg Config) *Agent {
 	}
 	a := &Agent{cfg: cfg, planner: &planner{}}
 	a.services = newServices(&a.planner.table)
-	a.filter = newFilterTable(&a.planner.table)
-	a.routes = newRoutes()
+	gate := &vipGate{}
+	a.filter = newFilterTable(&a.planner.table, gate)
+	a.routes = newRoutes(gate)
 	a.gateways.left = newLeftovers(a.routes)
 	a.sysctls = &sysctls{services: a.services}
 	a.firewall = newHostFirewall(a.services)
@@ -83,10 +84,10 @@ func New(cfg Config) *Agent {
 
 // parts are the parts of the kernel in the order in which a pass brings them in step. Services come
 // first: until they are there the filter refuses their ports, and until the routes are there no
-// packet comes. The sysctls are IPVS's, which is known to serve only then.
-// What a gateway left goes when the routes are there.
-func (a *Agent) parts() [6]part {
-	return [...]part{a.services, a.filter, a.routes, a.gateways.left, a.sysctls, a.firewall}
+// packet comes. What the filter guarded goes after the routes that led to it. The sysctls are
+// IPVS's, which is known to serve only then. What a gateway left goes when the routes are there.
+func (a *Agent) parts() [7]part {
+	return [...]part{a.services, a.filter, a.routes, filterAfterRoutes{a.filter}, a.gateways.left, a.sysctls, a.firewall}
 }
 
 // Run works until ctx ends, and leaves the kernel as it is. It does nothing to the kernel before

@@ -21,14 +21,19 @@ type filterTable struct {
 	table   filter.Table
 	wanted  *plan.Table
 	network plan.Network
+	// gate says what is guarded. vips are what the last attempt was to guard, and overlay is the last
+	// one that there was.
+	gate    *vipGate
+	vips    []netip.Prefix
+	overlay plan.Overlay
 	// hairpin are the endpoints on this node, by the services that have them.
 	hairpin map[plan.Key][]netip.Addr
 	// dirty is true if what is wanted may have changed since the last attempt.
 	dirty bool
 }
 
-func newFilterTable(wanted *plan.Table) *filterTable {
-	return &filterTable{attempts: attempts{retry: newRetry()}, wanted: wanted, hairpin: map[plan.Key][]netip.Addr{}, dirty: true}
+func newFilterTable(wanted *plan.Table, gate *vipGate) *filterTable {
+	return &filterTable{attempts: attempts{retry: newRetry()}, wanted: wanted, gate: gate, hairpin: map[plan.Key][]netip.Addr{}, dirty: true}
 }
 
 func (f *filterTable) name() string { return "filter" }
@@ -40,6 +45,9 @@ func (f *filterTable) setNetwork(network plan.Network) {
 		!slices.Equal(old.TransitCIDRs, network.TransitCIDRs) || !slices.Equal(old.Tunnel, network.Tunnel) ||
 		!old.Overlay.Equal(network.Overlay)
 	f.network = network
+	if network.Overlay.Port != 0 {
+		f.overlay = network.Overlay
+	}
 }
 
 // replace takes note of services that were replaced in the table.
@@ -64,6 +72,7 @@ func (f *filterTable) replace(replaced []plan.Replaced) {
 
 // due costs one netlink request in a repair, as long as nobody writes to nftables.
 func (f *filterTable) due(_ context.Context, now time.Time, cause node.Cause) bool {
+	f.dirty = f.dirty || f.stale()
 	if f.retry.Failing() {
 		return f.retry.Due(now, f.dirty) || cause == node.Audited
 	}
@@ -72,8 +81,13 @@ func (f *filterTable) due(_ context.Context, now time.Time, cause node.Cause) bo
 
 func (f *filterTable) sync(ctx context.Context, now time.Time, _ node.Cause) (backend.Change, error) {
 	touched := !f.dirty && !f.retry.Failing()
+	f.vips, f.dirty = f.gate.guard(f.network.VIPs), false
 	change, err := f.table.Update(ctx, f.config())
-	f.dirty = false
+	if err == nil {
+		f.gate.guarded = f.vips
+	} else {
+		f.gate.filterFailed(filter.TableName)
+	}
 	did := backend.Change{Written: change.Size()}
 	if touched && change.Replace {
 		did.Mended = []string{"the nftables table " + filter.TableName}
@@ -83,14 +97,33 @@ func (f *filterTable) sync(ctx context.Context, now time.Time, _ node.Cause) (ba
 	return did, f.record(now, nftables.Diagnose(ctx, err))
 }
 
+// stale reports whether other VIP CIDRs are to be guarded than at the last attempt.
+func (f *filterTable) stale() bool {
+	for _, p := range f.vips {
+		if !slices.Contains(f.network.VIPs, p) && !slices.Contains(f.gate.led, p) {
+			return true
+		}
+	}
+	missing := func(p netip.Prefix) bool { return !slices.Contains(f.vips, p) }
+	return slices.ContainsFunc(f.network.VIPs, missing) || slices.ContainsFunc(f.gate.led, missing)
+}
+
+// filterAfterRoutes is the filter once more, for what may go when the routes have gone.
+type filterAfterRoutes struct{ *filterTable }
+
+func (f filterAfterRoutes) due(ctx context.Context, now time.Time, cause node.Cause) bool {
+	return f.stale() && f.filterTable.due(ctx, now, cause)
+}
+
 // config returns what the table should do.
 func (f *filterTable) config() filter.Config {
-	want := filter.Config{VIPs: f.network.VIPs, Own: f.network.Own, Remote: f.network.Remote,
+	want := filter.Config{VIPs: f.vips, Own: f.network.Own, Remote: f.network.Remote,
 		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: f.wanted.Keys()}
 	for _, a := range f.network.Tunnel {
 		want.Probed = append(want.Probed, netip.AddrPortFrom(a, plan.ProbePort))
 	}
-	if o := f.network.Overlay; o.Port != 0 {
+	// The VXLAN goes with the routes.
+	if o := f.overlay; f.network.Overlay.Port != 0 || len(f.gate.led) > 0 {
 		want.Overlay = filter.Overlay{Port: o.Port, Nodes: o.Nodes, Self: o.Self, Near: o.Near, Far: o.Far, Tunnels: o.Tunnels, Probes: plan.ProbePort}
 	}
 	for _, addresses := range f.hairpin {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
@@ -117,6 +118,7 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 			return false, err
 		}
 		a.services.backend.Own(plan.LocalVIPs(have)...)
+		a.routes.gate.recall(have, filter.TableName)
 		a.planner.recalled = a.services.backend.Recall(ctx)
 	}
 	a.services.backend.Own(network.VIPs...)

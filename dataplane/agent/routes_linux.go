@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,13 +17,18 @@ import (
 type routes struct {
 	attempts
 	wanted network
+	// gate says which VIP CIDRs may be led here. guarded are those that were when last tried.
+	gate    *vipGate
+	guarded []netip.Prefix
 	// dirty is true if what is wanted may have changed since the last attempt.
 	dirty bool
 	// touched is set when the kernel says that somebody changed routes, rules or addresses.
 	touched atomic.Bool
 }
 
-func newRoutes() *routes { return &routes{attempts: attempts{retry: newRetry()}, dirty: true} }
+func newRoutes(gate *vipGate) *routes {
+	return &routes{attempts: attempts{retry: newRetry()}, gate: gate, dirty: true}
+}
 
 func (r *routes) name() string { return "routes" }
 
@@ -34,6 +41,7 @@ func (r *routes) want(planned plan.Network) {
 // due: the kernel announces when somebody changes routes. If an announcement is lost, an audit
 // finds the change.
 func (r *routes) due(_ context.Context, now time.Time, cause node.Cause) bool {
+	r.dirty = r.dirty || !slices.Equal(r.guarded, r.gate.guarded)
 	if r.retry.Failing() {
 		return r.retry.Due(now, r.dirty || r.touched.Swap(false)) || cause == node.Audited
 	}
@@ -42,8 +50,10 @@ func (r *routes) due(_ context.Context, now time.Time, cause node.Cause) bool {
 
 func (r *routes) sync(ctx context.Context, now time.Time, _ node.Cause) (backend.Change, error) {
 	touched := !r.dirty && !r.retry.Failing()
-	change, err := syncNetwork(ctx, r.wanted)
-	r.dirty = false
+	want := network{vxlan: r.wanted.vxlan, routes: r.gate.pass(r.wanted.routes)}
+	change, err := syncNetwork(ctx, want)
+	r.guarded, r.dirty = r.gate.guarded, false
+	r.gate.routed(want.routes, err)
 	did := backend.Change{Written: change.size()}
 	if touched {
 		did.Mended = change.inWords()

@@ -71,9 +71,12 @@ func (b *routing) inUse() []clusterset.Block {
 func LocalVIPs(routes route.Config) []netip.Prefix {
 	var vips []netip.Prefix
 	for _, r := range routes.Routes {
-		if r.Type == route.Local && r.Metric != route.MetricTransit {
+		if LeadsToVIPs(r) {
 			vips = append(vips, r.Destination)
 		}
 	}
 	return vips
 }
+
+// LeadsToVIPs tells whether a route of the dataplane makes a VIP CIDR local.
+func LeadsToVIPs(r route.Route) bool { return r.Type == route.Local && r.Metric != route.MetricTransit }
