@@ -162,7 +162,7 @@ func (ch *portChooser) addEndpoints(all []endpoint, skips []skip, index int32, f
 	slice, m := ch.in.Slices[index], &ch.members[from.member]
 	for item := range slice.Endpoints {
 		e := &slice.Endpoints[item]
-		address, why := ch.address(e, from.is4, m.own)
+		address, why := ch.address(e, from.is4, m)
 		if why != "" {
 			// Further addresses of an endpoint are not further endpoints (discovery/v1
 			// Endpoint.Addresses).
@@ -197,7 +197,7 @@ func compareEndpoints(all []*discoveryv1.EndpointSlice, a, b *endpoint) int {
 }
 
 // address of an endpoint, or why no flow is sent to it.
-func (ch *portChooser) address(e *discoveryv1.Endpoint, is4, own bool) (address netip.Addr, why string) {
+func (ch *portChooser) address(e *discoveryv1.Endpoint, is4 bool, m *member) (address netip.Addr, why string) {
 	if len(e.Addresses) == 0 {
 		return netip.Addr{}, "it has no address: publish endpoints by IP address"
 	}
@@ -213,10 +213,12 @@ func (ch *portChooser) address(e *discoveryv1.Endpoint, is4, own bool) (address 
 		why = "it is not of its slice's addressType: publish it in a slice of its own family"
 	case clusterset.Contains(ch.in.Place.VIPs, address):
 		why = "it is inside a VIP CIDR, so that flows to it would go in circles: publish the address of a pod"
-	case !own && slices.Contains(ch.in.Place.Addresses, address):
+	case !m.own && slices.Contains(ch.in.Place.Addresses, address):
 		// In this cluster it may be an endpoint: a pod in the host's network, or what a Service
 		// without selector names.
 		why = "it is this node's own address, yet another cluster's endpoint: make the clusters' addresses differ"
+	case ch.in.Place.CIDRs != nil && !clusterset.Contains(m.cidrs, address):
+		why = "it is outside its cluster's CIDRs: delete its slice, unless tombolo made it a moment ago"
 	}
 	return address, why
 }

@@ -368,14 +368,16 @@ func TestPlace(t *testing.T) {
 	in.Node = in.Nodes[0].Name
 	in.Nodes[0].Labels = map[string]string{corev1.LabelTopologyZone: "a"}
 	in.Remotes = []*v1alpha1.RemoteCluster{remote("unknown"), remote("up"), remote("down"), remote("refused, but in use")}
-	in.Remotes[0].Spec.Region = "us"
+	in.Remotes[0].Spec.Region, in.Remotes[0].Spec.CIDRs = "us", []v1alpha1.CIDR{"10.7.0.0/16"}
 	in.Remotes[1].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionTrue)
 	in.Remotes[2].Status.Conditions = condition(v1alpha1.ConditionReachable, metav1.ConditionFalse)
 	in.Remotes[3].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
 	got := NewPlace(in, nil)
 	want := Place{Cluster: in.ClusterSet.Spec.ClusterID, Node: in.Node, Zone: "a", Area: clusterset.Area{Region: "eu", ZoneDomain: "cloud"}, Locality: v1alpha1.LocalityLocalFirst,
 		Addresses: clusterset.InternalIPs(in.Nodes[0]), Remotes: map[v1alpha1.ClusterID]Remote{
-			"unknown": {Area: clusterset.Area{Region: "us"}}, "up": {}, "down": {Unreachable: true}, "refused, but in use": {}}}
+			"unknown": {Area: clusterset.Area{Region: "us"}}, "up": {}, "down": {Unreachable: true}, "refused, but in use": {}},
+		CIDRs: map[v1alpha1.ClusterID][]netip.Prefix{"west": prefixes(in.ClusterSet.Status.CIDRs), "unknown": {netip.MustParsePrefix("10.7.0.0/16")},
+			"up": {}, "down": {}, "refused, but in use": {}}}
 	if diff := cmp.Diff(want, got, compare); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -27,6 +27,9 @@ type Place struct {
 	Addresses []netip.Addr
 	// Remotes are the other members, by their cluster IDs.
 	Remotes map[v1alpha1.ClusterID]Remote
+	// CIDRs are those of each cluster, this one among them: an endpoint outside of its cluster's gets
+	// no flows. Nil: that is not known, and every address counts.
+	CIDRs map[v1alpha1.ClusterID][]netip.Prefix
 	// Locality is where flows go without trafficDistribution; empty: to all endpoints alike.
 	Locality v1alpha1.Locality
 	// FailBack is how long endpoints that had failed must be well before flows go back to them.
@@ -45,7 +48,7 @@ type Remote struct {
 func (p Place) Equal(other Place) bool {
 	return p.Cluster == other.Cluster && p.Node == other.Node && p.Zone == other.Zone && p.Area == other.Area &&
 		slices.Equal(p.VIPs, other.VIPs) && slices.Equal(p.Addresses, other.Addresses) &&
-		maps.Equal(p.Remotes, other.Remotes) && p.Locality == other.Locality && p.FailBack == other.FailBack
+		maps.Equal(p.Remotes, other.Remotes) && maps.EqualFunc(p.CIDRs, other.CIDRs, slices.Equal) && p.Locality == other.Locality && p.FailBack == other.FailBack
 }
 
 // NewPlace is the place of a node, with the VIP CIDRs that it can serve.
@@ -53,7 +56,8 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 	set := in.ClusterSet
 	place := Place{
 		Cluster: set.Spec.ClusterID, Node: in.Node, Area: clusterset.Area{Region: set.Status.Region, ZoneDomain: set.Status.ZoneDomain},
-		VIPs: vips, Remotes: remotes(in.Remotes, in.Live), Locality: set.Spec.Dataplane.Locality, FailBack: defaultFailBack,
+		VIPs: vips, Remotes: remotes(in.Remotes, in.Live),
+		CIDRs: cidrs(set.Spec.ClusterID, prefixes(set.Status.CIDRs), in.Remotes), Locality: set.Spec.Dataplane.Locality, FailBack: defaultFailBack,
 	}
 	if s := set.Spec.Dataplane.FailBackSeconds; s != nil {
 		place.FailBack = time.Duration(*s) * time.Second
@@ -74,7 +78,18 @@ const defaultFailBack = 30 * time.Second
 // cluster.
 func (p Place) WithRemotes(all []*v1alpha1.RemoteCluster, live clusterset.LiveGateways) Place {
 	p.Remotes = remotes(all, live)
+	p.CIDRs = cidrs(p.Cluster, p.CIDRs[p.Cluster], all)
 	return p
+}
+
+// cidrs are those of this cluster and of the others.
+func cidrs(own v1alpha1.ClusterID, ownCIDRs []netip.Prefix, all []*v1alpha1.RemoteCluster) map[v1alpha1.ClusterID][]netip.Prefix {
+	found := make(map[v1alpha1.ClusterID][]netip.Prefix, len(all)+1)
+	for _, r := range all {
+		found[v1alpha1.ClusterID(r.Name)] = prefixes(r.Spec.CIDRs)
+	}
+	found[own] = ownCIDRs
+	return found
 }
 
 func remotes(all []*v1alpha1.RemoteCluster, live clusterset.LiveGateways) map[v1alpha1.ClusterID]Remote {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -180,6 +181,8 @@ type member struct {
 	// drained is true if the policy gives it weight 0.
 	drained     bool
 	unreachable bool
+	// cidrs hold its endpoints; they mean nothing unless Place.CIDRs is known.
+	cidrs []netip.Prefix
 	// weight that the policy gives it; zero also if it is not listed.
 	weight int32
 	// level of all its endpoints, where the policy ranks.
@@ -187,7 +190,7 @@ type member struct {
 }
 
 func (r *ranking) member(id v1alpha1.ClusterID) member {
-	m := member{id: id, own: id == r.place.Cluster}
+	m := member{id: id, own: id == r.place.Cluster, cidrs: r.place.CIDRs[id]}
 	m.unreachable = !m.own && r.place.Remotes[id].Unreachable
 	if r.kind == byZone || r.kind == byNode {
 		m.sameZones = m.own || r.place.Area.SameZones(r.place.area(id))

@@ -63,6 +63,24 @@ func TestSkippedEndpoints(t *testing.T) {
 	}
 }
 
+// TestEndpointsOutsideTheirCluster: whoever may write EndpointSlices puts no address behind an import
+// that is not the cluster's which the slice names.
+func TestEndpointsOutsideTheirCluster(t *testing.T) {
+	s := newScene(t, "west 10.2.0.1", "west 10.1.0.9", "west 203.0.113.7", "east 10.1.0.1", "east 10.2.0.9", "east 169.254.169.253", "nowhere 10.3.0.1")
+	s.Place.CIDRs = map[v1alpha1.ClusterID][]netip.Prefix{"west": {netip.MustParsePrefix("10.2.0.0/16")}, "east": {netip.MustParsePrefix("10.1.0.0/16")}}
+	s.wants(0, "10.1.0.1*1 10.2.0.1*1")
+	want := []string{
+		`endpoint "10.2.0.9" of cluster east: it is outside its cluster's CIDRs`,
+		`endpoint "169.254.169.253" of cluster east: it is a link-local address, which means something on its own link only`,
+		`endpoint "10.3.0.1" of cluster nowhere: it is outside its cluster's CIDRs`,
+		`endpoint "10.1.0.9" of cluster west: it is outside its cluster's CIDRs`,
+		`endpoint "203.0.113.7" of cluster west: it is outside its cluster's CIDRs`,
+	}
+	if diff := cmp.Diff(want, words(s.last.Skipped)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestSkippedPorts(t *testing.T) {
 	s := newScene(t, "west 10.2.0.1")
 	s.Import.Spec.Ports = []mcsv1beta1.ServicePort{
