@@ -3,7 +3,10 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -205,11 +208,92 @@ func testNodesAmongCIDRs(t *testing.T, k kinds) {
 	if got := c.west1.ns.Run("ip", "route", "get", "192.0.2.10"); !strings.Contains(got, "tombolo") {
 		t.Errorf("packets to a node of east go by %s", got)
 	}
-	if got := c.west1.ns.Run("ip", "route", "get", "192.0.2.10", "ipproto", "udp", "dport", "51821"); !strings.Contains(got, "eth0") {
-		t.Errorf("packets of the tunnel go by %s", got)
+	for _, tc := range []struct{ ports, want string }{{"dport 51821", "tombolo"}, {"sport 51820 dport 51821", "eth0"}, {"sport 51822 dport 51821", "eth0"}} {
+		if got := c.west1.ns.Run("ip", append([]string{"route", "get", "192.0.2.10", "ipproto", "udp"}, strings.Fields(tc.ports)...)...); !strings.Contains(got, "dev "+tc.want) {
+			t.Errorf("packets with %s to a gateway of east go by %s", tc.ports, got)
+		}
 	}
+	c.podsStayInTunnels(t)
 	time.Sleep(2 * time.Second)
 	c.west1.waitLink(t, c.east0, v1alpha1.LinkUp)
+}
+
+// podsStayInTunnels sends from a pod, and from the node, to where east's gateway listens, from the
+// port that the node's own device has, too: not one packet leaves in clear.
+func (c clusters) podsStayInTunnels(t *testing.T) {
+	t.Helper()
+	pod, node := netns.New(t), c.west1.ns
+	node.Join("pod0", "10.2.5.1/24", pod, "eth0", "10.2.5.5/24")
+	pod.Route("0.0.0.0/0", "10.2.5.1")
+	node.Run("ip", "address", "add", "10.2.5.9/32", "dev", "lo")
+	node.Run("nft", "add table inet seen; add counter inet seen clear; add counter inet seen tunnel; "+
+		"add chain inet seen out { type filter hook postrouting priority -500; }; "+
+		`add rule inet seen out ip saddr { 10.2.5.5, 10.2.5.9 } udp dport 51821 oifname "eth0" counter name clear; `+
+		`add rule inet seen out ip saddr { 10.2.5.5, 10.2.5.9 } udp dport 51821 oifname "tombolo*" counter name tunnel`)
+	send := func(from *netns.Namespace, source string) {
+		from.Do(func() {
+			dialer := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.MustParseAddrPort(source))}
+			conn, err := dialer.Dial("udp", "192.0.2.10:51821")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			for sent := 0; sent < 5; {
+				if _, err := conn.Write([]byte("a secret")); err == nil { // it may fail because an error answered the one before
+					sent++
+				}
+			}
+		})
+	}
+	send(pod, "10.2.5.5:51820")
+	send(pod, "10.2.5.5:4000")
+	send(node, "10.2.5.9:4000")
+	want := "clear 0, tunnel 15"
+	waitFor(t, "the packets", func() error {
+		out := node.Run("nft", "list", "counters", "table", "inet", "seen")
+		var clear, tunnel int
+		_, after, _ := strings.Cut(out, "counter clear")
+		_, _ = fmt.Sscanf(strings.Join(strings.Fields(after), " "), "{ packets %d", &clear)
+		_, after, _ = strings.Cut(out, "counter tunnel")
+		_, _ = fmt.Sscanf(strings.Join(strings.Fields(after), " "), "{ packets %d", &tunnel)
+		if got := fmt.Sprintf("clear %d, tunnel %d", clear, tunnel); got != want {
+			return fmt.Errorf("there were %s, want %s", got, want)
+		}
+		return nil
+	})
+}
+
+// An agent of before has left rules by destination. They go, and no packet is lost meanwhile.
+func TestBypassOfAnOlderVersion(t *testing.T) {
+	c := startClustersWith(t, kinds{}, "10.1.0.0/16", "192.0.2.8/29")
+	node := c.west1.ns
+	node.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+	c.west1.stop()
+	for _, old := range []string{"192.0.2.10", "192.0.2.12"} {
+		node.Run("ip", "rule", "add", "pref", "7472", "to", old, "ipproto", "udp", "dport", "51821", "lookup", "main", "protocol", "147")
+	}
+	for _, port := range []string{"51820", "51822"} {
+		node.Run("ip", "rule", "del", "pref", "7472", "iif", "lo", "ipproto", "udp", "sport", port)
+	}
+	log := filepath.Join(t.TempDir(), "ping")
+	pings := node.Start("sh", "-c", "busybox ping -i 0.02 -w 6 -W 2 -I "+c.west1.pod()+" "+c.east0.pod()+" > "+log)
+	c.west1.start(t)
+	waitFor(t, "rules of this version", func() error {
+		if got := node.Run("ip", "rule"); strings.Contains(got, "dport") || strings.Count(got, "iif lo") != 2 {
+			return errors.New(got)
+		}
+		return nil
+	})
+	_ = pings.Wait()
+	out, err := os.ReadFile(log)
+	var sent, received int
+	if at := strings.Index(string(out), "packets transmitted"); at >= 0 {
+		line := string(out)[strings.LastIndex(string(out)[:at], "\n")+1:]
+		_, _ = fmt.Sscanf(line, "%d packets transmitted, %d packets received", &sent, &received)
+	}
+	if err != nil || sent < 50 || sent-received > 1 { // the last one may be under way
+		t.Errorf("%d pings, %d answers, %v: %s", sent, received, err, out)
+	}
 }
 
 func (g *testGateway) ping(t *testing.T, to string, args ...string) {

@@ -18,7 +18,7 @@ func Routes(t Tunnels, view View) route.Config {
 		r.toCluster(c)
 	}
 	r.toSiblings()
-	config := route.Config{Routes: r.routes, Rules: append(tableRules(r.routes), bypasses(r.routes, t.Links)...)}
+	config := route.Config{Routes: r.routes, Rules: append(tableRules(r.routes), bypasses(r.routes, t)...)}
 	slices.SortFunc(config.Routes, func(x, y route.Route) int { return x.Compare(y.Key) })
 	slices.SortFunc(config.Rules, route.Rule.Compare)
 	return config
@@ -220,27 +220,42 @@ func tableRules(routes []route.Route) []route.Rule {
 
 // bypasses let the tunnels' own packets go by the main table, where a remote cluster's CIDRs hold
 // the addresses of gateways: those of its nodes may be among them.
-func bypasses(routes []route.Route, links []Link) []route.Rule {
+func bypasses(routes []route.Route, t Tunnels) []route.Rule {
 	var rules []route.Rule
-	for _, l := range links {
-		for _, endpoint := range l.Endpoints {
-			covered := slices.ContainsFunc(routes, func(r route.Route) bool { return r.Destination.Contains(endpoint.Addr()) })
-			if rule := bypass(endpoint); covered && !slices.Contains(rules, rule) {
-				rules = append(rules, rule)
-			}
+	for _, is6 := range []bool{false, true} {
+		covered := slices.ContainsFunc(t.Links, func(l Link) bool {
+			return slices.ContainsFunc(l.Endpoints, func(e netip.AddrPort) bool {
+				return e.Addr().Is6() == is6 && slices.ContainsFunc(routes, func(r route.Route) bool { return r.Destination.Contains(e.Addr()) })
+			})
+		})
+		if !covered {
+			continue
+		}
+		for _, d := range t.WireGuard.Devices {
+			rules = append(rules, bypass(uint16(d.ListenPort), is6))
+		}
+		if !is6 {
+			rules = append(rules, dissection())
 		}
 	}
 	return rules
 }
 
-// bypass is the rule for what is sent to the end of a tunnel. It also holds for the reverse look-up
-// of what comes from there, for which the kernel swaps addresses and ports (__fib_validate_source
-// in net/ipv4/fib_frontend.c).
-func bypass(endpoint netip.AddrPort) route.Rule {
-	addr := endpoint.Addr()
+// dissection is a rule that no packet matches. The kernel looks for the ports of packets that come in
+// only if there is a rule about protocols that is for packets of other devices than the loopback
+// (fib_rule_requires_fldissect in include/net/fib_rules.h).
+func dissection() route.Rule {
+	return route.Rule{Priority: route.PriorityBypass, Table: route.TableMain, Protocol: protocolUDP, To: netip.PrefixFrom(vxlan.Anchor(), 32)}
+}
+
+// bypass is the rule for what this node itself sends from the UDP port of a device, which no other
+// program can use beside it. A packet of a pod does not match, whatever its ports. The rule also
+// holds for the reverse look-up of what comes to the port, for which the kernel swaps addresses and
+// ports, and takes the device for the loopback (__fib_validate_source in net/ipv4/fib_frontend.c).
+// A mark on the sockets would not hold there. IPv6 has no such look-up.
+func bypass(port uint16, is6 bool) route.Rule {
 	return route.Rule{
-		Priority: route.PriorityBypass, Table: route.TableMain, IPv6: addr.Is6(), To: netip.PrefixFrom(addr, addr.BitLen()),
-		Protocol: protocolUDP, Port: endpoint.Port(),
+		Priority: route.PriorityBypass, Table: route.TableMain, IPv6: is6, IIF: route.Loopback, Protocol: protocolUDP, SourcePort: port,
 	}
 }
 

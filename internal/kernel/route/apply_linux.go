@@ -142,6 +142,9 @@ func (w *writer) toRule(r Rule) *netlink.Rule {
 		rule.Dst = rtnl.IPNet(r.To)
 	}
 	rule.IifName, rule.IPProto = r.IIF, int(r.Protocol)
+	if r.SourcePort != 0 {
+		rule.Sport = netlink.NewRulePortRange(r.SourcePort, r.SourcePort)
+	}
 	if r.Port != 0 {
 		rule.Dport = netlink.NewRulePortRange(r.Port, r.Port)
 	}

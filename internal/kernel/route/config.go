@@ -135,18 +135,20 @@ type Rule struct {
 	IPv6 bool
 	// From and To are the source and the destination that the rule is for. Not valid: any.
 	From, To netip.Prefix
-	// IIF is the name of the device that packets come in by. Empty: any.
+	// IIF is the name of the device that packets come in by. Empty: any. Loopback stands for this
+	// node's own packets.
 	IIF string
-	// Protocol is the IP protocol, and Port the destination port. Zero: any.
-	Protocol uint8
-	Port     uint16
+	// Protocol is the IP protocol, SourcePort the source port, and Port the destination port. Zero: any.
+	Protocol   uint8
+	SourcePort uint16
+	Port       uint16
 }
 
 // Compare orders rules by priority, table, family and what they select.
 func (r Rule) Compare(o Rule) int {
 	return cmp.Or(cmp.Compare(r.Priority, o.Priority), cmp.Compare(r.Table, o.Table), compareBool(r.IPv6, o.IPv6),
 		r.From.Compare(o.From), r.To.Compare(o.To), cmp.Compare(r.IIF, o.IIF), cmp.Compare(r.Protocol, o.Protocol),
-		cmp.Compare(r.Port, o.Port))
+		cmp.Compare(r.SourcePort, o.SourcePort), cmp.Compare(r.Port, o.Port))
 }
 
 func compareBool(a, b bool) int {
@@ -170,6 +172,9 @@ func (r Rule) String() string {
 	}
 	if r.IIF != "" {
 		words = append(words, "iif", r.IIF)
+	}
+	if r.SourcePort != 0 {
+		words = append(words, fmt.Sprintf("sport %d", r.SourcePort))
 	}
 	if r.Port != 0 {
 		words = append(words, fmt.Sprintf("port %d", r.Port))

@@ -77,6 +77,7 @@ func edits() []edit {
 		{"rule source", func(c *Config) { c.Rules[2].From = prefix("10.1.0.0/16") }},
 		{"rule destination", func(c *Config) { c.Rules[1].To = prefix("fd00:2::8/128") }},
 		{"rule port", func(c *Config) { c.Rules[0].Port++ }},
+		{"rule source port", func(c *Config) { c.Rules[0].SourcePort = 51820 }},
 		{"rule protocol", func(c *Config) { c.Rules[0].Protocol = 6 }},
 		{"rule device", func(c *Config) { c.Rules[2].IIF = "tombolo0" }},
 		{"rule table", func(c *Config) { c.Rules[1].Table, c.Rules[1].Priority = TableTunnels, 7000 }},

@@ -39,6 +39,10 @@ const (
 	PriorityFallback = 32000
 )
 
+// Loopback is the device by which this node's own packets come to the rules, and the look-ups by
+// which reverse path filters ask for the way back.
+const Loopback = "lo"
+
 // Protocol numbers (rtm_protocol, FRA_PROTOCOL), from the range that nobody has registered.
 const (
 	ProtocolGateway   = 147

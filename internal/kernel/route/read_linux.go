@@ -101,6 +101,9 @@ func (o Owner) readRules(ctx context.Context, family int, have *Config) error {
 			Priority: r.Priority, Table: r.Table, IPv6: family == unix.AF_INET6,
 			From: rtnl.Prefix(r.Src), To: rtnl.Prefix(r.Dst), IIF: r.IifName, Protocol: uint8(r.IPProto),
 		}
+		if r.Sport != nil {
+			rule.SourcePort = r.Sport.Start
+		}
 		if r.Dport != nil {
 			rule.Port = r.Dport.Start
 		}
