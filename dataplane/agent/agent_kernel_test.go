@@ -447,7 +447,7 @@ func TestRepair(t *testing.T) {
 // from being ready, and does nothing else.
 func TestOneBadServiceHarmsNoOther(t *testing.T) {
 	worker, _, _, _ := newWorker(t)
-	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	f := newFixture(t, worker, remote("east", "10.1.0.0/16"), imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
 	f.pass(node.Marked)
 	bad := types.NamespacedName{Namespace: "default", Name: "bad"}
 	put := func(services ...plan.VirtualService) {
@@ -549,7 +549,7 @@ func (f *fixture) applyStatus(set *v1alpha1.ClusterSet) {
 // it.
 func TestWithoutNetAdmin(t *testing.T) {
 	worker, _, _, _ := newWorker(t)
-	f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	f := newFixture(t, worker, remote("east", "10.1.0.0/16"), imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
 	worker.Do(func() {
 		loseNetAdmin(t)
 		f.agent.pass(t.Context(), time.Now(), node.Marked)
@@ -571,7 +571,7 @@ func TestWithoutNetAdmin(t *testing.T) {
 func TestChangeOfVIPCIDR(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		worker, _, _, _ := newWorker(t)
-		f := newFixture(t, worker, imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+		f := newFixture(t, worker, remote("east", "10.1.0.0/16"), imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
 		f.pass(node.Marked)
 		moved := clusterSet()
 		moved.Spec.VIPCIDRs = []v1alpha1.CIDR{"243.7.0.0/16"}

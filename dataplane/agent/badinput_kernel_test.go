@@ -116,7 +116,7 @@ func badInput(t *testing.T, backend v1alpha1.DataplaneBackend) {
 	worker, pod, gatewayNet, away := newWorker(t)
 	away.Run("ip", "route", "add", "local", "10.1.64.0/18", "dev", "lo", "table", "local")
 	f := newFixture(t, worker, nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), gatewayNode("gateway", "192.0.2.2", 3),
-		remote("east", "10.1.0.0/16"), remote("north", "10.3.0.0/16"))
+		remote("east", "10.1.0.0/16"), remote("north", "10.3.0.0/16", "10.1.64.0/18", "fd00:1::/64"))
 	set := clusterSet()
 	set.Spec.Dataplane.Backend = backend
 	f.applyStatus(set)
