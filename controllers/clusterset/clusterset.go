@@ -111,7 +111,13 @@ func (r *Reconciler) fromHub(ctx context.Context, status *v1alpha1.ClusterSetSta
 
 // refusal says what is wrong with the ClusterSet, the worst first; nil means nothing.
 func (r *Reconciler) refusal(ctx context.Context, set *v1alpha1.ClusterSet) (*clusterset.Refusal, error) {
-	blocks, err := r.InUse.Blocks(ctx)
+	inUse := r.InUse.Blocks
+	if c := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionAccepted); c != nil && c.Status == metav1.ConditionTrue &&
+		c.ObservedGeneration == set.Generation {
+		// Once accepted, a node cannot undo it by what it says of itself: nodes leave that node out.
+		inUse = r.InUse.ServiceBlocks
+	}
+	blocks, err := inUse(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -126,6 +126,22 @@ func TestVIPsOverlap(t *testing.T) {
 	}
 }
 
+// TestNodeInTheVIPCIDR: a kubelet that writes such an address into its own Node takes away nothing that
+// was accepted. A new spec is compared with all nodes.
+func TestNodeInTheVIPCIDR(t *testing.T) {
+	e, r := newEnv(t)
+	vips := func(cidr v1alpha1.CIDR) func(*v1alpha1.ClusterSetSpec) {
+		return func(s *v1alpha1.ClusterSetSpec) { s.VIPCIDRs = []v1alpha1.CIDR{cidr} }
+	}
+	change(t, e, r, vips("244.0.0.0/16"), "True", "Accepted")
+	e.Make(t, &corev1.Node{ObjectMeta: members.Meta("", "evil"), Status: corev1.NodeStatus{
+		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "244.0.0.9"}}}})
+	e.Step(t, r, "", v1alpha1.ClusterSetName)
+	change(t, e, r, vips("244.0.0.0/16"), "True", "Accepted")
+	change(t, e, r, vips("244.0.0.0/24"), "False", "CIDROverlap")
+	change(t, e, r, vips("244.1.0.0/16"), "True", "Accepted")
+}
+
 func TestChoicesOfTheDataplane(t *testing.T) {
 	e, r := newEnv(t)
 	change(t, e, r, func(s *v1alpha1.ClusterSetSpec) { s.DNS = v1alpha1.DNSManaged }, "True", "Accepted")

@@ -36,6 +36,12 @@ func (r Reader) Blocks(ctx context.Context) ([]clusterset.Block, error) {
 	if err != nil {
 		return nil, err
 	}
+	services, err := r.ServiceBlocks(ctx)
+	return append(nodes, services...), err
+}
+
+// ServiceBlocks returns those that Services use. They do not depend on what nodes say of themselves.
+func (r Reader) ServiceBlocks(ctx context.Context) ([]clusterset.Block, error) {
 	ranges, err := r.serviceCIDRs(ctx)
 	if err != nil {
 		return nil, err
@@ -44,7 +50,7 @@ func (r Reader) Blocks(ctx context.Context) ([]clusterset.Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(append(nodes, ranges...), services...), nil
+	return append(ranges, services...), nil
 }
 
 func (r Reader) nodes(ctx context.Context) ([]clusterset.Block, error) {
