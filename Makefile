@@ -122,6 +122,10 @@ test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's ru
 KIND_IMAGE ?=
 KINDFLAGS := $(if $(KIND_IMAGE),-image $(KIND_IMAGE))
 
+.PHONY: e2e-kind
+e2e-kind: build testbin-kind ## the demo's steps and the MCS API's rules on two clusters of kind, which it makes and removes (needs Docker)
+	@$(STEP) "e2e tests on kind" "usually 5 minutes" env CGO_ENABLED=0 go run $(GOFAST) ./hack/kind $(KINDFLAGS) e2e
+
 # How often each fault of test-long happens.
 REPEATS ?= 20
 
