@@ -197,6 +197,9 @@ func (e *Engine) CheckEnded() error {
 		if err != nil {
 			continue // it has ended
 		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err != nil || isZombie(pid) {
+			continue // it has ended, and its parent, perhaps this process, has not asked how
+		}
 		switch strings.TrimSpace(string(name)) {
 		case "dockerd", "docker-proxy", "containerd-shim":
 			errs = append(errs, fmt.Errorf("the process %s is still there: %s", filepath.Base(filepath.Dir(path)), bytes.TrimSpace(name)))
@@ -211,8 +214,13 @@ func isDaemon(pid int) bool {
 	if err != nil || strings.TrimSpace(string(name)) != "dockerd" {
 		return false
 	}
+	return !isZombie(pid)
+}
+
+// isZombie says whether the process has ended and is only remembered.
+func isZombie(pid int) bool {
 	state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && !bytes.Contains(state, []byte(") Z "))
+	return err != nil || bytes.Contains(state, []byte(") Z "))
 }
 
 // tail is the end of a log.
