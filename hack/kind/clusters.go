@@ -36,7 +36,9 @@ func clusters() []cluster {
 func (c cluster) nodes() []string { return []string{c.gateway(), c.Name + "-worker"} }
 func (c cluster) gateway() string { return c.Name + "-control-plane" }
 
-// kindConfig is what kind makes a cluster from. The control plane takes pods like the worker.
+// kindConfig is what kind makes a cluster from. The control plane takes pods like the worker. It is
+// the only one, so its parts elect no leader: on a busy machine they would lose their Lease, end,
+// and wait before they start again. Until then nobody would tell a Service of new pods.
 var kindConfig = template.Must(template.New("kind").Parse(`kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 name: {{ .Name }}
@@ -54,6 +56,13 @@ kubeadmConfigPatches:
   kind: InitConfiguration
   nodeRegistration:
     taints: []
+- |
+  apiVersion: kubeadm.k8s.io/v1beta4
+  kind: ClusterConfiguration
+  controllerManager:
+    extraArgs: [{name: leader-elect, value: "false"}]
+  scheduler:
+    extraArgs: [{name: leader-elect, value: "false"}]
 {{- if .CgroupV1 }}
 - |
   kind: KubeletConfiguration

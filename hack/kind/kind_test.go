@@ -77,7 +77,7 @@ func TestClusters(t *testing.T) {
 		if err := yaml.Unmarshal([]byte(text.String()), &config); err != nil {
 			t.Fatal(err)
 		}
-		if config.Networking.KubeProxyMode != c.ProxyMode || !config.Networking.DisableDefaultCNI || len(config.KubeadmConfigPatches) != 2 {
+		if config.Networking.KubeProxyMode != c.ProxyMode || !config.Networking.DisableDefaultCNI || len(config.KubeadmConfigPatches) != 3 {
 			t.Errorf("%s: %+v", c.Name, config)
 		}
 	}
