@@ -3,10 +3,14 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // What two clusters with tombolo and the tests' pods take, with some air.
@@ -14,6 +18,7 @@ const (
 	needMemory    = 3 << 30 // bytes
 	needInstances = 128     // of inotify: kubelet, containerd and systemd of four nodes share one limit
 	needWatches   = 65536
+	needDisk      = 5 << 30 // bytes: 0.7 GB for a node, as much for their image, and while that is built
 )
 
 // requirements returns all that this machine lacks, each with its remedy. On other systems than
@@ -27,6 +32,7 @@ func requirements() error {
 		checkAtLeast("/proc/sys/fs/inotify/max_user_instances", needInstances),
 		checkAtLeast("/proc/sys/fs/inotify/max_user_watches", needWatches),
 		checkTun("/dev/net/tun"),
+		checkDisk(dataRoot, needDisk),
 	)
 }
 
@@ -72,6 +78,24 @@ func checkAtLeast(path string, least int64) error {
 func checkTun(path string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("the gateways need %s: sudo modprobe tun: %w", path, err)
+	}
+	return nil
+}
+
+// dataRoot is where Docker keeps images and containers, unless it is told otherwise.
+const dataRoot = "/var/lib/docker"
+
+// checkDisk wants so many bytes to be free in the folder, which need not be there yet.
+func checkDisk(folder string, least uint64) error {
+	var disk unix.Statfs_t
+	for err := unix.Statfs(folder, &disk); err != nil; err = unix.Statfs(folder, &disk) {
+		if !errors.Is(err, fs.ErrNotExist) || folder == filepath.Dir(folder) {
+			return fmt.Errorf("reading how much of the disk of %s is free: %w", folder, err)
+		}
+		folder = filepath.Dir(folder)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < least {
+		return fmt.Errorf("%d MiB of the disk of %s are free: four nodes need %d MiB; delete files, or have Docker delete what it does not use: docker system prune", free>>20, folder, least>>20)
 	}
 	return nil
 }

@@ -48,6 +48,8 @@ func TestRefusals(t *testing.T) {
 		{"enough memory", checkMemory(write("much", "MemAvailable: 8388608 kB\n")), ""},
 		{"sysctl", checkAtLeast(write("low", "128\n"), 256), "need 256: sudo sysctl -w "},
 		{"enough", checkAtLeast(write("high", "256\n"), 256), ""},
+		{"disk", checkDisk(filepath.Join(dir, "not", "there", "yet"), 1<<62), "MiB of the disk of " + dir + " are free"},
+		{"enough disk", checkDisk(dir, 1), ""},
 		{"tun", checkTun(filepath.Join(dir, "none")), "sudo modprobe tun"},
 	} {
 		if (tt.err == nil) != (tt.want == "") || tt.err != nil && !strings.Contains(tt.err.Error(), tt.want) {
