@@ -90,13 +90,20 @@ func (t *tool) test(ctx context.Context) error {
 	if err := step("starting the pods that run commands on nodes", "usually 5 s", func() error { return t.startNodePods(ctx) }); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "e2e,kind", "-count=1", "-p", "1", "-parallel", "4", "-v",
-		"./test/kind", "./test/e2e", "./test/conformance")
+	return step("tests", "usually 2 minutes", func() error {
+		return t.goTest(ctx, "./test/kind", "./test/e2e", "./test/conformance")
+	})
+}
+
+// goTest runs the tests of packages, one package after the other.
+func (t *tool) goTest(ctx context.Context, packages ...string) error {
+	args := []string{"test", "-tags", "e2e,kind", "-count=1", "-p", "1", "-parallel", "4", "-v"}
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig(), shell.NodePodsEnv+"="+nodePods, "PATH="+t.bin+":"+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	return step("tests", "usually 3 minutes", cmd.Run)
+	return cmd.Run()
 }
 
 // startNodePods starts a pod with the tests' tools in the network of each node, under its name.
@@ -113,26 +120,4 @@ func (t *tool) startNodePods(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// state is what is known of the clusters when something has failed.
-func (t *tool) state(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	var b strings.Builder
-	for _, c := range clusters() {
-		for _, args := range [][]string{
-			{"get", "nodes,pods", "--all-namespaces", "--output", "wide"},
-			{"describe", "clustersets,remoteclusters"},
-			{"--namespace", "tombolo-system", "describe", "gatewaynodes"},
-			{"--namespace", "tombolo-system", "get", "events"},
-		} {
-			out, err := t.run(ctx, "", "kubectl", append([]string{"--context", c.Name}, args...)...)
-			if err != nil {
-				out = err.Error()
-			}
-			fmt.Fprintf(&b, "== %s: kubectl %s\n%s\n", c.Name, strings.Join(args, " "), strings.TrimSpace(out))
-		}
-	}
-	return b.String()
 }
