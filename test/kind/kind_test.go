@@ -68,3 +68,21 @@ func TestTunnels(t *testing.T) {
 		t.Logf("%s: in the kernel %q, in the agent %q", gateways[0], kernel, tun)
 	}
 }
+
+// The control planes elect no leader. If they did, a slow API server would end them, and Services
+// would not follow their pods until they have started again.
+func TestNoElection(t *testing.T) {
+	sh, err := shell.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cluster := range []string{"east", "west"} {
+		leases, err := sh.Kubectl(t.Context(), cluster, "--namespace", "kube-system", "get", "leases", "--output", "name")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(leases, "kube-controller-manager") || strings.Contains(leases, "kube-scheduler") {
+			t.Errorf("%s: the control plane elects a leader: it has the Leases %q", cluster, strings.Fields(leases))
+		}
+	}
+}
