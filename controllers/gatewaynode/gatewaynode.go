@@ -53,6 +53,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil || !view.Authoritative {
 		return reconcile.Result{}, nil //nolint:nilerr // a change of the connection brings us back
 	}
+	if err := withdrawFormer(ctx, view, request); err != nil {
+		return retry.Result(err)
+	}
 	if local == nil || local.DeletionTimestamp != nil || view.Removed {
 		return retry.Result(withdraw(ctx, view, request))
 	}
@@ -130,6 +133,23 @@ func withdraw(ctx context.Context, view hub.View, request reconcile.Request) err
 		return err
 	}
 	return client.IgnoreNotFound(view.Writer.Delete(ctx, have))
+}
+
+// withdrawFormer deletes copies that the gateway has under other names. An installation of tombolo
+// in another namespace left them: their keys are gone, and other clusters would still use them.
+func withdrawFormer(ctx context.Context, view hub.View, request reconcile.Request) error {
+	copies, err := view.Gateways(ctx, view.Cluster)
+	if err != nil {
+		return err
+	}
+	name := clusterset.HubName(view.Cluster, request.Namespace, request.Name)
+	var errs []error
+	for i := range copies {
+		if copies[i].Spec.NodeName == request.Name && copies[i].Name != name {
+			errs = append(errs, client.IgnoreNotFound(view.Writer.Delete(ctx, &copies[i])))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // copyOf returns the copy on the hub, nil if there is none.

@@ -145,3 +145,35 @@ func TestLanesAndCopies(t *testing.T) {
 		t.Errorf("the new gateway has lane %d, want the free one, 0", *got.Status.Lane)
 	}
 }
+
+// A member that was taken off and installed again in another namespace has left copies with keys
+// that no gateway has any more. They go, whether or not the node is still a gateway.
+func TestCopiesOfAnotherNamespace(t *testing.T) {
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
+	r := &gatewaynode.Reconciler{Client: e.Own.GetClient(), Direct: e.Own.GetAPIReader(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace}
+	makeGateway(t, e, "still")
+	for _, name := range []string{"still", "former"} {
+		old := &v1alpha1.GatewayNode{
+			ObjectMeta: members.Meta(v1alpha1.DefaultHubNamespace, clusterset.HubName(members.Own, "elsewhere", name)),
+			Spec:       v1alpha1.GatewayNodeSpec{NodeName: name, PublicKey: strings.Repeat("B", 43) + "=", Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}}},
+		}
+		old.Labels = map[string]string{v1alpha1.LabelSourceCluster: string(members.Own)}
+		if err := e.Hub.Create(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		members.Eventually(t, func() error {
+			e.Step(t, r, v1alpha1.DefaultNamespace, name)
+			if err := e.Hub.Get(t.Context(), client.ObjectKeyFromObject(old), old); !apierrors.IsNotFound(err) {
+				return fmt.Errorf("%s is there (error %v)", old.Name, err)
+			}
+			return nil
+		})
+	}
+	if copyOf(t, e, "still") == nil {
+		t.Error("the gateway's own copy is missing")
+	}
+	if got := copyOf(t, e, "former"); got != nil {
+		t.Errorf("published without a gateway: %+v", got)
+	}
+}
