@@ -81,8 +81,9 @@ func (b *routing) device() {
 	rpFilter := rtnl.RPFilterOff // on a node that is no gateway it stays as it is
 	if len(b.n.VXLAN.Addresses) > 0 {
 		rpFilter = rtnl.RPFilterLoose
+		// Only beside another address: a version of tombolo that does not know it removes it.
+		b.n.VXLAN.Addresses = append(b.n.VXLAN.Addresses, vxlan.Address{Device: vxlan.Name, Address: vxlan.Anchor()})
 	}
-	b.n.VXLAN.Addresses = append(b.n.VXLAN.Addresses, vxlan.Address{Device: vxlan.Name, Address: vxlan.Anchor()})
 	b.n.VXLAN.Devices = []vxlan.Device{{
 		Name:  vxlan.Name,
 		ID:    uint32(cmp.Or(options.VXLANID, defaultVXLAN)),

@@ -18,7 +18,8 @@ const HandoverName = "tombolo-ho"
 
 // Anchor is an IPv4 address that a device bears besides others that may go: with the last one the
 // kernel removes all routes and neighbours of the device (fib_disable_ip in
-// net/ipv4/fib_frontend.c). It is a loopback address, so that nothing is ever sent to it.
+// net/ipv4/fib_frontend.c). It is a loopback address, so that nothing is ever sent to it. Once it is
+// there it stays as long as the device, wanted or not.
 func Anchor() netip.Addr { return netip.AddrFrom4([4]byte{127, 74, 73, 1}) }
 
 // MAC is an Ethernet address.

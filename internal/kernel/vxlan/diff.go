@@ -54,7 +54,7 @@ func (c Change) remakes(d Device) bool {
 	return slices.ContainsFunc(c.AddDevices, func(a Device) bool { return a.Name == d.Name })
 }
 
-// Diff is what turns have into want. It only reads its arguments.
+// Diff is what turns have into want, except that an Anchor stays. It only reads its arguments.
 func Diff(have, want Config) Change {
 	change := diffDevices(have.Devices, want.Devices)
 	gone := make(map[string]bool, len(change.DeleteDevices))
@@ -64,6 +64,7 @@ func Diff(have, want Config) Change {
 	change.AddAddresses, change.DeleteAddresses = diffBy(
 		without(have.Addresses, func(a Address) bool { return gone[a.Device] }), want.Addresses,
 		func(a Address) Address { return a }, Address.Compare)
+	change.DeleteAddresses = without(change.DeleteAddresses, func(a Address) bool { return a.Address == Anchor() })
 	change.SetNeighbours, change.DeleteNeighbours = diffBy(
 		without(have.Neighbours, func(n Neighbour) bool { return gone[n.Device] }), want.Neighbours,
 		func(n Neighbour) Neighbour { return Neighbour{Device: n.Device, Address: n.Address} }, Neighbour.Compare)

@@ -349,19 +349,26 @@ func TestForeignDevice(t *testing.T) {
 }
 
 // When a gateway becomes a worker, the device loses the tunnel address. Its routes stay all the
-// while: one that is not ours shows it, since nobody would set it again.
+// while: one that is not ours shows it, since nobody would set it again. So does the anchor.
 func TestAddressGoes(t *testing.T) {
 	node := netns.New(t)
 	node.Address("lo", "192.0.2.1/32")
 	node.Address("lo", "fd99::1/128")
-	before := workerOverlay()
-	before.Addresses = []Address{{Name, Anchor()}, {Name, addr("245.0.32.0")}}
-	after := workerOverlay()
-	after.Addresses = []Address{{Name, Anchor()}}
-	sync(t, node, before)
+	gateway := workerOverlay()
+	gateway.Addresses = []Address{{Name, Anchor()}, {Name, addr("245.0.32.0")}}
+	sync(t, node, gateway)
 	node.Run("ip", "route", "add", "198.51.100.0/24", "dev", Name)
-	sync(t, node, after)
+	for _, changes := range []int{1, 0} {
+		node.Do(func() {
+			if changed, err := syncAll(t, workerOverlay()); err != nil || changed != changes {
+				t.Errorf("Sync changes %d objects, want %d: %v", changed, changes, err)
+			}
+		})
+	}
 	if out := node.Run("ip", "route", "show", "dev", Name); !strings.Contains(out, "198.51.100.0/24") {
 		t.Errorf("ip route show: %q lacks what was there before", out)
+	}
+	if out := node.Run("ip", "-4", "address", "show", "dev", Name); !strings.Contains(out, Anchor().String()) || strings.Contains(out, "245.0.32.0") {
+		t.Errorf("ip address show: %q, want %s only", out, Anchor())
 	}
 }
