@@ -8,12 +8,14 @@ package v1alpha1
 // +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="a cluster ID is one RFC 1123 label: lower-case letters, digits and '-', beginning and ending with a letter or digit, 63 characters at most"
 type ClusterID string
 
+// The rule of CIDR compares with in, since Kubernetes 1.31 takes == between two CIDRs for too costly.
+
 // CIDR is an IPv4 or IPv6 prefix in canonical text form, without host bits: 10.1.0.0/16,
 // fd00:1::/64.
 //
 // +kubebuilder:validation:MinLength=1
 // +kubebuilder:validation:MaxLength=43
-// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self).masked() == cidr(self)",message="must be an IPv4 or IPv6 CIDR without host bits, such as 10.1.0.0/16 or fd00:1::/64"
+// +kubebuilder:validation:XValidation:rule="isCIDR(self) && cidr(self) in [cidr(self).masked()]",message="must be an IPv4 or IPv6 CIDR without host bits, such as 10.1.0.0/16 or fd00:1::/64"
 type CIDR string
 
 // IPAddress is an IPv4 or IPv6 address in text form.
