@@ -57,6 +57,17 @@ bin/next:
 	@mkdir -p $@
 	@$(GOBUILD) -o $@/ ./cmd/tombolo
 
+# The version from which make test-upgrade upgrades, as a commit: the last one before the first release.
+PREVIOUS ?= 98631a8837c0274c9901d48b9b33b7e827e8f0b8
+
+# Its program, and its manifests, which name an image with the tag previous.
+.PHONY: bin/previous
+bin/previous:
+	@git cat-file -e $(PREVIOUS)^{commit} 2>/dev/null || { echo "this clone lacks the commit $(PREVIOUS), from which the upgrade is tested: git fetch --unshallow"; exit 1; }
+	@src=$$(mktemp -d); trap 'rm -rf "$$src"' EXIT; git archive $(PREVIOUS) | tar --extract --directory "$$src"; \
+		rm -rf $@; mkdir -p $@; cp -r "$$src/config" $@/; sed -i 's/newTag: dev/newTag: previous/' $@/config/default/kustomization.yaml; \
+		cd "$$src"; CGO_ENABLED=0 go build $(GOFAST) -ldflags "-s -w -X $(MODULE)/cmd/version.Version=previous" -o $(CURDIR)/$@/ ./cmd/tombolo
+
 .PHONY: deps
 deps: ## the Debian packages that the rest needs (installs them as root, else names them)
 	@hack/deps.sh
@@ -135,6 +146,12 @@ test-long: build testbin ## everything that can happen to one of two gateways, e
 	@$(STEP) "failover tests" "usually 3 hours" \
 		bin/lab run --install --gateways 2 --nodes 3 -- \
 		go test -tags e2e -count=1 -timeout 24h -v $(TESTFLAGS) ./test/lifecycle/failover -args -repeats $(REPEATS)
+
+.PHONY: test-upgrade
+test-upgrade: build testbin bin/previous ## upgrade two clusters from the version before, and go back, under load: whole, then in each mixture of versions
+	@$(STEP) "upgrade tests" "usually 11 minutes" \
+		bin/lab run --install=bin/previous/config $(E2E_LAB) -- \
+		go test -tags e2e -count=1 -timeout 3h -v -run TestUpgrade $(TESTFLAGS) ./test/lifecycle -args -previous $(CURDIR)/bin/previous
 
 # How many clusters the next one has: 2, or 3 with the context north.
 CLUSTERS ?= 2

@@ -59,15 +59,16 @@ func (l *Lab) makeImage(ctx context.Context, cache, ref string) (image.Archive, 
 	return archives[0], nil
 }
 
-// nextTag begins the tags of the images that hold the next version.
-const nextTag = "next"
-
 // tombolo returns the path of the program in tombolo's image of this name: the one beside the lab's
-// own program, or the one in the folder next there, which make bin/next builds.
+// own program. Under tags that begin with next or previous it is the one in the folder of that name
+// there, which make bin/next and make bin/previous build.
 func (l *Lab) tombolo(ref string) string {
 	beside := filepath.Dir(l.options.Init)
-	if _, tag, _ := strings.Cut(ref, ":"); strings.HasPrefix(tag, nextTag) {
-		return filepath.Join(beside, "next", "tombolo")
+	_, tag, _ := strings.Cut(ref, ":")
+	for _, version := range []string{"next", "previous"} {
+		if strings.HasPrefix(tag, version) {
+			return filepath.Join(beside, version, "tombolo")
+		}
 	}
 	return filepath.Join(beside, "tombolo")
 }

@@ -133,9 +133,10 @@ func TestOptionsValidate(t *testing.T) {
 func TestTombolo(t *testing.T) {
 	l := &Lab{options: Options{Init: "/bin/lab"}}
 	for ref, want := range map[string]string{
-		"tombolo-net/tombolo:dev":    "/bin/tombolo",
-		"tombolo-net/tombolo":        "/bin/tombolo",
-		"tombolo-net/tombolo:next-2": "/bin/next/tombolo",
+		"tombolo-net/tombolo:dev":      "/bin/tombolo",
+		"tombolo-net/tombolo":          "/bin/tombolo",
+		"tombolo-net/tombolo:next-2":   "/bin/next/tombolo",
+		"tombolo-net/tombolo:previous": "/bin/previous/tombolo",
 	} {
 		if got := l.tombolo(ref); got != want {
 			t.Errorf("%s: %s, want %s", ref, got, want)

@@ -1,0 +1,102 @@
+//go:build e2e
+
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
+)
+
+// imports names what both clusters import under the name web: an import that was deleted and made
+// again has another UID.
+func (u upgrade) imports(t *testing.T) string {
+	t.Helper()
+	var all []string
+	for _, cluster := range []string{exporter, importer} {
+		out, err := u.Kubectl(t.Context(), cluster, "--namespace", namespace, "get", "serviceimports.multicluster.x-k8s.io", "web",
+			"--output", "jsonpath={.metadata.uid} {.spec.ips}")
+		if err != nil {
+			t.Error(err)
+		}
+		all = append(all, cluster+" "+out)
+	}
+	return strings.Join(all, ", ")
+}
+
+// serveFresh makes a pod in one cluster that serves and that nothing exports yet.
+func (u upgrade) serveFresh(t *testing.T) {
+	t.Helper()
+	nodes, err := u.Nodes(t.Context(), exporter, "!clusterset.tombolo.dev/gateway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load")
+	manifest := fmt.Sprintf(pod, "fresh", namespace, nodes[0], `["/load", "serve", "$(POD_IP)"]`, load)
+	if err := u.Apply(t.Context(), exporter, strings.Replace(manifest, "app: web", "app: fresh", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Kubectl(t.Context(), exporter, "--namespace", namespace, "wait", "--for=condition=Ready", "pod/fresh", "--timeout="+within.String()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exchange exports a new Service from both clusters, waits until both import it from both and it
+// answers, and deletes it again. One of the clusters has a pod behind it.
+func (u upgrade) exchange(t *testing.T, service string) {
+	t.Helper()
+	manifest := fmt.Sprintf(freshService, service, namespace)
+	for _, cluster := range []string{exporter, importer} {
+		if err := u.Apply(t.Context(), cluster, manifest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var address string
+	for _, cluster := range []string{exporter, importer} {
+		found, err := shell.Eventually(t.Context(), within, func(ctx context.Context) (string, error) {
+			out, err := u.Kubectl(ctx, cluster, "--namespace", namespace, "get", "serviceimports.multicluster.x-k8s.io", service,
+				"--output", "jsonpath={.spec.ips[0]} {.status.clusters[*].cluster}")
+			fields := strings.Fields(out)
+			if err == nil && len(fields) != 3 {
+				err = fmt.Errorf("import %s of %s has clusterset IP and clusters %q", service, cluster, out)
+			}
+			if err != nil {
+				return "", err
+			}
+			return fields[0], nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		address = found
+	}
+	if _, err := shell.Eventually(t.Context(), within, func(ctx context.Context) (string, error) {
+		return u.InPod(ctx, importer, namespace, "client", "curl", "--silent", "--show-error", "--fail", "--http0.9", "--max-time", "5", "http://"+address+"/")
+	}); err != nil {
+		t.Errorf("%s does not answer: %v", service, err)
+	}
+	for _, cluster := range []string{exporter, importer} {
+		if _, err := u.Kubectl(t.Context(), cluster, "--namespace", namespace, "delete", "service,serviceexports.multicluster.x-k8s.io", service); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+const freshService = `
+apiVersion: v1
+kind: Service
+metadata: {name: %[1]s, namespace: %[2]s}
+spec:
+  selector: {app: fresh}
+  ports:
+  - {name: http, port: 80, targetPort: 8080}
+---
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: %[1]s, namespace: %[2]s}
+`
