@@ -6,7 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 const modulePath = "github.com/tombolo-net/tombolo"
@@ -30,16 +31,8 @@ func (r Release) build(ctx context.Context, name string, p platform) ([]byte, er
 	cmd.Dir = r.Tree
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOTOOLCHAIN="+Toolchain,
 		"GOOS="+p.os, "GOARCH="+p.arch, "GOAMD64=v1", "GOARM64=v8.0")
-	if err := run(cmd); err != nil {
+	if _, err := shell.Output(cmd); err != nil {
 		return nil, fmt.Errorf("building %s for %s: %w", name, p, err)
 	}
 	return os.ReadFile(out)
-}
-
-// run runs a command; an error holds what it said.
-func run(cmd *exec.Cmd) error {
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.TrimSpace(string(out)))
-	}
-	return nil
 }

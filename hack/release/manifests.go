@@ -8,6 +8,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // image is the image that a release installs.
@@ -18,12 +20,12 @@ func manifestsPart(ctx context.Context, r Release) ([]string, error) {
 	var names []string
 	for folder, name := range map[string]string{"default": "install.yaml", "hub": "hub.yaml"} {
 		cmd := exec.CommandContext(ctx, "hack/manifests.sh", folder, r.image())
-		var text strings.Builder
-		cmd.Dir, cmd.Stdout, cmd.Stderr = r.Tree, &text, os.Stderr
-		if err := cmd.Run(); err != nil {
+		cmd.Dir = r.Tree
+		text, err := shell.Output(cmd)
+		if err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(filepath.Join(r.Out, name), []byte(text.String()), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(r.Out, name), []byte(text), 0o644); err != nil {
 			return nil, err
 		}
 		names = append(names, name)
@@ -41,7 +43,7 @@ func chartPart(ctx context.Context, r Release) ([]string, error) {
 	chart := filepath.Join(dir, "tombolo")
 	cmd := exec.CommandContext(ctx, "go", "run", "./hack/chart", "-out", chart, "-version", r.Version, "-image", r.image())
 	cmd.Dir = r.Tree
-	if err := run(cmd); err != nil {
+	if _, err := shell.Output(cmd); err != nil {
 		return nil, err
 	}
 	files, err := filesBelow(chart)

@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // shipped are the programs that users run, each with the platforms that it is built for.
@@ -52,5 +54,6 @@ func (r Release) writeSBOM(ctx context.Context, program string, p platform) (str
 	}
 	cmd := exec.CommandContext(ctx, r.SBOM, "bin", "-json", "-noserial", "-notimestamp", "-std", "-licenses",
 		"-version", r.Version, "-output", out, path)
-	return name, run(cmd)
+	_, err = shell.Output(cmd)
+	return name, err
 }

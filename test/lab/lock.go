@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // lockFile holds the process ID of who runs the lab, and is locked (flock(2)) by it as long as that
@@ -79,7 +81,7 @@ func (c *Client) Down(ctx context.Context) error {
 	if err := unix.Kill(pid, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("asking the lab's process %d to end: %w", pid, err)
 	}
-	return poll(ctx, func() error {
+	return shell.Poll(ctx, func(context.Context) error {
 		if Alive(c.dir) {
 			return fmt.Errorf("process %d still runs", pid)
 		}

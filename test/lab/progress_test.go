@@ -77,36 +77,3 @@ func TestWaiting(t *testing.T) {
 		t.Errorf("got %q, want nothing", got)
 	}
 }
-
-func TestPoll(t *testing.T) {
-	broken := errors.New("broken")
-	tests := []struct {
-		name  string
-		ready func(calls int) error
-		want  error
-		calls int
-	}{
-		{"at once", func(int) error { return nil }, nil, 1},
-		{"in the end", func(calls int) error {
-			if calls < 3 {
-				return errors.New("not yet")
-			}
-			return nil
-		}, nil, 3},
-		{"never", func(int) error { return fatal{broken} }, broken, 1},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				calls := 0
-				err := poll(t.Context(), func() error {
-					calls++
-					return tt.ready(calls)
-				})
-				if !errors.Is(err, tt.want) || calls != tt.calls {
-					t.Errorf("got %v after %d calls, want %v after %d", err, calls, tt.want, tt.calls)
-				}
-			})
-		})
-	}
-}

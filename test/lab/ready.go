@@ -16,16 +16,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lab/addons"
 	"github.com/tombolo-net/tombolo/test/lab/image"
 	"github.com/tombolo-net/tombolo/test/lab/node"
 )
 
-const (
-	// readyTimeout is how long a lab may take to be ready on a busy machine.
-	readyTimeout = 5 * time.Minute
-	readyPoll    = 250 * time.Millisecond
-)
+// readyTimeout is how long a lab may take to be ready on a busy machine.
+const readyTimeout = 5 * time.Minute
 
 // waitReady returns when every node is Ready and CoreDNS answers in every cluster.
 func (l *Lab) waitReady(ctx context.Context) (err error) {
@@ -92,9 +90,9 @@ func (l *Lab) waitNode(ctx context.Context, client kubernetes.Interface, n Node,
 	if err != nil {
 		return err
 	}
-	err = poll(ctx, func() error {
+	err = shell.Poll(ctx, func(ctx context.Context) error {
 		if err := m.ended(); err != nil {
-			return fatal{err}
+			return shell.Fatal{Err: err}
 		}
 		object, err := client.CoreV1().Nodes().Get(ctx, n.Name, metav1.GetOptions{})
 		if err != nil {
@@ -133,7 +131,7 @@ func nodeReady(n *corev1.Node) error {
 func (l *Lab) waitDNS(ctx context.Context, c Cluster, w *waiting) error {
 	for _, n := range c.Nodes {
 		done := w.add("CoreDNS to answer on " + n.Name)
-		err := poll(ctx, func() error { return l.askDNS(ctx, c, n) })
+		err := shell.Poll(ctx, func(ctx context.Context) error { return l.askDNS(ctx, c, n) })
 		done()
 		if err != nil {
 			return fmt.Errorf("waiting for CoreDNS to answer on node %s: %w", n.Name, err)
@@ -155,32 +153,6 @@ func (l *Lab) askDNS(ctx context.Context, c Cluster, n Node) error {
 		err = fmt.Errorf("nslookup: exit code %d: %s", code, out.String())
 	}
 	return err
-}
-
-// fatal is an error that waiting does not mend.
-type fatal struct{ error }
-
-func (f fatal) Unwrap() error { return f.error }
-
-// poll calls ready until it returns nil, a fatal error, or ctx ends: then it returns ready's last
-// error too.
-func poll(ctx context.Context, ready func() error) error {
-	tick := time.NewTicker(readyPoll)
-	defer tick.Stop()
-	for {
-		err := ready()
-		if err == nil {
-			return nil
-		}
-		if f := (fatal{}); errors.As(err, &f) {
-			return f.error
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		case <-tick.C:
-		}
-	}
 }
 
 // waiting is a set of what is waited for. It is safe for concurrent use.

@@ -18,7 +18,7 @@ import (
 
 // imageNames are the names under which kubeadm looks for its images, by their last part.
 func imageNames(ctx context.Context, cfg Config) (map[string]string, error) {
-	out, err := run(ctx, filepath.Join(cfg.KindBin, "kubeadm"), "config", "images", "list", "--kubernetes-version", Version)
+	out, err := shell.Run(ctx, "", filepath.Join(cfg.KindBin, "kubeadm"), "config", "images", "list", "--kubernetes-version", Version)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func importImages(ctx context.Context, cfg Config, work, root string, archives [
 		_ = server.Wait()                          // says that it was ended
 	}()
 	ctr := func(args ...string) (string, error) {
-		return run(ctx, filepath.Join(cfg.Bin, "ctr"), append([]string{"--address", filepath.Join(work, "sock"), "--namespace", "k8s.io"}, args...)...)
+		return shell.Run(ctx, "", filepath.Join(cfg.Bin, "ctr"), append([]string{"--address", filepath.Join(work, "sock"), "--namespace", "k8s.io"}, args...)...)
 	}
 	if _, err := shell.Eventually(ctx, 20*time.Second, func(context.Context) (string, error) { return ctr("version") }); err != nil {
 		text, _ := os.ReadFile(log.Name())

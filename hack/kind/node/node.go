@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lab/image"
 )
 
@@ -182,16 +183,5 @@ func prune(ctx context.Context, ref string) error {
 
 // docker runs Docker's client and returns what it printed.
 func docker(ctx context.Context, args ...string) (string, error) {
-	return run(ctx, "docker", args...)
-}
-
-func run(ctx context.Context, program string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("running %s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, bytes.TrimSpace(complaint.Bytes()))
-	}
-	return string(out), nil
+	return shell.Run(ctx, "", "docker", args...)
 }

@@ -40,11 +40,17 @@ func New() (Shell, error) {
 func Run(ctx context.Context, stdin, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdin = strings.NewReader(stdin)
+	return Output(cmd)
+}
+
+// Output is Run for a command that the caller has prepared, such as one with a folder or an
+// environment of its own.
+func Output(cmd *exec.Cmd) (string, error) {
 	cmd.WaitDelay = 5 * time.Second
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("running %s %s: %w: %s", name, strings.Join(args, " "), err, tail(errs.String()+out.String(), 600))
+		return out.String(), fmt.Errorf("running %s: %w: %s", strings.Join(cmd.Args, " "), err, tail(errs.String()+out.String(), 600))
 	}
 	return out.String(), nil
 }
@@ -89,28 +95,6 @@ func (s Shell) Nodes(ctx context.Context, cluster, selector string) ([]string, e
 		return nil, fmt.Errorf("cluster %s has no node with %q", cluster, selector)
 	}
 	return names, nil
-}
-
-// Eventually repeats check until it succeeds and returns its evidence; after the timeout, its last
-// error.
-func Eventually(ctx context.Context, timeout time.Duration, check func(context.Context) (string, error)) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	var last error
-	for {
-		evidence, err := check(ctx)
-		if err == nil {
-			return evidence, nil
-		}
-		if last == nil || ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			return "", fmt.Errorf("not within %s: %w", timeout, last)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 func tail(s string, n int) string {
