@@ -142,16 +142,16 @@ func TestLabelMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.step(t, 90, "g1")
-	s.step(t, 94.9, "g1")
+	s.step(t, 97.9, "g1")
 	if s.get(t, "g1") == nil {
 		t.Fatal("deleted before flows could move")
 	}
 	s.wantEvents(t)
-	s.step(t, 95, "g1")
+	s.step(t, 98, "g1")
 	if s.get(t, "g1") != nil {
 		t.Error("still there, though another does its work")
 	}
 	s.wantEvents(t, "Normal Removed node g1 has no label clusterset.tombolo.dev/gateway=true any more")
-	s.step(t, 96, "g1")
+	s.step(t, 99, "g1")
 	s.wantKey(t, "g1", true)
 }
