@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -103,13 +104,17 @@ func TestVIPsOverlap(t *testing.T) {
 	e, r := newEnv(t)
 	e.Make(t, &corev1.Node{ObjectMeta: members.Meta("", "node-1"), Spec: corev1.NodeSpec{PodCIDR: "10.40.1.0/24", PodCIDRs: []string{"10.40.1.0/24"}}})
 	e.Remote(t, "west", 2, "10.2.0.0/16")
+	services := []string{"10.96.0.0/16", "ServiceCIDR"}
+	if err := e.List(t.Context(), &networkingv1.ServiceCIDRList{}); meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		services = []string{"10.96.0.1/32", "Service default/kubernetes"} // Kubernetes before 1.33
+	}
 	for _, test := range []struct {
 		what string
 		cidr v1alpha1.CIDR
 		want []string
 	}{
 		{"pods", "10.40.0.0/16", []string{"spec.vipCIDRs", "10.40.1.0/24", "node-1"}},
-		{"services", "10.96.0.0/12", []string{"spec.vipCIDRs", "10.96.0.0/16", "ServiceCIDR"}},
+		{"services", "10.96.0.0/12", append([]string{"spec.vipCIDRs"}, services...)},
 		{"this cluster's Member", "10.1.128.0/17", []string{"10.1.0.0/16", "Member east"}},
 		{"another's Member", "10.2.0.0/24", []string{"10.2.0.0/16", "Member west"}},
 		{"tunnels", "245.1.0.0/16", []string{"spec.transitCIDR"}},
