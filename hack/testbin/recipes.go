@@ -23,7 +23,12 @@ const (
 	DefaultSet = ""
 	// KindSet is what clusters of kind need besides.
 	KindSet = "kind"
+	// OldestSet is DefaultSet with the API server of the oldest Kubernetes that tombolo supports.
+	OldestSet = "oldest"
 )
+
+// oldestFolder pins the API server of OldestSet.
+const oldestFolder = "kubernetes-oldest"
 
 // modules returns, for each folder with a go.mod, the module whose version is
 // the version of the programs built from it.
@@ -38,6 +43,7 @@ func modules() map[string]string {
 		"kind":       kindModule,
 		"crictl":     crictlModule,
 		"kubeadm":    k8sModule, // with the pins of kubernetes, and what only kubeadm imports
+		oldestFolder: k8sModule,
 	}
 }
 
@@ -82,18 +88,34 @@ func kindPrograms() []goProgram {
 	}
 }
 
+// oldestPrograms is the table of OldestSet.
+func oldestPrograms() []goProgram {
+	programs := goPrograms()
+	for i, p := range programs {
+		if p.name == "kube-apiserver" {
+			programs[i].folder = oldestFolder
+		}
+	}
+	return programs
+}
+
 // pinnedRecipes returns the recipes of a set's programs, in the order in which
 // they are best built. The error means that SOURCES is damaged, or that there
 // is no such set.
 func pinnedRecipes(set string) ([]recipe, error) {
+	var programs []goProgram
 	switch set {
 	case DefaultSet:
-		recipes, err := goRecipes(goPrograms())
-		return append(recipes, kernelRecipe()), err
+		programs = goPrograms()
+	case OldestSet:
+		programs = oldestPrograms()
 	case KindSet:
 		return goRecipes(kindPrograms())
+	default:
+		return nil, fmt.Errorf("no set of programs is called %q; there are %s and %s", set, KindSet, OldestSet)
 	}
-	return nil, fmt.Errorf("no set of programs is called %q; there is %q", set, KindSet)
+	recipes, err := goRecipes(programs)
+	return append(recipes, kernelRecipe()), err
 }
 
 func goRecipes(programs []goProgram) ([]recipe, error) {

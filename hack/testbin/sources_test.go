@@ -3,6 +3,7 @@ package testbin
 import (
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -180,5 +181,42 @@ func TestKubeadmPins(t *testing.T) {
 	}
 	if got, want := sources["kubeadm"].version, sources["kubernetes"].version; got != want {
 		t.Errorf("kubeadm is %s, the other programs of Kubernetes are %s: change both go.mod", got, want)
+	}
+}
+
+// TestOldestKubernetes: the oldest release in docs/install.md is the one that make test-skew runs.
+func TestOldestKubernetes(t *testing.T) {
+	text, err := os.ReadFile("../../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := parseSources(pinnedSources)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(strings.TrimPrefix(sources[oldestFolder].version, "v"), ".")
+	if want := "| Kubernetes " + parts[0] + "." + parts[1] + " or later"; !strings.Contains(string(text), want) {
+		t.Errorf("docs/install.md does not say %q", want)
+	}
+}
+
+// TestOldestSet: it differs from the default set in the API server only.
+func TestOldestSet(t *testing.T) {
+	usual, err := pinnedRecipes(DefaultSet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipes, err := pinnedRecipes(OldestSet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changed []string
+	for i, r := range recipes {
+		if r.key() != usual[i].key() {
+			changed = append(changed, r.name)
+		}
+	}
+	if diff := cmp.Diff([]string{"kube-apiserver"}, changed); diff != "" {
+		t.Errorf("programs that differ (-want +got):\n%s", diff)
 	}
 }

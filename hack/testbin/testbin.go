@@ -37,13 +37,14 @@ func CacheDir() (string, error) {
 // its plain name: etcd, kube-apiserver, kube-controller-manager,
 // kube-scheduler, kube-proxy, kubelet, kubectl, containerd,
 // containerd-shim-runc-v2, ctr, runc, cni-ptp, cni-host-local, cni-loopback,
-// cni-portmap, coredns, linux-uml.
+// cni-portmap, coredns, linux-uml. With TOMBOLO_KUBERNETES=oldest it is
+// that of OldestSet.
 //
 // It compares each one's size and modification time with those of the file
 // whose SHA-256 Ensure verified last, which takes about a millisecond. If a
 // program is missing or differs, the error names it and says what to run. Dir
 // writes nothing and is safe for concurrent use, also with a running Ensure.
-func Dir() (string, error) { return SetDir(DefaultSet) }
+func Dir() (string, error) { return SetDir(os.Getenv("TOMBOLO_KUBERNETES")) }
 
 // SetDir is Dir for one set of programs. KindSet's are kind, crictl and
 // kubeadm.
