@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,8 +36,13 @@ func imageNames(ctx context.Context, cfg Config) (map[string]string, error) {
 	return names, nil
 }
 
-// archives makes the images of a control plane, whatever the versions that kubeadm asks for.
-func archives(ctx context.Context, cfg Config, refs map[string]string) ([]string, error) {
+// archives makes the images of a control plane, whatever the versions that kubeadm asks for. It
+// returns their paths, sorted.
+func archives(ctx context.Context, cfg Config) ([]string, error) {
+	refs, err := imageNames(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
 	cache := filepath.Join(cfg.Cache, "images")
 	pause, err := image.Ensure(ctx, cache, cfg.Progress, image.Pause)
 	if err != nil {
@@ -56,7 +62,12 @@ func archives(ctx context.Context, cfg Config, refs map[string]string) ([]string
 		paths = append(paths, archive.Path)
 	}
 	proxy, err := image.KubeProxy(ctx, cache, refs["kube-proxy"], filepath.Join(cfg.Bin, "kube-proxy"))
-	return append(paths, proxy.Path), err
+	if err != nil {
+		return nil, err
+	}
+	paths = append(paths, proxy.Path)
+	slices.Sort(paths)
+	return paths, nil
 }
 
 // importConfig is that of a containerd that does nothing but take images.

@@ -48,7 +48,11 @@ func Ensure(ctx context.Context, cfg Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ref, err := name(cfg, root)
+	images, err := archives(ctx, cfg)
+	if err != nil {
+		return "", err
+	}
+	ref, err := name(cfg, root, images)
 	if err != nil {
 		return "", err
 	}
@@ -64,10 +68,10 @@ func Ensure(ctx context.Context, cfg Config) (string, error) {
 		return "", fmt.Errorf("making a folder to build in: %w", err)
 	}
 	defer os.RemoveAll(work)
-	if err := build(ctx, cfg, root, work); err != nil {
+	if err := build(ctx, cfg, root, images, work); err != nil {
 		return "", fmt.Errorf("building the node image: %w", err)
 	}
-	if ref, err = name(cfg, root); err != nil { // newer packages may have been found
+	if ref, err = name(cfg, root, images); err != nil { // newer packages may have been found
 		return "", err
 	}
 	if err := importRoot(ctx, filepath.Join(work, "root"), ref); err != nil {
@@ -77,13 +81,16 @@ func Ensure(ctx context.Context, cfg Config) (string, error) {
 }
 
 // name is the image's, with a key of all that it is made of.
-func name(cfg Config, root *image.Root) (string, error) {
+func name(cfg Config, root *image.Root, images []string) (string, error) {
 	debs, err := root.Key()
 	if err != nil {
 		return "", err
 	}
-	// The names of testbin's folders hold the keys of their programs.
+	// The names of testbin's folders and of the images' archives hold the keys of what is in them.
 	h := sha256.New()
+	for _, path := range images {
+		fmt.Fprintln(h, filepath.Base(path))
+	}
 	fmt.Fprintln(h, debs, filepath.Base(cfg.Bin), filepath.Base(cfg.KindBin), links())
 	err = fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -100,13 +107,9 @@ func name(cfg Config, root *image.Root) (string, error) {
 }
 
 // build makes the node's root in work/root.
-func build(ctx context.Context, cfg Config, debian *image.Root, work string) error {
+func build(ctx context.Context, cfg Config, debian *image.Root, images []string, work string) error {
 	root := filepath.Join(work, "root")
 	if err := debian.Unpack(ctx, root); err != nil {
-		return err
-	}
-	refs, err := imageNames(ctx, cfg)
-	if err != nil {
 		return err
 	}
 	if err := place(root, Version); err != nil {
@@ -117,11 +120,7 @@ func build(ctx context.Context, cfg Config, debian *image.Root, work string) err
 			return fmt.Errorf("taking %s: %w", from, err)
 		}
 	}
-	archives, err := archives(ctx, cfg, refs)
-	if err != nil {
-		return err
-	}
-	return importImages(ctx, cfg, filepath.Join(work, "import"), filepath.Join(root, "var/lib/containerd"), archives)
+	return importImages(ctx, cfg, filepath.Join(work, "import"), filepath.Join(root, "var/lib/containerd"), images)
 }
 
 // programs are those of testbin, with their paths in the node.

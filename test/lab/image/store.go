@@ -18,7 +18,7 @@ import (
 
 const (
 	// format counts for every key: a change of how layers are written changes it.
-	format = "2"
+	format = "3"
 	// keyDigits is how many hex digits of a key are in an archive's name.
 	keyDigits = 16
 	// keptArchives is how many archives of one image stay in the cache: somebody may be importing

@@ -4,7 +4,9 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -53,9 +55,15 @@ func (t *tree) closure(at string, entries map[string]entry) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", at, err)
 	}
+	return t.libraries(needed, entries)
+}
+
+// libraries adds libraries of these names or paths, and what they need, to entries.
+func (t *tree) libraries(needed []string, entries map[string]entry) error {
 	for _, name := range needed {
 		library := name
 		if !path.IsAbs(name) {
+			var err error
 			if library, err = t.find(name, libDirs); err != nil {
 				return err
 			}
@@ -124,8 +132,35 @@ func (t *tree) resolve(at string) (string, fs.FileInfo, error) {
 	return "", nil, fmt.Errorf("resolving %s: too many links", at)
 }
 
-// all returns the entries of the files at and under a path.
+// all returns the entries of the files at and under a path, and of the libraries that they need:
+// programs load plugins from such folders.
 func (t *tree) all(at string) ([]entry, error) {
+	entries, err := t.under(at)
+	if err != nil {
+		return nil, err
+	}
+	libraries := map[string]entry{}
+	for _, e := range entries {
+		if e.source == "" {
+			continue
+		}
+		needed, err := needs(e.source)
+		var other *elf.FormatError
+		if errors.As(err, &other) || errors.Is(err, io.EOF) {
+			continue // a file of another kind
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", e.path, err)
+		}
+		if err := t.libraries(needed, libraries); err != nil {
+			return nil, fmt.Errorf("taking what %s needs: %w", e.path, err)
+		}
+	}
+	return slices.AppendSeq(entries, maps.Values(libraries)), nil
+}
+
+// under returns the entries of the files at and under a path.
+func (t *tree) under(at string) ([]entry, error) {
 	var entries []entry
 	err := filepath.WalkDir(filepath.Join(t.root, at), func(p string, d fs.DirEntry, err error) error {
 		if err != nil {

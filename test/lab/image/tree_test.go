@@ -116,3 +116,54 @@ func TestAll(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// A folder of plugins comes with the libraries that these need, and its other files as they are.
+func TestPluginsBringTheirLibraries(t *testing.T) {
+	host := &tree{root: "/"}
+	root := t.TempDir()
+	plugins, libraries := filepath.Join(root, "plugins"), filepath.Join(root, "usr/lib64")
+	if err := errors.Join(os.MkdirAll(plugins, 0o755), os.MkdirAll(libraries, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	at, err := host.find("libm.so.6", libDirs)
+	if err != nil {
+		t.Skip(err) // a host with another C library
+	}
+	needed := map[string]entry{}
+	if err := host.closure(at, needed); err != nil {
+		t.Fatal(err)
+	}
+	write := func(to, from string) {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(plugins, "plugin.so"), needed[merged(at)].source)
+	for _, e := range needed {
+		full := filepath.Join(root, e.path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(full, e.source)
+	}
+	if err := errors.Join(os.Symlink("usr/lib64", filepath.Join(root, "lib64")), os.Symlink("usr/lib", filepath.Join(root, "lib")),
+		os.WriteFile(filepath.Join(plugins, "text"), []byte("x"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := (&tree{root: root}).all("/plugins")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var libc, text bool
+	for _, e := range entries {
+		libc = libc || filepath.Base(e.path) == "libc.so.6"
+		text = text || e.path == "/plugins/text"
+	}
+	if !libc || !text {
+		t.Errorf("the library is there: %v, the other file: %v; entries: %v", libc, text, entries)
+	}
+}
