@@ -86,3 +86,23 @@ func TestNoElection(t *testing.T) {
 		}
 	}
 }
+
+// kube-proxy writes every change of a Service. If it cannot, as for lack of an extension of
+// iptables, it says so in its log, and leaves what was there before.
+func TestProxySyncs(t *testing.T) {
+	sh, err := shell.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cluster := range []string{"east", "west"} {
+		log, err := sh.Kubectl(t.Context(), cluster, "--namespace", "kube-system", "logs", "--selector", "k8s-app=kube-proxy", "--tail=-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(log) {
+			if strings.Contains(line, "Failed to execute iptables-restore") || strings.Contains(line, "Couldn't load") {
+				t.Errorf("%s: %s", cluster, line)
+			}
+		}
+	}
+}
