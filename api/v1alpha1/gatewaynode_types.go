@@ -84,7 +84,8 @@ type GatewayNode struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	Spec   GatewayNodeSpec   `json:"spec"`
+	Spec GatewayNodeSpec `json:"spec"`
+	// +kubebuilder:default={"conditions":{{"type":"Ready","status":"Unknown","reason":"Pending","message":"the gateway has not said anything yet","lastTransitionTime":"1970-01-01T00:00:00Z"}}}
 	Status GatewayNodeStatus `json:"status,omitzero"`
 }
 

@@ -1,6 +1,7 @@
 // Command mcscrd writes the CustomResourceDefinitions of ServiceExport and ServiceImport, as
 // sigs.k8s.io/mcs-api ships them in the version that go.mod names, into a folder: schema, versions,
-// columns and labels, without descriptions and comments. It does not decide anything about them.
+// columns and labels, without descriptions and comments. Of its own it adds what a ServiceExport says
+// before the operator has seen it: tools that wait would take an export without conditions for done.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/mcs-api/config/crd"
 	"sigs.k8s.io/yaml"
 )
@@ -41,15 +43,36 @@ func writeAll(dir string) error {
 	return nil
 }
 
-// withoutDescriptions is the same YAML, keys sorted, without the descriptions in its schemas.
+// withoutDescriptions is the same YAML, keys sorted, without the descriptions in its schemas. The
+// condition Ready of a ServiceExport has a default.
 func withoutDescriptions(source []byte) ([]byte, error) {
 	var object map[string]any
 	if err := yaml.Unmarshal(source, &object); err != nil {
 		return nil, err
 	}
 	dropDescriptions(object)
+	setPending(object)
 	text, err := yaml.Marshal(object)
 	return append([]byte("---\n"), text...), err
+}
+
+// setPending makes Ready of a ServiceExport Unknown until somebody writes its status.
+func setPending(object map[string]any) {
+	spec, _ := object["spec"].(map[string]any)
+	if names, _ := spec["names"].(map[string]any); names["kind"] != "ServiceExport" {
+		return
+	}
+	versions, _ := spec["versions"].([]any)
+	for _, version := range versions {
+		status, found, err := unstructured.NestedFieldNoCopy(version.(map[string]any), "schema", "openAPIV3Schema", "properties", "status")
+		if err != nil || !found {
+			continue
+		}
+		status.(map[string]any)["default"] = map[string]any{"conditions": []any{map[string]any{
+			"type": "Ready", "status": "Unknown", "reason": "Pending", "message": "the operator has not seen the ServiceExport yet",
+			"lastTransitionTime": "1970-01-01T00:00:00Z",
+		}}}
+	}
 }
 
 // dropDescriptions deletes every description that is a text; a schema's property of that name is a

@@ -108,6 +108,16 @@ func policy(name string) *v1alpha1.TrafficPolicy {
 	}
 }
 
+// gatewayNode is what the gateway of a node writes first.
+func gatewayNode(node string) *v1alpha1.GatewayNode {
+	return &v1alpha1.GatewayNode{
+		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, node),
+		Spec: v1alpha1.GatewayNodeSpec{
+			NodeName: node, PublicKey: strings.Repeat("A", 43) + "=", Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
+		},
+	}
+}
+
 // user is what a user of GitOps keeps in a repository, and the object itself without what only the
 // API server and the status say.
 func user(o *unstructured.Unstructured) map[string]any {
@@ -131,15 +141,18 @@ func TestStates(t *testing.T) {
 	east.Make(t, first)
 	wait(t, east, set, status.InProgressStatus, "LatestGenerationNotObserved")
 	wait(t, east, first, status.InProgressStatus, "LatestGenerationNotObserved")
-	applied := map[client.Object]map[string]any{set: user(read(t, east, set)), first: user(read(t, east, first))}
+	export := members.Export(namespace, "web")
+	east.Make(t, export)
+	wait(t, east, export, status.InProgressStatus, v1alpha1.ReasonPending)
+	early := gatewayNode("early")
+	east.Make(t, early)
+	wait(t, east, early, status.InProgressStatus, v1alpha1.ReasonPending)
+	applied := map[client.Object]map[string]any{set: user(read(t, east, set)), first: user(read(t, east, first)), export: user(read(t, east, export))}
 
 	start(t, east)
 	wait(t, east, set, status.CurrentStatus, "")
 	wait(t, east, first, status.InProgressStatus, v1alpha1.ReasonTargetNotFound)
 
-	export := members.Export(namespace, "web")
-	east.Make(t, export)
-	applied[export] = user(read(t, east, export))
 	wait(t, east, export, status.InProgressStatus, "see the condition Valid")
 	east.Make(t, members.Service(namespace, "web"))
 	east.Make(t, members.Slice(namespace, "web-1", "web", "10.1.0.1"))
@@ -188,12 +201,7 @@ func testRemote(t *testing.T, east, hub *members.Cluster) {
 	wait(t, east, west, status.InProgressStatus, v1alpha1.ReasonNoGateways)
 
 	east.Make(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{v1alpha1.LabelGateway: "true"}}})
-	gateway := &v1alpha1.GatewayNode{
-		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, "node-1"),
-		Spec: v1alpha1.GatewayNodeSpec{
-			NodeName: "node-1", PublicKey: strings.Repeat("A", 43) + "=", Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
-		},
-	}
+	gateway := gatewayNode("node-1")
 	east.Make(t, gateway)
 	members.Eventually(t, func() error {
 		if err := east.Get(t.Context(), client.ObjectKeyFromObject(west), west); err != nil {
