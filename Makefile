@@ -90,7 +90,7 @@ manifests: generate ## the same
 fmt: ## format the Go code
 	@go fmt ./...
 vet: ## go vet, the tests included
-	@go vet -tags integration,kernel,e2e ./...
+	@go vet -tags integration,kernel,e2e,kind ./...
 
 .PHONY: chart
 chart: ## dist/chart, the Helm chart, made from config/, and its archive
@@ -136,6 +136,10 @@ KINDFLAGS := $(if $(KIND_IMAGE),-image $(KIND_IMAGE))
 .PHONY: e2e-kind
 e2e-kind: build testbin-kind ## the demo's steps and the MCS API's rules on two clusters of kind, which it makes and removes (needs Docker)
 	@$(STEP) "e2e tests on kind" "usually 5 minutes" env CGO_ENABLED=0 go run $(GOFAST) ./hack/kind $(KINDFLAGS) e2e
+
+.PHONY: check-kind
+check-kind:
+	@CGO_ENABLED=0 go run $(GOFAST) ./hack/kind check
 
 # How often each fault of test-long happens.
 REPEATS ?= 20

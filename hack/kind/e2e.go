@@ -31,6 +31,9 @@ func (t *tool) e2e(ctx context.Context) error {
 	if err == nil {
 		err = t.test(ctx)
 	}
+	if err == nil {
+		err = t.testChart(ctx)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, t.state(context.WithoutCancel(ctx)))
 	}
@@ -93,6 +96,11 @@ func (t *tool) test(ctx context.Context) error {
 	return step("tests", "usually 2 minutes", func() error {
 		return t.goTest(ctx, "./test/kind", "./test/e2e", "./test/conformance")
 	})
+}
+
+// testChart takes tombolo off one of the clusters, and installs it again and uninstalls it with Helm.
+func (t *tool) testChart(ctx context.Context) error {
+	return step("the Helm chart", "usually 2 minutes", func() error { return t.goTest(ctx, "./test/kind/helm") })
 }
 
 // goTest runs the tests of packages, one package after the other. TestBoundary stays in the lab: its

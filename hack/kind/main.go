@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -17,12 +18,13 @@ import (
 	"github.com/tombolo-net/tombolo/hack/testbin"
 )
 
-const usage = `usage: go run ./hack/kind [flags] up|down|test|e2e|image
+const usage = `usage: go run ./hack/kind [flags] up|down|test|e2e|check|image
 
   up      make the clusters east and west, install tombolo, and say what to type next
   down    delete the clusters, with all that they left
   test    run the demo's steps and the conformance tests in the clusters of up
-  e2e     up, test, down; it fails if something is left
+  e2e     up, test, the Helm chart's life on west, down; it fails if something is left
+  check   fail, and print what this machine lacks, if it cannot do it
   image   build the node image for machines that cannot pull kindest/node, and print its name
 
 `
@@ -65,6 +67,8 @@ func run(ctx context.Context, image string, args []string) error {
 		return t.e2e(ctx)
 	case "test":
 		return t.test(ctx)
+	case "check":
+		return t.check(ctx)
 	case "image":
 		return t.printImage(ctx)
 	}
@@ -84,6 +88,15 @@ func newTool(image string) (*tool, error) {
 	}
 	t.kindBin, err = testbin.SetDir(testbin.KindSet)
 	return t, err
+}
+
+// check prints on the standard output what is missing: the rest that is printed is progress.
+func (t *tool) check(ctx context.Context) error {
+	err := t.engine.Ready(ctx)
+	if err != nil {
+		fmt.Println(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return errors.Join(err, t.engine.Stop(ctx))
 }
 
 func (t *tool) printImage(ctx context.Context) error {
