@@ -144,7 +144,7 @@ func (m *member) gateway(t *testing.T, node string) {
 		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, node),
 		Spec: v1alpha1.GatewayNodeSpec{
 			NodeName:  node,
-			PublicKey: publicKey,
+			PublicKey: members.PublicKey(fmt.Sprintf("%p/%s", m, node)),
 			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
 		},
 	}
@@ -154,9 +154,6 @@ func (m *member) gateway(t *testing.T, node string) {
 		t.Fatal(err)
 	}
 }
-
-// publicKey is one, as far as the API can tell.
-const publicKey = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 // wantGateways waits until the member knows that many gateways of the other.
 func (m *member) wantGateways(t *testing.T, of string, want int) {

@@ -4,7 +4,6 @@ package remotecluster_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -140,12 +139,6 @@ func TestMemberAbsentAndRemoved(t *testing.T) {
 	}
 }
 
-// keyOf is a public key that nobody else has.
-func keyOf(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
 // gateway makes a GatewayNode on the hub.
 func gateway(t *testing.T, e *members.Env, cluster, node string, lane v1alpha1.Lane, tunnel v1alpha1.IPAddress) {
 	t.Helper()
@@ -153,7 +146,7 @@ func gateway(t *testing.T, e *members.Env, cluster, node string, lane v1alpha1.L
 		ObjectMeta: members.Meta(v1alpha1.DefaultHubNamespace, clusterset.HubName(v1alpha1.ClusterID(cluster), "tombolo-system", node)),
 		Spec: v1alpha1.GatewayNodeSpec{
 			NodeName:        node,
-			PublicKey:       keyOf(cluster + "/" + node),
+			PublicKey:       members.PublicKey(cluster + "/" + node),
 			Endpoints:       []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
 			TunnelAddresses: []v1alpha1.IPAddress{tunnel},
 		},
@@ -249,7 +242,7 @@ func TestKeys(t *testing.T) {
 		editHub(t, e, g)
 	}
 	for i, tt := range []struct{ key, want string }{
-		{keyOf("victim/v"), "is that of gateway v of cluster victim"}, {keyOf("east-1"), "is that of gateway east-1 of this cluster"},
+		{members.PublicKey("victim/v"), "is that of gateway v of cluster victim"}, {members.PublicKey("east-1"), "is that of gateway east-1 of this cluster"},
 		{base64.StdEncoding.EncodeToString(append([]byte{1}, make([]byte, 31)...)), "low order"},
 	} {
 		node := fmt.Sprint("thief", i)
@@ -263,16 +256,16 @@ func TestKeys(t *testing.T) {
 		if message := wantCondition(t, got, "ContentAccepted", "False", "Skipped"); !strings.Contains(message, tt.want) {
 			t.Errorf("the message is %q, want %q in it", message, tt.want)
 		}
-		edit(node, keyOf(node))
+		edit(node, members.PublicKey(node))
 		e.Step(t, r, "", "attacker")
 		if got := get(t, e, "attacker"); len(got.Spec.Gateways) != i+2 {
 			t.Errorf("with a key of its own: gateways are %+v", got.Spec.Gateways)
 		}
 	}
-	edit("thief0", keyOf("victim/v"))
+	edit("thief0", members.PublicKey("victim/v"))
 	e.Step(t, r, "", "attacker")
 	e.Step(t, r, "", "victim")
-	if got := get(t, e, "victim"); len(got.Spec.Gateways) != 1 || got.Spec.Gateways[0].PublicKey != keyOf("victim/v") {
+	if got := get(t, e, "victim"); len(got.Spec.Gateways) != 1 || got.Spec.Gateways[0].PublicKey != members.PublicKey("victim/v") {
 		t.Errorf("the victim's gateways are %+v", got.Spec.Gateways)
 	}
 }
@@ -322,7 +315,7 @@ func TestReachableByLiveGateways(t *testing.T) {
 func localGateway(name string) *v1alpha1.GatewayNode {
 	return &v1alpha1.GatewayNode{
 		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, name),
-		Spec: v1alpha1.GatewayNodeSpec{NodeName: name, PublicKey: keyOf(name),
+		Spec: v1alpha1.GatewayNodeSpec{NodeName: name, PublicKey: members.PublicKey(name),
 			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.2", Port: 51820}}},
 	}
 }

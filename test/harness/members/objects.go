@@ -3,6 +3,8 @@
 package members
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"testing"
 	"time"
 
@@ -129,4 +131,10 @@ func (c *Cluster) Remote(t *testing.T, name string, index int32, cidrs ...v1alph
 	}
 	c.Make(t, remote)
 	return remote
+}
+
+// PublicKey is a gateway's public key that nobody has under another name.
+func PublicKey(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }
