@@ -62,6 +62,7 @@ func TestUninstall(t *testing.T) {
 		}
 	})
 	config := planes.Cluster("east").RESTConfig()
+	waitForNamespaces(ctx, t, config)
 	url := installers(t)
 	overlay, err := pageOverlay("config/default")
 	if err != nil {
@@ -93,6 +94,28 @@ until kubectl --context east apply -f - <<<"$OBJECTS"; do sleep 0.2; done`)
 			}
 		})
 	}
+}
+
+// waitForNamespaces waits until the controllers have given the namespaces of a new cluster what
+// each has.
+func waitForNamespaces(ctx context.Context, t *testing.T, config *rest.Config) {
+	t.Helper()
+	var missing []string
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		there := everything(ctx, t, config)
+		missing = nil
+		for _, namespace := range []string{"default", "kube-node-lease", "kube-public", "kube-system"} {
+			for _, object := range []string{"configmaps. " + namespace + "/kube-root-ca.crt", "serviceaccounts. " + namespace + "/default"} {
+				if !slices.Contains(there, object) {
+					missing = append(missing, object)
+				}
+			}
+		}
+		if len(missing) == 0 {
+			return
+		}
+	}
+	t.Fatalf("a new cluster still lacks %q", missing)
 }
 
 // What a user makes, which goes with its CRD.
