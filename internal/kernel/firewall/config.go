@@ -105,6 +105,22 @@ func (c Config) Digest() string {
 	return found.digest()
 }
 
+// state is what Read returns of a table for the Config, our rules in iptables aside.
+func (c Config) state() *State {
+	state := &State{Digest: c.Digest(), Elements: map[string][]string{}}
+	if c.empty() {
+		return state
+	}
+	c = c.whole()
+	state.found = contents{counters: c.Counters, sets: setNames(c.Sets), chains: c.Chains}
+	for _, s := range c.Sets {
+		if s.Size == 0 {
+			state.Elements[s.Name] = s.Keys
+		}
+	}
+	return state
+}
+
 // comment is what a rule carries, to see whether it is still the same rule. The kernel keeps rules
 // in a form of its own.
 func comment(rule string) string {

@@ -21,6 +21,8 @@ type Table struct {
 	// right is the digest that the table had when seen was last sure, and sets what its sets held.
 	right string
 	sets  []Set
+	// known is what the table was then; nil if that is not known.
+	known *State
 	judge Judge
 }
 
@@ -203,17 +205,22 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	if t.right == wanted && sameSets(t.sets, want.Sets) && t.seen.WasRight(begin) {
 		return Change{}, nil
 	}
-	t.seen.Forget()
-	have, err := t.Read(ctx)
-	if err != nil {
-		return Change{}, err
+	have := t.known
+	if have == nil || !t.seen.WasRight(begin) || len(want.Passages) > 0 {
+		read, err := t.Read(ctx)
+		if err != nil {
+			return Change{}, err
+		}
+		have = &read
 	}
-	change, err := t.Apply(ctx, Diff(t.name, have, want))
+	t.seen.Forget()
+	t.known = nil
+	change, err := t.Apply(ctx, Diff(t.name, *have, want))
 	if err != nil {
 		return change, err
 	}
 	if t.seen.Settle(begin) {
-		t.right, t.sets = wanted, want.Sets
+		t.right, t.sets, t.known = wanted, want.Sets, want.state()
 	}
 	return change, nil
 }
