@@ -21,7 +21,8 @@ type Table struct {
 	// right is the digest that the table had when seen was last sure, and sets what its sets held.
 	right string
 	sets  []Set
-	// known is what the table was then; nil if that is not known.
+	// known is what the table was then; nil if that is not known, or there are rules of ours in
+	// iptables.
 	known *State
 	judge Judge
 }
@@ -220,7 +221,10 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 		return change, err
 	}
 	if t.seen.Settle(begin) {
-		t.right, t.sets, t.known = wanted, want.Sets, want.state()
+		t.right, t.sets = wanted, want.Sets
+		if len(want.Passages) == 0 {
+			t.known = want.state()
+		}
 	}
 	return change, nil
 }
