@@ -9,9 +9,9 @@
 // Events only mark the loops, and a pass reads everything it needs.
 package agent
 
-// What the gateway may do in its cluster. It watches all Nodes, ServiceExports and EndpointSlices for
-// the filter on the way in, and all GatewayNodes: it hands packets over to other gateways. The policy in config/rbac limits its writes to its own
-// objects.
+// What the gateway may do in its cluster. For the filter on the way in it watches all Nodes,
+// ServiceExports and EndpointSlices. It watches all GatewayNodes, since it hands packets over to
+// other gateways. The policy in config/rbac limits its writes to its own objects.
 //
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceexports,verbs=get;list;watch

@@ -69,8 +69,8 @@ func (a *Agent) shut(ctx context.Context) error {
 	return a.ingressPass(ctx)
 }
 
-// ingressConfig is the filter as the objects in the caches ask for it. Outside of a clusterset, and
-// where it is switched off, there is none.
+// ingressConfig returns the filter that the objects in the caches ask for. A cluster without a
+// ClusterSet, or with ingress mode Any, has no filter.
 func (a *Agent) ingressConfig(ctx context.Context) (firewall.Config, error) {
 	o, err := a.readObjects(ctx)
 	if err != nil || o.clusterSet == nil || o.clusterSet.Spec.Gateway.Ingress == v1alpha1.IngressAny {

@@ -29,7 +29,7 @@ func (e Example) String() string {
 	return fmt.Sprintf("%s to %s %s", e.Source, e.Destination.Protocol, to)
 }
 
-// ExampleOf is one whose source is in the prefixes; false if there is none.
+// ExampleOf returns an example whose source is in the prefixes, or nil.
 func (d Dropped) ExampleOf(prefixes []netip.Prefix) *Example {
 	i := slices.IndexFunc(d.Examples, func(e Example) bool {
 		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(e.Source) })

@@ -16,8 +16,8 @@ import (
 
 const boundary = "boundary"
 
-// boundarySite is east with two servers, of which one is exported, and west with a client. The
-// gateway of west is in the attacker's hands: commands run on it as root.
+// boundarySite has two servers in east and a client in west. One of the servers is exported. The
+// attacker has west's gateway: commands run on it as root.
 type boundarySite struct {
 	shell.Shell
 	// open and closed are the addresses of east's servers, client that of west's pod.

@@ -3,8 +3,8 @@ package lifecycle
 import "testing"
 
 // walkStates returns a walk through the states of an upgrade of so many parts. A state has a bit for
-// each part that has the new version. The walk begins with none of them, goes to all at once and
-// back, then comes to each other state once, where it changes one part in each step, and ends with none.
+// each part that has the new version. The walk begins with none of them, and goes to all at once and
+// back. Then it comes to each other state once, changes one part in each step, and ends with none.
 func walkStates(parts int) []int {
 	walk := []int{0, 1<<parts - 1}
 	for i := range 1 << parts {

@@ -52,7 +52,7 @@ func (c Config) empty() bool { return len(c.Counters)+len(c.Sets)+len(c.Chains)+
 
 // State is what the kernel has.
 type State struct {
-	// Digest of the table without the elements of its sets; empty if there is none.
+	// Digest of the table, without the elements of its sets. It is empty if there is no table.
 	Digest string
 	// Elements of its sets that no rule fills, by the sets' names.
 	Elements map[string][]string
