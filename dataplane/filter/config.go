@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
@@ -63,7 +63,7 @@ func (c Config) chains() []chain {
 	toVIP := func(verdict string) (rules []string) {
 		for _, f := range families {
 			if len(vips[f]) > 0 {
-				rules = append(rules, f.name+" daddr "+set(vips[f])+" "+verdict)
+				rules = append(rules, f.name+" daddr "+nft.Set(vips[f])+" "+verdict)
 			}
 		}
 		return rules
@@ -76,7 +76,7 @@ func (c Config) chains() []chain {
 		keep = append(keep, c.keepRules(f, vips[f], own[f], remote[f])...)
 		if len(remote[f]) > 0 {
 			for _, field := range []string{"saddr", "daddr"} {
-				clamp = append(clamp, "tcp flags syn / syn,rst "+f.name+" "+field+" "+set(remote[f])+" tcp option maxseg size set rt mtu")
+				clamp = append(clamp, "tcp flags syn / syn,rst "+f.name+" "+field+" "+nft.Set(remote[f])+" tcp option maxseg size set rt mtu")
 			}
 		}
 	}
@@ -140,22 +140,22 @@ func (c Config) keepRules(f family, vips, own, remote []netip.Prefix) []string {
 		// By its source, because IPVS hands on the packets of pods and those of the node alike, without a
 		// device that they came by. By the device, because a tunnel's own packets may go to addresses of
 		// the other cluster.
-		rules = append(rules, "oifname "+ourDevices+" "+f.name+" daddr "+set(remote)+" fib saddr type local snat "+f.name+" to "+transit.String())
+		rules = append(rules, "oifname "+ourDevices+" "+f.name+" daddr "+nft.Set(remote)+" fib saddr type local snat "+f.name+" to "+transit.String())
 	}
 	if len(own) == 0 {
 		return rules
 	}
 	transit := byFamily(c.TransitCIDRs)[f]
-	all := minimal(slices.Concat(own, remote, transit))
+	all := nft.Disjoint(slices.Concat(own, remote, transit))
 	same := "snat " + f.name + " prefix to " + f.name + " saddr map { " + identity(all) + " }"
 	if len(remote) > 0 {
-		here, there := set(minimal(slices.Concat(own, transit))), set(minimal(slices.Concat(remote, transit)))
+		here, there := nft.Set(nft.Disjoint(slices.Concat(own, transit))), nft.Set(nft.Disjoint(slices.Concat(remote, transit)))
 		rules = append(rules,
 			f.name+" saddr "+here+" "+f.name+" daddr "+there+" "+same,
 			f.name+" saddr "+there+" "+f.name+" daddr "+here+" "+same)
 	}
 	if len(vips) > 0 {
-		rules = append(rules, "ct original "+f.name+" daddr "+set(vips)+" "+f.name+" saddr "+set(all)+" "+same)
+		rules = append(rules, "ct original "+f.name+" daddr "+nft.Set(vips)+" "+f.name+" saddr "+nft.Set(all)+" "+same)
 	}
 	return rules
 }
@@ -213,26 +213,10 @@ func familyOf(a netip.Addr) family {
 
 func byFamily(prefixes []netip.Prefix) map[family][]netip.Prefix {
 	split := map[family][]netip.Prefix{}
-	for _, p := range minimal(prefixes) {
+	for _, p := range nft.Disjoint(prefixes) {
 		split[familyOf(p.Addr())] = append(split[familyOf(p.Addr())], p)
 	}
 	return split
-}
-
-// minimal is the prefixes sorted, without those that another one holds: nftables refuses intervals
-// that overlap.
-func minimal(prefixes []netip.Prefix) []netip.Prefix {
-	sorted := slices.Clone(prefixes)
-	slices.SortFunc(sorted, func(a, b netip.Prefix) int {
-		return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
-	})
-	var kept []netip.Prefix
-	for _, p := range sorted {
-		if n := len(kept); n == 0 || !kept[n-1].Overlaps(p) {
-			kept = append(kept, p)
-		}
-	}
-	return kept
 }
 
 // identity maps each prefix to itself.
@@ -242,14 +226,6 @@ func identity(prefixes []netip.Prefix) string {
 		pairs = append(pairs, p.String()+" : "+p.String())
 	}
 	return strings.Join(pairs, ", ")
-}
-
-func set(prefixes []netip.Prefix) string {
-	names := make([]string, 0, len(prefixes))
-	for _, p := range prefixes {
-		names = append(names, p.String())
-	}
-	return "{ " + strings.Join(names, ", ") + " }"
 }
 
 // comment is what a rule carries, to see whether it is still the same rule. nft prints rules in its

@@ -166,11 +166,3 @@ func applied(have State, change Change) State {
 	have.Hairpin = slices.Concat(without(have.Hairpin, change.DeleteHairpin, netip.Addr.Compare), change.AddHairpin)
 	return State{Digest: have.Digest, Served: unique(have.Served, serviceport.Key.Compare), Hairpin: unique(have.Hairpin, netip.Addr.Compare)}
 }
-
-func TestMinimal(t *testing.T) {
-	got := minimal(prefixes("10.2.0.0/18", "10.2.1.0/24", "fd00::/8", "10.1.0.0/16", "10.1.0.0/16", "fd01::/48"))
-	want := fmt.Sprint(prefixes("10.1.0.0/16", "10.2.0.0/18", "fd00::/8"))
-	if fmt.Sprint(got) != want {
-		t.Errorf("minimal: %v, want %s", got, want)
-	}
-}

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
@@ -86,12 +86,12 @@ func (o Overlay) frameRules() []string {
 	}
 	for _, f := range families {
 		near, far, tunnels := byFamily(o.Near)[f], byFamily(o.Far)[f], byFamily(o.Tunnels)[f]
-		from := func(prefixes []netip.Prefix) string { return f.name + " saddr " + set(prefixes) }
+		from := func(prefixes []netip.Prefix) string { return f.name + " saddr " + nft.Set(prefixes) }
 		if len(far) > 0 {
 			rules = append(rules, fmt.Sprintf("iifname %q %s return", vxlan.Name, from(far)))
 		}
 		if len(near) > 0 && len(far) > 0 {
-			rules = append(rules, from(near)+" "+f.name+" daddr "+set(far)+" return")
+			rules = append(rules, from(near)+" "+f.name+" daddr "+nft.Set(far)+" return")
 		}
 		if len(tunnels) > 0 {
 			rules = append(rules,
@@ -102,16 +102,11 @@ func (o Overlay) frameRules() []string {
 	return append(rules, "drop")
 }
 
-// addressesOf are the addresses of a family as a set; empty if there are none.
+// addressesOf is the set of the addresses of a family. It is empty if there are no such addresses.
 func addressesOf(f family, all []netip.Addr) string {
-	var texts []string
-	for _, a := range slices.Compact(slices.SortedFunc(slices.Values(all), netip.Addr.Compare)) {
-		if a.Is4() == f.is4 {
-			texts = append(texts, a.String())
-		}
-	}
-	if len(texts) == 0 {
+	of := slices.DeleteFunc(slices.SortedFunc(slices.Values(all), netip.Addr.Compare), func(a netip.Addr) bool { return a.Is4() != f.is4 })
+	if len(of) == 0 {
 		return ""
 	}
-	return "{ " + strings.Join(texts, ", ") + " }"
+	return nft.Set(slices.Compact(of))
 }

@@ -36,7 +36,7 @@ var families = [...]family{
 }
 
 func (f family) of(prefixes []netip.Prefix) []netip.Prefix {
-	return slices.DeleteFunc(minimal(prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() != f.is4 })
+	return slices.DeleteFunc(nft.Disjoint(prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() != f.is4 })
 }
 
 // innerSource matches an error about a packet whose source is in the prefix.

@@ -1,7 +1,6 @@
 package ingress
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
@@ -134,7 +134,7 @@ func (b builder) rules(f family) []string {
 		return []string{"goto " + chainOf(Source)}
 	}
 	rules := []string{
-		f.name + " saddr != " + set(senders) + " goto " + chainOf(Source),
+		f.name + " saddr != " + nft.Set(senders) + " goto " + chainOf(Source),
 		"meta l4proto " + f.icmp + " goto " + f.errors,
 		f.name + " daddr . meta l4proto . th dport @exported" + f.suffix + " accept",
 		f.name + " daddr @exported-hosts" + f.suffix + " accept",
@@ -148,7 +148,7 @@ func (b builder) rules(f family) []string {
 		return append(rules, "goto "+chainOf(Foreign))
 	}
 	rules = append(rules,
-		f.name+" daddr != "+set(own)+" goto "+chainOf(Foreign),
+		f.name+" daddr != "+nft.Set(own)+" goto "+chainOf(Foreign),
 		f.name+" daddr @nodes"+f.suffix+" goto "+chainOf(Unexported),
 		// What opens a connection answers nothing: a SYN without ACK, and SCTP's chunk INIT, which is
 		// alone in its packet (RFC 9260, section 3.2.1).
@@ -169,7 +169,7 @@ func (b builder) icmpRules(f family) []string {
 	if len(own) == 0 {
 		return []string{"goto " + chainOf(Foreign)}
 	}
-	rules := []string{f.name + " daddr != " + set(own) + " goto " + chainOf(Foreign)}
+	rules := []string{f.name + " daddr != " + nft.Set(own) + " goto " + chainOf(Foreign)}
 	for _, p := range own {
 		rules = append(rules, f.kind+" type "+f.errorTypes+" "+f.innerSource(p)+" accept")
 	}
@@ -234,27 +234,3 @@ func ParseCounterName(name string) (cluster v1alpha1.ClusterID, r Reason, ok boo
 func chainOf(r Reason) string { return "drop-" + string(r) }
 
 func quote(s string) string { return `"` + s + `"` }
-
-func set(prefixes []netip.Prefix) string {
-	texts := make([]string, 0, len(prefixes))
-	for _, p := range prefixes {
-		texts = append(texts, p.String())
-	}
-	return "{ " + strings.Join(texts, ", ") + " }"
-}
-
-// minimal is sorted, without the prefixes that another one holds: nftables refuses intervals that
-// overlap.
-func minimal(prefixes []netip.Prefix) []netip.Prefix {
-	prefixes = slices.Clone(prefixes)
-	slices.SortFunc(prefixes, func(x, y netip.Prefix) int {
-		return cmp.Or(x.Addr().Compare(y.Addr()), cmp.Compare(x.Bits(), y.Bits()))
-	})
-	var kept []netip.Prefix
-	for _, p := range prefixes {
-		if n := len(kept); n == 0 || !kept[n-1].Overlaps(p) {
-			kept = append(kept, p)
-		}
-	}
-	return kept
-}
