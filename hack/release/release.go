@@ -1,7 +1,8 @@
 // Package release makes what a release of tombolo consists of, from one commit: the manifests of a
-// member and of the hub, the Helm chart, archives of the kubectl plugin with a manifest for krew,
-// lists of what the programs are made of and of the known vulnerabilities in that, the section of
-// the changelog, and the checksums of all of it. It neither makes nor publishes the image.
+// member and of the hub, the Helm chart, the image for each architecture, archives of the kubectl
+// plugin with a manifest for krew, lists of what the programs are made of and of the known
+// vulnerabilities in that, the section of the changelog, and the checksums of all of it. It publishes
+// nothing.
 //
 // The same commit and version give the same bytes, in any folder and at any time, but for the list
 // of known vulnerabilities, which grows.
@@ -45,6 +46,7 @@ func parts() []part {
 		{"manifests", manifestsPart},
 		{"Helm chart", chartPart},
 		{"list of vulnerabilities", vulnPart},
+		{"image", imagePart},
 		{"kubectl plugin", pluginPart},
 		{"lists of modules", sbomPart},
 	}
