@@ -151,14 +151,19 @@ test-long: build testbin ## everything that can happen to one of two gateways, e
 		bin/lab run --install --gateways 2 --nodes 3 -- \
 		go test -tags e2e -count=1 -timeout 24h -v $(TESTFLAGS) ./test/lifecycle/failover -args -repeats $(REPEATS)
 
+# Which API servers make test-skew runs: oldest, newest or both.
+SKEW ?= oldest newest
+
 .PHONY: test-skew
-test-skew: deps ## CRDs, policies and controllers with the API server of the oldest Kubernetes that is supported
+test-skew: deps ## CRDs, policies and controllers with the API servers of the oldest Kubernetes that is supported and of the newest
 	@hack/tool.sh helm4 >/dev/null
 	@hack/tool.sh helm3 >/dev/null
-	@CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set oldest
-	@$(STEP) "integration tests with the oldest Kubernetes" "usually 12 minutes" env TOMBOLO_KUBERNETES=oldest \
-		go test -tags integration -count=1 -p 2 $(TESTFLAGS) \
-		$$(hack/tagged.sh integration ./hack/image ./hack/release ./test/lab/image ./test/lab/kernel ./gateway/wireguard)
+	@for set in $(SKEW); do \
+		CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set $$set && \
+		$(STEP) "integration tests with the $$set Kubernetes" "usually 12 minutes" env TOMBOLO_KUBERNETES=$$set \
+			go test -tags integration -count=1 -p 2 $(TESTFLAGS) \
+			$$(hack/tagged.sh integration ./hack/image ./hack/release ./test/lab/image ./test/lab/kernel ./gateway/wireguard) || exit 1; \
+	done
 
 .PHONY: test-upgrade
 test-upgrade: build testbin bin/previous ## upgrade two clusters from the version before, and go back, under load: whole, then in each mixture of versions

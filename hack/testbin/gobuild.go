@@ -24,7 +24,7 @@ type goBuild struct {
 func newGoBuild(p goProgram, src source) goBuild {
 	b := goBuild{folder: p.folder, module: modules()[p.folder], digest: src.digest, pkg: p.pkg}
 	switch p.folder {
-	case "kubernetes", "kubeadm", oldestFolder:
+	case "kubernetes", "kubeadm", oldestFolder, newestFolder:
 		b.ldflags = kubernetesVersionFlags(src.version)
 	case "containerd":
 		b.tags = "no_btrfs,no_zfs,no_devmapper"

@@ -25,10 +25,15 @@ const (
 	KindSet = "kind"
 	// OldestSet is DefaultSet with the API server of the oldest Kubernetes that tombolo supports.
 	OldestSet = "oldest"
+	// NewestSet is DefaultSet with the API server of the newest Kubernetes.
+	NewestSet = "newest"
 )
 
-// oldestFolder pins the API server of OldestSet.
-const oldestFolder = "kubernetes-oldest"
+// The folders that pin the API servers of OldestSet and NewestSet.
+const (
+	oldestFolder = "kubernetes-oldest"
+	newestFolder = "kubernetes-newest"
+)
 
 // modules returns, for each folder with a go.mod, the module whose version is
 // the version of the programs built from it.
@@ -44,6 +49,7 @@ func modules() map[string]string {
 		"crictl":     crictlModule,
 		"kubeadm":    k8sModule, // with the pins of kubernetes, and what only kubeadm imports
 		oldestFolder: k8sModule,
+		newestFolder: k8sModule,
 	}
 }
 
@@ -88,12 +94,12 @@ func kindPrograms() []goProgram {
 	}
 }
 
-// oldestPrograms is the table of OldestSet.
-func oldestPrograms() []goProgram {
+// programsWithAPIServer is goPrograms with the API server that folder pins.
+func programsWithAPIServer(folder string) []goProgram {
 	programs := goPrograms()
 	for i, p := range programs {
 		if p.name == "kube-apiserver" {
-			programs[i].folder = oldestFolder
+			programs[i].folder = folder
 		}
 	}
 	return programs
@@ -108,11 +114,13 @@ func pinnedRecipes(set string) ([]recipe, error) {
 	case DefaultSet:
 		programs = goPrograms()
 	case OldestSet:
-		programs = oldestPrograms()
+		programs = programsWithAPIServer(oldestFolder)
+	case NewestSet:
+		programs = programsWithAPIServer(newestFolder)
 	case KindSet:
 		return goRecipes(kindPrograms())
 	default:
-		return nil, fmt.Errorf("no set of programs is called %q; there are %s and %s", set, KindSet, OldestSet)
+		return nil, fmt.Errorf("no set of programs is called %q; there are %s, %s and %s", set, KindSet, OldestSet, NewestSet)
 	}
 	recipes, err := goRecipes(programs)
 	return append(recipes, kernelRecipe()), err

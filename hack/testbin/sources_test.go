@@ -200,23 +200,25 @@ func TestOldestKubernetes(t *testing.T) {
 	}
 }
 
-// TestOldestSet: it differs from the default set in the API server only.
-func TestOldestSet(t *testing.T) {
+// TestSetsOfAPIServers: they differ from the default set in the API server only.
+func TestSetsOfAPIServers(t *testing.T) {
 	usual, err := pinnedRecipes(DefaultSet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipes, err := pinnedRecipes(OldestSet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var changed []string
-	for i, r := range recipes {
-		if r.key() != usual[i].key() {
-			changed = append(changed, r.name)
+	for _, set := range []string{OldestSet, NewestSet} {
+		recipes, err := pinnedRecipes(set)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if diff := cmp.Diff([]string{"kube-apiserver"}, changed); diff != "" {
-		t.Errorf("programs that differ (-want +got):\n%s", diff)
+		var changed []string
+		for i, r := range recipes {
+			if r.key() != usual[i].key() {
+				changed = append(changed, r.name)
+			}
+		}
+		if diff := cmp.Diff([]string{"kube-apiserver"}, changed); diff != "" {
+			t.Errorf("set %s: programs that differ from the default set's (-want +got):\n%s", set, diff)
+		}
 	}
 }

@@ -37,8 +37,8 @@ func CacheDir() (string, error) {
 // its plain name: etcd, kube-apiserver, kube-controller-manager,
 // kube-scheduler, kube-proxy, kubelet, kubectl, containerd,
 // containerd-shim-runc-v2, ctr, runc, cni-ptp, cni-host-local, cni-loopback,
-// cni-portmap, coredns, linux-uml. With TOMBOLO_KUBERNETES=oldest it is
-// that of OldestSet.
+// cni-portmap, coredns, linux-uml. With TOMBOLO_KUBERNETES=oldest or newest
+// it is that of OldestSet or NewestSet.
 //
 // It compares each one's size and modification time with those of the file
 // whose SHA-256 Ensure verified last, which takes about a millisecond. If a
