@@ -17,8 +17,8 @@ import (
 //go:embed all:files
 var handwritten embed.FS
 
-// chartFiles returns the whole chart, by path. version is git's; image is repository:tag, empty for
-// the one in the manifests.
+// chartFiles returns the whole chart, by path. version is git's; image is repository:tag or
+// repository:tag@digest, empty for the one in the manifests.
 func chartFiles(m manifests, version, image string) (map[string]string, error) {
 	if image == "" {
 		var err error
@@ -26,11 +26,12 @@ func chartFiles(m manifests, version, image string) (map[string]string, error) {
 			return nil, err
 		}
 	}
+	image, digest, _ := strings.Cut(image, "@")
 	colon := strings.LastIndex(image, ":")
 	if colon < strings.LastIndex(image, "/") || colon < 0 {
 		return nil, fmt.Errorf("image %q has no tag: give it as repository:tag", image)
 	}
-	fill := strings.NewReplacer("VERSION", semantic(version), "REPOSITORY", image[:colon], "TAG", image[colon+1:])
+	fill := strings.NewReplacer("VERSION", semantic(version), "REPOSITORY", image[:colon], "TAG", image[colon+1:], "DIGEST", digest)
 	files, err := templates(m)
 	if err != nil {
 		return nil, err

@@ -212,7 +212,7 @@ func TestRefused(t *testing.T) {
 					checkRefused(t, tt.want, c.helm, "install", "second", chart, "--namespace", tt.namespace, "--set", tt.set)
 				})
 			}
-			checkRefused(t, "1.30", c.helm, "template", "x", chart, "--kube-version", "1.29.0")
+			checkRefused(t, "1.31", c.helm, "template", "x", chart, "--kube-version", "1.30.9")
 			if have := c.get(t, "apps/v1", "Deployment", "elsewhere", "tombolo-operator").GetGeneration(); have != 1 {
 				t.Errorf("the operator has generation %d", have)
 			}

@@ -13,6 +13,22 @@ import (
 // program is what the image holds: the operator, the gateway and the dataplane.
 const program = "tombolo"
 
+// digestFile has the digest of the image, as sha256:<hex> and a newline.
+const digestFile = "image.digest"
+
+// image is the name under which the release's image is published.
+func (r Release) image() string { return "ghcr.io/tombolo-net/tombolo:" + r.Version }
+
+// pinnedImage is image with the digest that imagePart has written: what the release installs,
+// whatever becomes of the tag.
+func (r Release) pinnedImage() (string, error) {
+	digest, err := os.ReadFile(filepath.Join(r.Out, digestFile))
+	if err != nil {
+		return "", err
+	}
+	return r.image() + "@" + strings.TrimSpace(string(digest)), nil
+}
+
 // imagePart writes the image as OCI archives, one of all architectures and one of each, and the
 // digest by which a registry will know it.
 func imagePart(ctx context.Context, r Release) ([]string, error) {
@@ -21,7 +37,7 @@ func imagePart(ctx context.Context, r Release) ([]string, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	names := []string{"image.tar", "image.digest"}
+	names := []string{"image.tar", digestFile}
 	for _, arch := range []string{"amd64", "arm64"} {
 		binary, err := r.build(ctx, program, platform{"linux", arch})
 		if err != nil {

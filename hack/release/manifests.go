@@ -12,14 +12,15 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
-// image is the image that a release installs.
-func (r Release) image() string { return "ghcr.io/tombolo-net/tombolo:" + r.Version }
-
 // manifestsPart writes what `kubectl apply` takes: a member, and the hub.
 func manifestsPart(ctx context.Context, r Release) ([]string, error) {
+	image, err := r.pinnedImage()
+	if err != nil {
+		return nil, err
+	}
 	var names []string
 	for folder, name := range map[string]string{"default": "install.yaml", "hub": "hub.yaml"} {
-		cmd := exec.CommandContext(ctx, "hack/manifests.sh", folder, r.image())
+		cmd := exec.CommandContext(ctx, "hack/manifests.sh", folder, image)
 		cmd.Dir = r.Tree
 		text, err := shell.Output(cmd)
 		if err != nil {
@@ -35,13 +36,17 @@ func manifestsPart(ctx context.Context, r Release) ([]string, error) {
 
 // chartPart writes the archive of the Helm chart. `helm package` would put the time of day into it.
 func chartPart(ctx context.Context, r Release) ([]string, error) {
+	image, err := r.pinnedImage()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "tombolo-chart-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	chart := filepath.Join(dir, "tombolo")
-	cmd := exec.CommandContext(ctx, "go", "run", "./hack/chart", "-out", chart, "-version", r.Version, "-image", r.image())
+	cmd := exec.CommandContext(ctx, "go", "run", "./hack/chart", "-out", chart, "-version", r.Version, "-image", image)
 	cmd.Dir = r.Tree
 	if _, err := shell.Output(cmd); err != nil {
 		return nil, err

@@ -43,10 +43,10 @@ type part struct {
 func parts() []part {
 	return []part{
 		{"changelog", changelogPart},
+		{"image", imagePart}, // before what names it by its digest
 		{"manifests", manifestsPart},
 		{"Helm chart", chartPart},
 		{"list of vulnerabilities", vulnPart},
-		{"image", imagePart},
 		{"kubectl plugin", pluginPart},
 		{"lists of modules", sbomPart},
 	}

@@ -1,5 +1,6 @@
 {{- define "tombolo.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{- $own := empty .Values.image.tag | ternary (index .Chart.Annotations "clusterset.tombolo.dev/image-digest") "" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest | default $own }}@{{ . }}{{ end }}
 {{- end }}
 
 {{- define "tombolo.labels" -}}
