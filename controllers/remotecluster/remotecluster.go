@@ -103,7 +103,7 @@ func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.C
 	if err := r.Client.List(ctx, list); err != nil {
 		return nil, fmt.Errorf("listing RemoteClusters: %w", err)
 	}
-	in := clusterset.MembersInput{Own: view.Cluster, Members: members, InUse: map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{}}
+	in := screen.MembersInput{Own: view.Cluster, Members: members, InUse: map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec{}}
 	for _, rc := range list.Items {
 		if len(rc.Spec.CIDRs) > 0 {
 			in.InUse[v1alpha1.ClusterID(rc.Name)] = rc.Spec
@@ -113,7 +113,7 @@ func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.C
 		return nil, err
 	}
 	in.Blocks = append(in.Blocks, clusterset.OwnBlocks(&set.Spec)...)
-	if refusal, refused := clusterset.RefuseMembers(in)[cluster]; refused {
+	if refusal, refused := screen.Members(in)[cluster]; refused {
 		return &refusal, nil
 	}
 	return nil, nil
@@ -144,7 +144,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	if err != nil {
 		return desired{}, err
 	}
-	gateways, wrong := clusterset.RemoteGateways(nodes, tunnelBlocks(set, spec.Index))
+	gateways, wrong := screen.RemoteGateways(nodes, tunnelBlocks(set, spec.Index))
 	confirmed, err := view.Confirms(ctx, v1alpha1.ClusterID(member.Name))
 	if err != nil {
 		return desired{}, err
@@ -152,7 +152,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	// A lane is written later than its GatewayNode.
 	laneless := slices.ContainsFunc(nodes, func(n v1alpha1.GatewayNode) bool { return n.Status.Lane == nil })
 	if have != nil && (!confirmed || laneless) { // the hub may have lost what it does not show: keep the tunnels
-		spec.Gateways = clusterset.KeepGateways(gateways, have.Spec.Gateways)
+		spec.Gateways = screen.KeepGateways(gateways, have.Spec.Gateways)
 	} else {
 		spec.Gateways = gateways
 	}

@@ -16,11 +16,11 @@ const (
 // RefuseClusterSet says why the ClusterSet's addresses do not fit beside the blocks that are in
 // use, or nil. VIP CIDRs and the transit CIDR must not overlap any of those blocks, nor each other.
 func RefuseClusterSet(spec *v1alpha1.ClusterSetSpec, inUse []Block) *Refusal {
-	vips, refusal := refuseCIDRs("spec.vipCIDRs", spec.VIPCIDRs)
+	vips, refusal := ReadCIDRs("spec.vipCIDRs", spec.VIPCIDRs)
 	if refusal != nil {
 		return refusal
 	}
-	transit, refusal := refuseCIDRs("spec.transitCIDR", []v1alpha1.CIDR{spec.TransitCIDR})
+	transit, refusal := ReadCIDRs("spec.transitCIDR", []v1alpha1.CIDR{spec.TransitCIDR})
 	if refusal != nil {
 		return refusal
 	}

@@ -13,8 +13,13 @@ type Refusal struct {
 	Message string
 }
 
-// refuseCIDRs parses all of the CIDRs, or says which one of the field is wrong.
-func refuseCIDRs(field string, cidrs []v1alpha1.CIDR) ([]netip.Prefix, *Refusal) {
+// Refuse returns a Refusal with a message in the manner of fmt.Sprintf.
+func Refuse(reason, format string, values ...any) *Refusal {
+	return &Refusal{reason, fmt.Sprintf(format, values...)}
+}
+
+// ReadCIDRs parses all of the CIDRs of a field, or says which one of the field is wrong.
+func ReadCIDRs(field string, cidrs []v1alpha1.CIDR) ([]netip.Prefix, *Refusal) {
 	prefixes := make([]netip.Prefix, 0, len(cidrs))
 	for _, c := range cidrs {
 		p, ok := ParseCIDR(c)

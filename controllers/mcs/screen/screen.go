@@ -2,7 +2,6 @@ package screen
 
 import (
 	"fmt"
-	"net/netip"
 
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -123,71 +122,6 @@ func portFault(name string, number int32) string {
 		return fmt.Sprintf("port %d is not from 1 to 65535", number)
 	}
 	return ""
-}
-
-// Gateway returns the GatewayNode, or a copy without those endpoints at which it cannot be reached,
-// and what was left out. It returns nil if the gateway cannot be used at all.
-// clusterset.RemoteGateways checks whether its tunnel addresses belong to its cluster.
-func Gateway(node *v1alpha1.GatewayNode) (*v1alpha1.GatewayNode, []Skipped) {
-	why := func(format string, values ...any) Skipped {
-		return Skipped{SkippedGateway, fmt.Sprintf("GatewayNode %s: ", node.Name) + fmt.Sprintf(format, values...), 1}
-	}
-	if fault := gatewayFault(node); fault != "" {
-		return nil, []Skipped{why("%s: restart the gateway, or delete the object; until then this gateway is not used", fault)}
-	}
-	var skipped []Skipped
-	var endpoints []v1alpha1.Endpoint
-	for _, e := range node.Spec.Endpoints {
-		if fault := endpointFault(e); fault != "" {
-			skipped = append(skipped, why("endpoint %s port %d %s: give the gateway one at which other clusters reach it",
-				quote(string(e.Address)), e.Port, fault))
-			continue
-		}
-		endpoints = append(endpoints, e)
-	}
-	switch {
-	case len(endpoints) == 0:
-		return nil, append(skipped, why("it has no endpoint that can be used"))
-	case len(skipped) == 0:
-		return node, nil
-	}
-	usable := node.DeepCopy()
-	usable.Spec.Endpoints = endpoints
-	return usable, skipped
-}
-
-// KeyInUse is that a gateway has published the public key of another one, which owner names. If two
-// peers of a device had one key, one of them would lose its tunnels.
-func KeyInUse(node *v1alpha1.GatewayNode, owner string) Skipped {
-	return Skipped{SkippedGateway, fmt.Sprintf("GatewayNode %s: spec.publicKey %s is that of %s: give each gateway a key of its own; until then this one is not used",
-		node.Name, node.Spec.PublicKey, owner), 1}
-}
-
-func gatewayFault(node *v1alpha1.GatewayNode) string {
-	fault := clusterset.KeyFault(node.Spec.PublicKey)
-	switch {
-	case fault != "":
-		return "spec.publicKey " + fault
-	case len(utilvalidation.IsDNS1123Subdomain(node.Spec.NodeName)) > 0:
-		return fmt.Sprintf("spec.nodeName %s is not a node's name", quote(node.Spec.NodeName))
-	case node.Status.Lane != nil && (*node.Status.Lane < 0 || *node.Status.Lane >= v1alpha1.MaxLanes):
-		return fmt.Sprintf("status.lane %d is not from 0 to %d", *node.Status.Lane, v1alpha1.MaxLanes-1)
-	}
-	return ""
-}
-
-// endpointFault says why a gateway cannot be reached there. Above the base port there must be a
-// port for each lane.
-func endpointFault(e v1alpha1.Endpoint) string {
-	const last = 65535 - v1alpha1.MaxLanes + 1
-	if e.Port < 1 || e.Port > last {
-		return fmt.Sprintf("has no base port from 1 to %d", last)
-	}
-	addr, err := netip.ParseAddr(string(e.Address))
-	if err != nil {
-		return "is not an IP address"
-	}
-	return string(clusterset.FaultOf(addr))
 }
 
 func quote(value string) string { return fmt.Sprintf("%q", clusterset.Clip(value, valueShown)) }

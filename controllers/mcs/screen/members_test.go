@@ -1,4 +1,4 @@
-package clusterset
+package screen
 
 import (
 	"net/netip"
@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -32,7 +33,7 @@ func removed(m v1alpha1.Member) v1alpha1.Member {
 	return m
 }
 
-func TestRefuseMembers(t *testing.T) {
+func TestMembers(t *testing.T) {
 	inUse := func(index int32, cidrs ...v1alpha1.CIDR) v1alpha1.RemoteClusterSpec {
 		return v1alpha1.RemoteClusterSpec{Index: index, CIDRs: cidrs}
 	}
@@ -41,7 +42,7 @@ func TestRefuseMembers(t *testing.T) {
 		name    string
 		members []v1alpha1.Member
 		inUse   map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec
-		blocks  []Block
+		blocks  []clusterset.Block
 		want    map[v1alpha1.ClusterID]string // reasons
 	}{
 		{"none", nil, nil, nil, map[v1alpha1.ClusterID]string{}},
@@ -67,7 +68,7 @@ func TestRefuseMembers(t *testing.T) {
 		{"this cluster comes first", []v1alpha1.Member{own, member("a", 1, 0, "10.2.0.0/16"), member("b", 2, 0, "10.1.0.0/24")}, nil, nil,
 			map[v1alpha1.ClusterID]string{"a": v1alpha1.ReasonIndexInUse, "b": v1alpha1.ReasonCIDROverlap}},
 		{"what this cluster uses", []v1alpha1.Member{own, member("a", 2, 1, "244.0.0.0/24")}, nil,
-			[]Block{{prefixes("244.0.0.0/16")[0], "ClusterSet.spec.vipCIDRs"}}, map[v1alpha1.ClusterID]string{"a": v1alpha1.ReasonCIDROverlap}},
+			clusterset.BlocksOf(prefixes("244.0.0.0/16"), "ClusterSet.spec.vipCIDRs"), map[v1alpha1.ClusterID]string{"a": v1alpha1.ReasonCIDROverlap}},
 		{"IPv6", []v1alpha1.Member{own, member("a", 2, 1, "fd00:2::/48"), member("b", 3, 2, "fd00:2:0:5::/64")}, nil, nil,
 			map[v1alpha1.ClusterID]string{"b": v1alpha1.ReasonCIDROverlap}},
 		{"malformed", []v1alpha1.Member{own, member("a", 2, 1, "10.2.0.0/33")}, nil, nil,
@@ -77,7 +78,7 @@ func TestRefuseMembers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			in := MembersInput{Own: "east", Members: test.members, InUse: test.inUse, Blocks: test.blocks}
 			got := map[v1alpha1.ClusterID]string{}
-			for id, refusal := range RefuseMembers(in) {
+			for id, refusal := range Members(in) {
 				got[id] = refusal.Reason
 				if !strings.Contains(refusal.Message, string(id)) {
 					t.Errorf("the message does not name %s: %s", id, refusal.Message)
@@ -90,44 +91,11 @@ func TestRefuseMembers(t *testing.T) {
 	}
 }
 
-func TestRefuseTranslation(t *testing.T) {
+func TestMemberWithTranslation(t *testing.T) {
 	m := member("west", 2, 1, "10.1.0.0/16")
 	m.Spec.GlobalCIDRs = []v1alpha1.CIDR{"10.9.0.0/16"}
-	got := RefuseMembers(MembersInput{Own: "east", Members: []v1alpha1.Member{m}})["west"]
+	got := Members(MembersInput{Own: "east", Members: []v1alpha1.Member{m}})["west"]
 	if got.Reason != v1alpha1.ReasonNotSupported || !strings.Contains(got.Message, "globalCIDRs") {
 		t.Errorf("got %+v", got)
-	}
-}
-
-func TestRefuseClusterSet(t *testing.T) {
-	pods := Block{prefixes("10.40.0.0/16")[0], "the pods"}
-	spec := func(transit v1alpha1.CIDR, vips ...v1alpha1.CIDR) *v1alpha1.ClusterSetSpec {
-		return &v1alpha1.ClusterSetSpec{TransitCIDR: transit, VIPCIDRs: vips}
-	}
-	tests := []struct {
-		name   string
-		spec   *v1alpha1.ClusterSetSpec
-		reason string // empty: accepted
-		names  string
-	}{
-		{"fits", spec("245.0.0.0/8", "244.0.0.0/16", "fd00:244::/112"), "", ""},
-		{"malformed", spec("245.0.0.0/8", "nonsense"), v1alpha1.ReasonInvalidCIDR, "nonsense"},
-		{"host bits", spec("245.0.0.0/8", "244.0.0.1/16"), v1alpha1.ReasonInvalidCIDR, "244.0.0.1/16"},
-		{"malformed transit", spec("nonsense", "244.0.0.0/16"), v1alpha1.ReasonInvalidCIDR, "spec.transitCIDR"},
-		{"VIPs among pods", spec("245.0.0.0/8", "10.40.5.0/24"), v1alpha1.ReasonCIDROverlap, "the pods"},
-		{"VIPs around pods", spec("245.0.0.0/8", "10.0.0.0/8"), v1alpha1.ReasonCIDROverlap, "10.40.0.0/16"},
-		{"transit around pods", spec("10.0.0.0/8", "244.0.0.0/16"), v1alpha1.ReasonCIDROverlap, "spec.transitCIDR"},
-		{"VIPs in transit", spec("245.0.0.0/8", "245.1.0.0/16"), v1alpha1.ReasonCIDROverlap, "spec.transitCIDR"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			got := RefuseClusterSet(test.spec, []Block{pods})
-			switch {
-			case test.reason == "" && got != nil:
-				t.Errorf("refused: %+v", got)
-			case test.reason != "" && (got == nil || got.Reason != test.reason || !strings.Contains(got.Message, test.names)):
-				t.Errorf("got %+v, want %s with %s", got, test.reason, test.names)
-			}
-		})
 	}
 }
