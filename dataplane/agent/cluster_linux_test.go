@@ -83,6 +83,7 @@ func TestAlike(t *testing.T) {
 			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, LastHeartbeatTime: now}}
 		}), 0},
 		{"another label of a Node", nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) { n.Labels["zone"] = "b" }), 2},
+		{"an older Node", nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) { n.CreationTimestamp = metav1.Unix(1, 0) }), 2},
 		{"the condition of a Node", nodeOf(func(*corev1.Node) {}), nodeOf(func(n *corev1.Node) {
 			n.Status.Conditions = []corev1.NodeCondition{{Type: v1alpha1.NodeConditionDataplane}}
 		}), 2},

@@ -32,14 +32,19 @@ type nodes struct {
 	odd []string
 }
 
+// bySeniority sorts nodes, the oldest first, then by name.
+func bySeniority(nodes []*corev1.Node) []*corev1.Node {
+	return slices.SortedFunc(slices.Values(nodes), func(a, b *corev1.Node) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+}
+
 // newNodes looks at all nodes, the oldest first: if two claim one address or block, it stays with
 // the older node, then with the one whose name sorts first.
 func newNodes(in NetworkInput, own []netip.Prefix) *nodes {
 	n := &nodes{self: in.Node, own: own, vips: prefixes(in.ClusterSet.Spec.VIPCIDRs), addresses: map[string][]netip.Addr{},
 		holders: map[netip.Addr]string{}, pods: map[string][]netip.Prefix{}, blocks: map[netip.Prefix]string{}}
-	byAge := slices.SortedFunc(slices.Values(in.Nodes), func(a, b *corev1.Node) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
+	byAge := bySeniority(in.Nodes)
 	for _, node := range byAge {
 		for _, block := range podCIDRs(node) {
 			n.addPods(node.Name, block)

@@ -1,11 +1,8 @@
 package plan
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
@@ -35,13 +32,13 @@ func (b *routing) transit() {
 }
 
 // assignedAddresses are the nodes' transit addresses that can be used: inside this cluster's
-// blocks, one of each family. If two nodes claim an address, the node whose name sorts first keeps
-// it until the operator corrects the annotation.
+// blocks, one of each family. If two nodes claim an address, the older one keeps it until the
+// operator corrects the annotation.
 func (b *routing) assignedAddresses() map[string][]netip.Addr {
 	blocks := b.blocks()
 	taken := map[netip.Addr]bool{}
 	assigned := map[string][]netip.Addr{}
-	for _, node := range slices.SortedFunc(slices.Values(b.in.Nodes), func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) }) {
+	for _, node := range bySeniority(b.in.Nodes) {
 		claimed := clusterset.ParseTransitAddresses(node.Annotations[v1alpha1.AnnotationTransitAddress])
 		for _, block := range blocks {
 			i := slices.IndexFunc(claimed, block.Contains)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
@@ -95,7 +96,15 @@ func TestTransitRoutes(t *testing.T) {
 			transit: "fd5f:f9b7:58d1:2::40",
 		},
 		{
-			name: "an address that another node claims is the one's of the lower name",
+			name: "an address that a younger node claims, too, stays with the older one",
+			edit: func(in *NetworkInput) {
+				in.Nodes[3].Name, in.Nodes[3].Annotations = "Z", in.Nodes[2].Annotations
+				in.Nodes[2].CreationTimestamp, in.Nodes[3].CreationTimestamp = metav1.Unix(1, 0), metav1.Unix(2, 0)
+			},
+			want: worker, transit: "245.0.32.64 fd5f:f9b7:58d1:2::40",
+		},
+		{
+			name: "of two that are equally old it is the one's of the lower name",
 			edit: func(in *NetworkInput) {
 				in.Nodes[3].Name, in.Nodes[3].Annotations = "Z", in.Nodes[2].Annotations
 			},
