@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
@@ -17,39 +18,53 @@ import (
 type assignment struct {
 	// values are by node. A node whose annotation must be removed has none.
 	values map[string]string
+	// numbers are the nodes' numbers in the blocks.
+	numbers record
 	// full are the nodes for which no address is free, sorted.
 	full []string
 }
 
+// record is which number this operator has seen a node to have, by the Node's UID.
+type record map[types.UID]int
+
 // assign chooses each node's transit addresses, the same number in every block. A node that has a
-// number keeps it, even when the blocks change. If two nodes have the same number, the older one
-// keeps it. A node without a number gets the one that belongs to its name, or the next that is
-// free. So a node that is deleted and created again has its old number, and no other node gets that
-// number at once.
-func assign(nodes []metav1.PartialObjectMetadata, blocks []netip.Prefix) assignment {
-	result := assignment{values: map[string]string{}}
+// number keeps it, even when the blocks change. A number that is on record is its node's, whatever
+// the annotations say: nobody takes or moves one by writing an annotation. If two other nodes have
+// the same number, the older one keeps it. A node without a number gets the one that belongs to its
+// name, or the next that is free. So a node that is deleted and created again has its old number, and
+// no other node gets that number at once.
+func assign(nodes []metav1.PartialObjectMetadata, blocks []netip.Prefix, known record) assignment {
+	result := assignment{values: map[string]string{}, numbers: record{}}
 	if len(blocks) == 0 {
 		return result
 	}
 	taken := map[int]bool{}
-	var without []string
-	for _, node := range bySeniority(nodes) {
-		n, has := numberOf(node)
-		if !has || taken[n] {
-			without = append(without, node.Name)
-			continue
-		}
+	give := func(node metav1.PartialObjectMetadata, n int) {
 		taken[n] = true
+		result.numbers[node.UID] = n
 		result.values[node.Name] = value(blocks, n)
 	}
-	for _, name := range without {
-		n, free := firstFree(name, taken)
-		if !free {
-			result.full = append(result.full, name)
-			continue
+	var unknown, without []metav1.PartialObjectMetadata
+	for _, node := range bySeniority(nodes) {
+		if n, is := known[node.UID]; is && !taken[n] {
+			give(node, n)
+		} else {
+			unknown = append(unknown, node)
 		}
-		taken[n] = true
-		result.values[name] = value(blocks, n)
+	}
+	for _, node := range unknown {
+		if n, has := numberOf(node); has && !taken[n] {
+			give(node, n)
+		} else {
+			without = append(without, node)
+		}
+	}
+	for _, node := range without {
+		if n, free := firstFree(node.Name, taken); free {
+			give(node, n)
+		} else {
+			result.full = append(result.full, node.Name)
+		}
 	}
 	slices.Sort(result.full)
 	return result

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
@@ -21,7 +22,7 @@ var blocks = []netip.Prefix{netip.MustParsePrefix("245.0.32.0/20"), clusterset.T
 
 // node was made so many seconds after 1970.
 func node(name string, created int64, annotation string) metav1.PartialObjectMetadata {
-	n := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.Unix(created, 0)}}
+	n := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), CreationTimestamp: metav1.Unix(created, 0)}}
 	if annotation != "" {
 		n.Annotations = map[string]string{v1alpha1.AnnotationTransitAddress: annotation}
 	}
@@ -51,6 +52,7 @@ func TestAssign(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		nodes []metav1.PartialObjectMetadata
+		known record
 		want  map[string]string
 	}{
 		{name: "no nodes", want: map[string]string{}},
@@ -80,6 +82,24 @@ func TestAssign(t *testing.T) {
 			want:  map[string]string{second: value(blocks, place), first: value(blocks, place+1)},
 		},
 		{
+			name:  "an older node that claims the address of one on record does not get it",
+			nodes: []metav1.PartialObjectMetadata{node(first, 1, kept), node("z", 2, kept)},
+			known: record{"z": 0x7d0 - 64},
+			want:  map[string]string{"z": kept + "," + kept6, first: value(blocks, place)},
+		},
+		{
+			name:  "nor if it takes the annotation of that one away, and says that it has always had it",
+			nodes: []metav1.PartialObjectMetadata{node(first, 1, kept), node("z", 2, "")},
+			known: record{"z": 0x7d0 - 64, types.UID(first): place},
+			want:  map[string]string{"z": kept + "," + kept6, first: value(blocks, place)},
+		},
+		{
+			name:  "a record of a node that is gone holds no address",
+			nodes: []metav1.PartialObjectMetadata{node("a", 1, kept)},
+			known: record{"z": 0x7d0 - 64},
+			want:  map[string]string{"a": kept + "," + kept6},
+		},
+		{
 			name:  "nonsense is no address, nor is a gateway's",
 			nodes: []metav1.PartialObjectMetadata{node(first, 1, "245.0.32.7,x")},
 			want:  map[string]string{first: value(blocks, place)},
@@ -87,7 +107,7 @@ func TestAssign(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for range 2 {
-				got := assign(tt.nodes, blocks)
+				got := assign(tt.nodes, blocks, tt.known)
 				if diff := cmp.Diff(tt.want, got.values); diff != "" || len(got.full) > 0 {
 					t.Errorf("full %v, (-want +got)\n%s", got.full, diff)
 				}
@@ -95,7 +115,7 @@ func TestAssign(t *testing.T) {
 			}
 		})
 	}
-	if got := assign([]metav1.PartialObjectMetadata{node("a", 1, kept)}, nil); len(got.values)+len(got.full) > 0 {
+	if got := assign([]metav1.PartialObjectMetadata{node("a", 1, kept)}, nil, nil); len(got.values)+len(got.full) > 0 {
 		t.Errorf("without blocks: %+v", got)
 	}
 }
@@ -106,7 +126,7 @@ func TestAssignAll(t *testing.T) {
 	for i := range clusterset.NodeAddresses + 2 {
 		nodes = append(nodes, node(fmt.Sprintf("node-%04d", i), int64(i), ""))
 	}
-	got := assign(nodes, blocks)
+	got := assign(nodes, blocks, nil)
 	if want := []string{"node-4032", "node-4033"}; !slices.Equal(got.full, want) {
 		t.Fatalf("full: %v, want %v", got.full, want)
 	}
@@ -123,12 +143,12 @@ func TestAssignAll(t *testing.T) {
 	for i := range nodes {
 		nodes[i] = node(nodes[i].Name, nodes[i].CreationTimestamp.Unix(), got.values[nodes[i].Name])
 	}
-	if n := len(changes(nodes, assign(nodes, blocks))); n != 0 {
+	if n := len(changes(nodes, assign(nodes, blocks, nil))); n != 0 {
 		t.Errorf("%d nodes change again", n)
 	}
 	freed := got.values["node-0007"]
 	nodes = slices.DeleteFunc(nodes, func(n metav1.PartialObjectMetadata) bool { return n.Name == "node-0007" })
-	next := assign(nodes, blocks)
+	next := assign(nodes, blocks, nil)
 	if next.values["node-4032"] != freed || !slices.Equal(next.full, []string{"node-4033"}) {
 		t.Errorf("node-4032 got %q, want %q; full %v", next.values["node-4032"], freed, next.full)
 	}

@@ -39,6 +39,9 @@ type Reconciler struct {
 	// reported are the nodes for which an event said that no address is free. Reconciles come one
 	// at a time.
 	reported map[types.UID]bool
+	// assigned is what every node has. It outlives a change of the annotations, which is not this
+	// operator's.
+	assigned record
 }
 
 // Reconcile assigns every node its addresses, once this cluster's index is known. It removes them
@@ -52,8 +55,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	wanted := assign(cached, blocks)
+	wanted := assign(cached, blocks, r.assigned)
 	if len(changes(cached, wanted)) == 0 && len(wanted.full) == 0 {
+		r.assigned = wanted.numbers
 		return reconcile.Result{}, nil
 	}
 	// The cache may lack what was assigned last, also by an operator that led before.
@@ -61,13 +65,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	wanted = assign(nodes, blocks)
+	wanted = assign(nodes, blocks, r.assigned)
 	r.report(nodes, wanted.full)
 	for _, node := range changes(nodes, wanted) {
 		if err := r.annotate(ctx, node, wanted.values[node.Name]); err != nil {
 			return retry.Result(err)
 		}
 	}
+	r.assigned = wanted.numbers
 	return reconcile.Result{}, nil
 }
 
