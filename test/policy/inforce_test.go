@@ -59,6 +59,10 @@ func probes() []probe {
 		{"tombolo-dataplane-events", dataplane, func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, nodeEvent("probe", "probe"), client.DryRunAll)
 		}},
+		{"tombolo-nodes", dataplane, func(ctx context.Context, c client.Client) error {
+			node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe-2", Labels: map[string]string{v1alpha1.LabelGateway: "true"}}}
+			return c.Create(ctx, node, client.DryRunAll)
+		}},
 		{"tombolo-operator", operator, labelNode},
 		{"tombolo-operator-keys", operator, func(ctx context.Context, c client.Client) error {
 			meta := metav1.ObjectMeta{Namespace: system, Name: v1alpha1.GatewayKeysSecret}

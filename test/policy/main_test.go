@@ -32,6 +32,8 @@ var (
 	adminKubeconfig []byte
 	admin           client.Client
 	kubectl         func(args ...string) (stdout, stderr io.Reader, err error)
+	// addUser makes a client certificate.
+	addUser func(envtest.User) (*rest.Config, error)
 )
 
 // system is the namespace that tombolo is installed in. TestElsewhere sets the variable for a process
@@ -60,6 +62,9 @@ func runTests(m *testing.M) (code int, err error) {
 		CRDDirectoryPaths:     []string{filepath.Join(configDir, "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 	}
+	// As in a real cluster, a kubelet's certificate has a node's rights and limits.
+	server.ControlPlane.GetAPIServer().Configure().Set("authorization-mode", "Node", "RBAC").
+		Append("enable-admission-plugins", "NodeRestriction")
 	if adminConfig, err = server.Start(); err != nil {
 		return 1, fmt.Errorf("starting an API server: %w", err)
 	}
@@ -68,6 +73,13 @@ func runTests(m *testing.M) (code int, err error) {
 			code, err = 1, fmt.Errorf("stopping the API server: %w", stopErr)
 		}
 	}()
+	addUser = func(user envtest.User) (*rest.Config, error) {
+		added, err := server.AddUser(user, nil)
+		if err != nil {
+			return nil, fmt.Errorf("adding the user %s: %w", user.Name, err)
+		}
+		return added.Config(), nil
+	}
 	adminConfig.QPS = -1
 	if admin, err = client.New(adminConfig, client.Options{Scheme: newScheme()}); err != nil {
 		return 1, err

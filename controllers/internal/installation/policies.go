@@ -16,7 +16,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=tombolo-dataplane;tombolo-dataplane-events;tombolo-gateway;tombolo-gateway-keys;tombolo-gateway-lease;tombolo-gateway-links;tombolo-installation;tombolo-operator;tombolo-operator-coredns;tombolo-operator-keys,verbs=get
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=tombolo-dataplane;tombolo-dataplane-events;tombolo-gateway;tombolo-gateway-keys;tombolo-gateway-lease;tombolo-gateway-links;tombolo-installation;tombolo-nodes;tombolo-operator;tombolo-operator-coredns;tombolo-operator-keys,verbs=get
 // +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,resourceNames=tombolo-gateway-keys,verbs=patch
 
 // policies are the names of the admission policies of a member cluster (config/rbac). The binding of
@@ -25,7 +25,7 @@ func policies() []string {
 	return []string{
 		"tombolo-dataplane", "tombolo-dataplane-events",
 		"tombolo-gateway", "tombolo-gateway-keys", "tombolo-gateway-lease", "tombolo-gateway-links",
-		"tombolo-installation",
+		"tombolo-installation", "tombolo-nodes",
 		"tombolo-operator", "tombolo-operator-coredns", "tombolo-operator-keys",
 	}
 }
