@@ -103,10 +103,9 @@ func (t *tool) testChart(ctx context.Context) error {
 	return step("the Helm chart", "usually 2 minutes", func() error { return t.goTest(ctx, "./test/kind/helm") })
 }
 
-// goTest runs the tests of packages, one package after the other. TestBoundary stays in the lab: its
-// pods run the image busybox, which these nodes do not have.
+// goTest runs the tests of packages, one package after the other.
 func (t *tool) goTest(ctx context.Context, packages ...string) error {
-	args := []string{"test", "-tags", "e2e,kind", "-count=1", "-p", "1", "-parallel", "4", "-skip", "^TestBoundary$", "-v"}
+	args := []string{"test", "-tags", "e2e,kind", "-count=1", "-p", "1", "-parallel", "4", "-v"}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig(), shell.NodePodsEnv+"="+nodePods, "PATH="+t.bin+":"+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

@@ -1,0 +1,205 @@
+//go:build e2e
+
+package hostile
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
+	"github.com/tombolo-net/tombolo/test/lifecycle/report"
+)
+
+const (
+	victim, attacker = "east", "west"
+	namespace        = "hostile"
+	gatewayLabel     = "clusterset.tombolo.dev/gateway=true"
+	// within is how long a step may take on a busy machine.
+	within = 2 * time.Minute
+	// rate is how many requests the honest client sends in a second.
+	rate = 20
+)
+
+// The ports of the pods: the honest client asks by HTTP, and with packets.
+const httpPort, packetPort = 8080, 7007
+
+// site is a lab. East has two pods with servers, of which one is exported; both are on a node that
+// is no gateway. West has a pod, which is exported as well.
+type site struct {
+	shell.Shell
+	load   *report.Client
+	sender string // the program send
+
+	// open and closed are east's pods, inside another pod of east, client west's.
+	open, closed, inside, client netip.Addr
+	// gateway and worker are the names of the nodes by cluster, node their addresses by name.
+	gateway, worker map[string]string
+	node            map[string]netip.Addr
+	// tunnel are the addresses of the gateways' tunnels, by cluster.
+	tunnel map[string]netip.Addr
+	// clusterIP is east's API server's, vip the clusterset IP of open.
+	clusterIP, vip netip.Addr
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	sh, err := shell.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{Shell: sh, sender: filepath.Join(t.TempDir(), "send"), gateway: map[string]string{}, worker: map[string]string{},
+		node: map[string]netip.Addr{}, tunnel: map[string]netip.Addr{}}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", s.sender, "./send")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if _, err := shell.Output(build); err != nil {
+		t.Fatal(err)
+	}
+	s.findNodes(t)
+	s.deploy(t)
+	s.load = s.startLoad(t)
+	return s
+}
+
+// get is one field of objects, which must not be empty.
+func (s *site) get(t *testing.T, cluster, path string, args ...string) string {
+	t.Helper()
+	out, err := s.Kubectl(t.Context(), cluster, append(append([]string{"get"}, args...), "--output", "jsonpath="+path)...)
+	if err != nil || out == "" {
+		t.Fatalf("%s of %v in %s: %q, %v", path, args, cluster, out, err)
+	}
+	return out
+}
+
+func (s *site) address(t *testing.T, cluster, path string, args ...string) netip.Addr {
+	t.Helper()
+	return netip.MustParseAddr(s.get(t, cluster, path, args...))
+}
+
+func (s *site) findNodes(t *testing.T) {
+	t.Helper()
+	for _, cluster := range []string{victim, attacker} {
+		s.gateway[cluster] = s.get(t, cluster, "{.items[0].metadata.name}", "nodes", "-l", gatewayLabel)
+		s.worker[cluster] = s.get(t, cluster, "{.items[0].metadata.name}", "nodes", "-l", "!clusterset.tombolo.dev/gateway")
+		for _, name := range []string{s.gateway[cluster], s.worker[cluster]} {
+			s.node[name] = s.address(t, cluster, "{.status.addresses[?(@.type=='InternalIP')].address}", "node", name)
+		}
+		s.tunnel[cluster] = s.address(t, cluster, "{.spec.tunnelAddresses[0]}", "-n", "tombolo-system", "gatewaynode", s.gateway[cluster])
+	}
+	s.clusterIP = s.address(t, victim, "{.spec.clusterIP}", "service", "kubernetes")
+}
+
+const service = `
+apiVersion: v1
+kind: Service
+metadata: {name: %[1]s, namespace: hostile}
+spec:
+  selector: {app: %[1]s}
+  ports:
+  - {name: http, port: 80, targetPort: 8080}
+  - {name: packets, port: 7, targetPort: 7007, protocol: UDP}
+---
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: %[1]s, namespace: hostile}
+---
+`
+
+const pod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: %[1]s, namespace: hostile, labels: {app: %[1]s}}
+spec:
+  nodeName: %[2]s
+  terminationGracePeriodSeconds: 1
+  tolerations: [{operator: Exists}]
+  containers:
+  - name: load
+    image: nicolaka/netshoot:v0.15
+    imagePullPolicy: IfNotPresent
+    command: ["/load", "serve", "$(POD_IP)"]
+    env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]
+    volumeMounts: [{name: load, mountPath: /load}, {name: send, mountPath: /send}]
+  volumes: [{name: load, hostPath: {path: %[3]s, type: File}}, {name: send, hostPath: {path: %[4]s, type: File}}]
+---
+`
+
+// deploy makes the pods and Services, and returns when the honest client's request is answered.
+func (s *site) deploy(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	load := filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load") // nodes see the host's files
+	for cluster, names := range map[string][]string{victim: {"open", "closed", "inside"}, attacker: {"client"}} {
+		manifest := "apiVersion: v1\nkind: Namespace\nmetadata: {name: hostile}\n---\n" + fmt.Sprintf(service, names[0])
+		for _, name := range names {
+			manifest += fmt.Sprintf(pod, name, s.worker[cluster], load, s.sender)
+		}
+		if err := s.Apply(ctx, cluster, manifest); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_, _ = s.Kubectl(context.WithoutCancel(ctx), cluster, "delete", "namespace", namespace, "--wait=false")
+		})
+	}
+	for cluster, pods := range map[string]map[string]*netip.Addr{
+		victim: {"open": &s.open, "closed": &s.closed, "inside": &s.inside}, attacker: {"client": &s.client},
+	} {
+		if _, err := s.Kubectl(ctx, cluster, "-n", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout="+within.String()); err != nil {
+			t.Fatal(err)
+		}
+		for name, address := range pods {
+			*address = s.address(t, cluster, "{.status.podIP}", "-n", namespace, "pod", name)
+		}
+	}
+	vip, err := shell.Eventually(ctx, within, func(ctx context.Context) (string, error) {
+		ip, err := s.Kubectl(ctx, attacker, "-n", namespace, "get", "serviceimports.multicluster.x-k8s.io", "open", "--output", "jsonpath={.spec.ips[0]}")
+		if err != nil || ip == "" {
+			return "", fmt.Errorf("no clusterset IP: %w", err)
+		}
+		_, err = s.InPod(ctx, attacker, namespace, "client", "curl", "-sSf", "--http0.9", "--max-time", "5", "http://"+ip+"/")
+		return ip, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.vip = netip.MustParseAddr(vip)
+	if _, err := shell.Eventually(ctx, within, func(ctx context.Context) (string, error) { // the way back is open, too
+		return s.Kubectl(ctx, victim, "-n", namespace, "get", "serviceimports.multicluster.x-k8s.io", "client")
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startLoad starts the honest client, in west's pod.
+func (s *site) startLoad(t *testing.T) *report.Client {
+	t.Helper()
+	l, err := report.Start(exec.Command("kubectl", "--context", attacker, "--namespace", namespace, "exec", "--stdin", "client", "--",
+		"/load", "--rate", fmt.Sprint(rate), "--requests", s.vip.String()+":80", "--packets", s.vip.String()+":7"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Kill)
+	return l
+}
+
+// honest asserts that the honest client lost nothing since it was last asked.
+func (s *site) honest(t *testing.T, since report.Report) report.Report {
+	t.Helper()
+	now, err := s.load.Report()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := now.Fault(since); err != nil {
+		t.Errorf("beside the attacks honest traffic was lost: %v", err)
+	}
+	if now.Requests.Sent == since.Requests.Sent {
+		t.Error("the honest client has sent nothing")
+	}
+	t.Logf("honest traffic: %s", now.Progress(since))
+	return now
+}
