@@ -58,9 +58,38 @@ func enterRoot(cfg Config) error {
 			return err
 		}
 	}
+	if err := keepDisk(cfg); err != nil {
+		return err
+	}
 	// As on any Kubernetes node: volumes that pods mount are seen by others.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
 		return fmt.Errorf("sharing the root's mounts: %w", err)
+	}
+	return nil
+}
+
+// diskDir is the folder of the node that is still there when it boots again.
+const diskDir = "/var/lib/tombolo"
+
+// keepDisk shows a part of the node's folder on the host as diskDir. If that is not root's, because the
+// lab runs as another user, diskDir is empty after each boot: containers could not use it.
+func keepDisk(cfg Config) error {
+	disk := filepath.Join(cfg.Dir, "disk")
+	if err := os.MkdirAll(disk, 0o755); err != nil {
+		return fmt.Errorf("making the node's disk: %w", err)
+	}
+	var state unix.Stat_t
+	if err := unix.Stat(disk, &state); err != nil {
+		return fmt.Errorf("reading the node's disk: %w", err)
+	}
+	if state.Uid != 0 {
+		return guest.MountMemory(diskDir)
+	}
+	if err := os.MkdirAll(diskDir, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", diskDir, err)
+	}
+	if err := unix.Mount(disk, diskDir, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("showing the node's disk: %w", err)
 	}
 	return nil
 }
