@@ -35,6 +35,9 @@ const (
 	// AnnotationCorefile on CoreDNS's ConfigMap says what tombolo added to its Corefile, so that
 	// exactly that can be removed again.
 	AnnotationCorefile = "clusterset.tombolo.dev/corefile-additions"
+	// AnnotationKeysMoved on the GatewayKeysSecret says that gateways keep their keys on their nodes:
+	// the operator deletes it when it is empty.
+	AnnotationKeysMoved = "clusterset.tombolo.dev/keys-moved"
 	// AnnotationTransitAddress on a Node holds its transit addresses, separated by commas: the
 	// source that other clusters see for its host-network clients. Only the operator assigns them.
 	AnnotationTransitAddress = "clusterset.tombolo.dev/transit-address"
@@ -47,8 +50,8 @@ const (
 	// GatewayLeasePrefix and a node's name make the name of the Lease, in DefaultNamespace or
 	// where the agents run, that the node's gateway renews.
 	GatewayLeasePrefix = "gateway-"
-	// GatewayKeysSecret is the Secret with the gateways' private keys, by node name, in the agents'
-	// namespace. The manifests make it, without data.
+	// GatewayKeysSecret is the Secret in which older versions kept the gateways' private keys, by node
+	// name, in the agents' namespace. Each gateway moves its own to its node.
 	GatewayKeysSecret = "tombolo-gateway-keys"
 	// DefaultHubNamespace is the hub's namespace in the samples.
 	DefaultHubNamespace = "tombolo-hub"

@@ -3,17 +3,22 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"io"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 
 	"github.com/tombolo-net/tombolo/gateway/agent"
+	"github.com/tombolo-net/tombolo/gateway/keyfile"
+	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/pages"
 )
 
 func newGatewayCommand() *cobra.Command {
 	o := &nodeOptions{}
+	var newKey bool
 	c := &cobra.Command{
 		Use:   "gateway",
 		Short: "Run the gateway agent of this node: tunnels to the gateways of the other clusters",
@@ -24,8 +29,11 @@ When the agent ends, its tunnels and routes stay and carry traffic; --cleanup re
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rtnl.ExplainErrors()
+			if newKey {
+				return writeNewKey(cmd.OutOrStdout(), keyfile.At(keyfile.Path))
+			}
 			if o.cleanup {
-				return agent.Cleanup(logr.NewContext(cmd.Context(), o.logger().WithName("gateway")), agent.NewKernel())
+				return agent.Cleanup(logr.NewContext(cmd.Context(), o.logger().WithName("gateway")), agent.NewKernel(), keyfile.At(keyfile.Path))
 			}
 			if err := o.validate(); err != nil {
 				return err
@@ -34,7 +42,21 @@ When the agent ends, its tunnels and routes stay and carry traffic; --cleanup re
 		},
 	}
 	o.bind(c.Flags(), ":7474", "gateway")
+	c.Flags().BoolVar(&newKey, "new-key", false, "write another private key into "+keyfile.Path+", then exit; the gateway uses it from its next start")
 	return c
+}
+
+// writeNewKey writes another private key into the file.
+func writeNewKey(out io.Writer, file keyfile.File) error {
+	key, err := wireguard.GeneratePrivateKey()
+	if err != nil {
+		return err
+	}
+	if err := file.Write(key); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s has a new private key; its public key is %s. Delete the gateway's pod now: the next one uses it.\n", file, key.Public())
+	return err
 }
 
 func runGateway(ctx context.Context, o *nodeOptions) error {
@@ -49,7 +71,7 @@ func runGateway(ctx context.Context, o *nodeOptions) error {
 	}
 	registry := newRegistry()
 	a := agent.New(agent.Config{
-		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Kernel: agent.NewKernel(),
+		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Key: keyfile.At(keyfile.Path), Kernel: agent.NewKernel(),
 		Registry: registry, Events: cluster.GetEventRecorder("tombolo-gateway"), NodeName: o.nodeName, Namespace: o.namespace,
 	})
 	shown := pages.Pages{Metrics: registry, Healthy: a.Healthy, Ready: func() error { return cmp.Or(cluster.Ready(), a.Ready()) }}

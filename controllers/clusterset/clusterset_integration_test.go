@@ -31,7 +31,7 @@ func newEnv(t *testing.T) (*members.Env, *clusterset.Reconciler) {
 	t.Helper()
 	c := clusters[members.HubName]
 	e := members.NewEnv(t, c, c, nil)
-	installed, err := installation.NewChecker(e.Own, v1alpha1.DefaultNamespace)
+	installed, err := installation.NewChecker(e.Own)
 	if err != nil {
 		t.Fatal(err)
 	}

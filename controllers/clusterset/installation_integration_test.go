@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -36,7 +37,7 @@ func look(t *testing.T, e *members.Env, r *clusterset.Reconciler, reason string,
 	t.Helper()
 	members.Eventually(t, func() error {
 		var err error
-		if r.Installation, err = installation.NewChecker(e.Own, v1alpha1.DefaultNamespace); err != nil {
+		if r.Installation, err = installation.NewChecker(e.Own); err != nil {
 			return err
 		}
 		e.Step(t, r, "", v1alpha1.ClusterSetName)
@@ -153,6 +154,7 @@ func TestPowerlessPolicies(t *testing.T) {
 	e, r := newEnv(t)
 	recorded := &events{}
 	r.Events = recorded
+	e.Make(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "to-try-on"}})
 	look(t, e, r, v1alpha1.ReasonInstalled)
 	named := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
 	binding := func(name string, edit func(*admissionv1.ValidatingAdmissionPolicyBinding)) func() {
@@ -191,10 +193,10 @@ func TestPowerlessPolicies(t *testing.T) {
 			})
 		}, "ValidatingAdmissionPolicy tombolo-gateway-links has failurePolicy Ignore instead of Fail"},
 		{"refuses nothing", func() func() {
-			return policy("tombolo-operator-keys", func(p *admissionv1.ValidatingAdmissionPolicy) {
+			return policy("tombolo-operator", func(p *admissionv1.ValidatingAdmissionPolicy) {
 				p.Spec.MatchConditions[0].Expression = "false"
 			})
-		}, "tombolo-operator-keys is there and refuses nothing"},
+		}, "tombolo-operator is there and refuses nothing"},
 	} {
 		restore := tt.spoil()
 		t.Log(tt.name)

@@ -4,6 +4,10 @@ package gatewaylife_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,41 +18,87 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 func request(name string) reconcile.Request {
 	return reconcile.Request{NamespacedName: client.ObjectKey{Namespace: system, Name: name}}
 }
 
-// putKeys makes the Secret hold a key under each name, besides what it holds.
+// putKeys makes the Secret of an older version, with a key under each name.
 func (s *scene) putKeys(t *testing.T, names ...string) {
 	t.Helper()
-	secret := s.keys(t)
-	if secret.Data == nil {
-		secret.Data = map[string][]byte{}
-	}
+	secret := &corev1.Secret{ObjectMeta: members.Meta(system, v1alpha1.GatewayKeysSecret), Data: map[string][]byte{}}
 	for _, name := range names {
 		secret.Data[name] = []byte("key of " + name)
 	}
-	if err := s.Update(t.Context(), secret); err != nil {
-		t.Fatal(err)
-	}
+	s.Make(t, secret)
 }
 
-func (s *scene) keys(t *testing.T) *corev1.Secret {
+// keys returns the names in the Secret; not there if it is gone.
+func (s *scene) keys(t *testing.T) (names []string, there bool) {
 	t.Helper()
 	secret := &corev1.Secret{}
-	if err := s.Get(t.Context(), client.ObjectKey{Namespace: system, Name: v1alpha1.GatewayKeysSecret}, secret); err != nil {
+	err := s.Get(t.Context(), client.ObjectKey{Namespace: system, Name: v1alpha1.GatewayKeysSecret}, secret)
+	if client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}
-	return secret
+	return slices.Sorted(maps.Keys(secret.Data)), err == nil
 }
 
-func (s *scene) wantKey(t *testing.T, name string, want bool) {
+func (s *scene) wantKeys(t *testing.T, want ...string) {
 	t.Helper()
-	if _, has := s.keys(t).Data[name]; has != want {
-		t.Errorf("the Secret has a key of %s: %t, want %t", name, has, want)
+	if names, there := s.keys(t); !there || !slices.Equal(names, want) {
+		t.Errorf("the Secret is there: %t, has keys of %v, want %v", there, names, want)
 	}
+}
+
+// moveKey does what a gateway does that finds its key in the Secret.
+func (s *scene) moveKey(t *testing.T, name string) {
+	t.Helper()
+	secret := &corev1.Secret{ObjectMeta: members.Meta(system, v1alpha1.GatewayKeysSecret)}
+	text := fmt.Sprintf(`{"metadata":{"annotations":{%q:"true"}},"data":{%q:null}}`, v1alpha1.AnnotationKeysMoved, name)
+	if err := s.Patch(t.Context(), secret, client.RawPatch(types.MergePatchType, []byte(text))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The keys of nodes that are no gateways go, since nobody else removes them. Gateways take theirs.
+// Then the Secret goes, too, and is not looked for any more.
+func TestKeysOfOlderVersion(t *testing.T) {
+	s := newScene(t)
+	s.node(t, "g1")
+	s.node(t, "g2")
+	s.relabel(t, s.node(t, "was"), "null")
+	s.gateway(t, "g1")
+	s.gateway(t, "g2")
+	s.putKeys(t, "g1", "g2", "of-long-ago", "was")
+	s.step(t, 0, "g1")
+	s.wantKeys(t, "g1", "g2")
+	s.moveKey(t, "g1")
+	s.step(t, 10, "g1")
+	s.wantKeys(t, "g2")
+	s.moveKey(t, "g2")
+	s.step(t, 19.9, "g1") // it looks only every ten seconds
+	s.wantKeys(t)
+	s.step(t, 20, "g1")
+	if names, there := s.keys(t); there {
+		t.Errorf("the Secret is still there, with keys of %v", names)
+	}
+	s.step(t, 30, "g1")
+	s.direct.err = errors.New("asked again")
+	s.step(t, 40, "g1")
+}
+
+// Gateways of an older version need the Secret that its manifests have made, though it is empty.
+func TestEmptySecretOfOlderVersion(t *testing.T) {
+	s := newScene(t)
+	s.node(t, "g1")
+	s.gateway(t, "g1")
+	s.putKeys(t)
+	s.step(t, 0, "g1")
+	s.step(t, 10, "g1")
+	s.wantKeys(t)
 }
 
 // relabel sets or removes the gateways' label.
@@ -60,14 +110,13 @@ func (s *scene) relabel(t *testing.T, node *corev1.Node, value string) {
 	}
 }
 
-// A GatewayNode goes with its Node, and its key, too. Others keep theirs.
+// A GatewayNode goes with its Node. Others stay.
 func TestNodeIsGone(t *testing.T) {
 	s := newScene(t)
 	one := s.node(t, "g1")
 	s.node(t, "g2")
 	s.gateway(t, "g1")
 	s.gateway(t, "g2")
-	s.putKeys(t, "g1", "g2", "of-long-ago")
 	s.step(t, 0, "g1")
 	s.step(t, 0, "g2")
 	if err := s.Delete(t.Context(), one); err != nil {
@@ -78,13 +127,8 @@ func TestNodeIsGone(t *testing.T) {
 		t.Errorf("the GatewayNode of a node that is gone is still there: %+v", g)
 	}
 	s.wantEvents(t, "Normal Removed node g1 is gone")
-	s.wantKey(t, "g1", true) // the key goes last
-	for _, name := range []string{"g1", "g2", "of-long-ago"} {
-		s.step(t, 2, name)
-	}
-	s.wantKey(t, "g1", false)
-	s.wantKey(t, "g2", true)
-	s.wantKey(t, "of-long-ago", false)
+	s.step(t, 2, "g1")
+	s.step(t, 2, "g2")
 	if s.get(t, "g2") == nil {
 		t.Error("the other GatewayNode is gone, too")
 	}
@@ -94,7 +138,6 @@ func TestNodeIsGone(t *testing.T) {
 func TestAbsentFromTheCacheOnly(t *testing.T) {
 	s := newScene(t)
 	s.gateway(t, "g1")
-	s.putKeys(t, "g1")
 	s.settle(t)
 	s.direct.Reader = existing{s.direct.Reader}
 	s.step(t, 0, "g1")
@@ -116,12 +159,10 @@ func (e existing) Get(ctx context.Context, key client.ObjectKey, into client.Obj
 }
 
 // A node that loses the label stays a gateway until another does its work, or a minute has passed.
-// Its key stays.
 func TestLabelMoves(t *testing.T) {
 	s := newScene(t)
 	one := s.node(t, "g1")
 	s.gateway(t, "g1")
-	s.putKeys(t, "g1")
 	s.step(t, 0, "g1")
 	s.relabel(t, one, "null")
 	s.step(t, 10, "g1")
@@ -153,5 +194,4 @@ func TestLabelMoves(t *testing.T) {
 	}
 	s.wantEvents(t, "Normal Removed node g1 has no label clusterset.tombolo.dev/gateway=true any more")
 	s.step(t, 99, "g1")
-	s.wantKey(t, "g1", true)
 }

@@ -24,8 +24,7 @@ import (
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,namespace=tombolo-system,resources=gatewaynodes/status,verbs=patch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters,verbs=get;list;watch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=tombolo-system,resources=leases,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,resourceNames=tombolo-gateway-keys,verbs=patch
+// +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,resourceNames=tombolo-gateway-keys,verbs=get;patch;delete
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 
 // Reconciler watches over one gateway; its request is named after the gateway's node.
@@ -39,6 +38,7 @@ type Reconciler struct {
 
 	// seen is what is remembered of each gateway, by name. Reconciles come one at a time.
 	seen map[string]*sightings
+	keys oldKeys
 }
 
 // sightings are what the operator has seen of one gateway, at the times of its own clock.
@@ -51,19 +51,30 @@ type sightings struct {
 }
 
 // Reconcile deletes a GatewayNode whose node is no gateway any more. Otherwise it writes whether the
-// gateway lives. It removes the key of a gateway that is gone together with its node.
+// gateway lives. Beside that it ends the Secret of older versions.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	gateway, err := optional.GetUndeleted[v1alpha1.GatewayNode](ctx, r.Client, client.ObjectKey{Namespace: r.Namespace, Name: request.Name})
+	result, err := r.reconcileGateway(ctx, request)
 	if err != nil {
+		return result, err
+	}
+	if err := r.tidyKeys(ctx); err != nil && !retry.Behind(err) {
 		return reconcile.Result{}, err
 	}
-	node, err := r.node(ctx, request.Name)
+	return result, nil
+}
+
+func (r *Reconciler) reconcileGateway(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	gateway, err := optional.GetUndeleted[v1alpha1.GatewayNode](ctx, r.Client, client.ObjectKey{Namespace: r.Namespace, Name: request.Name})
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	if gateway == nil {
 		delete(r.seen, request.Name)
-		return retry.Result(r.removeKey(ctx, request.Name, node))
+		return reconcile.Result{}, nil
+	}
+	node, err := r.node(ctx, request.Name)
+	if err != nil {
+		return reconcile.Result{}, err
 	}
 	seen := r.sightingsOf(gateway.Name)
 	end, wait, err := r.end(ctx, gateway, node, seen)

@@ -80,7 +80,7 @@ func (s *scene) step(t *testing.T, seconds float64, name string) time.Duration {
 
 func (s *scene) settle(t *testing.T) {
 	t.Helper()
-	for _, list := range []client.ObjectList{&v1alpha1.GatewayNodeList{}, &coordinationv1.LeaseList{}, &corev1.SecretList{}} {
+	for _, list := range []client.ObjectList{&v1alpha1.GatewayNodeList{}, &coordinationv1.LeaseList{}} {
 		members.Eventually(t, func() error {
 			truth, cached := list.DeepCopyObject().(client.ObjectList), list.DeepCopyObject().(client.ObjectList)
 			options := []client.ListOption{client.InNamespace(system)}

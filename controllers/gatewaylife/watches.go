@@ -28,7 +28,6 @@ func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 		For(&v1alpha1.GatewayNode{}).
 		Watches(&coordinationv1.Lease{}, handler.EnqueueRequestsFromMapFunc(r.ofLease)).
 		Watches(&corev1.Node{}, handler.EnqueueRequestsFromMapFunc(r.ofNode), builder.WithPredicates(nodeChanged())).
-		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.ofKeys)).
 		Complete(r)
 }
 
@@ -50,18 +49,6 @@ func (r *Reconciler) ofLease(_ context.Context, lease client.Object) []reconcile
 
 func (r *Reconciler) ofNode(_ context.Context, node client.Object) []reconcile.Request {
 	return requests.For(r.Namespace, node.GetName())
-}
-
-// ofKeys are the gateways that have a key, whether they exist or not.
-func (r *Reconciler) ofKeys(_ context.Context, secret client.Object) []reconcile.Request {
-	if secret.GetNamespace() != r.Namespace || secret.GetName() != v1alpha1.GatewayKeysSecret {
-		return nil
-	}
-	var all []reconcile.Request
-	for name := range secret.(*corev1.Secret).Data {
-		all = append(all, requests.For(r.Namespace, name)...)
-	}
-	return all
 }
 
 // nodeChanged passes nodes that are deleted, or that got or lost the label or their readiness.

@@ -169,7 +169,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	local := mgr.GetClient()
 	used := inuse.Reader{Cached: local, Direct: mgr.GetAPIReader()}
 	events := mgr.GetEventRecorder("tombolo-operator")
-	installed, err := installation.NewChecker(mgr, c.Namespace)
+	installed, err := installation.NewChecker(mgr)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/keyfile"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
@@ -42,8 +43,11 @@ const (
 type Config struct {
 	// Client reads from caches and writes to this cluster's API server.
 	Client client.Client // required
-	// Secrets reads the Secret with the keys, not from a cache: the agent may not watch Secrets.
+	// Secrets reads the Secret with the keys of older versions, not from a cache: the agent may not
+	// watch Secrets.
 	Secrets client.Reader // required
+	// Key is the file with this gateway's private key.
+	Key keyFile // required
 	// Kernel of this node.
 	Kernel Kernel // required
 	// Registry takes the agent's metrics.
@@ -94,6 +98,9 @@ type Agent struct {
 	leaving atomic.Bool
 	// unlabelled is since when the node lacks the label. The tunnels loop uses it only.
 	unlabelled time.Time
+	// keySettled is true when the key is in its file and nowhere else; toldOfKey when an event said
+	// that the file was damaged. The status loop uses them only.
+	keySettled, toldOfKey bool
 
 	// mu guards what follows.
 	mu sync.Mutex
@@ -260,8 +267,8 @@ func (a *Agent) setKey(key wireguard.PrivateKey) {
 
 // Cleanup removes everything that a gateway has made on the node, and nothing else. It needs no API
 // server. It removes the rule first, so that no packet meets a table that is half empty, and the
-// nftables tables last, when nothing passes through any more.
-func Cleanup(ctx context.Context, kernel Kernel) error {
+// nftables tables when nothing passes through any more. The key file goes last.
+func Cleanup(ctx context.Context, kernel Kernel, key keyfile.File) error {
 	writer := routeWriter{kernel: kernel.Routes}
 	removed, err := writer.sync(ctx, nil, nil)
 	if err != nil {
@@ -282,6 +289,9 @@ func Cleanup(ctx context.Context, kernel Kernel) error {
 		if _, err := t.Sync(ctx, firewall.Config{}); err != nil {
 			return err
 		}
+	}
+	if err := key.Remove(); err != nil {
+		return err
 	}
 	logr.FromContextOrDiscard(ctx).Info("removed what the gateway had made", "routes", len(removed.DeleteRoutes),
 		"rules", len(removed.DeleteRules), "devices", tunnels.Remove)

@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +33,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/keyfile"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/hack/testbin"
 )
@@ -46,6 +49,8 @@ const (
 type apiServer struct {
 	config *rest.Config
 	admin  client.Client
+	// disks has a folder for each node.
+	disks string
 }
 
 func startAPIServer(t *testing.T) apiServer {
@@ -78,8 +83,8 @@ func startAPIServer(t *testing.T) apiServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := apiServer{config: config, admin: admin}
-	for _, file := range []string{"default/namespace.yaml", "rbac/gateway_role.yaml", "rbac/role_bindings.yaml", "rbac/gateway_policy.yaml", "gateway/keys.yaml"} {
+	s := apiServer{config: config, admin: admin, disks: t.TempDir()}
+	for _, file := range []string{"default/namespace.yaml", "rbac/gateway_role.yaml", "rbac/role_bindings.yaml", "rbac/gateway_policy.yaml"} {
 		s.apply(t, file)
 	}
 	return s
@@ -124,6 +129,7 @@ func (s apiServer) create(t *testing.T, o client.Object) {
 type gatewayOn struct {
 	agent  *Agent
 	kernel *memoryKernel
+	key    keyfile.File
 	// stop ends the agent's loops; its caches go on.
 	stop func()
 }
@@ -141,9 +147,9 @@ func (s apiServer) start(t *testing.T, node string) gatewayOn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := gatewayOn{kernel: &memoryKernel{}}
+	g := gatewayOn{kernel: &memoryKernel{}, key: keyfile.At(filepath.Join(s.disks, node, "gateway.key"))}
 	g.agent = New(Config{
-		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Kernel: g.kernel.kernel(),
+		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Key: g.key, Kernel: g.kernel.kernel(),
 		Registry: prometheus.NewRegistry(), NodeName: node, Namespace: namespace,
 	})
 	log := testr.New(t).WithName(node)
@@ -237,6 +243,8 @@ func TestAgent(t *testing.T) {
 	for _, o := range []client.Object{nodeObject("east-0", "192.0.2.10"), nodeObject("east-2", "192.0.2.12"), clusterSet(), remote()} {
 		s.create(t, o)
 	}
+	old := newKey(t)
+	s.create(t, keysOfOlderVersion("east-0", old))
 	first, second := s.start(t, "east-0"), s.start(t, "east-2")
 	for _, tc := range []struct {
 		name string
@@ -247,6 +255,7 @@ func TestAgent(t *testing.T) {
 		{"renews its Lease", s.testLease},
 		{"reports trouble and heals", func(t *testing.T) { s.testTrouble(t, first) }},
 		{"leaves the clusterset and comes back", func(t *testing.T) { s.testLeave(t, first) }},
+		{"takes its key out of the API", func(t *testing.T) { s.testOldKey(t, old) }},
 		{"publishes what is wanted", func(t *testing.T) { s.testEndpoints(t, first) }},
 		{"drains", s.testDrain},
 		{"writes nothing when nothing changed", func(t *testing.T) { s.testQuiet(t, first, second) }},
@@ -288,22 +297,47 @@ func (s apiServer) testLinks(t *testing.T) {
 	}
 }
 
-// checkKeys asserts that the Secret holds the key of each node, and that it is the one published.
+// checkKeys asserts that each node has a key file, that its key is the one published, and that the
+// API has none.
 func (s apiServer) checkKeys(t *testing.T, nodes ...string) {
 	t.Helper()
-	secret := &corev1.Secret{}
-	if err := s.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.GatewayKeysSecret}, secret); err != nil {
-		t.Fatal(err)
-	}
 	for _, name := range nodes {
-		key, err := wireguard.ParsePrivateKey(string(secret.Data[name]))
+		file, err := keyfile.At(filepath.Join(s.disks, name, "gateway.key")).Read()
 		if err != nil {
 			t.Errorf("key of %s: %v", name, err)
 		}
 		g := s.gateway(t, name, func(*v1alpha1.GatewayNode) error { return nil })
-		if g.Spec.PublicKey != key.Public().String() {
-			t.Errorf("%s publishes %s, its key is %s", name, g.Spec.PublicKey, key.Public())
+		if g.Spec.PublicKey != file.Key.Public().String() {
+			t.Errorf("%s publishes %s, its key is %s", name, g.Spec.PublicKey, file.Key.Public())
 		}
+	}
+	secret := &corev1.Secret{}
+	err := s.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.GatewayKeysSecret}, secret)
+	if names := slices.Sorted(maps.Keys(secret.Data)); err != nil || !slices.Equal(names, []string{"east-9"}) {
+		t.Errorf("the API has keys of %v, error %v", names, err)
+	}
+}
+
+// keysOfOlderVersion is the Secret in which an older version kept that gateway's key, and another's.
+func keysOfOlderVersion(node string, key wireguard.PrivateKey) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.GatewayKeysSecret},
+		Data:       map[string][]byte{node: []byte(key.Text()), "east-9": []byte("another's")},
+	}
+}
+
+// testOldKey: the gateway goes on with the key that its peers know.
+func (s apiServer) testOldKey(t *testing.T, old wireguard.PrivateKey) {
+	g := s.gateway(t, "east-0", func(*v1alpha1.GatewayNode) error { return nil })
+	if want := old.Public().String(); g.Spec.PublicKey != want {
+		t.Errorf("the public key is %s, and was %s", g.Spec.PublicKey, want)
+	}
+	secret := &corev1.Secret{}
+	if err := s.admin.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: v1alpha1.GatewayKeysSecret}, secret); err != nil {
+		t.Fatal(err)
+	}
+	if secret.Annotations[v1alpha1.AnnotationKeysMoved] != "true" {
+		t.Errorf("the Secret is not marked as one that the operator may delete: %v", secret.Annotations)
 	}
 }
 

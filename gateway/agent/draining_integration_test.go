@@ -86,10 +86,13 @@ func (g gatewayOn) waitDraining(t *testing.T) {
 
 // testStartAgain: the next agent clears what the one before it said when it ended.
 func (s apiServer) testStartAgain(t *testing.T) {
-	s.gateway(t, "east-2", drainingIs("AgentStopping"))
+	before := s.gateway(t, "east-2", drainingIs("AgentStopping")).Spec.PublicKey
 	again := s.start(t, "east-2")
 	s.gateway(t, "east-2", drainingIs("NotDraining"))
-	s.gateway(t, "east-2", readyIs(metav1.ConditionTrue, v1alpha1.ReasonReady))
+	g := s.gateway(t, "east-2", readyIs(metav1.ConditionTrue, v1alpha1.ReasonReady))
+	if g.Spec.PublicKey != before {
+		t.Errorf("the next agent has the public key %s, the one before had %s", g.Spec.PublicKey, before)
+	}
 	again.stop()
 	s.gateway(t, "east-2", drainingIs("AgentStopping"))
 }

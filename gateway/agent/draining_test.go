@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/keyfile"
 )
 
 // gatewayNode is a Node with the gateways' label, changed by change.
@@ -178,7 +180,7 @@ func TestLeave(t *testing.T) {
 							return err
 						},
 					}).Build()
-				a := New(Config{Client: c, Secrets: c, NodeName: "east-1", Namespace: "ns", Kernel: (&memoryKernel{}).kernel()})
+				a := New(Config{Client: c, Secrets: c, Key: keyfile.At(filepath.Join(t.TempDir(), "gateway.key")), NodeName: "east-1", Namespace: "ns", Kernel: (&memoryKernel{}).kernel()})
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan struct{})
 				go func() { defer close(done); a.status.Run(ctx) }()

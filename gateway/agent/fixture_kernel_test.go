@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/ingress"
+	"github.com/tombolo-net/tombolo/gateway/keyfile"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -190,6 +192,8 @@ type testGateway struct {
 	cluster *testCluster
 	port    int
 	agent   *Agent
+	// key is on the node's disk.
+	key keyfile.File
 	// registry has the metrics of the agent.
 	registry *prometheus.Registry
 	stop     func()
@@ -199,8 +203,7 @@ func newTestCluster(id v1alpha1.ClusterID, index int32, cidrs ...v1alpha1.CIDR) 
 	return &testCluster{id: id, index: index, cidrs: cidrs}
 }
 
-// newClient returns a client of an API server that holds the cluster's ClusterSet, the empty Secret
-// for keys, and the node.
+// newClient returns a client of an API server that holds the cluster's ClusterSet and the node.
 func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -216,15 +219,15 @@ func (c *testCluster) newClient(t *testing.T, node *corev1.Node) client.Client {
 		},
 		Status: v1alpha1.ClusterSetStatus{Index: c.index, CIDRs: c.cidrs},
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.GatewayKeysSecret, Namespace: kernelTestNamespace}}
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(clusterSet, secret, node).
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(clusterSet, node).
 		WithStatusSubresource(&v1alpha1.ClusterSet{}, &v1alpha1.GatewayNode{}, &v1alpha1.RemoteCluster{}).Build()
 }
 
 // addGateway adds a node with that lane on the wire. Its loopback has the address of a pod.
 func (c *testCluster) addGateway(t *testing.T, wire *netns.Wire, lane v1alpha1.Lane, address string) *testGateway {
 	t.Helper()
-	g := &testGateway{name: fmt.Sprintf("%s-%d", c.id, lane), lane: lane, address: netip.MustParseAddr(address), cluster: c}
+	g := &testGateway{name: fmt.Sprintf("%s-%d", c.id, lane), lane: lane, address: netip.MustParseAddr(address), cluster: c,
+		key: keyfile.At(filepath.Join(t.TempDir(), "gateway.key"))}
 	g.ns = netns.New(t)
 	g.ns.OwnFolder("/run/wireguard")
 	g.port = wire.Connect(g.ns, netip.PrefixFrom(g.address, 24))
@@ -248,7 +251,7 @@ func (g *testGateway) start(t *testing.T) {
 	t.Helper()
 	g.registry = prometheus.NewRegistry()
 	g.agent = New(Config{
-		Client: g.client, Secrets: g.client, Kernel: kernelOf(g.ns),
+		Client: g.client, Secrets: g.client, Key: g.key, Kernel: kernelOf(g.ns),
 		Registry: g.registry, NodeName: g.name, Namespace: kernelTestNamespace,
 	})
 	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t).WithName(g.name)))

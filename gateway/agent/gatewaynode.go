@@ -33,13 +33,10 @@ const fieldOwnerPrefix = "tombolo-gateway-"
 func (a *Agent) statusPass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
+	keyErr := a.settleKey(ctx)
 	key, known := a.privateKey()
 	if !known {
-		var err error
-		if key, err = a.ensureKey(ctx); err != nil {
-			return errors.Join(err, a.reportKey(ctx, err))
-		}
-		a.setKey(key)
+		return errors.Join(keyErr, a.reportKey(ctx, keyErr))
 	}
 	o, err := a.readObjects(ctx)
 	if err != nil {
@@ -50,13 +47,13 @@ func (a *Agent) statusPass(ctx context.Context) error {
 	}
 	r := a.lastResult()
 	published := endpointsToPublish(o, r)
-	errs := []error{a.writeSpec(ctx, o, key, published)}
+	errs := []error{keyErr, a.writeSpec(ctx, o, key, published)}
 	if o.gateway == nil {
 		return errors.Join(errs...)
 	}
 	conditions := []metav1.Condition{nextDraining(o.gateway, o.node, a.phase(), r)}
 	if r != nil {
-		conditions = append(conditions, readyCondition(r, published.fault))
+		conditions = append(conditions, readyCondition(r, published.fault, keyErr))
 	}
 	errs = append(errs, a.writeConditions(ctx, o.gateway, conditions...))
 	if r != nil && r.planned {
@@ -72,7 +69,7 @@ func (a *Agent) reportKey(ctx context.Context, keyErr error) error {
 	if err != nil || o.gateway == nil {
 		return err
 	}
-	return a.writeConditions(ctx, o.gateway, readyCondition(&tunnelResult{err: keyErr}, ""))
+	return a.writeConditions(ctx, o.gateway, readyCondition(&tunnelResult{err: keyErr}, "", nil))
 }
 
 // owner is this gateway's field owner.
@@ -125,14 +122,16 @@ func gatewaySpec(o objects, key wireguard.PrivateKey, e endpoints) (v1alpha1.Gat
 }
 
 // readyCondition is the condition Ready of the GatewayNode after that pass over the tunnels. fault
-// is what is wrong with the endpoints that the user wants.
-func readyCondition(r *tunnelResult, fault string) metav1.Condition {
+// is what is wrong with the endpoints that the user wants, keyErr with the private key that is in use.
+func readyCondition(r *tunnelResult, fault string, keyErr error) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse}
 	switch {
 	case r.err != nil:
 		c.Reason, c.Message = reasonOf(r.err), r.err.Error()
 	case r.pending != "":
 		c.Reason, c.Message = v1alpha1.ReasonPending, r.pending
+	case errors.Is(keyErr, errKey):
+		c.Reason, c.Message = reasonKeyUnavailable, keyErr.Error()
 	case fault != "":
 		c.Reason, c.Message = v1alpha1.ReasonInvalidEndpoint, fault
 	default:
@@ -164,8 +163,7 @@ func reasonOf(err error) string {
 // /dev/net/tun.
 const reasonTUNUnavailable = "TUNUnavailable"
 
-// reasonKeyUnavailable: the Secret with the gateways' keys is missing, or holds no key for this
-// node.
+// reasonKeyUnavailable: the node's key file cannot be read or written.
 const reasonKeyUnavailable = "KeyUnavailable"
 
 func readyMessage(r *tunnelResult) string {

@@ -41,7 +41,7 @@ func TestGuard(t *testing.T) {
 		t.Errorf("after the agent's end: %v", err)
 	}
 	g.ns.Run("nft", "add table inet other")
-	if err := Cleanup(t.Context(), kernelOf(g.ns)); err != nil {
+	if err := Cleanup(t.Context(), kernelOf(g.ns), g.key); err != nil {
 		t.Fatal(err)
 	}
 	if tables := g.ns.Run("nft", "list", "tables"); tables != "table inet other\n" {

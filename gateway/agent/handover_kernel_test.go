@@ -220,7 +220,7 @@ func TestCleanupOfHandover(t *testing.T) {
 	p := startPairs(t)
 	g := p.west1
 	g.stop()
-	if err := Cleanup(t.Context(), kernelOf(g.ns)); err != nil {
+	if err := Cleanup(t.Context(), kernelOf(g.ns), g.key); err != nil {
 		t.Fatal(err)
 	}
 	if output, err := g.ns.Try("ip", "link", "show", "tombolo-ho"); err == nil {

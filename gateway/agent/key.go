@@ -2,88 +2,136 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/keyfile"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
 
-// errKey: the Secret is missing, or it holds something for this node that is not a key.
+// errKey: there is no private key, or the node does not keep it.
 var errKey = errors.New("no private key")
 
-// ensureKey returns this gateway's private key: the one in the Secret, else the one that a device
-// of ours already uses, else a new one. A key that is not in the Secret yet is written there first.
-func (a *Agent) ensureKey(ctx context.Context) (wireguard.PrivateKey, error) {
-	var key wireguard.PrivateKey
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() (err error) {
-		key, err = a.readOrAddKey(ctx)
+// keyFile keeps the private key on the node (package keyfile).
+type keyFile interface {
+	Read() (keyfile.Content, error)
+	Write(wireguard.PrivateKey) error
+	String() string
+}
+
+// settleKey makes this gateway's private key known to the agent and its file, and to nobody else. It
+// does nothing once that is so. An error may come with a key: the gateway works with it.
+func (a *Agent) settleKey(ctx context.Context) error {
+	if a.keySettled {
+		return nil
+	}
+	old, err := a.keyInAPI(ctx)
+	if err != nil {
 		return err
-	})
-	return key, err
+	}
+	if err := a.ensureKey(ctx, old); err != nil {
+		return err
+	}
+	if err := a.forgetInAPI(ctx, old); err != nil {
+		return err
+	}
+	a.keySettled = true
+	return nil
 }
 
-func (a *Agent) readOrAddKey(ctx context.Context) (wireguard.PrivateKey, error) {
-	secret := &corev1.Secret{}
-	err := a.cfg.Secrets.Get(ctx, client.ObjectKey{Namespace: a.cfg.Namespace, Name: v1alpha1.GatewayKeysSecret}, secret)
-	if apierrors.IsNotFound(err) {
-		return wireguard.PrivateKey{}, fmt.Errorf("%w: Secret %s/%s is missing; apply the manifests again, which make it",
-			errKey, a.cfg.Namespace, v1alpha1.GatewayKeysSecret)
+// ensureKey sets this gateway's private key: the one that an older version has left in the API, else
+// the one in its file, else the one that a device of ours already uses, else a new one. The file then
+// holds it. A new key that cannot be kept is not used.
+func (a *Agent) ensureKey(ctx context.Context, old keyInAPI) error {
+	file, errFile := a.cfg.Key.Read()
+	a.tellOfFile(ctx, file, errFile)
+	key, found := old.key, old.valid
+	if !found {
+		key, found = file.Key, errFile == nil
 	}
-	if err != nil {
-		return wireguard.PrivateKey{}, fmt.Errorf("reading Secret %s/%s: %w", a.cfg.Namespace, v1alpha1.GatewayKeysSecret, err)
-	}
-	if text, ok := secret.Data[a.cfg.NodeName]; ok {
-		key, err := wireguard.ParsePrivateKey(string(text))
-		if err != nil {
-			return key, fmt.Errorf("%w: %s in Secret %s/%s: %w; remove it there, and the gateway makes a new one",
-				errKey, a.cfg.NodeName, a.cfg.Namespace, v1alpha1.GatewayKeysSecret, err)
+	if !found {
+		var err error
+		if key, found, err = a.keyInUse(ctx); err != nil {
+			return err
 		}
-		return key, nil
 	}
-	key, err := a.keyInUse(ctx)
-	if err != nil {
-		return key, err
+	if found {
+		a.setKey(key)
 	}
-	return key, a.addKey(ctx, secret, key)
+	switch {
+	case errFile == nil && file.Key == key:
+		return nil
+	case errFile != nil && !errors.Is(errFile, fs.ErrNotExist) && !errors.Is(errFile, keyfile.ErrDamaged):
+		return a.notKept(errFile)
+	case !found:
+		var err error
+		if key, err = wireguard.GeneratePrivateKey(); err != nil {
+			return err
+		}
+	}
+	if err := a.cfg.Key.Write(key); err != nil {
+		return a.notKept(err)
+	}
+	logr.FromContextOrDiscard(ctx).Info("private key written", "file", a.cfg.Key.String(), "new", !found)
+	a.setKey(key)
+	return nil
 }
 
-// keyInUse returns the key of a device that an earlier run has left, else a new one. Peers know the
-// old key, so their sessions go on.
-func (a *Agent) keyInUse(ctx context.Context) (wireguard.PrivateKey, error) {
+// notKept is the error for a file that cannot be read or written.
+func (a *Agent) notKept(err error) error {
+	return fmt.Errorf("%w is kept in %s of node %s: %w; the folder must be on a disk of the node, and root's",
+		errKey, a.cfg.Key, a.cfg.NodeName, err)
+}
+
+// keyInUse returns the key of a device that an earlier run has left. Peers know that key, so their
+// sessions go on.
+func (a *Agent) keyInUse(ctx context.Context) (key wireguard.PrivateKey, found bool, err error) {
 	state, err := a.cfg.Kernel.Tunnels.Read(ctx)
 	if err != nil {
-		return wireguard.PrivateKey{}, fmt.Errorf("looking for a key in use: %w", err)
+		return key, false, fmt.Errorf("looking for a key in use: %w", err)
 	}
 	for _, d := range state.Devices {
 		if d.PrivateKey != (wireguard.PrivateKey{}) {
-			return d.PrivateKey, nil
+			return d.PrivateKey, true, nil
 		}
 	}
-	return wireguard.GeneratePrivateKey()
+	return key, false, nil
 }
 
-// addKey adds the key under this node's name and touches no other key. If the Secret changed
-// meanwhile, that is a conflict.
-func (a *Agent) addKey(ctx context.Context, secret *corev1.Secret, key wireguard.PrivateKey) error {
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]string{"resourceVersion": secret.ResourceVersion},
-		"data":     map[string][]byte{a.cfg.NodeName: []byte(key.Text())},
-	})
-	if err != nil {
-		return fmt.Errorf("encoding patch of Secret %s: %w", v1alpha1.GatewayKeysSecret, err)
+// Reasons of the events about the key file.
+const (
+	reasonKeyFileDamaged = "KeyFileDamaged"
+	reasonKeyFileExposed = "KeyFileExposed"
+)
+
+// tellOfFile tells, once for each start, that the file holds no key, or that others could read it.
+func (a *Agent) tellOfFile(ctx context.Context, file keyfile.Content, err error) {
+	if errors.Is(err, keyfile.ErrDamaged) && !a.toldOfKey {
+		a.toldOfKey = true
+		a.tellOfKey(ctx, reasonKeyFileDamaged,
+			fmt.Sprintf("%v; it is written again, with the key that is in use if there is one, else with a new one", err))
 	}
-	target := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name}}
-	if err := a.cfg.Client.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch)); err != nil {
-		return fmt.Errorf("adding the key of %s to Secret %s/%s: %w", a.cfg.NodeName, secret.Namespace, secret.Name, err)
+	if file.Exposed != 0 {
+		a.tellOfKey(ctx, reasonKeyFileExposed, fmt.Sprintf("%s had mode %04o, so others than root could read the private key; "+
+			"it has mode 0600 now; change the key if others are on the node", a.cfg.Key, file.Exposed))
 	}
-	return nil
+}
+
+// tellOfKey records an event about the GatewayNode, and logs it.
+func (a *Agent) tellOfKey(ctx context.Context, reason, note string) {
+	logr.FromContextOrDiscard(ctx).Info("key file", "reason", reason, "note", note)
+	if a.cfg.Events == nil {
+		return
+	}
+	gateway := &v1alpha1.GatewayNode{}
+	gateway.Namespace, gateway.Name = a.cfg.Namespace, a.cfg.NodeName
+	// Without the GatewayNode the event is about its name alone.
+	_ = a.cfg.Client.Get(ctx, client.ObjectKeyFromObject(gateway), gateway)
+	a.cfg.Events.Eventf(gateway, nil, corev1.EventTypeWarning, reason, "ReadKey", "%s", note)
 }

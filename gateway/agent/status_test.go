@@ -119,34 +119,38 @@ func TestReadyCondition(t *testing.T) {
 		name    string
 		result  tunnelResult
 		fault   string
+		keyErr  error
 		status  metav1.ConditionStatus
 		reason  string
 		message string
 	}{
-		{"module", tunnelResult{err: fmt.Errorf("creating: %w", wireguard.ErrNoKernelSupport)}, "", metav1.ConditionFalse,
+		{"module", tunnelResult{err: fmt.Errorf("creating: %w", wireguard.ErrNoKernelSupport)}, "", nil, metav1.ConditionFalse,
 			v1alpha1.ReasonKernelModuleMissing, "creating: " + wireguard.ErrNoKernelSupport.Error()},
-		{"neither", tunnelResult{err: fmt.Errorf("%w; %w", wireguard.ErrNoKernelSupport, wireguard.ErrNoTUN)}, "", metav1.ConditionFalse,
+		{"neither", tunnelResult{err: fmt.Errorf("%w; %w", wireguard.ErrNoKernelSupport, wireguard.ErrNoTUN)}, "", nil, metav1.ConditionFalse,
 			v1alpha1.ReasonKernelModuleMissing, wireguard.ErrNoKernelSupport.Error() + "; " + wireguard.ErrNoTUN.Error()},
-		{"no TUN", tunnelResult{err: fmt.Errorf("%w: gone", wireguard.ErrNoTUN)}, "", metav1.ConditionFalse, reasonTUNUnavailable,
+		{"no TUN", tunnelResult{err: fmt.Errorf("%w: gone", wireguard.ErrNoTUN)}, "", nil, metav1.ConditionFalse, reasonTUNUnavailable,
 			"userspace WireGuard needs /dev/net/tun: gone"},
-		{"userspace", tunnelResult{planned: true, userspace: "userspace WireGuard: for a reason"}, "", metav1.ConditionTrue,
+		{"userspace", tunnelResult{planned: true, userspace: "userspace WireGuard: for a reason"}, "", nil, metav1.ConditionTrue,
 			v1alpha1.ReasonReady, "0 links on 0 devices; userspace WireGuard: for a reason"},
-		{"capability", tunnelResult{err: wireguard.ErrNotPermitted}, "", metav1.ConditionFalse,
+		{"capability", tunnelResult{err: wireguard.ErrNotPermitted}, "", nil, metav1.ConditionFalse,
 			v1alpha1.ReasonNotPermitted, wireguard.ErrNotPermitted.Error()},
-		{"key", tunnelResult{err: fmt.Errorf("%w: gone", errKey)}, "", metav1.ConditionFalse, reasonKeyUnavailable, "no private key: gone"},
-		{"other", tunnelResult{err: errors.New("busy")}, "", metav1.ConditionFalse, v1alpha1.ReasonKernelError, "busy"},
-		{"port", tunnelResult{err: fmt.Errorf("west: %w", &wireguard.PortInUseError{Port: 51820, Device: "wg0"})}, "", metav1.ConditionFalse, v1alpha1.ReasonPortInUse,
+		{"key", tunnelResult{err: fmt.Errorf("%w: gone", errKey)}, "", nil, metav1.ConditionFalse, reasonKeyUnavailable, "no private key: gone"},
+		{"other", tunnelResult{err: errors.New("busy")}, "", nil, metav1.ConditionFalse, v1alpha1.ReasonKernelError, "busy"},
+		{"port", tunnelResult{err: fmt.Errorf("west: %w", &wireguard.PortInUseError{Port: 51820, Device: "wg0"})}, "", nil, metav1.ConditionFalse, v1alpha1.ReasonPortInUse,
 			"west: UDP port 51820 is used by WireGuard device wg0: free it, or set ClusterSet.spec.gateway.port to another one"},
-		{"endpoint", tunnelResult{planned: true}, "no address", metav1.ConditionFalse, v1alpha1.ReasonInvalidEndpoint, "no address"},
-		{"pending", tunnelResult{pending: "no lane"}, "", metav1.ConditionFalse, v1alpha1.ReasonPending, "no lane"},
+		{"endpoint", tunnelResult{planned: true}, "no address", nil, metav1.ConditionFalse, v1alpha1.ReasonInvalidEndpoint, "no address"},
+		{"pending", tunnelResult{pending: "no lane"}, "", nil, metav1.ConditionFalse, v1alpha1.ReasonPending, "no lane"},
 		{"warnings", tunnelResult{planned: true, plan: plan.Tunnels{
 			Links:    []plan.Link{link("west", "a")},
 			Warnings: []plan.Warning{{Cluster: "north", Message: "left out"}, {Cluster: "west", Gateway: "b", Message: "no key"}},
-		}}, "", metav1.ConditionTrue, v1alpha1.ReasonReady, "1 links on 0 devices; cluster north: left out; cluster west, gateway b: no key"},
+		}}, "", nil, metav1.ConditionTrue, v1alpha1.ReasonReady, "1 links on 0 devices; cluster north: left out; cluster west, gateway b: no key"},
+		{"key not kept", tunnelResult{planned: true}, "", fmt.Errorf("%w is kept: disk full", errKey), metav1.ConditionFalse, reasonKeyUnavailable,
+			"no private key is kept: disk full"},
+		{"key still in the API", tunnelResult{planned: true}, "", errors.New("conflict"), metav1.ConditionTrue, v1alpha1.ReasonReady, "0 links on 0 devices"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			want := metav1.Condition{Type: v1alpha1.ConditionReady, Status: tc.status, Reason: tc.reason, Message: tc.message}
-			if diff := cmp.Diff(want, readyCondition(&tc.result, tc.fault)); diff != "" {
+			if diff := cmp.Diff(want, readyCondition(&tc.result, tc.fault, tc.keyErr)); diff != "" {
 				t.Errorf("condition (-want +got):\n%s", diff)
 			}
 		})

@@ -544,7 +544,7 @@ func testCleanup(t *testing.T, k kinds) {
 		g.ns.Run(args[0], args[1:]...)
 	}
 	g.stop()
-	if err := Cleanup(t.Context(), kernelOf(g.ns)); err != nil {
+	if err := Cleanup(t.Context(), kernelOf(g.ns), g.key); err != nil {
 		t.Fatal(err)
 	}
 	var links []struct{ Ifname string }
@@ -568,7 +568,7 @@ func testCleanup(t *testing.T, k kinds) {
 	if got := strings.Count(g.ns.Run("ip", "rule"), "7473"); got != 3 {
 		t.Errorf("rules are\n%s", g.ns.Run("ip", "rule"))
 	}
-	if err := Cleanup(t.Context(), kernelOf(g.ns)); err != nil {
+	if err := Cleanup(t.Context(), kernelOf(g.ns), g.key); err != nil {
 		t.Errorf("cleaning up twice: %v", err)
 	}
 }

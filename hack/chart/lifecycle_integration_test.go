@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -120,7 +119,6 @@ func TestLifecycle(t *testing.T) {
 			if have := c.present(t, objects); len(have) != len(objects) {
 				t.Errorf("%d of %d objects are there", len(have), len(objects))
 			}
-			c.writeKey(t)
 
 			next := newChart(t)
 			addField(t, next)
@@ -147,18 +145,7 @@ func TestLifecycle(t *testing.T) {
 	}
 }
 
-// writeKey does what a gateway does: it puts its key into the Secret that the chart has made.
-func (c cluster) writeKey(t *testing.T) {
-	t.Helper()
-	secret := c.get(t, "v1", "Secret", "elsewhere", "tombolo-gateway-keys")
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"data":{"node-1":"YQ=="}}`))
-	if err := c.Patch(t.Context(), secret, patch, client.FieldOwner("tombolo-gateway-node-1")); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// check wants the operator to have so many replicas, the CRD to have the added field or not, and the
-// gateway to have its key.
+// check wants the operator to have so many replicas, the CRD to have the added field or not.
 func (c cluster) check(t *testing.T, after string, replicas int64, added bool) {
 	t.Helper()
 	operator := c.get(t, "apps/v1", "Deployment", "elsewhere", "tombolo-operator")
@@ -168,10 +155,6 @@ func (c cluster) check(t *testing.T, after string, replicas int64, added bool) {
 	crd := c.get(t, "apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "members.clusterset.tombolo.dev")
 	if have := strings.Contains(fmt.Sprint(crd.Object["spec"]), "addedByTheTest"); have != added {
 		t.Errorf("after %s the CRD has the new field: %v, want %v", after, have, added)
-	}
-	secret := c.get(t, "v1", "Secret", "elsewhere", "tombolo-gateway-keys")
-	if diff := cmp.Diff(map[string]any{"node-1": "YQ=="}, secret.Object["data"]); diff != "" {
-		t.Errorf("keys after %s (-want +have):\n%s", after, diff)
 	}
 }
 

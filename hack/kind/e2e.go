@@ -103,9 +103,10 @@ func (t *tool) testChart(ctx context.Context) error {
 	return step("the Helm chart", "usually 2 minutes", func() error { return t.goTest(ctx, "./test/kind/helm") })
 }
 
-// goTest runs the tests of packages, one package after the other.
+// goTest runs the tests of packages, one package after the other. TestGatewayKeys stays in the lab: it
+// looks at a node's files.
 func (t *tool) goTest(ctx context.Context, packages ...string) error {
-	args := []string{"test", "-tags", "e2e,kind", "-count=1", "-p", "1", "-parallel", "4", "-v"}
+	args := []string{"test", "-tags", "e2e,kind", "-count=1", "-p", "1", "-parallel", "4", "-skip", "^TestGatewayKeys$", "-v"}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig(), shell.NodePodsEnv+"="+nodePods, "PATH="+t.bin+":"+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

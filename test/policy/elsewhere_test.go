@@ -15,7 +15,7 @@ const namespaceVariable = "TOMBOLO_POLICY_NAMESPACE"
 // attacks are the tests in which tombolo's accounts try what they may not do.
 var attacks = []string{
 	"TestDataplaneWritesItsCondition", "TestDataplaneAppliesItsCondition", "TestDataplaneRecordsEvents",
-	"TestGatewayWritesItsOwn", "TestGatewayRenewsItsLease", "TestGatewayWritesItsLinks", "TestGatewayWritesItsKey",
+	"TestGatewayWritesItsOwn", "TestGatewayRenewsItsLease", "TestGatewayWritesItsLinks", "TestGatewayRemovesItsKey",
 	"TestOperatorWritesTransitAddresses", "TestOperatorRemovesKeys", "TestOperatorWritesCorefile",
 	"TestTrafficPolicyRights",
 }

@@ -95,7 +95,9 @@ func labelNode(ctx context.Context, c client.Client) error {
 func waitForPolicies(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: v1alpha1.GatewayKeysSecret}}
 	for _, object := range []client.Object{
+		keys,
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe"}},
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "probe"}},
 		member(func(m *v1alpha1.Member) { m.Namespace, m.Name, m.Spec.Index = hub, "probe", 4095 }),
@@ -110,7 +112,7 @@ func waitForPolicies(ctx context.Context) error {
 			return fmt.Errorf("waiting for policy %s: %w", p.policy, err)
 		}
 	}
-	return nil
+	return admin.Delete(ctx, keys)
 }
 
 // wait returns when the probe is refused. The error holds what the last write said.

@@ -50,23 +50,25 @@ func TestOperatorWritesTransitAddresses(t *testing.T) {
 	checkForbidden(t, operator.Create(t.Context(), &corev1.Node{ObjectMeta: hubMeta("", "operator-2.example", "")}), noRight)
 }
 
-// Of the gateways' keys the operator removes those that nobody needs, and makes none.
+// The operator removes keys that older versions have left, and the Secret when it is empty. It makes
+// no key.
 func TestOperatorRemovesKeys(t *testing.T) {
-	keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: v1alpha1.GatewayKeysSecret}}
+	keys := oldKeys(t, "operator-3.example", "operator-4.example")
 	others := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: "others"}}
 	create(t, others)
-	patch := func(c client.Client, secret *corev1.Secret, text string) error {
-		return c.Patch(t.Context(), secret.DeepCopy(), merge(text))
-	}
-	checkForbidden(t, patch(admin, keys, `{"data":{"operator-3.example":"YQ==","operator-4.example":"YQ=="}}`), "")
 	operator := asAccount(t, system, "tombolo-operator", nil)
+	patch := func(secret *corev1.Secret, text string) error {
+		return operator.Patch(t.Context(), secret.DeepCopy(), merge(text))
+	}
 	const only = "the operator may remove keys of gateways and do nothing else"
-	checkForbidden(t, patch(operator, keys, `{"data":{"operator-3.example":null}}`), "")
-	checkForbidden(t, patch(operator, keys, `{"data":{"operator-3.example":"YQ=="}}`), only)
-	checkForbidden(t, patch(operator, keys, `{"data":{"operator-4.example":"Yg=="}}`), only)
-	checkForbidden(t, patch(operator, others, `{"data":{"a":null}}`), noRight)
-	checkForbidden(t, operator.Delete(t.Context(), keys.DeepCopy()), noRight)
-	checkForbidden(t, patch(operator, keys, `{"data":{"operator-4.example":null}}`), "")
+	checkForbidden(t, patch(keys, `{"data":{"operator-3.example":null}}`), "")
+	checkForbidden(t, patch(keys, `{"data":{"operator-3.example":"YQ=="}}`), only)
+	checkForbidden(t, patch(keys, `{"data":{"operator-4.example":"Yg=="}}`), only)
+	checkForbidden(t, patch(others, `{"data":{"a":null}}`), noRight)
+	checkForbidden(t, operator.Delete(t.Context(), others.DeepCopy()), noRight)
+	checkForbidden(t, operator.Delete(t.Context(), keys.DeepCopy()), "the operator may delete it when it is empty")
+	checkForbidden(t, patch(keys, `{"data":{"operator-4.example":null}}`), "")
+	checkForbidden(t, operator.Delete(t.Context(), keys.DeepCopy()), "")
 }
 
 // Of CoreDNS's objects the operator writes the ConfigMap, in the one namespace where CoreDNS is.

@@ -31,22 +31,21 @@ const remedy = "apply the manifests of this version, or upgrade the Helm release
 
 // Checker looks at the installation. It is not safe for concurrent use.
 type Checker struct {
-	client    client.Client // for a write without effect
-	direct    client.Reader // not cached
-	schemas   openapi.ClientWithContext
-	namespace string
+	client  client.Client // for a write without effect
+	direct  client.Reader // not cached
+	schemas openapi.ClientWithContext
 
 	complete time.Time // when the installation was last seen to be complete
 }
 
-// NewChecker returns a Checker of this cluster, in which the operator runs in that namespace.
-func NewChecker(c cluster.Cluster, namespace string) (*Checker, error) {
+// NewChecker returns a Checker of this cluster.
+func NewChecker(c cluster.Cluster) (*Checker, error) {
 	d, err := discovery.NewDiscoveryClientForConfigAndClient(c.GetConfig(), c.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("preparing to read this cluster's schemas: %w", err)
 	}
 	schemas := openapi.ToClientWithContext(d.OpenAPIV3())
-	return &Checker{client: c.GetClient(), direct: c.GetAPIReader(), schemas: schemas, namespace: namespace}, nil
+	return &Checker{client: c.GetClient(), direct: c.GetAPIReader(), schemas: schemas}, nil
 }
 
 // Condition returns what the condition Installed should say. have are the conditions as they are:

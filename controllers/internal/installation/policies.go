@@ -12,12 +12,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=tombolo-dataplane;tombolo-dataplane-events;tombolo-gateway;tombolo-gateway-keys;tombolo-gateway-lease;tombolo-gateway-links;tombolo-installation;tombolo-nodes;tombolo-operator;tombolo-operator-coredns;tombolo-operator-keys,verbs=get
-// +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,resourceNames=tombolo-gateway-keys,verbs=patch
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=list;patch
 
 // policies are the names of the admission policies of a member cluster (config/rbac). The binding of
 // each has the same name.
@@ -79,18 +77,27 @@ func flaws(policy *admissionv1.ValidatingAdmissionPolicy, binding *admissionv1.V
 	return problems
 }
 
-// ignored tries, without effect, to add a key to the gateways' keys. The operator's role allows that,
-// and the policy tombolo-operator-keys refuses it. It returns a problem if the API server does not
+// ignored tries, without effect, to write an annotation of a Node, any. The operator's role allows
+// that, and the policy tombolo-operator refuses it. It returns a problem if the API server does not
 // refuse.
 func (c *Checker) ignored(ctx context.Context) ([]string, error) {
-	keys := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.namespace, Name: v1alpha1.GatewayKeysSecret}}
-	patch := client.RawPatch(types.MergePatchType, []byte(`{"data":{"tombolo.refuse.this":"YQ=="}}`))
-	switch err := c.client.Patch(ctx, keys, patch, client.DryRunAll); {
+	nodes := &metav1.PartialObjectMetadataList{}
+	nodes.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NodeList"))
+	if err := c.direct.List(ctx, nodes, client.Limit(1)); err != nil {
+		return nil, fmt.Errorf("listing a Node: %w", err)
+	}
+	if len(nodes.Items) == 0 {
+		return nil, nil
+	}
+	node := &nodes.Items[0]
+	node.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Node"))
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"tombolo.refuse.this":""}}}`))
+	switch err := c.client.Patch(ctx, node, patch, client.DryRunAll); {
 	case err == nil:
-		return []string{"ValidatingAdmissionPolicy tombolo-operator-keys is there and refuses nothing: the API server has the admission plugin ValidatingAdmissionPolicy turned off"}, nil
+		return []string{"ValidatingAdmissionPolicy tombolo-operator is there and refuses nothing: the API server has the admission plugin ValidatingAdmissionPolicy turned off"}, nil
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err):
 		return nil, nil
 	default:
-		return nil, fmt.Errorf("trying whether admission policies refuse a change of Secret %s: %w", client.ObjectKeyFromObject(keys), err)
+		return nil, fmt.Errorf("trying whether admission policies refuse a change of Node %s: %w", node.Name, err)
 	}
 }
