@@ -63,6 +63,7 @@ func newSite(t *testing.T) *site {
 	s.findNodes(t)
 	s.deploy(t)
 	s.load = s.startLoad(t)
+	t.Cleanup(func() { s.unwatch(t) })
 	return s
 }
 

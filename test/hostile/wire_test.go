@@ -15,7 +15,6 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"github.com/tombolo-net/tombolo/test/harness/shell"
-	"github.com/tombolo-net/tombolo/test/lifecycle/report"
 )
 
 // shot is a packet that somebody sends. It is an attack, or an honest one.
@@ -181,20 +180,12 @@ func (s *site) fire(t *testing.T, shots []shot) []fate {
 	return became
 }
 
-// TestWire: what west's gateway, strangers and pods send comes to no pod and no listener of east that
-// is not exported, whatever it is. What the gateways' filter stops comes through when that is off, so
-// that the test proves something. An event tells what was dropped.
-func TestWire(t *testing.T) {
-	s := newSite(t)
-	defer s.unwatch(t)
-	before := s.honest(t, report.Report{})
+// wire: what west's gateway, strangers and pods send comes to no pod and no listener of east that is not
+// exported, whatever it is. An event tells what was dropped.
+func (s *site) wire(t *testing.T) {
 	s.expect(t, s.sent(), true)
-	attacks := append(s.fromGateway(), s.frames()...)
-	s.expect(t, attacks, false)
-	s.honest(t, before)
+	s.expect(t, append(s.fromGateway(), s.frames()...), false)
 	s.told(t)
-	s.withoutFilter(t, attacks)
-	s.withoutExport(t)
 }
 
 // expect fires the shots and asserts that all come through, or that none does.
@@ -240,10 +231,9 @@ func (s *site) until(t *testing.T, through bool, shots []shot) (became []fate) {
 	return became
 }
 
-// withoutFilter asserts that the filter is what stops the attacks of which that is said.
-func (s *site) withoutFilter(t *testing.T, attacks []shot) {
-	t.Helper()
-	filtered := slices.DeleteFunc(slices.Clone(attacks), func(one shot) bool { return !one.filtered })
+// withoutFilter: the filter is what stops the attacks of which that is said, so that wire proves something.
+func (s *site) withoutFilter(t *testing.T) {
+	filtered := slices.DeleteFunc(s.fromGateway(), func(one shot) bool { return !one.filtered })
 	mode := func(mode string) {
 		for _, cluster := range []string{victim, attacker} {
 			if _, err := s.Kubectl(t.Context(), cluster, "patch", "clusterset", "default", "--type=merge", "-p", `{"spec":{"gateway":{"ingress":"`+mode+`"}}}`); err != nil {
@@ -265,9 +255,8 @@ func (s *site) withoutFilter(t *testing.T, attacks []shot) {
 	}
 }
 
-// withoutExport asserts that what may come to a Service may not any more once it is not exported.
+// withoutExport: what may come to a Service may not any more once it is not exported.
 func (s *site) withoutExport(t *testing.T) {
-	t.Helper()
 	if _, err := s.Kubectl(t.Context(), victim, "-n", namespace, "delete", "serviceexport", "open"); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package hostile
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 )
@@ -43,7 +44,7 @@ func (s *site) watch(t *testing.T) {
 func (s *site) unwatch(t *testing.T) {
 	t.Helper()
 	for _, node := range []string{s.gateway[victim], s.worker[victim]} {
-		if _, err := s.OnNode(t.Context(), node, "nft", "delete table inet witness"); err != nil {
+		if _, err := s.OnNode(context.WithoutCancel(t.Context()), node, "nft", "add table inet witness; delete table inet witness"); err != nil {
 			t.Error(err)
 		}
 	}
