@@ -17,6 +17,8 @@ const (
 	IngressTable = "tombolo-ingress"
 	// NodeTable is the dataplane agent's, for what must pass the node's own firewall.
 	NodeTable = "tombolo-node"
+	// FilterTable is the dataplane agent's, for clusterset IPs, sources and the VXLAN.
+	FilterTable = "tombolo"
 )
 
 // Config is what a table should hold. The zero Config stands for no table.
@@ -64,7 +66,7 @@ type State struct {
 
 // Change is what turns a State into what a Config asks for.
 type Change struct {
-	// Replace says that the table is made again, without a moment in which it does nothing.
+	// Replace says that the table's chains are made again, without a moment in which it does nothing.
 	Replace bool
 	// Want is what Replace makes. The zero Config only deletes.
 	Want Config
@@ -77,7 +79,22 @@ type Change struct {
 }
 
 // Empty reports whether there is nothing to do.
-func (c Change) Empty() bool { return !c.Replace && len(c.Elements) == 0 && len(c.admissions) == 0 }
+func (c Change) Empty() bool { return c.Size() == 0 }
+
+// Size is how many things are written: elements, rules in iptables, and one if the table is made
+// again.
+func (c Change) Size() (n int) {
+	if c.Replace {
+		n++
+	}
+	for _, s := range c.Elements {
+		n += len(s.Add) + len(s.Delete)
+	}
+	for _, a := range c.admissions {
+		n += len(a.add) + len(a.gone)
+	}
+	return n
+}
 
 // Diff is what turns have into want, of the table with that name.
 func Diff(name string, have State, want Config) Change {
@@ -93,7 +110,7 @@ func (c Config) Digest() string {
 		return ""
 	}
 	c = c.whole()
-	found := contents{counters: c.Counters, sets: setNames(c.Sets)}
+	found := contents{counters: c.Counters, sets: keySizes(c.Sets)}
 	for _, wanted := range c.Chains {
 		chain := wanted
 		chain.Rules = nil
@@ -112,7 +129,7 @@ func (c Config) state() *State {
 		return state
 	}
 	c = c.whole()
-	state.found = contents{counters: c.Counters, sets: setNames(c.Sets), chains: c.Chains}
+	state.found = contents{counters: c.Counters, sets: keySizes(c.Sets), chains: c.Chains}
 	for _, s := range c.Sets {
 		if s.Size == 0 {
 			state.Elements[s.Name] = s.Keys
@@ -131,8 +148,9 @@ func comment(rule string) string {
 // contents are what is in a table, with the comment of each rule in the place of the rule.
 type contents struct {
 	counters []string
-	sets     []string
-	chains   []Chain
+	// sets are the sizes of the keys in bytes, by the sets' names.
+	sets   map[string]int
+	chains []Chain
 }
 
 // digest does not depend on the order of the counters, sets and chains.
@@ -141,8 +159,8 @@ func (c contents) digest() string {
 	for _, name := range c.counters {
 		lines = append(lines, "counter "+name)
 	}
-	for _, name := range c.sets {
-		lines = append(lines, "set "+name)
+	for name, size := range c.sets {
+		lines = append(lines, fmt.Sprintf("set %s %d", name, size))
 	}
 	for _, chain := range c.chains {
 		lines = append(lines, fmt.Sprintf("chain %s %s %s %d: %s", chain.Name, chain.Type, chain.Hook, chain.Priority, strings.Join(chain.Rules, " ")))

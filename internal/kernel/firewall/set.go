@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -39,17 +40,24 @@ type SetChange struct {
 	Add, Delete []string
 }
 
-func setNames(sets []Set) []string {
-	names := make([]string, 0, len(sets))
-	for _, s := range sets {
-		names = append(names, s.Name)
+// keySize is how many bytes a key has, as the kernel counts them.
+func (s Set) keySize() (size int) {
+	for _, part := range strings.Split(s.Type, " . ") {
+		if part == "ipv6_addr" {
+			size += 16
+		} else {
+			size += 4
+		}
 	}
-	return names
+	return size
 }
 
-// sameNames tells whether both have the same names, in whatever order.
-func sameNames(a, b []string) bool {
-	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+func keySizes(sets []Set) map[string]int {
+	sizes := make(map[string]int, len(sets))
+	for _, s := range sets {
+		sizes[s.Name] = s.keySize()
+	}
+	return sizes
 }
 
 // sameSets tells whether both lists are the same and hold the same keys, which are not compared one
@@ -95,6 +103,3 @@ func (c Change) elements() (add, gone []SetChange) {
 	}
 	return add, gone
 }
-
-// allElements adds the elements of all sets.
-func allElements(sets []Set) []SetChange { return diffSets(nil, sets) }

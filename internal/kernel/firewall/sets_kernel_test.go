@@ -51,7 +51,8 @@ func TestSets(t *testing.T) {
 	want := admitting("127.0.0.1", "127.0.0.2")
 	for _, damage := range []string{"", "flush set inet ours sources", "add element inet ours sources { 10.0.0.1 }",
 		"delete element inet ours sources { 127.0.0.2 }", "flush chain inet ours in", "delete table inet ours", "flush ruleset",
-		"flush chain inet ours in; delete set inet ours sources", "add set inet ours more { type ipv4_addr; }"} {
+		"flush chain inet ours in; delete set inet ours sources", "add set inet ours more { type ipv4_addr; }",
+		"flush chain inet ours in; delete set inet ours sources; add set inet ours sources { type ipv6_addr; }"} {
 		if damage != "" {
 			ns.Run("nft", damage)
 		}

@@ -3,7 +3,6 @@ package firewall
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -24,6 +23,8 @@ type Table struct {
 	// known is what the table was then; nil if that is not known, or there are rules of ours in
 	// iptables.
 	known *State
+	// clean says that there are no rules of ours in iptables.
+	clean bool
 	judge Judge
 }
 
@@ -40,6 +41,19 @@ func (t *Table) Read(context.Context) (State, error) {
 	return state, err
 }
 
+// readFor is Read for what is wanted. It does not look for rules in iptables where none are wanted
+// and none were left: that lists all chains of others.
+func (t *Table) readFor(ctx context.Context, want Config) (State, error) {
+	if t.clean && len(want.Passages) == 0 {
+		return t.readTable()
+	}
+	return t.Read(ctx)
+}
+
+// Prepare looks for the program nft, which costs two runs of it, so that the first Sync need not. If
+// there is no nft, the call that needs it says so.
+func (t *Table) Prepare() { _ = t.open() }
+
 // readTable is the zero State if there is no table.
 func (t *Table) readTable() (State, error) {
 	exists, err := nft.TableExists(t.name)
@@ -48,6 +62,7 @@ func (t *Table) readTable() (State, error) {
 	}
 	state := State{Elements: map[string][]string{}}
 	found := &state.found
+	found.sets = map[string]int{}
 	if found.counters, err = counterNames(t.name); err != nil {
 		return State{}, err
 	}
@@ -56,11 +71,11 @@ func (t *Table) readTable() (State, error) {
 		return State{}, err
 	}
 	for _, s := range sets {
-		found.sets = append(found.sets, s.Name)
+		found.sets[s.Name] = s.KeySize
 		if s.Dynamic {
 			continue
 		}
-		if state.Elements[s.Name], err = nft.Keys(t.name, s.Name); err != nil {
+		if state.Elements[s.Name], err = nft.KeysLike(t.name, s.Name, t.expected(s.Name)); err != nil {
 			return State{}, err
 		}
 	}
@@ -77,6 +92,14 @@ func (t *Table) readTable() (State, error) {
 	}
 	state.Digest = found.digest()
 	return state, nil
+}
+
+// expected are the keys that a set had last.
+func (t *Table) expected(set string) []string {
+	if t.known == nil {
+		return nil
+	}
+	return t.known.Elements[set]
 }
 
 func counterNames(table string) ([]string, error) {
@@ -100,101 +123,6 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 	return change, nil
 }
 
-// applyTable lets the table do at each moment what it did before, or what it should. A table without
-// sets is made again in one transaction. One with sets keeps their elements: what is added comes
-// before the rules that look for it, and what goes, after. If it is damaged, it first admits nothing.
-func (t *Table) applyTable(ctx context.Context, change Change) error {
-	want := change.Want.whole()
-	switch add, gone := change.elements(); {
-	case !change.Replace:
-		return t.writeElements(append(add, gone...))
-	case len(want.Sets) == 0:
-		return t.run(ctx, func(tx *knftables.Transaction) { remake(tx, want) })
-	case change.have.Digest == "":
-		return errors.Join(t.run(ctx, func(tx *knftables.Transaction) { addObjects(tx, want) }), t.writeElements(add),
-			t.run(ctx, func(tx *knftables.Transaction) { addChains(tx, want.Chains) }))
-	case !sameNames(change.have.found.sets, setNames(want.Sets)):
-		return errors.Join(t.run(ctx, func(tx *knftables.Transaction) { remake(tx, want) }), t.writeElements(allElements(want.Sets)))
-	default:
-		return errors.Join(t.writeElements(add), t.run(ctx, func(tx *knftables.Transaction) { rewrite(tx, change.have.found, want) }),
-			t.writeElements(gone))
-	}
-}
-
-// run makes a transaction by the program nft, which it looks for when it is first needed.
-func (t *Table) run(ctx context.Context, fill func(*knftables.Transaction)) error {
-	if t.nft == nil {
-		program, err := knftables.New(knftables.InetFamily, t.name)
-		if err != nil {
-			return fmt.Errorf("starting nftables (the program nft and the kernel module nf_tables are needed): %w", err)
-		}
-		t.nft = program
-	}
-	tx := t.nft.NewTransaction()
-	fill(tx)
-	if err := t.nft.Run(ctx, tx); err != nil {
-		return fmt.Errorf("changing table %s: %w", t.name, err)
-	}
-	t.seen.Wrote()
-	return nil
-}
-
-// remake deletes the table and makes it as wanted, but for the elements of its sets.
-func remake(tx *knftables.Transaction, want Config) {
-	table := &knftables.Table{}
-	tx.Add(table) // so that there is one to delete
-	tx.Delete(table)
-	if !want.empty() {
-		addObjects(tx, want)
-		addChains(tx, want.Chains)
-	}
-}
-
-// rewrite makes the chains again, and leaves the sets and the counters that stay.
-func rewrite(tx *knftables.Transaction, have contents, want Config) {
-	for _, c := range have.chains {
-		tx.Flush(&knftables.Chain{Name: c.Name})
-	}
-	for _, c := range have.chains {
-		tx.Delete(&knftables.Chain{Name: c.Name})
-	}
-	for _, name := range have.counters {
-		if !slices.Contains(want.Counters, name) {
-			tx.Delete(&knftables.Counter{Name: name})
-		}
-	}
-	addObjects(tx, want)
-	addChains(tx, want.Chains)
-}
-
-// addObjects adds the table with its counters and sets.
-func addObjects(tx *knftables.Transaction, want Config) {
-	tx.Add(&knftables.Table{})
-	for _, name := range want.Counters {
-		tx.Add(&knftables.Counter{Name: name})
-	}
-	for _, s := range want.Sets {
-		tx.Add(s.object())
-	}
-}
-
-func addChains(tx *knftables.Transaction, chains []Chain) {
-	for _, c := range chains {
-		object := &knftables.Chain{Name: c.Name}
-		if c.Hook != "" {
-			object.Type = knftables.PtrTo(knftables.BaseChainType(c.Type))
-			object.Hook = knftables.PtrTo(knftables.BaseChainHook(c.Hook))
-			object.Priority = knftables.PtrTo(knftables.BaseChainPriority(fmt.Sprint(c.Priority)))
-		}
-		tx.Add(object)
-	}
-	for _, c := range chains {
-		for _, rule := range c.Rules {
-			tx.Add(&knftables.Rule{Chain: c.Name, Rule: rule, Comment: knftables.PtrTo(comment(rule))})
-		}
-	}
-}
-
 // Sync makes the table hold what want says and returns what it changed. It is safe to repeat, and
 // costs one netlink request as long as nobody writes to nftables.
 func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
@@ -208,18 +136,19 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	}
 	have := t.known
 	if have == nil || !t.seen.WasRight(begin) || len(want.Passages) > 0 {
-		read, err := t.Read(ctx)
+		read, err := t.readFor(ctx, want)
 		if err != nil {
 			return Change{}, err
 		}
 		have = &read
 	}
 	t.seen.Forget()
-	t.known = nil
+	t.known, t.clean = nil, false
 	change, err := t.Apply(ctx, Diff(t.name, *have, want))
 	if err != nil {
 		return change, err
 	}
+	t.clean = len(want.Passages) == 0
 	if t.seen.Settle(begin) {
 		t.right, t.sets = wanted, want.Sets
 		if len(want.Passages) == 0 {
