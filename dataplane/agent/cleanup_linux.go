@@ -24,8 +24,7 @@ func Cleanup(ctx context.Context) error {
 	if _, err := syncNetwork(ctx, network{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing routes: %w", err))
 	}
-	var rules filter.Table
-	if _, err := rules.Sync(ctx, filter.Config{}); err != nil {
+	if _, err := firewall.New(firewall.FilterTable).Sync(ctx, firewall.Config{}); err != nil {
 		errs = append(errs, fmt.Errorf("removing the filter: %w", err))
 	}
 	if _, err := firewall.New(firewall.NodeTable).Sync(ctx, firewall.Config{}); err != nil {
@@ -47,9 +46,9 @@ func servedVIPs(ctx context.Context) ([]netip.Prefix, error) {
 		return nil, err
 	}
 	vips := plan.LocalVIPs(routes)
-	state, err := new(filter.Table).Read(ctx)
-	for _, p := range state.Served {
-		vips = append(vips, netip.PrefixFrom(p.Address, p.Address.BitLen()))
+	table, err := firewall.New(firewall.FilterTable).Read(ctx)
+	for _, a := range filter.Served(table) {
+		vips = append(vips, netip.PrefixFrom(a, a.BitLen()))
 	}
 	return vips, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -18,7 +19,8 @@ import (
 // between clusters.
 type filterTable struct {
 	attempts
-	table   filter.Table
+	table   *firewall.Table
+	planned firewall.Config
 	wanted  *plan.Table
 	network plan.Network
 	// gate says what is guarded. vips are what the last attempt was to guard, and overlay is the last
@@ -33,7 +35,7 @@ type filterTable struct {
 }
 
 func newFilterTable(wanted *plan.Table, gate *vipGate) *filterTable {
-	return &filterTable{attempts: attempts{retry: newRetry()}, wanted: wanted, gate: gate, hairpin: map[plan.Key][]netip.Addr{}, dirty: true}
+	return &filterTable{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.FilterTable), wanted: wanted, gate: gate, hairpin: map[plan.Key][]netip.Addr{}, dirty: true}
 }
 
 func (f *filterTable) name() string { return "filter" }
@@ -81,18 +83,21 @@ func (f *filterTable) due(_ context.Context, now time.Time, cause node.Cause) bo
 
 func (f *filterTable) sync(ctx context.Context, now time.Time, _ node.Cause) (backend.Change, error) {
 	touched := !f.dirty && !f.retry.Failing()
-	f.vips, f.dirty = f.gate.guard(f.network.VIPs), false
-	change, err := f.table.Update(ctx, f.config())
+	if !touched {
+		f.vips, f.dirty = f.gate.guard(f.network.VIPs), false
+		f.planned = filter.Table(f.input())
+	}
+	change, err := f.table.Sync(ctx, f.planned)
 	if err == nil {
 		f.gate.guarded = f.vips
 	} else {
-		f.gate.filterFailed(filter.TableName)
+		f.gate.filterFailed(firewall.FilterTable)
 	}
 	did := backend.Change{Written: change.Size()}
 	if touched && change.Replace {
-		did.Mended = []string{"the nftables table " + filter.TableName}
+		did.Mended = []string{"the nftables table " + firewall.FilterTable}
 	} else if touched && !change.Empty() {
-		did.Mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), filter.TableName)}
+		did.Mended = []string{fmt.Sprintf("%d elements of the nftables table %s", change.Size(), firewall.FilterTable)}
 	}
 	return did, f.record(now, nftables.Diagnose(ctx, err))
 }
@@ -115,21 +120,17 @@ func (f filterAfterRoutes) due(ctx context.Context, now time.Time, cause node.Ca
 	return f.stale() && f.filterTable.due(ctx, now, cause)
 }
 
-// config returns what the table should do.
-func (f *filterTable) config() filter.Config {
-	want := filter.Config{VIPs: f.vips, Own: f.network.Own, Remote: f.network.Remote,
+// input returns what the table depends on.
+func (f *filterTable) input() filter.Input {
+	in := filter.Input{VIPs: f.vips, Own: f.network.Own, Remote: f.network.Remote, Tunnel: f.network.Tunnel,
 		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: f.wanted.Keys()}
-	for _, a := range f.network.Tunnel {
-		want.Probed = append(want.Probed, netip.AddrPortFrom(a, plan.ProbePort))
-	}
-	// The VXLAN goes with the routes.
-	if o := f.overlay; f.network.Overlay.Port != 0 || len(f.gate.led) > 0 {
-		want.Overlay = filter.Overlay{Port: o.Port, Nodes: o.Nodes, Self: o.Self, Near: o.Near, Far: o.Far, Tunnels: o.Tunnels, Probes: plan.ProbePort}
+	if f.network.Overlay.Port != 0 || len(f.gate.led) > 0 { // the VXLAN goes with the routes
+		in.Overlay = f.overlay
 	}
 	for _, addresses := range f.hairpin {
-		want.Hairpin = append(want.Hairpin, addresses...)
+		in.Hairpin = append(in.Hairpin, addresses...)
 	}
-	return want
+	return in
 }
 
 // localAddresses returns those of the service's endpoints on this node.

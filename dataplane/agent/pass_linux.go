@@ -14,9 +14,9 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/backend"
-	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
@@ -118,7 +118,7 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 			return false, err
 		}
 		a.services.backend.Own(plan.LocalVIPs(have)...)
-		a.routes.gate.recall(have, filter.TableName)
+		a.routes.gate.recall(have, firewall.FilterTable)
 		a.planner.recalled = a.services.backend.Recall(ctx)
 	}
 	a.services.backend.Own(network.VIPs...)

@@ -1,4 +1,4 @@
-// Package filter owns the nftables table `inet tombolo` of a node, which
+// Package filter plans the nftables table `inet tombolo` of a node, which
 //
 //   - refuses what is sent to a clusterset IP but to no port of a Service: all of the VIP CIDR is local
 //     to the node, so that without it the node's own listeners and NodePorts would answer there;
@@ -9,8 +9,9 @@
 //     they can answer it, and refuses what is sent to that address unasked;
 //   - makes the node's address the source if a pod reaches itself through a clusterset IP: it would
 //     refuse its own packets;
-//   - clamps the TCP segment size to what fits through the tunnel.
+//   - clamps the TCP segment size to what fits through the tunnel;
+//   - lets nobody but this cluster's nodes send VXLAN frames, and nothing in them but what belongs there.
 //
-// It programs no other table. It does not balance (dataplane/ipvs) and does not guard the tunnels
-// (the gateway does).
+// Package internal/kernel/firewall writes the table. It does not balance (dataplane/ipvs) and does not
+// guard the tunnels (the gateway does). It is pure: the same input gives the same table.
 package filter

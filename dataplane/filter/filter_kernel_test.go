@@ -5,8 +5,9 @@ package filter
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
-	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -14,30 +15,25 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
-	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-func sync(t *testing.T, node *netns.Namespace, want Config) {
+// sync makes the table of a node, and wants a second process to write nothing.
+func sync(t *testing.T, node *netns.Namespace, want Input) {
 	t.Helper()
 	node.Do(func() {
-		var table Table
-		if _, err := table.Sync(t.Context(), want); err != nil {
+		if _, err := firewall.New(firewall.FilterTable).Sync(t.Context(), Table(want)); err != nil {
 			t.Fatalf("Sync: %v", err)
 		}
 		before, err := nft.Generation()
 		if err != nil {
 			t.Fatal(err)
 		}
-		change, err := table.Sync(t.Context(), want)
+		change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), Table(want))
 		if err != nil || !change.Empty() {
 			t.Fatalf("second Sync: %+v, %v", change, err)
-		}
-		have, err := table.Read(t.Context())
-		have.Served, have.Hairpin = unique(have.Served, serviceport.Key.Compare), unique(have.Hairpin, netip.Addr.Compare)
-		if diff := cmp.Diff(stateOf(want), have, compareAddresses); err != nil || diff != "" {
-			t.Fatalf("Read: %v, (-want +got)\n%s", err, diff)
 		}
 		if after, err := nft.Generation(); err != nil || after != before {
 			t.Fatalf("the second pass wrote: generation %d, then %d, %v", before, after, err)
@@ -53,7 +49,7 @@ func elements(t *testing.T, node *netns.Namespace, set string) int {
 			Set struct{ Elem []any }
 		}
 	}
-	if err := json.Unmarshal([]byte(node.Run("nft", "-j", "list", "set", "inet", TableName, set)), &listing); err != nil {
+	if err := json.Unmarshal([]byte(node.Run("nft", "-j", "list", "set", "inet", firewall.FilterTable, set)), &listing); err != nil {
 		t.Fatal(err)
 	}
 	count := 0
@@ -77,36 +73,135 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 	if n := elements(t, node, "served4"); n != 3 {
 		t.Errorf("%d IPv4 ports are served, want 3", n)
 	}
-	node.Run("nft", "delete rule inet tombolo keep handle "+lastHandle(t, node, "keep"))
-	node.Do(func() {
-		if change, err := new(Table).Sync(t.Context(), other); err != nil || !change.Replace {
-			t.Errorf("a rule is gone: %+v, %v", change, err)
-		}
-	})
-	sync(t, node, other)
-	sync(t, node, Config{})
+	sync(t, node, Input{})
 	if diff := cmp.Diff(before, node.Run("nft", "list", "ruleset")); diff != "" {
 		t.Errorf("after the clean-up (-before +after)\n%s", diff)
 	}
 }
 
-// TestSync: elements alone are written where only they differ, and the table anew where its rules
-// do.
+// TestNodeComes: a node that comes or goes, and a port, change elements and nothing else: nft lists the
+// same handles, and the counters of others go on.
+func TestNodeComes(t *testing.T) {
+	node := netns.New(t)
+	first, more := base(), base()
+	more.Overlay.Nodes = append(more.Overlay.Nodes, addresses("192.0.2.4", "fd99::4")...)
+	more.Served = append(more.Served, port("244.0.0.9:80", "tcp"))
+	node.Run("nft", "add table inet others; add chain inet others c { type filter hook output priority 0; }; add rule inet others c counter")
+	sync(t, node, first)
+	table := firewall.New(firewall.FilterTable)
+	listed, others := listing(node, firewall.FilterTable), listing(node, "others")
+	for _, tt := range []struct {
+		in    Input
+		nodes int
+	}{{more, 5}, {first, 3}, {more, 5}} {
+		node.Run("busybox", "ping", "-c", "1", "127.0.0.1")
+		node.Do(func() {
+			change, err := table.Sync(t.Context(), Table(tt.in))
+			if err != nil || change.Replace || change.Size() != 3 {
+				t.Errorf("%d objects were written (replace %t), %v; want 3", change.Size(), change.Replace, err)
+			}
+		})
+		if n := elements(t, node, "nodes4") + elements(t, node, "nodes6"); n != tt.nodes {
+			t.Errorf("nft lists %d nodes, want %d", n, tt.nodes)
+		}
+		if diff := cmp.Diff(listed, listing(node, firewall.FilterTable)); diff != "" {
+			t.Errorf("more than elements changed (-before +after)\n%s", diff)
+		}
+		after := listing(node, "others")
+		if packets(t, after) <= packets(t, others) {
+			t.Errorf("others' rules were made again: %s, then %s", others, after)
+		}
+		others = after
+	}
+}
+
+var elementsOf = regexp.MustCompile(`elements = \{[^}]*\}\s*`)
+
+// listing is a table with the handles of all that is in it, but without the elements of its sets.
+func listing(node *netns.Namespace, table string) string {
+	return elementsOf.ReplaceAllString(node.Run("nft", "-a", "list", "table", "inet", table), "")
+}
+
+// packets is what the only counter in a listing has counted.
+func packets(t *testing.T, listing string) (n int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(listing[max(0, strings.Index(listing, "packets")):], "packets %d", &n); err != nil {
+		t.Fatalf("%s: %v", listing, err)
+	}
+	return n
+}
+
+// otherVersion is the table of a version with other rules and sets, but the same ports.
+func otherVersion() firewall.Config {
+	cfg := Table(base())
+	cfg.Sets = slices.DeleteFunc(cfg.Sets, func(s firewall.Set) bool { return !strings.HasPrefix(s.Name, "served") })
+	cfg.Sets = append(cfg.Sets, firewall.Set{Name: "forgotten", Type: "ipv4_addr", Keys: []string{"\x0a\x00\x00\x01"}})
+	cfg.Chains = []firewall.Chain{
+		{Name: "old", Rules: []string{"ip daddr . meta l4proto . th dport @served4 return", "ip saddr @forgotten return", "meta l4proto tcp reject with tcp reset"}},
+		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: []string{"ip daddr 244.0.0.0/16 jump old"}},
+	}
+	return cfg
+}
+
+// TestOtherVersion: the table of another version is taken over without a moment in which a port that
+// is served is refused, or another one is not.
+func TestOtherVersion(t *testing.T) {
+	node := netns.New(t)
+	node.Run("ip", "route", "add", "local", "244.0.0.0/16", "dev", "lo", "src", "127.0.0.1", "table", "local")
+	node.Serve("listener", 80)
+	node.Run("nft", "add table ip services; add chain ip services out { type nat hook output priority -102; }; "+
+		"add rule ip services out ip daddr 244.0.0.1 tcp dport 80 dnat to 127.0.0.1")
+	sync(t, node, base())
+	stop, asked := make(chan struct{}), make(chan [3]int, 1)
+	go func() {
+		var n [3]int
+		for {
+			select {
+			case <-stop:
+				asked <- n
+				return
+			default:
+			}
+			n[0]++
+			if _, err := node.Ask("tcp", "244.0.0.1:80"); err != nil {
+				n[1]++
+			}
+			if _, err := node.Ask("tcp", "244.0.0.7:80"); !errors.Is(err, syscall.ECONNREFUSED) {
+				n[2]++
+			}
+		}
+	}()
+	for range 10 {
+		node.Do(func() {
+			for _, cfg := range []firewall.Config{otherVersion(), Table(base())} {
+				if change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), cfg); err != nil || !change.Replace {
+					t.Errorf("replace %t, %v", change.Replace, err)
+				}
+			}
+		})
+	}
+	close(stop)
+	if n := <-asked; n[0] < 50 || n[1]+n[2] > 0 {
+		t.Errorf("of %d questions %d were refused at a port that is served, and %d not at another one", n[0], n[1], n[2])
+	}
+	sync(t, node, base())
+}
+
+// TestSync: elements alone are written where only they differ, and the chains where rules do.
 func TestSync(t *testing.T) {
 	node := netns.New(t)
-	try := func(want Config, size int, replace bool) {
+	try := func(want Input, size int, replace bool) {
 		t.Helper()
 		node.Do(func() {
-			var table Table
-			change, err := table.Sync(t.Context(), want)
+			change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), Table(want))
 			if err != nil || change.Size() != size || change.Replace != replace {
 				t.Errorf("changed %d objects (replace %t), %v; want %d (%t): %+v", change.Size(), change.Replace, err, size, replace, change)
 			}
 		})
 		sync(t, node, want)
 	}
-	try(Config{}, 0, false)
-	try(base(), 6, true)
+	try(Input{}, 0, false)
+	try(base(), 11, true)
 
 	other := base()
 	other.Served = append(other.Served[1:], port("244.0.0.1:443", "tcp"), port("244.0.0.1:80", "tcp"))
@@ -114,10 +209,10 @@ func TestSync(t *testing.T) {
 	try(other, 3, false)
 
 	other.Remote = prefixes("10.1.0.0/16")
-	try(other, 6, true)
+	try(other, 1, true)
 	other.Remote = nil
-	try(other, 6, true)
-	try(Config{}, 1, true)
+	try(other, 1, true)
+	try(Input{}, 1, true)
 	if left := node.Run("nft", "list", "ruleset"); left != "" {
 		t.Errorf("left after the clean-up:\n%s", left)
 	}
@@ -134,7 +229,7 @@ func TestDamageIsRepaired(t *testing.T) {
 	} {
 		node.Run("nft", damage)
 		node.Do(func() {
-			if change, err := new(Table).Sync(t.Context(), base()); err != nil || change.Empty() {
+			if change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), Table(base())); err != nil || change.Empty() {
 				t.Errorf("%s: %+v, %v", damage, change, err)
 			}
 		})
@@ -146,32 +241,6 @@ func TestDamageIsRepaired(t *testing.T) {
 
 // lines are sorted, since elements have no order.
 func lines(dump string) []string { return slices.Sorted(strings.SplitSeq(dump, "\n")) }
-
-// A container has no /etc/protocols: nft then prints the protocols of elements as numbers.
-func TestSyncWithoutProtocolNames(t *testing.T) {
-	const file = "/etc/protocols"
-	if _, err := os.Stat(file); err == nil {
-		if err := os.Rename(file, file+".away"); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.Rename(file+".away", file) })
-	}
-	node := netns.New(t)
-	sync(t, node, base())
-	if n := elements(t, node, "served4"); n != 2 {
-		t.Errorf("%d IPv4 ports are served, want 2", n)
-	}
-}
-
-func lastHandle(t *testing.T, node *netns.Namespace, chain string) string {
-	t.Helper()
-	out := node.Run("nft", "-a", "list", "chain", "inet", TableName, chain)
-	_, handle, ok := strings.Cut(out[strings.LastIndex(out, "# handle"):], "# handle ")
-	if !ok {
-		t.Fatalf("no handle in %s", out)
-	}
-	return strings.Fields(handle)[0]
-}
 
 // TestTraffic: a node with its own listener on 10250 and a NodePort as kube-proxy makes it, and a
 // CNI that masquerades all that leaves; a client on the node and one pod elsewhere.
@@ -238,7 +307,7 @@ func TestTraffic(t *testing.T) {
 		}
 	}
 
-	want := Config{VIPs: prefixes("244.0.0.0/16"), Own: prefixes("10.2.0.0/18"), Remote: prefixes("10.1.0.0/16"),
+	want := Input{VIPs: prefixes("244.0.0.0/16"), Own: prefixes("10.2.0.0/18"), Remote: prefixes("10.1.0.0/16"),
 		Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5")}}
 	for _, protocol := range []string{"tcp", "udp"} {
 		want.Served = append(want.Served, port("244.0.0.1:80", protocol), port("244.0.0.2:80", protocol), port("244.0.0.3:80", protocol),
@@ -283,22 +352,16 @@ func TestTraffic(t *testing.T) {
 	}
 }
 
-// TestUpdate: others' transactions cost no run of nft and no write, and every change of ours by
-// others is found.
-func TestUpdate(t *testing.T) {
+// TestTouched: others' transactions cost no write, and every change of ours by others is found.
+func TestTouched(t *testing.T) {
 	node := netns.New(t)
-	var table Table
-	update := func(want Config, size int) {
+	table := firewall.New(firewall.FilterTable)
+	sync := func(want Input, size int) {
 		t.Helper()
 		node.Do(func() {
-			change, err := table.Update(t.Context(), want)
+			change, err := table.Sync(t.Context(), Table(want))
 			if err != nil || change.Size() != size {
-				t.Errorf("Update: %d objects, %v; want %d", change.Size(), err, size)
-			}
-			have, err := table.Read(t.Context())
-			have.Served, have.Hairpin = unique(have.Served, serviceport.Key.Compare), unique(have.Hairpin, netip.Addr.Compare)
-			if diff := cmp.Diff(stateOf(want), have, compareAddresses); err != nil || diff != "" {
-				t.Errorf("Read: %v, (-want +got)\n%s", err, diff)
+				t.Errorf("Sync: %d objects, %v; want %d", change.Size(), err, size)
 			}
 		})
 	}
@@ -311,22 +374,18 @@ func TestUpdate(t *testing.T) {
 		})
 	}
 	touched(true)
-	bare := base()
-	bare.Served, bare.Hairpin = nil, nil
-	update(bare, 1)
+	sync(base(), 11)
 	touched(false)
-	update(Config{}, 1)
-	update(base(), 6)
-	touched(false)
-	update(base(), 0)
+	sync(base(), 0)
 	more := base()
 	more.Served = append(more.Served, port("244.0.0.9:80", "tcp"))
-	update(more, 1)
+	sync(more, 1)
 	touched(false)
 	node.Run("nft", "add table inet other; add chain inet other c; add rule inet other c accept")
+	touched(true) // somebody wrote
+	sync(more, 0)
 	touched(false)
-	update(base(), 1)
-	touched(false)
+	sync(base(), 1)
 	for _, damage := range []string{
 		"add rule inet tombolo unserved accept", "flush chain inet tombolo keep", "delete element inet tombolo served4 { 244.0.0.1 . tcp . 80 }",
 		"add element inet tombolo served4 { 244.0.7.1 . tcp . 80 }", "flush set inet tombolo hairpin6", "delete table inet tombolo",
@@ -334,25 +393,15 @@ func TestUpdate(t *testing.T) {
 		node.Run("nft", damage)
 		touched(true)
 		node.Run("nft", "add rule inet other c accept") // somebody else writes as well
-		touched(true)
 		node.Do(func() {
-			if change, err := table.Update(t.Context(), base()); err != nil || change.Empty() {
+			if change, err := table.Sync(t.Context(), Table(base())); err != nil || change.Empty() {
 				t.Errorf("%s: %+v, %v", damage, change, err)
 			}
 		})
 		touched(false)
-		update(base(), 0)
-		node.Run("nft", "add rule inet other c accept")
-		touched(false)
+		sync(base(), 0)
 	}
-	// A change while the table is damaged: the change is made, and the damage is still to be found.
+	// A change while the table is damaged mends both.
 	node.Run("nft", "flush set inet tombolo hairpin4")
-	node.Do(func() {
-		if _, err := table.Update(t.Context(), more); err != nil {
-			t.Fatal(err)
-		}
-	})
-	touched(true)
-	update(more, 1)
-	touched(false)
+	sync(more, 2)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
@@ -132,9 +133,9 @@ func newFabric(t *testing.T) fabric {
 func (f fabric) guard(t *testing.T, on bool) {
 	t.Helper()
 	for name, node := range map[string]*netns.Namespace{"worker": f.worker, "gateway": f.gateway} {
-		want := configOf(networkOf(t, name))
+		want := inputOf(networkOf(t, name))
 		if !on {
-			want.Overlay = Overlay{}
+			want.Overlay = plan.Overlay{}
 		}
 		sync(t, node, want)
 	}

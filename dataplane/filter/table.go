@@ -1,262 +1,223 @@
 package filter
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"slices"
-	"strconv"
+	"strings"
 
-	"sigs.k8s.io/knftables"
-
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
-// TableName is the name of the table, of the family inet.
-const TableName = "tombolo"
-
-// Table is the nftables table of the caller's network namespace. The zero Table is ready to use. It
-// is not safe for concurrent use.
-type Table struct {
-	nft knftables.Interface
-
-	// known is what Update last gave the kernel, nil if that is not sure.
-	known *State
-	// print is the fingerprint of the table, by seed, when it was last sure to be right; nil if it is
-	// not sure.
-	print *uint64
-	seed  maphash.Seed
-	seen  nft.Seen
+// Input is all that the table depends on. The lists are in any order; duplicates do no harm.
+type Input struct {
+	// VIPs are the VIP CIDRs.
+	VIPs []netip.Prefix
+	// Own are the addresses of this cluster that other clusters see as they are.
+	Own []netip.Prefix
+	// Remote are the addresses of the other clusters.
+	Remote []netip.Prefix
+	// Transit are this node's transit addresses, at most one of a family: the source that its own
+	// processes have in the other clusters.
+	Transit []netip.Addr
+	// TransitCIDRs hold the transit addresses of all clusters, which others see as they are.
+	TransitCIDRs []netip.Prefix
+	// Tunnel are a gateway's tunnel addresses. At plan.ProbePort other nodes ask whether it lives:
+	// connections to it over the VXLAN are refused, which is the answer. Other gateways send probes of
+	// UDP to the same port.
+	Tunnel []netip.Addr
+	// Overlay says what the VXLAN may carry. Nothing is guarded if it has no port.
+	Overlay plan.Overlay
+	// Served ports of clusterset IPs; all others are refused.
+	Served []serviceport.Key
+	// Hairpin are the addresses of endpoints on this node.
+	Hairpin []netip.Addr
 }
 
-// open looks for nft when it is first needed, and again after a failure.
-func (t *Table) open() error {
-	if t.nft != nil {
-		return nil
+// Table is the table for the Input; the zero Config if no table is needed.
+func Table(in Input) firewall.Config {
+	if len(in.VIPs)+len(in.Own)+len(in.Remote) == 0 {
+		return firewall.Config{}
 	}
-	nft, err := knftables.New(knftables.InetFamily, TableName)
-	if err != nil {
-		return fmt.Errorf("starting nftables (the program nft and the kernel module nf_tables are needed): %w", err)
-	}
-	t.nft = nft
-	return nil
-}
-
-// Prepare looks for the program nft, which costs two runs of it, so that the first Update need not.
-// If there is no nft, the call that needs it says so.
-func (t *Table) Prepare() { _ = t.open() }
-
-// Read returns what the kernel has; the zero State if there is no table.
-func (t *Table) Read(ctx context.Context) (State, error) {
-	if exists, err := nft.TableExists(TableName); err != nil || !exists {
-		return State{}, err
-	}
-	if err := t.open(); err != nil {
-		return State{}, err
-	}
-	chains, err := t.nft.List(ctx, "chains")
-	if knftables.IsNotFound(err) { // gone meanwhile
-		return State{}, nil
-	}
-	if err != nil {
-		return State{}, fmt.Errorf("listing chains of table %s: %w", TableName, err)
-	}
-	// The hooks cannot be read back. They are fixed, and the names say which chain is which.
-	layout := Config{}.chains()
-	comments := map[string][]string{}
-	for _, c := range layout {
-		if !slices.Contains(chains, c.name) {
-			return State{Digest: "incomplete"}, nil
-		}
-		rules, err := t.nft.ListRules(ctx, c.name)
-		if err != nil {
-			return State{}, fmt.Errorf("listing rules of chain %s: %w", c.name, err)
-		}
-		for _, rule := range rules {
-			text := ""
-			if rule.Comment != nil {
-				text = *rule.Comment
-			}
-			comments[c.name] = append(comments[c.name], text)
-		}
-	}
-	state := State{Digest: digest(layout, comments)}
-	return t.readElements(ctx, state)
-}
-
-func (t *Table) readElements(ctx context.Context, state State) (State, error) {
+	cfg := firewall.Config{Chains: in.chains()}
 	for _, f := range families {
-		served, err := t.nft.ListElements(ctx, "set", "served"+f.suffix)
-		if err != nil {
-			return incomplete(err, "listing served ports")
-		}
-		for _, e := range served {
-			port, err := parsePort(e.Key)
-			if err != nil {
-				return State{}, err
+		cfg.Sets = append(cfg.Sets, in.sets(f)...)
+	}
+	return cfg
+}
+
+// chains are those first that others jump to. Their names, hooks and priorities are the same for
+// every Input.
+func (in Input) chains() []firewall.Chain {
+	vips, own, remote := byFamily(in.VIPs), byFamily(in.Own), byFamily(in.Remote)
+	toVIP := func(verdict string) (rules []string) {
+		for _, f := range families {
+			if len(vips[f]) > 0 {
+				rules = append(rules, f.name+" daddr "+nft.Set(vips[f])+" "+verdict)
 			}
-			state.Served = append(state.Served, port)
 		}
-		hairpin, err := t.nft.ListElements(ctx, "set", "hairpin"+f.suffix)
-		if err != nil {
-			return incomplete(err, "listing endpoints on this node")
-		}
-		for _, e := range hairpin {
-			address, err := netip.ParseAddr(e.Key[0])
-			if err != nil {
-				return State{}, fmt.Errorf("reading an endpoint on this node: %w", err)
-			}
-			state.Hairpin = append(state.Hairpin, address)
-		}
+		return rules
 	}
-	return state, nil
-}
-
-// incomplete is the State of a table that lacks a set.
-func incomplete(err error, doing string) (State, error) {
-	if knftables.IsNotFound(err) {
-		return State{Digest: "incomplete"}, nil
-	}
-	return State{}, fmt.Errorf("%s: %w", doing, err)
-}
-
-func parsePort(key []string) (serviceport.Key, error) {
-	if len(key) != 3 {
-		return serviceport.Key{}, fmt.Errorf("reading a served port: %v has %d parts, want 3", key, len(key))
-	}
-	address, err := netip.ParseAddr(key[0])
-	protocol, errProtocol := parseProtocol(key[1])
-	number, errPort := strconv.ParseUint(key[2], 10, 16)
-	if err := errors.Join(err, errProtocol, errPort); err != nil {
-		return serviceport.Key{}, fmt.Errorf("reading a served port: %w", err)
-	}
-	return serviceport.Key{Address: address, Protocol: protocol, Port: uint16(number)}, nil
-}
-
-// parseProtocol reads the name of a protocol, or the number that nft prints where there is no
-// /etc/protocols, as in a container.
-func parseProtocol(text string) (serviceport.Protocol, error) {
-	p := serviceport.ParseProtocol(text)
-	if number, err := strconv.ParseUint(text, 10, 8); err == nil {
-		p = serviceport.Protocol(number)
-	}
-	if !p.Known() {
-		return 0, fmt.Errorf("protocol %q: want tcp, udp or sctp", text)
-	}
-	return p, nil
-}
-
-// Apply does what the Change says, all of it or nothing. It writes elements by netlink, in a
-// fraction of the time that nft takes. It replaces a table by nft, in one transaction. A fresh
-// table first gets its elements, and then the chains that look at them.
-func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
-	if change.Empty() {
-		return change, nil
-	}
-	if !change.Replace {
-		if err := t.applyElements(change); err != nil {
-			return Change{}, fmt.Errorf("changing elements of table %s: %w", TableName, err)
-		}
-		return change, nil
-	}
-	if err := t.open(); err != nil {
-		return Change{}, err
-	}
-	if change.Fresh {
-		return change, t.create(ctx, change.Want)
-	}
-	return change, t.run(ctx, func(tx *knftables.Transaction) { replace(tx, change.Want) })
-}
-
-func (t *Table) run(ctx context.Context, fill func(tx *knftables.Transaction)) error {
-	tx := t.nft.NewTransaction()
-	fill(tx)
-	if err := t.nft.Run(ctx, tx); err != nil {
-		return fmt.Errorf("changing table %s: %w", TableName, err)
-	}
-	t.seen.Wrote()
-	return nil
-}
-
-// create makes a table where there is none.
-func (t *Table) create(ctx context.Context, want Config) error {
-	if err := t.run(ctx, addSets); err != nil {
-		return err
-	}
-	if err := t.applyElements(Change{AddServed: unique(want.Served, serviceport.Key.Compare), AddHairpin: unique(want.Hairpin, netip.Addr.Compare)}); err != nil {
-		return fmt.Errorf("filling table %s: %w", TableName, err)
-	}
-	return t.run(ctx, func(tx *knftables.Transaction) { addChains(tx, want) })
-}
-
-// Sync makes the table do what want says and returns what it changed. It is safe to repeat.
-func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
-	have, err := t.Read(ctx)
-	if err != nil {
-		return Change{}, err
-	}
-	return t.Apply(ctx, Diff(have, want))
-}
-
-func replace(tx *knftables.Transaction, want Config) {
-	table := &knftables.Table{}
-	tx.Add(table) // so that there is one to delete
-	tx.Delete(table)
-	if want.empty() {
-		return
-	}
-	addSets(tx)
-	addChains(tx, want)
-	for _, p := range unique(want.Served, serviceport.Key.Compare) {
-		tx.Add(servedElement(p))
-	}
-	for _, a := range unique(want.Hairpin, netip.Addr.Compare) {
-		tx.Add(hairpinElement(a))
-	}
-}
-
-// addSets adds a table with its sets.
-func addSets(tx *knftables.Transaction) {
-	tx.Add(&knftables.Table{})
+	var stay, keep, clamp []string
 	for _, f := range families {
-		tx.Add(&knftables.Set{Name: "served" + f.suffix, Type: f.addressType + " . inet_proto . inet_service"})
-		tx.Add(&knftables.Set{Name: "hairpin" + f.suffix, Type: f.addressType + " . " + f.addressType})
-	}
-}
-
-func addChains(tx *knftables.Transaction, want Config) {
-	chains := want.chains()
-	for _, c := range chains {
-		tx.Add(c.object())
-	}
-	for _, c := range chains {
-		for _, rule := range c.rules {
-			tx.Add(&knftables.Rule{Chain: c.name, Rule: rule, Comment: knftables.PtrTo(comment(rule))})
+		if len(vips[f]) > 0 {
+			stay = append(stay, "dnat "+f.name+" prefix to "+f.name+" daddr map { "+identity(vips[f])+" }")
+		}
+		keep = append(keep, in.keepRules(f, vips[f], own[f], remote[f])...)
+		if len(remote[f]) > 0 {
+			for _, field := range []string{"saddr", "daddr"} {
+				clamp = append(clamp, "tcp flags syn / syn,rst "+f.name+" "+field+" "+nft.Set(remote[f])+" tcp option maxseg size set rt mtu")
+			}
 		}
 	}
-}
-
-func (c chain) object() *knftables.Chain {
-	object := &knftables.Chain{Name: c.name}
-	if c.hook != "" {
-		object.Type = knftables.PtrTo(knftables.BaseChainType(c.kind))
-		object.Hook = knftables.PtrTo(knftables.BaseChainHook(c.hook))
-		object.Priority = knftables.PtrTo(knftables.BaseChainPriority(c.priority))
+	return []firewall.Chain{
+		{Name: "unserved", Rules: []string{
+			// Errors about served flows must arrive, and an echo tells no more than that the node has the
+			// route. ICMP and ICMPv6 are given by number: their names are in /etc/protocols, which an image
+			// need not have.
+			"meta l4proto { 1, 58 } return",
+			"ip daddr . meta l4proto . th dport @served4 return",
+			"ip6 daddr . meta l4proto . th dport @served6 return",
+			"jump no-service",
+		}},
+		{Name: "no-service", Rules: []string{
+			"meta l4proto { 1, 58 } return",
+			"meta l4proto tcp reject with tcp reset",
+			"reject with icmpx type port-unreachable",
+		}},
+		{Name: "sender", Rules: senderRules()},
+		// Before connection tracking (-200), so that questions leave no entries, and before everything that
+		// may drop: a host's firewall says nothing about what the gateway forwards.
+		{Name: "probed", Type: "filter", Hook: "prerouting", Priority: -300, Rules: in.probedRules()},
+		{Name: "frames", Type: "filter", Hook: "prerouting", Priority: -299, Rules: frameRules(in.Overlay)},
+		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
+		{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: -105, Rules: append(toVIP("jump unserved"), in.transitRules()...)},
+		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: toVIP("jump unserved")},
+		// Before kube-proxy's NodePorts again, and all else that translates what is sent to any local
+		// address: a port that is served may have a NodePort's number. A connection's destination is
+		// translated once, here to itself, unless the dataplane itself did before.
+		{Name: "stay-prerouting", Type: "nat", Hook: "prerouting", Priority: -101, Rules: stay},
+		{Name: "stay-output", Type: "nat", Hook: "output", Priority: -101, Rules: stay},
+		// After IPVS, which takes its packets out of this hook at 98 and 99: what is left here has no
+		// virtual service.
+		{Name: "input", Type: "filter", Hook: "input", Priority: 105, Rules: append(inputRules(in.Overlay), toVIP("jump no-service")...)},
+		{Name: "forward", Type: "filter", Hook: "forward", Priority: -150, Rules: forwardRules(in.Overlay)},
+		{Name: "leaving", Type: "filter", Hook: "postrouting", Priority: -151, Rules: leavingRules(in.Overlay)},
+		{Name: "clamp", Type: "filter", Hook: "postrouting", Priority: -150, Rules: clamp},
+		// Before the CNI's masquerade: a connection's source is translated once, here to itself.
+		{Name: "keep", Type: "nat", Hook: "postrouting", Priority: 95, Rules: keep},
 	}
-	return object
 }
 
-func servedElement(p serviceport.Key) *knftables.Element {
-	return &knftables.Element{Set: servedSet(p), Key: []string{p.Address.String(), p.Protocol.NFT(), strconv.Itoa(int(p.Port))}}
+// ourDevices are the devices between the clusters: the dataplane's and the gateway's.
+const ourDevices = `"tombolo*"`
+
+// probedRules refuse connections to where other nodes ask whether this gateway lives.
+func (in Input) probedRules() (rules []string) {
+	for _, a := range in.Tunnel {
+		rules = append(rules, fmt.Sprintf("iifname %q %s daddr %s tcp dport %d tcp flags syn / syn,ack,rst,fin notrack reject with tcp reset",
+			vxlan.Name, familyOf(a).name, a, plan.ProbePort))
+	}
+	return rules
 }
 
-func servedSet(p serviceport.Key) string { return "served" + familyOf(p.Address).suffix }
-
-func hairpinElement(a netip.Addr) *knftables.Element {
-	return &knftables.Element{Set: hairpinSet(a), Key: []string{a.String(), a.String()}}
+// keepRules translate the sources of one family to themselves: between clusters, and of all flows
+// that go through a clusterset IP, whichever endpoint they got. What this node sends itself gets
+// its transit address.
+func (in Input) keepRules(f family, vips, own, remote []netip.Prefix) []string {
+	rules := []string{f.name + " saddr . " + f.name + " daddr @hairpin" + f.suffix + " masquerade"}
+	if transit := in.transitOf(f); transit.IsValid() && len(remote) > 0 {
+		// By its source, because IPVS hands on the packets of pods and those of the node alike, without a
+		// device that they came by. By the device, because a tunnel's own packets may go to addresses of
+		// the other cluster.
+		rules = append(rules, "oifname "+ourDevices+" "+f.name+" daddr "+nft.Set(remote)+" fib saddr type local snat "+f.name+" to "+transit.String())
+	}
+	if len(own) == 0 {
+		return rules
+	}
+	transit := byFamily(in.TransitCIDRs)[f]
+	all := nft.Disjoint(slices.Concat(own, remote, transit))
+	same := "snat " + f.name + " prefix to " + f.name + " saddr map { " + identity(all) + " }"
+	if len(remote) > 0 {
+		here, there := nft.Set(nft.Disjoint(slices.Concat(own, transit))), nft.Set(nft.Disjoint(slices.Concat(remote, transit)))
+		rules = append(rules,
+			f.name+" saddr "+here+" "+f.name+" daddr "+there+" "+same,
+			f.name+" saddr "+there+" "+f.name+" daddr "+here+" "+same)
+	}
+	if len(vips) > 0 {
+		rules = append(rules, "ct original "+f.name+" daddr "+nft.Set(vips)+" "+f.name+" saddr "+nft.Set(all)+" "+same)
+	}
+	return rules
 }
 
-func hairpinSet(a netip.Addr) string { return "hairpin" + familyOf(a).suffix }
+// transitRules let in to a transit address what answers, and echoes: it is local to the node, and
+// would open the node's own listeners and NodePorts to the other clusters. The same holds for a
+// gateway's tunnel address, to which other gateways send probes, too: by a tunnel or the hand-over.
+func (in Input) transitRules() (rules []string) {
+	guard := func(a netip.Addr, except ...string) {
+		to := familyOf(a).name + " daddr " + a.String()
+		// A reset in answer to a packet that only came late would end its connection.
+		rules = append(rules, to+" ct state invalid drop")
+		for _, match := range except {
+			rules = append(rules, match+" "+to+" return")
+		}
+		rules = append(rules, to+" ct state new,untracked jump no-service")
+	}
+	for _, f := range families {
+		if a := in.transitOf(f); a.IsValid() {
+			guard(a)
+		}
+	}
+	for _, a := range in.Tunnel {
+		guard(a, fmt.Sprintf("iifname %s iifname != %q meta l4proto 17 th dport %d", ourDevices, vxlan.Name, plan.ProbePort))
+	}
+	return rules
+}
+
+// transitOf is this node's transit address of the family; not valid if it has none.
+func (in Input) transitOf(f family) netip.Addr {
+	for _, a := range in.Transit {
+		if a.Is4() == f.is4 {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+type family struct {
+	name, suffix, addressType string
+	is4                       bool
+}
+
+var families = [...]family{
+	{name: "ip", suffix: "4", addressType: "ipv4_addr", is4: true},
+	{name: "ip6", suffix: "6", addressType: "ipv6_addr"},
+}
+
+func familyOf(a netip.Addr) family {
+	if a.Is4() {
+		return families[0]
+	}
+	return families[1]
+}
+
+func byFamily(prefixes []netip.Prefix) map[family][]netip.Prefix {
+	split := map[family][]netip.Prefix{}
+	for _, p := range nft.Disjoint(prefixes) {
+		split[familyOf(p.Addr())] = append(split[familyOf(p.Addr())], p)
+	}
+	return split
+}
+
+// identity maps each prefix to itself.
+func identity(prefixes []netip.Prefix) string {
+	pairs := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		pairs = append(pairs, p.String()+" : "+p.String())
+	}
+	return strings.Join(pairs, ", ")
+}

@@ -136,7 +136,7 @@ func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 			t.Fatal(err)
 		}
 	})
-	want := configOf(network)
+	want := inputOf(network)
 	for _, tt := range []struct {
 		vip      string
 		endpoint string
@@ -150,15 +150,10 @@ func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 	sync(t, node, want)
 }
 
-// configOf is what the dataplane wants of the table, without ports that are served.
-func configOf(network plan.Network) Config {
-	o := network.Overlay
-	want := Config{VIPs: network.VIPs, Own: network.Own, Remote: network.Remote, Transit: network.Transit, TransitCIDRs: network.TransitCIDRs,
-		Overlay: Overlay{Port: o.Port, Nodes: o.Nodes, Self: o.Self, Near: o.Near, Far: o.Far, Tunnels: o.Tunnels, Probes: plan.ProbePort}}
-	for _, a := range network.Tunnel {
-		want.Probed = append(want.Probed, netip.AddrPortFrom(a, plan.ProbePort))
-	}
-	return want
+// inputOf is what the dataplane wants of the table, without ports that are served.
+func inputOf(network plan.Network) Input {
+	return Input{VIPs: network.VIPs, Own: network.Own, Remote: network.Remote, Transit: network.Transit, TransitCIDRs: network.TransitCIDRs,
+		Tunnel: network.Tunnel, Overlay: network.Overlay}
 }
 
 // TestHostClients: what a node sends itself arrives elsewhere with the node's transit address as

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/dataplane/filter"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
@@ -69,9 +70,8 @@ func newNodes(t testing.TB) (worker, gateway *netns.Namespace) {
 
 func answers(t testing.TB, gateway *netns.Namespace) {
 	gateway.Do(func() {
-		var table filter.Table
-		if _, err := table.Sync(t.Context(), filter.Config{Remote: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
-			Probed: []netip.AddrPort{probed}}); err != nil {
+		want := filter.Table(filter.Input{Remote: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, Tunnel: []netip.Addr{probed.Addr()}})
+		if _, err := firewall.New(firewall.FilterTable).Sync(t.Context(), want); err != nil {
 			t.Fatal(err)
 		}
 	})

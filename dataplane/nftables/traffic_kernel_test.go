@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/dataplane/filter"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -70,14 +71,14 @@ func newSite(t *testing.T) *site {
 // serve programs the table, and the filter beside it.
 func (s *site) serve(services map[Key]Service) Change {
 	s.t.Helper()
-	want := filter.Config{VIPs: prefixes("244.0.0.0/16", "fd77::/112"), Own: prefixes("10.2.0.0/16", "fd02::/64"),
+	want := filter.Input{VIPs: prefixes("244.0.0.0/16", "fd77::/112"), Own: prefixes("10.2.0.0/16", "fd02::/64"),
 		Remote: prefixes("10.1.0.0/16", "fd01::/16"), Hairpin: []netip.Addr{netip.MustParseAddr("10.2.0.5"), netip.MustParseAddr("fd02::5")}}
 	for k := range services {
 		want.Served = append(want.Served, k)
 	}
 	var change Change
 	s.node.Do(func() {
-		if _, err := new(filter.Table).Sync(s.t.Context(), want); err != nil {
+		if _, err := firewall.New(firewall.FilterTable).Sync(s.t.Context(), filter.Table(want)); err != nil {
 			s.t.Fatal(err)
 		}
 		var err error
