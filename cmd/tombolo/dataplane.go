@@ -87,12 +87,12 @@ func (o *dataplaneOptions) run(ctx context.Context) error {
 	shown := pages.Pages{Metrics: registry, Healthy: a.Healthy, Ready: a.Ready}
 	return o.nodeOptions.run(ctx,
 		cluster.Start,
-		func(ctx context.Context) error { return pages.Serve(ctx, o.listenAddress, shown.Handler()) },
+		func(ctx context.Context) error { return pages.Serve(ctx, shown.Handler(), o.listenAddresses()...) },
 		func(ctx context.Context) error {
 			if o.debugAddress == "" {
 				return nil
 			}
-			return pages.Serve(ctx, o.debugAddress, a.DebugHandler())
+			return pages.Serve(ctx, a.DebugHandler(), o.debugAddress)
 		},
 		func(ctx context.Context) error { return a.Watch(ctx, cluster) },
 		a.Run,

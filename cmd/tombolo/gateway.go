@@ -79,7 +79,7 @@ func runGateway(ctx context.Context, o *nodeOptions) error {
 	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	return o.run(ctx,
 		func(context.Context) error { return cluster.Start(connected) },
-		func(ctx context.Context) error { return pages.Serve(ctx, o.listenAddress, shown.Handler()) },
+		func(ctx context.Context) error { return pages.Serve(ctx, shown.Handler(), o.listenAddresses()...) },
 		func(ctx context.Context) error { return agent.WatchKernel(ctx, a.Changed) },
 		func(ctx context.Context) error {
 			defer disconnect()

@@ -36,7 +36,7 @@ func runOperator(ctx context.Context, o *processOptions) error {
 		return err
 	}
 	mgr, err := operator.New(ctx, operator.Config{
-		REST: config, Namespace: o.namespace, ListenAddress: o.listenAddress, Logger: logger,
+		REST: config, Namespace: o.namespace, ListenAddresses: o.listenAddresses(), Logger: logger,
 	})
 	if err != nil {
 		return err

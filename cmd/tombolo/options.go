@@ -33,7 +33,8 @@ type processOptions struct {
 // bind adds the flags, with the default of --listen-address.
 func (o *processOptions) bind(flags *pflag.FlagSet, listenAddress string) {
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "the operator's namespace; POD_NAMESPACE sets the default")
-	flags.StringVar(&o.listenAddress, "listen-address", listenAddress, "host:port or :port where /metrics, /healthz and /readyz are served")
+	flags.StringVar(&o.listenAddress, "listen-address", listenAddress,
+		"host:port where /metrics, /healthz and /readyz are served; without a host at POD_IP and 127.0.0.1, or at all addresses if POD_IP is not set")
 	flags.StringVar(&o.profileAddress, "profile-address", "",
 		"loopback address where Go's profiles are served, such as 127.0.0.1:6060; empty serves none")
 	logFlags := flag.NewFlagSet("log", flag.ContinueOnError)
@@ -67,6 +68,11 @@ func validateLoopback(flag, address string) error {
 	return nil
 }
 
+// listenAddresses are where the pages are served.
+func (o *processOptions) listenAddresses() []string {
+	return pages.Addresses(o.listenAddress, os.Getenv("POD_IP"))
+}
+
 // logger makes the log of this process, which the libraries use, too.
 func (o *processOptions) logger() logr.Logger {
 	logger := zap.New(zap.UseFlagOptions(&o.log))
@@ -79,7 +85,7 @@ func (o *processOptions) logger() logr.Logger {
 func (o *processOptions) run(ctx context.Context, tasks ...func(context.Context) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if o.profileAddress != "" {
-		group.Go(func() error { return pages.Serve(ctx, o.profileAddress, pages.Profiles()) })
+		group.Go(func() error { return pages.Serve(ctx, pages.Profiles(), o.profileAddress) })
 	}
 	for _, task := range tasks {
 		group.Go(func() error { return task(ctx) })

@@ -67,11 +67,11 @@ const (
 type Config struct {
 	REST      *rest.Config // required, of this cluster
 	Namespace string       // required, where the operator runs: ClusterSet's Secret, GatewayNodes, the leader's Lease
-	// ListenAddress is where /healthz, /readyz and /metrics are served.
-	ListenAddress string      // optional, default none
-	Logger        logr.Logger // required
+	// ListenAddresses are where /healthz, /readyz and /metrics are served.
+	ListenAddresses []string    // optional, default none
+	Logger          logr.Logger // required
 	// Registry takes tombolo's own metrics; it can take those of one operator.
-	Registry prometheus.Registerer // optional, default the one that ListenAddress serves
+	Registry prometheus.Registerer // optional, default the one that ListenAddresses serve
 	// Now is this cluster's clock, which need not agree with those of others.
 	Now func() time.Time // optional, default time.Now
 }
@@ -114,7 +114,7 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if err := addControllers(ctx, mgr, h, skipped, c); err != nil {
 		return nil, fmt.Errorf("adding controllers: %w", err)
 	}
-	return mgr, addPages(mgr, c.ListenAddress)
+	return mgr, addPages(ctx, mgr, c.ListenAddresses)
 }
 
 // restConfig lets the API server's own priority and fairness limit us: a limit here would delay
@@ -189,16 +189,22 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	)
 }
 
-// addPages serves health and metrics at the address. The operator is alive and ready while it runs,
+// addPages serves health and metrics at the addresses. The operator is alive and ready while it runs,
 // also as a stand-by and without a hub: a restart would repair neither. As a manager.Server the
 // pages do not wait for caches or leadership.
-func addPages(mgr manager.Manager, address string) error {
-	if address == "" {
-		return nil
+func addPages(ctx context.Context, mgr manager.Manager, addresses []string) error {
+	for _, address := range addresses {
+		listener, err := pages.Listen(ctx, address)
+		if err != nil {
+			return err
+		}
+		err = mgr.Add(&manager.Server{
+			Name: "pages", Listener: listener, Server: pages.NewServer(pages.Pages{Metrics: metrics.Registry}.Handler()),
+			ShutdownTimeout: ptr.To(pages.ShutdownTimeout),
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return mgr.Add(&manager.Server{
-		Name:            "pages",
-		Server:          pages.NewServer(address, pages.Pages{Metrics: metrics.Registry}.Handler()),
-		ShutdownTimeout: ptr.To(pages.ShutdownTimeout),
-	})
+	return nil
 }

@@ -36,15 +36,16 @@ func start(t *testing.T, c *members.Cluster, listenAddress string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var registry prometheus.Registerer = prometheus.NewRegistry()
+	var addresses []string
 	if listenAddress != "" {
-		registry = nil // the one that is served
+		registry, addresses = nil, []string{listenAddress} // the one that is served
 	}
 	mgr, err := operator.New(ctx, operator.Config{
-		Registry:      registry,
-		REST:          c.OperatorConfig(),
-		Namespace:     v1alpha1.DefaultNamespace,
-		ListenAddress: listenAddress,
-		Logger:        testr.New(t).WithName(c.Name()),
+		Registry:        registry,
+		REST:            c.OperatorConfig(),
+		Namespace:       v1alpha1.DefaultNamespace,
+		ListenAddresses: addresses,
+		Logger:          testr.New(t).WithName(c.Name()),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -4,24 +4,15 @@
 package pages
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-)
-
-const (
-	// ShutdownTimeout is how long requests may take to end when the process ends.
-	ShutdownTimeout = 2 * time.Second
-	// headerTimeout is how long a client may take for the header of a request.
-	headerTimeout = 5 * time.Second
 )
 
 // Pages are what a process shows of itself.
@@ -65,31 +56,6 @@ func Profiles() http.Handler {
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
-}
-
-// NewServer returns the server of a handler. It does not listen yet.
-func NewServer(address string, handler http.Handler) *http.Server {
-	return &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: headerTimeout}
-}
-
-// Serve serves at the address until ctx ends.
-func Serve(ctx context.Context, address string, handler http.Handler) error {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("serving pages: %w", err)
-	}
-	server := NewServer(address, handler)
-	stopped := context.AfterFunc(ctx, func() {
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), ShutdownTimeout)
-		defer cancel()
-		_ = server.Shutdown(ending) // requests that are left end with the process
-	})
-	defer stopped()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving pages on %s: %w", address, err)
-	}
-	return nil
 }
 
 // ValidateAddress returns an error if the address is not host:port; the host is optional.

@@ -51,7 +51,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
-	if err := Serve(t.Context(), address, Profiles()); err == nil || !strings.Contains(err.Error(), address) {
+	if err := Serve(t.Context(), Profiles(), "127.0.0.1:0", address); err == nil || !strings.Contains(err.Error(), address) {
 		t.Errorf("a taken address: %v", err)
 	}
 	if err := listener.Close(); err != nil {
@@ -59,8 +59,78 @@ func TestServe(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if err := Serve(ctx, address, Profiles()); err != nil {
+	if err := Serve(ctx, Profiles(), address, "127.0.0.1:0"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLimits: slow clients lose their connection, requests with large headers are refused, and clients
+// that hold all connections of one address do not keep others from the other address.
+func TestLimits(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	listeners := make([]net.Listener, 2)
+	for i := range listeners {
+		var err error
+		if listeners[i], err = Listen(ctx, "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := NewServer(Pages{Metrics: prometheus.NewRegistry()}.Handler())
+	server.ReadHeaderTimeout = time.Second
+	for _, listener := range listeners {
+		go func() { _ = server.Serve(listener) }()
+	}
+	t.Cleanup(func() { cancel(); _ = server.Close() })
+	crowded, free := listeners[0].Addr().String(), listeners[1].Addr().String()
+	dial := func(address string) net.Conn {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	for range connections {
+		dial(crowded)
+	}
+	get := func(address string, header http.Header, limit time.Duration) (int, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header = header
+		client := http.Client{Timeout: limit, Transport: &http.Transport{DisableKeepAlives: true}}
+		answer, err := client.Do(request)
+		if err != nil {
+			return 0, err
+		}
+		return answer.StatusCode, answer.Body.Close()
+	}
+	if code, err := get(crowded, nil, 300*time.Millisecond); err == nil {
+		t.Errorf("one connection more than %d is answered: %d", connections, code)
+	}
+	if code, err := get(free, nil, 5*time.Second); code != http.StatusOK {
+		t.Errorf("at the other address: %d, %v", code, err)
+	}
+	if code, err := get(crowded, nil, 10*time.Second); code != http.StatusOK {
+		t.Errorf("when slow clients have lost their connections: %d, %v", code, err)
+	}
+	if code, err := get(free, http.Header{"X": {strings.Repeat("x", 2*headerBytes)}}, 5*time.Second); code != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a large header: %d, %v", code, err)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for _, tt := range []struct{ address, pod, want string }{
+		{":7475", "192.0.2.1", "192.0.2.1:7475 127.0.0.1:7475"},
+		{":7475", "fd99::1", "[fd99::1]:7475 127.0.0.1:7475"},
+		{":7475", "", ":7475"},
+		{"0.0.0.0:7475", "192.0.2.1", "0.0.0.0:7475"},
+		{"127.0.0.1:7475", "192.0.2.1", "127.0.0.1:7475"},
+	} {
+		if got := strings.Join(Addresses(tt.address, tt.pod), " "); got != tt.want {
+			t.Errorf("Addresses(%q, %q) is %q, want %q", tt.address, tt.pod, got, tt.want)
+		}
 	}
 }
 
