@@ -122,10 +122,10 @@ func TestLifecycle(t *testing.T) {
 
 			next := newChart(t)
 			addField(t, next)
-			c.run(t, "upgrade", release, next, "--reuse-values", "--set", "operator.replicas=2")
-			c.check(t, "upgrade", 2, true)
+			c.run(t, "upgrade", release, next, "--reuse-values", "--set", "operator.replicas=3")
+			c.check(t, "upgrade", 3, true)
 			c.run(t, "rollback", release, "1")
-			c.check(t, "rollback", 1, false)
+			c.check(t, "rollback", 2, false)
 
 			c.run(t, "uninstall", release)
 			for _, name := range c.present(t, objects) {
