@@ -111,6 +111,17 @@ func TestPolicyDrops(t *testing.T) {
 	}
 }
 
+// handles are those of all objects in a listing.
+func handles(listing string) string {
+	var all []string
+	for _, line := range strings.Split(listing, "\n") {
+		if _, handle, ok := strings.Cut(line, "# handle "); ok {
+			all = append(all, handle)
+		}
+	}
+	return strings.Join(all, " ")
+}
+
 // TestVXLANDrops: VXLAN packets of other nodes that a firewall drops are found. No rule of ours
 // admits them: it would admit everybody's.
 func TestVXLANDrops(t *testing.T) {
@@ -122,11 +133,26 @@ func TestVXLANDrops(t *testing.T) {
 	now := time.Now()
 	f.passAt(now, node.Marked)
 	f.passAt(now.Add(10*time.Second), node.Ticked)
-	iptables(worker, "iptables-nft", "-P INPUT DROP")
-	for range 6 {
-		gatewayNet.Run("sh", "-c", "echo | socat - UDP4:192.0.2.1:7473")
+	gatewayNet.Address("eth0", "192.0.2.66/24")
+	send := func(from string) {
+		for range 6 {
+			gatewayNet.Run("sh", "-c", "echo | socat - UDP4:192.0.2.1:7473,bind="+from)
+		}
 	}
-	f.passAt(now.Add(20*time.Second), node.Ticked)
+	iptables(worker, "iptables-nft", "-P INPUT DROP")
+	send("192.0.2.66")
+	f.passAt(now.Add(15*time.Second), node.Ticked)
+	if got := f.condition(); !strings.HasPrefix(got, "True Ready") {
+		t.Errorf("a firewall drops a stranger's packets: condition %q", got)
+	}
+	counters := worker.Run("nft", "-a", "list", "table", "inet", "tombolo-node")
+	f.apply(nodeObject("other", "192.0.2.67", "10.2.9.0/24"))
+	f.passAt(now.Add(16*time.Second), node.Marked)
+	if after := worker.Run("nft", "-a", "list", "table", "inet", "tombolo-node"); handles(after) != handles(counters) || !strings.Contains(after, "192.0.2.67") {
+		t.Errorf("a node came: %s, then %s", counters, after)
+	}
+	send("192.0.2.2")
+	f.passAt(now.Add(25*time.Second), node.Ticked)
 	const want = "False FirewallDrops a firewall of this node drops VXLAN packets of other nodes in the hook input (the policy of iptables' INPUT is DROP): " +
 		"iptables -I INPUT -p udp -m udp --dport 7473 -j ACCEPT"
 	if got := f.condition(); got != want {

@@ -103,8 +103,9 @@ func (h *hostFirewall) failure() error {
 // at priority 98, while nftables translates them before they get there. The VXLAN is not admitted
 // by us in iptables. What the filter drops, at priority 105 of the hook input, does not count.
 func passages(network plan.Network, byIPVS bool) (all []firewall.Passage) {
-	if devices := network.VXLAN.Devices; len(devices) > 0 {
-		all = append(all, firewall.Passage{Name: "vxlan", What: "VXLAN packets of other nodes", Hook: "input", Ports: []uint16{devices[0].Port}, Until: 104})
+	if devices := network.VXLAN.Devices; len(devices) > 0 && len(network.Overlay.Nodes) > 0 {
+		all = append(all, firewall.Passage{Name: "vxlan", What: "VXLAN packets of other nodes", Hook: "input", Ports: []uint16{devices[0].Port},
+			Senders: network.Overlay.Nodes, Until: 104})
 	}
 	if byIPVS && len(network.VIPs) > 0 {
 		all = append(all, firewall.Passage{Name: "vips", What: "packets to clusterset IPs", Hook: "input", Destinations: network.VIPs,

@@ -31,10 +31,10 @@ type Config struct {
 	Passages []Passage
 }
 
-// whole is the Config with the chains and counters of its passages.
+// whole is the Config with the chains, sets and counters of its passages.
 func (c Config) whole() Config {
-	counters, chains := meters(c.Passages)
-	return Config{Counters: slices.Concat(c.Counters, counters), Sets: c.Sets, Chains: slices.Concat(c.Chains, chains)}
+	counters, sets, chains := meters(c.Passages)
+	return Config{Counters: slices.Concat(c.Counters, counters), Sets: slices.Concat(c.Sets, sets), Chains: slices.Concat(c.Chains, chains)}
 }
 
 // Chain is a base chain, or one that others jump to if it has no hook. A chain comes before those
@@ -99,7 +99,7 @@ func (c Change) Size() (n int) {
 // Diff is what turns have into want, of the table with that name.
 func Diff(name string, have State, want Config) Change {
 	return Change{
-		Replace: have.Digest != want.Digest(), Want: want, have: have, Elements: diffSets(have.Elements, want.Sets),
+		Replace: have.Digest != want.Digest(), Want: want, have: have, Elements: diffSets(have.Elements, want.whole().Sets),
 		admissions: diffAccepts(have.admitted, want.accepts(), name),
 	}
 }

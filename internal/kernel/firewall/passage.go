@@ -22,6 +22,8 @@ type Passage struct {
 	Ports []uint16 // optional, default any packet
 	// Destinations of one or both families.
 	Destinations []netip.Prefix // optional, default any
+	// Senders are the addresses from which it comes. They are elements of sets, since nodes come and go.
+	Senders []netip.Addr // optional, default any
 	// Until is the priority of the last chain that it must pass.
 	Until int // optional, default after all others
 	// Admit says whether we admit it in iptables, and From the sources from which.
@@ -73,6 +75,32 @@ func (p Passage) matches() []string {
 	return matches
 }
 
+// counted select the packets that count: those of the senders, if they are known.
+func (p Passage) counted() (matches []string) {
+	if len(p.Senders) == 0 {
+		return p.matches()
+	}
+	for _, match := range p.matches() {
+		for _, f := range families {
+			matches = append(matches, match+" "+f.nft+" saddr @"+p.sendersOf(f).Name)
+		}
+	}
+	return matches
+}
+
+// sendersOf is the set of the senders of a family.
+func (p Passage) sendersOf(f family) Set {
+	s := Set{Name: p.Name + "-senders-" + f.nft, Type: f.address}
+	for _, a := range p.Senders {
+		if a.Is4() == f.is4 {
+			s.Keys = append(s.Keys, string(a.AsSlice()))
+		}
+	}
+	slices.Sort(s.Keys)
+	s.Keys = slices.Compact(s.Keys)
+	return s
+}
+
 // set is the items in braces, or the only one.
 func set[T any](items []T) string {
 	var texts []string
@@ -87,18 +115,18 @@ func set[T any](items []T) string {
 
 // family is an address family, as the programs name it.
 type family struct {
-	nft, iptables string
-	is4           bool
+	nft, iptables, address string
+	is4                    bool
 }
 
-var families = [...]family{{"ip", "iptables", true}, {"ip6", "ip6tables", false}}
+var families = [...]family{{"ip", "iptables", "ipv4_addr", true}, {"ip6", "ip6tables", "ipv6_addr", false}}
 
 func (f family) of(prefixes []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() != f.is4 })
 }
 
-// meters are the counters of the passages, and the chains that count.
-func meters(passages []Passage) (counters []string, chains []Chain) {
+// meters are the counters of the passages, the sets of their senders, and the chains that count.
+func meters(passages []Passage) (counters []string, sets []Set, chains []Chain) {
 	count := func(p Passage, chain, counter string, priority int) {
 		counters = append(counters, counter)
 		i := slices.IndexFunc(chains, func(c Chain) bool { return c.Name == chain })
@@ -106,16 +134,21 @@ func meters(passages []Passage) (counters []string, chains []Chain) {
 			i = len(chains)
 			chains = append(chains, Chain{Name: chain, Type: "filter", Hook: p.Hook, Priority: priority})
 		}
-		for _, match := range p.matches() {
+		for _, match := range p.counted() {
 			chains[i].Rules = append(chains[i].Rules, fmt.Sprintf("%s counter name %q", match, counter))
 		}
 	}
 	for _, p := range passages {
+		for _, f := range families {
+			if len(p.Senders) > 0 {
+				sets = append(sets, p.sendersOf(f))
+			}
+		}
 		in, out := p.counters()
 		count(p, p.Hook+"-first", in, first)
 		count(p, fmt.Sprintf("%s-until-%d", p.Hook, p.until()), out, p.until())
 	}
-	return counters, chains
+	return counters, sets, chains
 }
 
 // iptables is the rule that admits its packets, in the words of iptables, after -I.

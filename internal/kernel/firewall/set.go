@@ -60,11 +60,11 @@ func keySizes(sets []Set) map[string]int {
 	return sizes
 }
 
-// sameSets tells whether both lists are the same and hold the same keys, which are not compared one
-// by one: nobody changes them.
+// sameSets tells whether both lists are the same and hold the same keys. Of one list in memory they
+// are not compared one by one: nobody changes them.
 func sameSets(a, b []Set) bool {
 	return slices.EqualFunc(a, b, func(a, b Set) bool {
-		return a.Name == b.Name && len(a.Keys) == len(b.Keys) && unsafe.SliceData(a.Keys) == unsafe.SliceData(b.Keys)
+		return a.Name == b.Name && len(a.Keys) == len(b.Keys) && (unsafe.SliceData(a.Keys) == unsafe.SliceData(b.Keys) || slices.Equal(a.Keys, b.Keys))
 	})
 }
 

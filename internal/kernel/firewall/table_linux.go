@@ -131,7 +131,8 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 		return Change{}, err
 	}
 	wanted := want.Digest()
-	if t.right == wanted && sameSets(t.sets, want.Sets) && t.seen.WasRight(begin) {
+	sets := want.whole().Sets
+	if t.right == wanted && sameSets(t.sets, sets) && t.seen.WasRight(begin) {
 		return Change{}, nil
 	}
 	have := t.known
@@ -150,7 +151,7 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	}
 	t.clean = len(want.Passages) == 0
 	if t.seen.Settle(begin) {
-		t.right, t.sets = wanted, want.Sets
+		t.right, t.sets = wanted, sets
 		if len(want.Passages) == 0 {
 			t.known = want.state()
 		}
