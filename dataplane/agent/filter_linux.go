@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
@@ -30,12 +32,15 @@ type filterTable struct {
 	overlay plan.Overlay
 	// hairpin are the endpoints on this node, by the services that have them.
 	hairpin map[plan.Key][]netip.Addr
+	// udp are the endpoints that may send UDP, by the ServiceImports that have them.
+	udp map[types.NamespacedName]plan.UDP
 	// dirty is true if what is wanted may have changed since the last attempt.
 	dirty bool
 }
 
 func newFilterTable(wanted *plan.Table, gate *vipGate) *filterTable {
-	return &filterTable{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.FilterTable), wanted: wanted, gate: gate, hairpin: map[plan.Key][]netip.Addr{}, dirty: true}
+	return &filterTable{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.FilterTable), wanted: wanted, gate: gate, hairpin: map[plan.Key][]netip.Addr{},
+		udp: map[types.NamespacedName]plan.UDP{}, dirty: true}
 }
 
 func (f *filterTable) name() string { return "filter" }
@@ -45,7 +50,7 @@ func (f *filterTable) setNetwork(network plan.Network) {
 	f.dirty = f.dirty || !slices.Equal(old.VIPs, network.VIPs) || !slices.Equal(old.Own, network.Own) ||
 		!slices.Equal(old.Remote, network.Remote) || !slices.Equal(old.Transit, network.Transit) ||
 		!slices.Equal(old.TransitCIDRs, network.TransitCIDRs) || !slices.Equal(old.Tunnel, network.Tunnel) ||
-		!old.Overlay.Equal(network.Overlay)
+		!old.Overlay.Equal(network.Overlay) || old.Open != network.Open
 	f.network = network
 	if network.Overlay.Port != 0 {
 		f.overlay = network.Overlay
@@ -69,6 +74,19 @@ func (f *filterTable) replace(replaced []plan.Replaced) {
 		} else {
 			f.hairpin[r.Key] = local
 		}
+	}
+}
+
+// putUDP takes note of the endpoints of a ServiceImport that may send UDP.
+func (f *filterTable) putUDP(name types.NamespacedName, udp plan.UDP) {
+	if f.udp[name].Equal(udp) {
+		return
+	}
+	f.dirty = true
+	if udp.Empty() {
+		delete(f.udp, name)
+	} else {
+		f.udp[name] = udp
 	}
 }
 
@@ -126,6 +144,11 @@ func (f *filterTable) input() filter.Input {
 		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: f.wanted.Keys()}
 	if f.network.Overlay.Port != 0 || len(f.gate.led) > 0 { // the VXLAN goes with the routes
 		in.Overlay = f.overlay
+	}
+	if !f.network.Open {
+		for _, u := range f.udp {
+			in.Exported, in.Answering = append(in.Exported, u.Exported...), append(in.Answering, u.Imported...)
+		}
 	}
 	for _, addresses := range f.hairpin {
 		in.Hairpin = append(in.Hairpin, addresses...)

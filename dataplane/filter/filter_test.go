@@ -53,6 +53,9 @@ func base() Input {
 
 		Served:  []serviceport.Key{port("244.0.0.2:53", "udp"), port("244.0.0.1:80", "tcp"), port("[fd77::1]:80", "sctp")},
 		Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5"), netip.MustParseAddr("fd02::5")},
+
+		Answering: []serviceport.Key{port("10.1.0.5:53", "udp"), port("10.1.0.6:0", "udp")},
+		Exported:  []serviceport.Key{port("[fd02::5]:53", "udp"), port("10.2.1.5:443", "tcp")},
 	}
 }
 
@@ -112,6 +115,9 @@ func TestEveryFieldShows(t *testing.T) {
 		{"served protocol", func(c *Input) { c.Served[0].Protocol = serviceport.TCP }},
 		{"served port", func(c *Input) { c.Served[0].Port++ }},
 		{"hairpin", func(c *Input) { c.Hairpin = nil }},
+		{"answering", func(c *Input) { c.Answering = c.Answering[1:] }},
+		{"answering host", func(c *Input) { c.Answering = c.Answering[:1] }},
+		{"exported", func(c *Input) { c.Exported = c.Exported[1:] }},
 		{"nothing at all", func(c *Input) { *c = Input{} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -130,6 +136,9 @@ func TestElements(t *testing.T) {
 		VIPs: prefixes("244.0.0.0/16"), Overlay: plan.Overlay{Port: 1, Nodes: addresses("192.0.2.3", "192.0.2.2"), Self: addresses("fd99::1")},
 		Served:  []serviceport.Key{port("244.0.0.1:53", "udp"), port("244.0.0.1:80", "tcp"), port("244.0.0.1:53", "udp"), port("244.0.0.1:1", "sctp")},
 		Hairpin: addresses("10.2.0.5", "10.2.0.5", "fd02::5"),
+
+		Answering: []serviceport.Key{port("10.1.0.5:53", "udp"), port("10.1.0.5:80", "tcp"), port("[fd01::5]:0", "udp")},
+		Exported:  []serviceport.Key{port("10.2.0.5:0", "udp"), port("10.2.0.5:53", "udp")},
 	}
 	want := map[string][]string{
 		"served4":  {"\xf4\x00\x00\x01\x06\x00\x00\x00\x00\x50\x00\x00", "\xf4\x00\x00\x01\x11\x00\x00\x00\x00\x35\x00\x00", "\xf4\x00\x00\x01\x84\x00\x00\x00\x00\x01\x00\x00"},
@@ -137,6 +146,10 @@ func TestElements(t *testing.T) {
 		"hairpin4": {"\x0a\x02\x00\x05\x0a\x02\x00\x05"},
 		"hairpin6": {string(netip.MustParseAddr("fd02::5").AsSlice()) + string(netip.MustParseAddr("fd02::5").AsSlice())},
 		"nodes4":   {"\xc0\x00\x02\x02", "\xc0\x00\x02\x03"}, "nodes6": {}, "self4": {},
+		"answering4": {"\x0a\x01\x00\x05\x11\x00\x00\x00\x00\x35\x00\x00"}, "answering6": {}, "answering-hosts4": {},
+		"answering-hosts6": {string(netip.MustParseAddr("fd01::5").AsSlice())},
+		"exported4":        {"\x0a\x02\x00\x05\x11\x00\x00\x00\x00\x35\x00\x00"}, "exported6": {},
+		"exported-hosts4": {"\x0a\x02\x00\x05"}, "exported-hosts6": {},
 		"self6": {string(netip.MustParseAddr("fd99::1").AsSlice())},
 	}
 	got := map[string][]string{}

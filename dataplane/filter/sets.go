@@ -15,8 +15,15 @@ func (in Input) sets(f family) []firewall.Set {
 	if in.Overlay.Port == 0 {
 		nodes, self = nil, nil
 	}
+	ports := f.addressType + " . inet_proto . inet_service"
+	exported, exportedHosts := split(in.Exported)
+	answering, answeringHosts := split(in.Answering)
 	return []firewall.Set{
-		{Name: "served" + f.suffix, Type: f.addressType + " . inet_proto . inet_service", Keys: f.ports(in.Served)},
+		{Name: "exported" + f.suffix, Type: ports, Keys: f.ports(exported)},
+		{Name: "exported-hosts" + f.suffix, Type: f.addressType, Keys: f.hosts(exportedHosts)},
+		{Name: "answering" + f.suffix, Type: ports, Keys: f.ports(answering)},
+		{Name: "answering-hosts" + f.suffix, Type: f.addressType, Keys: f.hosts(answeringHosts)},
+		{Name: "served" + f.suffix, Type: ports, Keys: f.ports(in.Served)},
 		{Name: "hairpin" + f.suffix, Type: f.addressType + " . " + f.addressType, Keys: f.addresses(in.Hairpin, 2)},
 		{Name: "nodes" + f.suffix, Type: f.addressType, Keys: f.addresses(nodes, 1)},
 		{Name: "self" + f.suffix, Type: f.addressType, Keys: f.addresses(self, 1)},
@@ -32,6 +39,15 @@ func (f family) ports(all []serviceport.Key) []string {
 		}
 	}
 	return k.sorted()
+}
+
+// hosts are the keys of the addresses of a family.
+func (f family) hosts(all []serviceport.Key) []string {
+	addresses := make([]netip.Addr, 0, len(all))
+	for _, k := range all {
+		addresses = append(addresses, k.Address)
+	}
+	return f.addresses(addresses, 1)
 }
 
 // addresses are the keys of that many times the same address of a family.

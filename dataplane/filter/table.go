@@ -36,6 +36,10 @@ type Input struct {
 	Served []serviceport.Key
 	// Hairpin are the addresses of endpoints on this node.
 	Hairpin []netip.Addr
+	// Answering are the endpoints of other clusters from which UDP comes only to whom has asked, unless
+	// it is for one that this cluster has Exported. Port zero stands for all ports of all protocols. With
+	// none, none is refused.
+	Answering, Exported []serviceport.Key
 }
 
 // Table is the table for the Input; the zero Config if no table is needed.
@@ -43,7 +47,7 @@ func Table(in Input) firewall.Config {
 	if len(in.VIPs)+len(in.Own)+len(in.Remote) == 0 {
 		return firewall.Config{}
 	}
-	cfg := firewall.Config{Chains: in.chains()}
+	cfg := firewall.Config{Counters: []string{unasked}, Chains: in.chains()}
 	for _, f := range families {
 		cfg.Sets = append(cfg.Sets, in.sets(f)...)
 	}
@@ -89,13 +93,14 @@ func (in Input) chains() []firewall.Chain {
 			"meta l4proto tcp reject with tcp reset",
 			"reject with icmpx type port-unreachable",
 		}},
+		{Name: "unasked", Rules: unaskedRules()},
 		{Name: "sender", Rules: senderRules()},
 		// Before connection tracking (-200), so that questions leave no entries, and before everything that
 		// may drop: a host's firewall says nothing about what the gateway forwards.
 		{Name: "probed", Type: "filter", Hook: "prerouting", Priority: -300, Rules: in.probedRules()},
 		{Name: "frames", Type: "filter", Hook: "prerouting", Priority: -299, Rules: frameRules(in.Overlay)},
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
-		{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: -105, Rules: append(toVIP("jump unserved"), in.transitRules()...)},
+		{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: -105, Rules: slices.Concat(toVIP("jump unserved"), in.transitRules(), answerRules())},
 		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: toVIP("jump unserved")},
 		// Before kube-proxy's NodePorts again, and all else that translates what is sent to any local
 		// address: a port that is served may have a NodePort's number. A connection's destination is

@@ -61,6 +61,8 @@ type Network struct {
 	Routes route.Config
 	// Overlay says which packets belong into the VXLAN.
 	Overlay Overlay
+	// Open says that gateways admit all that other clusters send (ClusterSet.spec.gateway.ingress).
+	Open bool
 	// Gateway is true if this node is one. Tunnel are its tunnel addresses then, none while it has no
 	// lane.
 	Gateway bool
@@ -86,6 +88,7 @@ func NewNetwork(in NetworkInput) (Network, error) {
 	b := &routing{in: in, node: in.Nodes[index]}
 	b.n.Remote = remoteCIDRs(in.Remotes)
 	b.n.Own = prefixes(in.ClusterSet.Status.CIDRs)
+	b.n.Open = in.ClusterSet.Spec.Gateway.Ingress == v1alpha1.IngressAny
 	b.nodes = newNodes(in, b.n.Own)
 	b.self, b.n.Odd = b.nodes.peer(in.Node), b.nodes.odd
 	if err := b.vips(); err != nil {
