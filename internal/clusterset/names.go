@@ -31,6 +31,19 @@ func HubSliceName(cluster v1alpha1.ClusterID, namespace, name string, n int) str
 // LeaseName is the name of a member's heartbeat Lease on the hub.
 func LeaseName(cluster v1alpha1.ClusterID) string { return string(cluster) + ".heartbeat" }
 
+// IdentityLeaseName is the name of the Lease on the hub that says which cluster uses the ID: its
+// holder is the UID of that cluster's namespace kube-system.
+func IdentityLeaseName(cluster v1alpha1.ClusterID) string { return string(cluster) + ".identity" }
+
+// JoinSecretName is the name of the Secret on the hub that a member's join token is bound to.
+func JoinSecretName(cluster v1alpha1.ClusterID) string { return string(cluster) + ".join" }
+
+// MemberTokenRole is the name of the Role, and of its binding, by which a member renews its own
+// token on the hub. A cluster ID has no dot, so this is no member's ServiceAccount.
+func MemberTokenRole(cluster v1alpha1.ClusterID) string {
+	return MemberServiceAccount(cluster) + ".token"
+}
+
 // MemberServiceAccount is the name of a member's ServiceAccount on the hub.
 func MemberServiceAccount(cluster v1alpha1.ClusterID) string {
 	return v1alpha1.MemberServiceAccountPrefix + string(cluster)

@@ -37,6 +37,12 @@ func probes() []probe {
 		{"tombolo-member-slices", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, hubSlice("probe", "IPv4", "8.8.8.8"), client.DryRunAll)
 		}},
+		{"tombolo-removed-members", "system:serviceaccount:" + hub + ":member-gone", func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, &coordinationv1.Lease{ObjectMeta: hubMeta(hub, "gone.a", "gone")}, client.DryRunAll)
+		}},
+		{"tombolo-member-tokens", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
+			return requestToken(ctx, c, hub, "probe", time.Hour)
+		}},
 		{"tombolo-gateway", gateway, func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, gatewayNode(func(g *v1alpha1.GatewayNode) { g.Name = "probe" }), client.DryRunAll)
 		}},
@@ -101,6 +107,8 @@ func waitForPolicies(ctx context.Context) error {
 		&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "probe"}},
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "probe"}},
 		member(func(m *v1alpha1.Member) { m.Namespace, m.Name, m.Spec.Index = hub, "probe", 4095 }),
+		member(func(m *v1alpha1.Member) { m.Namespace, m.Name, m.Spec.Index, m.Spec.Removed = hub, "gone", 4094, true }),
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: hub, Name: "probe"}},
 		&v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: v1alpha1.RemoteClusterSpec{Index: 9}},
 	} {
 		if err := admin.Create(ctx, object); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/install"
 )
 
 const (
@@ -31,19 +32,15 @@ const (
 	noRight    = "cannot "
 )
 
-// addMember gives the cluster its ServiceAccount in a hub's namespace, bound to the role of
-// members, and returns a client with its token.
+// addMember gives the cluster its account in a hub's namespace, and returns a client with its
+// token.
 func addMember(t *testing.T, namespace string, cluster v1alpha1.ClusterID) client.Client {
 	t.Helper()
-	account := metav1.ObjectMeta{Namespace: namespace, Name: clusterset.MemberServiceAccount(cluster)}
-	create(t,
-		&corev1.ServiceAccount{ObjectMeta: account},
-		&rbacv1.RoleBinding{
-			ObjectMeta: account,
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "tombolo-member"},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account.Name}},
-		})
-	return asAccount(t, namespace, account.Name, nil)
+	// Nothing here deletes objects whose owner is gone, so that the Member need not be there.
+	create(t, install.MemberAccount(&v1alpha1.Member{ObjectMeta: metav1.ObjectMeta{
+		Namespace: namespace, Name: string(cluster), UID: "none",
+	}})...)
+	return asAccount(t, namespace, clusterset.MemberServiceAccount(cluster), nil)
 }
 
 // hubMeta is the metadata of an object on the hub that the cluster publishes.
