@@ -86,6 +86,10 @@ const (
 	ReasonNotAMember = "NotAMember"
 	// ReasonRemoved: the admin has removed this cluster from the clusterset.
 	ReasonRemoved = "Removed"
+	// ReasonClusterIDInUse: another cluster uses this cluster ID.
+	ReasonClusterIDInUse = "ClusterIDInUse"
+	// ReasonTokenNotRenewed: the operator is in step with the hub, but cannot renew its token.
+	ReasonTokenNotRenewed = "TokenNotRenewed"
 
 	// ReasonSkipped: a part of what the cluster publishes is malformed or not approved.
 	ReasonSkipped = "Skipped"

@@ -32,6 +32,9 @@ const (
 	// ExportedServices and GatewayNodes it has on the hub, and a digest of their names.
 	AnnotationPublishedCount  = "clusterset.tombolo.dev/published-count"
 	AnnotationPublishedDigest = "clusterset.tombolo.dev/published-digest"
+	// AnnotationJoinSecret on the Secret with the hub's access names a Secret on the hub,
+	// "<name>/<UID>". The join token is bound to it, and the operator has yet to delete it.
+	AnnotationJoinSecret = "clusterset.tombolo.dev/join-secret"
 	// AnnotationCorefile on CoreDNS's ConfigMap says what tombolo added to its Corefile, so that
 	// exactly that can be removed again.
 	AnnotationCorefile = "clusterset.tombolo.dev/corefile-additions"
@@ -47,6 +50,9 @@ const (
 const (
 	// DefaultNamespace is where operator and agents run.
 	DefaultNamespace = "tombolo-system"
+	// HubSecret is the Secret, in DefaultNamespace or where the operator runs, in which the operator
+	// may renew the hub's token.
+	HubSecret = "tombolo-hub"
 	// GatewayLeasePrefix and a node's name make the name of the Lease, in DefaultNamespace or
 	// where the agents run, that the node's gateway renews.
 	GatewayLeasePrefix = "gateway-"

@@ -78,7 +78,7 @@ func start(t *testing.T) *members.Env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := hub.New(hub.Config{Local: mgr.GetCache(), Namespace: v1alpha1.DefaultNamespace, Scheme: mgr.GetScheme()})
+	h := hub.New(hub.Config{Local: mgr.GetCache(), Writer: mgr.GetClient(), Namespace: v1alpha1.DefaultNamespace, Scheme: mgr.GetScheme()})
 	if err := errors.Join(mgr.Add(h), (&clusterproperty.Reconciler{Client: mgr.GetClient(), Hub: h}).SetUp(ctx, mgr)); err != nil {
 		t.Fatal(err)
 	}

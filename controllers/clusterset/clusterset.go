@@ -74,15 +74,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: recheck}, nil
 }
 
-// tell records an event for each condition that has become False, or False for another reason.
+// tell records an event for each condition that needs somebody's help now, or for another reason
+// than before.
 func (r *Reconciler) tell(before, now *v1alpha1.ClusterSet) {
 	for _, name := range []string{v1alpha1.ConditionInstalled, v1alpha1.ConditionAccepted, v1alpha1.ConditionHubConnected} {
 		was, is := meta.FindStatusCondition(before.Status.Conditions, name), meta.FindStatusCondition(now.Status.Conditions, name)
-		if is == nil || is.Status != metav1.ConditionFalse || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		if is == nil || !needsHelp(is) || was != nil && was.Status == is.Status && was.Reason == is.Reason {
 			continue
 		}
-		r.Events.Eventf(now, nil, corev1.EventTypeWarning, is.Reason, "Check", "%s is False: %s", name, is.Message)
+		r.Events.Eventf(now, nil, corev1.EventTypeWarning, is.Reason, "Check", "%s is %s: %s", name, is.Status, is.Message)
 	}
+}
+
+// needsHelp tells whether somebody must do something: the condition is False, or will be once the
+// hub's token has ended.
+func needsHelp(c *metav1.Condition) bool {
+	return c.Status == metav1.ConditionFalse || c.Reason == v1alpha1.ReasonTokenNotRenewed
 }
 
 // fromHub fills in what the hub says of this cluster. Without a hub, what was known stays.

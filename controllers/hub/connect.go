@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // tolerated is how many probes in a row may fail before the hub counts as lost. One may meet a busy
@@ -20,18 +22,30 @@ const tolerated = 1
 // again, to us and to all other members.
 const patience = time.Minute
 
-// step checks what is configured and the hub, and connects if necessary.
+// step checks what is configured and the hub, connects if necessary, and keeps the token valid.
 func (h *Hub) step(ctx context.Context) (Status, error) {
-	want, status, err := readAccess(ctx, h.config.Local, h.config.Namespace)
+	want, secret, status, err := readAccess(ctx, h.config.Local, h.config.Namespace)
 	if err != nil || status.Reason != "" {
 		return status, err
 	}
+	token := readToken(secret)
+	h.expiry.Store(token.expiry())
+	status, err = h.follow(ctx, want, token.text)
+	if err != nil {
+		return status, err
+	}
+	return h.keepToken(ctx, token, status), nil
+}
+
+// follow checks the hub, and connects if necessary. A new token goes with the next request over the
+// same connections.
+func (h *Hub) follow(ctx context.Context, want access, token string) (Status, error) {
 	current := h.current()
 	if current == nil || current.access != want || h.failed > tolerated {
-		return h.connect(ctx, want)
+		return h.connect(ctx, want, token)
 	}
 	ask, broke := want.probe, h.suspect.Swap(false)
-	if broke {
+	if renewed := h.transport.use(token); broke || renewed {
 		ask = want.check
 	}
 	asked := time.Now()
@@ -44,7 +58,7 @@ func (h *Hub) step(ctx context.Context) (Status, error) {
 	}
 	h.failed, h.answered = 0, asked
 	if broke && h.breaks.again(time.Now()) {
-		return h.connect(ctx, want)
+		return h.connect(ctx, want, token)
 	}
 	return current.membership(ctx)
 }
@@ -71,7 +85,7 @@ func (h *Hub) probeFailed(ctx context.Context, current *session, status Status) 
 
 // connect checks the hub. If all is well, it opens a session in place of the old one, which stays
 // readable until then.
-func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
+func (h *Hub) connect(ctx context.Context, want access, token string) (Status, error) {
 	if h.transport == nil || h.transportFor != want {
 		t, err := newTransport(want, h.watchBroke)
 		if err != nil {
@@ -80,6 +94,7 @@ func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 		}
 		h.transport, h.transportFor = t, want
 	}
+	h.transport.use(token)
 	direct, err := client.New(h.transport.config, client.Options{HTTPClient: h.transport.http, Scheme: h.config.Scheme})
 	if err != nil {
 		return Status{}, fmt.Errorf("preparing a client of hub %s: %w", want.server, err)
@@ -98,7 +113,10 @@ func (h *Hub) connect(ctx context.Context, want access) (Status, error) {
 	if err != nil {
 		return Status{v1alpha1.ReasonUnreachable, err.Error()}, nil //nolint:nilerr // it is the status
 	}
-	if err := h.checkOn(ctx, opened.cache, &v1alpha1.Member{}); err != nil {
+	if err := errors.Join(
+		h.checkOn(ctx, opened.cache, &v1alpha1.Member{}, anyObject),
+		h.checkOn(ctx, opened.cache, &coordinationv1.Lease{}, named(clusterset.IdentityLeaseName(want.cluster))),
+	); err != nil {
 		opened.close()
 		return Status{}, err
 	}

@@ -4,6 +4,7 @@
 // when any of that changes. It tells controllers what the hub says, and whether they may believe it
 // so far as to delete something.
 //
-// It decides nothing about what the hub says and writes nothing of its own to it. Package
+// Two things it writes: on the hub, once, which cluster uses the cluster ID; and the hub's token,
+// which it renews, into this cluster's Secret. It decides nothing about what the hub says. Package
 // clusterset writes the ClusterSet's status.
 package hub

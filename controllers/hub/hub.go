@@ -28,6 +28,10 @@ type Config struct {
 	Local     cache.Cache     // required, of this cluster: ClusterSet, and Secrets of Namespace
 	Namespace string          // required, the operator's
 	Scheme    *runtime.Scheme // required
+	// Writer writes the Secret with the token.
+	Writer client.Writer // required
+	// Now is compared with the times in the hub's tokens.
+	Now func() time.Time // optional, default time.Now
 }
 
 // Hub is a member's connection with the hub. It is safe for concurrent use, and knows nothing
@@ -51,10 +55,16 @@ type Hub struct {
 	failed       int       // probes in a row
 	answered     time.Time // when we sent the last probe that succeeded
 	breaks       breaks
+	renewal      renewal
+
+	expiry atomic.Int64 // of the token: see token.expiry; 0 while there is none
 }
 
 // New returns a Hub that does nothing yet.
 func New(config Config) *Hub {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
 	return &Hub{
 		config:     config,
 		check:      make(chan struct{}, 1),
@@ -67,7 +77,7 @@ func New(config Config) *Hub {
 func (h *Hub) Start(ctx context.Context) error {
 	defer h.closeSession()
 	for _, kind := range []client.Object{&v1alpha1.ClusterSet{}, &corev1.Secret{}} {
-		if err := h.checkOn(ctx, h.config.Local, kind); ctx.Err() != nil {
+		if err := h.checkOn(ctx, h.config.Local, kind, anyObject); ctx.Err() != nil {
 			return nil // ctx ended before we began
 		} else if err != nil {
 			return err
@@ -102,18 +112,34 @@ func period(status Status, err error) time.Duration {
 	return illPeriod
 }
 
-// checkOn makes every event of the kind a reason to check the hub at once.
-func (h *Hub) checkOn(ctx context.Context, from cache.Cache, kind client.Object) error {
+// checkOn makes every event of the kind's objects that matter a reason to check the hub at once.
+func (h *Hub) checkOn(ctx context.Context, from cache.Cache, kind client.Object, matters func(obj any) bool) error {
 	informer, err := from.GetInformer(ctx, kind)
 	if err != nil {
 		return fmt.Errorf("watching %T: %w", kind, err)
 	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { h.checkSoon() },
-		UpdateFunc: func(any, any) { h.checkSoon() },
-		DeleteFunc: func(any) { h.checkSoon() },
+	_, err = informer.AddEventHandler(toolscache.FilteringResourceEventHandler{
+		FilterFunc: matters,
+		Handler: toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { h.checkSoon() },
+			UpdateFunc: func(any, any) { h.checkSoon() },
+			DeleteFunc: func(any) { h.checkSoon() },
+		},
 	})
 	return err
+}
+
+func anyObject(any) bool { return true }
+
+// named matches objects of that name, deleted ones too.
+func named(name string) func(any) bool {
+	return func(obj any) bool {
+		if deleted, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+			obj = deleted.Obj
+		}
+		o, ok := obj.(client.Object)
+		return ok && o.GetName() == name
+	}
 }
 
 func (h *Hub) watchBroke() {

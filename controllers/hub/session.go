@@ -220,8 +220,20 @@ func (s *session) readMembership(ctx context.Context) (Status, error) {
 		return Status{v1alpha1.ReasonRemoved, fmt.Sprintf(
 			"the clusterset's admin has removed this cluster: Member %s on hub %s has spec.removed", key, s.access.server)}, nil
 	}
+	if status, err := s.checkIdentity(ctx); err != nil || status.Reason != "" {
+		return status, err
+	}
 	return Status{v1alpha1.ReasonConnected, fmt.Sprintf(
 		"in step with namespace %s of hub %s", s.access.namespace, s.access.server)}, nil
+}
+
+// stranger tells whether the hub knows no such member, or knows another cluster by our ID.
+func (s *session) stranger() bool {
+	switch s.lastMembership.Load() {
+	case v1alpha1.ReasonNotAMember, v1alpha1.ReasonClusterIDInUse:
+		return true
+	}
+	return false
 }
 
 // attach delivers the cache's objects, present and future, to the subscription.

@@ -13,7 +13,9 @@ type Status struct {
 }
 
 // Connected tells whether we read and write the hub.
-func (s Status) Connected() bool { return s.Reason == v1alpha1.ReasonConnected }
+func (s Status) Connected() bool {
+	return s.Reason == v1alpha1.ReasonConnected || s.Reason == v1alpha1.ReasonTokenNotRenewed
+}
 
 // answers tells whether what the hub says counts: it is there, it is the right one, and it knows
 // us.

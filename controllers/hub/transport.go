@@ -21,6 +21,29 @@ type transport struct {
 	http   *http.Client
 	dialer *connrotation.Dialer
 	last   *atomic.Int64 // when the hub last sent something, in ns since 1970
+	token  *atomic.Value // a string: what requests carry
+}
+
+// use makes the token go with all requests from now on, and tells whether it is another one than
+// before. Watches that are open stay open.
+func (t *transport) use(token string) bool {
+	before, _ := t.token.Swap(token).(string)
+	return before != token
+}
+
+// bearer adds the token that is in use to each request.
+type bearer struct {
+	next  http.RoundTripper
+	token *atomic.Value
+}
+
+// RoundTrip implements http.RoundTripper, which must not change the request that it is given.
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if token, _ := b.token.Load().(string); token != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return b.next.RoundTrip(r)
 }
 
 // heardSince tells whether the hub has sent anything at all since then, over any connection. Half
@@ -46,7 +69,7 @@ func (c timedConn) Read(into []byte) (int, error) {
 // an earlier one: the watches on the earlier one have ended, and nobody else says so.
 func newTransport(a access, redialed func()) (*transport, error) {
 	var before atomic.Bool
-	last := &atomic.Int64{}
+	last, token := &atomic.Int64{}, &atomic.Value{}
 	plain := &net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}
 	dialer := connrotation.NewDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := plain.DialContext(ctx, network, address)
@@ -60,15 +83,15 @@ func newTransport(a access, redialed func()) (*transport, error) {
 	})
 	config := &rest.Config{
 		Host:            a.server,
-		BearerToken:     a.token,
 		TLSClientConfig: rest.TLSClientConfig{CAData: []byte(a.ca)},
 		Dial:            dialer.DialContext,
 		QPS:             -1, // the hub's own priority and fairness limits us
 		UserAgent:       "tombolo-operator",
+		WrapTransport:   func(next http.RoundTripper) http.RoundTripper { return bearer{next, token} },
 	}
 	httpClient, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the connection with hub %s: %w", a.server, err)
 	}
-	return &transport{config: config, http: httpClient, dialer: dialer, last: last}, nil
+	return &transport{config: config, http: httpClient, dialer: dialer, last: last, token: token}, nil
 }

@@ -38,12 +38,12 @@ type View struct {
 }
 
 // View returns what the hub says. The error, a *NotConnectedError, says why there is nothing to
-// learn from it, or that this cluster has no Member there. Then nobody may change anything because
-// of the hub.
+// learn from it, or that this cluster has no Member there, or that another cluster uses its ID. Then
+// nobody may change anything because of the hub.
 func (h *Hub) View() (View, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.session == nil || h.status.Reason == v1alpha1.ReasonPending || h.session.lastMembership.Load() == v1alpha1.ReasonNotAMember {
+	if h.session == nil || h.status.Reason == v1alpha1.ReasonPending || h.session.stranger() {
 		return View{}, &NotConnectedError{h.status}
 	}
 	a := h.session.access

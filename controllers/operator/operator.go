@@ -95,7 +95,7 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if err := installation.CheckStart(ctx, mgr); err != nil {
 		return nil, err
 	}
-	h := hub.New(hub.Config{Local: mgr.GetCache(), Namespace: c.Namespace, Scheme: mgr.GetScheme()})
+	h := hub.New(hub.Config{Local: mgr.GetCache(), Writer: mgr.GetClient(), Namespace: c.Namespace, Scheme: mgr.GetScheme(), Now: c.Now})
 	registry := c.Registry
 	if registry == nil {
 		registry = metrics.Registry

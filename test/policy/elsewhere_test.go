@@ -16,7 +16,7 @@ const namespaceVariable = "TOMBOLO_POLICY_NAMESPACE"
 var attacks = []string{
 	"TestDataplaneWritesItsCondition", "TestDataplaneAppliesItsCondition", "TestDataplaneRecordsEvents",
 	"TestGatewayWritesItsOwn", "TestGatewayRenewsItsLease", "TestGatewayWritesItsLinks", "TestGatewayRemovesItsKey",
-	"TestOperatorWritesTransitAddresses", "TestOperatorRemovesKeys", "TestOperatorWritesCorefile",
+	"TestOperatorWritesTransitAddresses", "TestOperatorRenewsToken", "TestOperatorRemovesKeys", "TestOperatorWritesCorefile",
 	"TestTrafficPolicyRights",
 }
 

@@ -71,6 +71,23 @@ func TestOperatorRemovesKeys(t *testing.T) {
 	checkForbidden(t, operator.Delete(t.Context(), keys.DeepCopy()), "")
 }
 
+// In the Secret with the hub's access the operator renews the token, and changes nothing else.
+func TestOperatorRenewsToken(t *testing.T) {
+	access := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: v1alpha1.HubSecret},
+		Data:       map[string][]byte{"token": []byte("a"), "ca.crt": []byte("b")},
+	}
+	create(t, access)
+	operator := asAccount(t, system, "tombolo-operator", nil)
+	patch := func(text string) error { return operator.Patch(t.Context(), access.DeepCopy(), merge(text)) }
+	const only = "may renew the key token and change no other"
+	checkForbidden(t, patch(`{"metadata":{"annotations":{"a":"b"}},"data":{"token":"Yg=="}}`), "")
+	checkForbidden(t, patch(`{"data":{"ca.crt":"YQ=="}}`), only)
+	checkForbidden(t, patch(`{"data":{"namespace":"YQ=="}}`), only)
+	checkForbidden(t, patch(`{"data":{"ca.crt":null}}`), only)
+	checkForbidden(t, operator.Delete(t.Context(), access.DeepCopy()), noRight)
+}
+
 // Of CoreDNS's objects the operator writes the ConfigMap, in the one namespace where CoreDNS is.
 func TestOperatorWritesCorefile(t *testing.T) {
 	operator := asAccount(t, system, "tombolo-operator", nil)

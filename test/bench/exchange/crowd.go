@@ -122,7 +122,7 @@ func newMember(ctx context.Context, m member, own *rest.Config, hubURL string, s
 	if err != nil {
 		return nil, err
 	}
-	h := hub.New(hub.Config{Local: mgr.GetCache(), Namespace: v1alpha1.DefaultNamespace, Scheme: mgr.GetScheme()})
+	h := hub.New(hub.Config{Local: mgr.GetCache(), Writer: mgr.GetClient(), Namespace: v1alpha1.DefaultNamespace, Scheme: mgr.GetScheme()})
 	if err := mgr.Add(h); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
@@ -56,6 +57,12 @@ func NewEnv(t *testing.T, c, hubCluster *Cluster, index func(context.Context, cl
 // business.
 func NewUnconnected(t *testing.T, c *Cluster, index func(context.Context, client.FieldIndexer) error) *Env {
 	t.Helper()
+	return NewUnconnectedAt(t, c, index, time.Now)
+}
+
+// NewUnconnectedAt is NewUnconnected with the member's clock.
+func NewUnconnectedAt(t *testing.T, c *Cluster, index func(context.Context, client.FieldIndexer) error, now func() time.Time) *Env {
+	t.Helper()
 	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t)))
 	own, err := cluster.New(c.OperatorConfig(), func(o *cluster.Options) {
 		o.Scheme = operator.NewScheme()
@@ -71,7 +78,7 @@ func NewUnconnected(t *testing.T, c *Cluster, index func(context.Context, client
 		}
 	}
 	e := &Env{Cluster: c, Own: own}
-	e.Conn = hub.New(hub.Config{Local: own.GetCache(), Namespace: v1alpha1.DefaultNamespace, Scheme: own.GetScheme()})
+	e.Conn = hub.New(hub.Config{Local: own.GetCache(), Writer: own.GetClient(), Namespace: v1alpha1.DefaultNamespace, Scheme: own.GetScheme(), Now: now})
 	e.run(t, ctx, cancel, own.Start, e.Conn.Start)
 	return e
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -35,6 +36,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/hack/testbin"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/install"
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
 )
 
@@ -180,44 +182,32 @@ func (c *Cluster) MakeHub(t *testing.T, namespace string) {
 	c.Make(t, &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role.Name}, Rules: role.Rules})
 }
 
-// Approve makes the Member on the hub, with its identity, and returns the data of its token Secret.
+// Approve makes the Member on the hub, with its account, and returns the data of its Secret.
 func (c *Cluster) Approve(t *testing.T, namespace, cluster string, spec v1alpha1.MemberSpec) map[string][]byte {
 	t.Helper()
 	c.Make(t, &v1alpha1.Member{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: cluster}, Spec: spec})
 	return c.Identity(t, namespace, cluster)
 }
 
-// Identity makes the member's ServiceAccount on the hub, bound to the Role tombolo-member, and
-// returns the data of its token Secret.
+// Identity makes the member's account on the hub, and returns the data of a Secret with a token
+// that is valid for longer than a test.
 func (c *Cluster) Identity(t *testing.T, namespace, cluster string) map[string][]byte {
 	t.Helper()
-	account := clusterset.MemberServiceAccount(v1alpha1.ClusterID(cluster))
-	owner := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account}}
-	c.Make(t, owner)
-	c.Make(t, &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "tombolo-member"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: account}},
-	})
-	// The token controller deletes the Secrets of an account that has gone. Without the UID it
-	// takes this Secret for one of the account that had the name before (IsServiceAccountToken in
-	// kubernetes/pkg/serviceaccount/util.go).
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: account, Annotations: map[string]string{
-			corev1.ServiceAccountNameKey: account, corev1.ServiceAccountUIDKey: string(owner.UID)}},
-		Type: corev1.SecretTypeServiceAccountToken,
+	for _, object := range install.MemberAccount(&v1alpha1.Member{ObjectMeta: Meta(namespace, cluster)}) {
+		object.SetOwnerReferences(nil) // a test may take the Member away without the account
+		c.Make(t, object)
 	}
-	c.Make(t, secret)
-	Eventually(t, func() error {
-		if err := c.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
-			return err
-		}
-		if len(secret.Data[corev1.ServiceAccountTokenKey]) == 0 {
-			return fmt.Errorf("Secret %s has no token yet", account)
-		}
-		return nil
-	})
-	return secret.Data
+	return c.Token(t, namespace, cluster, &authenticationv1.TokenRequest{})
+}
+
+// Token asks for a token of the member, and returns the data of a Secret with it.
+func (c *Cluster) Token(t *testing.T, namespace, cluster string, request *authenticationv1.TokenRequest) map[string][]byte {
+	t.Helper()
+	account := clusterset.MemberServiceAccount(v1alpha1.ClusterID(cluster))
+	if err := c.SubResource("token").Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: Meta(namespace, account)}, request); err != nil {
+		t.Fatalf("a token of %s: %v", account, err)
+	}
+	return map[string][]byte{"token": []byte(request.Status.Token), "ca.crt": c.CA(), "namespace": []byte(namespace)}
 }
 
 // Join makes the cluster a member with that access to the hub.
