@@ -5,8 +5,6 @@ package install
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -18,8 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 )
 
 // What docs/install.md installs, and where.
@@ -147,7 +143,7 @@ func (i *installation) joinMember(ctx context.Context, index int, c Cluster) err
 	if err != nil {
 		return err
 	}
-	access, err := i.hubAccess(ctx, "member-"+c.Name)
+	access, err := i.hubAccess(ctx, c.Name)
 	if err != nil {
 		return err
 	}
@@ -163,37 +159,6 @@ func (i *installation) joinMember(ctx context.Context, index int, c Cluster) err
 // establish waits until the API server serves a kind of tombolo's, given as it is in URLs.
 func (i *installation) establish(ctx context.Context, cluster, resource string) error {
 	return i.kubectl(ctx, cluster, "", "wait", "--for=condition=Established", "--timeout=60s", "crd/"+resource+"."+group)
-}
-
-// hubAccess returns the content of the Secret by which a member's account reaches the hub, once it
-// is complete.
-func (i *installation) hubAccess(ctx context.Context, name string) (map[string]string, error) {
-	config, err := i.restConfig(i.Hub)
-	if err != nil {
-		return nil, err
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, fmt.Errorf("preparing client of the hub: %w", err)
-	}
-	access := map[string]string{}
-	err = poll(ctx, func(ctx context.Context) error {
-		secret, err := client.CoreV1().Secrets(hubNamespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		if len(secret.Data["token"]) == 0 {
-			return errors.New("it has no token")
-		}
-		for key, value := range secret.Data {
-			access[key] = base64.StdEncoding.EncodeToString(value)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("waiting for the Secret %s on the hub: %w", name, err)
-	}
-	return access, nil
 }
 
 // apply makes a cluster hold the objects of a manifest.

@@ -2,37 +2,8 @@ package install
 
 import "text/template"
 
-// memberOnHub is what the hub's admin makes for a member.
-var memberOnHub = template.Must(template.New("member").Parse(`apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: member-{{ .Name }}
-  namespace: {{ .Namespace }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata:
-  name: member-{{ .Name }}
-  namespace: {{ .Namespace }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: Role
-  name: tombolo-member
-subjects:
-- kind: ServiceAccount
-  name: member-{{ .Name }}
-  namespace: {{ .Namespace }}
----
-apiVersion: v1
-kind: Secret
-type: kubernetes.io/service-account-token
-metadata:
-  name: member-{{ .Name }}
-  namespace: {{ .Namespace }}
-  annotations:
-    kubernetes.io/service-account.name: member-{{ .Name }}
----
-apiVersion: clusterset.tombolo.dev/v1alpha1
+// memberOnHub is what the hub's admin approves.
+var memberOnHub = template.Must(template.New("member").Parse(`apiVersion: clusterset.tombolo.dev/v1alpha1
 kind: Member
 metadata:
   name: {{ .Name }}
