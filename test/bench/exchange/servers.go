@@ -10,17 +10,19 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/hack/testbin"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/install"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lab/controlplane"
 )
@@ -130,42 +132,30 @@ func create(ctx context.Context, api client.Client, o client.Object) error {
 	return err
 }
 
-// approve makes the member on the hub, with its identity, as docs/install.md says.
+// approve makes the member on the hub, with its account, as docs/install.md says.
 func (s *servers) approve(ctx context.Context, m member) error {
-	account := clusterset.MemberServiceAccount(m.id)
-	meta := metav1.ObjectMeta{Namespace: v1alpha1.DefaultHubNamespace, Name: account}
-	token := &corev1.Secret{ObjectMeta: *meta.DeepCopy(), Type: corev1.SecretTypeServiceAccountToken}
-	token.Annotations = map[string]string{corev1.ServiceAccountNameKey: account}
-	for _, o := range []client.Object{
-		m.onHub(),
-		&corev1.ServiceAccount{ObjectMeta: *meta.DeepCopy()},
-		&rbacv1.RoleBinding{
-			ObjectMeta: *meta.DeepCopy(),
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "tombolo-member"},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: meta.Namespace, Name: account}},
-		},
-		token,
-	} {
+	approved := m.onHub()
+	if err := s.api[hubName].Create(ctx, approved); err != nil {
+		return fmt.Errorf("approving member %s: %w", m.id, err)
+	}
+	for _, o := range install.MemberAccount(approved) {
 		if err := s.api[hubName].Create(ctx, o); err != nil {
-			return fmt.Errorf("approving member %s: %w", m.id, err)
+			return fmt.Errorf("making the account of member %s: %w", m.id, err)
 		}
 	}
 	return nil
 }
 
-// access waits for the token of a member that was approved, and returns its Secret as the member
-// has it.
+// access returns the Secret of a member that was approved, with a token that outlives the benchmark.
 func (s *servers) access(ctx context.Context, m member) (*corev1.Secret, error) {
-	account := clusterset.MemberServiceAccount(m.id)
-	made := &corev1.Secret{}
-	err := await(ctx, time.Minute, func() (bool, error) {
-		err := s.api[hubName].Get(ctx, client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: account}, made)
-		return len(made.Data[corev1.ServiceAccountTokenKey]) > 0, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("waiting for the token of %s: %w", account, err)
+	account := metav1.ObjectMeta{Namespace: v1alpha1.DefaultHubNamespace, Name: clusterset.MemberServiceAccount(m.id)}
+	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 3600)}}
+	if err := s.api[hubName].SubResource("token").Create(ctx, &corev1.ServiceAccount{ObjectMeta: account}, token); err != nil {
+		return nil, fmt.Errorf("getting a token of %s: %w", account.Name, err)
 	}
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: secretName}, Data: made.Data}, nil
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: secretName}, Data: map[string][]byte{
+		"token": []byte(token.Status.Token), "ca.crt": s.Cluster(hubName).CA(), "namespace": []byte(account.Namespace),
+	}}, nil
 }
 
 // await asks again and again until check says yes or fails.
