@@ -41,6 +41,16 @@ func addresses(have *mcsv1beta1.ServiceImport) []netip.Addr {
 	return addrs
 }
 
+// held are the addresses that the ServiceImport holds: those that tombolo gave it. Without our label
+// it holds none. The API server's record of who wrote it is no proof, because anybody may write under
+// our name. Only tombolo and the cluster's admins may set the label (config/rbac).
+func held(have *mcsv1beta1.ServiceImport) []netip.Addr {
+	if have == nil || have.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy {
+		return nil
+	}
+	return addresses(have)
+}
+
 // uid is the ServiceImport's, empty if it is nil.
 func uid(have *mcsv1beta1.ServiceImport) types.UID {
 	if have == nil {

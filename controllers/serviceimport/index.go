@@ -11,12 +11,12 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 )
 
-// indexIP finds ServiceImports by address.
+// indexIP finds ServiceImports by the addresses that they hold.
 const indexIP = "spec.ips"
 
 func byIP(obj client.Object) []string {
 	var all []string
-	for _, addr := range addresses(obj.(*mcsv1beta1.ServiceImport)) {
+	for _, addr := range held(obj.(*mcsv1beta1.ServiceImport)) {
 		all = append(all, addr.String())
 	}
 	return all

@@ -172,7 +172,7 @@ func (r *Reconciler) assignVIPs(ctx context.Context, request reconcile.Request, 
 		Namespace: request.Namespace,
 		Name:      request.Name,
 		Families:  vipFamilies(merged),
-		Have:      addresses(have),
+		Have:      held(have),
 		Blocks:    clusterset.Prefixes(set.Spec.VIPCIDRs),
 		Holder: func(addr netip.Addr) (string, bool) {
 			holder, err := r.holder(ctx, request.String(), addr)
