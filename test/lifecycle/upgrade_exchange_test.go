@@ -4,9 +4,11 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +29,40 @@ func (u upgrade) imports(t *testing.T) string {
 		all = append(all, cluster+" "+out)
 	}
 	return strings.Join(all, ", ")
+}
+
+// gatewayKeys are the public keys of all gateways.
+func (u upgrade) gatewayKeys(t *testing.T) string {
+	t.Helper()
+	var all []string
+	for _, cluster := range []string{exporter, importer} {
+		out, err := u.Kubectl(t.Context(), cluster, "--namespace", "tombolo-system", "get", "gatewaynodes",
+			"--output", "jsonpath={range .items[*]}{.metadata.name} {.spec.publicKey} {end}")
+		if err != nil {
+			t.Error(err)
+		}
+		all = append(all, out)
+	}
+	return strings.Join(all, "")
+}
+
+// keysInAPI waits until the API has no private keys of gateways that keep them on their nodes, and no
+// Secret for them if the operator is of this version, too.
+func (u upgrade) keysInAPI(t *testing.T, cluster string, state int) {
+	t.Helper()
+	if now := partsOf(state); !slices.Contains(now, "gateway") || !slices.Contains(now, "operator") {
+		return
+	}
+	if _, err := shell.Eventually(t.Context(), within, func(ctx context.Context) (string, error) {
+		out, err := u.Kubectl(ctx, cluster, "--namespace", "tombolo-system", "get", "secret", "tombolo-gateway-keys",
+			"--ignore-not-found", "--output", "name")
+		if err == nil && out != "" {
+			err = errors.New("it is there")
+		}
+		return "", err
+	}); err != nil {
+		t.Errorf("the Secret of the previous version in %s: %v", cluster, err)
+	}
 }
 
 // serveFresh makes a pod in one cluster that serves and that nothing exports yet.

@@ -29,8 +29,8 @@ var parts = []string{"CRDs", "operator", "gateway", "dataplane"}
 // TestUpgrade begins with the previous version. It upgrades all of one cluster, then of the other
 // one, and goes back; then it walks through all mixtures of the parts' versions. Each step is made
 // in one cluster and then in the other one. In each of them no request to a Service of another
-// cluster fails, no connection breaks, no packet and no import is lost, and what is exported
-// meanwhile is imported and answers.
+// cluster fails, no connection breaks, no packet and no import is lost, no gateway gets another key, and
+// what is exported meanwhile is imported and answers.
 func TestUpgrade(t *testing.T) {
 	if *previous == "" {
 		t.Skip("make test-upgrade runs it: it needs a build of the previous version")
@@ -46,7 +46,7 @@ func TestUpgrade(t *testing.T) {
 	vip := serve(t, sh)
 	u.serveFresh(t)
 	l := startLoad(t, vip)
-	before, imports := ask(t, l), u.imports(t)
+	before, imports, keys := ask(t, l), u.imports(t), u.gatewayKeys(t)
 	walk := walkStates(len(parts))
 	for i, state := range walk[1:] {
 		clusters := []string{exporter, importer}
@@ -58,6 +58,10 @@ func TestUpgrade(t *testing.T) {
 			if got := u.imports(t); got != imports {
 				t.Errorf("the imports were %s, and are %s", imports, got)
 			}
+			if got := u.gatewayKeys(t); got != keys {
+				t.Errorf("the gateways' public keys were %s, and are %s", keys, got)
+			}
+			u.keysInAPI(t, cluster, state)
 			u.exchange(t, fmt.Sprintf("fresh-%d-%s", i, cluster))
 		}
 	}
