@@ -17,6 +17,7 @@ var attacks = []string{
 	"TestDataplaneWritesItsCondition", "TestDataplaneAppliesItsCondition", "TestDataplaneRecordsEvents",
 	"TestGatewayWritesItsOwn", "TestGatewayRenewsItsLease", "TestGatewayWritesItsLinks", "TestGatewayRemovesItsKey",
 	"TestOperatorWritesTransitAddresses", "TestOperatorRenewsToken", "TestOperatorRemovesKeys", "TestOperatorWritesCorefile",
+	"TestOperatorWritesCorefileIfManaged", "TestOperatorWritesItsSlices", "TestTenantsImports", "TestTenantsSlices",
 	"TestTrafficPolicyRights",
 }
 

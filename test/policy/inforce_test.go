@@ -70,6 +70,11 @@ func probes() []probe {
 			return c.Create(ctx, node, client.DryRunAll)
 		}},
 		{"tombolo-operator", operator, labelNode},
+		{"tombolo-operator-slices", operator, func(ctx context.Context, c client.Client) error {
+			slice := importedSlice(metav1.NamespaceDefault, "probe")
+			slice.Labels = nil
+			return c.Create(ctx, slice, client.DryRunAll)
+		}},
 		{"tombolo-operator-keys", operator, func(ctx context.Context, c client.Client) error {
 			meta := metav1.ObjectMeta{Namespace: system, Name: v1alpha1.GatewayKeysSecret}
 			return c.Patch(ctx, &corev1.Secret{ObjectMeta: meta}, merge(`{"data":{"probe":""}}`), client.DryRunAll)

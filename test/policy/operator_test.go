@@ -5,6 +5,7 @@ package policy
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -103,4 +104,50 @@ func TestOperatorWritesCorefile(t *testing.T) {
 		config.Data = map[string]string{"Corefile": "."}
 		checkForbidden(t, operator.Update(t.Context(), config), tc.want)
 	}
+}
+
+// With dns: Manual the operator does not touch CoreDNS's configuration, but for what it has added. With
+// dns: Managed it does.
+func TestOperatorWritesCorefileIfManaged(t *testing.T) {
+	operator := asAccount(t, system, "tombolo-operator", nil)
+	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "coredns"}}
+	create(t, config)
+	set := clusterSet(func(*v1alpha1.ClusterSet) {})
+	create(t, set)
+	const refused = "only while the ClusterSet says dns: Managed"
+	write := func(corefile string, added bool) error {
+		have := &corev1.ConfigMap{}
+		if err := operator.Get(t.Context(), client.ObjectKeyFromObject(config), have); err != nil {
+			return err
+		}
+		have.Data, have.Annotations = map[string]string{"Corefile": corefile}, nil
+		if added {
+			have.Annotations = map[string]string{v1alpha1.AnnotationCorefile: "[]"}
+		}
+		return operator.Update(t.Context(), have)
+	}
+	// The API server takes its time to see the ClusterSet.
+	wait := func(allowed bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); (write("probe", true) == nil) != allowed; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("a write of the Corefile is allowed: %t, want %t", !allowed, allowed)
+			}
+		}
+	}
+	wait(false)
+	checkForbidden(t, write("evil", false), refused)
+	checkForbidden(t, write("evil", true), refused)
+	dns := func(mode v1alpha1.DNSMode) {
+		checkForbidden(t, admin.Patch(t.Context(), set.DeepCopyObject().(client.Object), merge(fmt.Sprintf(`{"spec":{"dns":%q}}`, mode))), "")
+	}
+	dns(v1alpha1.DNSManaged)
+	wait(true)
+	checkForbidden(t, write("ours", true), "")
+	dns(v1alpha1.DNSManual)
+	wait(false)
+	checkForbidden(t, write("evil", true), refused)
+	checkForbidden(t, write("restored", false), "")
+	checkForbidden(t, write("evil", false), refused)
+	remove(t, set)
 }
