@@ -135,7 +135,8 @@ type ClusterSetSpec struct {
 	ExportNamespaces *metav1.LabelSelector `json:"exportNamespaces,omitempty"`
 
 	// importNamespaces selects, by their labels, the namespaces into which Services are imported.
-	// Omit it to allow all.
+	// Omit it to allow all but system namespaces: default, kube-* and that of tombolo. Services are
+	// imported into those only if the selector selects them; {} selects all.
 	//
 	// +optional
 	ImportNamespaces *metav1.LabelSelector `json:"importNamespaces,omitempty"`

@@ -24,6 +24,16 @@ type MemberSpec struct {
 	// +listType=atomic
 	CIDRs []CIDR `json:"cidrs"`
 
+	// namespaces from which the cluster may export: names, and beginnings of names with a * at their
+	// end. If empty, it may export from all but system namespaces: default, kube-* and
+	// tombolo-system. Those must be listed. What comes from others is refused, by the hub and by
+	// every importer.
+	//
+	// +kubebuilder:validation:MaxItems=128
+	// +listType=set
+	// +optional
+	Namespaces []NamespacePattern `json:"namespaces,omitempty"`
+
 	// globalCIDRs replace cidrs, one for one and of the same sizes, where clusters' pod CIDRs
 	// overlap. If empty, addresses are not translated.
 	//

@@ -47,3 +47,10 @@ type Endpoint struct {
 	// port is the base port: on a gateway with lane i, device tombolo<j> listens on port+j.
 	Port Port `json:"port"`
 }
+
+// NamespacePattern is a namespace, or the beginning of namespaces' names and a *: shop, team-*, *.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?|([a-z0-9][-a-z0-9]*)?[*])$')",message="must be a namespace's name, or the beginning of one and a '*' at its end, such as shop or team-*"
+type NamespacePattern string

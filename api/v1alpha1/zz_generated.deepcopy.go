@@ -581,6 +581,11 @@ func (in *MemberSpec) DeepCopyInto(out *MemberSpec) {
 		*out = make([]CIDR, len(*in))
 		copy(*out, *in)
 	}
+	if in.Namespaces != nil {
+		in, out := &in.Namespaces, &out.Namespaces
+		*out = make([]NamespacePattern, len(*in))
+		copy(*out, *in)
+	}
 	if in.GlobalCIDRs != nil {
 		in, out := &in.GlobalCIDRs, &out.GlobalCIDRs
 		*out = make([]CIDR, len(*in))

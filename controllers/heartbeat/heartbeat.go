@@ -62,7 +62,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconc
 // in the Lease before others can miss it, and stays there until it is gone from the hub. The Lease
 // therefore never confirms a loss of the hub.
 func (r *Reconciler) annotations(ctx context.Context, view hub.View) (map[string]string, error) {
-	exports, err := r.exports(ctx, view.Cluster)
+	exports, err := r.exports(ctx, view)
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +83,16 @@ func (r *Reconciler) annotations(ctx context.Context, view hub.View) (map[string
 // may not be exported from its namespace, and what the hub refuses: with these, the Lease would
 // never fit what is on the hub. Whatever changes this list changes what is on the hub, too, which
 // brings us back.
-func (r *Reconciler) exports(ctx context.Context, cluster v1alpha1.ClusterID) ([]string, error) {
+func (r *Reconciler) exports(ctx context.Context, view hub.View) ([]string, error) {
 	set, err := optional.ClusterSet(ctx, r.Client)
 	if err != nil {
 		return nil, err
 	}
+	member, err := view.Member(ctx, view.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	policy := serviceexport.Policy{Reader: r.Client, Set: set, Member: member, Operator: r.Namespace}
 	exports := &mcsv1beta1.ServiceExportList{}
 	if err := r.Client.List(ctx, exports, client.UnsafeDisableDeepCopy); err != nil { // all, at each change of one: only read
 		return nil, fmt.Errorf("listing ServiceExports: %w", err)
@@ -95,12 +100,12 @@ func (r *Reconciler) exports(ctx context.Context, cluster v1alpha1.ClusterID) ([
 	var names []string
 	for i := range exports.Items {
 		export := &exports.Items[i]
-		meant, err := r.meant(ctx, set, export)
+		meant, err := r.meant(ctx, policy, export)
 		if err != nil {
 			return nil, err
 		}
 		if meant {
-			names = append(names, clusterset.HubName(cluster, export.Namespace, export.Name))
+			names = append(names, clusterset.HubName(view.Cluster, export.Namespace, export.Name))
 		}
 	}
 	return names, nil
@@ -110,12 +115,12 @@ func (r *Reconciler) exports(ctx context.Context, cluster v1alpha1.ClusterID) ([
 // nobody can tell whether it may be exported, for example with a selector that makes no sense, it
 // counts as meant. What has been exported then stays exported (package serviceexport), so the Lease
 // must not confirm that it is gone.
-func (r *Reconciler) meant(ctx context.Context, set *v1alpha1.ClusterSet, export *mcsv1beta1.ServiceExport) (bool, error) {
+func (r *Reconciler) meant(ctx context.Context, policy serviceexport.Policy, export *mcsv1beta1.ServiceExport) (bool, error) {
 	service, err := optional.Get[corev1.Service](ctx, r.Client, client.ObjectKeyFromObject(export), client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return false, err
 	}
-	fault, _ := serviceexport.Judge(ctx, r.Client, set, false, export, service)
+	fault, _ := policy.Judge(ctx, export, service, false) // what the hub has is in the Lease anyway
 	return fault == clusterset.ExportAllowed && !refused(export), nil
 }
 

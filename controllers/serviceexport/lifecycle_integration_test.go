@@ -148,6 +148,55 @@ func TestExportPolicy(t *testing.T) {
 	}
 }
 
+// From which namespaces this cluster exports is the clusterset's admin's decision.
+func TestNamespaceNotApproved(t *testing.T) {
+	e, r := newEnv(t, "theirs")
+	own := &v1alpha1.Member{}
+	list := func(namespaces ...v1alpha1.NamespacePattern) {
+		t.Helper()
+		if err := e.Hub.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: string(members.Own)}, own); err != nil {
+			t.Fatal(err)
+		}
+		own.Spec.Namespaces = namespaces
+		if err := e.Hub.Update(t.Context(), own); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.Make(t, members.Service("theirs", "web"))
+	e.Make(t, members.Export("theirs", "web"))
+	e.Step(t, r, "theirs", "web")
+	wantPublished(t, e, 1, 1)
+	list("shop", "team-*")
+	e.Step(t, r, "theirs", "web") // nothing to try again
+	wantPublished(t, e, 0, 0)
+	message := wantCondition(t, e, "theirs", "web", "Ready", "False", "Failed")
+	for _, want := range []string{"namespace theirs", "shop, team-*", "Member.spec.namespaces of east", "admin"} {
+		if !strings.Contains(message, want) {
+			t.Errorf("the message lacks %q: %s", want, message)
+		}
+	}
+	list("their*")
+	e.Step(t, r, "theirs", "web")
+	wantPublished(t, e, 1, 1)
+	wantCondition(t, e, "theirs", "web", "Ready", "True", "Exported")
+
+	list()
+	for _, name := range []string{"new", "old"} {
+		e.Make(t, members.Service("default", name))
+		e.Make(t, members.Export("default", name))
+	}
+	e.Hub.Publish(t, members.Own, "default", "old") // as a version did that asked nobody
+	e.Step(t, r, "default", "new")
+	if message := wantCondition(t, e, "default", "new", "Ready", "False", "Failed"); !strings.Contains(message, "system namespace") {
+		t.Errorf("the message does not say why: %s", message)
+	}
+	e.Step(t, r, "default", "old")
+	if message := wantCondition(t, e, "default", "old", "Ready", "True", "Exported"); !strings.Contains(message, "only because it was before") {
+		t.Errorf("the message does not say what to do: %s", message)
+	}
+	wantPublished(t, e, 2, 2)
+}
+
 func TestSliceSize(t *testing.T) {
 	e, r := newEnv(t, "size")
 	e.Make(t, members.Service("size", "web"))

@@ -30,30 +30,36 @@ type publication struct {
 	// Why it is nothing.
 	fault    clusterset.ExportFault
 	selector *metav1.LabelSelector // the one that does not select the namespace
+	// unapproved says that the Member does not let the cluster export from the namespace. If there is
+	// no fault, the export stays all the same.
+	unapproved string
 }
 
-// wanted returns what the hub should hold.
-func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1beta1.ServiceExport, service *corev1.Service) (publication, error) {
+// wanted returns what the hub should hold. published: it holds the ExportedService already.
+func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1beta1.ServiceExport, service *corev1.Service,
+	published bool) (publication, error) {
 	set, err := optional.ClusterSet(ctx, r.Client)
 	if err != nil {
 		return publication{}, err
-	}
-	fault, err := Judge(ctx, r.Client, set, view.Removed, export, service)
-	switch {
-	case err != nil:
-		return publication{}, err
-	case fault == clusterset.ExportNotSelected:
-		return publication{fault: fault, selector: set.Spec.ExportNamespaces}, nil
-	case fault != clusterset.ExportAllowed:
-		return publication{fault: fault}, nil
-	case set == nil: // the connection is about to notice
-		return publication{}, &waitingError{"there is no ClusterSet default"}
 	}
 	member, err := view.Member(ctx, view.Cluster)
 	if err != nil {
 		return publication{}, err
 	}
-	if member == nil { // the connection is about to notice
+	policy := Policy{Reader: r.Client, Set: set, Member: member, Removed: view.Removed, Operator: r.Namespace}
+	fault, err := policy.Judge(ctx, export, service, published)
+	switch {
+	case err != nil:
+		return publication{}, err
+	case fault == clusterset.ExportNotSelected:
+		return publication{fault: fault, selector: set.Spec.ExportNamespaces}, nil
+	case fault == clusterset.ExportNotApproved:
+		return publication{fault: fault, unapproved: r.unapproved(member, export.Namespace)}, nil
+	case fault != clusterset.ExportAllowed:
+		return publication{fault: fault}, nil
+	case set == nil: // the connection is about to notice
+		return publication{}, &waitingError{"there is no ClusterSet default"}
+	case member == nil: // the connection is about to notice
 		return publication{}, &waitingError{"the hub has no Member for this cluster"}
 	}
 	local := &discoveryv1.EndpointSliceList{}
@@ -70,7 +76,16 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 		service:   service,
 		publisher: publisher,
 		offer:     publisher.Offer(service, local.Items),
+
+		unapproved: r.unapproved(member, export.Namespace),
 	}, nil
+}
+
+// unapproved says why the Member does not let this cluster export from the namespace; empty if it
+// does.
+func (r *Reconciler) unapproved(member *v1alpha1.Member, namespace string) string {
+	listed := member.Spec.Namespaces
+	return clusterset.ApprovalOf(listed, namespace, r.Namespace).Explain(v1alpha1.ClusterID(member.Name), listed, namespace)
 }
 
 // onHub is what the hub holds of one Service of this cluster.

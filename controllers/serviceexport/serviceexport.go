@@ -32,6 +32,8 @@ const concurrent = 8
 type Reconciler struct {
 	Client client.Client // required, of this cluster, cached
 	Hub    *hub.Hub      // required
+	// Namespace that the operator runs in.
+	Namespace string // required
 }
 
 // Reconcile makes the hub hold what the ServiceExport asks for. The hub holds nothing if there is
@@ -86,14 +88,14 @@ func (r *Reconciler) publish(ctx context.Context, export *mcsv1beta1.ServiceExpo
 	if err != nil {
 		return result{}, &waitingError{err.Error()}
 	}
-	want, err := r.wanted(ctx, view, export, service)
-	if err != nil {
-		return result{}, err
-	}
 	key := client.ObjectKeyFromObject(export)
 	have, err := readHub(ctx, view, key)
 	if err != nil {
-		return result{publication: want}, err
+		return result{}, err
+	}
+	want, err := r.wanted(ctx, view, export, service, have.export != nil)
+	if err != nil {
+		return result{}, err
 	}
 	exported, err := apply(ctx, view, have.changeTo(want))
 	if err != nil || !exported {

@@ -27,7 +27,7 @@ func newEnv(t *testing.T, namespace string) (*members.Env, *serviceexport.Reconc
 	c := clusters[members.HubName]
 	e := members.NewEnv(t, c, c, nil)
 	e.MakeNamespace(t, namespace, nil)
-	return e, &serviceexport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn}
+	return e, &serviceexport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace}
 }
 
 // wantCondition fails unless the ServiceExport has the condition, and returns its message.
@@ -170,7 +170,7 @@ func TestExportWithoutHub(t *testing.T) {
 	e.MakeNamespace(t, "no-hub", nil)
 	e.Make(t, members.Service("no-hub", "web"))
 	e.Make(t, members.Export("no-hub", "web"))
-	r := &serviceexport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn}
+	r := &serviceexport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace}
 	e.Step(t, r, "no-hub", "web")
 	wantCondition(t, e, "no-hub", "web", "Valid", "True", "Valid")
 	message := wantCondition(t, e, "no-hub", "web", "Ready", "Unknown", "Pending")

@@ -60,6 +60,8 @@ func ready(namespace string, valid bool, published result, err error) metav1.Con
 		return notReady(mcsv1beta1.ServiceExportReasonFailed, fmt.Sprintf(
 			"namespace %s may not export: ClusterSet.spec.exportNamespaces selects the labels (%s): ask the cluster's admin to label the namespace or to change the selector",
 			namespace, metav1.FormatLabelSelector(published.selector)))
+	case published.fault == clusterset.ExportNotApproved:
+		return notReady(mcsv1beta1.ServiceExportReasonFailed, published.unapproved)
 	case errors.As(err, new(*waitingError)):
 		return condition(mcsv1beta1.ServiceExportConditionReady, metav1.ConditionUnknown, mcsv1beta1.ServiceExportReasonPending,
 			err.Error()+"; exported as soon as it is back: see the condition HubConnected of ClusterSet default")
@@ -69,7 +71,11 @@ func ready(namespace string, valid bool, published result, err error) metav1.Con
 	case err != nil:
 		return failed(published, err)
 	}
-	return exported(published.offer)
+	ready := exported(published.offer)
+	if published.unapproved != "" {
+		ready.Message += "; it stays exported only because it was before: " + published.unapproved
+	}
+	return ready
 }
 
 // exported is Ready when all that the cluster offers is on the hub.

@@ -19,12 +19,16 @@ type obstacle string
 const (
 	missing     obstacle = "NamespaceMissing"
 	notSelected obstacle = "NamespaceNotSelected"
+	// system means that the namespace is a system namespace, and there is no selector that selects it.
+	// What is imported there since before this was asked for stays.
+	system obstacle = "SystemNamespaceNotSelected"
 	// unclear means that what is imported stays, and nothing is added.
 	unclear obstacle = "InvalidSelector"
 )
 
-// obstacle returns what keeps Services from being imported into the namespace.
-func (r *Reconciler) obstacle(ctx context.Context, set *v1alpha1.ClusterSet, name string) (obstacle, error) {
+// obstacle returns what keeps a Service from being imported into the namespace. imported: it is there
+// already.
+func (r *Reconciler) obstacle(ctx context.Context, set *v1alpha1.ClusterSet, name string, imported bool) (obstacle, error) {
 	namespace, err := optional.GetUndeleted[corev1.Namespace](ctx, r.Client, client.ObjectKey{Name: name})
 	if err != nil || namespace == nil {
 		return missing, err
@@ -36,6 +40,13 @@ func (r *Reconciler) obstacle(ctx context.Context, set *v1alpha1.ClusterSet, nam
 		return unclear, nil
 	case !selected:
 		return notSelected, nil
+	case !imported && r.unselectedSystem(set, name):
+		return system, nil
 	}
 	return "", nil
+}
+
+// unselectedSystem tells whether the namespace is a system namespace that no selector selects.
+func (r *Reconciler) unselectedSystem(set *v1alpha1.ClusterSet, name string) bool {
+	return set.Spec.ImportNamespaces == nil && clusterset.SystemNamespace(name, r.Namespace)
 }

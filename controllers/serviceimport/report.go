@@ -51,7 +51,9 @@ func (r *Reconciler) reportObstacle(set *v1alpha1.ClusterSet, request reconcile.
 	remedy := map[obstacle]string{
 		missing:     fmt.Sprintf("there is no namespace %s: create it to import what is exported from it", request.Namespace),
 		notSelected: fmt.Sprintf("ClusterSet.spec.importNamespaces does not select namespace %s: label the namespace or change the selector", request.Namespace),
-		unclear:     "ClusterSet.spec.importNamespaces is not a valid label selector: correct it; until then what is imported stays, and nothing is added",
+		system: fmt.Sprintf("namespace %s is a system namespace: to import into it, let ClusterSet.spec.importNamespaces select it, "+
+			"for example by its label kubernetes.io/metadata.name", request.Namespace),
+		unclear: "ClusterSet.spec.importNamespaces is not a valid label selector: correct it; until then what is imported stays, and nothing is added",
 	}[why]
 	r.Events.Eventf(set, nil, corev1.EventTypeWarning, string(why), "Import",
 		"Service %s, exported by %s, is not imported: %s", request, join(found.Clusters()), remedy)

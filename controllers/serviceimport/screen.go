@@ -5,8 +5,11 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/optional"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
@@ -16,7 +19,7 @@ import (
 func (r *Reconciler) screen(ctx context.Context, obj client.Object) []reconcile.Request {
 	export := obj.(*v1alpha1.ExportedService)
 	var skipped []screen.Skipped
-	if why := screen.Export(export); why != nil && r.onHub(ctx, export) {
+	if why := r.fault(ctx, export); why != nil {
 		skipped = append(skipped, *why)
 	}
 	cluster := clusterset.SourceCluster(export.Labels)
@@ -27,8 +30,30 @@ func (r *Reconciler) screen(ctx context.Context, obj client.Object) []reconcile.
 	return ofExport(ctx, obj)
 }
 
-// onHub tells whether the hub has the object: an event does not say whether it reports a deletion.
-func (r *Reconciler) onHub(ctx context.Context, obj client.Object) bool {
+// fault says why the export is not used, nil if it is, or if the hub no longer has it: an event does
+// not say whether it reports a deletion.
+func (r *Reconciler) fault(ctx context.Context, export *v1alpha1.ExportedService) *screen.Skipped {
+	cluster, spec := clusterset.SourceCluster(export.Labels), &export.Spec
+	why := screen.Export(export)
 	view, err := r.Hub.View()
-	return err == nil && view.Reader.Get(ctx, client.ObjectKeyFromObject(obj), &v1alpha1.ExportedService{}) == nil
+	if err != nil {
+		return nil
+	}
+	if why == nil {
+		member, err := view.Member(ctx, cluster)
+		if err != nil || member == nil {
+			return nil
+		}
+		why = screen.Namespace(member, spec.Namespace, spec.Name, r.importsFrom(ctx, cluster, client.ObjectKey{Namespace: spec.Namespace, Name: spec.Name}))
+	}
+	if why == nil || view.Reader.Get(ctx, client.ObjectKeyFromObject(export), &v1alpha1.ExportedService{}) != nil {
+		return nil
+	}
+	return why
+}
+
+// importsFrom tells whether the Service is imported from the cluster now.
+func (r *Reconciler) importsFrom(ctx context.Context, cluster v1alpha1.ClusterID, service client.ObjectKey) bool {
+	have, err := optional.Get[mcsv1beta1.ServiceImport](ctx, r.Client, service)
+	return err == nil && have != nil && mcs.ImportsFrom(have, cluster)
 }

@@ -46,6 +46,8 @@ type Reconciler struct {
 	Hub     *hub.Hub             // required
 	Events  events.EventRecorder // required
 	Skipped skipped              // required, notes exports that cannot be used
+	// Namespace that the operator runs in.
+	Namespace string // required
 
 	decisions decisions
 	reported  reports
@@ -71,7 +73,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if have != nil && !mcs.Ours(have) {
 		return reconcile.Result{}, r.reportForeign(ctx, have)
 	}
-	obstacle, err := r.obstacle(ctx, set, request.Namespace)
+	obstacle, err := r.obstacle(ctx, set, request.Namespace, have != nil)
 	if err != nil {
 		return reconcile.Result{}, err
 	}

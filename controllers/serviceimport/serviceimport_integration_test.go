@@ -49,7 +49,7 @@ func newEnv(t *testing.T, namespaces ...string) (*members.Env, *serviceimport.Re
 	}
 	accept(t, e, metav1.ConditionTrue, v1alpha1.ReasonAccepted)
 	reported := &events{}
-	return e, &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}}, reported
+	return e, &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}, Namespace: v1alpha1.DefaultNamespace}, reported
 }
 
 // accept sets the ClusterSet's condition, as package clusterset does.

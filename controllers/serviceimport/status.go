@@ -24,7 +24,12 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.Servic
 	want := current.DeepCopy()
 	want.Status.Clusters = mcs.ClusterStatuses(clusters)
 	want.Status.EndpointSliceObjects = mcsv1beta1.EndpointSliceObjectsPresent
-	status.SetConditions(current, &want.Status.Conditions, ready(current, set, found, vips))
+	condition := ready(current, set, found, vips)
+	if r.unselectedSystem(set, current.Namespace) {
+		condition.Message += fmt.Sprintf("; it stays in the system namespace %s only because it was there before: let ClusterSet.spec.importNamespaces select it",
+			current.Namespace)
+	}
+	status.SetConditions(current, &want.Status.Conditions, condition)
 	return status.PatchShared(ctx, r.Client, current, want, fieldOwner)
 }
 

@@ -201,7 +201,7 @@ func TestVIPsOutliveTheOperator(t *testing.T) {
 		steps(t, e, r, "restart", name)
 		before[name] = get(t, e, "restart", name).Spec.IPs[0]
 	}
-	again := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}}
+	again := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}, Namespace: v1alpha1.DefaultNamespace}
 	slices.Reverse(names)
 	versions := map[string]string{}
 	for _, name := range names {
@@ -235,14 +235,14 @@ func TestTwoOperators(t *testing.T) {
 		publish(t, e, "two", name)
 	}
 	steps(t, e, first, "two", high)
-	unaware := &serviceimport.Reconciler{Client: blind{e.Own.GetClient()}, Hub: e.Conn, Events: reported, Skipped: notes{}}
+	unaware := &serviceimport.Reconciler{Client: blind{e.Own.GetClient()}, Hub: e.Conn, Events: reported, Skipped: notes{}, Namespace: v1alpha1.DefaultNamespace}
 	steps(t, e, unaware, "two", low)
 	shared := get(t, e, "two", high).Spec.IPs[0]
 	if got := get(t, e, "two", low).Spec.IPs[0]; got != shared {
 		t.Fatalf("the addresses are %s and %s: there is nothing to settle", got, shared)
 	}
 
-	second := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}}
+	second := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: reported, Skipped: notes{}, Namespace: v1alpha1.DefaultNamespace}
 	for range 2 {
 		for _, r := range []*serviceimport.Reconciler{first, second} {
 			steps(t, e, r, "two", high)

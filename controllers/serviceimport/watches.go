@@ -84,9 +84,10 @@ func (r *Reconciler) inNamespace(ctx context.Context, obj client.Object) []recon
 }
 
 // exportedBy maps a Member or RemoteCluster to all that the cluster exports, and all that is
-// imported from it.
+// imported from it. It screens the exports again: the Member may let the cluster export from other
+// namespaces now.
 func (r *Reconciler) exportedBy(ctx context.Context, obj client.Object) []reconcile.Request {
-	return append(r.exports(ctx, hub.OfCluster(v1alpha1.ClusterID(obj.GetName()))),
+	return append(r.Hub.Requests(ctx, &v1alpha1.ExportedServiceList{}, r.screen, hub.OfCluster(v1alpha1.ClusterID(obj.GetName()))),
 		r.imports(ctx, client.MatchingFields{indexCluster: obj.GetName()})...)
 }
 

@@ -5,8 +5,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 // ExportInput is what decides whether a Service may be exported.
@@ -21,6 +22,12 @@ type ExportInput struct {
 	Selector *metav1.LabelSelector
 	// Namespace of the export; nil: it does not exist. It is not read if Selector is nil.
 	Namespace *corev1.Namespace
+	// Listed are the namespaces that this cluster's Member lists, and Operator is that of the
+	// operator (ApprovalOf).
+	Listed   []v1alpha1.NamespacePattern
+	Operator string
+	// Published: the hub has the export. Then it stays if its namespace is Unlisted.
+	Published bool
 }
 
 // ExportFault is why a Service may not be exported.
@@ -33,6 +40,7 @@ const (
 	ExportInvalid     ExportFault = "Invalid"     // the Service cannot be exported, see ValidateExport
 	ExportRemoved     ExportFault = "Removed"     // this cluster is no member any more
 	ExportNotSelected ExportFault = "NotSelected" // the ClusterSet does not let the namespace export
+	ExportNotApproved ExportFault = "NotApproved" // the Member does not let the cluster export from the namespace
 )
 
 // JudgeExport is the one rule for what may be exported. The error is that the ClusterSet's selector
@@ -45,6 +53,14 @@ func JudgeExport(in ExportInput) (ExportFault, error) {
 		return ExportInvalid, nil
 	case in.Removed:
 		return ExportRemoved, nil
+	}
+	switch ApprovalOf(in.Listed, in.Export.Namespace, in.Operator) {
+	case Unapproved:
+		return ExportNotApproved, nil
+	case Unlisted:
+		if !in.Published {
+			return ExportNotApproved, nil
+		}
 	}
 	if in.Selector == nil {
 		return ExportAllowed, nil
@@ -75,21 +91,4 @@ func ValidateExport(namespace, name string, service *corev1.Service) (mcsv1beta1
 				"use ClusterIP, NodePort, LoadBalancer or a headless Service", namespace, name), false
 	}
 	return mcsv1beta1.ServiceExportReasonValid, "the Service can be exported", true
-}
-
-// Selected tells whether a selector of ClusterSet.spec (exportNamespaces, importNamespaces) selects
-// the namespace. No selector selects all namespaces, and so does an empty one. A namespace that
-// does not exist, nil, is never selected. The error is that the selector cannot be parsed.
-func Selected(selector *metav1.LabelSelector, namespace *corev1.Namespace) (bool, error) {
-	if namespace == nil {
-		return false, nil
-	}
-	if selector == nil {
-		return true, nil
-	}
-	parsed, err := metav1.LabelSelectorAsSelector(selector)
-	if err != nil {
-		return false, fmt.Errorf("reading selector %s of ClusterSet: %w", metav1.FormatLabelSelector(selector), err)
-	}
-	return parsed.Matches(labels.Set(namespace.Labels)), nil
 }

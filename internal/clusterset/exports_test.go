@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 func TestSelected(t *testing.T) {
@@ -92,6 +94,10 @@ func TestJudgeExport(t *testing.T) {
 		{"no Service", func(in *ExportInput) { in.Service, in.Removed = nil, true }, ExportInvalid, false},
 		{"the Service is being deleted", func(in *ExportInput) { in.Service.DeletionTimestamp = &now }, ExportInvalid, false},
 		{"ExternalName", func(in *ExportInput) { in.Service.Spec.Type = corev1.ServiceTypeExternalName }, ExportInvalid, false},
+		{"another namespace is listed", func(in *ExportInput) { in.Listed, in.Published = []v1alpha1.NamespacePattern{"shop"}, true }, ExportNotApproved, false},
+		{"a system namespace", func(in *ExportInput) { in.Export.Namespace = "default" }, ExportNotApproved, false},
+		{"a system namespace, published already", func(in *ExportInput) { in.Export.Namespace, in.Published = "default", true }, ExportAllowed, false},
+		{"the operator's namespace", func(in *ExportInput) { in.Export.Namespace, in.Operator = "mesh", "mesh" }, ExportNotApproved, false},
 		{"being deleted", func(in *ExportInput) { in.Export.DeletionTimestamp = &now }, ExportDeleted, false},
 	}
 	for _, test := range tests {

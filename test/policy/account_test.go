@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -72,6 +73,20 @@ func checkForbidden(t *testing.T, err error, want string) {
 	case want != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), want)):
 		t.Errorf("got %v\nwant it forbidden with %q", err, want)
 	}
+}
+
+// eventuallySays is checkForbidden for a creation that is tried without effect, once the API
+// server's policies know what was just changed.
+func eventuallySays(t *testing.T, c client.Client, object client.Object, want string) {
+	t.Helper()
+	var err error
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		err = c.Create(t.Context(), object.DeepCopyObject().(client.Object), client.DryRunAll)
+		if want == "" && err == nil || want != "" && err != nil && strings.Contains(err.Error(), want) {
+			return
+		}
+	}
+	checkForbidden(t, err, want)
 }
 
 // mustJSON is the JSON of an object of Kubernetes.

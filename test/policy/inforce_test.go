@@ -43,6 +43,9 @@ func probes() []probe {
 		{"tombolo-member-tokens", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
 			return requestToken(ctx, c, hub, "probe", time.Hour)
 		}},
+		{"tombolo-member-exports", "system:serviceaccount:" + hub + ":member-probe", func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, hubExport("probe", "kube-system", "web"), client.DryRunAll)
+		}},
 		{"tombolo-gateway", gateway, func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, gatewayNode(func(g *v1alpha1.GatewayNode) { g.Name = "probe" }), client.DryRunAll)
 		}},

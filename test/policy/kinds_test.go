@@ -97,17 +97,20 @@ func TestCreate(t *testing.T) {
 		exsvc  = v1alpha1.ExportedService
 		remote = v1alpha1.RemoteCluster
 		cidrs  = []v1alpha1.CIDR
+
+		patterns = []v1alpha1.NamespacePattern
 	)
 	const (
-		badCIDR  = "must be an IPv4 or IPv6 CIDR without host bits, such as 10.1.0.0/16 or fd00:1::/64"
-		oneVIP   = "at most one VIP CIDR per IP family"
-		transit  = "must be an IPv4 CIDR of /8 or larger"
-		badID    = "a cluster ID is one RFC 1123 label"
-		badKey   = "must be a WireGuard public key: 32 bytes in base64, 44 characters"
-		badIP    = "must be an IPv4 or IPv6 address, such as"
-		badURL   = "must be an https URL, such as https://hub.example.com:6443"
-		oneSet   = "a cluster belongs to one clusterset: the ClusterSet must be named 'default'"
-		badIndex = "spec.index"
+		badCIDR      = "must be an IPv4 or IPv6 CIDR without host bits, such as 10.1.0.0/16 or fd00:1::/64"
+		oneVIP       = "at most one VIP CIDR per IP family"
+		transit      = "must be an IPv4 CIDR of /8 or larger"
+		badNamespace = "must be a namespace's name, or the beginning of one and a '*' at its end"
+		badID        = "a cluster ID is one RFC 1123 label"
+		badKey       = "must be a WireGuard public key: 32 bytes in base64, 44 characters"
+		badIP        = "must be an IPv4 or IPv6 address, such as"
+		badURL       = "must be an https URL, such as https://hub.example.com:6443"
+		oneSet       = "a cluster belongs to one clusterset: the ClusterSet must be named 'default'"
+		badIndex     = "spec.index"
 	)
 	for _, tc := range []struct {
 		name   string
@@ -151,6 +154,13 @@ func TestCreate(t *testing.T) {
 		{"IPv4 in IPv6", member(func(m *mem) { m.Spec.CIDRs = cidrs{"::ffff:10.1.0.0/112"} }), badCIDR},
 		{"leading zeros", member(func(m *mem) { m.Spec.CIDRs = cidrs{"10.01.0.0/16"} }), badCIDR},
 		{"malformed global CIDR", member(func(m *mem) { m.Spec.GlobalCIDRs = cidrs{"100.64.0.0/33"} }), badCIDR},
+
+		{"namespaces", member(func(m *mem) { m.Spec.Namespaces = patterns{"shop", "team-*", "a*", "*"} }), ""},
+		{"star inside a namespace", member(func(m *mem) { m.Spec.Namespaces = patterns{"a*b"} }), badNamespace},
+		{"two stars", member(func(m *mem) { m.Spec.Namespaces = patterns{"a**"} }), badNamespace},
+		{"namespace in capitals", member(func(m *mem) { m.Spec.Namespaces = patterns{"Shop"} }), badNamespace},
+		{"namespace that ends with a dash", member(func(m *mem) { m.Spec.Namespaces = patterns{"shop-"} }), badNamespace},
+		{"one namespace twice", member(func(m *mem) { m.Spec.Namespaces = patterns{"shop", "shop"} }), "spec.namespaces[1]"},
 
 		{"gateway", gatewayNode(func(*gwn) {}), ""},
 		{"gateway without addresses yet", gatewayNode(func(g *gwn) { g.Spec.TunnelAddresses, g.Spec.UnderlayAddresses = nil, nil }), ""},

@@ -59,7 +59,7 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 	}
 	for _, cluster := range candidates(exports, have) {
 		imported := have != nil && mcs.ImportsFrom(have, cluster)
-		export, why, err := exportOf(ctx, local, view, cluster, published(exports, cluster, service), imported)
+		export, why, err := exportOf(ctx, local, view, candidate{cluster, service, imported}, published(exports, cluster, service))
 		switch {
 		case err != nil:
 			return Exports{}, err
@@ -112,25 +112,31 @@ const (
 	unconfirmed                // what was imported stays until the cluster's heartbeat says that it has gone
 )
 
-// exportOf returns the cluster's export if it counts, else why it is absent. What is not imported
+// candidate is a cluster that may export the Service. imported: this cluster imports it from there.
+type candidate struct {
+	cluster  v1alpha1.ClusterID
+	service  client.ObjectKey
+	imported bool
+}
+
+// exportOf returns the candidate's export if it counts, else why it is absent. What is not imported
 // needs no confirmation.
-func exportOf(ctx context.Context, local client.Reader, view hub.View, cluster v1alpha1.ClusterID,
-	export *v1alpha1.ExportedService, imported bool) (*v1alpha1.ExportedService, absence, error) {
-	member, err := view.Member(ctx, cluster)
+func exportOf(ctx context.Context, local client.Reader, view hub.View, c candidate, export *v1alpha1.ExportedService) (*v1alpha1.ExportedService, absence, error) {
+	member, err := view.Member(ctx, c.cluster)
 	if err != nil || member == nil { // absent, which removes nothing
 		return nil, unknown, err
 	}
-	if member.Spec.Removed {
+	if member.Spec.Removed || screen.Namespace(member, c.service.Namespace, c.service.Name, c.imported) != nil {
 		return nil, gone, nil
 	}
-	accepted, err := accepted(ctx, local, view, cluster)
+	accepted, err := accepted(ctx, local, view, c.cluster)
 	if err != nil || !accepted {
 		return nil, unknown, err
 	}
-	if export != nil || !imported {
+	if export != nil || !c.imported {
 		return export, gone, nil
 	}
-	if confirmed, err := view.Confirms(ctx, cluster); err != nil || !confirmed {
+	if confirmed, err := view.Confirms(ctx, c.cluster); err != nil || !confirmed {
 		return nil, unconfirmed, err
 	}
 	return nil, gone, nil

@@ -16,6 +16,7 @@ import (
 // Reasons to skip something that a cluster publishes.
 const (
 	SkippedExport        = "InvalidExport"        // an ExportedService
+	SkippedNamespace     = "UnapprovedNamespace"  // an ExportedService from a namespace that its cluster may not export from
 	SkippedSlice         = "InvalidSlice"         // an EndpointSlice as a whole
 	SkippedPort          = "InvalidPort"          // a port of an EndpointSlice, or a part of one
 	SkippedAddress       = "InvalidAddress"       // an endpoint whose address no other cluster can reach, or that cannot be parsed
@@ -91,6 +92,21 @@ func Export(export *v1alpha1.ExportedService) *Skipped {
 		return why("%s", fault)
 	}
 	return nil
+}
+
+// Namespace tells why a member's export of a Service in that namespace does not count; nil if it
+// does. imported: this cluster imports it already, as it may since before Members could list
+// namespaces. Unlike a malformed export, one that does not count is not held either: the
+// clusterset's admin has said so.
+func Namespace(member *v1alpha1.Member, namespace, name string, imported bool) *Skipped {
+	approval := clusterset.ApprovalOf(member.Spec.Namespaces, namespace, "")
+	if approval == clusterset.Approved || approval == clusterset.Unlisted && imported {
+		return nil
+	}
+	cluster := v1alpha1.ClusterID(member.Name)
+	return &Skipped{SkippedNamespace, fmt.Sprintf("ExportedService %s (Service %s/%s): %s", clusterset.HubName(cluster, namespace, name),
+		clusterset.Clip(namespace, valueShown), clusterset.Clip(name, valueShown),
+		approval.Explain(cluster, member.Spec.Namespaces, clusterset.Clip(namespace, valueShown))), 1}
 }
 
 func metadataFault(spec *v1alpha1.ExportedServiceSpec) string {
