@@ -20,7 +20,7 @@ type ExportedServiceSpec struct {
 	Name string `json:"name"`
 
 	// exportedAt is the creationTimestamp of the ServiceExport in the exporting cluster. The oldest
-	// export wins a conflict.
+	// export wins a conflict, but none counts as older than the hub has shown it.
 	ExportedAt metav1.Time `json:"exportedAt"`
 
 	// type of the import that this export asks for.

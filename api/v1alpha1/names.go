@@ -28,6 +28,10 @@ const (
 	// LabelManagedBy, with value ManagedBy, is on every ServiceImport that tombolo writes. One
 	// without it belongs to another controller and is never touched.
 	LabelManagedBy = "clusterset.tombolo.dev/managed-by"
+	// AnnotationFirstShown on a ServiceImport holds, for each cluster that has exported the Service,
+	// when its ServiceExport was made and when the hub first showed it, in seconds since 1970. The
+	// operator tells from it which export is the oldest.
+	AnnotationFirstShown = "clusterset.tombolo.dev/exports-first-shown"
 	// AnnotationPublishedCount and AnnotationPublishedDigest on a member's Lease say how many
 	// ExportedServices and GatewayNodes it has on the hub, and a digest of their names.
 	AnnotationPublishedCount  = "clusterset.tombolo.dev/published-count"

@@ -23,8 +23,8 @@ type Import struct {
 
 // Merge unites the exports of one Service: at least one, and one for each cluster (KEP-1645,
 // "Constraints and Conflict Resolution"). Ports are united. IP families are those by which every
-// cluster is reached (uniteFamilies). Every other field is copied whole from the oldest export. If
-// two are equally old, the one whose cluster ID sorts first counts as older. The type is such a
+// cluster is reached (uniteFamilies). Every other field is copied whole from the oldest export, by
+// its ExportedAt, which the caller has judged (Sightings.AgeOf). If two are equally old, the one whose cluster ID sorts first counts as older. The type is such a
 // field, too: an export that asks for another type still adds its ports and endpoints.
 //
 // So an export changes nothing for existing users of the Service, unless it is the oldest of all,

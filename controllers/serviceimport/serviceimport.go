@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -163,7 +164,9 @@ func (r *Reconciler) wanted(ctx context.Context, request reconcile.Request, set 
 			return nil, clusterset.VIPs{}, err
 		}
 	}
-	return mcs.ServiceImportFor(request.Namespace, request.Name, merged, vips.Addrs), vips, nil
+	want := mcs.ServiceImportFor(request.Namespace, request.Name, merged, vips.Addrs)
+	metav1.SetMetaDataAnnotation(&want.ObjectMeta, v1alpha1.AnnotationFirstShown, found.Sightings.String())
+	return want, vips, nil
 }
 
 // assignVIPs assigns the clusterset IPs of the import, and remembers them.

@@ -20,6 +20,8 @@ import (
 
 // Exports are those of one Service, by all clusters. The zero value is none.
 type Exports struct {
+	// Present are those that the hub shows. Their ExportedAt is the age by which they are compared
+	// (mcs.Sightings), and not what the exporter says.
 	Present []v1alpha1.ExportedService
 	// Held are clusters that this cluster imports from and that the hub no longer shows. It is not
 	// certain that they stopped exporting: the hub may have lost something.
@@ -30,6 +32,8 @@ type Exports struct {
 	// Malformed are clusters that this cluster imports from and whose exports cannot be used as
 	// they are now. What was imported from them stays, but the import is merged without them.
 	Malformed []v1alpha1.ClusterID
+	// Sightings are what is to be remembered for the ages of exports.
+	Sightings mcs.Sightings
 }
 
 // None tells whether there is nothing to import.
@@ -71,6 +75,11 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 			found.Held = append(found.Held, cluster)
 			found.Unconfirmed = found.Unconfirmed || why == unconfirmed
 		}
+	}
+	remembered := mcs.Remembered(have, found.Present)
+	found.Sightings = remembered.With(found.Present)
+	for i := range found.Present {
+		found.Present[i].Spec.ExportedAt = remembered.AgeOf(&found.Present[i])
 	}
 	return found, nil
 }
