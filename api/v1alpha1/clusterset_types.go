@@ -141,6 +141,14 @@ type ClusterSetSpec struct {
 	// +optional
 	ImportNamespaces *metav1.LabelSelector `json:"importNamespaces,omitempty"`
 
+	// acceptCIDRs limits which addresses other members may have: all of a Member's CIDRs must lie in
+	// them. Omit it to accept any that collide with nothing here.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	AcceptCIDRs []CIDR `json:"acceptCIDRs,omitempty"`
+
 	// endpointsPerSlice is the largest number of endpoints in an EndpointSlice that this cluster
 	// publishes.
 	//

@@ -43,6 +43,11 @@ const (
 	ReasonInvalidCIDR = "InvalidCIDR"
 	// ReasonCIDROverlap: a CIDR overlaps one that is in use; the message names both.
 	ReasonCIDROverlap = "CIDROverlap"
+	// ReasonReservedCIDR: a CIDR holds addresses that no cluster's pods can have: loopback,
+	// link-local, multicast, or a default route.
+	ReasonReservedCIDR = "ReservedCIDR"
+	// ReasonCIDRNotAccepted: a Member's CIDR lies outside ClusterSet.spec.acceptCIDRs.
+	ReasonCIDRNotAccepted = "CIDRNotAccepted"
 	// ReasonIndexInUse: two Members have one index.
 	ReasonIndexInUse = "IndexInUse"
 	// ReasonNotSupported: the value is valid, but this build cannot do it yet.

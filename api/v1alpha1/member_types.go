@@ -34,6 +34,15 @@ type MemberSpec struct {
 	// +optional
 	Namespaces []NamespacePattern `json:"namespaces,omitempty"`
 
+	// endpointCIDRs are where the cluster's gateways may be: others send handshakes to no address
+	// outside them. If empty, gateways may be anywhere but at addresses that the importing cluster
+	// itself uses.
+	//
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	EndpointCIDRs []CIDR `json:"endpointCIDRs,omitempty"`
+
 	// globalCIDRs replace cidrs, one for one and of the same sizes, where clusters' pod CIDRs
 	// overlap. If empty, addresses are not translated.
 	//

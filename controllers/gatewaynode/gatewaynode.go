@@ -88,8 +88,8 @@ func (r *Reconciler) assignLane(ctx context.Context, local *v1alpha1.GatewayNode
 	return nil
 }
 
-// publish writes the copy where it differs. A copy has spec and lane; the rest of the status stays
-// here. A new copy waits until the gateway has its ports.
+// publish writes the copy where it differs. A copy has the spec, without the node's own addresses, and
+// the lane; the rest of the status stays here. A new copy waits until the gateway has its ports.
 func publish(ctx context.Context, view hub.View, local *v1alpha1.GatewayNode) error {
 	have, err := copyOf(ctx, view, local.Namespace, local.Name)
 	if err != nil || have == nil && !clusterset.MayPublish(local) {
@@ -103,6 +103,7 @@ func publish(ctx context.Context, view hub.View, local *v1alpha1.GatewayNode) er
 		},
 		Spec: local.Spec,
 	}
+	want.Spec.UnderlayAddresses = nil // of no use to other clusters
 	current := have
 	switch {
 	case have == nil:

@@ -31,6 +31,8 @@ func makeGateway(t *testing.T, e *members.Env, name string) *v1alpha1.GatewayNod
 			NodeName:  name,
 			PublicKey: strings.Repeat("A", 43) + "=",
 			Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.1", Port: 51820}},
+
+			UnderlayAddresses: []v1alpha1.IPAddress{"10.99.0.1"},
 		},
 	}
 	e.Make(t, g)
@@ -100,6 +102,19 @@ func copyOf(t *testing.T, e *members.Env, name string) *v1alpha1.GatewayNode {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// The hub learns nothing that no other cluster needs, such as addresses of the node's own network.
+func TestCopyHoldsWhatOthersNeed(t *testing.T) {
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
+	r := &gatewaynode.Reconciler{Client: e.Own.GetClient(), Direct: e.Own.GetAPIReader(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace}
+	makeGateway(t, e, "quiet")
+	e.Step(t, r, v1alpha1.DefaultNamespace, "quiet")
+	got := copyOf(t, e, "quiet")
+	if got == nil || len(got.Spec.Endpoints) != 1 || len(got.Spec.UnderlayAddresses) != 0 || len(got.Status.Conditions) > 1 {
+		t.Errorf("the copy is %+v", got)
+	}
 }
 
 func TestLanesAndCopies(t *testing.T) {

@@ -43,6 +43,7 @@ type session struct {
 	cache  cache.Cache
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the cache has stopped
+	remote *atomic.Value // of the transport
 	// lastMembership is the reason that membership returned last, a string. What the admin said
 	// holds while the hub is away.
 	lastMembership atomic.Value
@@ -68,7 +69,7 @@ func openSession(ctx context.Context, a access, t *transport, direct client.Clie
 		return nil, fmt.Errorf("preparing the cache of hub %s: %w", a.server, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &session{access: a, reader: c, direct: direct, cache: c, cancel: cancel, done: make(chan struct{})}
+	s := &session{access: a, reader: c, direct: direct, cache: c, cancel: cancel, done: make(chan struct{}), remote: t.remote}
 	if err := s.index(ctx); err != nil {
 		cancel()
 		return nil, err

@@ -21,6 +21,7 @@ type transport struct {
 	http   *http.Client
 	dialer *connrotation.Dialer
 	last   *atomic.Int64 // when the hub last sent something, in ns since 1970
+	remote *atomic.Value // where the last connection leads to, a netip.Addr
 	token  *atomic.Value // a string: what requests carry
 }
 
@@ -69,12 +70,15 @@ func (c timedConn) Read(into []byte) (int, error) {
 // an earlier one: the watches on the earlier one have ended, and nobody else says so.
 func newTransport(a access, redialed func()) (*transport, error) {
 	var before atomic.Bool
-	last, token := &atomic.Int64{}, &atomic.Value{}
+	last, token, remote := &atomic.Int64{}, &atomic.Value{}, &atomic.Value{}
 	plain := &net.Dialer{Timeout: dialTimeout, KeepAlive: 10 * time.Second}
 	dialer := connrotation.NewDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := plain.DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
+		}
+		if at, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+			remote.Store(at.AddrPort().Addr().Unmap())
 		}
 		if before.Swap(true) {
 			redialed()
@@ -93,5 +97,5 @@ func newTransport(a access, redialed func()) (*transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the connection with hub %s: %w", a.server, err)
 	}
-	return &transport{config: config, http: httpClient, dialer: dialer, last: last, token: token}, nil
+	return &transport{config: config, http: httpClient, dialer: dialer, last: last, token: token, remote: remote}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -21,6 +22,9 @@ type View struct {
 	Cluster      v1alpha1.ClusterID // this one
 	ClusterSetID string
 	Namespace    string // of the hub
+	// Address is where the hub's API server, or what stands before it, was last reached. The zero
+	// value means that it is not known.
+	Address netip.Addr
 
 	// Authoritative: the hub is there and is the right one, so what it does not show may count as
 	// gone. Otherwise the View is what we last saw of the hub.
@@ -47,7 +51,9 @@ func (h *Hub) View() (View, error) {
 		return View{}, &NotConnectedError{h.status}
 	}
 	a := h.session.access
+	address, _ := h.session.remote.Load().(netip.Addr)
 	return View{
+		Address:       address,
 		Cluster:       a.cluster,
 		ClusterSetID:  a.clusterSetID,
 		Namespace:     a.namespace,

@@ -12,7 +12,7 @@ import (
 
 // ExportedServiceFor is what the cluster publishes on the hub, in hubNamespace, for a valid export.
 // Labels and annotations come from the ServiceExport's spec only (KEP-1645, "Labels and
-// annotations").
+// annotations"). Those that no importer takes over are left out.
 func ExportedServiceFor(cluster v1alpha1.ClusterID, hubNamespace string, service *corev1.Service, export *mcsv1beta1.ServiceExport) *v1alpha1.ExportedService {
 	return &v1alpha1.ExportedService{
 		ObjectMeta: metav1.ObjectMeta{
@@ -31,8 +31,8 @@ func ExportedServiceFor(cluster v1alpha1.ClusterID, hubNamespace string, service
 			SessionAffinityConfig: service.Spec.SessionAffinityConfig,
 			InternalTrafficPolicy: service.Spec.InternalTrafficPolicy,
 			TrafficDistribution:   service.Spec.TrafficDistribution,
-			ExportedLabels:        export.Spec.ExportedLabels,
-			ExportedAnnotations:   export.Spec.ExportedAnnotations,
+			ExportedLabels:        carried(export.Spec.ExportedLabels),
+			ExportedAnnotations:   carried(export.Spec.ExportedAnnotations),
 		},
 	}
 }

@@ -109,14 +109,49 @@ func (r *Reconciler) refusal(ctx context.Context, view hub.View, set *v1alpha1.C
 			in.InUse[v1alpha1.ClusterID(rc.Name)] = rc.Spec
 		}
 	}
-	if in.Blocks, err = r.InUse.Blocks(ctx); err != nil {
+	if in.Blocks, err = r.blocks(ctx, view, set); err != nil {
 		return nil, err
 	}
-	in.Blocks = append(in.Blocks, clusterset.OwnBlocks(&set.Spec)...)
+	in.Accept = clusterset.Prefixes(set.Spec.AcceptCIDRs)
 	if refusal, refused := screen.Members(in)[cluster]; refused {
 		return &refusal, nil
 	}
 	return nil, nil
+}
+
+// blocks are the addresses that no other member may have.
+func (r *Reconciler) blocks(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet) ([]clusterset.Block, error) {
+	used, err := r.InUse.Blocks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := r.InUse.APIServer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if a := view.Address; a.IsValid() {
+		servers = append(servers, clusterset.Block{Prefix: netip.PrefixFrom(a, a.BitLen()), Owner: "the hub, " + set.Spec.Hub.Server})
+	}
+	return slices.Concat(used, servers, clusterset.OwnBlocks(&set.Spec)), nil
+}
+
+// places are where the member's gateways may be.
+func (r *Reconciler) places(ctx context.Context, view hub.View, set *v1alpha1.ClusterSet, member *v1alpha1.Member) (screen.Places, error) {
+	taken, err := r.InUse.ServiceBlocks(ctx)
+	if err != nil {
+		return screen.Places{}, err
+	}
+	own, err := view.Member(ctx, view.Cluster)
+	if err != nil {
+		return screen.Places{}, err
+	}
+	if own != nil {
+		taken = append(taken, clusterset.BlocksOf(clusterset.Prefixes(own.Spec.CIDRs), "Member "+own.Name)...)
+	}
+	return screen.Places{
+		Allowed: clusterset.Prefixes(member.Spec.EndpointCIDRs),
+		Taken:   append(taken, clusterset.OwnBlocks(&set.Spec)...),
+	}, nil
 }
 
 // desired is what a RemoteCluster should be.
@@ -134,13 +169,17 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 		Region:     member.Spec.Region,
 		ZoneDomain: member.Spec.ZoneDomain,
 	}
-	if refusal != nil { // what is in use stays; a new member gets nothing
-		if have == nil || len(have.Spec.CIDRs) == 0 {
+	if refusal != nil { // what is in use stays, unless this cluster's admin says no; a new member gets nothing
+		if have == nil || len(have.Spec.CIDRs) == 0 || refusal.Reason == v1alpha1.ReasonCIDRNotAccepted {
 			return desired{spec: v1alpha1.RemoteClusterSpec{Index: member.Spec.Index}, accepted: condition(refusal)}, nil
 		}
 		spec = have.Spec
 	}
-	nodes, err := r.gatewayNodes(ctx, view, v1alpha1.ClusterID(member.Name))
+	places, err := r.places(ctx, view, set, member)
+	if err != nil {
+		return desired{}, err
+	}
+	nodes, err := r.gatewayNodes(ctx, view, v1alpha1.ClusterID(member.Name), places)
 	if err != nil {
 		return desired{}, err
 	}
@@ -163,7 +202,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 }
 
 // gatewayNodes are the cluster's GatewayNodes that can be used. It notes the others as skipped.
-func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) ([]v1alpha1.GatewayNode, error) {
+func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID, places screen.Places) ([]v1alpha1.GatewayNode, error) {
 	published, err := view.Gateways(ctx, cluster)
 	if err != nil {
 		return nil, err
@@ -176,7 +215,7 @@ func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1
 	var usable []v1alpha1.GatewayNode
 	var skipped []screen.Skipped
 	for i := range published {
-		node, faults := screen.Gateway(&published[i])
+		node, faults := screen.Gateway(&published[i], places)
 		skipped = append(skipped, faults...)
 		if node == nil {
 			continue

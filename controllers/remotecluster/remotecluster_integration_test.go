@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -114,6 +115,55 @@ func TestMemberOverlapsThisCluster(t *testing.T) {
 	}{{"same-pods", "CIDROverlap"}, {"same-vips", "CIDROverlap"}, {"same-index", "IndexInUse"}} {
 		e.Step(t, r, "", tt.name)
 		wantCondition(t, get(t, e, tt.name), "Accepted", "False", tt.reason)
+	}
+}
+
+// What a Member may never have is refused. A cluster that was in use with it before stays, and its
+// condition says what is wrong. What this cluster's admin does not accept is not used at all.
+func TestForbiddenCIDRs(t *testing.T) {
+	e, r := newEnv(t)
+	for name, cidr := range map[string]v1alpha1.CIDR{"metadata": "169.254.169.254/32", "everything": "0.0.0.0/0"} {
+		e.Hub.Member(t, name, 10+int32(len(name)), cidr)
+		e.Step(t, r, "", name)
+		rc := get(t, e, name)
+		wantCondition(t, rc, "Accepted", "False", "ReservedCIDR")
+		if len(rc.Spec.CIDRs) != 0 {
+			t.Errorf("%s is in use: %+v", name, rc.Spec)
+		}
+	}
+	e.Make(t, &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Namespace: "default", Name: "more-servers", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
+		AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"203.0.113.5"}}},
+	})
+	e.Hub.Member(t, "servers", 9, "203.0.113.0/24")
+	e.Step(t, r, "", "servers")
+	if message := wantCondition(t, get(t, e, "servers"), "Accepted", "False", "CIDROverlap"); !strings.Contains(message, "the API server") {
+		t.Errorf("the message does not name the API server: %s", message)
+	}
+	e.Make(t, &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "old"}, Spec: v1alpha1.RemoteClusterSpec{Index: 8, CIDRs: []v1alpha1.CIDR{"169.254.8.0/24"}}})
+	e.Hub.Member(t, "old", 8, "169.254.8.0/24")
+	e.Step(t, r, "", "old")
+	old := get(t, e, "old")
+	wantCondition(t, old, "Accepted", "False", "ReservedCIDR")
+	if len(old.Spec.CIDRs) != 1 {
+		t.Errorf("what was in use is gone: %+v", old.Spec)
+	}
+
+	e.Hub.Member(t, "north", 3, "10.3.0.0/16")
+	e.Step(t, r, "", "north")
+	wantCondition(t, get(t, e, "north"), "Accepted", "True", "Accepted")
+	set := &v1alpha1.ClusterSet{}
+	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
+		t.Fatal(err)
+	}
+	set.Spec.AcceptCIDRs = []v1alpha1.CIDR{"10.64.0.0/10"}
+	if err := e.Update(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", "north")
+	north := get(t, e, "north")
+	if message := wantCondition(t, north, "Accepted", "False", "CIDRNotAccepted"); !strings.Contains(message, "10.3.0.0/16") || len(north.Spec.CIDRs) != 0 {
+		t.Errorf("it is %+v: %s", north.Spec, message)
 	}
 }
 

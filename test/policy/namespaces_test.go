@@ -66,6 +66,7 @@ func TestMemberExportsFromItsNamespaces(t *testing.T) {
 		old := hubExport("east", "default", "old")
 		create(t, old)
 		list(t, "east")
+		eventuallySays(t, east, hubExport("east", "unlisted", "new"), "")
 		old.Spec.Ports[0].Port = 81
 		checkForbidden(t, east.Update(t.Context(), old.DeepCopy(), client.DryRunAll), "")
 		moved := old.DeepCopy()

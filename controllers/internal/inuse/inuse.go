@@ -8,10 +8,12 @@ import (
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -20,6 +22,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",resources=nodes;services,verbs=get;list;watch
+// +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=servicecidrs,verbs=list
 
 // Reader reads the addresses that are in use.
@@ -53,6 +56,25 @@ func (r Reader) ServiceBlocks(ctx context.Context) ([]clusterset.Block, error) {
 	return append(ranges, services...), nil
 }
 
+// APIServer returns the addresses of this cluster's API server: the endpoints of the Service
+// default/kubernetes, which it writes itself.
+func (r Reader) APIServer(ctx context.Context) ([]clusterset.Block, error) {
+	list := &discoveryv1.EndpointSliceList{}
+	if err := r.Cached.List(ctx, list, client.InNamespace(metav1.NamespaceDefault),
+		client.MatchingLabels{discoveryv1.LabelServiceName: "kubernetes"}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing EndpointSlices of the API server: %w", err)
+	}
+	var blocks []clusterset.Block
+	for i := range list.Items {
+		for _, e := range list.Items[i].Endpoints {
+			for _, a := range e.Addresses {
+				blocks = appendAddr(blocks, a, "the API server")
+			}
+		}
+	}
+	return blocks, nil
+}
+
 func (r Reader) nodes(ctx context.Context) ([]clusterset.Block, error) {
 	list := &corev1.NodeList{}
 	if err := r.Cached.List(ctx, list); err != nil {
@@ -64,8 +86,10 @@ func (r Reader) nodes(ctx context.Context) ([]clusterset.Block, error) {
 		for _, cidr := range node.Spec.PodCIDRs {
 			blocks = appendPrefix(blocks, cidr, fmt.Sprintf("the pods of node %s (Node.spec.podCIDRs)", node.Name))
 		}
-		for _, a := range clusterset.AddressesOf(node, corev1.NodeInternalIP) {
-			blocks = append(blocks, clusterset.Block{Prefix: netip.PrefixFrom(a, a.BitLen()), Owner: "node " + node.Name})
+		for _, kind := range []corev1.NodeAddressType{corev1.NodeInternalIP, corev1.NodeExternalIP} {
+			for _, a := range clusterset.AddressesOf(node, kind) {
+				blocks = append(blocks, clusterset.Block{Prefix: netip.PrefixFrom(a, a.BitLen()), Owner: "node " + node.Name})
+			}
 		}
 	}
 	return blocks, nil

@@ -104,7 +104,7 @@ func FuzzScreenGateway(f *testing.F) {
 		if json.Unmarshal([]byte(text), node) != nil {
 			t.Skip()
 		}
-		got, skipped := Gateway(node)
+		got, skipped := Gateway(node, Places{})
 		if got == nil {
 			if len(skipped) == 0 {
 				t.Error("not used, without a word")

@@ -12,10 +12,32 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
+// Places are where another cluster's gateways may be.
+type Places struct {
+	// Allowed are Member.spec.endpointCIDRs; empty: anywhere.
+	Allowed []netip.Prefix
+	// Taken are the addresses of this cluster's pods, Services and clusterset IPs. A handshake that
+	// goes there would reach whatever listens there.
+	Taken []clusterset.Block
+}
+
+// fault says why no gateway may be there; empty if one may.
+func (p Places) fault(addr netip.Addr) string {
+	if len(p.Allowed) > 0 && !clusterset.Contains(p.Allowed, addr) {
+		return fmt.Sprintf("is outside its Member's endpointCIDRs (%s)", clusterset.Clip(clusterset.JoinPrefixes(p.Allowed), listShown))
+	}
+	for _, b := range p.Taken {
+		if b.Prefix.Contains(addr) {
+			return fmt.Sprintf("is in %s of %s in this cluster", b.Prefix, b.Owner)
+		}
+	}
+	return ""
+}
+
 // Gateway returns the GatewayNode, or a copy without those endpoints at which it cannot be reached,
 // and what was left out. It returns nil if the gateway cannot be used at all.
 // RemoteGateways checks whether its tunnel addresses belong to its cluster.
-func Gateway(node *v1alpha1.GatewayNode) (*v1alpha1.GatewayNode, []Skipped) {
+func Gateway(node *v1alpha1.GatewayNode, places Places) (*v1alpha1.GatewayNode, []Skipped) {
 	why := func(format string, values ...any) Skipped {
 		return Skipped{SkippedGateway, fmt.Sprintf("GatewayNode %s: ", node.Name) + fmt.Sprintf(format, values...), 1}
 	}
@@ -25,7 +47,7 @@ func Gateway(node *v1alpha1.GatewayNode) (*v1alpha1.GatewayNode, []Skipped) {
 	var skipped []Skipped
 	var endpoints []v1alpha1.Endpoint
 	for _, e := range node.Spec.Endpoints {
-		if fault := endpointFault(e); fault != "" {
+		if fault := endpointFault(e, places); fault != "" {
 			skipped = append(skipped, why("endpoint %s port %d %s: give the gateway one at which other clusters reach it",
 				quote(string(e.Address)), e.Port, fault))
 			continue
@@ -65,7 +87,7 @@ func gatewayFault(node *v1alpha1.GatewayNode) string {
 
 // endpointFault says why a gateway cannot be reached there. Above the base port there must be a
 // port for each lane.
-func endpointFault(e v1alpha1.Endpoint) string {
+func endpointFault(e v1alpha1.Endpoint, places Places) string {
 	const last = 65535 - v1alpha1.MaxLanes + 1
 	if e.Port < 1 || e.Port > last {
 		return fmt.Sprintf("has no base port from 1 to %d", last)
@@ -74,7 +96,10 @@ func endpointFault(e v1alpha1.Endpoint) string {
 	if err != nil {
 		return "is not an IP address"
 	}
-	return string(clusterset.FaultOf(addr))
+	if fault := clusterset.FaultOf(addr); fault != "" {
+		return string(fault)
+	}
+	return places.fault(addr)
 }
 
 // RemoteGateways are the gateways that a cluster published and that have a lane, by lane. A gateway

@@ -9,6 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 func gatewayNode(node string, lane *v1alpha1.Lane, tunnel ...v1alpha1.IPAddress) v1alpha1.GatewayNode {
@@ -62,5 +63,38 @@ func TestKeepGateways(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A gateway is used at those of its endpoints where it may be.
+func TestPlaces(t *testing.T) {
+	places := Places{
+		Allowed: prefixes("192.0.2.0/24", "10.0.0.0/8", "2001:db8::/32"),
+		Taken:   clusterset.BlocksOf(prefixes("10.96.0.0/16"), "the Services"),
+	}
+	node := gatewayNode("n", lane(0))
+	node.Spec.PublicKey = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAk="
+	for _, address := range []v1alpha1.IPAddress{"192.0.2.1", "203.0.113.1", "10.96.0.1", "127.0.0.1", "169.254.169.254", "fe80::1", "224.0.0.1", "2001:db8::1"} {
+		node.Spec.Endpoints = append(node.Spec.Endpoints, v1alpha1.Endpoint{Address: address, Port: 51820})
+	}
+	got, skipped := Gateway(&node, places)
+	if got == nil || len(got.Spec.Endpoints) != 2 || got.Spec.Endpoints[0].Address != "192.0.2.1" || got.Spec.Endpoints[1].Address != "2001:db8::1" {
+		t.Fatalf("used at %+v", got)
+	}
+	var all string
+	for _, s := range skipped {
+		all += s.Message + "\n"
+	}
+	for _, want := range []string{"203.0.113.1\" port 51820 is outside its Member's endpointCIDRs", "is in 10.96.0.0/16 of the Services in this cluster", "169.254.169.254"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nothing says %s:\n%s", want, all)
+		}
+	}
+	if len(skipped) != 6 {
+		t.Errorf("%d endpoints are skipped, want 6", len(skipped))
+	}
+	places.Allowed = prefixes("198.51.100.0/24")
+	if got, _ := Gateway(&node, places); got != nil {
+		t.Errorf("used at %+v, where no gateway may be", got.Spec.Endpoints)
 	}
 }

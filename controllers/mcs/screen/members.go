@@ -15,8 +15,11 @@ type MembersInput struct {
 	Members []v1alpha1.Member  // all that the hub lists
 	// InUse are the RemoteClusters of this cluster that have CIDRs, by cluster ID.
 	InUse map[v1alpha1.ClusterID]v1alpha1.RemoteClusterSpec
-	// Blocks are what this cluster itself uses: pods, services, nodes, clusterset IPs, transit.
+	// Blocks are what this cluster itself uses: pods, services, nodes, API server, the hub, clusterset
+	// IPs, transit.
 	Blocks []clusterset.Block
+	// Accept is ClusterSet.spec.acceptCIDRs; empty: any.
+	Accept []netip.Prefix
 }
 
 // Members returns, for each other member that cannot be accepted, why. Two members cannot both be
@@ -75,6 +78,14 @@ func (in MembersInput) refuse(m *v1alpha1.Member, accepted map[v1alpha1.ClusterI
 	if refusal != nil {
 		return refusal
 	}
+	if o, overlaps := clusterset.FirstOverlap(cidrs, clusterset.ReservedBlocks()); overlaps {
+		return clusterset.Refuse(v1alpha1.ReasonReservedCIDR,
+			"CIDR %s of Member %s holds addresses of %s (%s), which no pod has: give it the CIDRs of its pods in Member.spec.cidrs",
+			o.Prefix, m.Name, o.Block.Prefix, o.Block.Owner)
+	}
+	if refusal := in.refuseOutside(m, cidrs); refusal != nil {
+		return refusal
+	}
 	for _, id := range slices.Sorted(maps.Keys(accepted)) {
 		if string(id) == m.Name {
 			continue
@@ -95,6 +106,19 @@ func (in MembersInput) refuse(m *v1alpha1.Member, accepted map[v1alpha1.ClusterI
 			return clusterset.Refuse(v1alpha1.ReasonCIDROverlap,
 				"CIDR %s of Member %s overlaps %s of %s in this cluster, %s: change Member.spec.cidrs or what uses the other here",
 				o.Prefix, m.Name, block.Prefix, block.Owner, in.Own)
+		}
+	}
+	return nil
+}
+
+// refuseOutside compares the CIDRs with those that this cluster's admin accepts; nil: they fit.
+func (in MembersInput) refuseOutside(m *v1alpha1.Member, cidrs []netip.Prefix) *clusterset.Refusal {
+	for _, p := range cidrs {
+		inside := func(accept netip.Prefix) bool { return accept.Bits() <= p.Bits() && accept.Contains(p.Addr()) }
+		if len(in.Accept) > 0 && !slices.ContainsFunc(in.Accept, inside) {
+			return clusterset.Refuse(v1alpha1.ReasonCIDRNotAccepted,
+				"CIDR %s of Member %s lies outside ClusterSet.spec.acceptCIDRs (%s): nothing is sent to this cluster or taken from it; "+
+					"add the CIDR there, or change Member.spec.cidrs", p, m.Name, clusterset.JoinPrefixes(in.Accept))
 		}
 	}
 	return nil

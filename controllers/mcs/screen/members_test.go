@@ -99,3 +99,40 @@ func TestMemberWithTranslation(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// Addresses that no pod of another cluster has are refused with every CIDR that holds them.
+func TestReservedCIDRs(t *testing.T) {
+	for _, cidr := range []v1alpha1.CIDR{
+		"0.0.0.0/0", "::/0", "0.0.0.0/1", "128.0.0.0/1", "127.0.0.1/32", "127.0.0.0/16", "169.254.169.254/32", "169.0.0.0/8", "224.0.0.0/24",
+		"239.1.1.1/32", "255.255.255.255/32", "::1/128", "fe80::/64", "fe80::/10", "8000::/1", "ff02::1/128",
+	} {
+		in := MembersInput{Own: "east", Members: []v1alpha1.Member{member("west", 2, 1, "10.2.0.0/16", cidr)}}
+		if got := Members(in)["west"]; got.Reason != v1alpha1.ReasonReservedCIDR || !strings.Contains(got.Message, "CIDR "+string(cidr)) {
+			t.Errorf("%s: got %+v", cidr, got)
+		}
+	}
+}
+
+func TestAcceptCIDRs(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		accept  []netip.Prefix
+		cidrs   []v1alpha1.CIDR
+		outside string // empty: accepted
+	}{
+		{"any", nil, []v1alpha1.CIDR{"8.8.8.0/24"}, ""},
+		{"inside", prefixes("10.0.0.0/8", "fd00::/8"), []v1alpha1.CIDR{"10.2.0.0/16", "fd00:2::/48", "10.0.0.0/8"}, ""},
+		{"outside", prefixes("10.0.0.0/8"), []v1alpha1.CIDR{"10.2.0.0/16", "8.8.8.0/24"}, "8.8.8.0/24"},
+		{"of another family", prefixes("10.0.0.0/8"), []v1alpha1.CIDR{"fd00:2::/48"}, "fd00:2::/48"},
+		{"around it", prefixes("10.2.0.0/16"), []v1alpha1.CIDR{"10.0.0.0/8"}, "10.0.0.0/8"},
+		{"across two", prefixes("10.2.0.0/16", "10.3.0.0/16"), []v1alpha1.CIDR{"10.2.0.0/15"}, "10.2.0.0/15"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := MembersInput{Own: "east", Members: []v1alpha1.Member{member("west", 2, 1, test.cidrs...)}, Accept: test.accept}
+			got, refused := Members(in)["west"]
+			if refused != (test.outside != "") || refused && (got.Reason != v1alpha1.ReasonCIDRNotAccepted || !strings.Contains(got.Message, "CIDR "+test.outside)) {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}

@@ -330,7 +330,7 @@ func TestScreenGateway(t *testing.T) {
 			}
 			test.edit(node)
 			original := node.DeepCopy()
-			got, skipped := Gateway(node)
+			got, skipped := Gateway(node, Places{})
 			left := 0
 			if got != nil {
 				left = len(got.Spec.Endpoints)
