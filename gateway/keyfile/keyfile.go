@@ -17,7 +17,7 @@ import (
 // Path is where the manifests show the gateway the file of its node.
 const Path = "/var/lib/tombolo/gateway.key"
 
-// ErrDamaged: there is a file, and it holds no key.
+// ErrDamaged means that there is a file, and that it holds no key.
 var ErrDamaged = errors.New("the key file is damaged")
 
 const (
