@@ -173,7 +173,8 @@ type HubAccess struct {
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() == 'https'",message="must be an https URL, such as https://hub.example.com:6443"
 	Server string `json:"server"`
 
-	// secretRef names the Secret, in the operator's namespace, that holds the keys of a service
+	// secretRef names the Secret tombolo-hub, in the operator's namespace: the operator may read no
+	// other. It holds the keys of a service
 	// account token Secret of the hub, as they are: token, ca.crt and namespace (the hub's
 	// namespace).
 	SecretRef SecretReference `json:"secretRef"`

@@ -54,8 +54,8 @@ const (
 const (
 	// DefaultNamespace is where operator and agents run.
 	DefaultNamespace = "tombolo-system"
-	// HubSecret is the Secret, in DefaultNamespace or where the operator runs, in which the operator
-	// may renew the hub's token.
+	// HubSecret is the Secret, in DefaultNamespace or where the operator runs, with the access
+	// to the hub. The operator may read it, and no other one, and may renew its token.
 	HubSecret = "tombolo-hub"
 	// GatewayLeasePrefix and a node's name make the name of the Lease, in DefaultNamespace or
 	// where the agents run, that the node's gateway renews.

@@ -43,6 +43,11 @@ func readAccess(ctx context.Context, reader client.Reader, namespace string) (ac
 		return access{}, nil, Status{v1alpha1.ReasonPending, "there is no ClusterSet default: this cluster is in no clusterset"}, nil
 	}
 	key := client.ObjectKey{Namespace: namespace, Name: set.Spec.Hub.SecretRef.Name}
+	if key.Name != v1alpha1.HubSecret {
+		return access{}, nil, Status{v1alpha1.ReasonSecretNotFound, fmt.Sprintf(
+			"Secret %s (ClusterSet.spec.hub.secretRef): the operator may read no Secret but %s: give it that name, and name it in the ClusterSet",
+			key, v1alpha1.HubSecret)}, nil
+	}
 	secret, err := optional.Get[corev1.Secret](ctx, reader, key)
 	if err != nil {
 		return access{}, nil, Status{}, err

@@ -25,7 +25,7 @@ const (
 
 // Config is what a Hub needs.
 type Config struct {
-	Local     cache.Cache     // required, of this cluster: ClusterSet, and Secrets of Namespace
+	Local     cache.Cache     // required, of this cluster: ClusterSet, and the Secret v1alpha1.HubSecret of Namespace
 	Namespace string          // required, the operator's
 	Scheme    *runtime.Scheme // required
 	// Writer writes the Secret with the token.

@@ -4,6 +4,7 @@ package hub_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"strconv"
@@ -15,6 +16,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -154,6 +157,25 @@ func TestMissingSecretKey(t *testing.T) {
 	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = clusters[members.BareName].CA() })
 	contains(t, e.WaitStatus(t, v1alpha1.ReasonUnreachable), "ca.crt", "does not match the certificate")
 	secret(t, e, func(s *corev1.Secret) { s.Data["ca.crt"] = ca })
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+}
+
+// The operator may read one Secret. A ClusterSet that names another one is told which.
+func TestOtherSecret(t *testing.T) {
+	c := clusters[members.HubName]
+	e := members.NewEnv(t, c, c, nil)
+	name := func(name string) {
+		t.Helper()
+		set := &v1alpha1.ClusterSet{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName}}
+		patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"hub":{"secretRef":{"name":%q}}}}`, name))
+		if err := e.Patch(t.Context(), set, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.WaitStatus(t, v1alpha1.ReasonConnected)
+	name("other")
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonSecretNotFound), "tombolo-system/other", "may read no Secret but tombolo-hub")
+	name(v1alpha1.HubSecret)
 	e.WaitStatus(t, v1alpha1.ReasonConnected)
 }
 

@@ -119,8 +119,7 @@ func (h *Hub) patch(ctx context.Context, t token, edit func(*corev1.Secret), opt
 	edit(want)
 	err := h.config.Writer.Patch(ctx, want, client.MergeFromWithOptions(t.secret, client.MergeFromWithOptimisticLock{}), options...)
 	if apierrors.IsForbidden(err) {
-		return fmt.Errorf("the operator may not write it into Secret %s: apply install.yaml of this version, and call the Secret %s (%w)",
-			t.key(), v1alpha1.HubSecret, err)
+		return fmt.Errorf("the operator may not write it into Secret %s: apply install.yaml of this version (%w)", t.key(), err)
 	}
 	if err != nil {
 		return fmt.Errorf("writing Secret %s: %w", t.key(), err)

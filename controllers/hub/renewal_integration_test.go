@@ -3,15 +3,18 @@
 package hub_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -184,29 +187,57 @@ func TestNeverEndingToken(t *testing.T) {
 	e.WaitStatus(t, v1alpha1.ReasonConnected)
 }
 
-// The operator may not write the Secret: it takes no token from the hub that it cannot keep.
+// The operator may not write the Secret, as with the roles of an older version: it takes no token from
+// the hub that it cannot keep.
 func TestTokenNotWritable(t *testing.T) {
 	c := clusters[members.HubName]
+	denyPatch(t, c)
 	join := approve(t, c)
 	gate := members.NewGate(t, c)
-	c.Make(t, &corev1.Secret{
-		ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, "other-name"),
-		Data:       gate.Access(c.Token(t, v1alpha1.DefaultHubNamespace, "east", install.JoinToken(join))),
-	})
-	c.JoinAt(t, "east", gate.URL(), nil)
-	set := &v1alpha1.ClusterSet{}
-	if err := c.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		t.Fatal(err)
-	}
-	set.Spec.Hub.SecretRef.Name = "other-name"
-	if err := c.Update(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
+	c.JoinAt(t, "east", gate.URL(), gate.Access(c.Token(t, v1alpha1.DefaultHubNamespace, "east", install.JoinToken(join))))
 	e := members.NewUnconnected(t, c, nil)
-	contains(t, e.WaitStatus(t, v1alpha1.ReasonTokenNotRenewed), "its token ends 20", "tombolo-system/other-name", "call the Secret tombolo-hub")
+	contains(t, e.WaitStatus(t, v1alpha1.ReasonTokenNotRenewed), "its token ends 20", "tombolo-system/tombolo-hub", "apply install.yaml of this version")
 	for _, w := range gate.Writes() {
 		if w.Resource == "serviceaccounts/token" {
 			t.Errorf("asked for a token: %v", w)
 		}
 	}
+}
+
+// denyPatch takes the operator's right to patch Secrets away, until the test ends.
+func denyPatch(t *testing.T, c *members.Cluster) {
+	t.Helper()
+	role := &rbacv1.Role{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-operator"}, role); err != nil {
+		t.Fatal(err)
+	}
+	good := role.DeepCopy()
+	for i, rule := range role.Rules {
+		if slices.Contains(rule.Resources, "secrets") {
+			role.Rules[i].Verbs = slices.DeleteFunc(slices.Clone(rule.Verbs), func(verb string) bool { return verb == "patch" })
+		}
+	}
+	if err := c.Update(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		good.ResourceVersion = ""
+		if err := c.Update(context.WithoutCancel(t.Context()), good); err != nil {
+			t.Error(err)
+		}
+	})
+	members.Eventually(t, func() error {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: "system:serviceaccount:" + v1alpha1.DefaultNamespace + ":tombolo-operator",
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: v1alpha1.DefaultNamespace, Verb: "patch", Resource: "secrets", Name: v1alpha1.HubSecret},
+		}}
+		if err := c.Create(t.Context(), review); err != nil {
+			return err
+		}
+		if review.Status.Allowed {
+			return errors.New("the operator may still patch the Secret")
+		}
+		return nil
+	})
 }

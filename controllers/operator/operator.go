@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -48,7 +49,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=tombolo-system,resources=leases,verbs=get;create;update;patch
-// +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",namespace=tombolo-system,resources=secrets,resourceNames=tombolo-hub,verbs=get;list;watch
 
 // The leader election. An operator that cannot renew its Lease ends, because another one may hold
 // it by now. It waits leaseRenewal for that: by then an API server that is overloaded or restarted
@@ -147,12 +148,12 @@ func options(ctx context.Context, c Config) ctrl.Options {
 }
 
 // CacheOptions are those of the operator's cache of its own cluster. Of some kinds it holds only
-// what the operator may read: Secrets, GatewayNodes and gateways' Leases in its own namespace, what is CoreDNS's, and
+// what the operator may read: the hub's Secret, GatewayNodes and gateways' Leases in its own namespace, what is CoreDNS's, and
 // the About API's CRD.
 func CacheOptions(namespace string) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
 	some := map[client.Object]cache.ByObject{
-		&corev1.Secret{}:        {Namespaces: own},
+		&corev1.Secret{}:        {Namespaces: own, Field: fields.OneTermEqualSelector("metadata.name", v1alpha1.HubSecret)},
 		&v1alpha1.GatewayNode{}: {Namespaces: own},
 	}
 	maps.Copy(some, gatewaylife.CacheObjects(namespace))

@@ -17,7 +17,7 @@ var attacks = []string{
 	"TestDataplaneWritesItsCondition", "TestDataplaneAppliesItsCondition", "TestDataplaneRecordsEvents",
 	"TestGatewayWritesItsOwn", "TestGatewayRenewsItsLease", "TestGatewayWritesItsLinks", "TestGatewayRemovesItsKey",
 	"TestOperatorWritesTransitAddresses", "TestOperatorRenewsToken", "TestOperatorRemovesKeys", "TestOperatorWritesCorefile",
-	"TestOperatorWritesCorefileIfManaged", "TestOperatorWritesItsSlices", "TestTenantsImports", "TestTenantsSlices",
+	"TestOperatorWritesCorefileIfManaged", "TestOperatorWritesItsSlices", "TestOperatorReadsOneSecret", "TestTenantsImports", "TestTenantsSlices",
 	"TestTrafficPolicyRights",
 }
 

@@ -151,3 +151,17 @@ func TestOperatorWritesCorefileIfManaged(t *testing.T) {
 	checkForbidden(t, write("evil", false), refused)
 	remove(t, set)
 }
+
+// Of Secrets the operator reads the one with the hub's token, by its name.
+func TestOperatorReadsOneSecret(t *testing.T) {
+	operator := asAccount(t, system, "tombolo-operator", nil)
+	for name, want := range map[string]string{v1alpha1.HubSecret: "", "others": noRight} {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: name}}
+		create(t, secret)
+		checkForbidden(t, operator.Get(t.Context(), client.ObjectKeyFromObject(secret), &corev1.Secret{}), want)
+		named := client.MatchingFields{"metadata.name": name}
+		checkForbidden(t, operator.List(t.Context(), &corev1.SecretList{}, client.InNamespace(system), named), want)
+	}
+	checkForbidden(t, operator.List(t.Context(), &corev1.SecretList{}, client.InNamespace(system)), noRight)
+	checkForbidden(t, operator.List(t.Context(), &corev1.SecretList{}), noRight)
+}
