@@ -2,7 +2,7 @@
 # Prints the path of a tool that hack/tools or a module below it pins, after building it into the
 # cache outside the tree if it is not there: once per version of tool and Go.
 #
-# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|govulncheck|helm3|helm4|kubebuilder|kustomize
+# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|govulncheck|helm3|helm4|kube-network-policies|kubebuilder|kustomize
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -14,6 +14,7 @@ golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint us
 actionlint) pins=hack/tools/release package=github.com/rhysd/actionlint/cmd/actionlint usually="usually 10 s, once" ;;
 cyclonedx-gomod) pins=hack/tools/release package=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod usually="usually 20 s, once" ;;
 govulncheck) pins=hack/tools/release package=golang.org/x/vuln/cmd/govulncheck usually="usually 10 s, once" ;;
+kube-network-policies) pins=hack/tools/netpol package=sigs.k8s.io/kube-network-policies/cmd usually="usually 1 minute, once" ;;
 kubebuilder) pins=hack/tools/kubebuilder package=sigs.k8s.io/kubebuilder/v4 usually="usually 30 s, once" ;;
 kustomize) pins=hack/tools/kubebuilder package=sigs.k8s.io/kustomize/kustomize/v5 usually="usually 10 s, once" ;;
 helm3 | helm4)
