@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tombolo-net/tombolo/test/harness/loadpod"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lifecycle/report"
 )
@@ -26,8 +27,8 @@ const (
 	rate = 20
 )
 
-// The ports of the pods: the honest client asks by HTTP, and with packets.
-const httpPort, packetPort = 8080, 7007
+// The ports of the pods, which are exported.
+const httpPort, packetPort = loadpod.HTTPPort, loadpod.EchoPort
 
 // site is a lab. East has two pods with servers, of which one is exported; both are on a node that
 // is no gateway. West has a pod, which is exported as well.
@@ -95,50 +96,17 @@ func (s *site) findNodes(t *testing.T) {
 	s.clusterIP = s.address(t, victim, "{.spec.clusterIP}", "service", "kubernetes")
 }
 
-const service = `
-apiVersion: v1
-kind: Service
-metadata: {name: %[1]s, namespace: hostile}
-spec:
-  selector: {app: %[1]s}
-  ports:
-  - {name: http, port: 80, targetPort: 8080}
-  - {name: packets, port: 7, targetPort: 7007, protocol: UDP}
----
-apiVersion: multicluster.x-k8s.io/v1beta1
-kind: ServiceExport
-metadata: {name: %[1]s, namespace: hostile}
----
-`
-
-const pod = `
-apiVersion: v1
-kind: Pod
-metadata: {name: %[1]s, namespace: hostile, labels: {app: %[1]s}}
-spec:
-  nodeName: %[2]s
-  terminationGracePeriodSeconds: 1
-  tolerations: [{operator: Exists}]
-  containers:
-  - name: load
-    image: nicolaka/netshoot:v0.15
-    imagePullPolicy: IfNotPresent
-    command: ["/load", "serve", "$(POD_IP)"]
-    env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]
-    volumeMounts: [{name: load, mountPath: /load}, {name: send, mountPath: /send}]
-  volumes: [{name: load, hostPath: {path: %[3]s, type: File}}, {name: send, hostPath: {path: %[4]s, type: File}}]
----
-`
-
 // deploy makes the pods and Services, and returns when the honest client's request is answered.
 func (s *site) deploy(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
-	load := filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load") // nodes see the host's files
-	for cluster, names := range map[string][]string{victim: {"open", "closed", "inside"}, attacker: {"client"}} {
-		manifest := "apiVersion: v1\nkind: Namespace\nmetadata: {name: hostile}\n---\n" + fmt.Sprintf(service, names[0])
-		for _, name := range names {
-			manifest += fmt.Sprintf(pod, name, s.worker[cluster], load, s.sender)
+	pods := map[string]map[string]*netip.Addr{
+		victim: {"open": &s.open, "closed": &s.closed, "inside": &s.inside}, attacker: {"client": &s.client},
+	}
+	for cluster, exported := range map[string]string{victim: "open", attacker: "client"} {
+		manifest := loadpod.Namespace(namespace) + loadpod.Service(namespace, exported, exported)
+		for name := range pods[cluster] {
+			manifest += loadpod.Pod{Namespace: namespace, Name: name, Node: s.worker[cluster], Files: map[string]string{"/send": s.sender}}.Manifest()
 		}
 		if err := s.Apply(ctx, cluster, manifest); err != nil {
 			t.Fatal(err)
@@ -147,31 +115,20 @@ func (s *site) deploy(t *testing.T) {
 			_, _ = s.Kubectl(context.WithoutCancel(ctx), cluster, "delete", "namespace", namespace, "--wait=false")
 		})
 	}
-	for cluster, pods := range map[string]map[string]*netip.Addr{
-		victim: {"open": &s.open, "closed": &s.closed, "inside": &s.inside}, attacker: {"client": &s.client},
-	} {
-		if _, err := s.Kubectl(ctx, cluster, "-n", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout="+within.String()); err != nil {
+	for cluster, pods := range pods {
+		if err := loadpod.Ready(ctx, s.Shell, cluster, namespace, within); err != nil {
 			t.Fatal(err)
 		}
 		for name, address := range pods {
 			*address = s.address(t, cluster, "{.status.podIP}", "-n", namespace, "pod", name)
 		}
 	}
-	vip, err := shell.Eventually(ctx, within, func(ctx context.Context) (string, error) {
-		ip, err := s.Kubectl(ctx, attacker, "-n", namespace, "get", "serviceimports.multicluster.x-k8s.io", "open", "--output", "jsonpath={.spec.ips[0]}")
-		if err != nil || ip == "" {
-			return "", fmt.Errorf("no clusterset IP: %w", err)
-		}
-		_, err = s.InPod(ctx, attacker, namespace, "client", "curl", "-sSf", "--http0.9", "--max-time", "5", "http://"+ip+"/")
-		return ip, err
-	})
+	vip, err := loadpod.ClusterSetIP(ctx, s.Shell, attacker, namespace, "open", "client", within)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.vip = netip.MustParseAddr(vip)
-	if _, err := shell.Eventually(ctx, within, func(ctx context.Context) (string, error) { // the way back is open, too
-		return s.Kubectl(ctx, victim, "-n", namespace, "get", "serviceimports.multicluster.x-k8s.io", "client")
-	}); err != nil {
+	if _, err := loadpod.ClusterSetIP(ctx, s.Shell, victim, namespace, "client", "inside", within); err != nil { // the way back is open, too
 		t.Fatal(err)
 	}
 }

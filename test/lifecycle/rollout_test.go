@@ -11,15 +11,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tombolo-net/tombolo/test/harness/loadpod"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lifecycle/report"
 )
@@ -122,24 +121,18 @@ func devices(t *testing.T, sh shell.Shell) string {
 // there.
 func serve(t *testing.T, sh shell.Shell) (vip string) {
 	t.Helper()
-	load := filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load") // nodes see the host's files
 	servers, err := sh.Nodes(t.Context(), exporter, "")
 	workers, errWorkers := sh.Nodes(t.Context(), importer, "!clusterset.tombolo.dev/gateway")
 	if err := errors.Join(err, errWorkers); err != nil {
 		t.Fatal(err)
 	}
-	there := fmt.Sprintf(service, namespace)
+	there := loadpod.Service(namespace, "web", "web")
 	for i, node := range servers {
-		there += fmt.Sprintf(pod, fmt.Sprint("server-", i), namespace, node, `["/load", "serve", "$(POD_IP)"]`, load)
+		there += loadpod.Pod{Namespace: namespace, Name: fmt.Sprint("server-", i), App: "web", Node: node}.Manifest()
 	}
-	for _, tt := range []struct {
-		cluster  string
-		manifest string
-	}{
-		{exporter, there},
-		{importer, fmt.Sprintf(pod, "client", namespace, workers[0], `["sleep", "infinity"]`, load)},
-	} {
-		if err := sh.Apply(t.Context(), tt.cluster, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n---\n", namespace)+tt.manifest); err != nil {
+	client := loadpod.Pod{Namespace: namespace, Name: "client", Node: workers[0], Sleeps: true}
+	for _, tt := range []struct{ cluster, manifest string }{{exporter, there}, {importer, client.Manifest()}} {
+		if err := sh.Apply(t.Context(), tt.cluster, loadpod.Namespace(namespace)+tt.manifest); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
@@ -149,59 +142,15 @@ func serve(t *testing.T, sh shell.Shell) (vip string) {
 		})
 	}
 	for _, cluster := range []string{exporter, importer} {
-		if _, err := sh.Kubectl(t.Context(), cluster, "--namespace", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout="+within.String()); err != nil {
+		if err := loadpod.Ready(t.Context(), sh, cluster, namespace, within); err != nil {
 			t.Fatal(err)
 		}
 	}
-	vip, err = shell.Eventually(t.Context(), within, func(ctx context.Context) (string, error) {
-		ip, err := sh.Kubectl(ctx, importer, "--namespace", namespace, "get", "serviceimports.multicluster.x-k8s.io", "web", "--output", "jsonpath={.spec.ips[0]}")
-		if err != nil || ip == "" {
-			return "", fmt.Errorf("no clusterset IP: %w", err)
-		}
-		_, err = sh.InPod(ctx, importer, namespace, "client", "curl", "--silent", "--show-error", "--fail", "--http0.9", "--max-time", "5", "http://"+ip+"/")
-		return ip, err
-	})
-	if err != nil {
+	if vip, err = loadpod.ClusterSetIP(t.Context(), sh, importer, namespace, "web", "client", within); err != nil {
 		t.Fatal(err)
 	}
 	return vip
 }
-
-const service = `
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: %[1]s}
-spec:
-  selector: {app: web}
-  ports:
-  - {name: http, port: 80, targetPort: 8080}
-  - {name: lines, port: 7, targetPort: 7007}
-  - {name: packets, port: 7, targetPort: 7007, protocol: UDP}
----
-apiVersion: multicluster.x-k8s.io/v1beta1
-kind: ServiceExport
-metadata: {name: web, namespace: %[1]s}
----
-`
-
-const pod = `
-apiVersion: v1
-kind: Pod
-metadata: {name: %s, namespace: %s, labels: {app: web}}
-spec:
-  nodeSelector: {kubernetes.io/hostname: %s}
-  terminationGracePeriodSeconds: 1
-  tolerations: [{operator: Exists}]
-  containers:
-  - name: load
-    image: nicolaka/netshoot:v0.15
-    imagePullPolicy: IfNotPresent
-    command: %s
-    env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]
-    volumeMounts: [{name: load, mountPath: /load}]
-  volumes: [{name: load, hostPath: {path: %s, type: File}}]
----
-`
 
 // startLoad starts the client, a program in a pod.
 func startLoad(t *testing.T, vip string) *report.Client {

@@ -6,12 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/tombolo-net/tombolo/test/harness/loadpod"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
@@ -72,9 +71,8 @@ func (u upgrade) serveFresh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	load := filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load")
-	manifest := fmt.Sprintf(pod, "fresh", namespace, nodes[0], `["/load", "serve", "$(POD_IP)"]`, load)
-	if err := u.Apply(t.Context(), exporter, strings.Replace(manifest, "app: web", "app: fresh", 1)); err != nil {
+	pod := loadpod.Pod{Namespace: namespace, Name: "fresh", Node: nodes[0]}
+	if err := u.Apply(t.Context(), exporter, pod.Manifest()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := u.Kubectl(t.Context(), exporter, "--namespace", namespace, "wait", "--for=condition=Ready", "pod/fresh", "--timeout="+within.String()); err != nil {
@@ -86,7 +84,7 @@ func (u upgrade) serveFresh(t *testing.T) {
 // answers, and deletes it again. One of the clusters has a pod behind it.
 func (u upgrade) exchange(t *testing.T, service string) {
 	t.Helper()
-	manifest := fmt.Sprintf(freshService, service, namespace)
+	manifest := loadpod.Service(namespace, service, "fresh")
 	for _, cluster := range []string{exporter, importer} {
 		if err := u.Apply(t.Context(), cluster, manifest); err != nil {
 			t.Fatal(err)
@@ -112,7 +110,7 @@ func (u upgrade) exchange(t *testing.T, service string) {
 		address = found
 	}
 	if _, err := shell.Eventually(t.Context(), within, func(ctx context.Context) (string, error) {
-		return u.InPod(ctx, importer, namespace, "client", "curl", "--silent", "--show-error", "--fail", "--http0.9", "--max-time", "5", "http://"+address+"/")
+		return "", loadpod.Ask(ctx, u.Shell, importer, namespace, "client", address, 5)
 	}); err != nil {
 		t.Errorf("%s does not answer: %v", service, err)
 	}
@@ -122,17 +120,3 @@ func (u upgrade) exchange(t *testing.T, service string) {
 		}
 	}
 }
-
-const freshService = `
-apiVersion: v1
-kind: Service
-metadata: {name: %[1]s, namespace: %[2]s}
-spec:
-  selector: {app: fresh}
-  ports:
-  - {name: http, port: 80, targetPort: 8080}
----
-apiVersion: multicluster.x-k8s.io/v1beta1
-kind: ServiceExport
-metadata: {name: %[1]s, namespace: %[2]s}
-`

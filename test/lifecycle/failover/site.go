@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tombolo-net/tombolo/test/harness/loadpod"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 	"github.com/tombolo-net/tombolo/test/lab"
 	"github.com/tombolo-net/tombolo/test/lifecycle/report"
@@ -52,11 +52,10 @@ func New(ctx context.Context, log func(format string, args ...any)) (*Site, erro
 	if err := s.Healthy(ctx); err != nil {
 		return nil, err
 	}
-	program := filepath.Join(filepath.Dir(os.Getenv(lab.ProgramEnv)), "load") // nodes see the host's files
-	if err := s.deploy(ctx, program); err != nil {
+	if err := s.deploy(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing pods: %w", err), s.Close(ctx))
 	}
-	if err := s.startLoad(ctx, program); err != nil {
+	if err := s.startLoad(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the load: %w", err), s.Close(ctx))
 	}
 	return s, nil
@@ -92,7 +91,7 @@ func (s *Site) Close(ctx context.Context) error {
 }
 
 // deploy makes a server and a client, and returns when both run.
-func (s *Site) deploy(ctx context.Context, program string) error {
+func (s *Site) deploy(ctx context.Context) error {
 	servers, err := s.Nodes(ctx, exporter, "!"+gatewayLabel)
 	clients, errClients := s.Nodes(ctx, importer, "!"+gatewayLabel)
 	if err := errors.Join(err, errClients); err != nil {
@@ -100,15 +99,15 @@ func (s *Site) deploy(ctx context.Context, program string) error {
 	}
 	s.client = clients[0]
 	for cluster, manifest := range map[string]string{
-		exporter: fmt.Sprintf(service, namespace) + fmt.Sprintf(pod, "server", namespace, servers[0], `["/load", "serve", "$(POD_IP)"]`, program),
-		importer: fmt.Sprintf(pod, "client", namespace, s.client, `["sleep", "infinity"]`, program),
+		exporter: loadpod.Service(namespace, "web", "server") + loadpod.Pod{Namespace: namespace, Name: "server", Node: servers[0]}.Manifest(),
+		importer: loadpod.Pod{Namespace: namespace, Name: "client", Node: s.client, Sleeps: true}.Manifest(),
 	} {
-		if err := s.Apply(ctx, cluster, fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n---\n", namespace)+manifest); err != nil {
+		if err := s.Apply(ctx, cluster, loadpod.Namespace(namespace)+manifest); err != nil {
 			return err
 		}
 	}
 	for _, cluster := range []string{exporter, importer} {
-		if _, err := s.Kubectl(ctx, cluster, "--namespace", namespace, "wait", "--for=condition=Ready", "pod", "--all", "--timeout="+within.String()); err != nil {
+		if err := loadpod.Ready(ctx, s.Shell, cluster, namespace, within); err != nil {
 			return err
 		}
 	}
@@ -117,8 +116,8 @@ func (s *Site) deploy(ctx context.Context, program string) error {
 
 // startLoad starts the client in its pod's network, straight through its node: it goes on while no
 // API server runs. It returns once traffic gets through.
-func (s *Site) startLoad(ctx context.Context, program string) error {
-	vip, err := s.clusterSetIP(ctx)
+func (s *Site) startLoad(ctx context.Context) error {
+	vip, err := loadpod.ClusterSetIP(ctx, s.Shell, importer, namespace, "web", "client", within)
 	if err != nil {
 		return err
 	}
@@ -128,7 +127,7 @@ func (s *Site) startLoad(ctx context.Context, program string) error {
 	}
 	script := fmt.Sprintf(`exec nsenter --net=/proc/$(ctr --namespace k8s.io task list | awk -v id=%s '$1 == id { print $2 }')/ns/net \
 		%s --connections %s:7 --count %d --rest %s --reopen --stream %s:7`,
-		strings.TrimPrefix(id, "containerd://"), program, vip, connections, rest, vip)
+		strings.TrimPrefix(id, "containerd://"), loadpod.Program(), vip, connections, rest, vip)
 	s.load, err = report.Start(exec.Command(os.Getenv(lab.ProgramEnv), "node", "exec", s.client, "--", "sh", "-c", script))
 	if err != nil {
 		return err
@@ -142,52 +141,3 @@ func (s *Site) startLoad(ctx context.Context, program string) error {
 	})
 	return err
 }
-
-// clusterSetIP returns the address of the import once the client's pod reaches it.
-func (s *Site) clusterSetIP(ctx context.Context) (string, error) {
-	return shell.Eventually(ctx, within, func(ctx context.Context) (string, error) {
-		ip, err := s.Kubectl(ctx, importer, "--namespace", namespace, "get", "serviceimports.multicluster.x-k8s.io", "web", "--output", "jsonpath={.spec.ips[0]}")
-		if err != nil || ip == "" {
-			return "", fmt.Errorf("no clusterset IP: %w", err)
-		}
-		_, err = s.InPod(ctx, importer, namespace, "client", "curl", "--silent", "--show-error", "--fail", "--http0.9", "--max-time", "5", "http://"+ip+"/")
-		return ip, err
-	})
-}
-
-const service = `
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: %[1]s}
-spec:
-  selector: {app: server}
-  ports:
-  - {name: http, port: 80, targetPort: 8080}
-  - {name: lines, port: 7, targetPort: 7007}
-  - {name: packets, port: 7, targetPort: 7007, protocol: UDP}
----
-apiVersion: multicluster.x-k8s.io/v1beta1
-kind: ServiceExport
-metadata: {name: web, namespace: %[1]s}
----
-`
-
-const pod = `
-apiVersion: v1
-kind: Pod
-metadata: {name: %[1]s, namespace: %[2]s, labels: {app: %[1]s}}
-spec:
-  nodeSelector: {kubernetes.io/hostname: %[3]s}
-  terminationGracePeriodSeconds: 1
-  tolerations: [{operator: Exists}]
-  containers:
-  - name: load
-    image: nicolaka/netshoot:v0.15
-    imagePullPolicy: IfNotPresent
-    command: %[4]s
-    securityContext: {capabilities: {add: [NET_ADMIN]}} # for a large receive buffer
-    env: [{name: POD_IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}]
-    volumeMounts: [{name: load, mountPath: /load}]
-  volumes: [{name: load, hostPath: {path: %[5]s, type: File}}]
----
-`
