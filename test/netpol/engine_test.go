@@ -1,0 +1,83 @@
+//go:build e2e
+
+package netpol
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
+)
+
+const engine = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: netpol-engine}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: engine, namespace: netpol-engine}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: netpol-engine}
+rules:
+- {apiGroups: [""], resources: [pods, namespaces], verbs: [list, watch]}
+- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: netpol-engine}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: netpol-engine}
+subjects: [{kind: ServiceAccount, name: engine, namespace: netpol-engine}]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: engine, namespace: netpol-engine}
+spec:
+  selector: {matchLabels: {app: engine}}
+  template:
+    metadata: {labels: {app: engine}}
+    spec:
+      hostNetwork: true
+      serviceAccountName: engine
+      tolerations: [{operator: Exists}]
+      terminationGracePeriodSeconds: 10
+      containers:
+      - name: engine
+        image: nicolaka/netshoot:v0.15
+        imagePullPolicy: IfNotPresent
+        command: [/engine, --hostname-override=$(NODE), --disable-nri, "--metrics-bind-address=127.0.0.1:9080"]
+        env: [{name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]
+        securityContext: {privileged: true}
+        volumeMounts: [{name: engine, mountPath: /engine}]
+      volumes: [{name: engine, hostPath: {path: %s, type: File}}]
+`
+
+// startEngine starts the engine on the nodes of a cluster, until the test ends. Nodes see the host's files.
+func startEngine(t *testing.T, sh shell.Shell, cluster string) {
+	t.Helper()
+	tool := exec.CommandContext(t.Context(), "../../hack/tool.sh", "kube-network-policies")
+	program, err := shell.Output(tool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := fmt.Sprintf(engine, strings.TrimSpace(program))
+	if err := sh.Apply(t.Context(), cluster, manifest); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		for _, object := range [][]string{{"namespace", "netpol-engine"}, {"clusterrole", "netpol-engine"}, {"clusterrolebinding", "netpol-engine"}} {
+			if _, err := sh.Kubectl(ctx, cluster, append([]string{"delete", "--timeout=" + within.String()}, object...)...); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if _, err := sh.Kubectl(t.Context(), cluster, "-n", "netpol-engine", "rollout", "status", "daemonset/engine", "--timeout="+within.String()); err != nil {
+		t.Fatal(err)
+	}
+}
