@@ -142,7 +142,7 @@ func (r *Reconciler) deleteIfGone(ctx context.Context, view hub.View, have *disc
 	if err != nil || export == nil {
 		return err
 	}
-	others, err := view.Slices(ctx, cluster, have.Namespace, name)
+	others, err := view.SlicesToRead(ctx, cluster, have.Namespace, name)
 	if err != nil || clusterset.SliceSet(others) != export.Spec.SliceSet {
 		return err
 	}

@@ -44,7 +44,7 @@ func (r *Reconciler) source(ctx context.Context, view hub.View, id v1alpha1.Clus
 	if export != nil && export.Spec.Type != "" { // else the hub has lost it, or it cannot be read
 		source.Ports = append([]mcsv1beta1.ServicePort{}, export.Spec.Ports...)
 	}
-	source.Slices, err = view.Slices(ctx, id, service.Namespace, service.Name)
+	source.Slices, err = view.SlicesToRead(ctx, id, service.Namespace, service.Name)
 	return source, err
 }
 

@@ -121,7 +121,7 @@ func (r *Reconciler) tooMany(ctx context.Context, slice *discoveryv1.EndpointSli
 	if err != nil {
 		return false
 	}
-	siblings, err := view.Slices(ctx, cluster, namespace, name)
+	siblings, err := view.SlicesToRead(ctx, cluster, namespace, name)
 	if err != nil {
 		return true
 	}

@@ -42,6 +42,7 @@ type Hub struct {
 	// suspect: watches ended, with an error or with their connection, so a probe is not enough.
 	suspect    atomic.Bool
 	heartbeats *heartbeats
+	budgets    *budgets
 
 	mu        sync.Mutex
 	status    Status          // guarded by mu
@@ -69,6 +70,7 @@ func New(config Config) *Hub {
 		config:     config,
 		check:      make(chan struct{}, 1),
 		heartbeats: &heartbeats{},
+		budgets:    &budgets{clusters: map[v1alpha1.ClusterID]budget{}},
 		status:     Status{v1alpha1.ReasonPending, "the operator has just started"},
 	}
 }

@@ -39,6 +39,7 @@ type View struct {
 	Reader client.Reader
 
 	heartbeats *heartbeats
+	budgets    *budgets
 }
 
 // View returns what the hub says. The error, a *NotConnectedError, says why there is nothing to
@@ -62,6 +63,7 @@ func (h *Hub) View() (View, error) {
 		Writer:        h.session.direct,
 		Reader:        h.session.reader,
 		heartbeats:    h.heartbeats,
+		budgets:       h.budgets,
 	}, nil
 }
 
@@ -159,6 +161,13 @@ func (v View) ExportsOf(ctx context.Context, namespace, name string) ([]v1alpha1
 func (v View) Slices(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) ([]discoveryv1.EndpointSlice, error) {
 	list := &discoveryv1.EndpointSliceList{}
 	err := v.list(ctx, list, OfService(cluster, namespace, name))
+	return list.Items, err
+}
+
+// SlicesToRead is Slices without copies: the caller must not change them. A Service may have thousands.
+func (v View) SlicesToRead(ctx context.Context, cluster v1alpha1.ClusterID, namespace, name string) ([]discoveryv1.EndpointSlice, error) {
+	list := &discoveryv1.EndpointSliceList{}
+	err := v.list(ctx, list, OfService(cluster, namespace, name), client.UnsafeDisableDeepCopy)
 	return list.Items, err
 }
 

@@ -37,7 +37,7 @@ type listener struct {
 // there was no connection shows in OnChange only.
 func (h *Hub) Watch(kind client.Object, requests handler.MapFunc, predicates ...predicate.Predicate) source.Source {
 	return source.Func(func(ctx context.Context, q queue) error {
-		return h.subscribe(&subscription{ctx, q, kind, handler.EnqueueRequestsFromMapFunc(requests), predicates})
+		return h.subscribe(&subscription{ctx, q, kind, newPace(handler.EnqueueRequestsFromMapFunc(requests)), predicates})
 	})
 }
 

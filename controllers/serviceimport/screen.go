@@ -24,6 +24,7 @@ func (r *Reconciler) screen(ctx context.Context, obj client.Object) []reconcile.
 	}
 	cluster := clusterset.SourceCluster(export.Labels)
 	r.Skipped.Note(cluster, "ExportedService "+export.Name, skipped...)
+	r.screenBudget(ctx, cluster)
 	if export.Name != clusterset.HubName(cluster, export.Spec.Namespace, export.Spec.Name) {
 		return nil
 	}
@@ -56,4 +57,23 @@ func (r *Reconciler) fault(ctx context.Context, export *v1alpha1.ExportedService
 func (r *Reconciler) importsFrom(ctx context.Context, cluster v1alpha1.ClusterID, service client.ObjectKey) bool {
 	have, err := optional.Get[mcsv1beta1.ServiceImport](ctx, r.Client, service)
 	return err == nil && have != nil && mcs.ImportsFrom(have, cluster)
+}
+
+// screenBudget notes how many of the cluster's exports are not imported because there are too many,
+// and returns their names, nil if there are none.
+func (r *Reconciler) screenBudget(ctx context.Context, cluster v1alpha1.ClusterID) map[string]bool {
+	view, err := r.Hub.View()
+	if err != nil {
+		return nil
+	}
+	beyond, err := view.BeyondBudget(ctx, cluster)
+	if err != nil {
+		return nil
+	}
+	var skipped []screen.Skipped
+	if why := screen.Budget(cluster, len(beyond)); why != nil {
+		skipped = append(skipped, *why)
+	}
+	r.Skipped.Note(cluster, "ExportedServices", skipped...)
+	return beyond
 }

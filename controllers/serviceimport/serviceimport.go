@@ -52,6 +52,7 @@ type Reconciler struct {
 
 	decisions decisions
 	reported  reports
+	exceeded  exceeded
 }
 
 // skipped notes what is skipped of what a cluster publishes (package skipped's Ledger).

@@ -92,18 +92,34 @@ func (r *Reconciler) exportedBy(ctx context.Context, obj client.Object) []reconc
 }
 
 // heldOf maps a Lease to what is imported from its cluster and no longer exported: the Lease may
-// confirm it.
+// confirm it. It also maps to what may be imported now that the cluster exports less.
 func (r *Reconciler) heldOf(ctx context.Context, obj client.Object) []reconcile.Request {
 	view, err := r.Hub.View()
 	if err != nil {
 		return nil
 	}
 	cluster := clusterset.SourceCluster(obj.GetLabels())
+	all := r.withinBudget(ctx, cluster)
 	imported := r.imports(ctx, client.MatchingFields{indexCluster: string(cluster)})
-	return slices.DeleteFunc(imported, func(request reconcile.Request) bool {
+	return append(all, slices.DeleteFunc(imported, func(request reconcile.Request) bool {
 		export, err := view.Export(ctx, cluster, request.Namespace, request.Name)
 		return err == nil && export != nil
-	})
+	})...)
+}
+
+// withinBudget maps a cluster that exported too much to what may have room now: with each of its
+// heartbeats, and once more after the last one with too much.
+func (r *Reconciler) withinBudget(ctx context.Context, cluster v1alpha1.ClusterID) []reconcile.Request {
+	beyond := r.screenBudget(ctx, cluster)
+	if before := r.exceeded.swap(cluster, len(beyond)); before == len(beyond) {
+		return nil
+	}
+	return r.Hub.Requests(ctx, &v1alpha1.ExportedServiceList{}, func(ctx context.Context, obj client.Object) []reconcile.Request {
+		if beyond[obj.GetName()] {
+			return nil
+		}
+		return ofExport(ctx, obj)
+	}, hub.OfCluster(cluster))
 }
 
 // everything maps any object to all that is imported and all that is exported.

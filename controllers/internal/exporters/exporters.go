@@ -142,6 +142,12 @@ func exportOf(ctx context.Context, local client.Reader, view hub.View, c candida
 	if err != nil || !accepted {
 		return nil, unknown, err
 	}
+	if export != nil && !c.imported {
+		beyond, err := view.BeyondBudget(ctx, c.cluster)
+		if err != nil || beyond[export.Name] {
+			return nil, gone, err
+		}
+	}
 	if export != nil || !c.imported {
 		return export, gone, nil
 	}

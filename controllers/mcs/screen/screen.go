@@ -17,6 +17,7 @@ import (
 const (
 	SkippedExport        = "InvalidExport"        // an ExportedService
 	SkippedNamespace     = "UnapprovedNamespace"  // an ExportedService from a namespace that its cluster may not export from
+	SkippedBudget        = "TooManyExports"       // ExportedServices beyond MaxExports
 	SkippedSlice         = "InvalidSlice"         // an EndpointSlice as a whole
 	SkippedPort          = "InvalidPort"          // a port of an EndpointSlice, or a part of one
 	SkippedAddress       = "InvalidAddress"       // an endpoint whose address no other cluster can reach, or that cannot be parsed

@@ -294,6 +294,27 @@ func TestLimit(t *testing.T) {
 	}
 }
 
+// Ports times endpoints is what a node's kernel holds: many ports leave room for fewer endpoints.
+func TestLimitOfManyPorts(t *testing.T) {
+	slice := func(name string, ports, endpoints int) discoveryv1.EndpointSlice {
+		return discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: name}, AddressType: "IPv4",
+			Ports: make([]discoveryv1.EndpointPort, ports), Endpoints: make([]discoveryv1.Endpoint, endpoints)}
+	}
+	siblings := []discoveryv1.EndpointSlice{slice("a", 1, 100), slice("b", 256, 1000)}
+	total := 0
+	for i := range siblings {
+		limited, _ := Limit(&siblings[i], siblings)
+		total += len(limited.Endpoints)
+	}
+	if total != MaxDestinations/256 {
+		t.Errorf("%d endpoints with 256 ports", total)
+	}
+	ten := slice("a", 10, MaxEndpoints)
+	if limited, skipped := Limit(&ten, []discoveryv1.EndpointSlice{ten}); len(limited.Endpoints) != MaxEndpoints || skipped != nil {
+		t.Errorf("of %d endpoints with ten ports %d are imported", MaxEndpoints, len(limited.Endpoints))
+	}
+}
+
 func TestScreenGateway(t *testing.T) {
 	key := strings.Repeat("A", 42) + "E="
 	good := v1alpha1.Endpoint{Address: "192.0.2.1", Port: 51820}
