@@ -26,7 +26,7 @@ type Input struct {
 	Nodes []netip.Addr
 	// Senders are the other clusters. The prefixes of two do not overlap.
 	Senders []Sender
-	// Exported are this cluster's endpoints that others may reach, Imported those of the other
+	// Exported are this cluster's endpoints that all others may reach, Imported those of the other
 	// clusters. Port zero stands for all ports of all protocols.
 	Exported, Imported []serviceport.Key
 }
@@ -36,6 +36,8 @@ type Sender struct {
 	Cluster v1alpha1.ClusterID
 	// Prefixes are its CIDRs and its transit blocks.
 	Prefixes []netip.Prefix
+	// Exported are this cluster's endpoints that this sender may reach besides Input.Exported.
+	Exported []serviceport.Key
 }
 
 // Reason is why a packet is dropped.
@@ -90,6 +92,9 @@ func Table(in Input) firewall.Config {
 			firewall.Set{Name: "recent" + f.suffix, Type: f.address + " . " + f.address + " . inet_proto . inet_service", Size: recent, Timeout: recentFor},
 		)
 	}
+	for _, s := range in.Senders {
+		cfg.Sets = append(cfg.Sets, s.sets()...)
+	}
 	cfg.Chains = b.chains()
 	return cfg
 }
@@ -138,6 +143,9 @@ func (b builder) rules(f family) []string {
 		"meta l4proto " + f.icmp + " goto " + f.errors,
 		f.name + " daddr . meta l4proto . th dport @exported" + f.suffix + " accept",
 		f.name + " daddr @exported-hosts" + f.suffix + " accept",
+	}
+	for _, s := range b.in.Senders {
+		rules = append(rules, s.rules(f)...)
 	}
 	for _, a := range b.in.Tunnel {
 		if a.Is4() == f.is4 && b.in.Probes != 0 {

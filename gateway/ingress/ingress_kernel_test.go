@@ -258,6 +258,66 @@ func TestFilter(t *testing.T) {
 	try("without", honest()[:2], true)
 }
 
+// What is exported to some clusters only passes from them and from no other.
+func TestAudience(t *testing.T) {
+	s := newSite(t)
+	filter := New()
+	write := func(in Input) {
+		s.gateway.Do(func() {
+			if _, err := filter.Sync(t.Context(), Table(in)); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	try := func(when string, want bool) {
+		var wg sync.WaitGroup
+		for _, network := range []string{"tcp", "udp"} {
+			for _, address := range []string{"10.2.1.5:8080", "[fd02::5]:8080"} {
+				a := asks("east", east, network, address, "pod")
+				wg.Go(func() {
+					if got := a.do(s); got != want {
+						t.Errorf("%s, %s: success %t, want %t", when, a.name, got, want)
+					}
+				})
+			}
+		}
+		wg.Wait()
+	}
+	try("without the filter", true)
+	s.keepNeighbours()
+	in := input()
+	all := in.Exported
+	write(in)
+	try("exported to all", true)
+	in.Exported, in.Senders[1].Exported = nil, all
+	in.Senders[1].Prefixes = append(in.Senders[1].Prefixes, netip.MustParsePrefix("fd04::/48"))
+	write(in)
+	try("exported to 0north.example only", false)
+	in.Senders[0].Exported = all
+	write(in)
+	try("exported to both by name", true)
+	in.Senders[0].Exported = []serviceport.Key{{Address: netip.MustParseAddr("10.2.1.5")}, {Address: netip.MustParseAddr("fd02::5")}}
+	write(in)
+	try("all ports exported to east", true)
+	in.Senders[0].Exported = nil
+	write(in)
+	try("no more exported to east", false)
+	for _, a := range honest() {
+		if strings.Contains(a.name, "the pod to an endpoint of east") && !a.do(s) {
+			t.Errorf("answers: %s has no success", a.name)
+		}
+	}
+}
+
+// keepNeighbours keeps the neighbours that have been found in IPv6. A tunnel has none; the filter drops
+// the packets that look for them on the link that stands for the tunnel.
+func (s site) keepNeighbours() {
+	const keep = `ip -6 neigh show dev "$0" | awk '{ for (i = 1; i < NF; i++) if ($i == "lladdr") print $1, $(i + 1) }' |
+while read -r address mac; do ip -6 neigh replace "$address" lladdr "$mac" dev "$0" nud permanent; done`
+	s.gateway.Run("sh", "-c", keep, "tombolo0")
+	s.east.Run("sh", "-c", keep, "up0")
+}
+
 // wantDropped checks counters and examples.
 func (s site) wantDropped(t *testing.T, filter Filter) {
 	t.Helper()
