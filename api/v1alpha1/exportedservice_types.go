@@ -65,6 +65,13 @@ type ExportedServiceSpec struct {
 	// +optional
 	TrafficDistribution *string `json:"trafficDistribution,omitempty"`
 
+	// audience is the clusters that the export is for; absent: all members. The others skip it.
+	// Versions that do not know the field import it all the same, and the exporting cluster's gateways
+	// refuse their packets.
+	//
+	// +optional
+	Audience *ExportAudience `json:"audience,omitempty"`
+
 	// exportedLabels and exportedAnnotations are the ServiceExport's, for the ServiceImport.
 	//
 	// +optional

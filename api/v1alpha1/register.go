@@ -23,6 +23,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ExportedService{}, &ExportedServiceList{},
 		&RemoteCluster{}, &RemoteClusterList{},
 		&TrafficPolicy{}, &TrafficPolicyList{},
+		&ExportPolicy{}, &ExportPolicyList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -162,6 +162,8 @@ func TestEveryFieldIsMerged(t *testing.T) {
 		"Namespace":  {func(s *spec) { s.Namespace = "other" }, false, false, false},
 		"Name":       {func(s *spec) { s.Name = "other" }, false, false, false},
 		"ExportedAt": {func(s *spec) { s.ExportedAt = metav1.Unix(1, 500) }, false, false, false},
+		// An export that is not for this cluster is left out before the merge (package exporters).
+		"Audience": {func(s *spec) { s.Audience = &v1alpha1.ExportAudience{Clusters: []v1alpha1.ClusterID{"west"}} }, false, false, false},
 		// This speaks of its slices only.
 		"SliceSet": {func(s *spec) { s.SliceSet = "1-0123456789abcdef" }, false, false, false},
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
 	"github.com/tombolo-net/tombolo/controllers/dns"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
+	"github.com/tombolo-net/tombolo/controllers/exportpolicy"
 	"github.com/tombolo-net/tombolo/controllers/gatewaylife"
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
@@ -185,6 +186,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 		(&serviceimport.Reconciler{Client: local, Hub: h, Events: events, Skipped: skipped, Namespace: c.Namespace}).SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h, Skipped: skipped}).SetUp(ctx, mgr),
 		(&trafficpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
+		(&exportpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
 		(&dns.Reconciler{Client: local, Events: events}).SetUp(ctx, mgr),
 		(&clusterproperty.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
 	)

@@ -12,6 +12,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/exportpolicy"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
@@ -71,8 +72,14 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 		Cluster: view.Cluster, HubNamespace: view.Namespace,
 		CIDRs: clusterset.Prefixes(member.Spec.CIDRs), EndpointsPerSlice: int(set.Spec.EndpointsPerSlice),
 	}
+	policies, err := exportpolicy.In(ctx, r.Client, export.Namespace)
+	if err != nil {
+		return publication{}, err
+	}
+	exported := mcs.ExportedServiceFor(view.Cluster, view.Namespace, service, export)
+	exported.Spec.Audience = clusterset.AudienceOf(client.ObjectKeyFromObject(export), policies)
 	return publication{
-		export:    mcs.ExportedServiceFor(view.Cluster, view.Namespace, service, export),
+		export:    exported,
 		service:   service,
 		publisher: publisher,
 		offer:     publisher.Offer(service, local.Items),

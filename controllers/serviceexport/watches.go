@@ -17,6 +17,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/exportpolicy"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/requests"
@@ -29,6 +30,7 @@ func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 		For(&mcsv1beta1.ServiceExport{}).
 		Watches(&corev1.Service{}, &handler.EnqueueRequestForObject{}).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(serviceOf)).
+		Watches(&v1alpha1.ExportPolicy{}, handler.EnqueueRequestsFromMapFunc(r.ofPolicy), builder.WithPredicates(exportpolicy.Changed())).
 		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(r.ofImport)).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.inNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.everyExport), builder.WithPredicates(policyChanged())).
@@ -77,6 +79,12 @@ func (r *Reconciler) ofExported(ctx context.Context, obj client.Object) []reconc
 func (r *Reconciler) ifExportedHere(ctx context.Context, obj client.Object) []reconcile.Request {
 	spec := obj.(*v1alpha1.ExportedService).Spec
 	return r.exportedHere(ctx, client.ObjectKey{Namespace: spec.Namespace, Name: spec.Name})
+}
+
+// ofPolicy maps an ExportPolicy to the ServiceExport that it is for. A spec that names another target
+// than before is an event with the old object, too.
+func (r *Reconciler) ofPolicy(_ context.Context, obj client.Object) []reconcile.Request {
+	return requests.For(obj.GetNamespace(), obj.(*v1alpha1.ExportPolicy).Spec.TargetRef.Name)
 }
 
 // ofImport maps a ServiceImport to the ServiceExport of the same name: from which clusters it

@@ -85,10 +85,14 @@ func (r *Reconciler) inNamespace(ctx context.Context, obj client.Object) []recon
 
 // exportedBy maps a Member or RemoteCluster to all that the cluster exports, and all that is
 // imported from it. It screens the exports again: the Member may let the cluster export from other
-// namespaces now.
+// namespaces now. This cluster's own Member is mapped to everything.
 func (r *Reconciler) exportedBy(ctx context.Context, obj client.Object) []reconcile.Request {
-	return append(r.Hub.Requests(ctx, &v1alpha1.ExportedServiceList{}, r.screen, hub.OfCluster(v1alpha1.ClusterID(obj.GetName()))),
+	all := append(r.Hub.Requests(ctx, &v1alpha1.ExportedServiceList{}, r.screen, hub.OfCluster(v1alpha1.ClusterID(obj.GetName()))),
 		r.imports(ctx, client.MatchingFields{indexCluster: obj.GetName()})...)
+	if view, err := r.Hub.View(); err == nil && obj.GetName() == string(view.Cluster) {
+		all = append(all, r.everything(ctx, obj)...) // for which region an export is may concern us
+	}
+	return all
 }
 
 // heldOf maps a Lease to what is imported from its cluster and no longer exported: the Lease may

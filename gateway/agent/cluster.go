@@ -21,7 +21,7 @@ import (
 
 // NewCluster returns the client of this cluster, with caches of what a gateway watches: the Nodes,
 // the GatewayNodes, the ClusterSet, the RemoteClusters, and for the filter on the way in the
-// ServiceExports and EndpointSlices. It does not connect yet. Nobody may change what is in the cache.
+// ServiceExports, ExportPolicies and EndpointSlices. It does not connect yet. Nobody may change what is in the cache.
 func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster, error) {
 	return node.NewCluster(node.ClusterConfig{
 		REST:        config,
@@ -32,6 +32,7 @@ func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster,
 			{Object: &v1alpha1.GatewayNode{}, Scope: meta.RESTScopeNamespace},
 			{Object: &v1alpha1.RemoteCluster{}, Scope: meta.RESTScopeRoot},
 			{Object: &mcsv1beta1.ServiceExport{}, Scope: meta.RESTScopeNamespace},
+			{Object: &v1alpha1.ExportPolicy{}, Scope: meta.RESTScopeNamespace},
 			{Object: &discoveryv1.EndpointSlice{}, Scope: meta.RESTScopeNamespace},
 			{Object: &corev1.Secret{}, Scope: meta.RESTScopeNamespace, Unwatched: true},
 			{Object: &coordinationv1.Lease{}, Scope: meta.RESTScopeNamespace, Unwatched: true},
@@ -89,7 +90,7 @@ func (a *Agent) Watch(ctx context.Context, c *node.Cluster) error {
 // changed marks the loops that an object concerns.
 func (a *Agent) changed(o client.Object) {
 	switch o := o.(type) {
-	case *discoveryv1.EndpointSlice, *mcsv1beta1.ServiceExport:
+	case *discoveryv1.EndpointSlice, *mcsv1beta1.ServiceExport, *v1alpha1.ExportPolicy:
 		a.ingress.Mark()
 	case *corev1.Node:
 		if a.ingress.Mark(); o.Name == a.cfg.NodeName {
@@ -109,6 +110,8 @@ func (a *Agent) same(before, after client.Object) bool {
 			equality.Semantic.DeepEqual(old.Labels, now.Labels)
 	case *mcsv1beta1.ServiceExport:
 		return isOpen(old) == isOpen(after.(*mcsv1beta1.ServiceExport))
+	case *v1alpha1.ExportPolicy:
+		return old.UID == after.GetUID() && old.Generation == after.GetGeneration()
 	case *corev1.Node:
 		return old.Name != a.cfg.NodeName && equality.Semantic.DeepEqual(old.Status.Addresses, after.(*corev1.Node).Status.Addresses)
 	}

@@ -18,7 +18,7 @@ package agent
 // +kubebuilder:rbac:groups=multicluster.x-k8s.io,resources=serviceexports,verbs=get;list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch
 // +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
+// +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;exportpolicies;remoteclusters,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=remoteclusters/status,verbs=patch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=gatewaynodes,verbs=get;list;watch;create;patch,namespace=tombolo-system
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=gatewaynodes/status,verbs=patch,namespace=tombolo-system

@@ -14,7 +14,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -84,15 +83,15 @@ func (a *Agent) ingressConfig(ctx context.Context) (firewall.Config, error) {
 			in.Tunnel = append(in.Tunnel, clusterset.TunnelAddress(b, *o.gateway.Status.Lane))
 		}
 	}
-	senders := map[v1alpha1.ClusterID][]netip.Prefix{}
 	for _, r := range o.remotes {
-		s := ingress.Sender{Cluster: v1alpha1.ClusterID(r.Name), Prefixes: append(clusterset.Prefixes(r.Spec.CIDRs), clusterset.TransitBlocks(spec, r.Spec.Index)...)}
-		in.Senders, senders[s.Cluster] = append(in.Senders, s), s.Prefixes
+		in.Senders = append(in.Senders, ingress.Sender{
+			Cluster: v1alpha1.ClusterID(r.Name), Prefixes: append(clusterset.Prefixes(r.Spec.CIDRs), clusterset.TransitBlocks(spec, r.Spec.Index)...),
+		})
 	}
 	if in.Nodes, err = a.nodeAddresses(ctx); err != nil {
 		return firewall.Config{}, err
 	}
-	if in.Exported, in.Imported, err = a.endpoints(ctx, clusterset.Prefixes(status.CIDRs), senders); err != nil {
+	if err := a.addEndpoints(ctx, &in, clusterset.Prefixes(status.CIDRs), o.remotes); err != nil {
 		return firewall.Config{}, err
 	}
 	return ingress.Table(in), nil
@@ -112,34 +111,6 @@ func (a *Agent) nodeAddresses(ctx context.Context) (all []netip.Addr, err error)
 		}
 	}
 	return all, nil
-}
-
-// endpoints are those of this cluster's exported Services inside own, and the imported ones inside
-// what their clusters have.
-func (a *Agent) endpoints(ctx context.Context, own []netip.Prefix, senders map[v1alpha1.ClusterID][]netip.Prefix) (exported, imported []serviceport.Key, err error) {
-	var exports mcsv1beta1.ServiceExportList
-	if err := a.cfg.Client.List(ctx, &exports, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, nil, fmt.Errorf("listing ServiceExports: %w", err)
-	}
-	services := map[types.NamespacedName]bool{}
-	for i := range exports.Items {
-		if e := &exports.Items[i]; isOpen(e) {
-			services[client.ObjectKeyFromObject(e)] = true
-		}
-	}
-	var all discoveryv1.EndpointSliceList
-	if err := a.cfg.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
-		return nil, nil, fmt.Errorf("listing EndpointSlices: %w", err)
-	}
-	for i := range all.Items {
-		s := &all.Items[i]
-		if source := clusterset.SourceCluster(s.Labels); source != "" {
-			imported = appendEndpoints(imported, s, senders[source])
-		} else if services[types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[discoveryv1.LabelServiceName]}] {
-			exported = appendEndpoints(exported, s, own)
-		}
-	}
-	return exported, imported, nil
 }
 
 // isOpen reports whether others may reach the Service of the export: the operator has not refused it.

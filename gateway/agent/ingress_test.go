@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +98,35 @@ func TestIngressSets(t *testing.T) {
 			got[s.Name] = s.Keys
 		}
 	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sets (-want +got)\n%s", diff)
+	}
+}
+
+// An export with a policy is in the sets of the clusters that it names, and of no other.
+func TestIngressAudience(t *testing.T) {
+	remote := func(name, region string, index int32) *v1alpha1.RemoteCluster {
+		return &v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.RemoteClusterSpec{
+			Index: index, Region: region, CIDRs: []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", index))}}}
+	}
+	policy := func(name, target string, audience v1alpha1.ExportAudience) *v1alpha1.ExportPolicy {
+		return &v1alpha1.ExportPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name},
+			Spec: v1alpha1.ExportPolicySpec{TargetRef: v1alpha1.ExportPolicyTarget{Name: target}, ExportAudience: audience}}
+	}
+	a, k := newIngressAgent(t, append(ingressObjects(), remote("north", "eu", 4), remote("south", "us", 5),
+		policy("a", "web", v1alpha1.ExportAudience{Clusters: []v1alpha1.ClusterID{"north"}}),
+		policy("b", "bare", v1alpha1.ExportAudience{Regions: []string{"eu"}}))...)
+	if err := a.ingressPass(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range k.ingress.Sets {
+		if len(s.Keys) > 0 && strings.HasPrefix(s.Name, "exported") {
+			got = append(got, fmt.Sprintf("%s %d", s.Name, len(s.Keys)))
+		}
+	}
+	slices.Sort(got)
+	want := []string{"exported-hosts4-to-north 1", "exported4 1", "exported4-to-north 1"} // exported4: Service waits
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("sets (-want +got)\n%s", diff)
 	}

@@ -107,13 +107,13 @@ func silences(p *v1alpha1.TrafficPolicy, si *mcsv1beta1.ServiceImport) bool {
 
 // comesBefore tells whether the policy takes precedence over another for the same target (GEP-713
 // "Conflict resolution").
-func comesBefore(p, other *v1alpha1.TrafficPolicy) bool {
-	return cmp.Or(p.CreationTimestamp.Compare(other.CreationTimestamp.Time), cmp.Compare(p.Name, other.Name)) < 0
+func comesBefore(p, other metav1.Object) bool {
+	return cmp.Or(p.GetCreationTimestamp().Compare(other.GetCreationTimestamp().Time), cmp.Compare(p.GetName(), other.GetName())) < 0
 }
 
 // precedence says why the policy comes before the other.
-func precedence(p, other *v1alpha1.TrafficPolicy) string {
-	if p.CreationTimestamp.Equal(&other.CreationTimestamp) {
+func precedence(p, other metav1.Object) string {
+	if p.GetCreationTimestamp().Time.Equal(other.GetCreationTimestamp().Time) {
 		return "the two are equally old and its name comes first"
 	}
 	return "it is older"

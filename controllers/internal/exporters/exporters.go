@@ -61,12 +61,17 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 	if err != nil {
 		return found, err
 	}
+	own, err := view.Member(ctx, view.Cluster)
+	if err != nil {
+		return found, err
+	}
 	for _, cluster := range candidates(exports, have) {
 		imported := have != nil && mcs.ImportsFrom(have, cluster)
 		export, why, err := exportOf(ctx, local, view, candidate{cluster, service, imported}, published(exports, cluster, service))
 		switch {
 		case err != nil:
 			return Exports{}, err
+		case export != nil && !forUs(export, cluster, view.Cluster, own): // as if it did not export
 		case export != nil && screen.Export(export) == nil:
 			found.Present = append(found.Present, *export)
 		case export != nil && imported:
@@ -82,6 +87,16 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 		found.Present[i].Spec.ExportedAt = remembered.AgeOf(&found.Present[i])
 	}
 	return found, nil
+}
+
+// forUs tells whether the export is for this cluster, whose Member is own, nil if there is none. What
+// the cluster says of its own export is certain: it need not confirm it.
+func forUs(export *v1alpha1.ExportedService, from, us v1alpha1.ClusterID, own *v1alpha1.Member) bool {
+	region := ""
+	if own != nil {
+		region = own.Spec.Region
+	}
+	return from == us || clusterset.InAudience(export.Spec.Audience, us, region)
 }
 
 // candidates are the clusters that may count: those that export, and those that are imported from.

@@ -36,6 +36,7 @@ func kinds() []kind {
 		{own, "gatewaynodes", reflect.TypeFor[v1alpha1.GatewayNode]()},
 		{own, "remoteclusters", reflect.TypeFor[v1alpha1.RemoteCluster]()},
 		{own, "trafficpolicies", reflect.TypeFor[v1alpha1.TrafficPolicy]()},
+		{own, "exportpolicies", reflect.TypeFor[v1alpha1.ExportPolicy]()},
 		{mcs, "serviceexports", reflect.TypeFor[mcsv1beta1.ServiceExport]()},
 		{mcs, "serviceimports", reflect.TypeFor[mcsv1beta1.ServiceImport]()},
 	}

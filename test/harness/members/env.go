@@ -140,7 +140,7 @@ func (e *Env) Settle(t *testing.T) {
 
 func memberLists() []client.ObjectList {
 	return []client.ObjectList{
-		&v1alpha1.ClusterSetList{}, &v1alpha1.RemoteClusterList{}, &v1alpha1.TrafficPolicyList{},
+		&v1alpha1.ClusterSetList{}, &v1alpha1.RemoteClusterList{}, &v1alpha1.TrafficPolicyList{}, &v1alpha1.ExportPolicyList{},
 		&mcsv1beta1.ServiceExportList{}, &mcsv1beta1.ServiceImportList{},
 		&discoveryv1.EndpointSliceList{}, &corev1.ServiceList{}, &corev1.NamespaceList{}, &corev1.NodeList{},
 	}
