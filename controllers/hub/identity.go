@@ -26,7 +26,7 @@ func (s *session) checkIdentity(ctx context.Context) (Status, error) {
 	}
 	if lease == nil {
 		if lease, err = s.claim(ctx, key); err != nil {
-			return s.claimFailed(key, err), nil //nolint:nilerr // it is the status
+			return s.claimFailed(key, err), nil
 		}
 	}
 	if holder := ptr.Deref(lease.Spec.HolderIdentity, ""); holder != s.access.identity {
