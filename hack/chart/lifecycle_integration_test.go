@@ -133,8 +133,8 @@ func TestLifecycle(t *testing.T) {
 					t.Errorf("%s is left", name)
 				}
 			}
-			if have := c.present(t, objects); len(have) != 9 {
-				t.Errorf("%d objects are left, want 8 CRDs and the hub's namespace: %v", len(have), have)
+			if have := c.present(t, objects); len(have) != 10 {
+				t.Errorf("%d objects are left, want 9 CRDs and the hub's namespace: %v", len(have), have)
 			}
 			c.install(t, chart, values+",crds.keep=false")
 			c.run(t, "uninstall", release)
