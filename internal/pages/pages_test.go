@@ -120,6 +120,15 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestForeignAddress: an address that the host does not have does not keep the process from starting.
+func TestForeignAddress(t *testing.T) {
+	listener, err := Listen(t.Context(), "192.0.2.77:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+}
+
 func TestAddresses(t *testing.T) {
 	for _, tt := range []struct{ address, pod, want string }{
 		{":7475", "192.0.2.1", "192.0.2.1:7475 127.0.0.1:7475"},

@@ -39,7 +39,7 @@ func NewServer(handler http.Handler) *http.Server {
 // Listen listens at the address for a limited number of connections. Each address has a limit of its
 // own, so that who uses up that of one address does not keep probes from another.
 func Listen(ctx context.Context, address string) (net.Listener, error) {
-	var config net.ListenConfig
+	config := net.ListenConfig{Control: freebind}
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("serving pages: %w", err)
