@@ -210,7 +210,9 @@ func TestAgentAtAnAPIServer(t *testing.T) {
 		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To(int32(8080)), Protocol: ptr.To(corev1.ProtocolTCP)}},
 		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"10.1.0.5"}}, {Addresses: []string{"10.1.0.6"}}},
 	}
-	s.create(set, si, slice)
+	s.create(set, si)
+	slice.OwnerReferences = []metav1.OwnerReference{{APIVersion: mcsv1beta1.GroupVersion.String(), Kind: mcsv1beta1.ServiceImportKindName, Name: si.Name, UID: si.UID}}
+	s.create(slice)
 	s.create(&v1alpha1.RemoteCluster{ObjectMeta: metav1.ObjectMeta{Name: "east"}, Spec: v1alpha1.RemoteClusterSpec{Index: 1, CIDRs: []v1alpha1.CIDR{"10.1.0.0/16"}}})
 	s.create(&v1alpha1.GatewayNode{ObjectMeta: metav1.ObjectMeta{Namespace: v1alpha1.DefaultNamespace, Name: "gw"},
 		Spec: v1alpha1.GatewayNodeSpec{NodeName: "gw", PublicKey: strings.Repeat("A", 43) + "=", UnderlayAddresses: []v1alpha1.IPAddress{"127.0.0.2"},

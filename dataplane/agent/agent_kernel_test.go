@@ -188,7 +188,7 @@ func remote(cluster string, cidrs ...v1alpha1.CIDR) *v1alpha1.RemoteCluster {
 
 func imported(name, ip string, ports ...mcsv1beta1.ServicePort) *mcsv1beta1.ServiceImport {
 	return &mcsv1beta1.ServiceImport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(name), Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
 		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, IPs: []string{ip}, Ports: ports},
 	}
 }
@@ -196,7 +196,8 @@ func imported(name, ip string, ports ...mcsv1beta1.ServicePort) *mcsv1beta1.Serv
 func slice(service, cluster string, port int32, addresses ...string) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: cluster + "." + service, Labels: map[string]string{
-			v1alpha1.LabelServiceName: service, v1alpha1.LabelSourceCluster: cluster, discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}},
+			v1alpha1.LabelServiceName: service, v1alpha1.LabelSourceCluster: cluster, discoveryv1.LabelManagedBy: v1alpha1.ManagedBy},
+			OwnerReferences: []metav1.OwnerReference{{UID: types.UID(service)}}},
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: &port}},
 	}

@@ -77,8 +77,8 @@ func stripNode(object any) (any, error) {
 	slim := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion,
 			CreationTimestamp: node.CreationTimestamp, Labels: node.Labels},
-		Spec:       corev1.NodeSpec{PodCIDRs: node.Spec.PodCIDRs},
-		Status:     corev1.NodeStatus{Addresses: node.Status.Addresses},
+		Spec:   corev1.NodeSpec{PodCIDRs: node.Spec.PodCIDRs},
+		Status: corev1.NodeStatus{Addresses: node.Status.Addresses},
 	}
 	if transit, ok := node.Annotations[v1alpha1.AnnotationTransitAddress]; ok {
 		slim.Annotations = map[string]string{v1alpha1.AnnotationTransitAddress: transit}
@@ -107,6 +107,9 @@ func stripSlice(object any) (any, error) {
 		if value, ok := slice.Labels[label]; ok {
 			slim.Labels[label] = value
 		}
+	}
+	for _, o := range slice.OwnerReferences {
+		slim.OwnerReferences = append(slim.OwnerReferences, metav1.OwnerReference{UID: o.UID})
 	}
 	texts := map[string]*string{}
 	for i := range slice.Endpoints {

@@ -25,13 +25,15 @@ func TestStripSlice(t *testing.T) {
 	}
 	want := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-east", UID: "1", ResourceVersion: "7", DeletionTimestamp: &now,
-			Labels: map[string]string{v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: "east", discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}},
+			Labels:          map[string]string{v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: "east", discoveryv1.LabelManagedBy: v1alpha1.ManagedBy},
+			OwnerReferences: []metav1.OwnerReference{{UID: "web"}}},
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Protocol: ptr.To(corev1.ProtocolTCP), Port: ptr.To[int32](8080)}},
 		Endpoints: []discoveryv1.Endpoint{endpoint("10.1.0.5", "one", true, false), endpoint("10.1.0.6", "two", false, true),
 			endpoint("10.1.0.7", "one", true, false), {Addresses: []string{"10.1.0.8"}}},
 	}
 	full := want.DeepCopy()
+	full.OwnerReferences = []metav1.OwnerReference{{Kind: "ServiceImport", Name: "web", UID: "web", Controller: ptr.To(true)}}
 	full.Annotations = map[string]string{"note": "long"}
 	full.Labels["other"] = "label"
 	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "operator"}}

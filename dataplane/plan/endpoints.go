@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
@@ -105,7 +107,7 @@ func newPortChooser(in *Input, families families, skips []skip, s *scratch) port
 	ch.fingerprint = ch.ranking.fingerprint()
 	endpoints := slices.Grow(s.endpoints[:0], sizeOf(in.Slices))
 	for i, slice := range in.Slices {
-		from, why := sourceOf(slice)
+		from, why := sourceOf(slice, in.Import.UID)
 		if why != "" {
 			ch.skips = append(ch.skips, skip{what: skippedSlice, name: slice.Name, why: why})
 		}
@@ -140,14 +142,18 @@ func sizeOf(all []*discoveryv1.EndpointSlice) int {
 	return size
 }
 
-// sourceOf a slice, or why it is left out. A slice that tombolo did not make, or that is being
-// deleted, is left out silently.
-func sourceOf(slice *discoveryv1.EndpointSlice) (s source, why string) {
+// sourceOf a slice of the ServiceImport with that UID, or why it is left out. A slice that tombolo did
+// not make, or that is being deleted, is left out silently. The operator has made the ServiceImport
+// the owner of each slice from the first version on.
+func sourceOf(slice *discoveryv1.EndpointSlice, owner types.UID) (s source, why string) {
 	if slice == nil || slice.Labels[discoveryv1.LabelManagedBy] != v1alpha1.ManagedBy || slice.DeletionTimestamp != nil {
 		return source{}, ""
 	}
 	if clusterset.SourceCluster(slice.Labels) == "" {
 		return source{}, "it does not say which cluster it comes from (label " + v1alpha1.LabelSourceCluster + "): delete it"
+	}
+	if !slices.ContainsFunc(slice.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == owner }) {
+		return source{}, "it does not belong to this ServiceImport (metadata.ownerReferences): delete it"
 	}
 	switch slice.AddressType {
 	case discoveryv1.AddressTypeIPv4:

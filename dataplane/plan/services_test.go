@@ -31,7 +31,7 @@ func place() Place {
 
 func imported(ips []string, ports ...mcsv1beta1.ServicePort) *mcsv1beta1.ServiceImport {
 	return &mcsv1beta1.ServiceImport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: "web", Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
 		Spec:       mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, IPs: ips, Ports: ports},
 	}
 }
@@ -47,7 +47,8 @@ func slicePort(name string, protocol corev1.Protocol, number int32) discoveryv1.
 func slice(cluster string, family discoveryv1.AddressType, ports []discoveryv1.EndpointPort, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
 	return &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: cluster + ".web", Labels: map[string]string{
-			v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: cluster, discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}},
+			v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: cluster, discoveryv1.LabelManagedBy: v1alpha1.ManagedBy},
+			OwnerReferences: []metav1.OwnerReference{{UID: "web"}}},
 		AddressType: family, Ports: ports, Endpoints: endpoints,
 	}
 }

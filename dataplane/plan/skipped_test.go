@@ -206,3 +206,22 @@ func TestManyEndpoints(t *testing.T) {
 		t.Errorf("%+v", out.Services)
 	}
 }
+
+// TestSliceOfAnotherImport: endpoints in a slice that the ServiceImport does not own get no flows, as of
+// an earlier ServiceImport of that name.
+func TestSliceOfAnotherImport(t *testing.T) {
+	s := newScene(t, "west 10.2.0.1", "east 10.1.0.1")
+	own := s.Slices[1].OwnerReferences
+	for _, owners := range [][]metav1.OwnerReference{nil, {{UID: "earlier"}}, {{UID: "earlier"}, own[0]}} {
+		s.Slices[1].OwnerReferences = owners
+		if len(owners) == 2 {
+			s.wants(0, "10.1.0.1*1 10.2.0.1*1")
+			continue
+		}
+		s.wants(0, "10.2.0.1*1")
+		want := []string{"EndpointSlice east.web-IPv4-8080: it does not belong to this ServiceImport (metadata.ownerReferences)"}
+		if diff := cmp.Diff(want, words(s.last.Skipped)); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}

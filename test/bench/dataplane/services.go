@@ -8,6 +8,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -72,8 +73,9 @@ func (s service) imported() []runtime.Object {
 	labels := map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 	slice := s.slice(map[string]string{v1alpha1.LabelServiceName: s.name(), v1alpha1.LabelSourceCluster: "east",
 		discoveryv1.LabelManagedBy: v1alpha1.ManagedBy})
+	slice.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(s.name())}}
 	return []runtime.Object{slice, &mcsv1beta1.ServiceImport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: serviceNamespace, Name: s.name(), Labels: labels},
+		ObjectMeta: metav1.ObjectMeta{Namespace: serviceNamespace, Name: s.name(), UID: types.UID(s.name()), Labels: labels},
 		Spec: mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, IPs: []string{clusterSetIP(s.index).String()},
 			Ports: []mcsv1beta1.ServicePort{{Name: "tcp", Protocol: corev1.ProtocolTCP, Port: servicePort}}},
 	}}
