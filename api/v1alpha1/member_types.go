@@ -25,9 +25,9 @@ type MemberSpec struct {
 	CIDRs []CIDR `json:"cidrs"`
 
 	// namespaces from which the cluster may export: names, and beginnings of names with a * at their
-	// end. If empty, it may export from all but system namespaces: default, kube-* and
-	// tombolo-system. Those must be listed. What comes from others is refused, by the hub and by
-	// every importer.
+	// end. If empty, it may export from all but system namespaces: default, kube-* and that of
+	// tombolo. Those must be listed. What comes from others is refused, by the hub and by every
+	// importer.
 	//
 	// +kubebuilder:validation:MaxItems=128
 	// +listType=set
