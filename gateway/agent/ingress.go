@@ -183,14 +183,17 @@ func (a *Agent) reportDropped(ctx context.Context, now time.Time) error {
 			continue
 		} else if cluster, reason, ok := ingress.ParseCounterName(name); ok && cluster != "" {
 			w.told[name] = now
-			a.tellDropped(ctx, cluster, ingress.DroppedNote(cluster, reason, grown, dropped.ExampleOf(a.prefixesOf(ctx, cluster))))
+			from, own := a.prefixesOf(ctx, cluster)
+			a.tellDropped(ctx, cluster, reason, ingress.DroppedNote(cluster, reason, grown, dropped.ExampleOf(reason, from, own)))
 		}
 	}
 	w.before = dropped.Packets
 	return nil
 }
 
-func (a *Agent) tellDropped(ctx context.Context, cluster v1alpha1.ClusterID, note string) {
+// tellDropped makes an event. Its action is the reason of the filter: of events with one action the API keeps
+// the first note and counts the others.
+func (a *Agent) tellDropped(ctx context.Context, cluster v1alpha1.ClusterID, reason ingress.Reason, note string) {
 	logr.FromContextOrDiscard(ctx).Info("dropped packets of another cluster", "cluster", cluster, "what", note)
 	if a.cfg.Events == nil {
 		return
@@ -199,15 +202,16 @@ func (a *Agent) tellDropped(ctx context.Context, cluster v1alpha1.ClusterID, not
 	if err != nil || remote == nil {
 		return
 	}
-	a.cfg.Events.Eventf(remote, nil, corev1.EventTypeWarning, v1alpha1.ReasonIngressDropped, "Filter", "%s", note)
+	a.cfg.Events.Eventf(remote, nil, corev1.EventTypeWarning, v1alpha1.ReasonIngressDropped, string(reason), "%s", note)
 }
 
-// prefixesOf are those of another cluster; nil if it is not known.
-func (a *Agent) prefixesOf(ctx context.Context, cluster v1alpha1.ClusterID) []netip.Prefix {
+// prefixesOf are those of another cluster and this cluster's own; nil if they are not known.
+func (a *Agent) prefixesOf(ctx context.Context, cluster v1alpha1.ClusterID) (from, own []netip.Prefix) {
 	remote, err := get(ctx, a.cfg.Client, client.ObjectKey{Name: string(cluster)}, &v1alpha1.RemoteCluster{})
 	set, errSet := get(ctx, a.cfg.Client, client.ObjectKey{Name: v1alpha1.ClusterSetName}, &v1alpha1.ClusterSet{})
 	if errors.Join(err, errSet) != nil || remote == nil || set == nil {
-		return nil
+		return nil, nil
 	}
-	return slices.Concat(clusterset.Prefixes(remote.Spec.CIDRs), clusterset.TransitBlocks(&set.Spec, remote.Spec.Index))
+	return slices.Concat(clusterset.Prefixes(remote.Spec.CIDRs), clusterset.TransitBlocks(&set.Spec, remote.Spec.Index)),
+		slices.Concat(clusterset.Prefixes(set.Status.CIDRs), clusterset.TransitBlocks(&set.Spec, set.Status.Index))
 }

@@ -14,6 +14,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -159,8 +161,8 @@ func (r *told) Eventf(_, _ runtime.Object, _, _, _, _ string, args ...any) {
 // before the agent started.
 func TestReportDropped(t *testing.T) {
 	a, k := newIngressAgent(t, ingressObjects()...)
-	events := &told{}
-	a.cfg.Events = events
+	notes := &told{}
+	a.cfg.Events = notes
 	counters := map[string]uint64{ingress.CounterName("east", ingress.Unexported): 100, ingress.CounterName("", ingress.Source): 3}
 	begin := time.Now()
 	for _, step := range []struct {
@@ -175,11 +177,47 @@ func TestReportDropped(t *testing.T) {
 		if err := a.reportDropped(t.Context(), begin.Add(step.after)); err != nil {
 			t.Fatal(err)
 		}
-		if len(events.notes) != step.want {
-			t.Errorf("after %s: told %q, want %d", step.after, events.notes, step.want)
+		if len(notes.notes) != step.want {
+			t.Errorf("after %s: told %q, want %d", step.after, notes.notes, step.want)
 		}
 	}
-	if len(events.notes) > 0 && !slices.Contains([]string{ingress.DroppedNote("east", ingress.Unexported, 4, nil)}, events.notes[0]) {
-		t.Errorf("told %q", events.notes[0])
+	if len(notes.notes) > 0 && !slices.Contains([]string{ingress.DroppedNote("east", ingress.Unexported, 4, nil)}, notes.notes[0]) {
+		t.Errorf("told %q", notes.notes[0])
+	}
+}
+
+// Packets that are dropped for two reasons are told by two events, though the recorder takes events that look the
+// same for one.
+func TestReportDroppedForTwoReasons(t *testing.T) {
+	a, k := newIngressAgent(t, ingressObjects()...)
+	clients := kubefake.NewClientset()
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: clients.EventsV1()})
+	defer broadcaster.Shutdown()
+	if err := broadcaster.StartRecordingToSinkWithContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.cfg.Events = broadcaster.NewRecorder(a.cfg.Client.Scheme(), "gateway")
+	for packets := range uint64(2) {
+		k.dropped = ingress.Dropped{Packets: map[string]uint64{
+			ingress.CounterName("east", ingress.Unexported): packets, ingress.CounterName("east", ingress.Foreign): packets,
+		}}
+		if err := a.reportDropped(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	notes := map[string]bool{}
+	for deadline := time.Now().Add(10 * time.Second); len(notes) < 2 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		list, err := clients.EventsV1().Events("").List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list.Items {
+			notes[e.Note] = true
+		}
+	}
+	for _, r := range []ingress.Reason{ingress.Unexported, ingress.Foreign} {
+		if note := ingress.DroppedNote("east", r, 1, nil); !notes[note] {
+			t.Errorf("no event has the note %q", note)
+		}
 	}
 }

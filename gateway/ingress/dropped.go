@@ -29,10 +29,14 @@ func (e Example) String() string {
 	return fmt.Sprintf("%s to %s %s", e.Source, e.Destination.Protocol, to)
 }
 
-// ExampleOf returns an example whose source is in the prefixes, or nil.
-func (d Dropped) ExampleOf(prefixes []netip.Prefix) *Example {
+// ExampleOf returns an example of what was dropped for the reason, or nil: its source is in the prefixes
+// from, and its destination in own, or outside of it if that is why it was dropped.
+func (d Dropped) ExampleOf(r Reason, from, own []netip.Prefix) *Example {
+	in := func(a netip.Addr, prefixes []netip.Prefix) bool {
+		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
 	i := slices.IndexFunc(d.Examples, func(e Example) bool {
-		return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(e.Source) })
+		return in(e.Source, from) && in(e.Destination.Address, own) == (r != Foreign)
 	})
 	if i < 0 {
 		return nil

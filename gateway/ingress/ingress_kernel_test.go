@@ -70,11 +70,6 @@ func newSite(t testing.TB) site {
 	return s
 }
 
-func key(address string, protocol serviceport.Protocol) serviceport.Key {
-	ap := netip.MustParseAddrPort(address)
-	return serviceport.Key{Address: ap.Addr(), Protocol: protocol, Port: ap.Port()}
-}
-
 // input is what the gateway knows: the pod serves port 8080, and east ports 8080 and 8087.
 func input() Input {
 	in := Input{Probes: 7472}
@@ -338,9 +333,11 @@ func (s site) wantDropped(t *testing.T, filter Filter) {
 				t.Errorf("%s: %d packets", name, n)
 			}
 		}
-		e := dropped.ExampleOf([]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")})
-		if e == nil || e.Destination.Port == 0 || !e.Destination.Protocol.Known() {
-			t.Errorf("examples are %v", dropped.Examples)
+		for _, r := range []Reason{Unexported, Foreign} {
+			e := dropped.ExampleOf(r, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, input().Own)
+			if e == nil || e.Destination.Port == 0 || !e.Destination.Protocol.Known() {
+				t.Errorf("%s: no example among %v", r, dropped.Examples)
+			}
 		}
 	})
 }

@@ -115,12 +115,26 @@ func TestInnerSource(t *testing.T) {
 }
 
 func TestNote(t *testing.T) {
-	note := DroppedNote("east", Unexported, 7, &Example{Source: netip.MustParseAddr("10.1.0.5"), Destination: serviceport.Key{
-		Address: netip.MustParseAddr("10.2.0.7"), Protocol: serviceport.TCP, Port: 80}})
+	note := DroppedNote("east", Unexported, 7, &Example{Source: netip.MustParseAddr("10.1.0.5"), Destination: key("10.2.0.7:80", serviceport.TCP)})
 	want := "7 packets of cluster east were dropped: no Service that is exported here serves them, for example 10.1.0.5 to TCP 10.2.0.7:80; " +
 		"if they are meant to pass, export the Service, or set ClusterSet.spec.gateway.ingress to Any"
 	if note != want {
 		t.Errorf("the note is %q", note)
+	}
+}
+
+// An example is of the reason that is told.
+func TestExampleOf(t *testing.T) {
+	example := func(from, to string) Example { return Example{netip.MustParseAddr(from), key(to, serviceport.TCP)} }
+	d := Dropped{Examples: []Example{example("10.3.0.1", "10.2.0.7:80"), example("10.1.0.5", "10.2.0.7:80"), example("10.1.0.5", "203.0.113.9:80")}}
+	east, own := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}
+	for r, want := range map[Reason]*Example{Unexported: &d.Examples[1], Foreign: &d.Examples[2]} {
+		if got := d.ExampleOf(r, east, own); got != want {
+			t.Errorf("%s: the example is %v, want %v", r, got, want)
+		}
+	}
+	if got := d.ExampleOf(Unexported, own, own); got != nil {
+		t.Errorf("an example of a cluster of which nothing was dropped: %v", got)
 	}
 }
 
@@ -134,4 +148,9 @@ func TestCounterNames(t *testing.T) {
 	if _, _, ok := ParseCounterName("something else"); ok {
 		t.Error("any name is read")
 	}
+}
+
+func key(address string, protocol serviceport.Protocol) serviceport.Key {
+	ap := netip.MustParseAddrPort(address)
+	return serviceport.Key{Address: ap.Addr(), Protocol: protocol, Port: ap.Port()}
 }
