@@ -17,11 +17,12 @@ func TestHostile(t *testing.T) {
 		name    string
 		attacks func(*testing.T)
 	}{
-		{"Hub", s.hub}, {"Lies", s.lying}, {"Node", s.takenNode}, {"Wire", s.wire},
+		{"Hub", s.hub}, {"Lies", s.lying}, {"Node", s.takenNode}, {"Tenant", s.tenants}, {"Wire", s.wire},
 	} {
 		t.Run(kind.name, kind.attacks)
 		before = s.honest(t, before)
 	}
 	t.Run("WithoutFilter", s.withoutFilter)
 	t.Run("WithoutExport", s.withoutExport)
+	t.Run("Removed", s.removed)
 }

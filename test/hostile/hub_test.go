@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,8 +48,8 @@ func thefts(east map[string]string) []try {
 	}
 	const serviceName = "multicluster.kubernetes.io/service-name"
 	return []try{
-		{"an export in east's name", exportedService("east", "hostile", "evil", ""), apply, "may write only objects with"},
-		{"an export of its own under east's name", strings.Replace(exportedService("west", "hostile", "evil", ""), "name: west.", "name: east.", 1), apply, notNamed},
+		{"an export in east's name", exportedService("east", "hostile", "evil", "ClusterSetIP"), apply, "may write only objects with"},
+		{"an export of its own under east's name", strings.Replace(exportedService("west", "hostile", "evil", "ClusterSetIP"), "name: west.", "name: east.", 1), apply, notNamed},
 		{"a change of east's export", "", patch("exportedservice", east["exportedservices"], `{"spec":{"ports":[]}}`), notYours},
 		{"the deletion of east's export", "", []string{"delete", "exportedservice", east["exportedservices"]}, notYours},
 		{"the change of east's endpoints", "", patch("endpointslice", east["endpointslices"], `{"endpoints":[]}`), notYours},
@@ -70,6 +71,11 @@ func thefts(east map[string]string) []try {
 		{"a token of east's account", "", []string{"create", "token", "member-east"}, noRight},
 		{"east's account", "", []string{"get", "members", "--as=system:serviceaccount:" + hubNamespace + ":member-east"}, noRight},
 		{"rights for itself", "", []string{"create", "rolebinding", "evil", "--clusterrole=cluster-admin", "--serviceaccount=" + hubNamespace + ":member-west"}, noRight},
+		{"an export from a system namespace", exportedService("west", "kube-system", "kube-dns", "ClusterSetIP"), apply, "may export only from"},
+		{"an export from another's namespace", exportedService("west", "shop", "evil", "ClusterSetIP"), apply, "may export only from"},
+		{"a token without end", "", []string{"create", "token", "member-west", "--duration=87600h"}, "at most"},
+		{"the identity of its own ID", "", []string{"delete", "lease", "west.identity"}, "may not change or delete it"},
+		{"another account of the hub", "", []string{"create", "serviceaccount", "evil"}, noRight},
 		{"a pod on the hub", "", []string{"run", "evil", "--image=busybox"}, noRight},
 		{"another namespace of the hub", "", []string{"get", "configmaps", "--namespace=kube-system"}, noRight},
 	}
@@ -78,12 +84,12 @@ func thefts(east map[string]string) []try {
 // otherKey is a public key that nobody has.
 const otherKey = "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE="
 
-// exportedService is what a cluster publishes to export a Service, with these fields besides.
-func exportedService(cluster, ns, name, fields string) string {
+// exportedService is what a cluster publishes to export a Service of this type, long ago.
+func exportedService(cluster, ns, name, kind string) string {
 	return fmt.Sprintf(`{apiVersion: clusterset.tombolo.dev/v1alpha1, kind: ExportedService,
   metadata: {name: %s, labels: {multicluster.kubernetes.io/source-cluster: %s}},
-  spec: {namespace: %s, name: %s, type: ClusterSetIP, exportedAt: "2001-01-01T00:00:00Z", ipFamilies: [IPv4], ports: [{name: http, port: 80, protocol: TCP}]%s}}`,
-		clusterset.HubName(v1alpha1.ClusterID(cluster), ns, name), cluster, ns, name, fields)
+  spec: {namespace: %s, name: %s, type: %s, exportedAt: "2001-01-01T00:00:00Z", ipFamilies: [IPv4], ports: [{name: http, port: 81, protocol: TCP}]}}`,
+		clusterset.HubName(v1alpha1.ClusterID(cluster), ns, name), cluster, ns, name, kind)
 }
 
 // hub: with west's credential nobody changes on the hub what is another's.
@@ -92,11 +98,37 @@ func (s *site) hub(t *testing.T) {
 	if _, err := thief.kubectl(t, "", "get", "members"); err != nil {
 		t.Fatalf("the credential does not work, so the test proves nothing: %v", err)
 	}
+	s.member(t, `{"spec":{"namespaces":["hostile"]}}`)
+	defer s.member(t, `{"spec":{"namespaces":null}}`)
 	east := map[string]string{}
 	for _, kind := range []string{"exportedservices", "endpointslices", "gatewaynodes"} {
 		east[kind] = s.get(t, "hub", "{.items[0].metadata.name}", kind, "-n", hubNamespace, "-l", v1alpha1.LabelSourceCluster+"="+victim)
 	}
 	s.unchanged(t, "west's thefts", func() { refused(t, thief, thefts(east)) })
+}
+
+// member patches west's Member, as the clusterset's admin.
+func (s *site) member(t *testing.T, patch string) {
+	t.Helper()
+	if _, err := s.Kubectl(t.Context(), "hub", "-n", hubNamespace, "patch", "member", attacker, "--type=merge", "-p", patch); err != nil {
+		t.Error(err)
+	}
+}
+
+// removed: once the clusterset's admin has removed west, its credential writes nothing, and east has nothing of west's.
+func (s *site) removed(t *testing.T) {
+	thief := s.thief(t)
+	s.stopOperator(t)
+	s.member(t, `{"spec":{"removed":true}}`)
+	defer s.member(t, `{"spec":{"removed":false}}`)
+	s.eventually(t, "the hub takes nothing from west", func() bool {
+		_, err := thief.kubectl(t, exportedService("west", namespace, "evil", "ClusterSetIP"), "create", "-f", "-")
+		return err != nil && strings.Contains(err.Error(), "spec.removed")
+	})
+	s.eventually(t, "east has nothing of west's", func() bool {
+		imports, err := s.Kubectl(t.Context(), victim, "-n", namespace, "get", "serviceimports.multicluster.x-k8s.io", "--output", "jsonpath={.items[*].status.clusters[*].cluster}")
+		return err == nil && !strings.Contains(imports, attacker) && s.onNode(t, s.gateway[victim], "wg show all peers") == ""
+	})
 }
 
 // unchanged asserts that something leaves what east has of other clusters as it is.
@@ -109,6 +141,8 @@ func (s *site) unchanged(t *testing.T, what string, do func()) {
 	}
 }
 
+var firstShown = regexp.MustCompile(`"clusterset.tombolo.dev/exports-first-shown":"[^"]*"`)
+
 // state is what east's API server and kernels have of other clusters, by what it is: imports and their
 // endpoints, tunnels, and routes.
 func (s *site) state(t *testing.T) map[string]string {
@@ -119,8 +153,15 @@ func (s *site) state(t *testing.T) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state[what] = out
+		var lines []string
+		for line := range strings.Lines(out) {
+			if !strings.HasPrefix(line, tenantNamespace) { // what the tenant writes there is his own
+				lines = append(lines, line)
+			}
+		}
+		state[what] = firstShown.ReplaceAllString(strings.Join(lines, ""), "")
 	}
+	// How old west's exports are is remembered, whatever becomes of them.
 	kubectl("imports", "{.metadata.namespace} {.metadata.name} {.metadata.labels} {.metadata.annotations} {.spec}", "serviceimports.multicluster.x-k8s.io", "-A")
 	kubectl("endpoints", "{.metadata.namespace} {.metadata.name} {.metadata.labels} {.endpoints} {.ports}", "endpointslices", "-A", "-l", v1alpha1.LabelSourceCluster)
 	kubectl("clusters", "{.metadata.name} {.spec}", "remoteclusters")
@@ -168,8 +209,10 @@ func (s *site) lies(t *testing.T) []lie {
 		{"a key of low order", evilGateway(lowOrder, away, secondTunnel), "low order"},
 		{"a gateway at a loopback address", evilGateway(otherKey, "127.0.0.1", secondTunnel), "127.0.0.1"},
 		{"a gateway at the metadata address", evilGateway(otherKey, "169.254.169.254", secondTunnel), "169.254.169.254"},
-		{"an export under a name that is not its own", strings.Replace(exportedService("west", namespace, "open", ""), clusterset.HubName("west", namespace, "open"), "west.evil", 1), "west.evil"},
-		{"an export into a namespace that is not there", exportedService("west", "evil", "evil", ""), ""},
+		{"an export under a name that is not its own", strings.Replace(exportedService("west", namespace, "open", "ClusterSetIP"), clusterset.HubName("west", namespace, "open"), "west.evil", 1), "west.evil"},
+		{"an older export that turns east's Service around", exportedService("west", namespace, "open", "Headless"), ""},
+		{"an older export with another port", exportedService("west", namespace, "open", "ClusterSetIP"), ""},
+		{"an export into a namespace that is not there", exportedService("west", "evil", "evil", "ClusterSetIP"), ""},
 	}
 }
 
