@@ -17,7 +17,7 @@ func TestHostile(t *testing.T) {
 		name    string
 		attacks func(*testing.T)
 	}{
-		{"Hub", s.hub}, {"Lies", s.lying}, {"Node", s.takenNode}, {"Tenant", s.tenants}, {"Wire", s.wire},
+		{"Hub", s.hub}, {"Lies", s.lying}, {"Node", s.takenNode}, {"Tenant", s.tenants}, {"Audience", s.audience}, {"Wire", s.wire},
 	} {
 		t.Run(kind.name, kind.attacks)
 		before = s.honest(t, before)
