@@ -47,6 +47,7 @@ func (s *site) fromGateway() []shot {
 		{name: "UDP to a port that is exported for TCP", packet: packet{to: s.open, ports: [2]uint16{40000, httpPort}}, filtered: true},
 		{name: "SCTP to an exported pod", packet: packet{to: s.open, protocol: sctp, ports: [2]uint16{40000, httpPort}}, filtered: true},
 		{name: "a SYN from an exported port", packet: packet{to: s.closed, protocol: tcp, ports: [2]uint16{httpPort, httpPort}}, filtered: true},
+		{name: "UDP from an exported port, which nobody asked", packet: packet{to: s.closed, ports: [2]uint16{packetPort, 40000}}, filtered: true},
 		{name: "an ACK from a port that is not exported", packet: packet{to: s.closed, protocol: tcp, ports: [2]uint16{40000, httpPort}, ack: true}},
 		{name: "another protocol to a pod", packet: packet{to: s.open, protocol: 253, payload: []byte("tombolo")}, filtered: true},
 		{name: "GRE to a pod", packet: packet{to: s.closed, protocol: gre, payload: make([]byte, 8)}, filtered: true},

@@ -108,6 +108,15 @@ func policy(name string) *v1alpha1.TrafficPolicy {
 	}
 }
 
+func exportPolicy(name string) *v1alpha1.ExportPolicy {
+	return &v1alpha1.ExportPolicy{
+		ObjectMeta: members.Meta(namespace, name),
+		Spec: v1alpha1.ExportPolicySpec{
+			TargetRef: v1alpha1.ExportPolicyTarget{Name: "web"}, ExportAudience: v1alpha1.ExportAudience{Clusters: []v1alpha1.ClusterID{"west"}},
+		},
+	}
+}
+
 // gatewayNode is what the gateway of a node writes first.
 func gatewayNode(node string) *v1alpha1.GatewayNode {
 	return &v1alpha1.GatewayNode{
@@ -138,16 +147,20 @@ func TestStates(t *testing.T) {
 	east.Join(t, "east", hub, access)
 	set := &v1alpha1.ClusterSet{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName}}
 	first, second := policy("first"), policy("second")
+	limit, another := exportPolicy("limit"), exportPolicy("limit-too")
 	east.Make(t, first)
+	east.Make(t, limit)
 	wait(t, east, set, status.InProgressStatus, "LatestGenerationNotObserved")
 	wait(t, east, first, status.InProgressStatus, "LatestGenerationNotObserved")
+	wait(t, east, limit, status.InProgressStatus, "LatestGenerationNotObserved")
 	export := members.Export(namespace, "web")
 	east.Make(t, export)
 	wait(t, east, export, status.InProgressStatus, v1alpha1.ReasonPending)
 	early := gatewayNode("early")
 	east.Make(t, early)
 	wait(t, east, early, status.InProgressStatus, v1alpha1.ReasonPending)
-	applied := map[client.Object]map[string]any{set: user(read(t, east, set)), first: user(read(t, east, first)), export: user(read(t, east, export))}
+	applied := map[client.Object]map[string]any{set: user(read(t, east, set)), first: user(read(t, east, first)), export: user(read(t, east, export)),
+		limit: user(read(t, east, limit))}
 
 	start(t, east)
 	wait(t, east, set, status.CurrentStatus, "")
@@ -164,6 +177,9 @@ func TestStates(t *testing.T) {
 	east.Make(t, second)
 	applied[second] = user(read(t, east, second))
 	wait(t, east, second, status.FailedStatus, v1alpha1.ReasonConflicted)
+	wait(t, east, limit, status.CurrentStatus, "")
+	east.Make(t, another)
+	wait(t, east, another, status.FailedStatus, v1alpha1.ReasonConflicted)
 
 	for o, want := range applied {
 		if diff := cmp.Diff(want, user(read(t, east, o))); diff != "" {
