@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -109,6 +110,15 @@ func (e *env) coreDNS(t *testing.T, corefile, image string) {
 	e.Make(t, &corev1.ConfigMap{
 		ObjectMeta: members.Meta(dns.Namespace, dns.Name),
 		Data:       map[string]string{"Corefile": corefile, "another": "stays"},
+	})
+	// The API server needs a moment to learn the kind that a policy for this object names.
+	members.Eventually(t, func() error {
+		probe := client.RawPatch(types.MergePatchType, []byte(`{"data":{"probe":"x"}}`))
+		err := e.Own.GetClient().Patch(t.Context(), &corev1.ConfigMap{ObjectMeta: members.Meta(dns.Namespace, dns.Name)}, probe, client.DryRunAll)
+		if err != nil && strings.Contains(err.Error(), "failed to configure policy") {
+			return err
+		}
+		return nil
 	})
 	labels := map[string]string{"k8s-app": "kube-dns"}
 	e.Make(t, &appsv1.Deployment{
