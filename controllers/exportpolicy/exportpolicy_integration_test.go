@@ -74,8 +74,8 @@ func imports(t *testing.T, c *members.Cluster, from ...string) {
 	})
 }
 
-// accepted waits until the policy's condition has the reason, and returns the policy.
-func accepted(t *testing.T, c *members.Cluster, name, reason string) *v1alpha1.ExportPolicy {
+// accepted waits until the policy's condition has the reason and it reaches these clusters, and returns the policy.
+func accepted(t *testing.T, c *members.Cluster, name, reason string, reaches ...string) *v1alpha1.ExportPolicy {
 	t.Helper()
 	policy := &v1alpha1.ExportPolicy{}
 	members.Eventually(t, func() error {
@@ -86,6 +86,9 @@ func accepted(t *testing.T, c *members.Cluster, name, reason string) *v1alpha1.E
 		if condition == nil || condition.Reason != reason || policy.Status.ObservedGeneration != policy.Generation {
 			return fmt.Errorf("policy %s has %+v, generation %d of %d, want %s", name, condition, policy.Status.ObservedGeneration, policy.Generation, reason)
 		}
+		if !slices.Equal(policy.Status.Clusters, reaches) {
+			return fmt.Errorf("policy %s reaches %v, want %v", name, policy.Status.Clusters, reaches)
+		}
 		return nil
 	})
 	return policy
@@ -95,13 +98,6 @@ func policy(name string, audience v1alpha1.ExportAudience) *v1alpha1.ExportPolic
 	return &v1alpha1.ExportPolicy{ObjectMeta: members.Meta(namespace, name), Spec: v1alpha1.ExportPolicySpec{
 		TargetRef: v1alpha1.ExportPolicyTarget{Name: "web"}, ExportAudience: audience,
 	}}
-}
-
-func reaches(t *testing.T, p *v1alpha1.ExportPolicy, want ...string) {
-	t.Helper()
-	if !slices.Equal(p.Status.Clusters, want) {
-		t.Errorf("policy %s reaches %v, want %v", p.Name, p.Status.Clusters, want)
-	}
 }
 
 // An export with a policy is imported by the clusters that it names, and always by its own. Those that
@@ -123,7 +119,7 @@ func TestExportPolicy(t *testing.T) {
 	imports(t, west, "east")
 	imports(t, east, "east")
 	imports(t, north)
-	reaches(t, accepted(t, east, "a", v1alpha1.ReasonAccepted), "west")
+	accepted(t, east, "a", v1alpha1.ReasonAccepted, "west")
 
 	before := &mcsv1beta1.ServiceImport{}
 	if err := west.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "web"}, before); err != nil {
@@ -131,13 +127,12 @@ func TestExportPolicy(t *testing.T) {
 	}
 	change(t, east, first, `{"spec":{"clusters":null,"regions":["eu","us","mars"]}}`)
 	imports(t, north, "east")
-	got := accepted(t, east, "a", v1alpha1.ReasonAccepted)
-	reaches(t, got, "north", "west")
+	got := accepted(t, east, "a", v1alpha1.ReasonAccepted, "north", "west")
 	if message := got.Status.Conditions[0].Message; !strings.Contains(message, "region mars") {
 		t.Errorf("the message does not name the unknown region: %s", message)
 	}
 	east.Make(t, policy("b", v1alpha1.ExportAudience{Clusters: []v1alpha1.ClusterID{"north"}}))
-	reaches(t, accepted(t, east, "b", v1alpha1.ReasonConflicted))
+	accepted(t, east, "b", v1alpha1.ReasonConflicted)
 
 	change(t, east, first, `{"spec":{"regions":["eu"]}}`)
 	imports(t, north)
@@ -151,7 +146,7 @@ func TestExportPolicy(t *testing.T) {
 	}
 	imports(t, north, "east")
 	imports(t, west)
-	reaches(t, accepted(t, east, "b", v1alpha1.ReasonAccepted), "north")
+	accepted(t, east, "b", v1alpha1.ReasonAccepted, "north")
 }
 
 func change(t *testing.T, c *members.Cluster, p *v1alpha1.ExportPolicy, patch string) {
