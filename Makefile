@@ -191,10 +191,11 @@ verify: ## that what is generated fits the code
 	@hack/generate.sh --check
 
 .PHONY: bench
-bench: build testbin ## measure 50 members on one hub, the dataplane beside kube-proxy, two clusters, failover; prints a table and writes dist/bench.json
+bench: build testbin ## measure 50 members on one hub, the dataplane beside kube-proxy, the filter on the way in, two clusters, failover; prints a table and writes dist/bench.json
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@mkdir -p dist
 	bin/bench --only exchange,dataplane,wireguard,links
+	go test -tags kernel -count=1 -run '^$$' -bench . -benchtime 3x -exec "$(CURDIR)/bin/lab kernel --" ./gateway/ingress
 	bin/lab run --install -- bin/bench --keep
 	bin/lab run --install --gateways 2 --nodes 3 -- bin/bench --keep --only failover
 

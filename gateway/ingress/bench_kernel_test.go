@@ -76,8 +76,8 @@ func BenchmarkChange(b *testing.B) {
 	})
 }
 
-// BenchmarkForward measures what the filter of 100,000 endpoints costs: TCP and packets of 64 bytes
-// of UDP from east to the pod, with and without it, in turn.
+// BenchmarkForward measures what the filter of 100,000 endpoints costs: TCP, packets of 64 bytes of
+// UDP, and requests over connections of their own from east to the pod, with and without it, in turn.
 func BenchmarkForward(b *testing.B) {
 	s := newSite(b)
 	in := crowd(many)
@@ -87,7 +87,7 @@ func BenchmarkForward(b *testing.B) {
 	tables := [2]firewall.Config{{}, Table(in)}
 	s.pod.Start("iperf3", "--server")
 	filter := New()
-	sums := map[string]*[2]float64{"tcp": {}, "udp": {}}
+	sums := map[string]*[2]float64{"tcp": {}, "udp": {}, "requests": {}}
 	for b.Loop() {
 		for with, table := range tables {
 			s.gateway.Do(func() {
@@ -97,6 +97,7 @@ func BenchmarkForward(b *testing.B) {
 			})
 			sums["tcp"][with] += s.iperf(b)
 			sums["udp"][with] += s.iperf(b, "--udp", "--bitrate", "0", "--length", "64")
+			sums["requests"][with] += s.requests(b)
 		}
 	}
 	for name, sum := range sums {
@@ -118,4 +119,14 @@ func (s site) iperf(b *testing.B, args ...string) float64 {
 		b.Fatalf("iperf3 says %q: %v", out, err)
 	}
 	return result.End.Received.Bits
+}
+
+// requests returns how many requests the pod has answered in three seconds, one after the other.
+func (s site) requests(b *testing.B) (answered float64) {
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); answered++ {
+		if _, err := s.east.Ask("tcp", "10.2.1.5:8080"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return answered
 }
