@@ -95,6 +95,7 @@ func TestDrift(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, "his": "own"}, got.Labels); diff != "" {
 		t.Errorf("labels when no longer exported (-want +got):\n%s", diff)
 	}
+	delete(got.Annotations, v1alpha1.AnnotationFirstShown) // how old exports are stays
 	if diff := cmp.Diff(map[string]string{"his": "own"}, got.Annotations); diff != "" {
 		t.Errorf("annotations when no longer exported (-want +got):\n%s", diff)
 	}
