@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -111,15 +110,6 @@ func (e *env) coreDNS(t *testing.T, corefile, image string) {
 		ObjectMeta: members.Meta(dns.Namespace, dns.Name),
 		Data:       map[string]string{"Corefile": corefile, "another": "stays"},
 	})
-	// The API server needs a moment to learn the kind that a policy for this object names.
-	members.Eventually(t, func() error {
-		probe := client.RawPatch(types.MergePatchType, []byte(`{"data":{"probe":"x"}}`))
-		err := e.Own.GetClient().Patch(t.Context(), &corev1.ConfigMap{ObjectMeta: members.Meta(dns.Namespace, dns.Name)}, probe, client.DryRunAll)
-		if err != nil && strings.Contains(err.Error(), "failed to configure policy") {
-			return err
-		}
-		return nil
-	})
 	labels := map[string]string{"k8s-app": "kube-dns"}
 	e.Make(t, &appsv1.Deployment{
 		ObjectMeta: members.Meta(dns.Namespace, dns.Name),
@@ -139,9 +129,13 @@ func (e *env) step(t *testing.T) *metav1.Condition {
 	t.Helper()
 	e.settle(t)
 	ctx := logr.NewContext(t.Context(), testr.New(t))
-	if _, err := e.r.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKey{Name: v1alpha1.ClusterSetName}}); err != nil {
-		t.Fatal(err)
-	}
+	members.Eventually(t, func() error {
+		_, err := e.r.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKey{Name: v1alpha1.ClusterSetName}})
+		if err != nil && !strings.Contains(err.Error(), "failed to configure policy") { // the API server has yet to learn the kind ClusterSet
+			t.Fatal(err)
+		}
+		return err
+	})
 	set := &v1alpha1.ClusterSet{}
 	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
 		return nil
