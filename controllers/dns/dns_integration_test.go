@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
@@ -129,13 +130,16 @@ func (e *env) step(t *testing.T) *metav1.Condition {
 	t.Helper()
 	e.settle(t)
 	ctx := logr.NewContext(t.Context(), testr.New(t))
-	members.Eventually(t, func() error {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Second) {
 		_, err := e.r.Reconcile(ctx, reconcile.Request{NamespacedName: client.ObjectKey{Name: v1alpha1.ClusterSetName}})
-		if err != nil && !strings.Contains(err.Error(), "failed to configure policy") { // the API server has yet to learn the kind ClusterSet
+		if err == nil {
+			break
+		}
+		// An API server takes up to half a minute to learn the kind that a policy names.
+		if !strings.Contains(err.Error(), "failed to configure policy") || time.Now().After(deadline) {
 			t.Fatal(err)
 		}
-		return err
-	})
+	}
 	set := &v1alpha1.ClusterSet{}
 	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
 		return nil
