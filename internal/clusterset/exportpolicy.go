@@ -30,13 +30,7 @@ func ExportPolicyTarget(p *v1alpha1.ExportPolicy) types.NamespacedName {
 // the one whose name sorts first. A policy that is being deleted does not count. The order of policies
 // does not matter, and they may hold policies for other exports.
 func ExportPolicyFor(export types.NamespacedName, policies []*v1alpha1.ExportPolicy) *v1alpha1.ExportPolicy {
-	var first *v1alpha1.ExportPolicy
-	for _, p := range policies {
-		if isForExport(p, export) && (first == nil || comesBefore(p, first)) {
-			first = p
-		}
-	}
-	return first
+	return firstOf(policies, func(p *v1alpha1.ExportPolicy) bool { return isForExport(p, export) })
 }
 
 // AudienceOf is the audience of the ServiceExport of that name: that of the policy in effect. nil means
@@ -59,16 +53,7 @@ func JudgeExportPolicy(policy *v1alpha1.ExportPolicy, export *mcsv1beta1.Service
 			"there is one; if there is, check spec.targetRef.name", target)
 		return c
 	}
-	switch winner := ExportPolicyFor(target, append(slices.Clip(policies), policy)); {
-	case winner == nil: // it is being deleted
-		c.Reason, c.Message = v1alpha1.ReasonInvalid, "the policy is being deleted, and no longer in effect"
-	case winner.Name != policy.Name:
-		c.Reason, c.Message = v1alpha1.ReasonConflicted, fmt.Sprintf("ExportPolicy %s/%s, which is for ServiceExport %s too, is in effect, "+
-			"as %s: put both into one, or delete one of them", winner.Namespace, winner.Name, target, precedence(winner, policy))
-	default:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, fmt.Sprintf("in effect for ServiceExport %s", target)
-	}
-	return c
+	return judged(c, policy, ExportPolicyFor(target, append(slices.Clip(policies), policy)), "ExportPolicy", fmt.Sprintf("ServiceExport %s", target))
 }
 
 // isForExport tells whether the policy is for the ServiceExport and is not being deleted.

@@ -28,13 +28,7 @@ func PolicyFor(si *mcsv1beta1.ServiceImport, policies []*v1alpha1.TrafficPolicy)
 	if !Served(si) {
 		return nil
 	}
-	var first *v1alpha1.TrafficPolicy
-	for _, p := range policies {
-		if isFor(p, si) && !silences(p, si) && (first == nil || comesBefore(p, first)) {
-			first = p
-		}
-	}
-	return first
+	return firstOf(policies, func(p *v1alpha1.TrafficPolicy) bool { return isFor(p, si) && !silences(p, si) })
 }
 
 // JudgePolicy returns the condition Accepted of a TrafficPolicy whose target is si; nil means that
@@ -56,16 +50,7 @@ func JudgePolicy(policy *v1alpha1.TrafficPolicy, si *mcsv1beta1.ServiceImport, p
 			"cluster would answer: the policy is not in effect; give one of them a weight above 0", target, strings.Join(Exporters(si), ", "))
 		return c
 	}
-	switch winner := PolicyFor(si, append(slices.Clip(policies), policy)); {
-	case winner == nil: // it is being deleted
-		c.Reason, c.Message = v1alpha1.ReasonInvalid, "the policy is being deleted, and no longer in effect"
-	case winner.Name != policy.Name:
-		c.Reason, c.Message = v1alpha1.ReasonConflicted, fmt.Sprintf("TrafficPolicy %s/%s, which is for ServiceImport %s too, is in effect, "+
-			"as %s: put both into one, or delete one of them", winner.Namespace, winner.Name, target, precedence(winner, policy))
-	default:
-		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, fmt.Sprintf("in effect for ServiceImport %s", target)
-	}
-	return c
+	return judged(c, policy, PolicyFor(si, append(slices.Clip(policies), policy)), "TrafficPolicy", fmt.Sprintf("ServiceImport %s", target))
 }
 
 // targetFault says why no policy is in effect for the ServiceImport; empty if nodes serve it.
@@ -103,6 +88,39 @@ func silences(p *v1alpha1.TrafficPolicy, si *mcsv1beta1.ServiceImport) bool {
 	return len(si.Status.Clusters) > 0 && !slices.ContainsFunc(si.Status.Clusters, func(s mcsv1beta1.ClusterStatus) bool {
 		return !drained[s.Cluster]
 	})
+}
+
+// attached is a policy of either kind.
+type attached interface {
+	comparable
+	metav1.Object
+}
+
+// firstOf returns the policy that takes precedence among those that count, nil if none does.
+func firstOf[P attached](policies []P, counts func(P) bool) P {
+	var none, first P
+	for _, p := range policies {
+		if counts(p) && (first == none || comesBefore(p, first)) {
+			first = p
+		}
+	}
+	return first
+}
+
+// judged completes the condition Accepted of a policy whose target is fine: winner is the policy of
+// that kind that is in effect for the target, nil if there is none.
+func judged[P attached](c metav1.Condition, policy, winner P, kind, target string) metav1.Condition {
+	var none P
+	switch {
+	case winner == none: // it is being deleted
+		c.Reason, c.Message = v1alpha1.ReasonInvalid, "the policy is being deleted, and no longer in effect"
+	case winner.GetName() != policy.GetName():
+		c.Reason, c.Message = v1alpha1.ReasonConflicted, fmt.Sprintf("%s %s/%s, which is for %s too, is in effect, "+
+			"as %s: put both into one, or delete one of them", kind, winner.GetNamespace(), winner.GetName(), target, precedence(winner, policy))
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonAccepted, "in effect for "+target
+	}
+	return c
 }
 
 // comesBefore tells whether the policy takes precedence over another for the same target (GEP-713
