@@ -11,9 +11,8 @@ func (s Sender) setName(prefix string, f family) string {
 	return prefix + f.suffix + "-to-" + string(s.Cluster)
 }
 
-// sets hold what only some senders may reach, this one among them.
-func (s Sender) sets() (sets []firewall.Set) {
-	only := split(s.Exported)
+// sets hold what only some senders may reach, this one among them: only is Exported, as elements.
+func (s Sender) sets(only endpoints) (sets []firewall.Set) {
 	for _, f := range families {
 		if keys := only.ports[f.index]; len(keys) > 0 {
 			sets = append(sets, firewall.Set{Name: s.setName("exported", f), Type: f.address + " . inet_proto . inet_service", Keys: keys})
@@ -26,8 +25,8 @@ func (s Sender) sets() (sets []firewall.Set) {
 }
 
 // rules admit that.
-func (s Sender) rules(f family) (rules []string) {
-	prefixes, only := f.of(s.Prefixes), split(s.Exported)
+func (s Sender) rules(f family, only endpoints) (rules []string) {
+	prefixes := f.of(s.Prefixes)
 	if len(prefixes) == 0 {
 		return nil
 	}

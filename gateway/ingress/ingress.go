@@ -93,7 +93,8 @@ func Table(in Input) firewall.Config {
 		)
 	}
 	for _, s := range in.Senders {
-		cfg.Sets = append(cfg.Sets, s.sets()...)
+		only := split(s.Exported)
+		b.only, cfg.Sets = append(b.only, only), append(cfg.Sets, s.sets(only)...)
 	}
 	cfg.Chains = b.chains()
 	return cfg
@@ -104,6 +105,8 @@ type builder struct {
 	in Input
 	// own and senders are the prefixes by family.
 	own, senders [2][]netip.Prefix
+	// only is what only some senders may reach, by sender.
+	only []endpoints
 }
 
 // chains are those to which others go first.
@@ -144,8 +147,8 @@ func (b builder) rules(f family) []string {
 		f.name + " daddr . meta l4proto . th dport @exported" + f.suffix + " accept",
 		f.name + " daddr @exported-hosts" + f.suffix + " accept",
 	}
-	for _, s := range b.in.Senders {
-		rules = append(rules, s.rules(f)...)
+	for i, s := range b.in.Senders {
+		rules = append(rules, s.rules(f, b.only[i])...)
 	}
 	for _, a := range b.in.Tunnel {
 		if a.Is4() == f.is4 && b.in.Probes != 0 {
