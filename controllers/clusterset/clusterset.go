@@ -74,8 +74,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	return reconcile.Result{RequeueAfter: recheck}, nil
 }
 
-// tell records an event for each condition that needs somebody's help now, or for another reason
-// than before.
+// tell records an event for each condition that has come to need somebody's help. A condition that
+// needs it for a new reason counts, too.
 func (r *Reconciler) tell(before, now *v1alpha1.ClusterSet) {
 	for _, name := range []string{v1alpha1.ConditionInstalled, v1alpha1.ConditionAccepted, v1alpha1.ConditionHubConnected} {
 		was, is := meta.FindStatusCondition(before.Status.Conditions, name), meta.FindStatusCondition(now.Status.Conditions, name)

@@ -23,8 +23,8 @@ const lookAtKeys = 10 * time.Second
 
 // oldKeys is what is known of the Secret.
 type oldKeys struct {
-	// gone is true once there is none. An older version that comes back makes it again, and starts
-	// another operator.
+	// gone is true once there is none. Only an older version makes it again, and that one comes with
+	// an operator of its own.
 	gone bool
 	// next is when to look again.
 	next time.Time

@@ -11,8 +11,8 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 )
 
-// recount is how long a count of a cluster's exports is good for. Counting for each export anew
-// would cost the square of their number.
+// recount is how long a count of a cluster's exports is used. A count for each export would cost the
+// square of their number.
 const recount = time.Second
 
 // budgets remember which exports of a cluster are beyond its budget. They are safe for concurrent
