@@ -2,7 +2,6 @@ package exportpolicy
 
 import (
 	"context"
-	"slices"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -24,32 +23,17 @@ func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 	everything := handler.EnqueueRequestsFromMapFunc(r.everything)
 	return retry.Controller(mgr, "exportpolicy", concurrent).
 		For(&v1alpha1.ExportPolicy{}).
-		Watches(&v1alpha1.ExportPolicy{}, inNamespace, builder.WithPredicates(Changed())).
+		Watches(&v1alpha1.ExportPolicy{}, inNamespace, builder.WithPredicates(requests.SpecChanged())).
 		Watches(&mcsv1beta1.ServiceExport{}, inNamespace, builder.WithPredicates(existence())).
-		Watches(&v1alpha1.RemoteCluster{}, everything, builder.WithPredicates(regionChanged())).
+		Watches(&v1alpha1.RemoteCluster{}, everything, builder.WithPredicates(requests.RegionChanged())).
 		Watches(&v1alpha1.ClusterSet{}, everything, builder.WithPredicates(clusterSetChanged())).
 		Complete(r)
-}
-
-// Changed passes what may change which of the policies for a ServiceExport is in effect, and what it
-// says.
-func Changed() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() || e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration()
-	}}
 }
 
 // existence passes what changes whether an object is there. A deletion with finalizers counts.
 func existence() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return (e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil)
-	}}
-}
-
-// regionChanged passes what may change which clusters and regions there are.
-func regionChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.(*v1alpha1.RemoteCluster).Spec.Region != e.ObjectNew.(*v1alpha1.RemoteCluster).Spec.Region
 	}}
 }
 
@@ -68,12 +52,13 @@ func (r *Reconciler) inNamespace(ctx context.Context, obj client.Object) []recon
 	if policy, ok := obj.(*v1alpha1.ExportPolicy); ok {
 		target = policy.Spec.TargetRef.Name
 	}
-	all := requests.List(ctx, r.Client, &v1alpha1.ExportPolicyList{}, client.InNamespace(obj.GetNamespace()))
-	return slices.DeleteFunc(all, func(request reconcile.Request) bool {
-		policy := &v1alpha1.ExportPolicy{}
-		err := r.Client.Get(ctx, request.NamespacedName, policy, client.UnsafeDisableDeepCopy)
-		return err == nil && policy.Spec.TargetRef.Name != target
-	})
+	sameTarget := func(_ context.Context, policy client.Object) []reconcile.Request {
+		if policy.(*v1alpha1.ExportPolicy).Spec.TargetRef.Name != target {
+			return nil
+		}
+		return requests.For(policy.GetNamespace(), policy.GetName())
+	}
+	return requests.Map(ctx, r.Client, &v1alpha1.ExportPolicyList{}, sameTarget, client.InNamespace(obj.GetNamespace()))
 }
 
 func (r *Reconciler) everything(ctx context.Context, _ client.Object) []reconcile.Request {

@@ -26,18 +26,11 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 	}
 	return retry.Controller(mgr, "trafficpolicy", concurrent).
 		For(&v1alpha1.TrafficPolicy{}).
-		Watches(&v1alpha1.TrafficPolicy{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(policyChanged())).
+		Watches(&v1alpha1.TrafficPolicy{}, handler.EnqueueRequestsFromMapFunc(r.rivals), builder.WithPredicates(requests.SpecChanged())).
 		Watches(&mcsv1beta1.ServiceImport{}, handler.EnqueueRequestsFromMapFunc(r.ofTarget), builder.WithPredicates(importChanged())).
-		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.everything), builder.WithPredicates(regionChanged())).
+		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.everything), builder.WithPredicates(requests.RegionChanged())).
 		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.everything), builder.WithPredicates(clusterSetChanged())).
 		Complete(r)
-}
-
-// policyChanged passes what may change which of the policies for a target is in effect.
-func policyChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() || e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration()
-	}}
 }
 
 // importChanged passes what may change whether a policy for the ServiceImport is in effect, and the
@@ -49,13 +42,6 @@ func importChanged() predicate.Predicate {
 			!slices.Equal(clusterset.Exporters(before), clusterset.Exporters(after)) ||
 			before.Labels[v1alpha1.LabelManagedBy] != after.Labels[v1alpha1.LabelManagedBy] ||
 			!before.DeletionTimestamp.Equal(after.DeletionTimestamp)
-	}}
-}
-
-// regionChanged passes what may change which clusters and regions there are.
-func regionChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.(*v1alpha1.RemoteCluster).Spec.Region != e.ObjectNew.(*v1alpha1.RemoteCluster).Spec.Region
 	}}
 }
 

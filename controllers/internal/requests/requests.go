@@ -1,4 +1,4 @@
-// Package requests owns how events become the requests of a controller, as far as several
+// Package requests owns which events become the requests of a controller, and how, as far as several
 // controllers do it the same way. What wakes a controller is in its own watches.go.
 package requests
 
