@@ -30,7 +30,7 @@ type filterTable struct {
 	gate    *vipGate
 	vips    []netip.Prefix
 	overlay plan.Overlay
-	// hairpin are the endpoints on this node, by the services that have them.
+	// hairpin are the endpoints that may be pods of this node, by the services that have them.
 	hairpin map[plan.Key][]netip.Addr
 	// udp are the endpoints that may send UDP, by the ServiceImports that have them.
 	udp map[types.NamespacedName]plan.UDP
@@ -64,15 +64,15 @@ func (f *filterTable) replace(replaced []plan.Replaced) {
 		if existed := r.Before.Key == r.Key; existed != exists {
 			f.dirty = true
 		}
-		local := localAddresses(after)
-		if slices.Equal(local, f.hairpin[r.Key]) {
+		addresses := hairpins(after)
+		if slices.Equal(addresses, f.hairpin[r.Key]) {
 			continue
 		}
 		f.dirty = true
-		if len(local) == 0 {
+		if len(addresses) == 0 {
 			delete(f.hairpin, r.Key)
 		} else {
-			f.hairpin[r.Key] = local
+			f.hairpin[r.Key] = addresses
 		}
 	}
 }
@@ -156,13 +156,13 @@ func (f *filterTable) input() filter.Input {
 	return in
 }
 
-// localAddresses returns those of the service's endpoints on this node.
-func localAddresses(v plan.VirtualService) []netip.Addr {
-	var local []netip.Addr
+// hairpins returns the addresses of the service's endpoints that may reach themselves from this node.
+func hairpins(v plan.VirtualService) []netip.Addr {
+	var all []netip.Addr
 	for _, d := range v.Destinations {
-		if d.OnThisNode {
-			local = append(local, d.Address)
+		if d.Hairpin {
+			all = append(all, d.Address)
 		}
 	}
-	return local
+	return all
 }

@@ -34,7 +34,7 @@ type Input struct {
 	Overlay plan.Overlay
 	// Served ports of clusterset IPs; all others are refused.
 	Served []serviceport.Key
-	// Hairpin are the addresses of endpoints on this node.
+	// Hairpin are the addresses of endpoints that may be pods of this node.
 	Hairpin []netip.Addr
 	// Answering are the endpoints of other clusters from which UDP comes only to whom has asked, unless
 	// it is for one that this cluster has Exported. Port zero stands for all ports of all protocols. With

@@ -99,7 +99,7 @@ func (ch *portChooser) compare(a, b candidate) int {
 
 func (ch *portChooser) destination(c candidate) Destination {
 	e := &ch.endpoints[c.endpoint]
-	return Destination{Address: e.address, Port: c.port, Weight: c.weight, OnThisNode: e.here}
+	return Destination{Address: e.address, Port: c.port, Weight: c.weight, Hairpin: e.hairpin}
 }
 
 // count the candidates of each level. The levels are appended to levels.

@@ -20,8 +20,10 @@ type endpoint struct {
 	source, item int32
 	level        int16
 	state        state
-	// here: a pod of this node.
+	// here: its slice says that it is a pod of this node.
 	here bool
+	// hairpin: it may be one.
+	hairpin bool
 }
 
 // state of an endpoint; a better one is lower.
@@ -177,10 +179,16 @@ func (ch *portChooser) addEndpoints(all []endpoint, skips []skip, index int32, f
 			continue
 		}
 		here := m.own && e.NodeName != nil && *e.NodeName == ch.in.Place.Node
-		all = append(all, endpoint{address: address, source: index, item: int32(item), here: here,
+		all = append(all, endpoint{address: address, source: index, item: int32(item), here: here, hairpin: here || m.own && ch.mayBeHere(e, address),
 			level: int16(ch.ranking.level(m, e.Zone, here)), state: stateOf(&e.Conditions, m.unreachable)})
 	}
 	return all, skips
+}
+
+// mayBeHere tells whether an endpoint of this cluster may be a pod of this node, though its slice does
+// not say so. A slice that somebody wrote by hand may name no node, or a wrong one.
+func (ch *portChooser) mayBeHere(e *discoveryv1.Endpoint, address netip.Addr) bool {
+	return e.NodeName == nil || clusterset.Contains(ch.in.Place.Pods, address)
 }
 
 // compareEndpoints by address. At one address the better endpoint comes first. The order of slices

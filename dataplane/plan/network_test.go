@@ -376,7 +376,7 @@ func TestPlace(t *testing.T) {
 	in.Remotes[3].Status.Conditions = condition(v1alpha1.ConditionAccepted, metav1.ConditionFalse)
 	got := NewPlace(in, nil)
 	want := Place{Cluster: in.ClusterSet.Spec.ClusterID, Node: in.Node, Zone: "a", Area: clusterset.Area{Region: "eu", ZoneDomain: "cloud"}, Locality: v1alpha1.LocalityLocalFirst,
-		Addresses: clusterset.InternalIPs(in.Nodes[0]), Remotes: map[v1alpha1.ClusterID]Remote{
+		Pods: podCIDRs(in.Nodes[0]), Addresses: clusterset.InternalIPs(in.Nodes[0]), Remotes: map[v1alpha1.ClusterID]Remote{
 			"unknown": {Area: clusterset.Area{Region: "us"}}, "up": {}, "down": {Unreachable: true}, "refused, but in use": {}},
 		CIDRs: map[v1alpha1.ClusterID][]netip.Prefix{"west": prefixes(in.ClusterSet.Status.CIDRs), "unknown": {netip.MustParsePrefix("10.7.0.0/16")},
 			"up": {}, "down": {}, "refused, but in use": {}}}

@@ -23,6 +23,8 @@ type Place struct {
 	// VIPs are the VIP CIDRs that this node serves. A clusterset IP outside of them is not served:
 	// nothing would lead to it.
 	VIPs []netip.Prefix
+	// Pods are the prefixes of this node's pods, as far as its Node says.
+	Pods []netip.Prefix
 	// Addresses of this node. They are not endpoints of other clusters.
 	Addresses []netip.Addr
 	// Remotes are the other members, by their cluster IDs.
@@ -47,7 +49,7 @@ type Remote struct {
 // Equal tells whether two places are the same in every field.
 func (p Place) Equal(other Place) bool {
 	return p.Cluster == other.Cluster && p.Node == other.Node && p.Zone == other.Zone && p.Area == other.Area &&
-		slices.Equal(p.VIPs, other.VIPs) && slices.Equal(p.Addresses, other.Addresses) &&
+		slices.Equal(p.VIPs, other.VIPs) && slices.Equal(p.Addresses, other.Addresses) && slices.Equal(p.Pods, other.Pods) &&
 		maps.Equal(p.Remotes, other.Remotes) && maps.EqualFunc(p.CIDRs, other.CIDRs, slices.Equal) && p.Locality == other.Locality && p.FailBack == other.FailBack
 }
 
@@ -65,6 +67,7 @@ func NewPlace(in NetworkInput, vips []netip.Prefix) Place {
 	for _, node := range in.Nodes {
 		if node.Name == in.Node {
 			place.Zone = node.Labels[corev1.LabelTopologyZone]
+			place.Pods = podCIDRs(node)
 			place.Addresses = clusterset.AddressesOf(node, corev1.NodeInternalIP)
 		}
 	}

@@ -72,6 +72,7 @@ func TestPlaceEqual(t *testing.T) {
 	}{
 		{"cluster", func(p *Place) { p.Cluster = "x" }}, {"node", func(p *Place) { p.Node = "x" }}, {"zone", func(p *Place) { p.Zone = "x" }},
 		{"area", func(p *Place) { p.Area.Region = "x" }}, {"VIPs", func(p *Place) { p.VIPs = place().VIPs }}, {"addresses", func(p *Place) { p.Addresses = nil }},
+		{"pods", func(p *Place) { p.Pods = prefixes([]v1alpha1.CIDR{"10.2.9.0/24"}) }},
 		{"remotes", func(p *Place) { p.Remotes = map[v1alpha1.ClusterID]Remote{} }}, {"locality", func(p *Place) { p.Locality = "x" }},
 		{"CIDRs", func(p *Place) { p.CIDRs = map[v1alpha1.ClusterID][]netip.Prefix{"west": nil} }},
 		{"failBack", func(p *Place) { p.FailBack++ }},

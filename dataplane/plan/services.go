@@ -35,9 +35,9 @@ type Destination struct {
 	// Weight is its share of new flows, relative to the other destinations' weights; zero: it keeps
 	// the flows that it has.
 	Weight uint32
-	// OnThisNode is true if it is a pod of this node, which may reach itself through the clusterset
+	// Hairpin is true if it may be a pod of this node, which then reaches itself through the clusterset
 	// IP.
-	OnThisNode bool
+	Hairpin bool
 }
 
 // Compare orders destinations by address and port.

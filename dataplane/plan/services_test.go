@@ -67,7 +67,7 @@ func text(services []VirtualService) []string {
 		}
 		for _, d := range s.Destinations {
 			line += fmt.Sprintf(" -> %s*%d", netip.AddrPortFrom(d.Address, d.Port), d.Weight)
-			if d.OnThisNode {
+			if d.Hairpin {
 				line += " here"
 			}
 		}
@@ -126,7 +126,7 @@ func TestServices(t *testing.T) {
 			edit: func(p *Place) {
 				p.Remotes = map[v1alpha1.ClusterID]Remote{"east": {Unreachable: true}, "nowhere": {Unreachable: true}}
 			},
-			want: []string{"TCP 244.0.0.1:80 Random -> 10.2.0.5:80*1"},
+			want: []string{"TCP 244.0.0.1:80 Random -> 10.2.0.5:80*1 here"},
 		},
 		{
 			name:   "where no other cluster has any, an unreachable cluster's endpoints stay",
@@ -144,6 +144,17 @@ func TestServices(t *testing.T) {
 					discoveryv1.Endpoint{Addresses: []string{"10.2.1.5"}, NodeName: ptr.To("other")}),
 			},
 			want: []string{"TCP 244.0.0.1:80 Random -> 10.1.0.5:80*1 -> 10.2.0.5:80*1 here -> 10.2.1.5:80*1"},
+		},
+		{
+			name: "what may be a pod of this node, though its slice does not say so",
+			si:   imported([]string{"244.0.0.1"}, web...),
+			slices: []*discoveryv1.EndpointSlice{
+				slice("east", v4, webAt(80), ready("10.1.0.5"), ready("10.2.3.5")),
+				slice("west", v4, webAt(80), ready("10.2.0.5"), discoveryv1.Endpoint{Addresses: []string{"10.2.3.6"}, NodeName: ptr.To("other")},
+					discoveryv1.Endpoint{Addresses: []string{"10.2.4.6"}, NodeName: ptr.To("other")}),
+			},
+			edit: func(p *Place) { p.Pods = []netip.Prefix{netip.MustParsePrefix("10.2.3.0/24")} },
+			want: []string{"TCP 244.0.0.1:80 Random -> 10.1.0.5:80*1 -> 10.2.0.5:80*1 here -> 10.2.3.5:80*1 -> 10.2.3.6:80*1 here -> 10.2.4.6:80*1"},
 		},
 		{
 			name: "slices of others are none of ours",

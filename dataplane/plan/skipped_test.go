@@ -89,7 +89,7 @@ func TestSkippedPorts(t *testing.T) {
 		port("after", "TCP", 81), // 81 is free: the one above is not served
 	}
 	out := Services(s.Input)
-	if got := fmt.Sprint(text(out.Services)); got != "[TCP 244.0.0.1:80 Random -> 10.2.0.1:8080*1 TCP 244.0.0.1:81 Random UDP 244.0.0.1:80 Random]" {
+	if got := fmt.Sprint(text(out.Services)); got != "[TCP 244.0.0.1:80 Random -> 10.2.0.1:8080*1 here TCP 244.0.0.1:81 Random UDP 244.0.0.1:80 Random]" {
 		t.Error(got)
 	}
 	want := []string{
