@@ -96,7 +96,9 @@ type ClusterSetSpec struct {
 	Hub HubAccess `json:"hub"`
 
 	// vipCIDRs are the blocks that clusterset IPs come from, at most one per IP family. They must
-	// not overlap pods, services, nodes or any member's CIDRs.
+	// not overlap pods, services, nodes or any member's CIDRs. If there is none of IPv6, a /112 of a
+	// unique local prefix is used that follows from clusterSetID. There are clusterset IPs only of
+	// the IP families that spec.cidrs of this cluster's Member have.
 	//
 	// +kubebuilder:default={"244.0.0.0/16"}
 	// +kubebuilder:validation:MinItems=1

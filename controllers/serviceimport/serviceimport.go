@@ -179,7 +179,7 @@ func (r *Reconciler) assignVIPs(ctx context.Context, request reconcile.Request, 
 		Name:      request.Name,
 		Families:  vipFamilies(merged),
 		Have:      held(have),
-		Blocks:    clusterset.Prefixes(set.Spec.VIPCIDRs),
+		Blocks:    clusterset.VIPBlocks(set),
 		Holder: func(addr netip.Addr) (string, bool) {
 			holder, err := r.holder(ctx, request.String(), addr)
 			if err != nil {

@@ -43,6 +43,9 @@ func ready(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found ex
 	return mcsv1beta1.NewServiceImportCondition(ready, metav1.ConditionTrue, mcsv1beta1.ServiceImportReasonReady, "imported"+remarks(found, vips))
 }
 
+// wantsFamily is what clusterset IPs of an IP family want.
+const wantsFamily = "it has to be in spec.cidrs of this cluster's Member and in ClusterSet.spec.vipCIDRs"
+
 // withoutIP says why a ServiceImport that should have clusterset IPs has none.
 func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, found exporters.Exports,
 	vips clusterset.VIPs) (mcsv1beta1.ServiceImportConditionReason, string) {
@@ -57,7 +60,7 @@ func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, foun
 			"%s; Service %s/%s gets a clusterset IP as soon as there is room", full(vips), current.Namespace, current.Name)
 	}
 	return mcsv1beta1.ServiceImportReasonIPFamilyNotSupported, fmt.Sprintf(
-		"the Service has only %s, and ClusterSet.spec.vipCIDRs has no such block: add one", join(vips.Unserved))
+		"the Service has only %s, of which there are no clusterset IPs here: %s", join(vips.Unserved), wantsFamily)
 }
 
 // remarks are what the user should know about an import that works.
@@ -72,7 +75,7 @@ func remarks(found exporters.Exports, vips clusterset.VIPs) string {
 			join(found.Malformed), v1alpha1.ConditionContentAccepted)
 	}
 	if len(vips.Unserved) > 0 {
-		fmt.Fprintf(&all, "; not by %s, because ClusterSet.spec.vipCIDRs has no such block: add one if clients here need it", join(vips.Unserved))
+		fmt.Fprintf(&all, "; not by %s, of which there are no clusterset IPs here: if clients need it, %s", join(vips.Unserved), wantsFamily)
 	}
 	if len(vips.Full) > 0 {
 		all.WriteString("; " + full(vips))

@@ -45,6 +45,19 @@ func editSet(t *testing.T, e *members.Env, edit func(*v1alpha1.ClusterSet)) {
 	accept(t, e, metav1.ConditionTrue, v1alpha1.ReasonAccepted)
 }
 
+// ownCIDRs makes the cluster one whose Member has these CIDRs.
+func ownCIDRs(t *testing.T, e *members.Env, cidrs ...v1alpha1.CIDR) {
+	t.Helper()
+	set := &v1alpha1.ClusterSet{}
+	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
+		t.Fatal(err)
+	}
+	set.Status.CIDRs = cidrs
+	if err := e.Status().Update(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // publish makes west export the Service with these families.
 func publish(t *testing.T, e *members.Env, namespace, name string, families ...corev1.IPFamily) *v1alpha1.ExportedService {
 	t.Helper()
@@ -78,21 +91,29 @@ func TestFamilies(t *testing.T) {
 	v4, v6 := corev1.IPv4Protocol, corev1.IPv6Protocol
 	publish(t, e, "families", "dual", v6, v4)
 	publish(t, e, "families", "six", v6)
+	publish(t, e, "families", "four", v4)
+	type cidrs = []v1alpha1.CIDR
+	four, six := cidrs{"10.2.0.0/16"}, cidrs{"fd00:2::/56"}
 	for _, test := range []struct {
 		name, service string
-		blocks        []v1alpha1.CIDR
+		own, blocks   []v1alpha1.CIDR
 		families      []corev1.IPFamily
 		ips           int
 		reason        string
 		message       string
 	}{
-		{"both, in the import's order", "dual", []v1alpha1.CIDR{"244.0.0.0/16", "fd00:244::/112"}, []corev1.IPFamily{v6, v4}, 2, "Ready", "imported"},
-		{"one of them", "dual", []v1alpha1.CIDR{"244.0.0.0/16"}, []corev1.IPFamily{v4}, 1, "Ready", "IPv6"},
-		{"none", "six", []v1alpha1.CIDR{"244.0.0.0/16"}, []corev1.IPFamily{v6}, 0, "IPFamilyNotSupported", "IPv6"},
-		{"one again", "six", []v1alpha1.CIDR{"fd00:244::/112"}, []corev1.IPFamily{v6}, 1, "Ready", "imported"},
+		{"both, in the import's order", "dual", append(four, six...), cidrs{"244.0.0.0/16", "fd00:244::/112"}, []corev1.IPFamily{v6, v4}, 2, "Ready", "imported"},
+		{"both by default", "dual", append(four, six...), cidrs{"244.0.0.0/16"}, []corev1.IPFamily{v6, v4}, 2, "Ready", "imported"},
+		{"IPv4 alone", "dual", four, cidrs{"244.0.0.0/16"}, []corev1.IPFamily{v4}, 1, "Ready", "IPv6"},
+		{"IPv6 alone", "dual", six, cidrs{"244.0.0.0/16"}, []corev1.IPFamily{v6}, 1, "Ready", "IPv4"},
+		{"none, in a cluster with IPv4", "six", four, cidrs{"244.0.0.0/16"}, []corev1.IPFamily{v6}, 0, "IPFamilyNotSupported", "IPv6"},
+		{"none, in a cluster with IPv6", "four", six, cidrs{"244.0.0.0/16"}, []corev1.IPFamily{v4}, 0, "IPFamilyNotSupported", "IPv4"},
+		{"none, by the ClusterSet", "four", append(four, six...), cidrs{"fd00:244::/112"}, []corev1.IPFamily{v4}, 0, "IPFamilyNotSupported", "IPv4"},
+		{"one again", "six", append(four, six...), cidrs{"fd00:244::/112"}, []corev1.IPFamily{v6}, 1, "Ready", "imported"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			vipBlocks(t, e, test.blocks...)
+			ownCIDRs(t, e, test.own...)
 			steps(t, e, r, "families", test.service)
 			got := get(t, e, "families", test.service)
 			var of []corev1.IPFamily

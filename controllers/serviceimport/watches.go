@@ -54,7 +54,7 @@ func clusterSetChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*v1alpha1.ClusterSet), e.ObjectNew.(*v1alpha1.ClusterSet)
 		return (acceptance(before) == nil) != (acceptance(after) == nil) || addressesRefused(before) != addressesRefused(after) ||
-			!slices.Equal(before.Spec.VIPCIDRs, after.Spec.VIPCIDRs) ||
+			!slices.Equal(clusterset.VIPBlocks(before), clusterset.VIPBlocks(after)) ||
 			!equality.Semantic.DeepEqual(before.Spec.ImportNamespaces, after.Spec.ImportNamespaces)
 	}}
 }

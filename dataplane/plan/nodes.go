@@ -42,7 +42,7 @@ func bySeniority(nodes []*corev1.Node) []*corev1.Node {
 // newNodes looks at all nodes, the oldest first: if two claim one address or block, it stays with
 // the older node, then with the one whose name sorts first.
 func newNodes(in NetworkInput, own []netip.Prefix) *nodes {
-	n := &nodes{self: in.Node, own: own, vips: prefixes(in.ClusterSet.Spec.VIPCIDRs), addresses: map[string][]netip.Addr{},
+	n := &nodes{self: in.Node, own: own, vips: clusterset.VIPBlocks(in.ClusterSet), addresses: map[string][]netip.Addr{},
 		holders: map[netip.Addr]string{}, pods: map[string][]netip.Prefix{}, blocks: map[netip.Prefix]string{}}
 	byAge := bySeniority(in.Nodes)
 	for _, node := range byAge {

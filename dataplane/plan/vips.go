@@ -28,7 +28,7 @@ func (e ConflictError) Error() string {
 // vips makes the VIP CIDRs local, unless they hold addresses that are in use.
 func (b *routing) vips() error {
 	inUse := b.inUse()
-	for _, vip := range prefixes(b.in.ClusterSet.Spec.VIPCIDRs) {
+	for _, vip := range clusterset.VIPBlocks(b.in.ClusterSet) {
 		if o, overlaps := clusterset.FirstOverlap([]netip.Prefix{vip}, inUse); overlaps {
 			return ConflictError{VIPs: vip, Used: o.Block.Prefix, What: o.Block.Owner}
 		}
