@@ -143,7 +143,7 @@ func (t *tool) install(ctx context.Context) error {
 	}
 	cfg := install.Config{
 		Kubectl: filepath.Join(t.bin, "kubectl"), Kubeconfig: t.kubeconfig(),
-		Hub: "hub", HubServer: "https://" + netip.AddrPortFrom(hub, 6443).String(),
+		Hub:       "hub",
 		Manifests: "config", Member: "hack/kind/member",
 		Waiting: func(string) func() { return func() {} },
 	}
@@ -151,7 +151,7 @@ func (t *tool) install(ctx context.Context) error {
 		if _, err := t.run(ctx, "", "kubectl", "--context", c.Name, "label", "--overwrite", "node", c.gateway(), "clusterset.tombolo.dev/gateway=true"); err != nil {
 			return err
 		}
-		member := install.Cluster{Name: c.Name, Nodes: len(c.nodes())}
+		member := install.Cluster{Name: c.Name, Nodes: len(c.nodes()), HubServer: "https://" + netip.AddrPortFrom(hub, 6443).String()}
 		for cidr := range strings.SplitSeq(c.Pods, ",") {
 			prefix, err := netip.ParsePrefix(cidr)
 			if err != nil {

@@ -102,7 +102,14 @@ func (c *control) faultOf(r *http.Request) (func(a, b string) error, error) {
 	case "nat":
 		m, errNode := c.lab.machine(r.FormValue("a")) // one node, not a cluster
 		outside, err := netip.ParseAddr(r.FormValue("outside"))
-		return func(a, b string) error { return s.Translate(a, b, m.node.Address, outside) }, errors.Join(errNode, err)
+		if err := errors.Join(errNode, err); err != nil {
+			return nil, err
+		}
+		inside := m.node.addressOf(true)
+		if !inside.IsValid() {
+			return nil, fmt.Errorf("node %s has no IPv4 address, and the lab's NAT translates no others: use a cluster with --ip-family ipv4 or dual", m.node.Name)
+		}
+		return func(a, b string) error { return s.Translate(a, b, inside, outside) }, nil
 	default:
 		return nil, fmt.Errorf("fault %q: there are cut, heal, delay, loss, mtu, nat", fault)
 	}

@@ -136,7 +136,7 @@ func TestConnectNowhere(t *testing.T) {
 }
 
 func TestPairs(t *testing.T) {
-	l := &Lab{topology: topologyOf(Options{Clusters: 2, Nodes: 2, Gateways: 1, Zones: 2, CNI: []string{"routed"}, ProxyMode: []string{"iptables"}})}
+	l := &Lab{topology: topologyOf(Options{Clusters: 2, Nodes: 2, Gateways: 1, Zones: 2, CNI: []string{"routed"}, ProxyMode: []string{"iptables"}, IPFamily: []string{"ipv4"}})}
 	tests := []struct {
 		name, a, b string
 		want       []underlay.Pair

@@ -21,12 +21,16 @@ func (l *Lab) startRegistry() error {
 	if err != nil {
 		return fmt.Errorf("opening registry: %w", err)
 	}
-	port := listener.Addr().(*net.TCPAddr).AddrPort().Port()
-	l.mirror = "http://" + netip.AddrPortFrom(l.host.Loopback(), port).String()
+	l.registry = listener.Addr().(*net.TCPAddr).AddrPort().Port()
 	server := &http.Server{Handler: registry.New(l.archive), ReadHeaderTimeout: 10 * time.Second}
 	l.tasks.Go(func() { _ = server.Serve(listener) }) // ends with ErrServerClosed
 	context.AfterFunc(l.ctx, func() { _ = server.Close() })
 	return nil
+}
+
+// mirror is the URL at which a cluster's nodes find the registry.
+func (l *Lab) mirror(c Cluster) string {
+	return "http://" + netip.AddrPortFrom(l.host.Network(c.Primary4()).Loopback, l.registry).String()
 }
 
 // archive returns the archive of the image of this name, which it makes if the cache lacks it.

@@ -20,7 +20,10 @@ func (l *Lab) install(ctx context.Context, config string) (err error) {
 	}
 	clusters := make([]install.Cluster, 0, len(l.topology.Clusters))
 	for _, c := range l.topology.Clusters {
-		member := install.Cluster{Name: c.Name, PodCIDRs: c.PodCIDRs, Nodes: len(c.Nodes)}
+		member := install.Cluster{
+			Name: c.Name, PodCIDRs: c.PodCIDRs, Nodes: len(c.Nodes),
+			HubServer: l.controlPlane.Cluster(Hub).NodeURLFor(c.Primary4()),
+		}
 		if !c.servesClusterIPs() {
 			member.APIServer = l.apiServer(c.Name)
 		}
@@ -28,7 +31,6 @@ func (l *Lab) install(ctx context.Context, config string) (err error) {
 	}
 	return install.Run(ctx, install.Config{
 		Kubectl: filepath.Join(l.options.Bin, "kubectl"), Kubeconfig: l.Kubeconfig(),
-		Hub: Hub, HubServer: l.controlPlane.Cluster(Hub).NodeURL(),
-		Manifests: config, Clusters: clusters, Waiting: w.add,
+		Hub: Hub, Manifests: config, Clusters: clusters, Waiting: w.add,
 	})
 }

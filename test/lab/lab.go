@@ -38,7 +38,7 @@ type Lab struct {
 	underlay     *underlay.Switch
 	host         *underlay.Host
 	controlPlane *controlplane.ControlPlane
-	mirror       string // URL of the registry, for nodes
+	registry     uint16 // its port on the host's loopback
 	machines     []*machine
 	control      *control
 	ready        atomic.Bool
@@ -259,10 +259,10 @@ func (l *Lab) startControlPlanes(ctx context.Context) (err error) {
 	done := l.progress.step("starting control planes", 5*time.Second, nil)
 	defer func() { done(err) }()
 	config := controlplane.Config{
-		Dir:         l.dir,
-		Bin:         l.options.Bin,
-		HostAddress: l.host.Loopback(),
-		DialNode:    l.host.DialContext,
+		Dir:           l.dir,
+		Bin:           l.options.Bin,
+		HostAddresses: l.host.Loopbacks(),
+		DialNode:      l.host.DialContext,
 	}
 	for _, c := range l.topology.Clusters {
 		config.Clusters = append(config.Clusters, controlplane.ClusterConfig{

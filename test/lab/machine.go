@@ -197,8 +197,8 @@ func (l *Lab) machineOf(c Cluster, n Node) (*machine, error) {
 	m.config = node.Config{
 		Name:         n.Name,
 		Cluster:      n.Cluster,
-		Addresses:    []netip.Prefix{netip.PrefixFrom(n.Address, underlayBits)},
-		Gateway:      host.Gateway,
+		Addresses:    n.prefixes(host),
+		Gateways:     inFamilies(c.IPFamily, host.V4.Gateway, host.V6.Gateway),
 		MTU:          host.MTU,
 		APIServer:    l.controlPlane.Cluster(n.Cluster).NodeURL(),
 		Bin:          l.options.Bin,
@@ -210,7 +210,7 @@ func (l *Lab) machineOf(c Cluster, n Node) (*machine, error) {
 		ProxyMode:    c.ProxyMode,
 		ExcludeCIDRs: l.options.ExcludeCIDRs,
 		Labels:       n.labels(),
-		Mirror:       l.mirror,
+		Mirror:       l.mirror(c),
 		SandboxImage: sandboxImage,
 	}
 	return m, nil
@@ -230,7 +230,7 @@ func (l *Lab) socket(n Node) string { return filepath.Join(l.dir, "net", n.Name)
 
 // issue writes the files with which the node joins its cluster.
 func (l *Lab) issue(m *machine) error {
-	files, err := l.controlPlane.Cluster(m.node.Cluster).NodeFiles(m.node.Name, []netip.Addr{m.node.Address})
+	files, err := l.controlPlane.Cluster(m.node.Cluster).NodeFiles(m.node.Name, m.node.Addresses)
 	if err != nil {
 		return fmt.Errorf("issuing certificates of node %s: %w", m.node.Name, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/test/harness/install"
 	"github.com/tombolo-net/tombolo/test/lab/node"
 )
 
@@ -27,9 +29,12 @@ type Options struct {
 	// ProxyMode is what serves ClusterIPs, as kube-proxy names its modes, or none: of each cluster,
 	// as for CNI.
 	ProxyMode []string // optional, default iptables
+	// IPFamily says which IP families nodes, pods and Services have: one of IPFamilies for each
+	// cluster, as for CNI.
+	IPFamily []string // optional, default ipv4
 
 	// ExcludeCIDRs are the IPVS addresses that kube-proxy in mode ipvs leaves alone.
-	ExcludeCIDRs []netip.Prefix // optional, default 244.0.0.0/16: the clusterset IPs
+	ExcludeCIDRs []netip.Prefix // optional, default the clusterset IPs
 
 	// NodeMemory is what a node believes to have; the host gives what is used of it.
 	NodeMemory string // optional, default 2G
@@ -79,8 +84,11 @@ func (o Options) withDefaults() (Options, error) {
 	if len(o.ProxyMode) == 0 {
 		o.ProxyMode = []string{node.ProxyIPTables}
 	}
+	if len(o.IPFamily) == 0 {
+		o.IPFamily = []string{IPv4}
+	}
 	if o.ExcludeCIDRs == nil {
-		o.ExcludeCIDRs = []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
+		o.ExcludeCIDRs = []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16"), clusterset.VIPBlock6(install.ClusterSetID)}
 	}
 	o.NodeMemory = cmp.Or(o.NodeMemory, defaultMemory)
 	if o.Progress == nil {
@@ -106,7 +114,8 @@ func (o Options) validate() error {
 	if o.Zones < 1 || o.Zones > o.Nodes {
 		errs = append(errs, fmt.Errorf("%d zones in a cluster of %d nodes: allowed are 1 to %d", o.Zones, o.Nodes, o.Nodes))
 	}
-	errs = append(errs, o.validateEach("CNI", o.CNI, CNIs()), o.validateEach("proxy mode", o.ProxyMode, ProxyModes()))
+	errs = append(errs, o.validateEach("CNI", o.CNI, CNIs()), o.validateEach("proxy mode", o.ProxyMode, ProxyModes()),
+		o.validateFamilies())
 	return errors.Join(errs...)
 }
 
@@ -120,6 +129,25 @@ func (o Options) validateEach(what string, values, allowed []string) error {
 	}
 	if len(values) > o.Clusters {
 		errs = append(errs, fmt.Errorf("%ss %s: there are more than the %d clusters", what, strings.Join(values, ", "), o.Clusters))
+	}
+	return errors.Join(errs...)
+}
+
+// validateFamilies judges Options.IPFamily.
+func (o Options) validateFamilies() error {
+	var errs []error
+	for _, value := range o.IPFamily {
+		if !slices.Contains(IPFamilies(), value) {
+			errs = append(errs, fmt.Errorf("--ip-family %s: %q is no IP family: use one of %s", strings.Join(o.IPFamily, ","), value, strings.Join(IPFamilies(), ", ")))
+		}
+	}
+	for i := 1; i <= o.Clusters; i++ {
+		if cni, family := each(o.CNI, i), each(o.IPFamily, i); family != IPv4 && (cni == node.CNIFlannel || cni == node.CNICalico) {
+			errs = append(errs, fmt.Errorf("--ip-family %s of cluster %s: its CNI %s knows IPv4 only here: use --cni routed or kindnet", family, clusterName(i), cni))
+		}
+	}
+	if n := len(o.IPFamily); n > o.Clusters {
+		errs = append(errs, fmt.Errorf("--ip-family %s: %d values for %d clusters: give one for each cluster at most, or --clusters %d", strings.Join(o.IPFamily, ","), n, o.Clusters, n))
 	}
 	return errors.Join(errs...)
 }

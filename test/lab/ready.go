@@ -144,9 +144,13 @@ func (l *Lab) waitDNS(ctx context.Context, c Cluster, w *waiting) error {
 func (l *Lab) askDNS(ctx context.Context, c Cluster, n Node) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	record := "-type=a"
+	if !c.Primary4() {
+		record = "-type=aaaa"
+	}
 	var out strings.Builder
 	code, err := l.api(n).Exec(ctx, node.Command{
-		Args:   []string{"busybox", "nslookup", "-type=a", "kubernetes.default.svc.cluster.local", c.DNS.String()},
+		Args:   []string{"busybox", "nslookup", record, "kubernetes.default.svc.cluster.local", c.DNS.String()},
 		Stdout: &out, Stderr: &out,
 	})
 	if err == nil && code != 0 {

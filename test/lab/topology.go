@@ -20,9 +20,6 @@ const Hub = "hub"
 // GatewayLabel marks the nodes that join their cluster to the others. Its value is "true".
 const GatewayLabel = "clusterset.tombolo.dev/gateway"
 
-// underlayBits is the length of the nodes' network, 192.168.127.0/24.
-const underlayBits = 24
-
 // Topology is what a lab consists of.
 type Topology struct {
 	Clusters []Cluster `json:"clusters"`
@@ -33,7 +30,8 @@ type Cluster struct {
 	Name         string         `json:"name"`
 	CNI          string         `json:"cni"`       // one of CNIs
 	ProxyMode    string         `json:"proxyMode"` // one of ProxyModes
-	PodCIDRs     []netip.Prefix `json:"podCIDRs"`
+	IPFamily     string         `json:"ipFamily"`  // one of IPFamilies
+	PodCIDRs     []netip.Prefix `json:"podCIDRs"`  // the primary family's first
 	ServiceCIDRs []netip.Prefix `json:"serviceCIDRs"`
 	DNS          netip.Addr     `json:"dns"` // where pods ask for names
 	Nodes        []Node         `json:"nodes"`
@@ -41,13 +39,16 @@ type Cluster struct {
 
 // Node is a node of a cluster. Its name is unique in the lab.
 type Node struct {
-	Name    string     `json:"name"`
-	Cluster string     `json:"cluster"`
-	Region  string     `json:"region"`
-	Zone    string     `json:"zone"`
-	Gateway bool       `json:"gateway"`
-	Address netip.Addr `json:"address"` // in the nodes' network
-	MAC     string     `json:"mac"`
+	Name    string `json:"name"`
+	Cluster string `json:"cluster"`
+	Region  string `json:"region"`
+	Zone    string `json:"zone"`
+	Gateway bool   `json:"gateway"`
+	// Address is the first of Addresses, which are those in the nodes' networks, the cluster's
+	// primary family's first.
+	Address   netip.Addr   `json:"address"`
+	Addresses []netip.Addr `json:"addresses"`
+	MAC       string       `json:"mac"`
 }
 
 // topologyOf returns what complete options ask for.
@@ -63,16 +64,18 @@ func topologyOf(o Options) Topology {
 // in number: west's pods have a smaller range than the others', because equal ones hide mistakes in
 // translating addresses.
 func clusterOf(o Options, i int) Cluster {
-	podBits := 16
+	podBits, podBits6 := 16, 56
 	if i == 2 {
-		podBits = 18
+		podBits, podBits6 = 18, 58
 	}
+	family := each(o.IPFamily, i)
 	c := Cluster{
 		Name:         clusterName(i),
 		CNI:          each(o.CNI, i),
 		ProxyMode:    each(o.ProxyMode, i),
-		PodCIDRs:     []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), podBits)},
-		ServiceCIDRs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i)}), 16)},
+		IPFamily:     family,
+		PodCIDRs:     inFamilies(family, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), podBits), prefix6(10, i, podBits6)),
+		ServiceCIDRs: inFamilies(family, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i)}), 16), prefix6(10, 100+i, 112)),
 	}
 	for n := 1; n <= o.Nodes; n++ {
 		c.Nodes = append(c.Nodes, nodeOf(o, c.Name, i, n))
@@ -98,14 +101,16 @@ func (c Cluster) dnsService() netip.Addr {
 func (c Cluster) servesClusterIPs() bool { return c.ProxyMode != node.ProxyNone }
 
 func nodeOf(o Options, cluster string, i, n int) Node {
+	v6 := netip.MustParseAddr(fmt.Sprintf("fd00:192:168:127::%d", 10*i+n))
+	addresses := inFamilies(each(o.IPFamily, i), netip.AddrFrom4([4]byte{192, 168, 127, byte(10*i + n)}), v6)
 	return Node{
 		Name:    fmt.Sprintf("%s-%d", cluster, n),
 		Cluster: cluster,
 		Region:  cluster,
 		Zone:    fmt.Sprintf("%s-%c", cluster, 'a'+(n-1)%o.Zones),
 		Gateway: n <= o.Gateways,
-		Address: netip.AddrFrom4([4]byte{192, 168, 127, byte(10*i + n)}),
-		MAC:     net.HardwareAddr{0x02, 0x74, 0x6f, 0x6d, byte(i), byte(n)}.String(), // locally administered
+		Address: addresses[0], Addresses: addresses,
+		MAC: net.HardwareAddr{0x02, 0x74, 0x6f, 0x6d, byte(i), byte(n)}.String(), // locally administered
 	}
 }
 
@@ -133,10 +138,14 @@ func (t Topology) APIServers() []string {
 	return names
 }
 
-// Outside returns an address of the nodes' network for the node behind a NAT, which no other node
-// has: its own, 100 higher.
+// Outside returns an address of the nodes' IPv4 network for the node behind a NAT, which no other
+// node has: its own, 100 higher. It is not valid if the node has no IPv4 address.
 func (n Node) Outside() netip.Addr {
-	a := n.Address.As4()
+	own := n.addressOf(true)
+	if !own.IsValid() {
+		return netip.Addr{}
+	}
+	a := own.As4()
 	a[3] += 100
 	return netip.AddrFrom4(a)
 }

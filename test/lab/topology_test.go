@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -11,9 +12,9 @@ import (
 func describe(t Topology) []string {
 	var lines []string
 	for _, c := range t.Clusters {
-		lines = append(lines, strings.Join([]string{c.Name, c.CNI, c.PodCIDRs[0].String(), c.ServiceCIDRs[0].String(), c.DNS.String()}, " "))
+		lines = append(lines, strings.Join([]string{c.Name, c.CNI, join(c.PodCIDRs), join(c.ServiceCIDRs), c.DNS.String()}, " "))
 		for _, n := range c.Nodes {
-			line := strings.Join([]string{n.Name, n.Address.String(), n.Zone, n.MAC}, " ")
+			line := strings.Join([]string{n.Name, join(n.Addresses), n.Zone, n.MAC}, " ")
 			if n.Gateway {
 				line += " gateway"
 			}
@@ -21,6 +22,15 @@ func describe(t Topology) []string {
 		}
 	}
 	return lines
+}
+
+// join lists values that can be printed.
+func join[T fmt.Stringer](values []T) string {
+	texts := make([]string, 0, len(values))
+	for _, v := range values {
+		texts = append(texts, v.String())
+	}
+	return strings.Join(texts, ",")
 }
 
 func TestTopologyOf(t *testing.T) {
@@ -44,6 +54,17 @@ func TestTopologyOf(t *testing.T) {
 		want: []string{
 			"east routed 10.1.0.0/16 10.101.0.0/16 192.168.127.11",
 			"east-1 192.168.127.11 east-a 02:74:6f:6d:01:01 gateway",
+		},
+	}, {
+		name: "IP families",
+		in:   Options{Clusters: 3, Nodes: 1, IPFamily: []string{"dual", "ipv6", "dual6"}},
+		want: []string{
+			"east routed 10.1.0.0/16,fd00:10:1::/56 10.101.0.0/16,fd00:10:101::/112 10.101.0.10",
+			"east-1 192.168.127.11,fd00:192:168:127::11 east-a 02:74:6f:6d:01:01 gateway",
+			"west routed fd00:10:2::/58 fd00:10:102::/112 fd00:10:102::a",
+			"west-1 fd00:192:168:127::21 west-a 02:74:6f:6d:02:01 gateway",
+			"north routed fd00:10:3::/56,10.3.0.0/16 fd00:10:103::/112,10.103.0.0/16 fd00:10:103::a",
+			"north-1 fd00:192:168:127::31,192.168.127.31 north-a 02:74:6f:6d:03:01 gateway",
 		},
 	}, {
 		name: "two zones, two gateways",
@@ -71,9 +92,9 @@ func TestTopologyOf(t *testing.T) {
 
 func TestTopologyIsUnique(t *testing.T) {
 	seen := map[string]bool{}
-	o := Options{Clusters: maxClusters, Nodes: maxNodes, Gateways: 1, Zones: maxNodes, CNI: []string{"routed"}, ProxyMode: []string{"iptables"}}
+	o := Options{Clusters: maxClusters, Nodes: maxNodes, Gateways: 1, Zones: maxNodes, CNI: []string{"routed"}, ProxyMode: []string{"iptables"}, IPFamily: []string{"dual"}}
 	for _, n := range topologyOf(o).Nodes() {
-		for _, key := range []string{n.Name, n.Address.String(), n.MAC} {
+		for _, key := range []string{n.Name, n.Addresses[0].String(), n.Addresses[1].String(), n.MAC} {
 			if seen[key] {
 				t.Errorf("%s is there twice", key)
 			}

@@ -22,10 +22,12 @@ import (
 const (
 	hubNamespace    = "tombolo-hub"
 	memberNamespace = "tombolo-system"
-	clusterSetID    = "demo"
 	hubSecret       = "tombolo-hub"
 	group           = "clusterset.tombolo.dev"
 )
+
+// ClusterSetID is that of the clusterset that the clusters become members of.
+const ClusterSetID = "demo"
 
 // timeout is how long tombolo's links may take to be up on a busy machine.
 const timeout = 4 * time.Minute
@@ -35,7 +37,6 @@ type Config struct {
 	Kubectl    string    // required: path of the program
 	Kubeconfig string    // required: a file with the contexts below
 	Hub        string    // required: the context of the cluster that has the hub
-	HubServer  string    // required: the URL of its API server, as members reach it
 	Manifests  string    // required: the folder config of tombolo's tree
 	Member     string    // optional, default Manifests/default: what kustomize applies in a member
 	Clusters   []Cluster // required
@@ -45,9 +46,10 @@ type Config struct {
 
 // Cluster is a member. Its name is its context and its cluster ID.
 type Cluster struct {
-	Name     string
-	PodCIDRs []netip.Prefix
-	Nodes    int // how many there are
+	Name      string
+	PodCIDRs  []netip.Prefix
+	Nodes     int    // how many there are
+	HubServer string // the URL of the hub's API server, as this cluster reaches it
 	// APIServer is where pods reach the API server, if nothing serves the Service kubernetes.
 	APIServer netip.AddrPort // optional
 }
@@ -152,7 +154,7 @@ func (i *installation) joinMember(ctx context.Context, index int, c Cluster) err
 	}
 	return i.apply(ctx, c.Name, clusterSet, map[string]any{
 		"Name": c.Name, "Namespace": memberNamespace, "Secret": hubSecret, "Access": access,
-		"ClusterSetID": clusterSetID, "Server": i.HubServer,
+		"ClusterSetID": ClusterSetID, "Server": c.HubServer,
 	})
 }
 

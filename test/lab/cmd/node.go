@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -95,6 +97,14 @@ func listCommand(name *string) *cobra.Command {
 	}
 }
 
+func joinAddresses(addresses []netip.Addr) string {
+	texts := make([]string, 0, len(addresses))
+	for _, a := range addresses {
+		texts = append(texts, a.String())
+	}
+	return strings.Join(texts, ",")
+}
+
 func printNodes(cmd *cobra.Command, s lab.Status) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "NODE\tCLUSTER\tZONE\tROLE\tADDRESS\tMACHINE")
@@ -103,7 +113,7 @@ func printNodes(cmd *cobra.Command, s lab.Status) error {
 		if n.Gateway {
 			role = "gateway"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Cluster, n.Zone, role, n.Address, s.Nodes[n.Name])
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Cluster, n.Zone, role, joinAddresses(n.Addresses), s.Nodes[n.Name])
 	}
 	return w.Flush()
 }

@@ -22,7 +22,8 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.IntVar(&o.Zones, "zones", 0, "zones of each cluster, which its nodes take turns in (default: one for each node)")
 	f.StringSliceVar(&o.CNI, "cni", []string{"routed"}, cniUsage)
 	f.StringSliceVar(&o.ProxyMode, "proxy-mode", []string{"iptables"}, "what serves ClusterIPs, of "+strings.Join(lab.ProxyModes(), ", ")+"; several as for --cni")
-	f.Func("exclude-cidrs", "IPVS addresses that kube-proxy in mode ipvs leaves alone, none for none (default 244.0.0.0/16, the clusterset IPs)",
+	f.StringSliceVar(&o.IPFamily, "ip-family", []string{lab.IPv4}, ipFamilyUsage)
+	f.Func("exclude-cidrs", "IPVS addresses that kube-proxy in mode ipvs leaves alone, none for none (default the clusterset IPs)",
 		func(value string) (err error) {
 			o.ExcludeCIDRs, err = parsePrefixes(value)
 			return err
@@ -30,6 +31,14 @@ func topologyFlags(f *pflag.FlagSet, o *lab.Options) {
 	f.StringVar(&o.NodeMemory, "node-memory", "", "what a node has of memory, its files and images included (default 2G)")
 	f.StringSliceVar(&o.Images, "images", nil, "images to make before the lab is ready, for example nginx,busybox; others are made when a pod wants them")
 }
+
+// ipFamilyUsage says what the IP families are.
+const ipFamilyUsage = `which IP families nodes, pods and Services have:
+ipv4    IPv4 alone
+ipv6    IPv6 alone: no node and no pod has an IPv4 address
+dual    both, IPv4 first
+dual6   both, IPv6 first
+Several are for a cluster each, the last one for the rest: dual,ipv6`
 
 // cniUsage says what the CNIs are, by what sets them apart.
 const cniUsage = `how pods are connected and what is masqueraded of what they send out of their cluster:

@@ -19,12 +19,12 @@ import (
 
 // Cluster is the control plane of one cluster. It is safe for concurrent use.
 type Cluster struct {
-	config  ClusterConfig
-	dir     string     // of this cluster's files
-	address netip.Addr // at which nodes see the host's loopback; the loopback itself without nodes
-	port    uint16     // of the API server
-	ca      *authority
-	pairs   map[string]KeyPair // by the name of their files
+	config    ClusterConfig
+	dir       string       // of this cluster's files
+	addresses []netip.Addr // at which nodes see the host's loopback; the loopback itself without nodes
+	port      uint16       // of the API server
+	ca        *authority
+	pairs     map[string]KeyPair // by the name of their files
 
 	controllers, scheduler *process
 
@@ -55,10 +55,23 @@ func (c *Cluster) RESTConfig() *rest.Config {
 // CA returns the certificate of the cluster's authority, PEM.
 func (c *Cluster) CA() []byte { return c.ca.pair.Cert }
 
-// NodeURL returns the API server's URL as nodes and pods reach it. Without Config.HostAddress it is
-// the host's own.
-func (c *Cluster) NodeURL() string {
-	return "https://" + netip.AddrPortFrom(c.address, c.port).String()
+// NodeURL returns the API server's URL as the cluster's own nodes and pods reach it, at an address
+// of the cluster's primary IP family. Without Config.HostAddresses it is the host's own.
+func (c *Cluster) NodeURL() string { return c.NodeURLFor(c.config.ServiceCIDRs[0].Addr().Is4()) }
+
+// NodeURLFor returns the API server's URL as nodes and pods reach it over IPv4 or IPv6.
+func (c *Cluster) NodeURLFor(is4 bool) string {
+	return "https://" + netip.AddrPortFrom(c.address(is4), c.port).String()
+}
+
+// address is that of the host's loopback, of the family if there is one of it.
+func (c *Cluster) address(is4 bool) netip.Addr {
+	for _, a := range c.addresses {
+		if a.Is4() == is4 {
+			return a
+		}
+	}
+	return c.addresses[0]
 }
 
 // Kubeconfig returns the path of the administrator's kubeconfig, for clients on the host.
@@ -205,8 +218,11 @@ func (c *Cluster) subjects() map[string]subject {
 // serverNames are the names and addresses under which the API server is spoken to.
 func (c *Cluster) serverNames() []string {
 	names := []string{
-		"localhost", "127.0.0.1", c.address.String(),
+		"localhost", "127.0.0.1",
 		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+	}
+	for _, a := range c.addresses {
+		names = append(names, a.String())
 	}
 	for _, cidr := range c.config.ServiceCIDRs {
 		names = append(names, cidr.Masked().Addr().Next().String()) // the address of the Service kubernetes

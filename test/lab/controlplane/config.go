@@ -26,9 +26,10 @@ type Config struct {
 	// Bin holds etcd, kube-apiserver and what else the clusters need.
 	Bin string // optional, default testbin.Dir
 
-	// HostAddress is the address at which nodes see the host's loopback. The API servers advertise
-	// it, so that it is the endpoint of the Service kubernetes.
-	HostAddress netip.Addr // optional, default none: the clusters have no nodes
+	// HostAddresses are the addresses at which nodes see the host's loopback, one of each IP family
+	// that a cluster has. Each API server advertises that of its primary family, so that it is the
+	// endpoint of the Service kubernetes.
+	HostAddresses []netip.Addr // optional, default none: the clusters have no nodes
 
 	// DialNode reaches the nodes. All that an API server sends to kubelets goes through it.
 	DialNode Dialer // optional, default none

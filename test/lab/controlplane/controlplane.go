@@ -68,13 +68,13 @@ func (cp *ControlPlane) prepareDir() error {
 	if err != nil {
 		return fmt.Errorf("making folder: %w", err)
 	}
-	address := cp.config.HostAddress
-	if !address.IsValid() {
-		address = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	addresses := cp.config.HostAddresses
+	if len(addresses) == 0 {
+		addresses = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
 	}
 	for _, c := range cp.config.Clusters {
 		dir := filepath.Join(cp.config.Dir, c.Name)
-		cp.clusters = append(cp.clusters, &Cluster{config: c, dir: dir, address: address})
+		cp.clusters = append(cp.clusters, &Cluster{config: c, dir: dir, addresses: addresses})
 	}
 	for _, dir := range append(cp.clusterDirs(), filepath.Join(cp.config.Dir, "logs")) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

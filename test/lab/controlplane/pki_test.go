@@ -76,12 +76,13 @@ func verify(cert *x509.Certificate, ca *authority, host string, usage x509.ExtKe
 }
 
 func TestServerNames(t *testing.T) {
-	c := &Cluster{address: netip.MustParseAddr("192.168.127.254"), config: ClusterConfig{ServiceCIDRs: []netip.Prefix{
+	c := &Cluster{addresses: []netip.Addr{netip.MustParseAddr("192.168.127.254"), netip.MustParseAddr("fd00::254")}, config: ClusterConfig{ServiceCIDRs: []netip.Prefix{
 		netip.MustParsePrefix("10.101.0.0/16"), netip.MustParsePrefix("fd00:101::/112"),
 	}}}
 	want := []string{
-		"localhost", "127.0.0.1", "192.168.127.254",
+		"localhost", "127.0.0.1",
 		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+		"192.168.127.254", "fd00::254",
 		"10.101.0.1", "fd00:101::1",
 	}
 	if diff := cmp.Diff(want, c.serverNames()); diff != "" {

@@ -100,8 +100,8 @@ func (c *Cluster) apiserverFlags(cfg Config) []string {
 		"--enable-admission-plugins=NodeRestriction",
 		"--allow-privileged=true",
 	}
-	if cfg.HostAddress.IsValid() {
-		flags = append(flags, "--advertise-address="+cfg.HostAddress.String())
+	if len(cfg.HostAddresses) > 0 {
+		flags = append(flags, "--advertise-address="+c.address(c.config.ServiceCIDRs[0].Addr().Is4()).String())
 	} else {
 		// The Service kubernetes may not have a loopback address for its endpoint: it gets none.
 		flags = append(flags, "--endpoint-reconciler-type=none", "--advertise-address=127.0.0.1")

@@ -51,11 +51,11 @@ type Config struct {
 	Name    string `json:"name"`    // required; the Node's name
 	Cluster string `json:"cluster"` // required; the cluster ID, for logs and the host name
 
-	Addresses []netip.Prefix `json:"addresses"`          // required; of eth0, IPv4 first
-	Gateway   netip.Addr     `json:"gateway"`            // optional; the default route
+	Addresses []netip.Prefix `json:"addresses"`          // required; of eth0, the primary IP family's first
+	Gateways  []netip.Addr   `json:"gateways"`           // optional; the default route of each family
 	MTU       int            `json:"mtu,omitempty"`      // optional, bytes; default the device's
 	APIServer string         `json:"apiServer"`          // required; https://HOST:PORT as seen from the node
-	Resolvers []netip.Addr   `json:"resolvers"`          // optional; nameservers of the node itself, default Gateway
+	Resolvers []netip.Addr   `json:"resolvers"`          // optional; nameservers of the node itself, default Gateways
 	Bin       string         `json:"bin"`                // required; the folder of the test binaries on the host
 	Dir       string         `json:"dir"`                // required; the node's folder on the host, writable
 	Token     string         `json:"token"`              // required; bearer token of the control API
@@ -100,8 +100,8 @@ func (c *Config) setDefaults() {
 	if c.ProxyMode == "" {
 		c.ProxyMode = ProxyIPTables
 	}
-	if len(c.Resolvers) == 0 && c.Gateway.IsValid() {
-		c.Resolvers = []netip.Addr{c.Gateway}
+	if len(c.Resolvers) == 0 {
+		c.Resolvers = c.Gateways
 	}
 }
 
@@ -114,7 +114,7 @@ func (c Config) Validate() error {
 	}{
 		{"name", c.Name != ""},
 		{"cluster", c.Cluster != ""},
-		{"addresses", len(c.Addresses) > 0 && c.Addresses[0].Addr().Is4()},
+		{"addresses", len(c.Addresses) > 0},
 		{"apiServer", c.APIServer != ""},
 		{"bin", filepath.IsAbs(c.Bin)},
 		{"dir", filepath.IsAbs(c.Dir)},

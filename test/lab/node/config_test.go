@@ -17,7 +17,7 @@ func valid() Config {
 	return Config{
 		Name: "east-1", Cluster: "east",
 		Addresses:    []netip.Prefix{netip.MustParsePrefix("192.168.127.11/24")},
-		Gateway:      netip.MustParseAddr("192.168.127.1"),
+		Gateways:     []netip.Addr{netip.MustParseAddr("192.168.127.1")},
 		APIServer:    "https://192.168.127.254:6443",
 		Bin:          "/bin",
 		Dir:          "/nodes/east-1",
@@ -42,7 +42,7 @@ func TestReadFillsInDefaults(t *testing.T) {
 	}
 	want := valid()
 	want.ClusterDomain, want.CNI, want.ProxyMode = "cluster.local", CNIRouted, ProxyIPTables
-	want.Resolvers = []netip.Addr{want.Gateway}
+	want.Resolvers = want.Gateways
 	compare := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 	if diff := cmp.Diff(want, got, compare, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("Read (-want +got):\n%s", diff)
@@ -56,7 +56,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{"name is missing", func(c *Config) { c.Name = "" }},
 		{"cluster is missing", func(c *Config) { c.Cluster = "" }},
-		{"addresses is missing", func(c *Config) { c.Addresses[0] = netip.MustParsePrefix("fd00::1/64") }},
+		{"addresses is missing", func(c *Config) { c.Addresses = nil }},
 		{"apiServer is missing", func(c *Config) { c.APIServer = "" }},
 		{"bin is missing", func(c *Config) { c.Bin = "bin" }},
 		{"dir is missing", func(c *Config) { c.Dir = "" }},

@@ -16,7 +16,7 @@ const (
 	uplink       = "eth0"
 )
 
-// setUpNetwork configures the uplink: addresses, MTU, default route.
+// setUpNetwork configures the uplink: addresses, MTU, default routes.
 func setUpNetwork(cfg Config) error {
 	link, err := netlink.LinkByName(kernelDevice)
 	if err != nil {
@@ -40,12 +40,11 @@ func setUpNetwork(cfg Config) error {
 			return fmt.Errorf("adding %s to %s: %w", a, uplink, err)
 		}
 	}
-	if !cfg.Gateway.IsValid() {
-		return nil
-	}
-	route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: cfg.Gateway.AsSlice()}
-	if err := netlink.RouteAdd(route); err != nil {
-		return fmt.Errorf("adding the default route via %s: %w", cfg.Gateway, err)
+	for _, gateway := range cfg.Gateways {
+		route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice()}
+		if err := netlink.RouteAdd(route); err != nil {
+			return fmt.Errorf("adding the default route via %s: %w", gateway, err)
+		}
 	}
 	return nil
 }

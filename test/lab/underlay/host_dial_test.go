@@ -2,6 +2,7 @@ package underlay
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -101,7 +102,7 @@ func TestHostHalfOpen(t *testing.T) {
 	}
 	defer server.Close()
 	h, n := attachRawNode(t)
-	to := netip.AddrPortFrom(h.Loopback(), netip.MustParseAddrPort(server.Addr().String()).Port())
+	to := netip.AddrPortFrom(h.Network(true).Loopback, netip.MustParseAddrPort(server.Addr().String()).Port())
 	const connections = 200
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -141,11 +142,20 @@ func TestHostDialsAndServes(t *testing.T) {
 			}()
 		}
 	}()
+	for _, is4 := range []bool{true, false} {
+		t.Run(fmt.Sprintf("IPv4 %v", is4), func(t *testing.T) { dialAndServe(t, server, is4) })
+	}
+}
+
+// dialAndServe sends bytes from a node to an echo server on the host, and back.
+func dialAndServe(t *testing.T, server net.Listener, is4 bool) {
+	t.Helper()
 	h, err := NewHost(HostConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := netstack.New(macA[:], 1500, h.Config().Subnet, netip.MustParseAddr("192.168.127.11"))
+	network := netstack.Network{Subnet: h.Network(is4).Subnet, Addresses: []netip.Addr{h.Network(is4).Gateway.Next()}}
+	node, err := netstack.New(macA[:], 1500, network)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +169,7 @@ func TestHostDialsAndServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	serve(t, hostPort, nodePort)
-	to := netip.AddrPortFrom(h.Loopback(), netip.MustParseAddrPort(server.Addr().String()).Port())
+	to := netip.AddrPortFrom(h.Network(is4).Loopback, netip.MustParseAddrPort(server.Addr().String()).Port())
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	c, err := node.Dial(ctx, to)
@@ -176,7 +186,7 @@ func TestHostDialsAndServes(t *testing.T) {
 	if err != nil || len(got) != len(sent) {
 		t.Errorf("%d of %d bytes came back: %v", len(got), len(sent), err)
 	}
-	refused := netip.AddrPortFrom(h.Loopback(), 1)
+	refused := netip.AddrPortFrom(h.Network(is4).Loopback, 1)
 	if c, err := node.Dial(ctx, refused); err == nil {
 		c.Close()
 		t.Errorf("a port that nobody serves took a connection")

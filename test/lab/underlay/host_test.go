@@ -9,20 +9,21 @@ import (
 )
 
 func TestHostConfig(t *testing.T) {
+	v4, v6 := HostNetworks()
+	other := HostNetwork{netip.MustParsePrefix("10.20.0.0/20"), netip.MustParseAddr("10.20.0.1"), netip.MustParseAddr("10.20.15.254")}
+	other6 := HostNetwork{netip.MustParsePrefix("fd00::/64"), netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2")}
 	for _, test := range []struct {
 		name string
 		in   HostConfig
 		want HostConfig
 		ok   bool
 	}{
-		{"defaults", HostConfig{},
-			HostConfig{netip.MustParsePrefix("192.168.127.0/24"), netip.MustParseAddr("192.168.127.1"), netip.MustParseAddr("192.168.127.254"), 1500}, true},
-		{"another subnet", HostConfig{Subnet: netip.MustParsePrefix("10.20.0.0/20")},
-			HostConfig{netip.MustParsePrefix("10.20.0.0/20"), netip.MustParseAddr("10.20.0.1"), netip.MustParseAddr("10.20.15.254"), 1500}, true},
-		{"everything set", HostConfig{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParseAddr("10.9.9.9"), netip.MustParseAddr("10.8.8.8"), 9000},
-			HostConfig{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParseAddr("10.9.9.9"), netip.MustParseAddr("10.8.8.8"), 9000}, true},
-		{"loopback outside", HostConfig{Loopback: netip.MustParseAddr("10.0.0.1")}, HostConfig{}, false},
-		{"IPv6", HostConfig{Subnet: netip.MustParsePrefix("fd00::/64"), Gateway: netip.MustParseAddr("fd00::1"), Loopback: netip.MustParseAddr("fd00::2")}, HostConfig{}, false},
+		{"defaults", HostConfig{}, HostConfig{v4, v6, 1500}, true},
+		{"another subnet", HostConfig{V4: other}, HostConfig{other, v6, 1500}, true},
+		{"everything set", HostConfig{other, other6, 9000}, HostConfig{other, other6, 9000}, true},
+		{"loopback outside", HostConfig{V4: HostNetwork{other.Subnet, other.Gateway, v4.Loopback}}, HostConfig{}, false},
+		{"IPv6 for IPv4", HostConfig{V4: other6}, HostConfig{}, false},
+		{"IPv4 for IPv6", HostConfig{V6: other}, HostConfig{}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h, err := NewHost(test.in)
@@ -60,7 +61,7 @@ func TestHostAnswers(t *testing.T) {
 	for _, port := range []*Port{hostPort, nodePort} {
 		go func() { ended <- port.Serve(ctx) }()
 	}
-	question := arp(1, broadcast, macA, netip.MustParseAddr("192.168.127.11"), mac{}, h.Loopback())
+	question := arp(1, broadcast, macA, netip.MustParseAddr("192.168.127.11"), mac{}, h.Network(true).Loopback)
 	for answered := false; !answered; answered = len(node.drained()) > 0 {
 		node.Write(frame(macB, macA, "for somebody else"))
 		node.Write(question)

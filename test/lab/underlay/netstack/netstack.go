@@ -22,6 +22,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -40,21 +41,28 @@ const (
 	dnsPort  = 53
 )
 
-// Stack is a user-space network stack behind one Ethernet device. It speaks IPv4 only. It lives as
-// long as the process. Its methods are safe for concurrent use.
+// Stack is a user-space network stack behind one Ethernet device. It speaks IPv4 and IPv6. It lives
+// as long as the process. Its methods are safe for concurrent use.
 type Stack struct {
 	stack   *stack.Stack
 	device  *channel.Endpoint
 	address net.HardwareAddr
 }
 
-// New makes a stack whose device has an Ethernet address, an MTU in bytes, and these IPv4 addresses
-// of subnet. Dials come from the first.
-func New(address net.HardwareAddr, mtu int, subnet netip.Prefix, addresses ...netip.Addr) (*Stack, error) {
+// Network is an IP network that a stack's device is in, with the device's addresses there. Dials
+// come from the first.
+type Network struct {
+	Subnet    netip.Prefix
+	Addresses []netip.Addr // of the subnet's family
+}
+
+// New makes a stack whose device has an Ethernet address, an MTU in bytes, and addresses in these
+// networks.
+func New(address net.HardwareAddr, mtu int, networks ...Network) (*Stack, error) {
 	s := &Stack{
 		stack: stack.New(stack.Options{
-			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
-			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+			NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol, ipv6.NewProtocol},
+			TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		}),
 		device:  channel.New(stackFrames, uint32(mtu), tcpip.LinkAddress(address)),
 		address: address,
@@ -64,24 +72,42 @@ func New(address net.HardwareAddr, mtu int, subnet netip.Prefix, addresses ...ne
 	if err := s.stack.CreateNIC(nic, ethernet.New(s.device)); err != nil {
 		return nil, fmt.Errorf("making the device: %s", err)
 	}
-	for _, a := range addresses {
-		protocol := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{
-			Address: tcpip.AddrFrom4(a.As4()), PrefixLen: subnet.Bits(),
+	for _, n := range networks {
+		if err := s.join(n); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// join puts the device into a network.
+func (s *Stack) join(n Network) error {
+	for _, a := range n.Addresses {
+		protocol := tcpip.ProtocolAddress{Protocol: protocolOf(a), AddressWithPrefix: tcpip.AddressWithPrefix{
+			Address: tcpip.AddrFromSlice(a.AsSlice()), PrefixLen: n.Subnet.Bits(),
 		}}
 		if err := s.stack.AddProtocolAddress(nic, protocol, stack.AddressProperties{}); err != nil {
-			return nil, fmt.Errorf("giving the device %s: %s", a, err)
+			return fmt.Errorf("giving the device %s: %s", a, err)
 		}
 	}
 	s.stack.AddRoute(tcpip.Route{
-		Destination: tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(subnet.Masked().Addr().As4()), PrefixLen: subnet.Bits()}.Subnet(),
+		Destination: tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(n.Subnet.Masked().Addr().AsSlice()), PrefixLen: n.Subnet.Bits()}.Subnet(),
 		NIC:         nic,
 	})
-	return s, nil
+	return nil
+}
+
+// protocolOf is the network protocol of an address.
+func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
+	if a.Is4() {
+		return ipv4.ProtocolNumber
+	}
+	return ipv6.ProtocolNumber
 }
 
 // Dial connects to a TCP port.
 func (s *Stack) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	return gonet.DialContextTCP(ctx, s.stack, fullAddress(to), ipv4.ProtocolNumber)
+	return gonet.DialContextTCP(ctx, s.stack, fullAddress(to), protocolOf(to.Addr()))
 }
 
 // Forward connects whoever dials a TCP port of the stack to that port of the host's loopback, or
@@ -110,11 +136,11 @@ func (s *Stack) Forward() {
 // ServeDNS answers DNS questions at an address of the stack as the host's resolver does.
 func (s *Stack) ServeDNS(at netip.Addr) error {
 	address := fullAddress(netip.AddrPortFrom(at, dnsPort))
-	packets, err := gonet.DialUDP(s.stack, &address, nil, ipv4.ProtocolNumber)
+	packets, err := gonet.DialUDP(s.stack, &address, nil, protocolOf(at))
 	if err != nil {
 		return fmt.Errorf("opening UDP port %d of %s: %w", dnsPort, at, err)
 	}
-	connections, err := gonet.ListenTCP(s.stack, address, ipv4.ProtocolNumber)
+	connections, err := gonet.ListenTCP(s.stack, address, protocolOf(at))
 	if err != nil {
 		return fmt.Errorf("opening TCP port %d of %s: %w", dnsPort, at, err)
 	}
@@ -130,7 +156,7 @@ func (s *Stack) ServeDNS(at netip.Addr) error {
 
 // fullAddress is an address in the stack's terms.
 func fullAddress(a netip.AddrPort) tcpip.FullAddress {
-	return tcpip.FullAddress{NIC: nic, Addr: tcpip.AddrFrom4(a.Addr().As4()), Port: a.Port()}
+	return tcpip.FullAddress{NIC: nic, Addr: tcpip.AddrFromSlice(a.Addr().AsSlice()), Port: a.Port()}
 }
 
 // Wire returns the stack's device: a Read returns a frame that the stack sends, a Write takes one
@@ -164,9 +190,15 @@ func (w *wire) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write hands the stack a frame, if it is for its device or for all.
+// multicast6 begins the Ethernet addresses of IPv6 multicast (RFC 2464 section 7), by which
+// neighbours are asked for.
+var multicast6 = []byte{0x33, 0x33}
+
+// Write hands the stack a frame, if it is for its device, for all, or for a group of IPv6: the stack
+// knows whether it is in it.
 func (w *wire) Write(frame []byte) (int, error) {
-	if to := frame[:6]; !bytes.Equal(to, w.address) && tcpip.LinkAddress(to) != header.EthernetBroadcastAddress {
+	to := frame[:6]
+	if !bytes.Equal(to, w.address) && tcpip.LinkAddress(to) != header.EthernetBroadcastAddress && !bytes.HasPrefix(to, multicast6) {
 		return len(frame), nil
 	}
 	p := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)})
