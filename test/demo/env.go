@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 
 	"github.com/tombolo-net/tombolo/test/harness/shell"
@@ -11,10 +12,10 @@ import (
 type Env struct {
 	shell.Shell
 
-	server, client string // contexts of the exporting and of the importing cluster
-	clientNode     string // the node of the client pod: a worker, not a gateway
-	vip            string // the clusterset IP, once the import has one
-	dead           string // the gateway that was switched off
+	server, client string       // contexts of the exporting and of the importing cluster
+	clientNode     string       // the node of the client pod: a worker, not a gateway
+	vips           []netip.Addr // the clusterset IPs, one of each IP family, once the import has them
+	dead           string       // the gateway that was switched off
 }
 
 // NewEnv returns the steps' environment in the lab that the environment names. The error says what

@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -44,36 +45,51 @@ func (e *Env) hostClients(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	podIP, err := e.inNamespace(ctx, e.server, "get", "pods", "--selector", "app=web", "--output", "jsonpath={.items[0].status.podIP}")
+	web, err := e.inNamespace(ctx, e.server, "get", "pods", "--selector", "app=web", "--output", "jsonpath={.items[0].metadata.name}")
 	if err != nil {
 		return "", err
+	}
+	podIPs, err := e.podIPs(ctx, e.server, web)
+	if err != nil {
+		return "", err
+	}
+	var targets []netip.AddrPort
+	for i, vip := range e.vips {
+		targets = append(targets, netip.AddrPortFrom(vip, 80), netip.AddrPortFrom(podIPs[min(i, len(podIPs)-1)], 8080))
 	}
 	var evidence []string
 	for line := range strings.Lines(pods) {
 		pod, node, _ := strings.Cut(strings.TrimSpace(line), " ")
-		for _, address := range []string{e.vip, podIP + ":8080"} {
-			seen, err := e.hostClient(ctx, pod, node, address)
+		for _, target := range targets {
+			seen, err := e.hostClient(ctx, pod, node, target)
 			if err != nil {
 				return "", err
 			}
 			evidence = append(evidence, seen)
 		}
 	}
-	if len(evidence) < 4 {
-		return "", fmt.Errorf("%d pods are in the host's network, want one on each node:\n%s", len(evidence)/2, pods)
+	if len(evidence) < 2*len(targets) {
+		return "", fmt.Errorf("%d pods are in the host's network, want one on each node:\n%s", len(evidence)/len(targets), pods)
 	}
 	return strings.Join(evidence, "\n"), nil
 }
 
 // hostClient asks the address from the pod in the node's own network.
-func (e *Env) hostClient(ctx context.Context, pod, node, address string) (string, error) {
-	transit, err := e.get(ctx, e.client, "node/"+node, `{.metadata.annotations.clusterset\.tombolo\.dev/transit-address}`)
+func (e *Env) hostClient(ctx context.Context, pod, node string, target netip.AddrPort) (string, error) {
+	annotation, err := e.get(ctx, e.client, "node/"+node, `{.metadata.annotations.clusterset\.tombolo\.dev/transit-address}`)
 	if err != nil {
 		return "", err
 	}
-	transit, _, _ = strings.Cut(transit, ",") // the IPv4 address is the first
+	assigned, err := addresses(annotation)
+	if err != nil {
+		return "", err
+	}
+	transit, err := ofFamily(assigned, target.Addr())
+	if err != nil {
+		return "", fmt.Errorf("the transit addresses of node %s: %w", node, err)
+	}
 	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
-		out, err := e.InPod(ctx, e.client, namespace, pod, "curl", "--silent", "--show-error", "--fail", "--max-time", patience, "http://"+address+"/")
+		out, err := e.InPod(ctx, e.client, namespace, pod, "curl", "--silent", "--show-error", "--fail", "--max-time", patience, "http://"+target.String()+"/")
 		if err != nil {
 			return "", err
 		}
@@ -81,9 +97,9 @@ func (e *Env) hostClient(ctx context.Context, pod, node, address string) (string
 		if err != nil {
 			return "", err
 		}
-		if got := answer.client.Addr().String(); got != transit {
-			return "", fmt.Errorf("from %s to %s: the server saw %s, the node's transit address is %q", node, address, got, transit)
+		if got := answer.client.Addr(); got != transit {
+			return "", fmt.Errorf("from %s to %s: the server saw %s, the node's transit address is %s", node, target, got, transit)
 		}
-		return fmt.Sprintf("%s to %s: pod %s saw %s, the node's transit address", node, address, answer.pod, transit), nil
+		return fmt.Sprintf("%s to %s: pod %s saw %s, the node's transit address", node, target, answer.pod, transit), nil
 	})
 }

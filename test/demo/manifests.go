@@ -40,6 +40,7 @@ apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: demo}
 spec:
+  ipFamilyPolicy: PreferDualStack
   selector: {app: web}
   ports: [{name: http, port: 80, targetPort: http}]
 ---
@@ -67,6 +68,7 @@ kind: Service
 metadata: {name: db, namespace: demo}
 spec:
   clusterIP: None
+  ipFamilyPolicy: PreferDualStack
   selector: {app: db}
   ports: [{name: http, port: 8080}]
 `

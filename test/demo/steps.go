@@ -107,14 +107,15 @@ func (e *Env) export(ctx context.Context) (string, error) {
 
 func (e *Env) imported(ctx context.Context) (string, error) {
 	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
-		vip, err := e.get(ctx, e.client, "serviceimport/web", "{.spec.ips[0]}")
+		ips, err := e.get(ctx, e.client, "serviceimport/web", "{.spec.ips[*]}")
 		if err != nil {
 			return "", err
 		}
-		if _, err := netip.ParseAddr(vip); err != nil {
-			return "", fmt.Errorf("serviceimport web has no clusterset IP yet: %w", err)
+		vips, err := addresses(ips)
+		if err != nil || len(vips) == 0 {
+			return "", fmt.Errorf("serviceimport web has no clusterset IP yet: %q (%v)", ips, err)
 		}
-		e.vip = vip
+		e.vips = vips
 		out, err := e.inNamespace(ctx, e.client, "get", "serviceimports")
 		return strings.TrimSpace(out), err
 	})
@@ -126,10 +127,10 @@ func (e *Env) resolves(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if !slices.Equal(answers, []string{e.vip}) {
-			return "", fmt.Errorf("dig %s: %q, want %s", webName, answers, e.vip)
+		if want := texts(e.vips); !slices.Equal(answers, want) {
+			return "", fmt.Errorf("dig %s: %q, want %q", webName, answers, want)
 		}
-		return webName + " -> " + e.vip, nil
+		return webName + " -> " + strings.Join(answers, " "), nil
 	})
 }
 
@@ -138,47 +139,70 @@ func (e *Env) reachesAll(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
-		seen, err := e.requests(ctx, 12, "/")
-		if err != nil {
-			return "", err
-		}
-		if got := sortedKeys(seen); !slices.Equal(got, pods) {
-			return "", fmt.Errorf("answers came from %q, want all of %q", got, pods)
-		}
-		return fmt.Sprintf("12 requests from %s on %s: %v", clientPod, e.clientNode, seen), nil
+	return e.eachVIP(func(vip netip.Addr) (string, error) {
+		return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
+			seen, err := e.requests(ctx, 12, "/", curlFamily(vip))
+			if err != nil {
+				return "", err
+			}
+			if got := sortedKeys(seen); !slices.Equal(got, pods) {
+				return "", fmt.Errorf("answers of %s came from %q, want all of %q", vip, got, pods)
+			}
+			return fmt.Sprintf("12 requests to %s from %s on %s: %v", vip, clientPod, e.clientNode, seen), nil
+		})
 	})
 }
 
+// eachVIP makes the claim for each clusterset IP, one of each IP family.
+func (e *Env) eachVIP(claim func(vip netip.Addr) (string, error)) (string, error) {
+	var evidence []string
+	for _, vip := range e.vips {
+		line, err := claim(vip)
+		if err != nil {
+			return "", err
+		}
+		evidence = append(evidence, line)
+	}
+	return strings.Join(evidence, "\n"), nil
+}
+
 func (e *Env) keepsSource(ctx context.Context) (string, error) {
-	own, err := e.get(ctx, e.client, "pod/"+clientPod, "{.status.podIP}")
+	ips, err := e.podIPs(ctx, e.client, clientPod)
 	if err != nil {
 		return "", err
 	}
-	answer, err := e.request(ctx)
-	if err != nil {
-		return "", err
-	}
-	if answer.client.Addr().String() != own {
-		return "", fmt.Errorf("the server saw %s, the client pod has %s", answer.client, own)
-	}
-	return fmt.Sprintf("pod %s saw %s; the client pod's IP is %s", answer.pod, answer.client, own), nil
+	return e.eachVIP(func(vip netip.Addr) (string, error) {
+		own, err := ofFamily(ips, vip)
+		if err != nil {
+			return "", err
+		}
+		answer, err := e.request(ctx, curlFamily(vip))
+		if err != nil {
+			return "", err
+		}
+		if answer.client.Addr() != own {
+			return "", fmt.Errorf("the server saw %s, the client pod has %s", answer.client, own)
+		}
+		return fmt.Sprintf("pod %s saw %s; the client pod's IP is %s", answer.pod, answer.client, own), nil
+	})
 }
 
 func (e *Env) inKernel(ctx context.Context) (string, error) {
-	service, endpoints, err := e.kernel(ctx)
-	if err != nil {
-		return "", err
-	}
-	if endpoints != 3 {
-		return "", fmt.Errorf("%s:80 has %d endpoints in the kernel of %s, want 3:\n%s", e.vip, endpoints, e.clientNode, service)
-	}
-	return service, nil
+	return e.eachVIP(func(vip netip.Addr) (string, error) {
+		service, endpoints, err := e.kernel(ctx, vip)
+		if err != nil {
+			return "", err
+		}
+		if endpoints != 3 {
+			return "", fmt.Errorf("%s port 80 has %d endpoints in the kernel of %s, want 3:\n%s", vip, endpoints, e.clientNode, service)
+		}
+		return service, nil
+	})
 }
 
-// kernel is what serves the clusterset IP on the client's node, and with how many endpoints: IPVS
+// kernel is what serves a clusterset IP on the client's node, and with how many endpoints: IPVS
 // or nftables, as the node's kube-proxy allows. It is empty if nothing does.
-func (e *Env) kernel(ctx context.Context) (service string, endpoints int, err error) {
+func (e *Env) kernel(ctx context.Context, vip netip.Addr) (service string, endpoints int, err error) {
 	tables, err := e.OnNode(ctx, e.clientNode, "nft", "list", "tables")
 	if err != nil {
 		return "", 0, err
@@ -186,14 +210,18 @@ func (e *Env) kernel(ctx context.Context) (service string, endpoints int, err er
 	if !strings.Contains(tables, "tombolo-services") {
 		// Without the file the kernel has no IPVS, and ipvsadm fails.
 		out, err := e.OnNode(ctx, e.clientNode, "sh", "-c", "[ ! -e /proc/net/ip_vs ] || ipvsadm -Ln")
-		service := virtualService(out, e.vip+":80")
+		service := virtualService(out, netip.AddrPortFrom(vip, 80).String())
 		return service, strings.Count(service, "->"), err
 	}
-	out, err := e.OnNode(ctx, e.clientNode, "nft", "--numeric", "list", "map", "inet", "tombolo-services", "slots4")
+	table := "slots6"
+	if vip.Is4() {
+		table = "slots4"
+	}
+	out, err := e.OnNode(ctx, e.clientNode, "nft", "--numeric", "list", "map", "inet", "tombolo-services", table)
 	if err != nil {
 		return "", 0, err
 	}
-	service, endpoints = slots(out, e.vip)
+	service, endpoints = slots(out, vip.String())
 	return service, endpoints, nil
 }
 
@@ -219,13 +247,13 @@ func (e *Env) scalesDown(ctx context.Context) (string, error) {
 
 func (e *Env) headless(ctx context.Context) (string, error) {
 	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
-		ips := make([]string, 2)
-		for i := range ips {
-			ip, err := e.get(ctx, e.server, fmt.Sprintf("pod/db-%d", i), "{.status.podIP}")
+		var ips []netip.Addr // of both pods, db-0 first
+		for _, pod := range []string{"db-0", "db-1"} {
+			own, err := e.podIPs(ctx, e.server, pod)
 			if err != nil {
 				return "", err
 			}
-			ips[i] = ip
+			ips = append(ips, own...)
 		}
 		all, err := e.dig(ctx, dbName)
 		if err != nil {
@@ -236,10 +264,11 @@ func (e *Env) headless(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if !slices.Equal(all, sorted(ips)) || !slices.Equal(first, ips[:1]) {
-			return "", fmt.Errorf("%s: %q, want %q; %s: %q, want %q", dbName, all, sorted(ips), one, first, ips[:1])
+		want, wantFirst := texts(ips), texts(ips[:len(ips)/2])
+		if !slices.Equal(all, want) || !slices.Equal(first, wantFirst) {
+			return "", fmt.Errorf("%s: %q, want %q; %s: %q, want %q", dbName, all, want, one, first, wantFirst)
 		}
-		return fmt.Sprintf("%s -> %s\n%s -> %s", dbName, strings.Join(all, " "), one, first[0]), nil
+		return fmt.Sprintf("%s -> %s\n%s -> %s", dbName, strings.Join(all, " "), one, strings.Join(first, " ")), nil
 	})
 }
 
@@ -255,11 +284,14 @@ func (e *Env) unexport(ctx context.Context) (string, error) {
 		if strings.Contains(imports, "/web") {
 			return "", fmt.Errorf("west still has %s", imports)
 		}
-		service, _, err := e.kernel(ctx)
+		service, err := e.eachVIP(func(vip netip.Addr) (string, error) {
+			service, _, err := e.kernel(ctx, vip)
+			return service, err
+		})
 		if err != nil {
 			return "", err
 		}
-		if service != "" {
+		if strings.TrimSpace(service) != "" {
 			return "", fmt.Errorf("%s still holds the clusterset IP:\n%s", e.clientNode, service)
 		}
 		answer, err := e.inClient(ctx, "dig", "+tries=2", "+time=2", webName)
@@ -269,7 +301,7 @@ func (e *Env) unexport(ctx context.Context) (string, error) {
 		if !strings.Contains(answer, "status: NXDOMAIN") {
 			return "", fmt.Errorf("dig %s: want NXDOMAIN: %s", webName, answer)
 		}
-		return webName + ": NXDOMAIN; no ServiceImport web; " + e.vip + " is not in the kernel of " + e.clientNode, nil
+		return webName + ": NXDOMAIN; no ServiceImport web; " + strings.Join(texts(e.vips), " ") + " is not in the kernel of " + e.clientNode, nil
 	})
 }
 
@@ -283,19 +315,22 @@ type answer struct {
 // patience is how many seconds one request may take, on a busy machine too.
 const patience = "20"
 
-// request asks the exported Service once through its name, from the client pod.
-func (e *Env) request(ctx context.Context) (answer, error) {
-	out, err := e.inClient(ctx, "curl", "--silent", "--show-error", "--fail", "--max-time", patience, "http://"+webName+"/")
+// request asks the exported Service once through its name, from the client pod, with more flags of
+// curl's.
+func (e *Env) request(ctx context.Context, flags ...string) (answer, error) {
+	curl := append([]string{"curl", "--silent", "--show-error", "--fail", "--max-time", patience}, flags...)
+	out, err := e.inClient(ctx, append(curl, "http://"+webName+"/")...)
 	if err != nil {
 		return answer{}, err
 	}
 	return parseAnswer(out)
 }
 
-// requests asks n times for the path, each over a connection of its own, and counts the answers by
-// pod.
-func (e *Env) requests(ctx context.Context, n int, path string) (map[string]int, error) {
+// requests asks n times for the path, each over a connection of its own, with more flags of curl's,
+// and counts the answers by pod.
+func (e *Env) requests(ctx context.Context, n int, path string, flags ...string) (map[string]int, error) {
 	curl := []string{"curl", "--silent", "--show-error", "--fail", "--fail-early", "--max-time", patience, "--header", "Connection: close"}
+	curl = append(curl, flags...)
 	out, err := e.inClient(ctx, append(curl, slices.Repeat([]string{"http://" + webName + path}, n)...)...)
 	if err != nil {
 		return nil, err
@@ -331,9 +366,9 @@ func (e *Env) readyPods(ctx context.Context) ([]string, error) {
 	return sorted(strings.Fields(out)), err
 }
 
-// dig returns the A records of a name as the client pod gets them, sorted. It returns an empty list
+// dig returns the A and AAAA records of a name as the client pod gets them, sorted. It returns an empty list
 // for a name without any.
 func (e *Env) dig(ctx context.Context, name string) ([]string, error) {
-	out, err := e.inClient(ctx, "dig", "+short", "+tries=2", "+time=2", name)
+	out, err := e.inClient(ctx, "dig", "+short", "+tries=2", "+time=2", name, "A", name, "AAAA")
 	return sorted(strings.Fields(out)), err
 }

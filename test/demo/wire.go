@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -149,8 +150,19 @@ func (e *Env) sendBoth(ctx context.Context, secret, control string) error {
 	if err != nil {
 		return err
 	}
-	address := strings.Fields(servers)[0]
-	_, err = e.OnNode(ctx, e.clientNode, "sh", "-c", fmt.Sprintf("echo %s | socat - UDP-SENDTO:%s:9", control, address))
+	all, err := addresses(servers)
+	if err != nil {
+		return err
+	}
+	to, err := ofFamily(all, e.vips[0])
+	if err != nil {
+		return err
+	}
+	kind := "UDP6-SENDTO"
+	if to.Is4() {
+		kind = "UDP4-SENDTO"
+	}
+	_, err = e.OnNode(ctx, e.clientNode, "sh", "-c", fmt.Sprintf("echo %s | socat - %s:%s", control, kind, netip.AddrPortFrom(to, 9)))
 	return err
 }
 
@@ -163,7 +175,9 @@ func captured(ctx context.Context, files []string) (frames []byte, packets int, 
 		}
 		frames = append(frames, content...)
 		// Type 4 (transport data) in the first byte of the payload, three reserved zero bytes after it.
-		out, err := shell.Run(ctx, "", "tcpdump", "-nn", "-r", file, "udp portrange 51820-51883 and udp[8:4] = 0x04000000")
+		// tcpdump's udp[...] is of IPv4 alone.
+		out, err := shell.Run(ctx, "", "tcpdump", "-nn", "-r", file,
+			"udp portrange 51820-51883 and (udp[8:4] = 0x04000000 or ip6[48:4] = 0x04000000)")
 		if err != nil {
 			return nil, 0, err
 		}
