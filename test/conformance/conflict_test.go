@@ -27,7 +27,7 @@ type dispute struct {
 	kept func(*mcsv1beta1.ServiceImport) error
 }
 
-// disputes are one for each reason that clusters with IPv4 alone can have, by the Service's name.
+// disputes are one for each reason, by the Service's name, but for that of TestIPFamilyConflict.
 var disputes = map[string]dispute{
 	"more-ports": {
 		reasons: []mcsv1beta1.ServiceExportConditionReason{mcsv1beta1.ServiceExportReasonPortConflict},

@@ -87,8 +87,10 @@ func parseDig(out string, questions []question) []answer {
 		}
 		answers[last].data = append(answers[last].data, data(fields[3], fields[4:]))
 	}
-	for _, a := range answers {
-		slices.Sort(a.data)
+	for i := range answers {
+		// CoreDNS repeats the target of an SRV record that has addresses of both families.
+		slices.Sort(answers[i].data)
+		answers[i].data = slices.Compact(answers[i].data)
 	}
 	return answers
 }

@@ -166,6 +166,7 @@ func TestServiceTypes(t *testing.T) {
 		s.create(t, s.east, typed, export(tt.name))
 	}
 	external := service("external", "", http)
+	external.Spec.IPFamilyPolicy = nil
 	external.Spec.Type, external.Spec.ExternalName = corev1.ServiceTypeExternalName, "example.com"
 	s.create(t, s.east, headless(service("headless", "nobody", http)), export("headless"), external, export("external"), export("nothing"))
 

@@ -57,6 +57,8 @@ type cluster struct {
 type lab struct {
 	shell.Shell
 	east, west *cluster
+	own        map[*cluster][]corev1.IPFamily // that a cluster's pods have
+	families   []corev1.IPFamily              // that the pods of both have
 }
 
 func (l *lab) both() []*cluster { return []*cluster{l.east, l.west} }
@@ -88,7 +90,7 @@ var theLab = sync.OnceValues(func() (*lab, error) {
 			return nil, fmt.Errorf("preparing cluster %s: %w", c.name, err)
 		}
 	}
-	return l, nil
+	return l, l.readFamilies(ctx)
 })
 
 func newCluster(name string) (*cluster, error) {

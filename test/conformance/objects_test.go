@@ -25,9 +25,11 @@ const (
 	udpPort  = 5300
 )
 
-// service selects pods by app; without one it has no selector.
+// service selects pods by app; without one it has no selector. It has all IP families of its cluster.
 func service(name, app string, ports ...corev1.ServicePort) *corev1.Service {
-	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{Ports: ports}}
+	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{
+		Ports: ports, IPFamilyPolicy: new(corev1.IPFamilyPolicyPreferDualStack),
+	}}
 	if app != "" {
 		s.Spec.Selector = map[string]string{"app": app}
 	}

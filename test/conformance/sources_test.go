@@ -35,11 +35,11 @@ type peers struct {
 // asker asks from a network: of a pod or of a node.
 type asker struct {
 	name string
-	// source is the address under which servers must see it through tombolo.
-	source string
-	// masqueraded is the address where the CNI has its way; empty for a node, whose packets none
+	// sources are the addresses under which servers must see it through tombolo, one of each IP family.
+	sources []string
+	// masqueraded are the addresses where the CNI has its way; none for a node, whose packets none
 	// has to masquerade.
-	masqueraded string
+	masqueraded []string
 	run         func(ctx context.Context, argv ...string) (string, error)
 }
 
@@ -66,12 +66,12 @@ func TestSources(t *testing.T) {
 		s.bound[c.name] = s.running(t, c, "host", 1)
 	}
 	for _, way := range []struct{ from, to *cluster }{{s.west, s.east}, {s.east, s.west}} {
-		vip := awaitImport(t, s.scene, way.from, "of-"+way.to.name, way.to.name).Spec.IPs[0]
+		vips := awaitImport(t, s.scene, way.from, "of-"+way.to.name, way.to.name).Spec.IPs
 		awaitImport(t, s.scene, way.from, "pods-of-"+way.to.name, way.to.name)
 		for _, from := range append(s.askingPods(way.from), s.askingNodes(t, way.from)...) {
 			t.Run(from.name+" to "+way.to.name, func(t *testing.T) {
 				t.Parallel()
-				want := s.expected(from, way.to, vip)
+				want := s.expected(from, way.to, vips)
 				eventually(t, podsWithin, func(ctx context.Context) error { return seen(ctx, from, want) })
 			})
 		}
@@ -82,7 +82,7 @@ func TestSources(t *testing.T) {
 func (s *peers) askingPods(c *cluster) (askers []asker) {
 	for _, p := range s.pods[c.name] {
 		askers = append(askers, asker{
-			name: "pod of " + p.Spec.NodeName, source: p.Status.PodIP, masqueraded: p.Status.HostIP,
+			name: "pod of " + p.Spec.NodeName, sources: podIPs(p), masqueraded: hostIPs(p),
 			run: func(ctx context.Context, argv ...string) (string, error) {
 				return s.Kubectl(ctx, c.name, slices.Concat([]string{"exec", "--namespace", s.namespace, p.Name, "--container", "tools", "--"}, argv)...)
 			},
@@ -95,13 +95,17 @@ func (s *peers) askingPods(c *cluster) (askers []asker) {
 func (s *peers) askingNodes(t *testing.T, c *cluster) (askers []asker) {
 	t.Helper()
 	for _, n := range s.nodes[c.name] {
-		transit := clusterset.ParseTransitAddresses(n.Annotations[v1alpha1.AnnotationTransitAddress])
-		i := slices.IndexFunc(transit, netip.Addr.Is4)
-		if i < 0 {
-			t.Fatalf("node %s has no transit address: %v", n.Name, n.Annotations)
+		var transit []string
+		for _, a := range clusterset.ParseTransitAddresses(n.Annotations[v1alpha1.AnnotationTransitAddress]) {
+			transit = append(transit, a.String())
+		}
+		for _, family := range s.families {
+			if len(ofFamily(transit, family)) != 1 {
+				t.Fatalf("node %s has no transit address of %s: %v", n.Name, family, n.Annotations)
+			}
 		}
 		askers = append(askers, asker{
-			name: n.Name, source: transit[i].String(),
+			name: n.Name, sources: transit,
 			run: func(ctx context.Context, argv ...string) (string, error) { return s.OnNode(ctx, n.Name, argv...) },
 		})
 	}
@@ -126,33 +130,45 @@ func onHost(template corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 	return template
 }
 
-// expected returns, by protocol, address and port, under which address servers there must see a
-// client.
-func (s *peers) expected(from asker, to *cluster, vip string) map[string]string {
-	want := map[string]string{"tcp " + vip + " 80": from.source, "udp " + vip + " 53": from.source}
-	for _, p := range s.pods[to.name] {
-		want[fmt.Sprintf("tcp %s %d", p.Status.PodIP, httpPort)] = from.source
-		want[fmt.Sprintf("udp %s %d", p.Status.PodIP, udpPort)] = from.source
-	}
-	if from.masqueraded == "" {
-		return want
-	}
-	name := strings.TrimSuffix(s.clusterset("pods-of-"+to.name), ".")
-	want[fmt.Sprintf("tcp %s %d", name, httpPort)] = from.source
-	// The CNI masquerades on the way to addresses that tombolo does not handle. If it did not, this
-	// test would prove nothing.
-	for _, p := range s.bound[to.name] {
-		want[fmt.Sprintf("tcp %s %d", p.Status.PodIP, hostPort)] = from.masqueraded
+// expected returns, by protocol, IP family, address and port, under which address servers there must
+// see a client.
+func (s *peers) expected(from asker, to *cluster, vips []string) map[string]string {
+	want := map[string]string{}
+	for _, family := range s.families {
+		expect := func(source []string, protocol string, port int, addresses ...string) {
+			for _, a := range addresses {
+				want[fmt.Sprintf("%s %s %s %d", protocol, flag(family), a, port)] = source[0]
+			}
+		}
+		source := ofFamily(from.sources, family)
+		expect(source, "tcp", 80, ofFamily(vips, family)...)
+		expect(source, "udp", 53, ofFamily(vips, family)...)
+		for _, p := range s.pods[to.name] {
+			expect(source, "tcp", httpPort, ofFamily(podIPs(p), family)...)
+			expect(source, "udp", udpPort, ofFamily(podIPs(p), family)...)
+		}
+		if len(from.masqueraded) == 0 {
+			continue
+		}
+		expect(source, "tcp", httpPort, strings.TrimSuffix(s.clusterset("pods-of-"+to.name), "."))
+		// The CNI masquerades on the way to addresses that tombolo does not handle. If it did not,
+		// this test would prove nothing.
+		for _, p := range s.bound[to.name] {
+			expect(ofFamily(from.masqueraded, family), "tcp", hostPort, ofFamily(podIPs(p), family)...)
+		}
 	}
 	return want
 }
 
-// askAll asks several servers at once, of each of its arguments one: protocol, address, port.
+// askAll asks several servers at once, of each of its arguments one: protocol, flag of the IP family,
+// address, port.
 const askAll = `for server in "$@"; do
 	set -- $server
+	host=$3
+	case $host in *:*) host="[$host]" ;; esac
 	case $1 in
-	tcp) echo "$server: $(curl -sS --fail --max-time ` + patience + ` http://$2:$3/ 2>&1)" & ;;
-	udp) echo "$server: $(echo hello | nc -u -w 5 $2 $3 2>&1)" & ;;
+	tcp) echo "$server: $(curl $2 -sS --fail --max-time ` + patience + ` http://$host:$4/ 2>&1)" & ;;
+	udp) echo "$server: $(echo hello | nc $2 -u -w 5 $3 $4 2>&1)" & ;;
 	esac
 done
 wait`

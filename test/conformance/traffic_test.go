@@ -11,8 +11,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -65,7 +63,7 @@ func names(pods ...corev1.Pod) []string {
 func addresses(pods ...corev1.Pod) []string {
 	var all []string
 	for _, p := range pods {
-		all = append(all, p.Status.PodIP)
+		all = append(all, podIPs(p)...)
 	}
 	return all
 }
@@ -74,11 +72,11 @@ func addresses(pods ...corev1.Pod) []string {
 // request that takes longer than usual on a busy machine must not spoil those before it.
 const patience = "20"
 
-// asked returns which pods answer n requests of a cluster's pod of tools over HTTP, sorted, each
-// once. Each request has a connection of its own. They share a process: in a user-mode kernel to
+// asked returns which pods answer n requests of a cluster's pod of tools over HTTP and an IP family,
+// sorted, each once. Each request has a connection of its own. They share a process: in a user-mode kernel to
 // start one costs more than the request.
-func (s *serving) asked(ctx context.Context, c *cluster, n int, url string) ([]string, error) {
-	curl := []string{"curl", "-sS", "--fail", "--fail-early", "--max-time", patience, "--header", "Connection: close"}
+func (s *serving) asked(ctx context.Context, c *cluster, n int, url string, family corev1.IPFamily) ([]string, error) {
+	curl := []string{"curl", flag(family), "-sS", "--fail", "--fail-early", "--max-time", patience, "--header", "Connection: close"}
 	out, err := s.tools(ctx, c, append(curl, slices.Repeat([]string{url}, n)...)...)
 	if err != nil {
 		return nil, err
@@ -97,14 +95,17 @@ func firstWords(lines string) []string {
 	return slices.Compact(all)
 }
 
-// answered returns an error unless just these pods answer: all of them, and no other.
+// answered returns an error unless just these pods answer, over each IP family: all of them, and no
+// other.
 func (s *serving) answered(ctx context.Context, c *cluster, url string, want []string) error {
-	got, err := s.asked(ctx, c, 6*len(want), url)
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(got, want) {
-		return fmt.Errorf("%s: %s was answered by %v, want %v", c.name, url, got, want)
+	for _, family := range s.families {
+		got, err := s.asked(ctx, c, 6*len(want), url, family)
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(got, want) {
+			return fmt.Errorf("%s: %s was answered over %s by %v, want %v", c.name, url, family, got, want)
+		}
 	}
 	return nil
 }
@@ -126,23 +127,23 @@ func testClusterSetIP(t *testing.T, s *serving) {
 	s.create(t, s.scene.east, local, export("front"))
 	ownName := strings.Join([]string{"front", s.namespace, "svc.cluster.local."}, ".")
 	for _, c := range s.both() {
-		vip := awaitImport(t, s.scene, c, "front", "east").Spec.IPs[0]
-		own := nxdomain // a Service of another cluster
-		if c == s.scene.east {
-			own = found(local.Spec.ClusterIP)
-		}
+		vips := awaitImport(t, s.scene, c, "front", "east").Spec.IPs
 		name := s.clusterset("front")
 		eventually(t, within, func(ctx context.Context) error {
-			return s.resolves(ctx, c, map[question]answer{
-				{name, "A"}: found(vip),
+			want := map[question]answer{
 				{s.clusterset("front", "_http", "_tcp"), "SRV"}:  found("80 " + name),
 				{s.clusterset("front", "_admin", "_tcp"), "SRV"}: found("81 " + name),
 				{s.clusterset("front", "_talk", "_udp"), "SRV"}:  found("53 " + name),
 				{s.clusterset("front", "east"), "A"}:             nxdomain,
 				{s.clusterset("front", "west"), "A"}:             nxdomain,
 				{s.clusterset("nobody"), "A"}:                    nxdomain,
-				{ownName, "A"}:                                   own,
-			})
+				{ownName, "A"}:                                   nxdomain, // a Service of another cluster
+			}
+			put(want, name, vips...)
+			if c == s.scene.east {
+				put(want, ownName, local.Spec.ClusterIPs...)
+			}
+			return s.resolves(ctx, c, want)
 		})
 		for _, port := range []int{80, 81} {
 			eventually(t, podsWithin, func(ctx context.Context) error { return s.answered(ctx, c, s.url("front", port), names(s.east...)) })
@@ -161,14 +162,16 @@ func testClusterSetIP(t *testing.T, s *serving) {
 	}
 }
 
-// talks returns an error unless one of these pods answers over UDP.
+// talks returns an error unless one of these pods answers over UDP, in each IP family.
 func (s *serving) talks(ctx context.Context, c *cluster, host string, pods []string) error {
-	out, err := s.tools(ctx, c, "sh", "-c", fmt.Sprintf("echo hello | nc -u -w 2 %s 53", host))
-	if err != nil {
-		return err
-	}
-	if got := firstWords(out); len(got) != 1 || !slices.Contains(pods, got[0]) {
-		return fmt.Errorf("%s: over UDP %s was answered by %q, want one of %v", c.name, host, out, pods)
+	for _, family := range s.families {
+		out, err := s.tools(ctx, c, "sh", "-c", fmt.Sprintf("echo hello | nc %s -u -w 2 %s 53", flag(family), host))
+		if err != nil {
+			return err
+		}
+		if got := firstWords(out); len(got) != 1 || !slices.Contains(pods, got[0]) {
+			return fmt.Errorf("%s: over UDP and %s %s was answered by %q, want one of %v", c.name, family, host, out, pods)
+		}
 	}
 	return nil
 }
@@ -224,21 +227,24 @@ func testPortsWhereExposed(t *testing.T, s *serving) {
 func testHeadless(t *testing.T, s *serving) {
 	s.create(t, s.scene.east, headless(service("db", "db", tcp("http", httpPort, httpPort))), export("db"))
 	s.create(t, s.scene.west, headless(service("db", "web", tcp("http", httpPort, httpPort))), export("db"))
-	dashed := strings.ReplaceAll(s.west[0].Status.PodIP, ".", "-") // it has no hostname
 	for _, c := range s.both() {
 		awaitImport(t, s.scene, c, "db", "east", "west")
 		want := map[question]answer{
-			{s.clusterset("db"), "A"}:                 found(append(addresses(s.db...), addresses(s.west...)...)...),
-			{s.clusterset("db", dashed, "west"), "A"}: found(s.west[0].Status.PodIP),
 			{s.clusterset("db", "db-0", "west"), "A"}: nxdomain,
 			{s.clusterset("db", "db-7", "east"), "A"}: nxdomain,
 			{s.clusterset("db", "east"), "A"}:         nxdomain,
 			{s.clusterset("db", "west"), "A"}:         nxdomain,
 		}
-		targets := []string{fmt.Sprintf("%d %s", httpPort, s.clusterset("db", dashed, "west"))}
+		put(want, s.clusterset("db"), append(addresses(s.db...), addresses(s.west...)...)...)
+		var targets []string
+		for _, a := range podIPs(s.west[0]) { // it has no hostname, so each address has a name
+			own := s.clusterset("db", dashed(a), "west")
+			put(want, own, a)
+			targets = append(targets, fmt.Sprintf("%d %s", httpPort, own))
+		}
 		for _, p := range s.db {
 			own := s.clusterset("db", p.Name, "east")
-			want[question{own, "A"}] = found(p.Status.PodIP)
+			put(want, own, podIPs(p)...)
 			targets = append(targets, fmt.Sprintf("%d %s", httpPort, own))
 		}
 		want[question{s.clusterset("db", "_http", "_tcp"), "SRV"}] = found(targets...)
@@ -252,15 +258,7 @@ func testHeadless(t *testing.T, s *serving) {
 
 // The endpoints of a Service without selector are exported as whoever keeps them writes them.
 func testWithoutSelector(t *testing.T, s *serving) {
-	slice := &discoveryv1.EndpointSlice{
-		ObjectMeta: metav1.ObjectMeta{Name: "kept-by-hand", Labels: map[string]string{
-			discoveryv1.LabelServiceName: "by-hand", discoveryv1.LabelManagedBy: "somebody",
-		}},
-		AddressType: discoveryv1.AddressTypeIPv4,
-		Endpoints:   []discoveryv1.Endpoint{{Addresses: addresses(s.east[0])}},
-		Ports:       []discoveryv1.EndpointPort{{Name: new("http"), Port: new(int32(httpPort)), Protocol: new(corev1.ProtocolTCP)}},
-	}
-	s.create(t, s.scene.east, service("by-hand", "", tcp("http", 80, httpPort)), slice, export("by-hand"))
+	s.create(t, s.scene.east, append(slicesOf("by-hand", s.east[0]), service("by-hand", "", tcp("http", 80, httpPort)), export("by-hand"))...)
 	for _, c := range s.both() {
 		awaitImport(t, s.scene, c, "by-hand", "east")
 		eventually(t, podsWithin, func(ctx context.Context) error { return s.answered(ctx, c, s.url("by-hand", 80), names(s.east[0])) })
@@ -277,11 +275,16 @@ func testAffinity(t *testing.T, s *serving) {
 	for _, c := range s.both() {
 		awaitImport(t, s.scene, c, "sticky", "east", "west")
 		eventually(t, podsWithin, func(ctx context.Context) error {
-			got, err := s.asked(ctx, c, 8, s.url("sticky", 80))
-			if err == nil && len(got) != 1 {
-				err = fmt.Errorf("%s: 8 requests of one client were answered by %v", c.name, got)
+			for _, family := range s.families {
+				got, err := s.asked(ctx, c, 8, s.url("sticky", 80), family)
+				if err == nil && len(got) != 1 {
+					err = fmt.Errorf("%s: 8 requests of one client over %s were answered by %v", c.name, family, got)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			return err
+			return nil
 		})
 	}
 }
@@ -295,22 +298,26 @@ func testNotReady(t *testing.T, s *serving) {
 	s.create(t, s.scene.east, service("waiting", "late", port), export("waiting"),
 		headless(service("hidden", "late", port)), export("hidden"), published, export("published"))
 	for _, c := range s.both() {
-		vip := awaitImport(t, s.scene, c, "waiting", "east").Spec.IPs[0]
+		vips := awaitImport(t, s.scene, c, "waiting", "east").Spec.IPs
 		awaitImport(t, s.scene, c, "hidden", "east")
 		awaitImport(t, s.scene, c, "published", "east")
 		eventually(t, within, func(ctx context.Context) error {
-			return s.resolves(ctx, c, map[question]answer{
-				{s.clusterset("waiting"), "A"}:   found(vip),
-				{s.clusterset("hidden"), "A"}:    nxdomain,
-				{s.clusterset("published"), "A"}: found(addresses(s.late...)...),
-			})
+			want := map[question]answer{{s.clusterset("hidden"), "A"}: nxdomain}
+			put(want, s.clusterset("waiting"), vips...)
+			put(want, s.clusterset("published"), addresses(s.late...)...)
+			return s.resolves(ctx, c, want)
 		})
 		eventually(t, within, func(ctx context.Context) error {
-			out, err := s.tools(ctx, c, "sh", "-c", "curl -s --max-time "+patience+" "+s.url("waiting", 80)+"; echo ended $?")
-			if err == nil && !strings.Contains(out, "ended 7") { // 7: refused; 28: no answer
-				err = fmt.Errorf("%s: a request to a Service without ready endpoints should be refused: %s", c.name, out)
+			for _, family := range s.families {
+				out, err := s.tools(ctx, c, "sh", "-c", "curl "+flag(family)+" -s --max-time "+patience+" "+s.url("waiting", 80)+"; echo ended $?")
+				if err == nil && !strings.Contains(out, "ended 7") { // 7: refused; 28: no answer
+					err = fmt.Errorf("%s: a request over %s to a Service without ready endpoints should be refused: %s", c.name, family, out)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			return err
+			return nil
 		})
 	}
 }
