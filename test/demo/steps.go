@@ -363,7 +363,7 @@ func parseAnswer(line string) (answer, error) {
 func (e *Env) readyPods(ctx context.Context) ([]string, error) {
 	out, err := e.inNamespace(ctx, e.server, "get", "endpointslices", "--selector", "kubernetes.io/service-name=web",
 		"--output", `jsonpath={range .items[*].endpoints[?(@.conditions.ready==true)]}{.targetRef.name} {end}`)
-	return sorted(strings.Fields(out)), err
+	return slices.Compact(sorted(strings.Fields(out))), err // there is a slice for each IP family
 }
 
 // dig returns the A and AAAA records of a name as the client pod gets them, sorted. It returns an empty list
