@@ -141,11 +141,6 @@ func (o Options) validateFamilies() error {
 			errs = append(errs, fmt.Errorf("--ip-family %s: %q is no IP family: use one of %s", strings.Join(o.IPFamily, ","), value, strings.Join(IPFamilies(), ", ")))
 		}
 	}
-	for i := 1; i <= o.Clusters; i++ {
-		if cni, family := each(o.CNI, i), each(o.IPFamily, i); family != IPv4 && (cni == node.CNIFlannel || cni == node.CNICalico) {
-			errs = append(errs, fmt.Errorf("--ip-family %s of cluster %s: its CNI %s knows IPv4 only here: use --cni routed or kindnet", family, clusterName(i), cni))
-		}
-	}
 	if n := len(o.IPFamily); n > o.Clusters {
 		errs = append(errs, fmt.Errorf("--ip-family %s: %d values for %d clusters: give one for each cluster at most, or --clusters %d", strings.Join(o.IPFamily, ","), n, o.Clusters, n))
 	}

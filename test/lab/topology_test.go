@@ -140,6 +140,8 @@ func TestOptionsValidate(t *testing.T) {
 		{"CNI", Options{CNI: []string{"kindnet", "weave"}}, `CNI "weave": allowed are routed, kindnet, flannel, calico`},
 		{"too many CNIs", Options{CNI: []string{"kindnet", "routed", "routed"}}, "CNIs kindnet, routed, routed: there are more than the 2 clusters"},
 		{"proxy mode", Options{ProxyMode: []string{"ebpf"}}, `proxy mode "ebpf": allowed are iptables, nftables, ipvs, none`},
+		{"IP family", Options{IPFamily: []string{"dual", "v6"}}, `--ip-family dual,v6: "v6" is no IP family: use one of ipv4, ipv6, dual, dual6`},
+		{"too many IP families", Options{IPFamily: []string{"dual", "ipv6", "ipv4"}}, "--ip-family dual,ipv6,ipv4: 3 values for 2 clusters: give one for each cluster at most, or --clusters 3"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,7 +1,7 @@
 // Package cni is the lab's own CNI plugin. It connects a pod in the two ways that the plugins among
 // the test binaries do not know: as a port of a bridge, as flannel does, and by a host route and
-// proxy ARP, as Calico does. Addresses come from the IPAM plugin that its configuration names. IPv4
-// only.
+// proxy ARP, as Calico does. Addresses come from the IPAM plugin that its configuration names, one of
+// each IP family that the pod has.
 //
 // It is the program lab under the name that containerd calls it by. Routes to other nodes' pods,
 // and what is masqueraded, are the node's business (package node).
@@ -124,19 +124,19 @@ func add(c Config, text []byte) (_ *result, err error) {
 	if err := json.Unmarshal(out, &r); err != nil {
 		return nil, fmt.Errorf("parsing the answer of the IPAM plugin: %w", err)
 	}
-	if len(r.IPs) != 1 || !r.IPs[0].Address.Addr().Is4() {
-		return nil, fmt.Errorf("the IPAM plugin gave %v: one IPv4 address is supported", r.IPs)
+	w := wire{host: hostName(c.Bridge, os.Getenv("CNI_CONTAINERID")), pod: os.Getenv("CNI_IFNAME"), mtu: c.MTU}
+	for i := range r.IPs {
+		w.ends = append(w.ends, end{r.IPs[i].Address, r.IPs[i].Gateway})
+		r.IPs[i].Interface = new(1)
 	}
-	w := wire{
-		host: hostName(c.Bridge, os.Getenv("CNI_CONTAINERID")), pod: os.Getenv("CNI_IFNAME"),
-		mtu: c.MTU, address: r.IPs[0].Address, gateway: r.IPs[0].Gateway,
+	if len(w.ends) == 0 {
+		return nil, errors.New("the IPAM plugin gave no address")
 	}
 	if err := w.connect(os.Getenv("CNI_NETNS"), c.Bridge); err != nil {
 		return nil, err
 	}
 	r.Version = version
 	r.Interfaces = []device{{Name: w.host}, {Name: w.pod, Sandbox: os.Getenv("CNI_NETNS")}}
-	r.IPs[0].Interface = new(1)
 	return &r, nil
 }
 

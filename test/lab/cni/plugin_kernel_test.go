@@ -43,7 +43,11 @@ func node(t *testing.T) {
 	}
 	command(t, "ip", "link", "add", "eth0", "type", "dummy")
 	t.Cleanup(func() { command(t, "ip", "link", "del", "eth0") })
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
 	command(t, "ip", "address", "add", "192.0.2.11/24", "dev", "eth0")
+	command(t, "ip", "address", "add", "2001:db8::11/64", "dev", "eth0", "nodad")
 	command(t, "ip", "link", "set", "eth0", "up")
 	command(t, "ip", "route", "add", "default", "via", "192.0.2.1")
 }
@@ -61,7 +65,7 @@ func call(t *testing.T, what, pod, bridge string) (string, error) {
 	}
 	config, err := json.Marshal(Config{Version: version, Network: "test" + bridge, Type: Name, Bridge: bridge, MTU: 1450, IPAM: map[string]any{
 		"type": "host-local", "dataDir": filepath.Join(os.TempDir(), "ipam-"+t.Name()),
-		"ranges": [][]map[string]string{{{"subnet": "10.1.7.0/24"}}},
+		"ranges": [][]map[string]string{{{"subnet": "10.1.7.0/24"}}, {{"subnet": "fd00:10:1:7::/64"}}},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -77,9 +81,10 @@ func TestPods(t *testing.T) {
 		kind, bridge string
 		routes       string // of the first pod
 		host         string // the node's route to it
+		gateway6     string // of the first pod, over IPv6
 	}{
-		{"bridge", "cni7", "default via 10.1.7.1 dev eth0 10.1.7.0/24 dev eth0 proto kernel scope link src 10.1.7.2", "10.1.7.0/24 dev cni7 proto kernel scope link src 10.1.7.1"},
-		{"host routes", "", "default via 169.254.1.1 dev eth0 169.254.1.1 dev eth0 scope link", "10.1.7.2 dev caliaaa01234567 scope link"},
+		{"bridge", "cni7", "default via 10.1.7.1 dev eth0 10.1.7.0/24 dev eth0 proto kernel scope link src 10.1.7.2", "10.1.7.0/24 dev cni7 proto kernel scope link src 10.1.7.1", "fd00:10:1:7::1"},
+		{"host routes", "", "default via 169.254.1.1 dev eth0 169.254.1.1 dev eth0 scope link", "10.1.7.2 dev caliaaa01234567 scope link", "fe80::ecee:eeff:feee:eeee"},
 	} {
 		t.Run(tt.kind, func(t *testing.T) {
 			node(t)
@@ -93,7 +98,7 @@ func TestPods(t *testing.T) {
 				if err := json.Unmarshal([]byte(out), &r); err != nil {
 					t.Fatal(err)
 				}
-				if want := netip.MustParsePrefix(fmt.Sprintf("10.1.7.%d/24", i+2)); len(r.IPs) != 1 || r.IPs[0].Address != want || *r.IPs[0].Interface != 1 {
+				if want := netip.MustParsePrefix(fmt.Sprintf("10.1.7.%d/24", i+2)); len(r.IPs) != 2 || r.IPs[0].Address != want || *r.IPs[0].Interface != 1 || *r.IPs[1].Interface != 1 {
 					t.Errorf("addresses of %s: %s, want %s on the second interface", pod, out, want)
 				}
 			}
@@ -106,7 +111,10 @@ func TestPods(t *testing.T) {
 			if got := command(t, "ip", "route"); !strings.Contains(got, tt.host) {
 				t.Errorf("routes of the node: %s, want %s", got, tt.host)
 			}
-			for _, to := range []string{"10.1.7.3", "192.0.2.11"} {
+			if got := command(t, "ip", "-6", "-n", "aaa", "route", "show", "default"); !strings.HasPrefix(got, "default via "+tt.gateway6+" dev eth0") {
+				t.Errorf("routes of the pod: %s, want one via %s", got, tt.gateway6)
+			}
+			for _, to := range []string{"10.1.7.3", "192.0.2.11", "fd00:10:1:7::3", "2001:db8::11"} {
 				command(t, "ip", "netns", "exec", "aaa", "busybox", "ping", "-c", "1", "-W", "3", to)
 			}
 			for _, pod := range []string{"aaa", "bbb"} {

@@ -13,9 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linkGateway is the gateway of pods that have host routes: no device has it, the node answers for
-// it.
-var linkGateway = netip.MustParseAddr("169.254.1.1")
+// The gateways of pods that have host routes. No device has the one of IPv4: the node answers for it.
+// That of IPv6 is the link-local address of each pair's end on the node, which follows from
+// gatewayMAC.
+var (
+	linkGateway  = netip.MustParseAddr("169.254.1.1")
+	linkGateway6 = netip.MustParseAddr("fe80::ecee:eeff:feee:eeee")
+)
 
 // gatewayMAC is the link-layer address of the node's end of every pod's pair, as Calico has it.
 var gatewayMAC = net.HardwareAddr{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}
@@ -24,8 +28,13 @@ var gatewayMAC = net.HardwareAddr{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}
 type wire struct {
 	host, pod string // the devices' names
 	mtu       int    // bytes; 0 is the kernel's default
-	address   netip.Prefix
-	gateway   netip.Addr // of the bridge
+	ends      []end
+}
+
+// end is an address of the pod.
+type end struct {
+	address netip.Prefix
+	gateway netip.Addr // of the bridge
 }
 
 // connect makes the pair, with the pod's end in the namespace at path.
@@ -110,9 +119,11 @@ func (w wire) bridge(name string) (netlink.Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", name, err)
 	}
-	gateway := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(w.gateway, w.address.Bits()))}
-	if err := netlink.AddrAdd(bridge, gateway); err != nil && !errors.Is(err, unix.EEXIST) {
-		return nil, fmt.Errorf("adding %s to %s: %w", w.gateway, name, err)
+	for _, e := range w.ends {
+		gateway := usable(netip.PrefixFrom(e.gateway, e.address.Bits()))
+		if err := netlink.AddrAdd(bridge, gateway); err != nil && !errors.Is(err, unix.EEXIST) {
+			return nil, fmt.Errorf("adding %s to %s: %w", e.gateway, name, err)
+		}
 	}
 	// One that was set stays; else it would be the least of the ports', and pods would lose their
 	// gateway when that changes.
@@ -127,11 +138,16 @@ func (w wire) bridge(name string) (netlink.Link, error) {
 
 // inNetwork configures the pod's end as one of the bridge's network.
 func (w wire) inNetwork(inside *netlink.Handle) error {
-	link, err := w.podLink(inside, w.address)
+	link, err := w.podLink(inside, func(e end) netip.Prefix { return e.address })
 	if err != nil {
 		return err
 	}
-	return route(inside, &netlink.Route{LinkIndex: link.Attrs().Index, Gw: w.gateway.AsSlice()})
+	for _, e := range w.ends {
+		if err := route(inside, &netlink.Route{LinkIndex: link.Attrs().Index, Gw: e.gateway.AsSlice()}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // toHost has the node answer for the gateway and lead to the pod.
@@ -151,35 +167,48 @@ func (w wire) toHost(host netlink.Link) error {
 	if err := netlink.LinkSetUp(host); err != nil {
 		return fmt.Errorf("setting %s up: %w", w.host, err)
 	}
-	to := &netlink.Route{LinkIndex: host.Attrs().Index, Dst: ipNet(w.single()), Scope: netlink.SCOPE_LINK}
-	if err := netlink.RouteReplace(to); err != nil {
-		return fmt.Errorf("adding the route to the pod %s: %w", w.address.Addr(), err)
+	for _, e := range w.ends {
+		to := &netlink.Route{LinkIndex: host.Attrs().Index, Dst: ipNet(e.single()), Scope: netlink.SCOPE_LINK}
+		if err := netlink.RouteReplace(to); err != nil {
+			return fmt.Errorf("adding the route to the pod %s: %w", e.address.Addr(), err)
+		}
 	}
 	return nil
 }
 
 // alone configures the pod's end as one that has no neighbour but the gateway.
 func (w wire) alone(inside *netlink.Handle) error {
-	link, err := w.podLink(inside, w.single())
+	link, err := w.podLink(inside, end.single)
 	if err != nil {
 		return err
 	}
 	index := link.Attrs().Index
-	gateway := netip.PrefixFrom(linkGateway, linkGateway.BitLen())
-	if err := route(inside, &netlink.Route{LinkIndex: index, Dst: ipNet(gateway), Scope: netlink.SCOPE_LINK}); err != nil {
-		return err
+	for _, e := range w.ends {
+		via := linkGateway6
+		if e.address.Addr().Is4() {
+			via = linkGateway
+			gateway := netip.PrefixFrom(via, via.BitLen())
+			if err := route(inside, &netlink.Route{LinkIndex: index, Dst: ipNet(gateway), Scope: netlink.SCOPE_LINK}); err != nil {
+				return err
+			}
+		}
+		if err := route(inside, &netlink.Route{LinkIndex: index, Gw: via.AsSlice()}); err != nil {
+			return err
+		}
 	}
-	return route(inside, &netlink.Route{LinkIndex: index, Gw: linkGateway.AsSlice()})
+	return nil
 }
 
-// podLink gives the pod's end an address and sets it up.
-func (w wire) podLink(inside *netlink.Handle, address netip.Prefix) (netlink.Link, error) {
+// podLink gives the pod's end its addresses, each in the network that as returns, and sets it up.
+func (w wire) podLink(inside *netlink.Handle, as func(end) netip.Prefix) (netlink.Link, error) {
 	link, err := inside.LinkByName(w.pod)
 	if err != nil {
 		return nil, fmt.Errorf("finding the pod's %s: %w", w.pod, err)
 	}
-	if err := inside.AddrAdd(link, &netlink.Addr{IPNet: ipNet(address)}); err != nil {
-		return nil, fmt.Errorf("adding %s to the pod's %s: %w", address, w.pod, err)
+	for _, e := range w.ends {
+		if err := inside.AddrAdd(link, usable(as(e))); err != nil {
+			return nil, fmt.Errorf("adding %s to the pod's %s: %w", e.address, w.pod, err)
+		}
 	}
 	if w.mtu != 0 {
 		if err := inside.LinkSetMTU(link, w.mtu); err != nil {
@@ -193,8 +222,17 @@ func (w wire) podLink(inside *netlink.Handle, address netip.Prefix) (netlink.Lin
 }
 
 // single is the pod's address without a network.
-func (w wire) single() netip.Prefix {
-	return netip.PrefixFrom(w.address.Addr(), w.address.Addr().BitLen())
+func (e end) single() netip.Prefix {
+	return netip.PrefixFrom(e.address.Addr(), e.address.Addr().BitLen())
+}
+
+// usable is an address that may be used at once, without duplicate address detection.
+func usable(p netip.Prefix) *netlink.Addr {
+	a := &netlink.Addr{IPNet: ipNet(p)}
+	if p.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return a
 }
 
 func route(inside *netlink.Handle, r *netlink.Route) error {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,19 +15,21 @@ import (
 	"github.com/tombolo-net/tombolo/test/lab/kernel/guest"
 )
 
-// Where BIRD is configured and listens.
-const (
-	birdConfig = stateDir + "/bird.conf"
-	birdSocket = stateDir + "/bird.ctl"
-)
+// birdName is what the family's BIRD is called: Calico runs one for each.
+func birdName(f family) string { return "bird" + f.suffix }
+
+// birdConfig and birdSocket are where the family's BIRD is configured and listens.
+func birdConfig(f family) string { return filepath.Join(stateDir, birdName(f)+".conf") }
+func birdSocket(f family) string { return filepath.Join(stateDir, birdName(f)+".ctl") }
 
 // calico has a host route for each of its pods, tells the other nodes of its pod CIDR by BGP, each
 // node each other, and filters reverse paths strictly. Its addresses follow Node.spec.podCIDRs, as
 // with Calico's IPAM "host-local" and usePodCidr; Calico's own IPAM, which gives nodes blocks that
-// no Node names, is not here.
+// no Node names, is not here. Each IP family has its own.
 type calico struct {
-	podCIDRs []netip.Prefix
-	mtu      int // bytes; 0 is the kernel's default
+	family   family
+	podCIDRs []netip.Prefix // of the family
+	mtu      int            // bytes; 0 is the kernel's default
 	log      *slog.Logger
 	prepared bool   // the sysctls are set
 	applied  string // the configuration that BIRD has taken
@@ -40,13 +43,13 @@ var strict = map[string]string{
 func (c *calico) plugin() object { return podPlugin("", c.mtu) }
 
 func (c *calico) sync(ctx context.Context, self *corev1.Node, others []*corev1.Node) error {
-	if !c.prepared {
+	if !c.prepared && c.family.is4 { // IPv6 has no such setting
 		if err := guest.Sysctl(strict); err != nil {
 			return err
 		}
 		c.prepared = true
 	}
-	own, address := cidr4(self)
+	own, address := c.family.cidr(self)
 	if !own.IsValid() {
 		return nil // the controllers have not given it one yet
 	}
@@ -55,19 +58,19 @@ func (c *calico) sync(ctx context.Context, self *corev1.Node, others []*corev1.N
 	}
 	var peers []bgpPeer
 	for _, n := range others {
-		if cidr, via := cidr4(n); cidr.IsValid() {
+		if cidr, via := c.family.cidr(n); cidr.IsValid() {
 			peers = append(peers, bgpPeer{name: n.Name, address: via})
 		}
 	}
-	text := birdText(address, own, only4(c.podCIDRs), peers)
+	text := birdText(c.family, address, own, c.podCIDRs, peers)
 	if text == c.applied {
 		return nil
 	}
-	if err := writeFile(birdConfig, text); err != nil {
+	if err := writeFile(birdConfig(c.family), text); err != nil {
 		return err
 	}
 	// It may be just about to start.
-	if err := poll(ctx, reloadBIRD); err != nil {
+	if err := poll(ctx, c.reloadBIRD); err != nil {
 		return err
 	}
 	c.applied = text
@@ -75,28 +78,28 @@ func (c *calico) sync(ctx context.Context, self *corev1.Node, others []*corev1.N
 	return nil
 }
 
-// bird speaks BGP with the other nodes and writes the routes that it learns.
-func bird() component {
+// bird speaks BGP with the other nodes, in a family, and writes the routes that it learns.
+func bird(f family) component {
 	return component{
-		name: "bird",
+		name: birdName(f),
 		path: "bird",
-		args: []string{"-f", "-c", birdConfig, "-s", birdSocket},
+		args: []string{"-f", "-c", birdConfig(f), "-s", birdSocket(f)},
 		before: func(ctx context.Context) error {
 			return poll(ctx, func(context.Context) error {
-				_, err := os.Stat(birdConfig)
+				_, err := os.Stat(birdConfig(f))
 				return err
 			})
 		},
 		ready: func(ctx context.Context) error {
-			_, err := pipe(ctx, "", "birdcl", "-s", birdSocket, "show", "status")
+			_, err := pipe(ctx, "", "birdcl", "-s", birdSocket(f), "show", "status")
 			return err
 		},
 	}
 }
 
 // reloadBIRD has BIRD read its configuration. birdcl ends with 0 whatever the answer is.
-func reloadBIRD(ctx context.Context) error {
-	out, err := pipe(ctx, "", "birdcl", "-s", birdSocket, "configure")
+func (c *calico) reloadBIRD(ctx context.Context) error {
+	out, err := pipe(ctx, "", "birdcl", "-s", birdSocket(c.family), "configure")
 	if err == nil && !strings.Contains(out, "Reconfigur") {
 		err = fmt.Errorf("configuring BIRD: %s", out)
 	}
@@ -115,23 +118,29 @@ const privateAS = 64512
 // birdText is the configuration of BIRD 2 for a node of a full mesh, with what Calico's confd
 // writes for BIRD 1: the node's own addresses as one block, whose route discards what no pod has,
 // and the pool as all that peers may tell and be told.
-func birdText(self netip.Addr, own netip.Prefix, pools []netip.Prefix, peers []bgpPeer) string {
+func birdText(f family, self netip.Addr, own netip.Prefix, pools []netip.Prefix, peers []bgpPeer) string {
 	var b strings.Builder
 	in := make([]string, 0, len(pools))
 	for _, p := range pools {
 		in = append(in, p.String()+"+")
 	}
+	channel := "ipv6"
+	if f.is4 {
+		channel = "ipv4"
+	}
+	raw := self.As16()
+	routerID := netip.AddrFrom4([4]byte(raw[12:])) // the IPv4 address, or the end of the IPv6 address
 	fmt.Fprintf(&b, `log stderr all;
-router id %[1]s;
+router id %[5]s;
 protocol device { scan time 2; }
-protocol static own_pods { ipv4; route %[2]s blackhole; }
+protocol static own_pods { %[6]s; route %[2]s blackhole; }
 protocol kernel {
   learn;
   persist;
   merge paths on;
   scan time 2;
   graceful restart;
-  ipv4 { import all; export where source = RTS_BGP || proto = "own_pods"; };
+  %[6]s { import all; export where source = RTS_BGP || proto = "own_pods"; };
 }
 filter pools { if net ~ [ %[3]s ] then accept; reject; }
 filter blocks { if proto = "own_pods" && net ~ [ %[3]s ] then accept; reject; }
@@ -142,9 +151,9 @@ template bgp mesh {
   connect delay time 1;
   connect retry time 2;
   error wait time 1, 5;
-  ipv4 { import filter pools; export filter blocks; next hop self; add paths on; };
+  %[6]s { import filter pools; export filter blocks; next hop self; add paths on; };
 }
-`, self, own, strings.Join(in, ", "), privateAS)
+`, self, own, strings.Join(in, ", "), privateAS, routerID, channel)
 	for _, p := range slices.SortedFunc(slices.Values(peers), func(a, b bgpPeer) int { return a.address.Compare(b.address) }) {
 		passive := "" // of two nodes one calls the other
 		if p.address.Less(self) {
@@ -157,20 +166,26 @@ template bgp mesh {
 
 // Names of Calico's, in the kernel.
 const (
-	calicoAllPools        = "cali40all-ipam-pools"
-	calicoMasqueradePools = "cali40masq-ipam-pools"
+	calicoAllPools         = "cali40all-ipam-pools"
+	calicoMasqueradePools  = "cali40masq-ipam-pools"
+	calicoAllPools6        = "cali60all-ipam-pools"
+	calicoMasqueradePools6 = "cali60masq-ipam-pools"
 )
 
 // syncNAT makes the node masquerade what Calico calls natOutgoing: from a pool that asks for it to
 // what is in no pool.
 func (c *calico) syncNAT(ctx context.Context) error {
-	pools := only4(c.podCIDRs)
+	all, masquerade := calicoAllPools6, calicoMasqueradePools6
+	if c.family.is4 {
+		all, masquerade = calicoAllPools, calicoMasqueradePools
+	}
 	wrote, err := natChain{
-		name:  "cali-POSTROUTING",
-		first: true,
-		rules: []string{fmt.Sprintf("-m set --match-set %s src -m set ! --match-set %s dst -j MASQUERADE --random-fully", calicoMasqueradePools, calicoAllPools)},
+		family: c.family,
+		name:   "cali-POSTROUTING",
+		first:  true,
+		rules:  []string{fmt.Sprintf("-m set --match-set %s src -m set ! --match-set %s dst -j MASQUERADE --random-fully", masquerade, all)},
 	}.sync(ctx, func(ctx context.Context) error {
-		return syncSets(ctx, ipSet{calicoAllPools, pools}, ipSet{calicoMasqueradePools, pools})
+		return syncSets(ctx, ipSet{c.family, all, c.podCIDRs}, ipSet{c.family, masquerade, c.podCIDRs})
 	})
 	if wrote {
 		c.log.Info("masquerade rules written")

@@ -49,21 +49,25 @@ type podNet interface {
 
 // newPodNet returns the one that cfg names.
 func newPodNet(cfg Config, log *slog.Logger) podNet {
-	switch cfg.CNI {
-	case CNIFlannel:
-		return &flannel{podCIDRs: cfg.PodCIDRs, log: log}
-	case CNICalico:
-		return &calico{podCIDRs: cfg.PodCIDRs, mtu: cfg.MTU, log: log}
-	default:
-		return &routed{cfg: cfg, log: log}
+	var nets perFamily
+	for _, f := range cfg.families() {
+		switch cfg.CNI {
+		case CNIFlannel:
+			nets = append(nets, &flannel{family: f, podCIDRs: f.of(cfg.PodCIDRs), log: log})
+		case CNICalico:
+			nets = append(nets, &calico{family: f, podCIDRs: f.of(cfg.PodCIDRs), mtu: cfg.MTU, log: log})
+		default:
+			return &routed{cfg: cfg, log: log}
+		}
 	}
+	return nets
 }
 
 // hostPrograms are the programs of the host that a node wants for its CNI, by what Debian calls
 // their packages.
 var hostPrograms = map[string]map[string]string{
-	CNIFlannel: {"iptables": "iptables"},
-	CNICalico:  {"iptables": "iptables", "ipset": "ipset", "bird": "bird2"},
+	CNIFlannel: {"iptables": "iptables", "ip6tables": "iptables"},
+	CNICalico:  {"iptables": "iptables", "ip6tables": "iptables", "ipset": "ipset", "bird": "bird2"},
 }
 
 // CheckPrograms returns an error that names what a node with that CNI would miss on this host.
@@ -117,15 +121,4 @@ func podPlugin(bridge string, mtu int) object {
 		plugin["mtu"] = mtu
 	}
 	return plugin
-}
-
-// cidr4 returns the node's pod CIDR and InternalIP of IPv4, not valid as long as it lacks one of
-// them.
-func cidr4(n *corev1.Node) (netip.Prefix, netip.Addr) {
-	for cidr, via := range routesTo(n) {
-		if cidr.Addr().Is4() {
-			return cidr, via
-		}
-	}
-	return netip.Prefix{}, netip.Addr{}
 }

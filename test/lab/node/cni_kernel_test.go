@@ -53,7 +53,7 @@ func fields(objects []map[string]any, names ...string) (lines []string) {
 func TestFlannel(t *testing.T) {
 	addUplink(t)
 	t.Cleanup(func() { output(t, "ip", "link", "del", flannelDevice); output(t, "iptables", "-t", "nat", "-F") })
-	f := &flannel{podCIDRs: prefixes([]string{"10.1.0.0/16", "fd00:1::/48"}), log: slog.New(slog.DiscardHandler)}
+	f := &flannel{family: ipv4, podCIDRs: prefixes([]string{"10.1.0.0/16"}), log: slog.New(slog.DiscardHandler)}
 	if got := fmt.Sprint(f.plugin()); got != "map[bridge:cni0 mtu:1350 type:lab-pod]" {
 		t.Errorf("plugin: %s", got)
 	}
@@ -102,6 +102,74 @@ func TestFlannel(t *testing.T) {
 	}
 }
 
+// TestFlannel6: flannel's network of IPv6 stands beside that of IPv4, and neither touches the other.
+func TestFlannel6(t *testing.T) {
+	addUplink(t)
+	output(t, "ip", "address", "add", "fd00:192::11/64", "dev", "eth0", "nodad")
+	t.Cleanup(func() {
+		for _, device := range []string{flannelDevice, flannelDevice6} {
+			output(t, "ip", "link", "del", device)
+		}
+		output(t, "iptables", "-t", "nat", "-F")
+		output(t, "ip6tables", "-t", "nat", "-F")
+	})
+	cfg := Config{CNI: CNIFlannel, PodCIDRs: prefixes([]string{"10.1.0.0/16", "fd00:10:1::/56"})}
+	net := newPodNet(cfg, slog.New(slog.DiscardHandler))
+	if got := fmt.Sprint(net.plugin()); got != "map[bridge:cni0 mtu:1330 type:lab-pod]" {
+		t.Errorf("plugin: %s", got)
+	}
+	dual := func(name string, i int) *corev1.Node {
+		n := nodeOf(name, fmt.Sprintf("10.1.%d.0/24", i), fmt.Sprintf("192.168.127.1%d", i+1))
+		n.Spec.PodCIDRs = append(n.Spec.PodCIDRs, fmt.Sprintf("fd00:10:1:%d::/64", i))
+		n.Status.Addresses = append(n.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("fd00:192::1%d", i+1)})
+		return n
+	}
+	self, other := dual("east-1", 0), dual("east-2", 1)
+	for range 2 {
+		if err := net.sync(t.Context(), self, []*corev1.Node{other}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mac := vtepMAC("east-2").String()
+	for _, tt := range []struct {
+		name      string
+		got, want []string
+	}{
+		{"forwarding entries", fields(entries(t, "bridge", "-j", "fdb", "show", "dev", flannelDevice6), "mac", "dst", "state"), []string{mac + " fd00:192::12 permanent"}},
+		{"neighbours", fields(entries(t, "ip", "-6", "-j", "neigh", "show", "dev", flannelDevice6, "nud", "permanent"), "dst", "lladdr"), []string{"fd00:10:1:1:: " + mac}},
+		{"routes", fields(entries(t, "ip", "-6", "-j", "route", "show", "dev", flannelDevice6, "proto", "197"), "dst", "gateway", "flags"), []string{"fd00:10:1:1::/64 fd00:10:1:1:: [onlink]"}},
+		{"routes of IPv4", fields(entries(t, "ip", "-j", "route", "show", "dev", flannelDevice), "dst", "gateway", "flags"), []string{"10.1.1.0/24 10.1.1.0 [onlink]"}},
+	} {
+		if diff := cmp.Diff(tt.want, tt.got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+	if got := output(t, "ip", "-d", "link", "show", flannelDevice6); !strings.Contains(got, "mtu 1330") || !strings.Contains(got, "local fd00:192::11 dev eth0") {
+		t.Errorf("device: %s", got)
+	}
+	if got := output(t, "ip6tables", "-t", "nat", "-S", "FLANNEL-POSTRTG"); !strings.Contains(got, "-s fd00:10:1::/56 ! -d ff00::/8 -j MASQUERADE") {
+		t.Errorf("rules: %s", got)
+	}
+}
+
+// TestCalicoNAT6: the rules and sets of IPv6, beside those of IPv4.
+func TestCalicoNAT6(t *testing.T) {
+	addUplink(t)
+	t.Cleanup(func() { output(t, "ip6tables", "-t", "nat", "-F"); output(t, "ipset", "destroy") })
+	c := &calico{family: ipv6, podCIDRs: prefixes([]string{"fd00:10:2::/58"}), log: slog.New(slog.DiscardHandler)}
+	for range 2 {
+		if err := c.syncNAT(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := output(t, "ip6tables", "-t", "nat", "-S", "cali-POSTROUTING"); !strings.Contains(got, "-m set --match-set cali60masq-ipam-pools src -m set ! --match-set cali60all-ipam-pools dst -j MASQUERADE --random-fully") {
+		t.Errorf("rules: %s", got)
+	}
+	if got := output(t, "ipset", "list", calicoAllPools6); !strings.HasSuffix(got, "Members: fd00:10:2::/58") {
+		t.Errorf("set: %s", got)
+	}
+}
+
 // everything is what a pass could write.
 func everything(t *testing.T) []string {
 	t.Helper()
@@ -114,7 +182,7 @@ func everything(t *testing.T) []string {
 func TestCalicoNAT(t *testing.T) {
 	addUplink(t)
 	t.Cleanup(func() { output(t, "iptables", "-t", "nat", "-F"); output(t, "ipset", "destroy") })
-	c := &calico{podCIDRs: prefixes([]string{"10.2.0.0/18"}), log: slog.New(slog.DiscardHandler)}
+	c := &calico{family: ipv4, podCIDRs: prefixes([]string{"10.2.0.0/18"}), log: slog.New(slog.DiscardHandler)}
 	output(t, "iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "10.9.0.0/16", "-j", "ACCEPT")
 	first := func() {
 		t.Helper()
@@ -149,30 +217,55 @@ func TestCalicoNAT(t *testing.T) {
 	}
 }
 
+// site is a node that runs BIRD.
+type site struct {
+	self, own string // its address and its pods
+	pod       string // one of them
+	peer      bgpPeer
+}
+
 // TestBIRD: two nodes that run BIRD with our configuration have a route to each other's pods, and
 // none to anything else that the other one has.
 func TestBIRD(t *testing.T) {
-	pools := prefixes([]string{"10.2.0.0/18"})
-	run := map[string]struct {
-		self, own string
-		peer      bgpPeer
+	for _, tt := range []struct {
+		family         family
+		pools, foreign string
+		sites          map[string]site
 	}{
-		"aaa": {"192.0.2.21", "10.2.0.0/24", bgpPeer{"west-2", netip.MustParseAddr("192.0.2.22")}},
-		"bbb": {"192.0.2.22", "10.2.1.0/24", bgpPeer{"west-1", netip.MustParseAddr("192.0.2.21")}},
+		{ipv4, "10.2.0.0/18", "203.0.113.0/24", map[string]site{
+			"aaa": {"192.0.2.21", "10.2.0.0/24", "10.2.0.7/32", bgpPeer{"west-2", netip.MustParseAddr("192.0.2.22")}},
+			"bbb": {"192.0.2.22", "10.2.1.0/24", "10.2.1.7/32", bgpPeer{"west-1", netip.MustParseAddr("192.0.2.21")}},
+		}},
+		{ipv6, "fd00:10:2::/58", "2001:db8::/64", map[string]site{
+			"ccc": {"fd00:192::21", "fd00:10:2::/64", "fd00:10:2::7/128", bgpPeer{"west-2", netip.MustParseAddr("fd00:192::22")}},
+			"ddd": {"fd00:192::22", "fd00:10:2:1::/64", "fd00:10:2:1::7/128", bgpPeer{"west-1", netip.MustParseAddr("fd00:192::21")}},
+		}},
+	} {
+		t.Run(tt.family.iptables, func(t *testing.T) { testBIRD(t, tt.family, tt.pools, tt.foreign, tt.sites) })
 	}
-	for _, ns := range slices.Sorted(maps.Keys(run)) {
+}
+
+func testBIRD(t *testing.T, f family, pools, foreign string, run map[string]site) {
+	t.Helper()
+	names := slices.Sorted(maps.Keys(run))
+	for _, ns := range names {
 		output(t, "ip", "netns", "add", ns)
 	}
-	output(t, "ip", "link", "add", "eth0", "netns", "aaa", "type", "veth", "peer", "eth0", "netns", "bbb")
+	output(t, "ip", "link", "add", "eth0", "netns", names[0], "type", "veth", "peer", "eth0", "netns", names[1])
 	for ns, r := range run {
-		output(t, "ip", "-n", ns, "address", "add", r.self+"/24", "dev", "eth0")
+		if f.is4 {
+			output(t, "ip", "-n", ns, "address", "add", r.self+"/24", "dev", "eth0")
+		} else {
+			output(t, "ip", "-n", ns, "address", "add", r.self+"/64", "dev", "eth0", "nodad")
+		}
 		output(t, "ip", "-n", ns, "link", "set", "eth0", "up")
 		output(t, "ip", "-n", ns, "link", "set", "lo", "up")
-		output(t, "ip", "-n", ns, "route", "add", "203.0.113.0/24", "dev", "eth0")                          // no pods
-		output(t, "ip", "-n", ns, "route", "add", strings.Replace(r.own, ".0/24", ".7/32", 1), "dev", "lo") // a pod
+		output(t, "ip", "-n", ns, "route", "add", foreign, "dev", "eth0") // no pods
+		output(t, "ip", "-n", ns, "route", "add", r.pod, "dev", "lo")
 		dir := t.TempDir()
 		config := dir + "/bird.conf"
-		if err := writeFile(config, birdText(netip.MustParseAddr(r.self), netip.MustParsePrefix(r.own), pools, []bgpPeer{r.peer})); err != nil {
+		text := birdText(f, netip.MustParseAddr(r.self), netip.MustParsePrefix(r.own), prefixes([]string{pools}), []bgpPeer{r.peer})
+		if err := writeFile(config, text); err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.Command("ip", "netns", "exec", ns, "bird", "-f", "-c", config, "-s", dir+"/bird.ctl")
@@ -183,16 +276,19 @@ func TestBIRD(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for ns, r := range run {
-		want := run["aaa"].own
-		if ns == "aaa" {
-			want = run["bbb"].own
+	for _, ns := range names {
+		r, other := run[ns], run[names[0]]
+		if ns == names[0] {
+			other = run[names[1]]
 		}
-		want += " via " + r.peer.address.String() + " dev eth0"
 		err := poll(ctx, func(context.Context) error {
-			got := output(t, "ip", "-n", ns, "route", "show", "proto", "bird")
-			if !strings.Contains(got, want) || !strings.Contains(got, "blackhole "+r.own) || strings.Count(got, "10.2.") != 2 {
-				return fmt.Errorf("routes of %s: %s; want %s and a blackhole", ns, got, want)
+			version := "-6"
+			if f.is4 {
+				version = "-4"
+			}
+			got := output(t, "ip", version, "-n", ns, "route", "show", "proto", "bird")
+			if !strings.Contains(got, other.own+" via ") || !strings.Contains(got, "blackhole "+r.own) || strings.Contains(got, foreign) || strings.Contains(got, other.pod) {
+				return fmt.Errorf("routes of %s: %s; want %s and a blackhole", ns, got, other.own)
 			}
 			return nil
 		})

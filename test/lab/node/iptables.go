@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// natChain is a chain of iptables' table nat, IPv4, to which POSTROUTING jumps.
+// natChain is a chain of the table nat of iptables or ip6tables, to which POSTROUTING jumps.
 type natChain struct {
-	name string
+	family family
+	name   string
 	// rules are as iptables-save prints them, without "-A name".
 	rules []string
 	// first has the jump stay in front of all others' rules; else it is appended.
@@ -21,7 +22,7 @@ type natChain struct {
 // sync makes the table hold the chain, unless it does, for which before is called first, if it is
 // not nil. It says whether it has written.
 func (c natChain) sync(ctx context.Context, before func(context.Context) error) (bool, error) {
-	have, err := pipe(ctx, "", "iptables", "-w", "-t", "nat", "-S")
+	have, err := pipe(ctx, "", c.family.iptables, "-w", "-t", "nat", "-S")
 	if err != nil || c.in(have) {
 		return false, err
 	}
@@ -30,7 +31,7 @@ func (c natChain) sync(ctx context.Context, before func(context.Context) error) 
 			return false, err
 		}
 	}
-	_, err = pipe(ctx, c.restore(have), "iptables-restore", "-w", "--noflush")
+	_, err = pipe(ctx, c.restore(have), c.family.iptables+"-restore", "-w", "--noflush")
 	return err == nil, err
 }
 
@@ -77,8 +78,9 @@ func (c natChain) restore(have string) string {
 	return b.String()
 }
 
-// ipSet is a set of IPv4 networks.
+// ipSet is a set of networks.
 type ipSet struct {
+	family   family
 	name     string
 	networks []netip.Prefix
 }
@@ -87,7 +89,7 @@ type ipSet struct {
 func syncSets(ctx context.Context, sets ...ipSet) error {
 	var b strings.Builder
 	for _, s := range sets {
-		fmt.Fprintf(&b, "create %s hash:net family inet\n", s.name)
+		fmt.Fprintf(&b, "create %s hash:net family %s\n", s.name, s.family.ipset)
 		for _, p := range s.networks {
 			fmt.Fprintf(&b, "add %s %s\n", s.name, p)
 		}
@@ -106,14 +108,4 @@ func pipe(ctx context.Context, input, name string, args ...string) (string, erro
 		return "", fmt.Errorf("running %s: %w: %s", name, err, bytes.TrimSpace(errs.Bytes()))
 	}
 	return out.String(), nil
-}
-
-// only4 are the prefixes of IPv4.
-func only4(all []netip.Prefix) (some []netip.Prefix) {
-	for _, p := range all {
-		if p.Addr().Is4() {
-			some = append(some, p.Masked())
-		}
-	}
-	return some
 }

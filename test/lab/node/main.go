@@ -81,7 +81,9 @@ func (n *node) serve(ctx context.Context) error {
 		s.start(ctx, kubeProxy(n.cfg))
 	}
 	if n.cfg.CNI == CNICalico {
-		s.start(ctx, bird())
+		for _, f := range n.cfg.families() {
+			s.start(ctx, bird(f))
+		}
 	}
 	s.goRetry(ctx, "images", func(ctx context.Context) error { return importImages(ctx, n.cfg) })
 	s.goRetry(ctx, "podnet", func(ctx context.Context) error { return runPodNetwork(ctx, n.cfg, n.log, n.status) })

@@ -23,9 +23,9 @@ func (c routeChange) empty() bool { return len(c.added)+len(c.removed) == 0 }
 
 // syncRoutes makes the main table hold the routes of want, from destination to
 // next hop, and no other of our protocol. If a device is given they go there,
-// whether or not it has the next hops in its network.
+// whether or not it has the next hops in its network, and routes elsewhere are not looked at.
 func syncRoutes(want map[netip.Prefix]netip.Addr, device netlink.Link) (routeChange, error) {
-	have, err := readRoutes()
+	have, err := readRoutes(device)
 	if err != nil {
 		return routeChange{}, err
 	}
@@ -50,8 +50,8 @@ func syncRoutes(want map[netip.Prefix]netip.Addr, device netlink.Link) (routeCha
 	return done, errors.Join(errs...)
 }
 
-// readRoutes returns our routes, from destination to next hop.
-func readRoutes() (map[netip.Prefix]netip.Addr, error) {
+// readRoutes returns our routes, those of a device if one is given, from destination to next hop.
+func readRoutes(device netlink.Link) (map[netip.Prefix]netip.Addr, error) {
 	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL,
 		&netlink.Route{Protocol: routeProtocol}, netlink.RT_FILTER_PROTOCOL)
 	if err != nil {
@@ -59,7 +59,7 @@ func readRoutes() (map[netip.Prefix]netip.Addr, error) {
 	}
 	have := map[netip.Prefix]netip.Addr{}
 	for _, r := range routes {
-		if r.Dst == nil {
+		if r.Dst == nil || device != nil && r.LinkIndex != device.Attrs().Index {
 			continue
 		}
 		addr, _ := netip.AddrFromSlice(r.Dst.IP)
