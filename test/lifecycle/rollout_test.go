@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os/exec"
 	"strings"
 	"testing"
@@ -156,7 +157,7 @@ func serve(t *testing.T, sh shell.Shell) (vip string) {
 func startLoad(t *testing.T, vip string) *report.Client {
 	t.Helper()
 	l, err := report.Start(exec.Command("kubectl", "--context", importer, "--namespace", namespace, "exec", "--stdin", "client", "--",
-		"/load", "--rate", fmt.Sprint(rate), "--requests", vip+":80", "--connections", vip+":7", "--packets", vip+":7"))
+		"/load", "--rate", fmt.Sprint(rate), "--requests", net.JoinHostPort(vip, "80"), "--connections", net.JoinHostPort(vip, "7"), "--packets", net.JoinHostPort(vip, "7")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,8 @@ type way struct {
 	shell.Shell
 	from, to  string
 	namespace string
+	// vip is a clusterset IP of the servers.
+	vip netip.Addr
 	// pods are the addresses of pods: of the servers "worker" and "gateway", which are on such nodes, of "local" beside
 	// them, and of the clients "friend" and "stranger", which are on a worker and a gateway of their cluster.
 	pods map[string]netip.Addr
@@ -59,7 +61,7 @@ func TestNetworkPolicies(t *testing.T) {
 		t.Run(w.from+" to "+w.to, func(t *testing.T) {
 			t.Parallel()
 			w.Shell, w.namespace, w.pods = sh, "netpol-"+w.to, map[string]netip.Addr{}
-			w.deploy(t)
+			w.vip = w.deploy(t)
 			w.reaches(t, "without a policy", "friend", true)
 			w.reaches(t, "without a policy", "stranger", true)
 			t.Run("Ingress", w.ingress)
@@ -68,8 +70,8 @@ func TestNetworkPolicies(t *testing.T) {
 	}
 }
 
-// deploy makes pods and Services, and returns when the clients reach them.
-func (w way) deploy(t *testing.T) {
+// deploy makes pods and Services, and returns when the clients reach them: with a clusterset IP.
+func (w way) deploy(t *testing.T) (vip netip.Addr) {
 	t.Helper()
 	ctx := t.Context()
 	node := func(cluster, label string) string {
@@ -114,10 +116,25 @@ func (w way) deploy(t *testing.T) {
 		}
 	}
 	for _, server := range servers() {
-		if _, err := loadpod.ClusterSetIP(ctx, w.Shell, w.from, w.namespace, "web-"+server, "friend", within); err != nil {
+		ip, err := loadpod.ClusterSetIP(ctx, w.Shell, w.from, w.namespace, "web-"+server, "friend", within)
+		if err != nil {
 			t.Fatal(err)
 		}
+		vip = netip.MustParseAddr(ip)
 	}
+	return vip
+}
+
+// single is a block of one address.
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// block is the prefix around an address: of bits4 bits, or bits6 of IPv6.
+func block(a netip.Addr, bits4, bits6 int) string {
+	bits := bits6
+	if a.Is4() {
+		bits = bits4
+	}
+	return netip.PrefixFrom(a, bits).Masked().String()
 }
 
 // reaches asserts that the client gets an answer from every server soon, or from none, by clusterset IP and
@@ -164,17 +181,17 @@ func (w way) noPolicy(t *testing.T, cluster string) {
 // ingress: policies in the servers' cluster.
 func (w way) ingress(t *testing.T) {
 	const apps = "worker, gateway"
-	friend, stranger := w.pods["friend"], w.pods["stranger"]
-	w.policy(t, w.to, apps, fmt.Sprintf(`policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: %s/32}}]}]`, friend))
+	friend, stranger := single(w.pods["friend"]), single(w.pods["stranger"])
+	w.policy(t, w.to, apps, fmt.Sprintf(`policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: "%s"}}]}]`, friend))
 	w.reaches(t, "with an ipBlock of the friend", "stranger", false)
 	w.reaches(t, "with an ipBlock of the friend", "friend", true)
-	if err := loadpod.Ask(t.Context(), w.Shell, w.to, w.namespace, "local", w.pods["worker"].String()+":8080", 2); err == nil {
+	if err := loadpod.Ask(t.Context(), w.Shell, w.to, w.namespace, "local", netip.AddrPortFrom(w.pods["worker"], 8080).String(), 2); err == nil {
 		t.Error("a pod of the server's cluster reaches it, though no policy allows that: is the policy enforced?")
 	}
-	w.policy(t, w.to, apps, fmt.Sprintf(`policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [%s/32]}}], ports: [{port: 8080}]}]`, friend))
+	w.policy(t, w.to, apps, fmt.Sprintf(`policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: "%s", except: ["%s"]}}], ports: [{port: 8080}]}]`, block(w.pods["friend"], 8, 32), friend))
 	w.reaches(t, "with an exception for the friend", "friend", false)
 	w.reaches(t, "with an exception for the friend", "stranger", true)
-	w.policy(t, w.to, apps, fmt.Sprintf(`policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: %s/32}}], ports: [{port: 9}]}]`, stranger))
+	w.policy(t, w.to, apps, fmt.Sprintf(`policyTypes: [Ingress], ingress: [{from: [{ipBlock: {cidr: "%s"}}], ports: [{port: 9}]}]`, stranger))
 	w.reaches(t, "with another port only", "stranger", false)
 	w.noPolicy(t, w.to)
 	w.reaches(t, "without a policy again", "stranger", true)
@@ -184,15 +201,19 @@ func (w way) ingress(t *testing.T) {
 func (w way) egress(t *testing.T) {
 	const apps, dns = "friend, stranger", "{ports: [{port: 53, protocol: UDP}]}"
 	to := func(cidr string) string {
-		return fmt.Sprintf("policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: %s}}]}, %s]", cidr, dns)
+		return fmt.Sprintf("policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: %q}}]}, %s]", cidr, dns)
 	}
-	w.policy(t, w.from, apps, to("192.0.2.0/24"))
+	other := netip.MustParseAddr("2001:db8::1")
+	if w.vip.Is4() {
+		other = netip.MustParseAddr("192.0.2.1")
+	}
+	w.policy(t, w.from, apps, to(block(other, 24, 32)))
 	w.reaches(t, "with another block", "friend", false)
 	w.reaches(t, "with another block", "stranger", false)
-	w.policy(t, w.from, apps, to(netip.PrefixFrom(w.pods["worker"], 16).Masked().String()))
+	w.policy(t, w.from, apps, to(block(w.pods["worker"], 16, 56)))
 	w.reaches(t, "with the block of the other cluster", "friend", true)
 	w.reaches(t, "with the block of the other cluster", "stranger", true)
-	w.policy(t, w.from, apps, to("244.0.0.0/16"))
+	w.policy(t, w.from, apps, to(block(w.vip, 16, 112)))
 	w.reaches(t, "with the block of clusterset IPs", "friend", false)
 	w.noPolicy(t, w.from)
 	w.reaches(t, "without a policy again", "friend", true)

@@ -5,6 +5,7 @@ package loadpod
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,8 +105,12 @@ func Ready(ctx context.Context, sh shell.Shell, cluster, namespace string, withi
 	return err
 }
 
-// Ask asks an address by HTTP from a pod, for some seconds. The error says why it got no answer.
+// Ask asks an IP address or a name by HTTP from a pod, for some seconds. Both may have a port. The error
+// says why it got no answer.
 func Ask(ctx context.Context, sh shell.Shell, cluster, namespace, pod, address string, seconds int) error {
+	if ip, err := netip.ParseAddr(address); err == nil && ip.Is6() {
+		address = "[" + address + "]"
+	}
 	_, err := sh.InPod(ctx, cluster, namespace, pod, "curl", "--silent", "--show-error", "--fail", "--http0.9", "--max-time", fmt.Sprint(seconds), "http://"+address+"/")
 	return err
 }
