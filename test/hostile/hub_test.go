@@ -100,9 +100,10 @@ func (s *site) hub(t *testing.T) {
 	}
 	s.member(t, `{"spec":{"namespaces":["hostile"]}}`)
 	defer s.member(t, `{"spec":{"namespaces":null}}`)
-	east := map[string]string{}
-	for _, kind := range []string{"exportedservices", "endpointslices", "gatewaynodes"} {
-		east[kind] = s.get(t, "hub", "{.items[0].metadata.name}", kind, "-n", hubNamespace, "-l", v1alpha1.LabelSourceCluster+"="+victim)
+	// Of a namespace that west may export from, or the hub might name that as the reason first.
+	east := map[string]string{"exportedservices": clusterset.HubName(victim, namespace, "open")}
+	for kind, more := range map[string]string{"endpointslices": "," + v1alpha1.LabelNamespace + "=" + namespace, "gatewaynodes": ""} {
+		east[kind] = s.get(t, "hub", "{.items[0].metadata.name}", kind, "-n", hubNamespace, "-l", v1alpha1.LabelSourceCluster+"="+victim+more)
 	}
 	s.unchanged(t, "west's thefts", func() { refused(t, thief, thefts(east)) })
 }

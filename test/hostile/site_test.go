@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,9 +79,10 @@ func (s *site) get(t *testing.T, cluster, path string, args ...string) string {
 	return out
 }
 
+// address is the first of one or more addresses: of dual-stack clusters that of the primary family.
 func (s *site) address(t *testing.T, cluster, path string, args ...string) netip.Addr {
 	t.Helper()
-	return netip.MustParseAddr(s.get(t, cluster, path, args...))
+	return netip.MustParseAddr(strings.Fields(s.get(t, cluster, path, args...))[0])
 }
 
 func (s *site) findNodes(t *testing.T) {
@@ -91,7 +93,13 @@ func (s *site) findNodes(t *testing.T) {
 		for _, name := range []string{s.gateway[cluster], s.worker[cluster]} {
 			s.node[name] = s.address(t, cluster, "{.status.addresses[?(@.type=='InternalIP')].address}", "node", name)
 		}
-		s.tunnel[cluster] = s.address(t, cluster, "{.spec.tunnelAddresses[0]}", "-n", "tombolo-system", "gatewaynode", s.gateway[cluster])
+		tunnels := strings.FieldsFunc(s.get(t, cluster, "{.spec.tunnelAddresses}", "-n", "tombolo-system", "gatewaynode", s.gateway[cluster]),
+			func(r rune) bool { return strings.ContainsRune(`[]",`, r) })
+		for _, text := range tunnels {
+			if a := netip.MustParseAddr(text); a.Is4() == s.node[s.gateway[cluster]].Is4() {
+				s.tunnel[cluster] = a
+			}
+		}
 	}
 	s.clusterIP = s.address(t, victim, "{.spec.clusterIP}", "service", "kubernetes")
 }
@@ -137,7 +145,7 @@ func (s *site) deploy(t *testing.T) {
 func (s *site) startLoad(t *testing.T) *report.Client {
 	t.Helper()
 	l, err := report.Start(exec.Command("kubectl", "--context", attacker, "--namespace", namespace, "exec", "--stdin", "client", "--",
-		"/load", "--rate", fmt.Sprint(rate), "--requests", s.vip.String()+":80", "--packets", s.vip.String()+":7"))
+		"/load", "--rate", fmt.Sprint(rate), "--requests", netip.AddrPortFrom(s.vip, 80).String(), "--packets", netip.AddrPortFrom(s.vip, 7).String()))
 	if err != nil {
 		t.Fatal(err)
 	}

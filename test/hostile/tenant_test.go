@@ -75,8 +75,8 @@ func (s *site) encroachments() []try {
 		{"his import as nobody's", "", []string{"label", imports, "mine", "clusterset.tombolo.dev/managed-by-"}, labelled},
 		{"an import as if tombolo had made it", fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1beta1, kind: ServiceImport, metadata: {name: evil, labels: %s},
   spec: {type: ClusterSetIP, ips: ["%s"], ports: [{name: http, port: 80, protocol: TCP}]}}`, managed, s.vip), []string{"create", "-f", "-"}, labelled},
-		{"endpoints as if tombolo had imported them", fmt.Sprintf(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, endpoints: [{addresses: ["%s"]}],
-  metadata: {name: evil, labels: {endpointslice.kubernetes.io/managed-by: tombolo.dev, multicluster.kubernetes.io/service-name: mine, multicluster.kubernetes.io/source-cluster: east}}}`, s.closed), []string{"create", "-f", "-"}, labelled},
+		{"endpoints as if tombolo had imported them", fmt.Sprintf(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: %s, endpoints: [{addresses: ["%s"]}],
+  metadata: {name: evil, labels: {endpointslice.kubernetes.io/managed-by: tombolo.dev, multicluster.kubernetes.io/service-name: mine, multicluster.kubernetes.io/source-cluster: east}}}`, familyOf(s.closed).addressType, s.closed), []string{"create", "-f", "-"}, labelled},
 	}
 }
 
@@ -85,8 +85,8 @@ func (s *site) claims() []string {
 	return []string{
 		fmt.Sprintf(`{apiVersion: multicluster.x-k8s.io/v1beta1, kind: ServiceImport, metadata: {name: claim},
   spec: {type: ClusterSetIP, ips: ["%s"], ports: [{name: http, port: 80, protocol: TCP}]}}`, s.vip),
-		fmt.Sprintf(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, endpoints: [{addresses: ["%s"]}], ports: [{name: http, port: 80, protocol: TCP}],
-  metadata: {name: claim, labels: {multicluster.kubernetes.io/service-name: open}}}`, s.closed),
+		fmt.Sprintf(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: %s, endpoints: [{addresses: ["%s"]}], ports: [{name: http, port: 80, protocol: TCP}],
+  metadata: {name: claim, labels: {multicluster.kubernetes.io/service-name: open}}}`, familyOf(s.closed).addressType, s.closed),
 		`{apiVersion: multicluster.x-k8s.io/v1beta1, kind: ServiceExport, metadata: {name: open}}`,
 		`{apiVersion: clusterset.tombolo.dev/v1alpha1, kind: TrafficPolicy, metadata: {name: claim}, spec: {targetRef: {name: open}, failover: [{clusters: [west]}]}}`,
 	}

@@ -36,8 +36,9 @@ type shot struct {
 
 // fromGateway are packets that west's gateway sends into the tunnel as root.
 func (s *site) fromGateway() []shot {
-	tcp, sctp, icmp, gre := layers.IPProtocolTCP, layers.IPProtocolSCTP, layers.IPProtocolICMPv4, layers.IPProtocolGRE
-	metadata, foreign := netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("203.0.113.9")
+	tcp, sctp, gre := layers.IPProtocolTCP, layers.IPProtocolSCTP, layers.IPProtocolGRE
+	f := familyOf(s.open)
+	metadata, foreign := f.metadata, f.foreign
 	gateway, worker := s.node[s.gateway[victim]], s.node[s.worker[victim]]
 	quoted := packet{from: s.closed, to: foreign, ports: [2]uint16{1, 2}}
 	all := []shot{
@@ -51,10 +52,10 @@ func (s *site) fromGateway() []shot {
 		{name: "an ACK from a port that is not exported", packet: packet{to: s.closed, protocol: tcp, ports: [2]uint16{40000, httpPort}, ack: true}},
 		{name: "another protocol to a pod", packet: packet{to: s.open, protocol: 253, payload: []byte("tombolo")}, filtered: true},
 		{name: "GRE to a pod", packet: packet{to: s.closed, protocol: gre, payload: make([]byte, 8)}, filtered: true},
-		{name: "an ICMP error about a packet that nobody sent there", packet: packet{to: s.closed, protocol: icmp,
-			icmp: layers.CreateICMPv4TypeCode(3, 1), payload: packet{from: foreign, to: s.client}.quote()}},
-		{name: "an ICMP redirect", packet: packet{to: s.closed, protocol: icmp, icmp: layers.CreateICMPv4TypeCode(5, 1), payload: quoted.quote()}},
-		{name: "an ICMP timestamp request", packet: packet{to: s.closed, protocol: icmp, icmp: layers.CreateICMPv4TypeCode(13, 0), payload: make([]byte, 12)}, filtered: true},
+		{name: "an ICMP error about a packet that nobody sent there", packet: packet{to: s.closed, protocol: f.icmp,
+			icmp: f.unreachable, payload: packet{from: foreign, to: s.client}.quote()}},
+		{name: "an ICMP redirect", packet: packet{to: s.closed, protocol: f.icmp, icmp: f.redirect, payload: quoted.quote()}},
+		{name: "an ICMP " + f.requestName, packet: packet{to: s.closed, protocol: f.icmp, icmp: f.request, payload: make([]byte, 12)}, filtered: true},
 		{name: "an address of the victim's own as source", packet: packet{from: s.inside, to: s.open, ports: [2]uint16{40000, packetPort}}, forged: true},
 		{name: "a source that is no member's", packet: packet{from: foreign, to: s.open, ports: [2]uint16{40000, packetPort}}, forged: true},
 		{name: "the victim's gateway as source", packet: packet{from: gateway, to: s.open, ports: [2]uint16{40000, packetPort}}, forged: true},
@@ -67,8 +68,7 @@ func (s *site) fromGateway() []shot {
 		{name: "a NodePort at the tunnel's address", packet: packet{to: s.tunnel[victim], protocol: tcp, ports: [2]uint16{40000, 30080}}},
 		{name: "a frame of the VXLAN through the tunnel", packet: packet{from: s.client, to: s.closed, ports: [2]uint16{40000, packetPort}},
 			frame: &packet{from: s.client, to: s.tunnel[victim], ports: [2]uint16{40000, 7473}}},
-		{name: "a source route", packet: packet{to: s.closed, ports: [2]uint16{40000, packetPort},
-			options: []layers.IPv4Option{{OptionType: 131, OptionLength: 7, OptionData: append([]byte{4}, s.open.AsSlice()...)}}}},
+		{name: "a source route", packet: sourceRoute(s.closed, s.open)},
 	}
 	// Addresses outside of east's CIDRs, to which an honest gateway's WireGuard sends nothing.
 	for name, to := range map[string]netip.Addr{"the API server's clusterIP": s.clusterIP, "the metadata address": metadata,
@@ -86,6 +86,9 @@ func (s *site) fromGateway() []shot {
 
 // quote is the packet as an ICMP error quotes it.
 func (p packet) quote() []byte {
+	if p.from.Is6() {
+		return append([]byte{0x60, 0, 0, 0, 0, 8, 17, 64}, append(append(p.from.AsSlice(), p.to.AsSlice()...), 0, 1, 0, 2, 0, 8, 0, 0)...)
+	}
 	return append([]byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0}, append(append(p.from.AsSlice(), p.to.AsSlice()...), 0, 1, 0, 2, 0, 8, 0, 0)...)
 }
 
@@ -126,7 +129,7 @@ const hostileGateway = `
 set -e
 line=$(wg show tombolo0 allowed-ips)
 peer=${line%%$'\t'*} allowed=${line#*$'\t'}
-while wg set tombolo0 peer "$peer" allowed-ips "${allowed// /,},0.0.0.0/0"; do sleep 0.01; done &
+while wg set tombolo0 peer "$peer" allowed-ips "${allowed// /,},0.0.0.0/0,::/0"; do sleep 0.01; done &
 DEVICE=tombolo0 "$0" "$@"
 kill %1
 `

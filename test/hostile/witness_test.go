@@ -5,11 +5,12 @@ package hostile
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
-// dscp marks the packets of attacks (RFC 2474; nobody else's packets have it). Their IP identification
-// is the attack's number.
+// dscp marks the packets of attacks (RFC 2474; nobody else's packets have it). Their IP identification,
+// or their flow label, is the attack's number.
 const dscp = 63
 
 // firstNumber is the number of the first attack.
@@ -24,9 +25,15 @@ delete table inet witness
 table inet witness {
 	set came { typeof ip id; size 4096; flags dynamic; }
 	set through { typeof ip id; size 4096; flags dynamic; }
-	chain first { type filter hook prerouting priority -500; ip dscp 63 add @came { ip id }; }
-	chain out { type filter hook postrouting priority 500; oifname != "tombolo*" ip dscp 63 add @through { ip id }; }
-	chain in { type filter hook input priority 500; ip dscp 63 add @through { ip id }; }
+	set came6 { typeof ip6 flowlabel; size 4096; flags dynamic; }
+	set through6 { typeof ip6 flowlabel; size 4096; flags dynamic; }
+	chain first { type filter hook prerouting priority -500; ip dscp 63 add @came { ip id }; ip6 dscp 63 add @came6 { ip6 flowlabel }; }
+	chain out {
+		type filter hook postrouting priority 500;
+		oifname != "tombolo*" ip dscp 63 add @through { ip id }
+		oifname != "tombolo*" ip6 dscp 63 add @through6 { ip6 flowlabel }
+	}
+	chain in { type filter hook input priority 500; ip dscp 63 add @through { ip id }; ip6 dscp 63 add @through6 { ip6 flowlabel }; }
 }
 `
 
@@ -74,9 +81,10 @@ func (s *site) fates(t *testing.T) map[int]fate {
 			t.Fatalf("%v: %s", err, out)
 		}
 		for _, one := range list.NFTables {
+			name := strings.TrimSuffix(one.Set.Name, "6")
 			for _, number := range one.Set.Elem {
 				before := all[number]
-				all[number] = fate{came: before.came || one.Set.Name == "came", through: before.through || one.Set.Name == "through"}
+				all[number] = fate{came: before.came || name == "came", through: before.through || name == "through"}
 			}
 		}
 	}
