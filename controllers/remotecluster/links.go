@@ -16,6 +16,8 @@ type localGateways struct {
 	live clusterset.LiveGateways
 	// dead are the names of those that do not renew their Leases, sorted.
 	dead []string
+	// endpoints are all that they publish.
+	endpoints []v1alpha1.Endpoint
 }
 
 // exists tells whether there is a GatewayNode of that name.
@@ -29,7 +31,9 @@ func (r *Reconciler) gateways(ctx context.Context) (localGateways, error) {
 	}
 	gateways := localGateways{live: make(clusterset.LiveGateways, len(list.Items))}
 	for i := range list.Items {
-		if g := &list.Items[i]; clusterset.HasHeartbeat(g) {
+		g := &list.Items[i]
+		gateways.endpoints = append(gateways.endpoints, g.Spec.Endpoints...)
+		if clusterset.HasHeartbeat(g) {
 			gateways.live[g.Name] = true
 		} else {
 			gateways.dead = append(gateways.dead, g.Name)
