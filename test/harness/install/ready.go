@@ -3,6 +3,8 @@ package install
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,7 +34,8 @@ func poll(ctx context.Context, ready func(context.Context) error) error {
 	return err
 }
 
-// waitLinks returns when the cluster is connected to the hub and reaches all others.
+// waitLinks returns when the cluster is connected to the hub and reaches all others that have an IP
+// family in common with it.
 func (i *installation) waitLinks(ctx context.Context, c Cluster) error {
 	config, err := i.restConfig(c.Name)
 	if err != nil {
@@ -61,12 +64,29 @@ func (i *installation) waitLinks(ctx context.Context, c Cluster) error {
 			return fmt.Errorf("it knows %d other clusters, not %d", len(others.Items), want)
 		}
 		for _, other := range others.Items {
+			if !i.shareFamily(c, other.GetName()) {
+				continue
+			}
 			if err := isTrue(&other, "Reachable"); err != nil {
 				return err
 			}
 		}
 		return i.agentsReady(ctx, c)
 	})
+}
+
+// shareFamily tells whether two clusters have an IP family in common.
+func (i *installation) shareFamily(c Cluster, other string) bool {
+	families := map[bool]bool{} // IPv4 or not
+	for _, p := range c.PodCIDRs {
+		families[p.Addr().Is4()] = true
+	}
+	for _, o := range i.Clusters {
+		if o.Name == other {
+			return slices.ContainsFunc(o.PodCIDRs, func(p netip.Prefix) bool { return families[p.Addr().Is4()] })
+		}
+	}
+	return true
 }
 
 // agentsReady returns nil once every node of the cluster has a dataplane and all of tombolo's pods

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -34,5 +35,22 @@ func TestIsTrue(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// Clusters with IPv4 alone and with IPv6 alone never reach each other, and are not waited for.
+func TestShareFamily(t *testing.T) {
+	v4, v6 := netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/56")
+	four, six, both := Cluster{Name: "four", PodCIDRs: []netip.Prefix{v4}}, Cluster{Name: "six", PodCIDRs: []netip.Prefix{v6}},
+		Cluster{Name: "both", PodCIDRs: []netip.Prefix{v4, v6}}
+	i := &installation{Config{Clusters: []Cluster{four, six, both}}}
+	for _, tt := range []struct {
+		c     Cluster
+		other string
+		want  bool
+	}{{four, "six", false}, {six, "four", false}, {four, "both", true}, {both, "six", true}, {six, "both", true}} {
+		if got := i.shareFamily(tt.c, tt.other); got != tt.want {
+			t.Errorf("%s and %s share an IP family: %t, want %t", tt.c.Name, tt.other, got, tt.want)
+		}
 	}
 }
