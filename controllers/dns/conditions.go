@@ -22,6 +22,14 @@ func condition(status metav1.ConditionStatus, reason, format string, args ...any
 	}
 }
 
+// saying is the condition with more to say.
+func saying(c metav1.Condition, more string) metav1.Condition {
+	if more != "" {
+		c.Message += "; " + more
+	}
+	return c
+}
+
 func notFound(what string, status metav1.ConditionStatus) metav1.Condition {
 	return condition(status, v1alpha1.ReasonCoreDNSNotFound,
 		"there is %s %s in namespace %s: configure this cluster's DNS server to serve %s (see docs/dns.md), and set spec.dns to Manual",

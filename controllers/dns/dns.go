@@ -74,7 +74,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 
 // restore removes everything that we added: this cluster has left the clusterset.
 func (r *Reconciler) restore(ctx context.Context, found coreDNS) (reconcile.Result, error) {
-	_, err := r.undo(ctx, nil, found)
+	left, err := r.undo(ctx, nil, found)
+	if err == nil {
+		r.tellLeft(left)
+	}
 	if refused := refusal(err); refused != nil {
 		logf.FromContext(ctx).Error(refused, "cannot remove clusterset.local from the Corefile")
 		return reconcile.Result{}, nil // a change of the ConfigMap brings us back
@@ -102,8 +105,8 @@ func (r *Reconciler) manage(ctx context.Context, set *v1alpha1.ClusterSet, found
 		return notFound(what, metav1.ConditionFalse), nil
 	}
 	if found.tooOld() { // it would refuse to start with what we may have added for a newer version
-		_, err := r.undo(ctx, set, found)
-		return tooOld(found.image()), err
+		left, err := r.undo(ctx, set, found)
+		return saying(tooOld(found.image()), left.left()), err
 	}
 	if served, err := r.served(); err != nil || !served {
 		return notServed(), err
@@ -130,13 +133,15 @@ func byHand(found coreDNS) (metav1.Condition, error) {
 	case found.missing() != "":
 		return notFound(found.missing(), metav1.ConditionUnknown), nil
 	case found.tooOld():
-		return tooOld(found.image()), nil
+		return saying(tooOld(found.image()), found.left()), nil
 	}
-	return manual(found)
+	condition, err := manual(found)
+	return saying(condition, found.left()), err
 }
 
 // undo removes what manage added, the part in the Corefile first, and returns what is there then.
-// set is nil if there is no ClusterSet.
+// CoreDNS keeps its rights for as long as the Corefile needs them. set is nil if there is no
+// ClusterSet.
 func (r *Reconciler) undo(ctx context.Context, set *v1alpha1.ClusterSet, found coreDNS) (coreDNS, error) {
 	if found.config != nil {
 		config, err := found.without()
@@ -150,7 +155,7 @@ func (r *Reconciler) undo(ctx context.Context, set *v1alpha1.ClusterSet, found c
 			found.config = config
 		}
 	}
-	return found, r.unbind(ctx)
+	return found, r.entitle(ctx, found)
 }
 
 // write updates CoreDNS's ConfigMap, unless it has changed since it was read.

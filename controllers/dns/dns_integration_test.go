@@ -397,6 +397,119 @@ func TestByHand(t *testing.T) {
 	}
 }
 
+// The note of what tombolo added is lost, as when the ConfigMap is moved to Git and replaced. tombolo
+// leaves the lines, and CoreDNS its right with them, or it would not start again: whether the admin
+// then says Manual or uninstalls.
+func TestNoteIsLost(t *testing.T) {
+	e := newEnv(t)
+	e.join(t)
+	e.coreDNS(t, kubeadms, "coredns:v1.13.0")
+	want(t, e.step(t), "True", "Configured")
+	config := e.config(t)
+	full := config.Data["Corefile"]
+	config.Annotations = nil
+	if err := e.Update(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	const left = "has `multicluster` in line 8; tombolo has no note"
+	e.setMode(t, v1alpha1.DNSManual)
+	want(t, e.step(t), "True", "Configured", left, dns.Binding, "before you uninstall")
+	e.isBound(t, "Manual")
+
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: members.Meta("", dns.Binding)} // as an older version did
+	if err := e.Delete(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	e.step(t)
+	e.isBound(t, "after it was lost")
+
+	e.setImage(t, "coredns:v1.11.4", "coredns")
+	want(t, e.step(t), "False", "CoreDNSTooOld", left)
+	e.setMode(t, v1alpha1.DNSManaged)
+	want(t, e.step(t), "False", "CoreDNSTooOld", left)
+	e.isBound(t, "too old")
+	e.setImage(t, "coredns:v1.13.0", "coredns")
+	e.setMode(t, v1alpha1.DNSManual)
+
+	e.setCorefile(t, strings.Replace(full, "    loop\n", "    loop {\n", 1))
+	want(t, e.step(t), "False", "CorefileNotUnderstood")
+	e.isBound(t, "not understood")
+	e.setCorefile(t, strings.Replace(full, "multicluster clusterset.local", "multicluster other.local", 1)) // edited by hand
+	e.step(t)
+	e.isBound(t, "edited by hand")
+
+	e.events.take()
+	if err := e.Delete(t.Context(), &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}); err != nil {
+		t.Fatal(err)
+	}
+	e.step(t)
+	e.isBound(t, "uninstalled")
+	if got := e.events.take(); len(got) != 1 || !strings.Contains(got[0], "CorefileNotRestored") || !strings.Contains(got[0], left) {
+		t.Errorf("events %q", got)
+	}
+	e.setCorefile(t, kubeadms)
+	e.step(t)
+	e.isPlain(t)
+}
+
+// isBound wants CoreDNS to have its right.
+func (e *env) isBound(t *testing.T, when string) {
+	t.Helper()
+	if got := e.bound(t); got != "kube-system/coredns" {
+		t.Errorf("%s: account %q may read ServiceImports, and the Corefile is\n%s", when, got, e.config(t).Data["Corefile"])
+	}
+}
+
+// tombolo does not read files that the Corefile imports: the admin may have moved the lines there. A
+// snippet of the Corefile itself is no such file.
+func TestCorefileThatImports(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text string
+		kept bool
+	}{
+		"a plugin's file": {strings.Replace(kubeadms, "    loop\n", "    import custom/*.override\n    loop\n", 1), true},
+		"server blocks":   {kubeadms + "import /etc/coredns/custom/*.server\n", true},
+		"a snippet":       {"(more) {\n    loop\n}\n" + strings.Replace(kubeadms, "    loop\n", "    import more\n", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.join(t)
+			e.coreDNS(t, tt.text, "coredns:v1.13.0")
+			want(t, e.step(t), "True", "Configured")
+			e.setMode(t, v1alpha1.DNSManual)
+			c := e.step(t)
+			want(t, c, "False", "Manual")
+			if kept := e.bound(t) != ""; kept != tt.kept || strings.Contains(c.Message, "imports") != tt.kept {
+				t.Errorf("the right is there: %v, want %v; the condition says %s", kept, tt.kept, c.Message)
+			}
+		})
+	}
+}
+
+// A CoreDNS of another name is nobody's business: neither its Deployment nor its Corefile is read. One
+// that has lost its ConfigMap may run with what it had.
+func TestCoreDNSOfAnotherName(t *testing.T) {
+	e := newEnv(t)
+	e.join(t)
+	e.coreDNS(t, kubeadms, "coredns:v1.13.0")
+	want(t, e.step(t), "True", "Configured")
+	if err := e.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: members.Meta(dns.Namespace, dns.Name)}); err != nil {
+		t.Fatal(err)
+	}
+	e.setMode(t, v1alpha1.DNSManual)
+	want(t, e.step(t), "Unknown", "CoreDNSNotFound")
+	if e.bound(t) == "" {
+		t.Error("CoreDNS lost its right with its ConfigMap, and may still run with what that said")
+	}
+	if err := e.Delete(t.Context(), &appsv1.Deployment{ObjectMeta: members.Meta(dns.Namespace, dns.Name)}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, e.step(t), "Unknown", "CoreDNSNotFound")
+	if got := e.bound(t); got != "" {
+		t.Errorf("%s may still read ServiceImports, and there is no CoreDNS", got)
+	}
+}
+
 // The operator may touch nothing else of kube-system.
 func TestRights(t *testing.T) {
 	e := newEnv(t)

@@ -7,8 +7,9 @@ import (
 
 // Corefile is a parsed Corefile.
 type Corefile struct {
-	source string
-	blocks []*block // server blocks and snippets
+	source  string
+	blocks  []*block // server blocks and snippets
+	imports []word   // of whole server blocks: what follows `import`
 }
 
 // block is a server block, or a snippet, which has one key in parentheses.
@@ -58,12 +59,15 @@ func Parse(source string) (*Corefile, error) {
 	c := &Corefile{source: source}
 	p := parser{words: words}
 	for p.more() {
+		first := p.at
 		b, err := p.block()
 		if err != nil {
 			return nil, err
 		}
 		if b != nil {
 			c.blocks = append(c.blocks, b)
+		} else {
+			c.imports = append(c.imports, words[first+1:p.at]...)
 		}
 	}
 	return c, nil
