@@ -43,7 +43,8 @@ type ExportedServiceSpec struct {
 	// +optional
 	SliceSet string `json:"sliceSet,omitempty"`
 
-	// ipFamilies of the Service, in its order.
+	// ipFamilies of the Service, in its order. A headless Service has none that neither its endpoints
+	// nor its cluster's approved CIDRs have.
 	//
 	// +kubebuilder:validation:MaxItems=2
 	// +listType=atomic

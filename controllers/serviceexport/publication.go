@@ -77,12 +77,14 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 		return publication{}, err
 	}
 	exported := mcs.ExportedServiceFor(view.Cluster, view.Namespace, service, export)
+	offer := publisher.Offer(service, local.Items)
+	exported.Spec.IPFamilies = publisher.Families(service, offer)
 	exported.Spec.Audience = clusterset.AudienceOf(client.ObjectKeyFromObject(export), policies)
 	return publication{
 		export:    exported,
 		service:   service,
 		publisher: publisher,
-		offer:     publisher.Offer(service, local.Items),
+		offer:     offer,
 
 		unapproved: r.unapproved(member, export.Namespace),
 	}, nil

@@ -80,14 +80,14 @@ func (p Packing) After(before []discoveryv1.EndpointSlice) []discoveryv1.Endpoin
 // Service now. Writes are few: endpoints stay where they are, and new ones go into a slice that is
 // written anyway.
 //
-// Each family of the Service, and each family of which the hub has a slice, keeps at least one
+// Each of its Families, and each family of which the hub has a slice, keeps at least one
 // slice, which may be empty. So a Service without any slice on the hub means that the hub has lost
 // some (package endpointslice relies on that). The result does not depend on the order of the
 // input.
 func (p Publisher) Pack(service *corev1.Service, offer Offer, have []discoveryv1.EndpointSlice) Packing {
 	packing, names := Packing{}, newNames(p.Cluster, service, have)
 	families := map[discoveryv1.AddressType][]*discoveryv1.EndpointSlice{}
-	for _, f := range service.Spec.IPFamilies {
+	for _, f := range p.Families(service, offer) {
 		families[discoveryv1.AddressType(f)] = nil
 	}
 	for key := range offer.groups {
