@@ -32,6 +32,10 @@ const (
 	// when its ServiceExport was made and when the hub first showed it, in seconds since 1970. The
 	// operator tells from it which export is the oldest.
 	AnnotationFirstShown = "clusterset.tombolo.dev/exports-first-shown"
+	// AnnotationPartialView on a ServiceImport is there while the hub does not show the exports of all
+	// clusters that it imports from. It holds, in JSON, what the others said when that began, so that
+	// what they say anew is told from what they said before.
+	AnnotationPartialView = "clusterset.tombolo.dev/partial-view"
 	// AnnotationPublishedCount and AnnotationPublishedDigest on a member's Lease say how many
 	// ExportedServices and GatewayNodes it has on the hub, and a digest of their names.
 	AnnotationPublishedCount  = "clusterset.tombolo.dev/published-count"

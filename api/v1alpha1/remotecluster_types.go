@@ -149,12 +149,12 @@ type RemoteClusterStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=rcl
+// +kubebuilder:printcolumn:name="Member",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].reason`
 // +kubebuilder:printcolumn:name="Reachable",type=string,JSONPath=`.status.conditions[?(@.type=="Reachable")].status`
 // +kubebuilder:printcolumn:name="Links",type=string,JSONPath=`.status.linksUp`
 // +kubebuilder:printcolumn:name="RTT-ms",type=integer,JSONPath=`.status.rttMilliseconds`
 // +kubebuilder:printcolumn:name="Loss-%",type=integer,JSONPath=`.status.lossPercent`
 // +kubebuilder:printcolumn:name="CIDRs",type=string,JSONPath=`.spec.cidrs`
-// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type RemoteCluster struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -1,6 +1,7 @@
 package mcs
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -61,19 +62,45 @@ func (c Conflict) Condition(export *mcsv1beta1.ServiceExport) metav1.Condition {
 // on every ServiceExport. A value that is absent equals its default. Without exports there is no
 // conflict.
 func ConflictOf(exports []v1alpha1.ExportedService) Conflict {
-	if len(exports) < 2 {
+	sorted := slices.SortedFunc(slices.Values(exports), byAge)
+	return conflicts(func(f conflictField) string { return f.of(sorted) })
+}
+
+// ConflictBeside is ConflictOf while absent clusters have a say in the import, too: merged is what
+// the present exports and they lead to (PartialView). Where the present ones agree, it says in what
+// the import differs from them.
+func ConflictBeside(present []v1alpha1.ExportedService, merged Import, absent v1alpha1.ClusterID) Conflict {
+	if len(present) == 0 {
 		return Conflict{}
 	}
-	sorted := slices.SortedFunc(slices.Values(exports), byAge)
+	sorted := slices.SortedFunc(slices.Values(present), byAge)
+	agreed := exportOf(Merge(present), clusterset.SourceCluster(sorted[0].Labels))
+	pair := []v1alpha1.ExportedService{exportOf(merged, absent), agreed}
+	return conflicts(func(f conflictField) string { return cmp.Or(f.of(sorted), f.of(pair)) })
+}
+
+// exportOf is an export that says what the import is.
+func exportOf(i Import, cluster v1alpha1.ClusterID) v1alpha1.ExportedService {
+	return v1alpha1.ExportedService{
+		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelSourceCluster: string(cluster)}},
+		Spec: v1alpha1.ExportedServiceSpec{
+			Type: i.Spec.Type, Ports: i.Spec.Ports, IPFamilies: i.Spec.IPFamilies,
+			SessionAffinity: i.Spec.SessionAffinity, SessionAffinityConfig: i.Spec.SessionAffinityConfig,
+			InternalTrafficPolicy: i.Spec.InternalTrafficPolicy, TrafficDistribution: i.Spec.TrafficDistribution,
+			ExportedLabels: i.Labels, ExportedAnnotations: i.Annotations,
+		},
+	}
+}
+
+// conflicts collects what compare says of each field.
+func conflicts(compare func(conflictField) string) Conflict {
 	var found Conflict
 	var messages []string
 	for _, field := range conflictFields {
-		message := field.compare(sorted)
-		if message == "" {
-			continue
+		if message := compare(field); message != "" {
+			found.Reasons = append(found.Reasons, field.reason)
+			messages = append(messages, message)
 		}
-		found.Reasons = append(found.Reasons, field.reason)
-		messages = append(messages, message)
 	}
 	found.Message = strings.Join(messages, " ")
 	return found
@@ -85,6 +112,14 @@ type conflictField struct {
 	// compare says what the exports, oldest first and at least two, disagree about; empty if they
 	// agree.
 	compare func(sorted []v1alpha1.ExportedService) string
+}
+
+// of says what the exports, oldest first, disagree about; empty if they agree, or if there is but one.
+func (f conflictField) of(sorted []v1alpha1.ExportedService) string {
+	if len(sorted) < 2 {
+		return ""
+	}
+	return f.compare(sorted)
 }
 
 var conflictFields = []conflictField{

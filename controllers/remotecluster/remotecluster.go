@@ -66,7 +66,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case view.Removed, cluster == view.Cluster, member != nil && member.Spec.Removed:
 		return retry.Result(r.remove(ctx, have))
 	case member == nil:
-		return r.writeStatus(ctx, have, absent(view, request.Name))
+		return r.writeStatus(ctx, have, absent(view, request.Name, have))
 	}
 	set, err := optional.ClusterSet(ctx, r.Client)
 	if err != nil || set == nil {

@@ -176,7 +176,15 @@ func TestMemberAbsentAndRemoved(t *testing.T) {
 	}
 	e.Step(t, r, "", "west")
 	kept := get(t, e, "west")
-	wantCondition(t, kept, "Accepted", "Unknown", "NotAMember")
+	message := wantCondition(t, kept, "Accepted", "Unknown", "NotAMember")
+	for _, part := range []string{"spec.index 2", "10.2.0.0/16", "spec.removed: true"} {
+		if !strings.Contains(message, part) {
+			t.Errorf("the message does not say how to end it: it lacks %q: %s", part, message)
+		}
+	}
+	wantEvent(t, r, "Warning NotAMember the hub has no Member")
+	e.Step(t, r, "", "west")
+	wantEvent(t, r, "")
 	if len(kept.Spec.CIDRs) != 1 {
 		t.Errorf("an absent Member took the CIDRs away: %+v", kept.Spec)
 	}

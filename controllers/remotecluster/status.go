@@ -35,12 +35,17 @@ func condition(refusal *clusterset.Refusal) *metav1.Condition {
 	}
 }
 
-// absent is Accepted for a cluster whose Member the hub does not have.
-func absent(view hub.View, name string) *metav1.Condition {
+// absent is Accepted for a cluster whose Member the hub does not have. have is nil if nothing is known
+// of it.
+func absent(view hub.View, name string, have *v1alpha1.RemoteCluster) *metav1.Condition {
+	was := ""
+	if have != nil {
+		was = fmt.Sprintf(" (it had spec.index %d and spec.cidrs %v)", have.Spec.Index, have.Spec.CIDRs)
+	}
 	return &metav1.Condition{
 		Type: v1alpha1.ConditionAccepted, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonNotAMember,
-		Message: fmt.Sprintf("the hub has no Member %s/%s: what is imported from it stays; create the Member again, "+
-			"with spec.removed if the cluster has left", view.Namespace, name),
+		Message: fmt.Sprintf("the hub has no Member %s/%s: its endpoints stay imported, and what its exports may need of the ServiceImports; "+
+			"create the Member again%s, with spec.removed: true if the cluster has left", view.Namespace, name, was),
 	}
 }
 
@@ -127,6 +132,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *v1alpha1.RemoteCl
 		return retry.Result(err)
 	}
 	r.reportReachable(ctx, current, want)
+	r.reportAbsent(current, want)
 	return result, nil
 }
 
@@ -144,4 +150,13 @@ func (r *Reconciler) reportReachable(ctx context.Context, before, now *v1alpha1.
 	}
 	logf.FromContext(ctx).Info("reachability changed", "reachable", is.Status, "message", is.Message)
 	r.Events.Eventf(now, nil, kind, reason, "Probe", "%s", is.Message)
+}
+
+// reportAbsent makes an event when the Member of a cluster is no longer on the hub.
+func (r *Reconciler) reportAbsent(before, now *v1alpha1.RemoteCluster) {
+	was := meta.FindStatusCondition(before.Status.Conditions, v1alpha1.ConditionAccepted)
+	is := meta.FindStatusCondition(now.Status.Conditions, v1alpha1.ConditionAccepted)
+	if is != nil && is.Reason == v1alpha1.ReasonNotAMember && (was == nil || was.Reason != is.Reason) {
+		r.Events.Eventf(now, nil, corev1.EventTypeWarning, is.Reason, "Check", "%s", is.Message)
+	}
 }

@@ -289,6 +289,35 @@ func TestConflictWithHeldExport(t *testing.T) {
 	wantCondition(t, e, "held", "web", "Conflict", "True", "TypeConflict")
 }
 
+// A cluster whose Member is absent is not compared with, but what is imported from it may be in the
+// way of what this cluster exports. That is said, with the remedy, and nothing else is in conflict.
+func TestConflictBesideAnAbsentMember(t *testing.T) {
+	e, r := newEnv(t, "absent")
+	e.Make(t, members.Service("absent", "web"))
+	e.Make(t, members.Export("absent", "web"))
+	e.Remote(t, "west", 2, "10.2.0.0/16")
+	imported := &mcsv1beta1.ServiceImport{ObjectMeta: members.Meta("absent", "web"), Spec: mcsv1beta1.ServiceImportSpec{
+		Type: mcsv1beta1.ClusterSetIP, SessionAffinity: corev1.ServiceAffinityClientIP,
+		Ports: []mcsv1beta1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP}}}}
+	imported.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
+	e.Make(t, imported)
+	imported.Status.Clusters = []mcsv1beta1.ClusterStatus{{Cluster: "east"}, {Cluster: "west"}}
+	if err := e.Status().Update(t.Context(), imported); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "absent", "web")
+	e.Step(t, r, "absent", "web")
+	message := wantCondition(t, e, "absent", "web", "Conflict", "True", "SessionAffinityConflict")
+	for _, part := range []string{"west", "spec.removed", "ClientIP"} {
+		if !strings.Contains(message, part) {
+			t.Errorf("the message lacks %q: %s", part, message)
+		}
+	}
+	update(t, e, imported, func() { imported.Spec.SessionAffinity = corev1.ServiceAffinityNone })
+	e.Step(t, r, "absent", "web")
+	wantCondition(t, e, "absent", "web", "Conflict", "False", "NoConflicts")
+}
+
 // Somebody edits what is ours on the hub; it is put right, without a second object.
 func TestRepairOnHub(t *testing.T) {
 	e, r := newEnv(t, "repair")

@@ -153,11 +153,7 @@ func (r *Reconciler) apply(ctx context.Context, request reconcile.Request, set *
 // has, or assigns new ones, unless the ClusterSet's addresses are refused.
 func (r *Reconciler) wanted(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
 	found exporters.Exports) (*mcsv1beta1.ServiceImport, clusterset.VIPs, error) {
-	merged := mcs.Merge(found.Present)
-	if len(found.Held) > 0 && have != nil { // what the hub has lost may have made the import what it is
-		merged.Spec = *have.Spec.DeepCopy()
-		merged.Spec.IPs = nil
-	}
+	merged, view := found.Merge(have)
 	vips := clusterset.VIPs{Addrs: addresses(have)}
 	if merged.Spec.Type == mcsv1beta1.Headless || !addressesRefused(set) {
 		var err error
@@ -167,6 +163,9 @@ func (r *Reconciler) wanted(ctx context.Context, request reconcile.Request, set 
 	}
 	want := mcs.ServiceImportFor(request.Namespace, request.Name, merged, vips.Addrs)
 	metav1.SetMetaDataAnnotation(&want.ObjectMeta, v1alpha1.AnnotationFirstShown, found.Sightings.String())
+	if view != "" {
+		metav1.SetMetaDataAnnotation(&want.ObjectMeta, v1alpha1.AnnotationPartialView, view)
+	}
 	return want, vips, nil
 }
 

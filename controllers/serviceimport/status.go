@@ -3,6 +3,7 @@ package serviceimport
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -66,10 +67,7 @@ func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, foun
 // remarks are what the user should know about an import that works.
 func remarks(found exporters.Exports, vips clusterset.VIPs) string {
 	var all strings.Builder
-	if len(found.Held) > 0 {
-		fmt.Fprintf(&all, "; the hub no longer shows the export by %s: it stays until that cluster confirms its end, or until its Member has spec.removed",
-			join(found.Held))
-	}
+	all.WriteString(keptFor(found))
 	if len(found.Malformed) > 0 {
 		fmt.Fprintf(&all, "; the export by %s cannot be used now and its endpoints stay: see the condition %s of the RemoteCluster of that name",
 			join(found.Malformed), v1alpha1.ConditionContentAccepted)
@@ -81,6 +79,21 @@ func remarks(found exporters.Exports, vips clusterset.VIPs) string {
 		all.WriteString("; " + full(vips))
 	}
 	return all.String()
+}
+
+// keptFor says which exports stay without being shown by the hub, why, and how to end it.
+func keptFor(found exporters.Exports) string {
+	var text string
+	lost := slices.DeleteFunc(slices.Clone(found.Held), func(c v1alpha1.ClusterID) bool { return slices.Contains(found.NoMember, c) })
+	if len(lost) > 0 {
+		text += fmt.Sprintf("; the hub no longer shows the export by %s: it stays until that cluster confirms its end, or until its Member has spec.removed",
+			join(lost))
+	}
+	if len(found.NoMember) > 0 {
+		text += fmt.Sprintf("; the hub has no Member %s: what was imported from there stays, and what it may need of this ServiceImport; "+
+			"to end it, create the Member again with spec.removed: true, as the RemoteCluster of that name says", join(found.NoMember))
+	}
+	return text
 }
 
 func full(vips clusterset.VIPs) string {

@@ -10,11 +10,19 @@ import (
 const namedInMessage = 5
 
 // NameSome names the first five, and says how many more there are.
-func NameSome(names []string) string {
-	if more := len(names) - namedInMessage; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:namedInMessage], ", "), more)
+func NameSome[S ~string](names []S) string {
+	var text strings.Builder
+	for i, name := range names {
+		switch {
+		case i == namedInMessage:
+			fmt.Fprintf(&text, " and %d more", len(names)-i)
+			return text.String()
+		case i > 0:
+			text.WriteString(", ")
+		}
+		text.WriteString(string(name))
 	}
-	return strings.Join(names, ", ")
+	return text.String()
 }
 
 // JoinPrefixes names all the prefixes.

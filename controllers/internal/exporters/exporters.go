@@ -26,9 +26,14 @@ type Exports struct {
 	// Held are clusters that this cluster imports from and that the hub no longer shows. It is not
 	// certain that they stopped exporting: the hub may have lost something.
 	Held []v1alpha1.ClusterID
+	// NoMember are those of the held clusters that have no Member on the hub.
+	NoMember []v1alpha1.ClusterID
 	// Unconfirmed: some of the held clusters may have stopped, and their next heartbeat will say
 	// so.
 	Unconfirmed bool
+	// Brief: there are held clusters, and all of them give heartbeats now. The next ones will say
+	// whether they have stopped.
+	Brief bool
 	// Malformed are clusters that this cluster imports from and whose exports cannot be used as
 	// they are now. What was imported from them stays, but the import is merged without them.
 	Malformed []v1alpha1.ClusterID
@@ -47,6 +52,26 @@ func (e Exports) Clusters() []v1alpha1.ClusterID {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// Merge is what they merge into. have is the ServiceImport, nil if there is none. Without any that
+// is present there is nothing to merge. The text is the value of the annotation
+// v1alpha1.AnnotationPartialView, empty if none is needed.
+func (e Exports) Merge(have *mcsv1beta1.ServiceImport) (mcs.Import, string) {
+	if len(e.Held) == 0 || have == nil {
+		return mcs.Merge(e.Present), ""
+	}
+	return mcs.PartialView{Have: have, Present: e.Present, Absent: e.Held, Sightings: e.Sightings, Brief: e.Brief}.Merge()
+}
+
+// hold adds a cluster that is held.
+func (e *Exports) hold(cluster v1alpha1.ClusterID, why absence) {
+	e.Brief = why == unconfirmed && (e.Brief || len(e.Held) == 0)
+	e.Held = append(e.Held, cluster)
+	e.Unconfirmed = e.Unconfirmed || why == unconfirmed || why == silent
+	if why == noMember {
+		e.NoMember = append(e.NoMember, cluster)
+	}
 }
 
 // Of returns the exports of the Service that count. local reads this cluster's RemoteClusters. have
@@ -77,8 +102,7 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 		case export != nil && imported:
 			found.Malformed = append(found.Malformed, cluster)
 		case imported && why != gone:
-			found.Held = append(found.Held, cluster)
-			found.Unconfirmed = found.Unconfirmed || why == unconfirmed
+			found.hold(cluster, why)
 		}
 	}
 	remembered := mcs.Remembered(have, found.Present)
@@ -133,7 +157,9 @@ type absence int
 const (
 	gone        absence = iota // it does not export
 	unknown                    // what was imported stays
+	noMember                   // the hub has no Member for it, which removes nothing
 	unconfirmed                // what was imported stays until the cluster's heartbeat says that it has gone
+	silent                     // the same, but the cluster gives no heartbeat now
 )
 
 // candidate is a cluster that may export the Service. imported: this cluster imports it from there.
@@ -147,8 +173,8 @@ type candidate struct {
 // needs no confirmation.
 func exportOf(ctx context.Context, local client.Reader, view hub.View, c candidate, export *v1alpha1.ExportedService) (*v1alpha1.ExportedService, absence, error) {
 	member, err := view.Member(ctx, c.cluster)
-	if err != nil || member == nil { // absent, which removes nothing
-		return nil, unknown, err
+	if err != nil || member == nil {
+		return nil, noMember, err
 	}
 	if member.Spec.Removed || screen.Namespace(member, c.service.Namespace, c.service.Name, c.imported) != nil {
 		return nil, gone, nil
@@ -166,10 +192,19 @@ func exportOf(ctx context.Context, local client.Reader, view hub.View, c candida
 	if export != nil || !c.imported {
 		return export, gone, nil
 	}
-	if confirmed, err := view.Confirms(ctx, c.cluster); err != nil || !confirmed {
-		return nil, unconfirmed, err
+	why, err := confirmation(ctx, view, c.cluster)
+	return nil, why, err
+}
+
+// confirmation is what the cluster's heartbeat says of an export that the hub does not show.
+func confirmation(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) (absence, error) {
+	if confirmed, err := view.Confirms(ctx, cluster); err != nil || confirmed {
+		return gone, err
 	}
-	return nil, gone, nil
+	if live, err := view.Live(ctx, cluster); err != nil || !live {
+		return silent, err
+	}
+	return unconfirmed, nil
 }
 
 // accepted tells whether the cluster's addresses are in use here: its RemoteCluster has some.
