@@ -1,0 +1,33 @@
+package topology
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// Snapshot is what one member's API server shows.
+type Snapshot struct {
+	// Context is how the user calls the cluster, such as a context of a kubeconfig.
+	Context string
+	// Unreadable says why the cluster's objects could not be read; empty: they could. Then the lists
+	// below are empty.
+	Unreadable string
+
+	// ClusterSet is nil if the cluster has none.
+	ClusterSet       *v1alpha1.ClusterSet
+	RemoteClusters   []v1alpha1.RemoteCluster
+	GatewayNodes     []v1alpha1.GatewayNode
+	Nodes            []corev1.Node
+	Exports          []mcsv1beta1.ServiceExport
+	Imports          []mcsv1beta1.ServiceImport
+	TrafficPolicies  []v1alpha1.TrafficPolicy
+	ExportPolicies   []v1alpha1.ExportPolicy
+	ImportedSlices   []discoveryv1.EndpointSlice // the operator's own
+	OperatorReplicas Replicas
+}
+
+// Replicas are how many pods of a Deployment are wanted, and how many are ready.
+type Replicas struct{ Wanted, Ready int32 }
