@@ -1,0 +1,206 @@
+//go:build e2e
+
+// Package plugin tests the command line `kubectl tombolo` on a lab with tombolo installed: run it as
+// `bin/lab run --install -- go test -tags e2e ./test/plugin`. It takes one cluster out and lets it
+// join again, so it runs after the tests of other packages.
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tombolo-net/tombolo/internal/topology"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
+)
+
+// site is a lab, and the plugin.
+type site struct {
+	shell.Shell
+	t       *testing.T
+	program string
+}
+
+// tombolo runs a command of the plugin, and returns what it wrote to its standard output.
+func (s *site) tombolo(args ...string) string {
+	s.t.Helper()
+	out, err := shell.Run(s.t.Context(), "", s.program, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+func (s *site) kubectl(cluster string, args ...string) string {
+	s.t.Helper()
+	out, err := s.Kubectl(s.t.Context(), cluster, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.TrimSpace(out)
+}
+
+// status is what `status -o json` of both clusters says.
+func (s *site) status() topology.Topology {
+	s.t.Helper()
+	var t topology.Topology
+	if err := json.Unmarshal([]byte(s.tombolo("status", "--contexts", "east,west", "-o", "json")), &t); err != nil {
+		s.t.Fatal(err)
+	}
+	return t
+}
+
+const server = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: plugin}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: plugin, labels: {app: web}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: web
+    image: tombolo-net/echo:lab
+    imagePullPolicy: IfNotPresent
+    args: ["--http=:8080"]
+    ports: [{name: http, containerPort: 8080}]
+    readinessProbe: {tcpSocket: {port: http}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: plugin}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: http}]
+`
+
+func TestPlugin(t *testing.T) {
+	sh, err := shell.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{Shell: sh, t: t, program: filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "kubectl-tombolo")}
+	if err := s.Apply(t.Context(), "west", "{apiVersion: v1, kind: Namespace, metadata: {name: plugin}}"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(t.Context(), "east", server); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, cluster := range []string{"east", "west"} {
+			if _, err := s.Kubectl(context.WithoutCancel(t.Context()), cluster, "delete", "namespace", "plugin", "--wait=false"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	s.kubectl("east", "-n", "plugin", "wait", "--for=condition=Ready", "--timeout=60s", "pod/web")
+	for _, step := range []struct {
+		name string
+		run  func(*testing.T, *site)
+	}{{"leave and join again", testLeave}, {"status", testStatus}, {"export", testExport}, {"unexport", testUnexport}} {
+		ok := t.Run(step.name, func(t *testing.T) { step.run(t, &site{Shell: s.Shell, t: t, program: s.program}) })
+		if !ok {
+			t.FailNow()
+		}
+	}
+}
+
+// gateways are west's nodes that carry tunnels.
+func (s *site) gateways() string {
+	nodes, err := s.Nodes(s.t.Context(), "west", "clusterset.tombolo.dev/gateway=true")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Join(nodes, ",")
+}
+
+func testLeave(t *testing.T, s *site) {
+	gateways := s.gateways()
+	gateway := strings.Split(gateways, ",")[0]
+	server := s.kubectl("west", "get", "clusterset", "default", "-o", "jsonpath={.spec.hub.server}")
+	word := strings.Fields(s.tombolo("member", "add", "west", "--context", "hub", "--server", server))
+	s.tombolo("leave", "--context", "west", "--yes")
+
+	if got := s.kubectl("west", "get", "crds,validatingadmissionpolicies,clusterroles,clusterrolebindings,namespaces", "-o", "name"); strings.Contains(got, "tombolo") {
+		t.Errorf("the cluster still has %s", got)
+	}
+	if got := s.kubectl("west", "get", "nodes", "-o", "yaml"); strings.Contains(got, "clusterset.tombolo.dev") {
+		t.Error("a node still has a mark of tombolo")
+	}
+	if got := s.kubectl("west", "-n", "kube-system", "get", "configmap", "coredns", "-o", "yaml"); strings.Contains(got, "clusterset") {
+		t.Errorf("CoreDNS still has %s", got)
+	}
+	for _, command := range [][]string{{"nft", "list", "tables"}, {"ip", "link"}, {"ip", "rule"}, {"ls", "/var/lib/tombolo"}, {"ipvsadm", "-Ln"}} {
+		out, err := s.OnNode(t.Context(), gateway, command...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mark := range []string{"tombolo", "747", "gateway.key", "244."} {
+			if strings.Contains(out, mark) {
+				t.Errorf("%s on %s still says %q:\n%s", strings.Join(command, " "), gateway, mark, out)
+			}
+		}
+	}
+	s.tombolo(append(word[2:], "--context", "west", "--gateways", gateways)...)
+}
+
+func testStatus(t *testing.T, s *site) {
+	got := s.status()
+	if len(got.Findings) > 0 {
+		t.Errorf("findings: %+v", got.Findings)
+	}
+	for _, c := range got.Clusters {
+		if c.Hub != "Connected" || c.NodesServing != c.Nodes || len(c.Remotes) != 1 || !c.Remotes[0].Reachable {
+			t.Errorf("cluster %s: %+v", c.ID, c)
+		}
+	}
+}
+
+func testExport(t *testing.T, s *site) {
+	s.tombolo("export", "web", "-n", "plugin", "--context", "east")
+	var ip string
+	_, err := shell.Eventually(t.Context(), 30*time.Second, func(ctx context.Context) (string, error) {
+		node := strings.Split(s.gateways(), ",")[0]
+		var err error
+		if ip, err = s.Kubectl(ctx, "west", "-n", "plugin", "get", "serviceimport", "web", "-o", "jsonpath={.spec.ips[0]}"); err != nil {
+			return "", err
+		}
+		return s.OnNode(ctx, node, "curl", "--silent", "--show-error", "--fail", "--max-time", "3", "http://"+ip)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, service := range s.status().Services {
+		if service.Namespace != "plugin" {
+			continue
+		}
+		for _, i := range service.Imports {
+			want := topology.Import{Cluster: i.Cluster, Type: "ClusterSetIP", IPs: []string{ip}, Ports: []string{"80/TCP (http)"},
+				From: []topology.Exporter{{Cluster: "east", Endpoints: 1, Ready: 1}}}
+			if diff := cmp.Diff(want, i); diff != "" {
+				t.Errorf("import of %s (-want +got):\n%s", i.Cluster, diff)
+			}
+		}
+		if len(service.Imports) != 2 || len(service.Exports) != 1 || !service.Exports[0].Ready {
+			t.Errorf("Service: %+v", service)
+		}
+	}
+}
+
+func testUnexport(t *testing.T, s *site) {
+	s.tombolo("unexport", "web", "-n", "plugin", "--context", "east")
+	_, err := shell.Eventually(t.Context(), 10*time.Second, func(ctx context.Context) (string, error) {
+		return s.Kubectl(ctx, "west", "-n", "plugin", "wait", "--for=delete", "--timeout=5s", "serviceimport/web")
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
