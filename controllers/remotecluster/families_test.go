@@ -26,7 +26,9 @@ func TestStrangers(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			rc := &v1alpha1.RemoteCluster{Spec: v1alpha1.RemoteClusterSpec{Gateways: []v1alpha1.RemoteGateway{{Name: "west-1", Endpoints: tt.there}}}}
 			rc.Name = "west"
-			rc.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1", Links: []v1alpha1.Link{{RemoteGateway: "west-1", State: v1alpha1.LinkDown}}}}
+			if tt.want == "" { // else a gateway does not even make a link
+				rc.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1", Links: []v1alpha1.Link{{RemoteGateway: "west-1", State: v1alpha1.LinkDown}}}}
+			}
 			local := localGateways{live: clusterset.LiveGateways{"east-1": true}, endpoints: tt.here}
 			got := reachable(rc, local)
 			if stranger := strings.Contains(got.Message, "share no IP family"); stranger != (tt.want != "") || !strings.Contains(got.Message, tt.want) || got.Reason != v1alpha1.ReasonNoLink {

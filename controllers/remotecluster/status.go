@@ -64,11 +64,11 @@ func reachable(rc *v1alpha1.RemoteCluster, gateways localGateways) metav1.Condit
 	case len(rc.Spec.Gateways) == 0:
 		c.Reason = v1alpha1.ReasonNoGateways
 		c.Message = fmt.Sprintf("cluster %s publishes no gateway: label a node there %s=true", rc.Name, v1alpha1.LabelGateway)
+	case strangers(rc, gateways) != "":
+		c.Reason, c.Message = v1alpha1.ReasonNoLink, strangers(rc, gateways)
 	case links.Total == 0:
 		c.Reason = v1alpha1.ReasonNoLink
 		c.Message = fmt.Sprintf("no gateway of this cluster has a link: label a node %s=true, and check that the gateway runs there", v1alpha1.LabelGateway)
-	case strangers(rc, gateways) != "":
-		c.Reason, c.Message = v1alpha1.ReasonNoLink, strangers(rc, gateways)
 	default:
 		c.Reason = v1alpha1.ReasonNoLink
 		c.Message = fmt.Sprintf("none of %d links is up: see status.links, and check that UDP passes between the gateways", links.Total)
