@@ -17,6 +17,7 @@ type family struct {
 	unreachable, redirect, request [2]uint8
 	requestName                    string
 	addressType                    string // of EndpointSlices
+	away                           string // an address of the nodes' network, where nobody is
 }
 
 func familyOf(a netip.Addr) family {
@@ -24,11 +25,13 @@ func familyOf(a netip.Addr) family {
 		return family{
 			metadata: netip.MustParseAddr("169.254.169.254"), foreign: netip.MustParseAddr("203.0.113.9"), icmp: layers.IPProtocolICMPv4,
 			unreachable: [2]uint8{3, 1}, redirect: [2]uint8{5, 1}, request: [2]uint8{13, 0}, requestName: "timestamp request", addressType: "IPv4",
+			away: "192.168.127.200",
 		}
 	}
 	return family{
 		metadata: netip.MustParseAddr("fd00:ec2::254"), foreign: netip.MustParseAddr("2001:db8::9"), icmp: layers.IPProtocolICMPv6,
 		unreachable: [2]uint8{1, 0}, redirect: [2]uint8{137, 0}, request: [2]uint8{139, 0}, requestName: "node information query", addressType: "IPv6",
+		away: "fd00:192:168:127::200",
 	}
 }
 

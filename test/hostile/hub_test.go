@@ -198,16 +198,16 @@ func evilGateway(key, address, tunnel string) string {
   spec: {nodeName: evil, publicKey: "%s", endpoints: [{address: "%s", port: 51820}], tunnelAddresses: ["%s"]}}`, key, address, tunnel)
 }
 
-// What an honest second gateway has: an address where nobody is, and the tunnel's address of its lane.
-const away, secondTunnel = "192.168.127.200", "245.0.32.1"
+// secondTunnel is the tunnel's address of the lane of an honest second gateway.
+const secondTunnel = "245.0.32.1"
 
 func (s *site) lies(t *testing.T) []lie {
 	t.Helper()
 	east := s.get(t, victim, "{.spec.publicKey}", "-n", "tombolo-system", "gatewaynode", s.gateway[victim])
 	const lowOrder = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 	return []lie{
-		{"east's own key", evilGateway(east, away, secondTunnel), "key"},
-		{"a key of low order", evilGateway(lowOrder, away, secondTunnel), "low order"},
+		{"east's own key", evilGateway(east, familyOf(s.open).away, secondTunnel), "key"},
+		{"a key of low order", evilGateway(lowOrder, familyOf(s.open).away, secondTunnel), "low order"},
 		{"a gateway at a loopback address", evilGateway(otherKey, "127.0.0.1", secondTunnel), "127.0.0.1"},
 		{"a gateway at the metadata address", evilGateway(otherKey, "169.254.169.254", secondTunnel), "169.254.169.254"},
 		{"an export under a name that is not its own", strings.Replace(exportedService("west", namespace, "open", "ClusterSetIP"), clusterset.HubName("west", namespace, "open"), "west.evil", 1), "west.evil"},
@@ -234,7 +234,7 @@ func (s *site) lying(t *testing.T) {
 	thief := s.thief(t)
 	s.stopOperator(t)
 	state := s.state(t)
-	honest := lie{"an honest second gateway", evilGateway(otherKey, away, secondTunnel), ""}
+	honest := lie{"an honest second gateway", evilGateway(otherKey, familyOf(s.open).away, secondTunnel), ""}
 	tell(t, thief, honest.manifest)
 	s.eventually(t, honest.name+" is used", func() bool { return strings.Contains(s.onNode(t, s.gateway[victim], "wg show all peers"), otherKey) })
 	s.takenBack(t, thief, honest)

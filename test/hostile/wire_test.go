@@ -124,14 +124,17 @@ func (s *site) sent() []shot {
 }
 
 // hostileGateway sends packets into the tunnel, whatever their destination. The agent mends the device
-// soon, so it is told again and again.
+// soon, so it is told again and again. Of IPv6 the kernel sends by a device only what a route leads
+// there.
 const hostileGateway = `
 set -e
+ip -6 route replace default dev tombolo0 metric 99999
 line=$(wg show tombolo0 allowed-ips)
 peer=${line%%$'\t'*} allowed=${line#*$'\t'}
 while wg set tombolo0 peer "$peer" allowed-ips "${allowed// /,},0.0.0.0/0,::/0"; do sleep 0.01; done &
 DEVICE=tombolo0 "$0" "$@"
 kill %1
+ip -6 route delete default dev tombolo0 metric 99999
 `
 
 // fire sends all shots and tells what became of them, by index.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -126,8 +127,8 @@ func (s *Site) startLoad(ctx context.Context) error {
 		return err
 	}
 	script := fmt.Sprintf(`exec nsenter --net=/proc/$(ctr --namespace k8s.io task list | awk -v id=%s '$1 == id { print $2 }')/ns/net \
-		%s --connections %s:7 --count %d --rest %s --reopen --stream %s:7`,
-		strings.TrimPrefix(id, "containerd://"), loadpod.Program(), vip, connections, rest, vip)
+		%s --connections %s --count %d --rest %s --reopen --stream %s`,
+		strings.TrimPrefix(id, "containerd://"), loadpod.Program(), net.JoinHostPort(vip, "7"), connections, rest, net.JoinHostPort(vip, "7"))
 	s.load, err = report.Start(exec.Command(os.Getenv(lab.ProgramEnv), "node", "exec", s.client, "--", "sh", "-c", script))
 	if err != nil {
 		return err
