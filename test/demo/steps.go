@@ -249,7 +249,7 @@ func (e *Env) headless(ctx context.Context) (string, error) {
 	return shell.Eventually(ctx, 20*time.Second, func(ctx context.Context) (string, error) {
 		var ips []netip.Addr // of both pods, db-0 first
 		for _, pod := range []string{"db-0", "db-1"} {
-			own, err := e.podIPs(ctx, e.server, pod)
+			own, err := e.allPodIPs(ctx, e.server, pod) // DNS tells all, whatever the client has
 			if err != nil {
 				return "", err
 			}
