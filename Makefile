@@ -121,13 +121,28 @@ test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kerne
 # The clusters of test-e2e: CNIs of two kinds that masquerade, or it would prove nothing that sources are kept, and kube-proxies
 # beside which the one cluster serves with IPVS, the other one with nftables. (bin/lab run --help)
 E2E_LAB := --cni flannel,calico --proxy-mode iptables,nftables
+# Their IP families: both, so that one run covers either.
+E2E_FAMILY ?= dual
+E2E = go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
 	@$(STEP) "e2e tests" "usually 6 minutes" \
-		bin/lab run --install $(E2E_LAB) -- go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
+		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- $(E2E)
+
+# Clusters of other IP families than test-e2e's: IPv6 alone, over an IPv6 network of nodes; IPv6 first, with kindnet and beside
+# kube-proxy in mode ipvs and none; a dual-stack cluster beside one with IPv4 alone and one with IPv6 alone.
+.PHONY: test-families
+test-families: build testbin ## the end-to-end tests on clusters of other IP families: IPv6 alone, IPv6 first, mixed
+	@$(STEP) "e2e tests with IPv6 alone" "usually 7 minutes" \
+		bin/lab run --install $(E2E_LAB) --ip-family ipv6 -- $(E2E)
+	@$(STEP) "e2e tests with IPv6 first" "usually 7 minutes" \
+		bin/lab run --install --cni kindnet,routed --proxy-mode ipvs,none --ip-family dual6 -- $(E2E)
+	@$(STEP) "e2e tests of clusters with different IP families" "usually 3 minutes" \
+		bin/lab run --install --clusters 3 --ip-family dual,ipv6,ipv4 -- \
+		go test -tags e2e -count=1 -v $(TESTFLAGS) -run 'TestDemo|TestIPFamilyConflict|TestMixed|TestSources' ./test/e2e ./test/conformance
 
 # The nodes' image of the clusters of kind, such as kindest/node:v1.36.3; "build" builds one.
 KIND_IMAGE ?=
@@ -145,7 +160,8 @@ check-kind:
 REPEATS ?= 20
 
 .PHONY: test-long
-test-long: build testbin ## everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
+test-long: build testbin ## the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
+	@$(MAKE) test-families
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "failover tests" "usually 3 hours" \
 		bin/lab run --install --gateways 2 --nodes 3 -- \
