@@ -205,7 +205,7 @@ func (s *site) lies(t *testing.T) []lie {
 	t.Helper()
 	east := s.get(t, victim, "{.spec.publicKey}", "-n", "tombolo-system", "gatewaynode", s.gateway[victim])
 	const lowOrder = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-	return []lie{
+	all := []lie{
 		{"east's own key", evilGateway(east, familyOf(s.open).away, secondTunnel), "key"},
 		{"a key of low order", evilGateway(lowOrder, familyOf(s.open).away, secondTunnel), "low order"},
 		{"a gateway at a loopback address", evilGateway(otherKey, "127.0.0.1", secondTunnel), "127.0.0.1"},
@@ -215,6 +215,10 @@ func (s *site) lies(t *testing.T) []lie {
 		{"an older export with another port", exportedService("west", namespace, "open", "ClusterSetIP"), ""},
 		{"an export into a namespace that is not there", exportedService("west", "evil", "evil", "ClusterSetIP"), ""},
 	}
+	for i := range all { // of another family than east's Service has, an export would add that one
+		all[i].manifest = strings.Replace(all[i].manifest, "ipFamilies: [IPv4]", "ipFamilies: ["+familyOf(s.open).addressType+"]", 1)
+	}
+	return all
 }
 
 // tell publishes something in west's name, and a lane if it is a gateway.
