@@ -151,6 +151,13 @@ type ClusterSetSpec struct {
 	// +optional
 	AcceptCIDRs []CIDR `json:"acceptCIDRs,omitempty"`
 
+	// externalEndpoints says who may export endpoints that are no pods, such as virtual machines, by an
+	// EndpointSlice that somebody writes: for a Service without selector, for example. Omit it to allow
+	// that to nobody. Pods of the Service's own namespace need no permission.
+	//
+	// +optional
+	ExternalEndpoints *ExternalEndpoints `json:"externalEndpoints,omitempty"`
+
 	// endpointsPerSlice is the largest number of endpoints in an EndpointSlice that this cluster
 	// publishes.
 	//
@@ -165,6 +172,15 @@ type ClusterSetSpec struct {
 	// +kubebuilder:default=Manual
 	// +optional
 	DNS DNSMode `json:"dns,omitempty"`
+}
+
+// ExternalEndpoints says who may export endpoints that are no pods.
+type ExternalEndpoints struct {
+	// namespaceSelector selects namespaces by their labels; {} selects all. Who may write EndpointSlices
+	// in such a namespace opens, to all clusters that import the Service, every address inside this
+	// cluster's CIDRs that is not a pod's, a node's, a Service's or the API server's: on any port, past
+	// the gateways' filter.
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector"`
 }
 
 // HubAccess says how a member reaches the hub.

@@ -22,6 +22,10 @@ const (
 	LabelSourceCluster = mcsv1beta1.LabelSourceCluster
 	// LabelServiceName on an EndpointSlice holds the name of the Service that it belongs to.
 	LabelServiceName = mcsv1beta1.LabelServiceName
+	// LabelEndpoints on an EndpointSlice on the hub, and on the one that its own cluster imports for it,
+	// has the value EndpointsExternal if its endpoints are no pods: they can answer nodes of their
+	// cluster, and nobody else.
+	LabelEndpoints = "clusterset.tombolo.dev/endpoints"
 	// ManagedBy is the value of endpointslice.kubernetes.io/managed-by on every slice that tombolo
 	// writes.
 	ManagedBy = "tombolo.dev"
@@ -40,6 +44,10 @@ const (
 	// ExportedServices and GatewayNodes it has on the hub, and a digest of their names.
 	AnnotationPublishedCount  = "clusterset.tombolo.dev/published-count"
 	AnnotationPublishedDigest = "clusterset.tombolo.dev/published-digest"
+	// AnnotationKeptEndpoints on an ExportedService lists the addresses, separated by commas, that it
+	// exports only because it did so before an admin had to allow that. The operator writes it with the
+	// first hand-written EndpointSlice, and from then on only removes addresses.
+	AnnotationKeptEndpoints = "clusterset.tombolo.dev/kept-endpoints"
 	// AnnotationJoinSecret on the Secret with the hub's access names a Secret on the hub,
 	// "<name>/<UID>". The join token is bound to it, and the operator has yet to delete it.
 	AnnotationJoinSecret = "clusterset.tombolo.dev/join-secret"
@@ -53,6 +61,9 @@ const (
 	// source that other clusters see for its host-network clients. Only the operator assigns them.
 	AnnotationTransitAddress = "clusterset.tombolo.dev/transit-address"
 )
+
+// EndpointsExternal is a value of LabelEndpoints.
+const EndpointsExternal = "External"
 
 // Names that are the same in every installation.
 const (

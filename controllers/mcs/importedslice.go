@@ -13,6 +13,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Source is the cluster that slices on the hub come from, as the importing cluster sees it.
@@ -33,12 +34,17 @@ type Source struct {
 // ImportedSlice is the slice that a cluster keeps for one from the hub, beside the ServiceImport
 // that owns it, and what it lacks because it cannot be used (package screen). Node names are kept
 // for the importing cluster's own endpoints only: elsewhere they name nothing. Hints are made for
-// the importing cluster, and never copied. A port stays if the import has it as the source exports
+// the importing cluster, and never copied. That endpoints are no pods is kept for its own, too: nobody
+// else believes it. A port stays if the import has it as the source exports
 // it (servedPorts).
 func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImport, source Source) (*discoveryv1.EndpointSlice, []screen.Skipped) {
 	limited, tooMany := screen.Limit(hub, source.Slices)
 	endpoints, skipped := screen.Endpoints(limited, source.CIDRs)
 	ports, skippedPorts := screen.Ports(hub)
+	var more map[string]string
+	if source.Own && clusterset.External(hub.Labels) {
+		more = map[string]string{v1alpha1.LabelEndpoints: v1alpha1.EndpointsExternal}
+	}
 	for i := range endpoints {
 		if !source.Own {
 			endpoints[i].NodeName = nil
@@ -49,7 +55,7 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: owner.Namespace,
 			Name:      hub.Name,
-			Labels:    SliceLabels(source.Cluster, owner.Name, nil),
+			Labels:    SliceLabels(source.Cluster, owner.Name, more),
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: mcsv1beta1.GroupVersion.String(),
 				Kind:       mcsv1beta1.ServiceImportKindName,

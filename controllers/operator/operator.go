@@ -37,6 +37,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/gatewaynode"
 	"github.com/tombolo-net/tombolo/controllers/heartbeat"
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/holders"
 	"github.com/tombolo-net/tombolo/controllers/internal/installation"
 	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/internal/skipped"
@@ -175,13 +176,21 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	if err != nil {
 		return err
 	}
+	addresses, err := holders.New(ctx, holders.Config{
+		REST: mgr.GetConfig(), Local: mgr.GetCache(), InUse: used,
+		Pods: cache.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()},
+	})
+	if err != nil {
+		return err
+	}
 	return errors.Join(
+		mgr.Add(addresses),
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used, Installation: installed, Events: events}).SetUp(ctx, mgr),
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Namespace: c.Namespace, Skipped: skipped, Events: events}).SetUp(ctx, mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(ctx, mgr),
 		(&gatewaylife.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events, Namespace: c.Namespace, Now: now}).SetUp(ctx, mgr),
 		(&transitaddress.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events}).SetUp(ctx, mgr),
-		(&serviceexport.Reconciler{Client: local, Hub: h, Namespace: c.Namespace}).SetUp(ctx, mgr),
+		(&serviceexport.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Holders: addresses}).SetUp(ctx, mgr),
 		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(ctx, mgr),
 		(&serviceimport.Reconciler{Client: local, Hub: h, Events: events, Skipped: skipped, Namespace: c.Namespace}).SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h, Skipped: skipped}).SetUp(ctx, mgr),

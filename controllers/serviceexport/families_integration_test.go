@@ -41,9 +41,10 @@ func TestFamilyThatTheClusterLacks(t *testing.T) {
 			}
 		}
 	}
+	pod(t, e.Cluster, "lacks", "own", nil, "10.1.0.1", "fd00:1::1")
 	conflicts := map[string]*corev1.IPFamilyPolicy{"default": nil, "prefer": ptr.To(corev1.IPFamilyPolicyPreferDualStack), "require": requireDual}
 	for name, policy := range conflicts {
-		service := members.Service("lacks", name)
+		service := withoutSelector("lacks", name)
 		service.Spec.ClusterIP, service.Spec.IPFamilyPolicy = corev1.ClusterIPNone, policy
 		e.Make(t, service)
 		if diff := cmp.Diff(both, service.Spec.IPFamilies); diff != "" {

@@ -70,8 +70,8 @@ func kinds() []kind {
 	}
 	return []kind{
 		{"clusterip", corev1.ServiceSpec{Ports: http, Selector: selector}, one(), mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v4}, oneSlice},
-		{"nodeport", corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Ports: http}, one(), mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v4}, oneSlice},
-		{"loadbalancer", corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: http}, one(), mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v4}, oneSlice},
+		{"nodeport", corev1.ServiceSpec{Type: corev1.ServiceTypeNodePort, Ports: http, Selector: selector}, one(), mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v4}, oneSlice},
+		{"loadbalancer", corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: http, Selector: selector}, one(), mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v4}, oneSlice},
 		{"headless", corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Ports: http, Selector: selector}, one(), mcsv1beta1.Headless, []corev1.IPFamily{v4}, oneSlice},
 		{
 			"headless-no-ports", corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Selector: selector},
@@ -81,7 +81,7 @@ func kinds() []kind {
 		{"no-selector", corev1.ServiceSpec{Ports: http}, []*discoveryv1.EndpointSlice{manual}, mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v4}, []string{"IPv4 http/TCP/9999 10.1.0.1"}},
 		{"mirrored", corev1.ServiceSpec{Ports: http}, []*discoveryv1.EndpointSlice{mirrored}, mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v4}, oneSlice},
 		{
-			"ports", corev1.ServiceSpec{Ports: []corev1.ServicePort{
+			"ports", corev1.ServiceSpec{Selector: selector, Ports: []corev1.ServicePort{
 				{Name: "http", Port: 80, AppProtocol: ptr.To("kubernetes.io/h2c")},
 				{Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP, TargetPort: intstr.FromInt32(5353)},
 				{Name: "sig", Port: 3868, Protocol: corev1.ProtocolSCTP},
@@ -90,19 +90,19 @@ func kinds() []kind {
 			[]string{"IPv4 dns/UDP/5353 http/TCP/8080(kubernetes.io/h2c) sig/SCTP/3868 10.1.0.1"},
 		},
 		{
-			"v6", corev1.ServiceSpec{Ports: http, IPFamilies: []corev1.IPFamily{v6}}, []*discoveryv1.EndpointSlice{v6Slice("web-1", "fd00:1::1")},
+			"v6", corev1.ServiceSpec{Ports: http, Selector: selector, IPFamilies: []corev1.IPFamily{v6}}, []*discoveryv1.EndpointSlice{v6Slice("web-1", "fd00:1::1")},
 			mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v6}, []string{"IPv6 http/TCP/8080 fd00:1::1"},
 		},
 		{
-			"v4-v6", corev1.ServiceSpec{Ports: http, IPFamilyPolicy: requireDual, IPFamilies: []corev1.IPFamily{v4, v6}}, both(),
+			"v4-v6", corev1.ServiceSpec{Ports: http, Selector: selector, IPFamilyPolicy: requireDual, IPFamilies: []corev1.IPFamily{v4, v6}}, both(),
 			mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v4, v6}, bothSlices,
 		},
 		{
-			"v6-v4", corev1.ServiceSpec{Ports: http, IPFamilyPolicy: requireDual, IPFamilies: []corev1.IPFamily{v6, v4}}, both(),
+			"v6-v4", corev1.ServiceSpec{Ports: http, Selector: selector, IPFamilyPolicy: requireDual, IPFamilies: []corev1.IPFamily{v6, v4}}, both(),
 			mcsv1beta1.ClusterSetIP, []corev1.IPFamily{v6, v4}, bothSlices,
 		},
 		{
-			"headless-dual", corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Ports: http, IPFamilyPolicy: requireDual, IPFamilies: []corev1.IPFamily{v6, v4}},
+			"headless-dual", corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Ports: http, Selector: selector, IPFamilyPolicy: requireDual, IPFamilies: []corev1.IPFamily{v6, v4}},
 			both(), mcsv1beta1.Headless, []corev1.IPFamily{v6, v4}, bothSlices,
 		},
 	}
@@ -147,6 +147,10 @@ func TestExportKinds(t *testing.T) {
 			for _, s := range test.local {
 				s.Namespace = namespace
 				e.Make(t, s)
+			}
+			if test.spec.Selector == nil {
+				own := pod(t, e.Cluster, namespace, "own", nil, "10.1.0.1")
+				defer remove(t, e, own)
 			}
 			export := members.Export(namespace, "web")
 			e.Make(t, export)

@@ -64,7 +64,7 @@ func TestServiceChangesTypeAndComesBack(t *testing.T) {
 	}
 	wantType(mcsv1beta1.ClusterSetIP)
 	update(t, e, service, func() {
-		service.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com"}
+		service.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com", Selector: service.Spec.Selector}
 	})
 	e.Step(t, r, "types", "web")
 	wantCondition(t, e, "types", "web", "Valid", "False", "InvalidServiceType")
@@ -72,8 +72,7 @@ func TestServiceChangesTypeAndComesBack(t *testing.T) {
 	wantPublished(t, e, 0, 0)
 	update(t, e, service, func() {
 		service.Spec = corev1.ServiceSpec{
-			ClusterIP: corev1.ClusterIPNone, Ports: []corev1.ServicePort{{Name: "http", Port: 80}},
-			IPFamilyPolicy: ptr.To(corev1.IPFamilyPolicySingleStack), // without selector, it would be dual-stack
+			ClusterIP: corev1.ClusterIPNone, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}, Selector: service.Spec.Selector,
 		}
 	})
 	wantType(mcsv1beta1.Headless)

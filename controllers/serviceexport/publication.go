@@ -27,6 +27,7 @@ type publication struct {
 	service   *corev1.Service
 	publisher pack.Publisher
 	offer     pack.Offer
+	byHand    *handWritten // nil: there are no hand-written slices
 
 	// Why it is nothing.
 	fault    clusterset.ExportFault
@@ -36,9 +37,9 @@ type publication struct {
 	unapproved string
 }
 
-// wanted returns what the hub should hold. published: it holds the ExportedService already.
+// wanted returns what the hub should hold. have is what it holds.
 func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1beta1.ServiceExport, service *corev1.Service,
-	published bool) (publication, error) {
+	have onHub) (publication, error) {
 	set, err := optional.ClusterSet(ctx, r.Client)
 	if err != nil {
 		return publication{}, err
@@ -48,7 +49,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 		return publication{}, err
 	}
 	policy := Policy{Reader: r.Client, Set: set, Member: member, Removed: view.Removed, Operator: r.Namespace}
-	fault, err := policy.Judge(ctx, export, service, published)
+	fault, err := policy.Judge(ctx, export, service, have.export != nil)
 	switch {
 	case err != nil:
 		return publication{}, err
@@ -68,9 +69,16 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 		client.MatchingLabels{discoveryv1.LabelServiceName: service.Name}); err != nil {
 		return publication{}, fmt.Errorf("listing EndpointSlices of Service %s/%s: %w", service.Namespace, service.Name, err)
 	}
+	byHand, err := r.handWritten(ctx, set, service, local.Items, have)
+	if err != nil {
+		return publication{}, err
+	}
 	publisher := pack.Publisher{
 		Cluster: view.Cluster, HubNamespace: view.Namespace,
 		CIDRs: clusterset.Prefixes(member.Spec.CIDRs), EndpointsPerSlice: int(set.Spec.EndpointsPerSlice),
+	}
+	if byHand != nil {
+		publisher.Judge = byHand.judge
 	}
 	policies, err := exportpolicy.In(ctx, r.Client, export.Namespace)
 	if err != nil {
@@ -80,11 +88,13 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 	offer := publisher.Offer(service, local.Items)
 	exported.Spec.IPFamilies = publisher.Families(service, offer)
 	exported.Spec.Audience = clusterset.AudienceOf(client.ObjectKeyFromObject(export), policies)
+	exported.Annotations = byHand.annotations() // which the offer decides
 	return publication{
 		export:    exported,
 		service:   service,
 		publisher: publisher,
 		offer:     offer,
+		byHand:    byHand,
 
 		unapproved: r.unapproved(member, export.Namespace),
 	}, nil
@@ -135,7 +145,13 @@ func (c change) exportDiffers() bool {
 		return c.before != c.after
 	}
 	return !equality.Semantic.DeepEqual(c.before.Labels, c.after.Labels) ||
-		!equality.Semantic.DeepEqual(c.before.Spec, c.after.Spec)
+		!equality.Semantic.DeepEqual(c.before.Spec, c.after.Spec) || !sameKept(c.before, c.after)
+}
+
+func sameKept(a, b *v1alpha1.ExportedService) bool {
+	before, had := a.Annotations[v1alpha1.AnnotationKeptEndpoints]
+	after, has := b.Annotations[v1alpha1.AnnotationKeptEndpoints]
+	return had == has && before == after
 }
 
 // none tells whether there is nothing to write.

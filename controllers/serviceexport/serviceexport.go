@@ -13,6 +13,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/controllers/hub"
+	"github.com/tombolo-net/tombolo/controllers/internal/holders"
 	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
@@ -34,6 +35,10 @@ type Reconciler struct {
 	Hub    *hub.Hub      // required
 	// Namespace that the operator runs in.
 	Namespace string // required
+	// Holders tells who has the addresses of hand-written slices.
+	Holders directory // required
+
+	examined examined
 }
 
 // Reconcile makes the hub hold what the ServiceExport asks for. The hub holds nothing if there is
@@ -44,6 +49,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		return reconcile.Result{}, err
 	}
 	if export == nil {
+		r.examined.set(request.NamespacedName, nil)
 		return retry.Result(r.withdraw(ctx, request.NamespacedName))
 	}
 	service, err := optional.GetUndeleted[corev1.Service](ctx, r.Client, request.NamespacedName)
@@ -53,6 +59,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	published, err := r.publish(ctx, export, service)
 	if retry.Behind(err) {
 		return retry.Result(err)
+	}
+	if errors.Is(err, holders.ErrUnknown) {
+		return retry.Again(), nil
 	}
 	statusErr := r.writeStatus(ctx, export, service, published, err)
 	if waits(err) {
@@ -93,7 +102,7 @@ func (r *Reconciler) publish(ctx context.Context, export *mcsv1beta1.ServiceExpo
 	if err != nil {
 		return result{}, err
 	}
-	want, err := r.wanted(ctx, view, export, service, have.export != nil)
+	want, err := r.wanted(ctx, view, export, service, have)
 	if err != nil {
 		return result{}, err
 	}

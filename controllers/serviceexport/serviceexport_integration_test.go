@@ -3,6 +3,7 @@
 package serviceexport_test
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -10,10 +11,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/holders"
+	"github.com/tombolo-net/tombolo/controllers/internal/inuse"
 	"github.com/tombolo-net/tombolo/controllers/serviceexport"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
@@ -27,7 +31,29 @@ func newEnv(t *testing.T, namespace string) (*members.Env, *serviceexport.Reconc
 	c := clusters[members.HubName]
 	e := members.NewEnv(t, c, c, nil)
 	e.MakeNamespace(t, namespace, nil)
-	return e, &serviceexport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace}
+	return e, &serviceexport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Namespace: v1alpha1.DefaultNamespace, Holders: directory(t, e)}
+}
+
+// directory knows who has which address, until the test ends.
+func directory(t *testing.T, e *members.Env) *holders.Directory {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	d, err := holders.New(ctx, holders.Config{
+		REST: e.Own.GetConfig(), Local: e.Own.GetCache(), InUse: inuse.Reader{Cached: e.Own.GetClient(), Direct: e.Own.GetAPIReader()},
+		Pods: cache.Options{Scheme: e.Own.GetScheme(), Mapper: e.Own.GetRESTMapper(), HTTPClient: e.Own.GetHTTPClient()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- d.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("directory: %v", err)
+		}
+	})
+	return d
 }
 
 // wantCondition fails unless the ServiceExport has the condition, and returns its message.

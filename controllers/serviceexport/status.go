@@ -72,6 +72,7 @@ func ready(namespace string, valid bool, published result, err error) metav1.Con
 		return failed(published, err)
 	}
 	ready := exported(published.offer)
+	ready.Message += published.byHand.remark()
 	if published.unapproved != "" {
 		ready.Message += "; it stays exported only because it was before: " + published.unapproved
 	}

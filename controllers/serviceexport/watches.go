@@ -2,11 +2,13 @@ package serviceexport
 
 import (
 	"context"
+	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -34,6 +37,7 @@ func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.inNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.ClusterSet{}, handler.EnqueueRequestsFromMapFunc(r.everyExport), builder.WithPredicates(policyChanged())).
 		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.ofCluster), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Func(r.whenHandsChange)).
 		WatchesRawSource(r.Hub.OnChange(r.everything)).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.ofCluster, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ofExported)).
@@ -46,8 +50,23 @@ func policyChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*v1alpha1.ClusterSet).Spec, e.ObjectNew.(*v1alpha1.ClusterSet).Spec
 		return before.EndpointsPerSlice != after.EndpointsPerSlice ||
-			!equality.Semantic.DeepEqual(before.ExportNamespaces, after.ExportNamespaces)
+			!equality.Semantic.DeepEqual(before.ExportNamespaces, after.ExportNamespaces) ||
+			!equality.Semantic.DeepEqual(before.ExternalEndpoints, after.ExternalEndpoints)
 	}}
+}
+
+// whenHandsChange is a source of requests for the Services whose hand-written slices have an address
+// that somebody else got or lost.
+func (r *Reconciler) whenHandsChange(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	if r.Holders == nil {
+		return nil
+	}
+	r.Holders.OnChange(func(p netip.Prefix) {
+		for _, service := range r.examined.within(p) {
+			q.Add(reconcile.Request{NamespacedName: service})
+		}
+	})
+	return nil
 }
 
 // serviceOf maps a local EndpointSlice to its Service. Slices that we imported have no Service.
@@ -108,7 +127,7 @@ func (r *Reconciler) exportedHere(ctx context.Context, key client.ObjectKey) []r
 // inNamespace maps a namespace to what is exported from it, if its labels matter.
 func (r *Reconciler) inNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
 	set, err := optional.ClusterSet(ctx, r.Client)
-	if err != nil || set == nil || set.Spec.ExportNamespaces == nil {
+	if err != nil || set == nil || set.Spec.ExportNamespaces == nil && set.Spec.ExternalEndpoints == nil {
 		return nil // if a ClusterSet is created later, its own event covers this
 	}
 	return r.exports(ctx, client.InNamespace(obj.GetName()))

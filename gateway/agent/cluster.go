@@ -21,7 +21,7 @@ import (
 
 // NewCluster returns the client of this cluster, with caches of what a gateway watches: the Nodes,
 // the GatewayNodes, the ClusterSet, the RemoteClusters, and for the filter on the way in the
-// ServiceExports, ExportPolicies and EndpointSlices. It does not connect yet. Nobody may change what is in the cache.
+// ServiceExports, ExportPolicies, Services and EndpointSlices. It does not connect yet. Nobody may change what is in the cache.
 func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster, error) {
 	return node.NewCluster(node.ClusterConfig{
 		REST:        config,
@@ -34,6 +34,7 @@ func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster,
 			{Object: &mcsv1beta1.ServiceExport{}, Scope: meta.RESTScopeNamespace},
 			{Object: &v1alpha1.ExportPolicy{}, Scope: meta.RESTScopeNamespace},
 			{Object: &discoveryv1.EndpointSlice{}, Scope: meta.RESTScopeNamespace},
+			{Object: &corev1.Service{}, Scope: meta.RESTScopeNamespace},
 			{Object: &corev1.Secret{}, Scope: meta.RESTScopeNamespace, Unwatched: true},
 			{Object: &coordinationv1.Lease{}, Scope: meta.RESTScopeNamespace, Unwatched: true},
 		},
@@ -41,6 +42,7 @@ func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster,
 			&corev1.Node{}:               {Transform: stripOthers(nodeName)},
 			&v1alpha1.GatewayNode{}:      {Namespaces: map[string]cache.Config{namespace: {}}},
 			&discoveryv1.EndpointSlice{}: {Transform: stripSlice},
+			&corev1.Service{}:            {Transform: stripService},
 		}},
 	})
 }
@@ -69,7 +71,7 @@ func stripSlice(object any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name, UID: s.UID, ResourceVersion: s.ResourceVersion, Labels: map[string]string{}},
 		Ports:      s.Ports, AddressType: s.AddressType, Endpoints: make([]discoveryv1.Endpoint, len(s.Endpoints)),
 	}
-	for _, label := range []string{discoveryv1.LabelServiceName, v1alpha1.LabelSourceCluster} {
+	for _, label := range []string{discoveryv1.LabelServiceName, discoveryv1.LabelManagedBy, v1alpha1.LabelServiceName, v1alpha1.LabelSourceCluster} {
 		if value, ok := s.Labels[label]; ok {
 			slim.Labels[label] = value
 		}
@@ -77,6 +79,17 @@ func stripSlice(object any) (any, error) {
 	for i := range s.Endpoints {
 		slim.Endpoints[i].Addresses = s.Endpoints[i].Addresses
 	}
+	return slim, nil
+}
+
+// stripService keeps of a Service whether it selects pods.
+func stripService(object any) (any, error) {
+	s, ok := object.(*corev1.Service)
+	if !ok {
+		return object, nil
+	}
+	slim := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name, UID: s.UID, ResourceVersion: s.ResourceVersion}}
+	slim.Spec.Selector = s.Spec.Selector
 	return slim, nil
 }
 
@@ -90,7 +103,7 @@ func (a *Agent) Watch(ctx context.Context, c *node.Cluster) error {
 // changed marks the loops that an object concerns.
 func (a *Agent) changed(o client.Object) {
 	switch o := o.(type) {
-	case *discoveryv1.EndpointSlice, *mcsv1beta1.ServiceExport, *v1alpha1.ExportPolicy:
+	case *discoveryv1.EndpointSlice, *corev1.Service, *mcsv1beta1.ServiceExport, *v1alpha1.ExportPolicy:
 		a.ingress.Mark()
 	case *corev1.Node:
 		if a.ingress.Mark(); o.Name == a.cfg.NodeName {
@@ -108,6 +121,8 @@ func (a *Agent) same(before, after client.Object) bool {
 		now := after.(*discoveryv1.EndpointSlice)
 		return equality.Semantic.DeepEqual(old.Endpoints, now.Endpoints) && equality.Semantic.DeepEqual(old.Ports, now.Ports) &&
 			equality.Semantic.DeepEqual(old.Labels, now.Labels)
+	case *corev1.Service:
+		return (len(old.Spec.Selector) > 0) == (len(after.(*corev1.Service).Spec.Selector) > 0)
 	case *mcsv1beta1.ServiceExport:
 		return isOpen(old) == isOpen(after.(*mcsv1beta1.ServiceExport))
 	case *v1alpha1.ExportPolicy:

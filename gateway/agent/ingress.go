@@ -91,7 +91,7 @@ func (a *Agent) ingressConfig(ctx context.Context) (firewall.Config, error) {
 	if in.Nodes, err = a.nodeAddresses(ctx); err != nil {
 		return firewall.Config{}, err
 	}
-	if err := a.addEndpoints(ctx, &in, clusterset.Prefixes(status.CIDRs), o.remotes); err != nil {
+	if err := a.addEndpoints(ctx, &in, o); err != nil {
 		return firewall.Config{}, err
 	}
 	return ingress.Table(in), nil

@@ -41,11 +41,19 @@ func ingressObjects() []client.Object {
 		return s
 	}
 	of := func(service string) map[string]string {
-		return map[string]string{discoveryv1.LabelServiceName: service}
+		return map[string]string{discoveryv1.LabelServiceName: service, discoveryv1.LabelManagedBy: "endpointslice-controller.k8s.io"}
 	}
 	from := func(cluster string) map[string]string {
-		return map[string]string{v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: cluster}
+		return map[string]string{v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: cluster, discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}
 	}
+	service := func(name string, selector map[string]string) *corev1.Service {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Spec: corev1.ServiceSpec{Selector: selector}}
+	}
+	byHand := func(labels map[string]string, key, value string) map[string]string {
+		labels[key] = value
+		return labels
+	}
+	some := map[string]string{"app": "web"}
 	export := func(name string, conditions ...metav1.Condition) *mcsv1beta1.ServiceExport {
 		return &mcsv1beta1.ServiceExport{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}, Status: mcsv1beta1.ServiceExportStatus{Conditions: conditions}}
 	}
@@ -58,7 +66,13 @@ func ingressObjects() []client.Object {
 		}),
 		export("web"), export("refused", metav1.Condition{Type: "Ready", Status: "False", Reason: "Failed"}),
 		export("waits", metav1.Condition{Type: "Ready", Status: "False", Reason: "Pending"}), export("none", metav1.Condition{Type: "Valid", Status: "False", Reason: "NoService"}),
-		export("bare"),
+		export("bare"), export("by-hand"),
+		service("web", some), service("refused", some), service("waits", some), service("other", some), service("bare", some), service("by-hand", nil),
+		// What somebody wrote does not count, but for what the operator made of it.
+		slice("web-2", byHand(of("web"), discoveryv1.LabelManagedBy, "me"), ptr.To(int32(80)), "10.2.1.5"),
+		slice("by-hand-1", of("by-hand"), ptr.To(int32(80)), "10.2.1.6", "10.2.1.7"),
+		slice("forged", byHand(from("west"), discoveryv1.LabelManagedBy, "me"), ptr.To(int32(80)), "10.2.1.8"),
+		slice("west-by-hand", byHand(from("west"), v1alpha1.LabelServiceName, "by-hand"), ptr.To(int32(80)), "10.2.1.7"),
 		slice("web-1", of("web"), ptr.To(int32(80)), "10.2.0.5", "10.9.0.5", "127.0.0.1"),
 		slice("refused-1", of("refused"), ptr.To(int32(80)), "10.2.0.6"), slice("waits-1", of("waits"), ptr.To(int32(80)), "10.2.0.7"),
 		slice("none-1", of("none"), ptr.To(int32(80)), "10.2.0.8"), slice("other-1", of("other"), ptr.To(int32(80)), "10.2.0.9"),
@@ -92,7 +106,7 @@ func TestIngressSets(t *testing.T) {
 	}
 	addr := func(a string) string { return string(netip.MustParseAddr(a).AsSlice()) }
 	want := map[string][]string{
-		"exported4": {port("10.2.0.5:80"), port("10.2.0.7:80")}, "exported-hosts4": {addr("10.2.0.10")}, "imported4": {port("10.1.0.5:8080")}, "nodes4": {addr("192.0.2.1")},
+		"exported4": {port("10.2.0.5:80"), port("10.2.0.7:80"), port("10.2.1.7:80")}, "exported-hosts4": {addr("10.2.0.10")}, "imported4": {port("10.1.0.5:8080")}, "nodes4": {addr("192.0.2.1")},
 	}
 	got := map[string][]string{}
 	for _, s := range k.ingress.Sets {
@@ -128,7 +142,7 @@ func TestIngressAudience(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"exported-hosts4-to-north 1", "exported4 1", "exported4-to-north 1"} // exported4: Service waits
+	want := []string{"exported-hosts4-to-north 1", "exported4 2", "exported4-to-north 1"} // exported4: Services waits and by-hand
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("sets (-want +got)\n%s", diff)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -12,10 +13,12 @@ import (
 	"syscall"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
 const propagationSamples = 100
@@ -30,11 +33,11 @@ const patience = 3 * time.Minute
 // upper bound.
 func (b *bench) propagation(ctx context.Context) error {
 	const name, port = "propagation", 80
-	prefix, err := b.podPrefix(ctx)
+	prefix, err := b.externalPrefix(ctx)
 	if err != nil {
 		return err
 	}
-	// The last addresses of the node's pod CIDR: nothing is sent to them.
+	// The last addresses of the cluster, which are no pods': nothing is sent to them.
 	steady, moving := lastAddress(prefix, 2), lastAddress(prefix, 3)
 	s := slice(name, port, steady, moving)
 	if err := b.createAll(ctx, service(name, nil, port), s, serviceExport(name)); err != nil {
@@ -127,13 +130,20 @@ func interrupt(cmd *exec.Cmd) {
 	_ = cmd.Wait()
 }
 
-// podPrefix is the pod CIDR of the exporting cluster's worker.
-func (b *bench) podPrefix(ctx context.Context) (netip.Prefix, error) {
-	var node corev1.Node
-	if err := b.api[exporter].Get(ctx, client.ObjectKey{Name: b.serverNode}, &node); err != nil {
+// externalPrefix lets the exporting cluster export what is no pod, and returns its first CIDR.
+func (b *bench) externalPrefix(ctx context.Context) (netip.Prefix, error) {
+	var set v1alpha1.ClusterSet
+	if err := b.api[exporter].Get(ctx, client.ObjectKey{Name: v1alpha1.ClusterSetName}, &set); err != nil {
 		return netip.Prefix{}, err
 	}
-	return netip.ParsePrefix(node.Spec.PodCIDR)
+	if len(set.Status.CIDRs) == 0 {
+		return netip.Prefix{}, errors.New("the exporting cluster has no CIDRs yet: ClusterSet.status.cidrs is empty")
+	}
+	set.Spec.ExternalEndpoints = &v1alpha1.ExternalEndpoints{NamespaceSelector: &metav1.LabelSelector{}}
+	if err := b.api[exporter].Update(ctx, &set); err != nil {
+		return netip.Prefix{}, err
+	}
+	return netip.ParsePrefix(string(set.Status.CIDRs[0]))
 }
 
 // lastAddress is the n-th address from the end of an IPv4 prefix; 1 is the last.

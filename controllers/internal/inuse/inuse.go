@@ -77,7 +77,7 @@ func (r Reader) APIServer(ctx context.Context) ([]clusterset.Block, error) {
 
 func (r Reader) nodes(ctx context.Context) ([]clusterset.Block, error) {
 	list := &corev1.NodeList{}
-	if err := r.Cached.List(ctx, list); err != nil {
+	if err := r.Cached.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing Nodes: %w", err)
 	}
 	var blocks []clusterset.Block
@@ -115,7 +115,7 @@ func (r Reader) serviceCIDRs(ctx context.Context) ([]clusterset.Block, error) {
 // clusterIPs show where Services are, also if there are no ServiceCIDRs.
 func (r Reader) clusterIPs(ctx context.Context) ([]clusterset.Block, error) {
 	list := &corev1.ServiceList{}
-	if err := r.Cached.List(ctx, list); err != nil {
+	if err := r.Cached.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing Services: %w", err)
 	}
 	var blocks []clusterset.Block

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // gross is the largest ratio of a group's slices to the slices that it needs. Above it, endpoints
@@ -92,6 +93,7 @@ func (f *family) pack(old []*discoveryv1.EndpointSlice) {
 // slices. It is nil if no group has any of its addresses.
 func (f *family) groupFor(old *discoveryv1.EndpointSlice) *group {
 	_, text := canonicalPorts(old.Ports)
+	text = groupText(text, clusterset.External(old.Labels))
 	var best *group
 	most := 0
 	for _, g := range f.groups {

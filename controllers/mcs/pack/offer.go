@@ -28,17 +28,26 @@ type Offer struct {
 // portGroup is what all endpoints of a slice share.
 type portGroup struct {
 	family discoveryv1.AddressType
-	ports  string // a canonical text of the list
+	ports  string // a canonical text of the list, and of whether they are external
 }
 
 func (p portGroup) compare(q portGroup) int {
 	return cmp.Or(cmp.Compare(p.family, q.family), cmp.Compare(p.ports, q.ports))
 }
 
+// groupText tells groups with the same list of ports apart.
+func groupText(ports string, external bool) string {
+	if external {
+		return ports + "external\n"
+	}
+	return ports
+}
+
 // group are the endpoints of one portGroup.
 type group struct {
-	text      string // of the ports
+	text      string // as in portGroup
 	ports     []discoveryv1.EndpointPort
+	external  bool // they are no pods
 	endpoints map[endpointID]discoveryv1.Endpoint
 }
 
@@ -69,7 +78,13 @@ func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSl
 		slice.Labels = mcs.SliceLabels(p.Cluster, service.Name, map[string]string{v1alpha1.LabelNamespace: service.Namespace})
 		endpoints, skipped := screen.Endpoints(&slice, p.CIDRs)
 		offer.skip(skipped...)
-		offer.add(&slice, endpoints)
+		pods, external := endpoints, []discoveryv1.Endpoint(nil)
+		if p.Judge != nil {
+			pods, external, skipped = p.Judge(&sorted[i], endpoints)
+			offer.skip(skipped...)
+		}
+		offer.add(&slice, pods, false)
+		offer.add(&slice, external, true)
 	}
 	offer.count()
 	return offer
@@ -105,14 +120,15 @@ func published(family discoveryv1.AddressType) bool {
 	return family == discoveryv1.AddressTypeIPv4 || family == discoveryv1.AddressTypeIPv6
 }
 
-func (o *Offer) add(local *discoveryv1.EndpointSlice, endpoints []discoveryv1.Endpoint) {
+func (o *Offer) add(local *discoveryv1.EndpointSlice, endpoints []discoveryv1.Endpoint, external bool) {
 	if len(endpoints) == 0 {
 		return
 	}
 	ports, text := canonicalPorts(local.Ports)
+	text = groupText(text, external)
 	key := portGroup{local.AddressType, text}
 	if o.groups[key] == nil {
-		o.groups[key] = &group{text: text, ports: ports, endpoints: map[endpointID]discoveryv1.Endpoint{}}
+		o.groups[key] = &group{text: text, ports: ports, external: external, endpoints: map[endpointID]discoveryv1.Endpoint{}}
 	}
 	for _, e := range endpoints {
 		id := idOf(&e)

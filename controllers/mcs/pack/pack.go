@@ -13,6 +13,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -26,6 +27,9 @@ type Publisher struct {
 	HubNamespace      string
 	CIDRs             []netip.Prefix // that its Member approves
 	EndpointsPerSlice int            // at most; zero means DefaultEndpointsPerSlice
+	// Judge tells the endpoints of a local slice that are pods from those that are not, and what is not
+	// published. Nil: all are pods.
+	Judge func(local *discoveryv1.EndpointSlice, endpoints []discoveryv1.Endpoint) (pods, external []discoveryv1.Endpoint, skipped []screen.Skipped)
 }
 
 // Packing is what to write to the hub. Then may only be written once all of First has succeeded: it
@@ -116,13 +120,12 @@ func byName(all []discoveryv1.EndpointSlice) []discoveryv1.EndpointSlice {
 
 // slice is the bin as the hub should hold it.
 func (p Publisher) slice(service *corev1.Service, names *names, family discoveryv1.AddressType, b *bin) discoveryv1.EndpointSlice {
+	more := map[string]string{v1alpha1.LabelNamespace: service.Namespace}
+	if b.group != nil && b.group.external && len(b.endpoints) > 0 {
+		more[v1alpha1.LabelEndpoints] = v1alpha1.EndpointsExternal
+	}
 	want := discoveryv1.EndpointSlice{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: p.HubNamespace,
-			Labels: mcs.SliceLabels(p.Cluster, service.Name, map[string]string{
-				v1alpha1.LabelNamespace: service.Namespace,
-			}),
-		},
+		ObjectMeta:  metav1.ObjectMeta{Namespace: p.HubNamespace, Labels: mcs.SliceLabels(p.Cluster, service.Name, more)},
 		AddressType: family,
 		Endpoints:   b.endpoints,
 		Ports:       b.ports,

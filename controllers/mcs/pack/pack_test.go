@@ -391,9 +391,10 @@ func held(all []discoveryv1.EndpointSlice) map[string]int {
 
 func offered(o Offer) map[string]int {
 	found := map[string]int{}
-	for key, g := range o.groups {
+	for _, g := range o.groups {
+		_, ports := canonicalPorts(g.ports)
 		for _, e := range g.endpoints {
-			found[fmt.Sprintf("%s %s ready=%v", key.ports, e.Addresses[0], *e.Conditions.Ready)]++
+			found[fmt.Sprintf("%s %s ready=%v", ports, e.Addresses[0], *e.Conditions.Ready)]++
 		}
 	}
 	return found
@@ -414,7 +415,7 @@ func checkPacked(t *testing.T, h *fakeHub, p Publisher, s *corev1.Service, offer
 			t.Fatalf("%s holds %d endpoints", slice.Name, len(slice.Endpoints))
 		}
 		_, ports := canonicalPorts(slice.Ports)
-		inGroup[portGroup{slice.AddressType, ports}]++
+		inGroup[portGroup{slice.AddressType, groupText(ports, clusterset.External(slice.Labels))}]++
 	}
 	for key, g := range offer.groups {
 		if n := ceil(len(g.endpoints), p.EndpointsPerSlice); inGroup[key] > gross*n {

@@ -24,6 +24,8 @@ const (
 	SkippedUnapproved    = "UnapprovedAddress"    // an endpoint outside its cluster's approved CIDRs
 	SkippedEndpointField = "InvalidEndpointField" // a field of an endpoint that is used without it
 	SkippedTooMany       = "TooManyEndpoints"     // endpoints beyond MaxEndpoints
+	SkippedTaken         = "TakenAddress"         // an endpoint of a hand-written slice whose address is somebody else's
+	SkippedExternal      = "ExternalAddress"      // an endpoint of a hand-written slice that is no pod of the Service's namespace
 	SkippedGateway       = "InvalidGateway"       // a GatewayNode, or an endpoint of one
 )
 

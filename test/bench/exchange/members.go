@@ -68,7 +68,7 @@ func (m member) exported(n int) []client.Object {
 func (m member) service(n int) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.namespace, Name: serviceName(n)},
-		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
+		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": serviceName(n)}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
 	}
 }
 

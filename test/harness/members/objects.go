@@ -26,11 +26,14 @@ func Meta(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: namespace, Name: name}
 }
 
-// Service has one TCP port, http 80.
+// EndpointSliceController is who makes the slices of a Service with a selector.
+const EndpointSliceController = "endpointslice-controller.k8s.io"
+
+// Service selects pods, and has one TCP port, http 80.
 func Service(namespace, name string) *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: Meta(namespace, name),
-		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
+		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": name}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}},
 	}
 }
 
@@ -39,14 +42,14 @@ func Export(namespace, name string) *mcsv1beta1.ServiceExport {
 	return &mcsv1beta1.ServiceExport{ObjectMeta: Meta(namespace, name)}
 }
 
-// Slice is a local IPv4 EndpointSlice of the Service, with these ready endpoints on port 8080.
+// Slice is a local IPv4 EndpointSlice of the Service, as its controller makes it, with these ready endpoints on port 8080.
 func Slice(namespace, name, service string, addresses ...string) *discoveryv1.EndpointSlice {
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta:  Meta(namespace, name),
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Ports:       []discoveryv1.EndpointPort{{Name: ptr.To("http"), Port: ptr.To[int32](8080), Protocol: ptr.To(corev1.ProtocolTCP)}},
 	}
-	s.Labels = map[string]string{discoveryv1.LabelServiceName: service}
+	s.Labels = map[string]string{discoveryv1.LabelServiceName: service, discoveryv1.LabelManagedBy: EndpointSliceController}
 	for _, a := range addresses {
 		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
 			Addresses:  []string{a},
