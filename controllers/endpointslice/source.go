@@ -2,9 +2,13 @@ package endpointslice
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -44,8 +48,41 @@ func (r *Reconciler) source(ctx context.Context, view hub.View, id v1alpha1.Clus
 	if export != nil && export.Spec.Type != "" { // else the hub has lost it, or it cannot be read
 		source.Ports = append([]mcsv1beta1.ServicePort{}, export.Spec.Ports...)
 	}
+	if source.Own {
+		if source.Nodes, err = r.nodes(ctx, service); err != nil {
+			return nil, err
+		}
+	}
 	source.Slices, err = view.SlicesToRead(ctx, id, service.Namespace, service.Name)
 	return source, err
+}
+
+// nodes are those that the local slices of a Service name, by address.
+func (r *Reconciler) nodes(ctx context.Context, service client.ObjectKey) (map[string]string, error) {
+	var local discoveryv1.EndpointSliceList
+	if err := r.Client.List(ctx, &local, client.InNamespace(service.Namespace),
+		client.MatchingLabels{discoveryv1.LabelServiceName: service.Name}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("listing EndpointSlices of Service %s: %w", service, err)
+	}
+	nodes := map[string]string{}
+	for i := range local.Items {
+		maps.Copy(nodes, nodesOf(&local.Items[i]))
+	}
+	return nodes, nil
+}
+
+// nodesOf are the nodes that a local slice names, by address.
+func nodesOf(slice *discoveryv1.EndpointSlice) map[string]string {
+	nodes := make(map[string]string, len(slice.Endpoints))
+	for _, e := range slice.Endpoints {
+		if e.NodeName == nil || len(e.Addresses) == 0 || len(validation.IsDNS1123Subdomain(*e.NodeName)) > 0 {
+			continue
+		}
+		if a, err := netip.ParseAddr(e.Addresses[0]); err == nil {
+			nodes[a.String()] = *e.NodeName
+		}
+	}
+	return nodes
 }
 
 // cluster is the cluster as it is seen from here, without what it publishes; nil if it is not known

@@ -34,6 +34,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 	}
 	return retry.Controller(mgr, "endpointslice", concurrent).
 		For(&discoveryv1.EndpointSlice{}, builder.WithPredicates(isOrWasOurs())).
+		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.ofLocal), builder.WithPredicates(namesOtherNodes())).
 		Watches(&mcsv1beta1.ServiceImport{}, r.onImport()).
 		Watches(&v1alpha1.RemoteCluster{}, handler.EnqueueRequestsFromMapFunc(r.ofCluster),
 			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -50,6 +51,41 @@ func isOrWasOurs() predicate.Predicate {
 	p := predicate.NewPredicateFuncs(ours)
 	p.UpdateFunc = func(e event.UpdateEvent) bool { return ours(e.ObjectOld) || ours(e.ObjectNew) }
 	return p
+}
+
+// namesOtherNodes passes local slices that name a node for an address, or another node than before. What
+// is not named any more goes from the hub, too, and that brings us back.
+func namesOtherNodes() predicate.Predicate {
+	isLocal := func(o client.Object) bool {
+		return o.GetLabels()[discoveryv1.LabelServiceName] != "" && clusterset.SourceCluster(o.GetLabels()) == ""
+	}
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool {
+			return isLocal(e.Object) && len(nodesOf(e.Object.(*discoveryv1.EndpointSlice))) > 0
+		},
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			if !isLocal(e.ObjectNew) {
+				return false
+			}
+			before, after := nodesOf(e.ObjectOld.(*discoveryv1.EndpointSlice)), nodesOf(e.ObjectNew.(*discoveryv1.EndpointSlice))
+			for address, node := range after {
+				if before[address] != node {
+					return true
+				}
+			}
+			return false
+		},
+	}
+}
+
+// ofLocal maps a local slice to what this cluster imports of its own Service.
+func (r *Reconciler) ofLocal(ctx context.Context, obj client.Object) []reconcile.Request {
+	view, err := r.Hub.View()
+	if err != nil {
+		return nil
+	}
+	return r.local(ctx, client.MatchingFields{indexExport: exportKey(view.Cluster, obj.GetNamespace(), obj.GetLabels()[discoveryv1.LabelServiceName])})
 }
 
 // onImport requests the slices that a change of a ServiceImport concerns: all its slices, or those

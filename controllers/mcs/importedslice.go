@@ -27,13 +27,15 @@ type Source struct {
 	// Ports are those of the cluster's export. If they are not known (nil), all of a slice's ports
 	// count as the import has them.
 	Ports []mcsv1beta1.ServicePort
+	// Nodes are the nodes of the importing cluster's own endpoints, by address. The hub does not say them.
+	Nodes map[string]string
 	// Slices are all that the cluster publishes for the Service (screen.Limit).
 	Slices []discoveryv1.EndpointSlice
 }
 
 // ImportedSlice is the slice that a cluster keeps for one from the hub, beside the ServiceImport
-// that owns it, and what it lacks because it cannot be used (package screen). Node names are kept
-// for the importing cluster's own endpoints only: elsewhere they name nothing. Hints are made for
+// that owns it, and what it lacks because it cannot be used (package screen). The hub's node names
+// do not count: they would name nothing here, or the wrong node. Hints are made for
 // the importing cluster, and never copied. That endpoints are no pods is kept for its own, too: nobody
 // else believes it. A port stays if the import has it as the source exports
 // it (servedPorts).
@@ -46,8 +48,9 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 		more = map[string]string{v1alpha1.LabelEndpoints: v1alpha1.EndpointsExternal}
 	}
 	for i := range endpoints {
-		if !source.Own {
-			endpoints[i].NodeName = nil
+		endpoints[i].NodeName = nil
+		if node, known := source.Nodes[endpoints[i].Addresses[0]]; known && source.Own {
+			endpoints[i].NodeName = ptr.To(node)
 		}
 		endpoints[i].Hints = source.hints(&endpoints[i], ptr.Deref(owner.Spec.TrafficDistribution, ""))
 	}

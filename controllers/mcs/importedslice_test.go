@@ -13,6 +13,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -76,8 +77,19 @@ func TestImportedSlice(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if own, _ := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Own: true}); ptr.Deref(own.Endpoints[0].NodeName, "") != "node" {
-		t.Error("the node of the cluster's own endpoint is lost")
+	hub.Labels[v1alpha1.LabelEndpoints] = v1alpha1.EndpointsExternal
+	before = hub.DeepCopy()
+	for _, own := range []bool{true, false} { // whatever the hub says, as versions before v0.1.0 let it
+		got, _ := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Own: own, Nodes: map[string]string{"10.2.0.1": "local"}})
+		if node := ptr.Deref(got.Endpoints[0].NodeName, ""); (node == "local") != own || !own && node != "" {
+			t.Errorf("own %t: the endpoint's node is %q", own, node)
+		}
+		if clusterset.External(got.Labels) != own {
+			t.Errorf("own %t: labels %v", own, got.Labels)
+		}
+	}
+	if got, _ := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Own: true}); got.Endpoints[0].NodeName != nil {
+		t.Error("the hub's word for the node counts")
 	}
 	if diff := cmp.Diff(before, hub); diff != "" {
 		t.Errorf("the input was changed (-want +got):\n%s", diff)
@@ -160,6 +172,7 @@ func TestHints(t *testing.T) {
 			hub.Endpoints[0].Zone, hub.Endpoints[0].NodeName = test.zone, ptr.To("node")
 			hub.Endpoints[0].Hints = &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: "theirs"}}}
 			test.source.CIDRs = prefixes("10.2.0.0/16")
+			test.source.Nodes = map[string]string{"10.2.0.1": "node"}
 			owner := &mcsv1beta1.ServiceImport{Spec: mcsv1beta1.ServiceImportSpec{TrafficDistribution: &test.distribution}}
 			var zones, nodes []string
 			slice, _ := ImportedSlice(&hub, owner, test.source)

@@ -180,7 +180,7 @@ func TestExportKinds(t *testing.T) {
 	}
 }
 
-// All that a cluster says of an endpoint travels, but for hints and what the endpoint is.
+// All that a cluster says of an endpoint travels, but for hints, its node and what the endpoint is.
 func TestExportEndpointFields(t *testing.T) {
 	e, r := newEnv(t, "fields")
 	service := members.Service("fields", "web")
@@ -196,8 +196,8 @@ func TestExportEndpointFields(t *testing.T) {
 	e.Step(t, r, "fields", "web")
 	_, slices := published(t, e)
 	want := []discoveryv1.Endpoint{
-		{Addresses: []string{"10.1.0.1"}, Conditions: terminating, Hostname: ptr.To("web-0"), NodeName: ptr.To("node-1"), Zone: ptr.To("zone-1")},
-		{Addresses: []string{"10.1.0.2"}, Conditions: local.Endpoints[1].Conditions, NodeName: ptr.To("node-1"), Zone: ptr.To("zone-1")},
+		{Addresses: []string{"10.1.0.1"}, Conditions: terminating, Hostname: ptr.To("web-0"), Zone: ptr.To("zone-1")},
+		{Addresses: []string{"10.1.0.2"}, Conditions: local.Endpoints[1].Conditions, Zone: ptr.To("zone-1")},
 	}
 	if diff := cmp.Diff(want, slices[0].Endpoints); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)

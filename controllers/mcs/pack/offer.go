@@ -131,6 +131,7 @@ func (o *Offer) add(local *discoveryv1.EndpointSlice, endpoints []discoveryv1.En
 		o.groups[key] = &group{text: text, ports: ports, external: external, endpoints: map[endpointID]discoveryv1.Endpoint{}}
 	}
 	for _, e := range endpoints {
+		e.NodeName = nil // which means something in this cluster only
 		id := idOf(&e)
 		if have, twice := o.groups[key].endpoints[id]; !twice || use(e.Conditions) > use(have.Conditions) {
 			o.groups[key].endpoints[id] = e
