@@ -103,7 +103,7 @@ func stripSlice(object any) (any, error) {
 			ResourceVersion: slice.ResourceVersion, DeletionTimestamp: slice.DeletionTimestamp, Labels: map[string]string{}},
 		AddressType: slice.AddressType, Ports: slice.Ports, Endpoints: make([]discoveryv1.Endpoint, len(slice.Endpoints)),
 	}
-	for _, label := range []string{v1alpha1.LabelServiceName, v1alpha1.LabelSourceCluster, discoveryv1.LabelManagedBy} {
+	for _, label := range []string{v1alpha1.LabelServiceName, v1alpha1.LabelSourceCluster, v1alpha1.LabelEndpoints, discoveryv1.LabelManagedBy} {
 		if value, ok := slice.Labels[label]; ok {
 			slim.Labels[label] = value
 		}

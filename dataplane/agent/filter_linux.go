@@ -34,13 +34,15 @@ type filterTable struct {
 	hairpin map[plan.Key][]netip.Addr
 	// udp are the endpoints that may send UDP, by the ServiceImports that have them.
 	udp map[types.NamespacedName]plan.UDP
+	// external are the endpoints that are no pods, by the ServiceImports that have them.
+	external map[types.NamespacedName][]netip.Addr
 	// dirty is true if what is wanted may have changed since the last attempt.
 	dirty bool
 }
 
 func newFilterTable(wanted *plan.Table, gate *vipGate) *filterTable {
 	return &filterTable{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.FilterTable), wanted: wanted, gate: gate, hairpin: map[plan.Key][]netip.Addr{},
-		udp: map[types.NamespacedName]plan.UDP{}, dirty: true}
+		udp: map[types.NamespacedName]plan.UDP{}, external: map[types.NamespacedName][]netip.Addr{}, dirty: true}
 }
 
 func (f *filterTable) name() string { return "filter" }
@@ -87,6 +89,19 @@ func (f *filterTable) putUDP(name types.NamespacedName, udp plan.UDP) {
 		delete(f.udp, name)
 	} else {
 		f.udp[name] = udp
+	}
+}
+
+// putExternal takes note of the endpoints of a ServiceImport that are no pods.
+func (f *filterTable) putExternal(name types.NamespacedName, addresses []netip.Addr) {
+	if slices.Equal(f.external[name], addresses) {
+		return
+	}
+	f.dirty = true
+	if len(addresses) == 0 {
+		delete(f.external, name)
+	} else {
+		f.external[name] = addresses
 	}
 }
 
@@ -152,6 +167,9 @@ func (f *filterTable) input() filter.Input {
 	}
 	for _, addresses := range f.hairpin {
 		in.Hairpin = append(in.Hairpin, addresses...)
+	}
+	for _, addresses := range f.external {
+		in.External = append(in.External, addresses...)
 	}
 	return in
 }

@@ -7,6 +7,8 @@
 //     a CNI;
 //   - makes the node's transit address the source of what the node itself sends to other clusters, since
 //     they can answer it, and refuses what is sent to that address unasked;
+//   - makes the node's address the source of what goes to an endpoint that is no pod, through a
+//     clusterset IP or from another cluster: it may not know the way back to anybody else;
 //   - makes the node's address the source if a pod reaches itself through a clusterset IP: it would
 //     refuse its own packets;
 //   - clamps the TCP segment size to what fits through the tunnel;

@@ -25,6 +25,7 @@ func (in Input) sets(f family) []firewall.Set {
 		{Name: "answering-hosts" + f.suffix, Type: f.addressType, Keys: f.hosts(answeringHosts)},
 		{Name: "served" + f.suffix, Type: ports, Keys: f.ports(in.Served)},
 		{Name: "hairpin" + f.suffix, Type: f.addressType + " . " + f.addressType, Keys: f.addresses(in.Hairpin, 2)},
+		{Name: "external" + f.suffix, Type: f.addressType, Keys: f.addresses(in.External, 1)},
 		{Name: "nodes" + f.suffix, Type: f.addressType, Keys: f.addresses(nodes, 1)},
 		{Name: "self" + f.suffix, Type: f.addressType, Keys: f.addresses(self, 1)},
 	}

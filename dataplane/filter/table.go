@@ -36,6 +36,9 @@ type Input struct {
 	Served []serviceport.Key
 	// Hairpin are the addresses of endpoints that may be pods of this node.
 	Hairpin []netip.Addr
+	// External are endpoints of this cluster that are no pods. They may not know the way to pods and to
+	// other clusters, but they know the nodes.
+	External []netip.Addr
 	// Answering are the endpoints of other clusters from which UDP comes only to whom has asked, unless
 	// it is for one that this cluster has Exported. Port zero stands for all ports of all protocols. With
 	// none, none is refused.
@@ -140,6 +143,13 @@ func (in Input) keepRules(f family, vips, own, remote []netip.Prefix) []string {
 		// device that they came by. By the device, because a tunnel's own packets may go to addresses of
 		// the other cluster.
 		rules = append(rules, "oifname "+ourDevices+" "+f.name+" daddr "+nft.Set(remote)+" fib saddr type local snat "+f.name+" to "+transit.String())
+	}
+	toExternal := f.name + " daddr @external" + f.suffix + " masquerade"
+	if len(vips) > 0 {
+		rules = append(rules, "ct original "+f.name+" daddr "+nft.Set(vips)+" "+toExternal)
+	}
+	if len(remote) > 0 {
+		rules = append(rules, f.name+" saddr "+nft.Set(nft.Disjoint(slices.Concat(remote, byFamily(in.TransitCIDRs)[f])))+" "+toExternal)
 	}
 	if len(own) == 0 {
 		return rules
