@@ -27,6 +27,9 @@ func TestExternalApart(t *testing.T) {
 		return pods, others, nil
 	}
 	s, h, local := service(corev1.IPv4Protocol), &fakeHub{}, localSlice("a", "IPv4", "10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4")
+	for i := range local.Endpoints {
+		local.Endpoints[i].Conditions.Ready = new(true)
+	}
 	for _, now := range [][]string{nil, {"10.1.0.2"}, {"10.1.0.2", "10.1.0.3"}, {"10.1.0.1"}, {"10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4"}, {"10.1.0.4"}, nil} {
 		clear(external)
 		for _, a := range now {
