@@ -52,6 +52,7 @@ type Agent struct {
 	routes   *routes
 	sysctls  *sysctls
 	firewall *hostFirewall
+	flows    *flows
 	gateways gateways
 	problems problems
 	skips    skips
@@ -71,6 +72,7 @@ func New(cfg Config) *Agent {
 	a.gateways.left = newLeftovers(a.routes)
 	a.sysctls = &sysctls{services: a.services}
 	a.firewall = newHostFirewall(a.services)
+	a.flows = newFlows(a.services, gate)
 	a.loop = node.NewLoop("dataplane", node.Timing{
 		Tick:  repairInterval,
 		Audit: time.Minute,          // compares also those parts whose changes the kernel announces
@@ -85,9 +87,10 @@ func New(cfg Config) *Agent {
 // parts are the parts of the kernel in the order in which a pass brings them in step. Services come
 // first: until they are there the filter refuses their ports, and until the routes are there no
 // packet comes. What the filter guarded goes after the routes that led to it. The sysctls are
-// IPVS's, which is known to serve only then. What a gateway left goes when the routes are there.
-func (a *Agent) parts() [7]part {
-	return [...]part{a.services, a.filter, a.routes, filterAfterRoutes{a.filter}, a.gateways.left, a.sysctls, a.firewall}
+// IPVS's, which is known to serve only then. What a gateway left goes when the routes are there. Flows
+// that began under other rules end when all rules are there.
+func (a *Agent) parts() [8]part {
+	return [...]part{a.services, a.filter, a.routes, filterAfterRoutes{a.filter}, a.gateways.left, a.sysctls, a.firewall, a.flows}
 }
 
 // Run works until ctx ends, and leaves the kernel as it is. It does nothing to the kernel before

@@ -32,7 +32,7 @@ func Cleanup(ctx context.Context) error {
 	}
 	// Only now: until nothing serves, new flows come. Without this, flows under way would go on to
 	// where nothing serves.
-	if _, err := conntrack.DeleteStale(ctx, conntrack.Stale{Inside: vips}); err != nil {
+	if _, err := conntrack.DeleteInside(ctx, vips); err != nil {
 		errs = append(errs, fmt.Errorf("removing tracked flows: %w", err))
 	}
 	return remedied(errors.Join(errs...))

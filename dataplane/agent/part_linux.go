@@ -73,6 +73,7 @@ func (a *Agent) syncPart(ctx context.Context, p part, now time.Time, cause node.
 		a.log(ctx).Info("kernel changed", "part", p.name(), "objects", did.Written, "mended", len(did.Mended), "elapsed", elapsed.String())
 	}
 	if len(did.Mended) > 0 {
+		a.flows.mended()
 		m.repairs.WithLabelValues(p.name()).Inc()
 		a.warn(reasonRepaired, repairing[p.name()], "mended what others had changed: "+someOf(did.Mended))
 	}

@@ -125,6 +125,7 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 	a.filter.setNetwork(network)
 	a.firewall.setNetwork(network)
 	a.routes.want(network)
+	a.flows.network = network
 	a.gateways.left.want(network, a.gateways.in.ClusterSet != nil)
 	return a.planner.adopt(network, place), nil
 }

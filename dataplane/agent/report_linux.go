@@ -113,7 +113,7 @@ func (a *Agent) summary(remarks []string) string {
 	if ports := a.skips.crowdedPorts(a.services.backend.Serves()); len(ports) > 0 {
 		parts = append(parts, "some endpoints get no flows, as there are more than this backend shares flows among: "+someOf(ports))
 	}
-	return strings.Join(slices.Concat(parts, remarks, a.sysctls.drift, a.firewall.remarks), "; ")
+	return strings.Join(slices.Concat(parts, remarks, a.sysctls.drift, a.firewall.remarks, a.flows.remarks()), "; ")
 }
 
 // reportSkipped makes the events about what is left out where that backend serves.

@@ -65,6 +65,8 @@ type Backend struct {
 	leaving driver
 	// inStep is false until serving has once brought the kernel in step with all wanted services.
 	inStep bool
+	// ended are the flows to endpoints that are gone.
+	ended ended
 }
 
 // New returns a Backend that serves what the table has, once Serve says by what.
@@ -98,7 +100,7 @@ func (b *Backend) Serve(by v1alpha1.DataplaneBackend, counters bool) (switched b
 	}
 	b.Close()
 	b.by, b.counters, b.inStep = by, counters, false
-	b.serving, b.leaving = newIPVSDriver(b.wanted, slices.Clone(b.owned)), newNFTDriver(b.wanted, slices.Clone(b.owned), counters)
+	b.serving, b.leaving = newIPVSDriver(b.wanted, slices.Clone(b.owned)), newNFTDriver(b.wanted, counters)
 	if by == v1alpha1.BackendNFTables {
 		b.serving, b.leaving = b.leaving, b.serving
 	}
@@ -125,8 +127,14 @@ func (b *Backend) Sync(ctx context.Context, changed Changed) (Change, error) {
 	if !b.inStep {
 		changed = b.all(changed)
 	}
+	b.ended.add(changed, b.wanted, b.by)
 	did, err := b.serving.sync(ctx, changed)
-	b.inStep = b.inStep || err == nil
+	if err != nil {
+		return did, err
+	}
+	b.inStep = true
+	ended, err := b.ended.forget(ctx)
+	did.Written += ended
 	return did, err
 }
 

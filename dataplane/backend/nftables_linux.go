@@ -4,15 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
-	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
-	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // nftDriver serves by nftables.
@@ -28,15 +25,10 @@ type nftDriver struct {
 	// full are the families of which no more clients with affinity fit, as of the last thorough
 	// repair.
 	full []string
-	// ended are the flows to endpoints that are gone, until conntrack has forgotten them.
-	ended []conntrack.Flow
-	// owned are the VIP CIDRs in which flows to other endpoints than the wanted ones are from an
-	// earlier life of this agent; nil once they have ended.
-	owned []netip.Prefix
 }
 
-func newNFTDriver(services *plan.Table, owned []netip.Prefix, counters bool) *nftDriver {
-	return &nftDriver{services: services, owned: owned, pending: map[plan.Key]bool{},
+func newNFTDriver(services *plan.Table, counters bool) *nftDriver {
+	return &nftDriver{services: services, pending: map[plan.Key]bool{},
 		wanted: nftables.Config{Services: map[plan.Key]nftables.Service{}, Counters: counters}}
 }
 
@@ -48,66 +40,19 @@ func (d *nftDriver) sync(ctx context.Context, changed Changed) (Change, error) {
 		return Change{Written: change.Size()}, nftables.Diagnose(ctx, err)
 	}
 	clear(d.pending)
-	stale, err := d.endStale(ctx)
-	if err != nil || len(d.ended) == 0 {
-		return Change{Written: change.Size() + stale}, err
-	}
-	// Only now: until the slots are written, a new flow may still get the endpoint.
-	ended, err := conntrack.Delete(ctx, d.ended)
-	if err == nil {
-		d.ended = nil
-	}
-	return Change{Written: change.Size() + stale + ended}, err
+	return Change{Written: change.Size()}, nil
 }
 
 // convert makes of those keys what the table should serve.
 func (d *nftDriver) convert(changed Changed) {
-	for key, had := range changed {
+	for key := range changed {
 		d.pending[key] = true
-		service, exists := d.services.Get(key)
-		d.ended = append(d.ended, gone(key, had, service.Destinations)...)
-		if exists {
+		if service, exists := d.services.Get(key); exists {
 			d.wanted.Services[key] = nftService(service)
 		} else {
 			delete(d.wanted.Services, key)
 		}
 	}
-}
-
-// endStale ends, once, the flows of packets to endpoints that went while no agent ran: their
-// clients would stay with them for as long as they send. Connections notice by themselves, and
-// those to endpoints that drain are to go on.
-func (d *nftDriver) endStale(ctx context.Context) (ended int, err error) {
-	if len(d.owned) == 0 {
-		return 0, nil
-	}
-	keep := map[conntrack.Flow]bool{}
-	for key, service := range d.wanted.Services {
-		for _, endpoint := range service.Destinations {
-			keep[flow(key, endpoint.Address, endpoint.Port)] = true
-		}
-	}
-	ended, err = conntrack.DeleteStale(ctx, conntrack.Stale{Inside: d.owned, Keep: keep, Protocol: serviceport.UDP})
-	if err == nil {
-		d.owned = nil
-	}
-	return ended, err
-}
-
-// gone returns the flows to destinations that a service had and has no longer. Those that drain
-// keep theirs.
-func gone(key plan.Key, had, have []plan.Destination) []conntrack.Flow {
-	var flows []conntrack.Flow
-	for _, old := range had {
-		if _, still := slices.BinarySearchFunc(have, old, plan.Destination.Compare); !still {
-			flows = append(flows, flow(key, old.Address, old.Port))
-		}
-	}
-	return flows
-}
-
-func flow(key plan.Key, endpoint netip.Addr, port uint16) conntrack.Flow {
-	return conntrack.Flow{Key: key, Endpoint: netip.AddrPortFrom(endpoint, port)}
 }
 
 // touched costs one netlink request as long as nobody writes to nftables. After an attempt that

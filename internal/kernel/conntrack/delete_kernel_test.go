@@ -3,8 +3,10 @@
 package conntrack
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,4 +88,52 @@ func TestDelete(t *testing.T) {
 	remove([]Flow{flow("244.0.0.1:53", "10.1.1.5:8080"), flow("[fd77::1]:53", "[fd01:1::5]:8080")}, 2)
 	expect(map[string]string{"244.0.0.1": "two", "244.0.0.2": "one", "fd77::1": "two", "fd77::2": "one"})
 	remove([]Flow{flow("244.0.0.1:53", "10.1.1.5:8080"), flow("[fd77::1]:53", "[fd01:1::5]:8080")}, 0)
+	// More ports than are asked for one by one.
+	many := []Flow{flow("244.0.0.2:53", "10.1.1.5:8080"), flow("[fd77::2]:53", "[fd01:1::5]:8080")}
+	for port := range fewKeys {
+		many = append(many, flow(fmt.Sprintf("244.0.0.1:%d", 1000+port), "10.1.1.5:8080"))
+	}
+	remove(many, 2)
+	expect(map[string]string{"244.0.0.2": "two", "fd77::2": "two"})
+}
+
+// TestDeleteStale: of the flows to services only those that nothing has answered go, and those of
+// UDP to other endpoints than are kept.
+func TestDeleteStale(t *testing.T) {
+	node := netns.New(t)
+	for _, entry := range []string{
+		"-p udp -s 10.2.0.5 -d 244.0.0.1 --sport 4001 --dport 53 -r 10.1.0.5 -q 10.2.0.5 --reply-port-src 53 -t 100 -u SEEN_REPLY",
+		"-p udp -s 10.2.0.5 -d 244.0.0.1 --sport 4002 --dport 53 -r 10.1.0.6 -q 10.2.0.5 --reply-port-src 53 -t 100 -u SEEN_REPLY", // gone
+		"-p udp -s 10.2.0.5 -d 244.0.0.1 --sport 4003 --dport 53 -r 10.1.0.5 -q 192.0.2.1 --reply-port-src 53 -t 100",              // not answered
+		"-p udp -s 10.2.0.5 -d 244.0.0.1 --sport 4004 --dport 53 -t 100 -u SEEN_REPLY",                                             // by the node itself
+		"-p tcp -s 10.2.0.5 -d 244.0.0.1 --sport 4005 --dport 80 -r 10.1.0.6 -q 10.2.0.5 --reply-port-src 80 -t 100 -u SEEN_REPLY --state ESTABLISHED",
+		"-p tcp -s 10.2.0.5 -d 244.0.0.1 --sport 4006 --dport 80 -t 100 --state SYN_SENT", // not answered
+		"-p udp -s 10.2.0.5 -d 10.1.0.5 --sport 4007 --dport 53 -t 100",                   // not answered
+		"-p udp -s 10.2.0.5 -d 10.1.0.5 --sport 4008 --dport 53 -t 100 -u SEEN_REPLY",
+		"-p udp -s 10.2.0.5 -d 198.51.100.1 --sport 4009 --dport 53 -t 100",
+	} {
+		node.Run("conntrack", append([]string{"-I"}, strings.Fields(entry)...)...)
+	}
+	stale := Stale{Services: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}, Remote: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+		Keep: map[Flow]bool{flow("244.0.0.1:53", "10.1.0.5:53"): true}}
+	node.Do(func() {
+		if n, err := DeleteStale(t.Context(), stale); n != 5 || err != nil {
+			t.Errorf("%d, %v; want 5", n, err)
+		}
+	})
+	var left []string
+	for _, word := range strings.Fields(node.Run("conntrack", "-L")) {
+		if port, ok := strings.CutPrefix(word, "sport=400"); ok {
+			left = append(left, port)
+		}
+	}
+	slices.Sort(left)
+	if got, want := strings.Join(left, " "), "1 5 8 9"; got != want {
+		t.Errorf("left: %s, want %s", got, want)
+	}
+	node.Do(func() {
+		if n, err := DeleteInside(t.Context(), stale.Services); n != 2 || err != nil {
+			t.Errorf("%d, %v; want 2", n, err)
+		}
+	})
 }

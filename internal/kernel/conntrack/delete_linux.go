@@ -3,93 +3,87 @@ package conntrack
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
+// fewKeys is up to how many ports are asked for one by one. The kernel then looks through its table
+// for each, and tells only of their flows. To list the whole table costs as much as a hundred such
+// questions.
+const fewKeys = 16
+
 // Delete deletes the entries of those flows in the caller's network namespace, and returns how many
-// there were. It lists the kernel's table once for each family, so that many flows cost as much as
-// one. An entry that has gone meanwhile counts as deleted. The error is EPERM without the
-// capability NET_ADMIN.
+// there were. It asks the kernel for the flows to each of their ports. If there are many ports it
+// lists the kernel's table once for each family. An entry that has gone meanwhile counts as
+// deleted. The error is EPERM without the capability NET_ADMIN.
 func Delete(ctx context.Context, flows []Flow) (deleted int, err error) {
-	four, six := wanted{}, wanted{}
+	wanted, keys := map[Flow]bool{}, map[serviceport.Key]bool{}
 	for _, flow := range flows {
-		if flow.Address.Is4() {
-			four[flow] = true
-		} else {
-			six[flow] = true
-		}
+		wanted[flow], keys[flow.Key] = true, true
 	}
+	match := func(e entry) bool { return wanted[e.flow] }
 	var errs []error
-	for family, flows := range map[netlink.InetFamily]wanted{unix.AF_INET: four, unix.AF_INET6: six} {
-		if len(flows) > 0 {
-			n, err := deleteMatching(ctx, family, flows)
+	if len(keys) <= fewKeys {
+		for key := range keys {
+			n, err := deleteEntries(ctx, familyOf(key.Address), &key, match)
 			deleted, errs = deleted+n, append(errs, err)
 		}
+		return deleted, errors.Join(errs...)
+	}
+	for _, family := range families(func(yield func(netip.Addr)) {
+		for key := range keys {
+			yield(key.Address)
+		}
+	}) {
+		n, err := deleteEntries(ctx, family, nil, match)
+		deleted, errs = deleted+n, append(errs, err)
 	}
 	return deleted, errors.Join(errs...)
 }
 
-// DeleteStale deletes the entries of those flows in the caller's network namespace, and returns how
+// DeleteStale deletes the entries of stale flows in the caller's network namespace, and returns how
 // many there were. It lists the kernel's table once for each family of the blocks. Its errors are
 // those of Delete.
 func DeleteStale(ctx context.Context, stale Stale) (deleted int, err error) {
+	return deleteInside(ctx, slices.Concat(stale.Services, stale.Remote), stale.holds)
+}
+
+// DeleteInside deletes the entries of all flows to addresses inside the blocks, as DeleteStale does
+// with those that are stale.
+func DeleteInside(ctx context.Context, blocks []netip.Prefix) (deleted int, err error) {
+	return deleteInside(ctx, blocks, func(e entry) bool { return inside(blocks, e.flow.Address) })
+}
+
+func deleteInside(ctx context.Context, blocks []netip.Prefix, match func(entry) bool) (deleted int, err error) {
 	var errs []error
-	for family, is4 := range map[netlink.InetFamily]bool{unix.AF_INET: true, unix.AF_INET6: false} {
-		if slices.ContainsFunc(stale.Inside, func(p netip.Prefix) bool { return p.Addr().Is4() == is4 }) {
-			n, err := deleteMatching(ctx, family, stale)
-			deleted, errs = deleted+n, append(errs, err)
+	for _, family := range families(func(yield func(netip.Addr)) {
+		for _, p := range blocks {
+			yield(p.Addr())
 		}
+	}) {
+		n, err := deleteEntries(ctx, family, nil, match)
+		deleted, errs = deleted+n, append(errs, err)
 	}
 	return deleted, errors.Join(errs...)
 }
 
-// wanted are the flows to delete, all of one family.
-type wanted map[Flow]bool
-
-func deleteMatching(ctx context.Context, family netlink.InetFamily, w netlink.CustomConntrackFilter) (deleted int, err error) {
-	err = rtnl.Repeat(ctx, func() error {
-		n, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, w)
-		deleted += int(n)
-		return err
+// families are those of the addresses.
+func families(each func(yield func(netip.Addr))) (all []uint8) {
+	each(func(a netip.Addr) {
+		if family := familyOf(a); !slices.Contains(all, family) {
+			all = append(all, family)
+		}
 	})
-	if err != nil {
-		return deleted, fmt.Errorf("deleting conntrack entries: %w", err)
+	return all
+}
+
+func familyOf(a netip.Addr) uint8 {
+	if a.Is4() {
+		return unix.AF_INET
 	}
-	return deleted, nil
-}
-
-// MatchConntrackFlow reports whether the entry is of one of the flows
-// (netlink.CustomConntrackFilter).
-func (w wanted) MatchConntrackFlow(entry *netlink.ConntrackFlow) bool {
-	flow, ok := flowOf(entry)
-	return ok && w[flow]
-}
-
-// MatchConntrackFlow reports whether the entry is of such a flow (netlink.CustomConntrackFilter).
-// An entry that leads to no endpoint is not: nothing serves it.
-func (s Stale) MatchConntrackFlow(entry *netlink.ConntrackFlow) bool {
-	flow, ok := flowOf(entry)
-	inside := func(a netip.Addr) bool {
-		return slices.ContainsFunc(s.Inside, func(p netip.Prefix) bool { return p.Contains(a) })
-	}
-	return ok && inside(flow.Address) && !inside(flow.Endpoint.Addr()) &&
-		(s.Protocol == 0 || s.Protocol == flow.Protocol) && !s.Keep[flow]
-}
-
-// flowOf is the flow that the entry is of; false if it has no addresses.
-func flowOf(entry *netlink.ConntrackFlow) (Flow, bool) {
-	address, ok := netip.AddrFromSlice(entry.Forward.DstIP)
-	endpoint, valid := netip.AddrFromSlice(entry.Reverse.SrcIP)
-	return Flow{
-		Key:      serviceport.Key{Address: address.Unmap(), Protocol: serviceport.Protocol(entry.Forward.Protocol), Port: entry.Forward.DstPort},
-		Endpoint: netip.AddrPortFrom(endpoint.Unmap(), entry.Reverse.SrcPort),
-	}, ok && valid
+	return unix.AF_INET6
 }

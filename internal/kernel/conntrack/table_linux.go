@@ -1,0 +1,141 @@
+package conntrack
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
+)
+
+// Of include/uapi/linux/netfilter/nfnetlink_conntrack.h, what package nl does not have.
+const (
+	ctaFilter          = 25 // CTA_FILTER, since Linux 5.8; older kernels list everything
+	ctaFilterOrigFlags = 1
+	// filterIPDst, filterProtocol and filterDstPort are of net/netfilter/nf_conntrack_netlink.c.
+	filterIPDst, filterProtocol, filterDstPort = 1 << 1, 1 << 3, 1 << 5
+
+	seenReply = 1 << 1 // IPS_SEEN_REPLY
+)
+
+// header is the size of struct nfgenmsg, which comes before the attributes.
+const header = 4
+
+// deleteEntries deletes the entries of one family that match; of one port if there is a key.
+func deleteEntries(ctx context.Context, family uint8, key *serviceport.Key, match func(entry) bool) (deleted int, err error) {
+	err = rtnl.Repeat(ctx, func() error {
+		found, err := list(family, key, match)
+		// What a listing that was interrupted has found goes all the same.
+		n, errDelete := remove(family, found)
+		deleted += n
+		return errors.Join(err, errDelete)
+	})
+	if err != nil {
+		return deleted, fmt.Errorf("deleting conntrack entries: %w", err)
+	}
+	return deleted, nil
+}
+
+// list returns the attributes of the entries that match.
+func list(family uint8, key *serviceport.Key, match func(entry) bool) (found [][]byte, err error) {
+	request := newRequest(nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP, family)
+	if key != nil {
+		request.AddRawData(filterOf(*key))
+	}
+	err = request.ExecuteIter(unix.NETLINK_NETFILTER, 0, func(message []byte) bool {
+		if len(message) < header {
+			return true
+		}
+		if e, ok := parse(message[header:]); ok && match(e) {
+			found = append(found, slices.Clone(message[header:]))
+		}
+		return true
+	})
+	return found, err
+}
+
+// remove deletes the entries with those attributes, and tries all. The attributes have the ID of
+// the entry, so that a new flow of the same client stays.
+func remove(family uint8, entries [][]byte) (deleted int, err error) {
+	var errs []error
+	for _, attributes := range entries {
+		request := newRequest(nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK, family)
+		request.AddRawData(attributes)
+		if _, err := request.Execute(unix.NETLINK_NETFILTER, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, err)
+			continue
+		}
+		deleted++
+	}
+	return deleted, errors.Join(errs...)
+}
+
+func newRequest(operation, flags int, family uint8) *nl.NetlinkRequest {
+	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|operation, flags)
+	request.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
+	return request
+}
+
+// filterOf asks for the flows that clients began to that port.
+func filterOf(key serviceport.Key) []byte {
+	kind := uint16(nl.CTA_IP_V4_DST)
+	if key.Address.Is6() {
+		kind = nl.CTA_IP_V6_DST
+	}
+	b := nft.AppendNest(nil, nl.CTA_TUPLE_ORIG, func(b []byte) []byte {
+		b = nft.AppendNest(b, nl.CTA_TUPLE_IP, func(b []byte) []byte {
+			return nft.AppendAttribute(b, kind, key.Address.AsSlice()...)
+		})
+		return nft.AppendNest(b, nl.CTA_TUPLE_PROTO, func(b []byte) []byte {
+			b = nft.AppendAttribute(b, nl.CTA_PROTO_NUM, uint8(key.Protocol))
+			return nft.AppendAttribute(b, nl.CTA_PROTO_DST_PORT, binary.BigEndian.AppendUint16(nil, key.Port)...)
+		})
+	})
+	return nft.AppendNest(b, ctaFilter, func(b []byte) []byte {
+		return nft.AppendAttribute(b, ctaFilterOrigFlags, binary.NativeEndian.AppendUint32(nil, filterIPDst|filterProtocol|filterDstPort)...)
+	})
+}
+
+// parse reads an entry's attributes; false if it has no addresses.
+func parse(attributes []byte) (e entry, ok bool) {
+	to, okTo := address(attributes, nl.CTA_TUPLE_ORIG, nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST)
+	by, okBy := address(attributes, nl.CTA_TUPLE_REPLY, nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC)
+	protocol := nft.Attribute(attributes, nl.CTA_TUPLE_ORIG, nl.CTA_TUPLE_PROTO, nl.CTA_PROTO_NUM)
+	if !okTo || !okBy || len(protocol) != 1 {
+		return entry{}, false
+	}
+	e.flow = Flow{
+		Key:      serviceport.Key{Address: to, Protocol: serviceport.Protocol(protocol[0]), Port: port(attributes, nl.CTA_TUPLE_ORIG, nl.CTA_PROTO_DST_PORT)},
+		Endpoint: netip.AddrPortFrom(by, port(attributes, nl.CTA_TUPLE_REPLY, nl.CTA_PROTO_SRC_PORT)),
+	}
+	if status := nft.Attribute(attributes, nl.CTA_STATUS); len(status) == 4 {
+		e.answered = binary.BigEndian.Uint32(status)&seenReply != 0
+	}
+	return e, true
+}
+
+// address is the one of either kind in a tuple.
+func address(attributes []byte, tuple uint16, kinds ...uint16) (netip.Addr, bool) {
+	for _, kind := range kinds {
+		if a, ok := netip.AddrFromSlice(nft.Attribute(attributes, tuple, nl.CTA_TUPLE_IP, kind)); ok {
+			return a.Unmap(), true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// port is zero where the protocol has none.
+func port(attributes []byte, tuple, kind uint16) uint16 {
+	if value := nft.Attribute(attributes, tuple, nl.CTA_TUPLE_PROTO, kind); len(value) == 2 {
+		return binary.BigEndian.Uint16(value)
+	}
+	return 0
+}
