@@ -55,6 +55,7 @@ type Agent struct {
 	flows    *flows
 	gateways gateways
 	problems problems
+	others   others
 	skips    skips
 	reported reported
 }

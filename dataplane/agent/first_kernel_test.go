@@ -64,6 +64,7 @@ func lateRules(t *testing.T, backend v1alpha1.DataplaneBackend) (*site, *siteFix
 	t.Helper()
 	s := newSite(t)
 	s.listen()
+	s.pod.Sysctl("net/sctp/rto_initial", "1000") // as by default, or SCTP has given up when the rules come
 	s.outside.Run("nft", "add table inet drops; add chain inet drops in { type filter hook prerouting priority 0; policy drop; }; add rule inet drops in icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept")
 	f := s.fixture(backend, bothFamilies)
 	f.serve("web", 1, servicePorts(http80, dns53, sig90)...)

@@ -74,6 +74,10 @@ func (a *Agent) syncPart(ctx context.Context, p part, now time.Time, cause node.
 	}
 	if len(did.Mended) > 0 {
 		a.flows.mended()
+		a.others.record(p.name(), did.Mended, now)
+		if p == part(a.services) && a.services.contest(a.others) {
+			a.loop.Mark()
+		}
 		m.repairs.WithLabelValues(p.name()).Inc()
 		a.warn(reasonRepaired, repairing[p.name()], "mended what others had changed: "+someOf(did.Mended))
 	}

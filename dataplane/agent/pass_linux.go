@@ -42,7 +42,8 @@ func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error
 	a.failover(ctx, now)
 	a.plan(ctx, work, now)
 	synced := a.planner.known && a.syncParts(ctx, now, cause)
-	if changed := busy || cause == node.Audited; changed || synced || a.reported.unwritten() {
+	calmed := a.others.calmed(now)
+	if changed := busy || calmed || cause == node.Audited; changed || synced || a.reported.unwritten() {
 		a.report(ctx, now, changed)
 	}
 	if busy {
@@ -120,6 +121,11 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 		a.services.backend.Own(plan.LocalVIPs(have)...)
 		a.routes.gate.recall(have, firewall.FilterTable)
 		a.planner.recalled = a.services.backend.Recall(ctx)
+		var self corev1.Node
+		if err := a.cfg.Client.Get(ctx, client.ObjectKey{Name: a.cfg.NodeName}, &self); client.IgnoreNotFound(err) != nil {
+			return false, fmt.Errorf("reading node %s: %w", a.cfg.NodeName, err)
+		}
+		a.services.recall(&self)
 	}
 	a.services.backend.Own(network.VIPs...)
 	a.filter.setNetwork(network)

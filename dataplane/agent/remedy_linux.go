@@ -44,6 +44,11 @@ func remedied(err error) error {
 const (
 	// reasonKubeProxy: this node's kube-proxy would delete our virtual services.
 	reasonKubeProxy = "KubeProxyConflict"
+	// reasonContested: nftables serves because others remove virtual services again and again. A new
+	// process goes by it.
+	reasonContested = "IPVSTableContested"
+	// reasonOthers: other programs undo again and again what the agent keeps in the kernel.
+	reasonOthers = "OthersInterfere"
 	// reasonProgram: there is no nft, or it is too old.
 	reasonProgram = "ProgramMissing"
 	// reasonNoRoom: the kernel has no memory for it, or a map is full.
@@ -70,6 +75,8 @@ func reasonOf(err error) string {
 		return v1alpha1.ReasonPending
 	case is(errNoLiveGateway):
 		return v1alpha1.ReasonNoLiveGateway
+	case is(errOthers):
+		return reasonOthers
 	case is(backend.ErrKubeProxy):
 		return reasonKubeProxy
 	case errors.As(err, &conflict):

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -54,14 +55,17 @@ func (a *Agent) report(ctx context.Context, now time.Time, changed bool) {
 	a.reportGateways()
 	a.problems.set("probes", a.gateways.failure)
 	says := condition{corev1.ConditionTrue, v1alpha1.ReasonReady, a.summary(remarks)}
-	noGateway := a.gateways.verdicts.noLiveGateway(a.gateways.in, a.planner.network)
+	if a.services.choice.Moved {
+		says.reason = reasonContested
+	}
+	noGateway, others := a.gateways.verdicts.noLiveGateway(a.gateways.in, a.planner.network), a.others.problem()
 	switch err := a.problems.first(); {
 	case err != nil:
 		says = failureCondition(err)
 		a.problem.Store(&says.message)
-	case noGateway != nil:
+	case noGateway != nil, others != nil:
 		// The agent is ready all the same: another agent would be no better.
-		says = failureCondition(noGateway)
+		says = failureCondition(cmp.Or(noGateway, others))
 		fallthrough
 	default:
 		a.problem.Store(nil)

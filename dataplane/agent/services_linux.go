@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
@@ -19,6 +21,9 @@ type services struct {
 	// choice is what serves, and circumstances are what it follows from.
 	choice        backend.Choice
 	circumstances backend.Circumstances
+	// contested is what others did to the IPVS table, again and again; empty if they did not. It stays
+	// until the ClusterSet asks for a backend by name: nothing tells that they have stopped.
+	contested string
 	// changed are the services that changed since the backend was last told.
 	changed backend.Changed
 	// destinations is how many the wanted services have.
@@ -52,7 +57,10 @@ func (s *services) replace(replaced []plan.Replaced) {
 // Whether the kernel has IPVS is looked up once in a while, as the module may be loaded later, but
 // not with every event.
 func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause) (changed bool) {
-	now := backend.Circumstances{Asked: p.options.Backend, Proxy: proxy, VIPs: p.place.VIPs, NoIPVS: s.circumstances.NoIPVS}
+	if p.options.Backend == v1alpha1.BackendIPVS || p.options.Backend == v1alpha1.BackendNFTables {
+		s.contested = ""
+	}
+	now := backend.Circumstances{Contested: s.contested, Asked: p.options.Backend, Proxy: proxy, VIPs: p.place.VIPs, NoIPVS: s.circumstances.NoIPVS}
 	if cause == node.Audited || cause == node.Ticked && now.NoIPVS != nil || !s.backend.Ready() {
 		now.NoIPVS = ipvs.Available()
 	}
@@ -65,6 +73,27 @@ func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause
 		s.retry.Reset()
 	}
 	return changed
+}
+
+// contest gives the IPVS table up if others undo what is in it again and again, and the ClusterSet
+// does not ask for a backend by name. It reports whether that is new.
+func (s *services) contest(seen others) bool {
+	if s.contested != "" || !s.byIPVS() || s.circumstances.Asked == v1alpha1.BackendIPVS || !seen.keepOn(s.name()) {
+		return false
+	}
+	s.contested = seen[s.name()].first
+	seen.forget(s.name())
+	return true
+}
+
+// recall takes over from the condition that an earlier life of this agent wrote that the IPVS table
+// is contested.
+func (s *services) recall(node *corev1.Node) {
+	for _, c := range node.Status.Conditions {
+		if c.Type == v1alpha1.NodeConditionDataplane && c.Reason == reasonContested {
+			s.contested = "virtual services had to be repaired twice within ten minutes, before this agent started"
+		}
+	}
 }
 
 // failure is not about services while none may be programmed: then the refusal is the problem.

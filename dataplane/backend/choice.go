@@ -18,6 +18,8 @@ type Choice struct {
 	// Why says in words what serves, and the reason. Warning says what may go wrong with it; empty
 	// if nothing may.
 	Why, Warning string
+	// Moved is true if nftables serves only because the IPVS table is contested.
+	Moved bool
 }
 
 // ErrKubeProxy says that this node's kube-proxy would delete our virtual services.
@@ -33,12 +35,15 @@ type Circumstances struct {
 	VIPs []netip.Prefix
 	// NoIPVS says why this kernel has no IPVS; nil if it has.
 	NoIPVS error
+	// Contested says what other programs did to our virtual services again and again; empty if they
+	// did not.
+	Contested string
 }
 
 // Equal reports whether the same Choice follows from both.
 func (c Circumstances) Equal(other Circumstances) bool {
 	return c.Asked == other.Asked && c.Proxy.equal(other.Proxy) && slices.Equal(c.VIPs, other.VIPs) &&
-		(c.NoIPVS == nil) == (other.NoIPVS == nil)
+		(c.NoIPVS == nil) == (other.NoIPVS == nil) && c.Contested == other.Contested
 }
 
 // Choose returns what serves clusterset IPs under the circumstances. kube-proxy treats the whole
@@ -64,6 +69,11 @@ func (c Circumstances) Choose() Choice {
 		return Choice{Backend: v1alpha1.BackendNFTables, Why: fmt.Sprintf("nftables serves clusterset IPs (backend auto, %s)", proxyIs)}
 	case c.NoIPVS != nil:
 		return Choice{Backend: v1alpha1.BackendNFTables, Why: "nftables serves clusterset IPs (backend auto, this kernel has no IPVS)"}
+	case c.Contested != "":
+		return Choice{Backend: v1alpha1.BackendNFTables, Moved: true,
+			Why: "nftables serves clusterset IPs (backend auto, another program removes tombolo's virtual services from the IPVS table)",
+			Warning: "seen: " + c.Contested + "; look for `ipvsadm -C`, `ipvsadm -R` or `kube-proxy --cleanup`; " +
+				"once it has gone, set backend to nftables and back to auto in spec.dataplane of the ClusterSet to serve with IPVS again"}
 	}
 	return Choice{Backend: v1alpha1.BackendIPVS, Why: fmt.Sprintf("IPVS serves clusterset IPs (backend auto, %s)", proxyIs)}
 }

@@ -104,3 +104,33 @@ func TestProxyWatchTellsChanges(t *testing.T) {
 		t.Errorf("%d changes were told, want 2", changes)
 	}
 }
+
+// TestChooseContested: others who remove virtual services are a reason for `auto` only, and only
+// where IPVS would serve.
+func TestChooseContested(t *testing.T) {
+	const seen = "3 entries of the IPVS table"
+	for _, tt := range []struct {
+		asked v1alpha1.DataplaneBackend
+		proxy string
+		want  v1alpha1.DataplaneBackend
+		moved bool
+	}{
+		{v1alpha1.BackendAuto, modeNone, v1alpha1.BackendNFTables, true},
+		{v1alpha1.BackendAuto, modeIPTables, v1alpha1.BackendNFTables, true},
+		{v1alpha1.BackendAuto, modeNFTables, v1alpha1.BackendNFTables, false},
+		{v1alpha1.BackendIPVS, modeNone, v1alpha1.BackendIPVS, false},
+		{v1alpha1.BackendNFTables, modeNone, v1alpha1.BackendNFTables, false},
+	} {
+		c := Circumstances{Asked: tt.asked, Proxy: ProxyState{Mode: tt.proxy}, Contested: seen}
+		got := c.Choose()
+		if got.Backend != tt.want || got.Moved != tt.moved || got.Refusal != nil {
+			t.Errorf("%s beside %q: %+v", tt.asked, tt.proxy, got)
+		}
+		if strings.Contains(got.Warning, seen) != tt.moved {
+			t.Errorf("%s beside %q: warning %q", tt.asked, tt.proxy, got.Warning)
+		}
+		if calm := (Circumstances{Asked: tt.asked, Proxy: ProxyState{Mode: tt.proxy}}); calm.Equal(c) {
+			t.Error("equal, though only one is contested")
+		}
+	}
+}
