@@ -53,6 +53,7 @@ type Agent struct {
 	sysctls  *sysctls
 	firewall *hostFirewall
 	flows    *flows
+	podnet   podNetwork
 	gateways gateways
 	problems problems
 	others   others
@@ -90,8 +91,8 @@ func New(cfg Config) *Agent {
 // packet comes. What the filter guarded goes after the routes that led to it. The sysctls are
 // IPVS's, which is known to serve only then. What a gateway left goes when the routes are there. Flows
 // that began under other rules end when all rules are there.
-func (a *Agent) parts() [8]part {
-	return [...]part{a.services, a.filter, a.routes, filterAfterRoutes{a.filter}, a.gateways.left, a.sysctls, a.firewall, a.flows}
+func (a *Agent) parts() [9]part {
+	return [...]part{a.services, a.filter, a.routes, filterAfterRoutes{a.filter}, a.gateways.left, a.sysctls, a.firewall, a.flows, &a.podnet}
 }
 
 // Run works until ctx ends, and leaves the kernel as it is. It does nothing to the kernel before

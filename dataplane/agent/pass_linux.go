@@ -82,6 +82,7 @@ func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
 		a.problems.set("clusterset", errNoClusterSet)
 		a.gateways.ask(nil, 0)
 		a.gateways.in = plan.NetworkInput{}
+		a.podnet.want(a.gateways.in)
 		return a.adopt(ctx, plan.Network{}, plan.Place{})
 	}
 	if err != nil {
@@ -91,6 +92,7 @@ func (a *Agent) planNetwork(ctx context.Context) (all bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	a.podnet.want(in)
 	var network plan.Network
 	refused := accepted(&set)
 	if refused == nil {

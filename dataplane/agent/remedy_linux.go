@@ -47,6 +47,8 @@ const (
 	// reasonContested: nftables serves because others remove virtual services again and again. A new
 	// process goes by it.
 	reasonContested = "IPVSTableContested"
+	// reasonSettings: a setting of the kernel, which is not ours, keeps packets of pods from us.
+	reasonSettings = "KernelSettings"
 	// reasonOthers: other programs undo again and again what the agent keeps in the kernel.
 	reasonOthers = "OthersInterfere"
 	// reasonProgram: there is no nft, or it is too old.
@@ -75,6 +77,8 @@ func reasonOf(err error) string {
 		return v1alpha1.ReasonPending
 	case is(errNoLiveGateway):
 		return v1alpha1.ReasonNoLiveGateway
+	case is(errSettings):
+		return reasonSettings
 	case is(errOthers):
 		return reasonOthers
 	case is(backend.ErrKubeProxy):

@@ -63,9 +63,9 @@ func (a *Agent) report(ctx context.Context, now time.Time, changed bool) {
 	case err != nil:
 		says = failureCondition(err)
 		a.problem.Store(&says.message)
-	case noGateway != nil, others != nil:
+	case noGateway != nil, a.podnet.problem != nil, others != nil:
 		// The agent is ready all the same: another agent would be no better.
-		says = failureCondition(cmp.Or(noGateway, others))
+		says = failureCondition(cmp.Or(noGateway, a.podnet.problem, others))
 		fallthrough
 	default:
 		a.problem.Store(nil)
@@ -117,7 +117,7 @@ func (a *Agent) summary(remarks []string) string {
 	if ports := a.skips.crowdedPorts(a.services.backend.Serves()); len(ports) > 0 {
 		parts = append(parts, "some endpoints get no flows, as there are more than this backend shares flows among: "+someOf(ports))
 	}
-	return strings.Join(slices.Concat(parts, remarks, a.sysctls.drift, a.firewall.remarks, a.flows.remarks()), "; ")
+	return strings.Join(slices.Concat(parts, remarks, a.sysctls.drift, a.firewall.remarks, a.flows.remarks(), a.podnet.remarks), "; ")
 }
 
 // reportSkipped makes the events about what is left out where that backend serves.
