@@ -201,7 +201,7 @@ func (f *siteFixture) keepsGoodFlows() {
 	}
 	f.restart()
 	f.pass(node.Marked)
-	f.agent.flows.mended()
+	f.agent.flows.pending = true
 	f.agent.flows.next = time.Time{}
 	f.pass(node.Audited)
 	if f.agent.flows.pending {

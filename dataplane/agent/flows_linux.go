@@ -10,6 +10,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/conntrack"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -23,8 +24,8 @@ type flows struct {
 	network  plan.Network
 	// begun are the rules of now, and settled those under which flows were last looked through.
 	begun, settled rules
-	// pending is true if others have changed rules since then.
-	pending bool
+	// pending is true if others have changed rules since then, and wrote if the agent wrote some.
+	pending, wrote bool
 	// next is when to look through the flows again, at the earliest.
 	next time.Time
 }
@@ -52,8 +53,12 @@ func newFlows(services *services, gate *vipGate) *flows {
 
 func (f *flows) name() string { return "flows" }
 
-// mended takes note that another part has mended what others had changed.
-func (f *flows) mended() { f.pending = true }
+// note takes note of what another part did. Without a change of rules, which is how most processes
+// begin, no flow is on its way under other rules.
+func (f *flows) note(did backend.Change) {
+	f.pending = f.pending || len(did.Mended) > 0
+	f.wrote = f.wrote || did.Written > 0
+}
 
 // due once all parts before this one have done what they can.
 func (f *flows) due(_ context.Context, now time.Time, _ node.Cause) bool {
@@ -75,10 +80,11 @@ func hosts(addresses []netip.Addr) []netip.Prefix {
 
 func (f *flows) sync(ctx context.Context, now time.Time, _ node.Cause) (did backend.Change, err error) {
 	begin := time.Now()
-	did.Written, err = f.services.backend.EndStale(ctx, f.network.Remote)
+	did.Written, err = f.services.backend.EndStale(ctx, conntrack.Stale{Unanswered: f.wrote || f.pending,
+		Remote: f.network.Remote, Own: f.network.Own, Transit: f.network.Transit})
 	f.next = now.Add(flowsShare * time.Since(begin))
 	if err == nil {
-		f.settled, f.pending = f.begun, false
+		f.settled, f.pending, f.wrote = f.begun, false, false
 	}
 	return did, f.record(now, err)
 }

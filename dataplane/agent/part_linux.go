@@ -72,8 +72,10 @@ func (a *Agent) syncPart(ctx context.Context, p part, now time.Time, cause node.
 		m.kernelWrites.WithLabelValues(p.name()).Add(float64(did.Written))
 		a.log(ctx).Info("kernel changed", "part", p.name(), "objects", did.Written, "mended", len(did.Mended), "elapsed", elapsed.String())
 	}
+	if p != part(a.flows) {
+		a.flows.note(did)
+	}
 	if len(did.Mended) > 0 {
-		a.flows.mended()
 		a.others.record(p.name(), did.Mended, now)
 		if p == part(a.services) && a.services.contest(a.others) {
 			a.loop.Mark()

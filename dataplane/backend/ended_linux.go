@@ -58,9 +58,10 @@ func flow(key plan.Key, d plan.Destination) conntrack.Flow {
 // EndStale ends the flows to clusterset IPs, and to other clusters, that began under other rules:
 // before there were any, while others had taken them away, or while no agent ran. It returns how
 // many there were. It is for when the kernel is in step: it lists all that conntrack has. What
-// others serve inside our VIP CIDRs goes on.
-func (b *Backend) EndStale(ctx context.Context, remote []netip.Prefix) (ended int, err error) {
-	stale := conntrack.Stale{Services: b.owned, Keep: map[conntrack.Flow]bool{}, Remote: remote}
+// others serve inside our VIP CIDRs goes on. The caller says what it knows of sources, and whether
+// rules have come.
+func (b *Backend) EndStale(ctx context.Context, stale conntrack.Stale) (ended int, err error) {
+	stale.Services, stale.Keep = b.owned, map[conntrack.Flow]bool{}
 	for _, key := range b.wanted.Keys() {
 		service, _ := b.wanted.Get(key)
 		for _, d := range service.Destinations {

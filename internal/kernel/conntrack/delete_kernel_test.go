@@ -97,8 +97,8 @@ func TestDelete(t *testing.T) {
 	expect(map[string]string{"244.0.0.2": "two", "fd77::2": "two"})
 }
 
-// TestDeleteStale: of the flows to services only those that nothing has answered go, and those of
-// UDP to other endpoints than are kept.
+// TestDeleteStale: of the flows to services only those go that nothing has answered and that have a
+// wrong source or no endpoint, and those of UDP to other endpoints than are kept.
 func TestDeleteStale(t *testing.T) {
 	node := netns.New(t)
 	for _, entry := range []string{
@@ -107,14 +107,14 @@ func TestDeleteStale(t *testing.T) {
 		"-p udp -s 10.2.0.5 -d 244.0.0.1 --sport 4003 --dport 53 -r 10.1.0.5 -q 192.0.2.1 --reply-port-src 53 -t 100",              // not answered
 		"-p udp -s 10.2.0.5 -d 244.0.0.1 --sport 4004 --dport 53 -t 100 -u SEEN_REPLY",                                             // by the node itself
 		"-p tcp -s 10.2.0.5 -d 244.0.0.1 --sport 4005 --dport 80 -r 10.1.0.6 -q 10.2.0.5 --reply-port-src 80 -t 100 -u SEEN_REPLY --state ESTABLISHED",
-		"-p tcp -s 10.2.0.5 -d 244.0.0.1 --sport 4006 --dport 80 -t 100 --state SYN_SENT", // not answered
-		"-p udp -s 10.2.0.5 -d 10.1.0.5 --sport 4007 --dport 53 -t 100",                   // not answered
+		"-p tcp -s 10.2.0.5 -d 244.0.0.1 --sport 4006 --dport 80 -t 100 --state SYN_SENT",                            // not answered
+		"-p udp -s 10.2.0.5 -d 10.1.0.5 --sport 4007 --dport 53 -r 10.1.0.5 -q 192.0.2.1 --reply-port-src 53 -t 100", // not answered
 		"-p udp -s 10.2.0.5 -d 10.1.0.5 --sport 4008 --dport 53 -t 100 -u SEEN_REPLY",
 		"-p udp -s 10.2.0.5 -d 198.51.100.1 --sport 4009 --dport 53 -t 100",
 	} {
 		node.Run("conntrack", append([]string{"-I"}, strings.Fields(entry)...)...)
 	}
-	stale := Stale{Services: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}, Remote: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
+	stale := Stale{Unanswered: true, Own: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}, Services: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}, Remote: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
 		Keep: map[Flow]bool{flow("244.0.0.1:53", "10.1.0.5:53"): true}}
 	node.Do(func() {
 		if n, err := DeleteStale(t.Context(), stale); n != 5 || err != nil {

@@ -23,38 +23,55 @@ func (f Flow) String() string { return fmt.Sprintf("%s at %s", f.Key, f.Endpoint
 // Stale are flows that may have begun under other rules than those of now. A flow keeps what was
 // decided about its first packet for as long as its client sends.
 type Stale struct {
-	// Services are the blocks of the services' addresses. A flow to them is stale if nothing has
-	// answered it, or if it is of UDP and not among those to Keep. Connections notice by themselves
-	// when their endpoint has gone.
+	// Services are the blocks of the services' addresses. A flow of UDP to them is stale if it is not
+	// among those to Keep. Connections notice by themselves when their endpoint has gone.
 	Services []netip.Prefix // optional, default none
 	// Keep are the flows to endpoints that serve.
 	Keep map[Flow]bool // optional, default none
 	// Others are ports inside Services that others serve. Their flows are never stale.
 	Others []serviceport.Key // optional, default none
-	// Remote are blocks to which clients send without a service. A flow to them is stale if nothing
-	// has answered it.
-	Remote []netip.Prefix // optional, default none
+	// Unanswered makes flows of every protocol stale that nothing has answered, if they go to none of
+	// the endpoints, or if the endpoint sees another source than it should. It is for when rules have
+	// come.
+	Unanswered bool
+	// Remote are blocks to which clients send without a service, too. Own are the addresses that
+	// should be seen there as they are, and Transit those that the node's own processes should have.
+	Remote, Own []netip.Prefix // optional, default none
+	Transit     []netip.Addr   // optional, default none
 }
 
 // entry is what connection tracking remembers of one flow.
 type entry struct {
 	flow Flow
+	// client began the flow, and the endpoint sees the source.
+	client, source netip.Addr
 	// answered is true if a packet came in the other direction.
 	answered bool
 }
 
 func (s Stale) holds(e entry) bool {
 	to := e.flow.Address
+	service := inside(s.Services, to)
 	switch {
-	case !e.flow.Protocol.Known():
+	case !e.flow.Protocol.Known(), !service && !inside(s.Remote, to), slices.Contains(s.Others, e.flow.Key):
 		return false
-	case inside(s.Services, to):
-		if slices.Contains(s.Others, e.flow.Key) {
-			return false
-		}
-		return !e.answered || e.flow.Protocol == serviceport.UDP && !s.Keep[e.flow]
+	case service && e.flow.Protocol == serviceport.UDP && !s.Keep[e.flow]:
+		return true
+	case e.answered, !s.Unanswered:
+		return false
 	}
-	return !e.answered && inside(s.Remote, to)
+	return service && !s.Keep[e.flow] || !s.rightSource(e)
+}
+
+// rightSource reports whether the endpoint sees the source that it would see of a flow that begins
+// now. A client that is its own endpoint is masqueraded.
+func (s Stale) rightSource(e entry) bool {
+	endpoint := e.flow.Endpoint.Addr()
+	if slices.Contains(s.Transit, e.source) || endpoint == e.client {
+		return true
+	}
+	transit := slices.ContainsFunc(s.Transit, func(a netip.Addr) bool { return a.Is4() == e.client.Is4() })
+	return e.source == e.client && (inside(s.Own, e.client) || !transit || !inside(s.Remote, endpoint))
 }
 
 func inside(blocks []netip.Prefix, a netip.Addr) bool {

@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"testing"
 
 	"github.com/vishvananda/netlink/nl"
@@ -11,20 +12,23 @@ import (
 
 // attributesOf are those that the kernel tells of a flow.
 func attributesOf(e entry) []byte {
-	tuple := func(b []byte, kind, four, six, portKind uint16, address []byte, port uint16) []byte {
-		if len(address) == 4 {
-			six = four
+	tuple := func(b []byte, kind uint16, source, destination netip.Addr, portKind, port uint16) []byte {
+		from, to := uint16(nl.CTA_IP_V6_SRC), uint16(nl.CTA_IP_V6_DST)
+		if source.Is4() {
+			from, to = nl.CTA_IP_V4_SRC, nl.CTA_IP_V4_DST
 		}
 		return nft.AppendNest(b, kind, func(b []byte) []byte {
-			b = nft.AppendNest(b, nl.CTA_TUPLE_IP, func(b []byte) []byte { return nft.AppendAttribute(b, six, address...) })
+			b = nft.AppendNest(b, nl.CTA_TUPLE_IP, func(b []byte) []byte {
+				return nft.AppendAttribute(nft.AppendAttribute(b, from, source.AsSlice()...), to, destination.AsSlice()...)
+			})
 			return nft.AppendNest(b, nl.CTA_TUPLE_PROTO, func(b []byte) []byte {
 				b = nft.AppendAttribute(b, nl.CTA_PROTO_NUM, uint8(e.flow.Protocol))
 				return nft.AppendAttribute(b, portKind, binary.BigEndian.AppendUint16(nil, port)...)
 			})
 		})
 	}
-	b := tuple(nil, nl.CTA_TUPLE_ORIG, nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST, nl.CTA_PROTO_DST_PORT, e.flow.Address.AsSlice(), e.flow.Port)
-	b = tuple(b, nl.CTA_TUPLE_REPLY, nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC, nl.CTA_PROTO_SRC_PORT, e.flow.Endpoint.Addr().AsSlice(), e.flow.Endpoint.Port())
+	b := tuple(nil, nl.CTA_TUPLE_ORIG, e.client, e.flow.Address, nl.CTA_PROTO_DST_PORT, e.flow.Port)
+	b = tuple(b, nl.CTA_TUPLE_REPLY, e.flow.Endpoint.Addr(), e.source, nl.CTA_PROTO_SRC_PORT, e.flow.Endpoint.Port())
 	status := uint32(8)
 	if e.answered {
 		status |= seenReply
@@ -35,7 +39,10 @@ func attributesOf(e entry) []byte {
 // FuzzParse: whatever the kernel tells, it is read without a panic, and what is whole is read as it
 // is.
 func FuzzParse(f *testing.F) {
-	whole := []entry{{flow("244.0.0.1:53", "10.1.0.5:5353"), true}, {flow("[fd77::1]:53", "[fd01::5]:5353"), false}}
+	whole := []entry{
+		{flow("244.0.0.1:53", "10.1.0.5:5353"), netip.MustParseAddr("10.2.0.5"), netip.MustParseAddr("192.0.2.1"), true},
+		{flow("[fd77::1]:53", "[fd01::5]:5353"), netip.MustParseAddr("fd02::5"), netip.MustParseAddr("2001:db8::1"), false},
+	}
 	for _, e := range whole {
 		b := attributesOf(e)
 		if got, ok := parse(b); !ok || got != e {

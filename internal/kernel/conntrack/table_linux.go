@@ -112,6 +112,8 @@ func parse(attributes []byte) (e entry, ok bool) {
 	if !okTo || !okBy || len(protocol) != 1 {
 		return entry{}, false
 	}
+	e.client, _ = address(attributes, nl.CTA_TUPLE_ORIG, nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC)
+	e.source, _ = address(attributes, nl.CTA_TUPLE_REPLY, nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST)
 	e.flow = Flow{
 		Key:      serviceport.Key{Address: to, Protocol: serviceport.Protocol(protocol[0]), Port: port(attributes, nl.CTA_TUPLE_ORIG, nl.CTA_PROTO_DST_PORT)},
 		Endpoint: netip.AddrPortFrom(by, port(attributes, nl.CTA_TUPLE_REPLY, nl.CTA_PROTO_SRC_PORT)),
