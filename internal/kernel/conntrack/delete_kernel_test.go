@@ -108,7 +108,7 @@ func TestDeleteStale(t *testing.T) {
 		"-p udp -s 10.2.0.5 -d 244.0.0.1 --sport 4004 --dport 53 -t 100 -u SEEN_REPLY",                                             // by the node itself
 		"-p tcp -s 10.2.0.5 -d 244.0.0.1 --sport 4005 --dport 80 -r 10.1.0.6 -q 10.2.0.5 --reply-port-src 80 -t 100 -u SEEN_REPLY --state ESTABLISHED",
 		"-p tcp -s 10.2.0.5 -d 244.0.0.1 --sport 4006 --dport 80 -t 100 --state SYN_SENT",                            // not answered
-		"-p udp -s 10.2.0.5 -d 10.1.0.5 --sport 4007 --dport 53 -r 10.1.0.5 -q 192.0.2.1 --reply-port-src 53 -t 100", // not answered
+		"-p udp -s 10.2.0.5 -d 10.1.0.5 --sport 4007 --dport 53 -r 10.1.0.5 -q 192.0.2.9 --reply-port-src 53 -t 100", // not answered
 		"-p udp -s 10.2.0.5 -d 10.1.0.5 --sport 4008 --dport 53 -t 100 -u SEEN_REPLY",
 		"-p udp -s 10.2.0.5 -d 198.51.100.1 --sport 4009 --dport 53 -t 100",
 	} {
