@@ -133,13 +133,13 @@ test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's ru
 		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- $(E2E)
 
 # Clusters of other IP families than test-e2e's: IPv6 alone, over an IPv6 network of nodes; IPv6 first, with kindnet and beside
-# kube-proxy in mode ipvs and none; a dual-stack cluster beside one with IPv4 alone and one with IPv6 alone.
+# kube-proxy in mode ipvs; a dual-stack cluster beside one with IPv4 alone and one with IPv6 alone.
 .PHONY: test-families
 test-families: build testbin ## the end-to-end tests on clusters of other IP families: IPv6 alone, IPv6 first, mixed
 	@$(STEP) "e2e tests with IPv6 alone" "usually 7 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family ipv6 -- $(E2E)
 	@$(STEP) "e2e tests with IPv6 first" "usually 7 minutes" \
-		bin/lab run --install --cni kindnet,routed --proxy-mode ipvs,none --ip-family dual6 -- $(E2E)
+		bin/lab run --install --cni kindnet,routed --proxy-mode ipvs,iptables --ip-family dual6 -- $(E2E)
 	@$(STEP) "e2e tests of clusters with different IP families" "usually 3 minutes" \
 		bin/lab run --install --clusters 3 --ip-family dual,ipv6,ipv4 -- \
 		go test -tags e2e -count=1 -v $(TESTFLAGS) -run 'TestDemo|TestIPFamilyConflict|TestMixed|TestSources' ./test/e2e ./test/conformance
