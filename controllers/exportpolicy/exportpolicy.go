@@ -16,6 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/optional"
+	"github.com/tombolo-net/tombolo/controllers/internal/peers"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/status"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
@@ -87,15 +88,11 @@ type surroundings struct {
 }
 
 func (r *Reconciler) surroundings(ctx context.Context) (surroundings, error) {
-	set, err := optional.ClusterSet(ctx, r.Client)
+	set, remotes, err := peers.Read(ctx, r.Client)
 	if err != nil {
 		return surroundings{}, err
 	}
-	remotes := &v1alpha1.RemoteClusterList{}
-	if err := r.Client.List(ctx, remotes, client.UnsafeDisableDeepCopy); err != nil {
-		return surroundings{}, fmt.Errorf("listing RemoteClusters: %w", err)
-	}
-	s := surroundings{remotes: remotes.Items}
+	s := surroundings{remotes: remotes}
 	if set != nil && set.Status.Index != 0 {
 		s.own, s.ownRegion = set.Spec.ClusterID, set.Status.Region
 	}

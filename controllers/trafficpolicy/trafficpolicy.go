@@ -14,6 +14,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/internal/optional"
+	"github.com/tombolo-net/tombolo/controllers/internal/peers"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/status"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
@@ -84,13 +85,9 @@ func (r *Reconciler) list(ctx context.Context, options ...client.ListOption) ([]
 
 // surroundings are what a policy that is in effect now depends on.
 func (r *Reconciler) surroundings(ctx context.Context) (surroundings, error) {
-	set, err := optional.ClusterSet(ctx, r.Client)
+	set, remotes, err := peers.Read(ctx, r.Client)
 	if err != nil {
 		return surroundings{}, err
 	}
-	remotes := &v1alpha1.RemoteClusterList{}
-	if err := r.Client.List(ctx, remotes, client.UnsafeDisableDeepCopy); err != nil {
-		return surroundings{}, fmt.Errorf("listing RemoteClusters: %w", err)
-	}
-	return newSurroundings(set, remotes.Items), nil
+	return newSurroundings(set, remotes), nil
 }
