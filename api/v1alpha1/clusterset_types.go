@@ -324,9 +324,9 @@ type ClusterSetStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Installed, Accepted, HubConnected, DNSReady, and ClusterProperties where the About API
-	// is served. Ready sums up the first four, DNSReady only if spec.dns is Managed. Stalled is True if
-	// Accepted is not.
+	// conditions: Installed, Accepted, HubConnected, DNSReady, AddressesApproved, and ClusterProperties
+	// where the About API is served. Ready sums up the first four, DNSReady only if spec.dns is Managed.
+	// Stalled is True if Accepted is not.
 	//
 	// +listType=map
 	// +listMapKey=type
@@ -343,6 +343,7 @@ type ClusterSetStatus struct {
 // +kubebuilder:printcolumn:name="ClusterSet",type=string,JSONPath=`.spec.clusterSetID`
 // +kubebuilder:printcolumn:name="Cluster",type=string,JSONPath=`.spec.clusterID`
 // +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
+// +kubebuilder:printcolumn:name="Addresses",type=string,JSONPath=`.status.conditions[?(@.type=="AddressesApproved")].reason`
 // +kubebuilder:printcolumn:name="Hub",type=string,JSONPath=`.status.conditions[?(@.type=="HubConnected")].reason`
 // +kubebuilder:printcolumn:name="Members",type=integer,JSONPath=`.status.members`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

@@ -17,6 +17,9 @@ const (
 	ConditionContentAccepted = "ContentAccepted"
 	// ConditionDNSReady (ClusterSet): CoreDNS is configured to answer for clusterset.local.
 	ConditionDNSReady = "DNSReady"
+	// ConditionAddressesApproved (ClusterSet): the approved CIDRs hold this cluster's pods, as far as
+	// Nodes and EndpointSlices show them. Otherwise the message names what lies outside.
+	ConditionAddressesApproved = "AddressesApproved"
 	// ConditionClusterProperties (ClusterSet): the About API's ClusterProperty objects say what
 	// this cluster is. The condition exists only where the API server serves that kind.
 	ConditionClusterProperties = "ClusterProperties"
@@ -73,6 +76,11 @@ const (
 	ReasonRolesOutdated = "RolesOutdated"
 	// ReasonPoliciesMissing: an admission policy is missing, or does not refuse.
 	ReasonPoliciesMissing = "PoliciesMissing"
+
+	ReasonApproved = "Approved"
+	// ReasonAddressesOutside: pods have addresses outside Member.spec.cidrs, and other clusters drop
+	// what comes from them.
+	ReasonAddressesOutside = "AddressesOutside"
 
 	ReasonConnected = "Connected"
 	// ReasonPending: nothing is known yet.

@@ -28,6 +28,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/approval"
 	"github.com/tombolo-net/tombolo/controllers/clusterproperty"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
 	"github.com/tombolo-net/tombolo/controllers/dns"
@@ -186,6 +187,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 	return errors.Join(
 		mgr.Add(addresses),
 		(&clusterset.Reconciler{Client: local, Hub: h, InUse: used, Installation: installed, Events: events}).SetUp(ctx, mgr),
+		(&approval.Reconciler{Client: local, Hub: h, Events: events}).SetUp(ctx, mgr),
 		(&remotecluster.Reconciler{Client: local, Hub: h, InUse: used, Namespace: c.Namespace, Skipped: skipped, Events: events}).SetUp(ctx, mgr),
 		(&gatewaynode.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Hub: h, Namespace: c.Namespace}).SetUp(ctx, mgr),
 		(&gatewaylife.Reconciler{Client: local, Direct: mgr.GetAPIReader(), Events: events, Namespace: c.Namespace, Now: now}).SetUp(ctx, mgr),
