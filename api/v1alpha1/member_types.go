@@ -43,6 +43,11 @@ type MemberSpec struct {
 	// +optional
 	EndpointCIDRs []CIDR `json:"endpointCIDRs,omitempty"`
 
+	// limits are how much of what the cluster publishes other clusters import.
+	//
+	// +optional
+	Limits MemberLimits `json:"limits,omitzero"`
+
 	// globalCIDRs replace cidrs, one for one and of the same sizes, where clusters' pod CIDRs
 	// overlap. If empty, addresses are not translated.
 	//
@@ -69,6 +74,42 @@ type MemberSpec struct {
 	//
 	// +optional
 	Removed bool `json:"removed,omitempty"`
+}
+
+// MemberLimits are how much of what a cluster publishes other clusters import. They protect the
+// others from a cluster that publishes without end. A limit that is missing or 0 is the default.
+type MemberLimits struct {
+	// exports is how many Services others import from the cluster. Default: 5000.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000
+	// +optional
+	Exports int32 `json:"exports,omitempty"`
+
+	// slices is how many EndpointSlices others import from the cluster, for all of its Services
+	// together. Default: 20000.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=400000
+	// +optional
+	Slices int32 `json:"slices,omitempty"`
+
+	// endpoints is how many endpoints others import from the cluster, for all of its Services and
+	// both IP families together. Default: 200000.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=4000000
+	// +optional
+	Endpoints int32 `json:"endpoints,omitempty"`
+
+	// endpointsPerService is how many endpoints of one IP family of one Service others import from
+	// the cluster. A Service with more than ten ports has room for fewer: ten times this number is
+	// the limit for pairs of an endpoint and a port. Default: 5000.
+	//
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=50000
+	// +optional
+	EndpointsPerService int32 `json:"endpointsPerService,omitempty"`
 }
 
 // MemberStatus is empty so far: members may not write Members.

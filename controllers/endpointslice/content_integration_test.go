@@ -96,8 +96,8 @@ func TestTooManyEndpoints(t *testing.T) {
 			t.Errorf("%d endpoints of the last slice are imported, noted %v", len(got.Endpoints), noted)
 		}
 	}
-	if total != screen.MaxEndpoints {
-		t.Errorf("%d endpoints are imported, want %d", total, screen.MaxEndpoints)
+	if total != screen.DefaultLimits().EndpointsPerService {
+		t.Errorf("%d endpoints are imported, want %d", total, screen.DefaultLimits().EndpointsPerService)
 	}
 }
 

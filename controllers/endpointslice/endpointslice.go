@@ -41,6 +41,8 @@ type Reconciler struct {
 	Client  client.Client // required, of this cluster, cached, with the indexes that Index makes
 	Hub     *hub.Hub      // required
 	Skipped skipped       // required, notes what cannot be used
+
+	shares shares
 }
 
 // skipped notes what is skipped of what a cluster publishes (package skipped's Ledger).
@@ -94,8 +96,16 @@ func (r *Reconciler) importSlice(ctx context.Context, view hub.View, have, publi
 	if err != nil || source == nil {
 		return err
 	}
-	want, left := importedSlice(published, owner, *source, have)
-	r.Skipped.Note(cluster, object(published.Name), left...)
+	share, err := r.shareOf(ctx, view, cluster)
+	if err != nil {
+		return err
+	}
+	if share.Out[published.Name] { // noted for the cluster as a whole
+		return r.delete(ctx, have)
+	}
+	limited, tooMany := share.Limit(published, share.limits)
+	want, left := importedSlice(limited, owner, *source, have)
+	r.Skipped.Note(cluster, object(published.Name), append(left, tooMany...)...)
 	if want == nil {
 		return nil
 	}
@@ -137,6 +147,10 @@ func (r *Reconciler) deleteIfGone(ctx context.Context, view hub.View, have *disc
 	}
 	if live, err := view.Live(ctx, cluster); err != nil || !live {
 		return err
+	}
+	share, err := r.shareOf(ctx, view, cluster)
+	if err != nil || share.Crowded[screen.ServiceKey{Namespace: have.Namespace, Name: name}] {
+		return err // comparing thousands of names for each would cost too much; it is tried again when they are fewer
 	}
 	export, err := view.Export(ctx, cluster, have.Namespace, name)
 	if err != nil || export == nil {

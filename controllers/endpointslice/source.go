@@ -53,8 +53,7 @@ func (r *Reconciler) source(ctx context.Context, view hub.View, id v1alpha1.Clus
 			return nil, err
 		}
 	}
-	source.Slices, err = view.SlicesToRead(ctx, id, service.Namespace, service.Name)
-	return source, err
+	return source, nil
 }
 
 // nodes are those that the local slices of a Service name, by address.

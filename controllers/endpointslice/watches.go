@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/util/workqueue"
@@ -23,7 +24,6 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -42,6 +42,7 @@ func (r *Reconciler) SetUp(ctx context.Context, mgr ctrl.Manager) error {
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.Member{}, r.ofCluster, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.Watch(&v1alpha1.ExportedService{}, r.ofExport, predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(r.Hub.OnHeartbeat(r.missing)).
+		WatchesRawSource(r.Hub.Watch(&coordinationv1.Lease{}, r.ofShares)).
 		WatchesRawSource(r.Hub.Watch(&discoveryv1.EndpointSlice{}, r.published)).
 		Complete(r)
 }
@@ -138,36 +139,6 @@ func imported(_ context.Context, obj client.Object) []reconcile.Request {
 	return requests.For(obj.GetLabels()[v1alpha1.LabelNamespace], obj.GetName())
 }
 
-// published maps a slice on the hub to the one that is imported for it. If the Service has more
-// endpoints than are imported, it maps to all slices of the Service: what one slice holds decides
-// how many endpoints are imported from others.
-func (r *Reconciler) published(ctx context.Context, obj client.Object) []reconcile.Request {
-	labels := obj.GetLabels()
-	cluster, namespace, name := clusterset.SourceCluster(labels), labels[v1alpha1.LabelNamespace], labels[v1alpha1.LabelServiceName]
-	if !r.tooMany(ctx, obj.(*discoveryv1.EndpointSlice), cluster, namespace, name) {
-		return imported(ctx, obj)
-	}
-	return append(imported(ctx, obj), r.onHub(ctx, hub.OfService(cluster, namespace, name))...)
-}
-
-// tooMany tells whether the Service may have more endpoints than are imported, with the slice as it
-// is or was.
-func (r *Reconciler) tooMany(ctx context.Context, slice *discoveryv1.EndpointSlice, cluster v1alpha1.ClusterID, namespace, name string) bool {
-	view, err := r.Hub.View()
-	if err != nil {
-		return false
-	}
-	siblings, err := view.SlicesToRead(ctx, cluster, namespace, name)
-	if err != nil {
-		return true
-	}
-	total := len(slice.Endpoints)
-	for i := range siblings {
-		total += len(siblings[i].Endpoints)
-	}
-	return total > screen.MaxEndpoints
-}
-
 // ofImport maps a ServiceImport to all slices that are its own or should be.
 func (r *Reconciler) ofImport(ctx context.Context, obj client.Object) []reconcile.Request {
 	all := r.local(ctx, client.MatchingFields{indexService: obj.GetNamespace() + "/" + obj.GetName()})
@@ -198,11 +169,17 @@ func (r *Reconciler) missing(ctx context.Context, lease client.Object) []reconci
 	if err != nil {
 		return nil
 	}
-	imported := r.local(ctx, client.MatchingFields{indexCluster: string(clusterset.SourceCluster(lease.GetLabels()))})
-	return slices.DeleteFunc(imported, func(request reconcile.Request) bool {
-		published, err := view.Slice(ctx, request.Name)
-		return err == nil && published != nil
-	})
+	cluster := clusterset.SourceCluster(lease.GetLabels())
+	published, err := view.SlicesOf(ctx, cluster)
+	if err != nil {
+		return nil
+	}
+	names := make(map[string]bool, len(published))
+	for i := range published {
+		names[published[i].Name] = true
+	}
+	return slices.DeleteFunc(r.local(ctx, client.MatchingFields{indexCluster: string(cluster)}),
+		func(request reconcile.Request) bool { return names[request.Name] })
 }
 
 // ofCluster maps a RemoteCluster or Member to all slices of that cluster. If it is this cluster's
@@ -212,12 +189,14 @@ func (r *Reconciler) ofCluster(ctx context.Context, obj client.Object) []reconci
 	if view, err := r.Hub.View(); err == nil && obj.GetName() == string(view.Cluster) {
 		return r.everything(ctx, obj)
 	}
+	r.recount(ctx, v1alpha1.ClusterID(obj.GetName())) // its Member may have other limits
 	return append(r.local(ctx, client.MatchingFields{indexCluster: obj.GetName()}),
 		r.onHub(ctx, hub.OfCluster(v1alpha1.ClusterID(obj.GetName())))...)
 }
 
 // everything maps any object to all slices that are imported and all that are published.
 func (r *Reconciler) everything(ctx context.Context, _ client.Object) []reconcile.Request {
+	r.shares.forget()
 	return append(r.local(ctx), r.onHub(ctx)...)
 }
 

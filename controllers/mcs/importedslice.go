@@ -29,8 +29,6 @@ type Source struct {
 	Ports []mcsv1beta1.ServicePort
 	// Nodes are the nodes of the importing cluster's own endpoints, by address. The hub does not say them.
 	Nodes map[string]string
-	// Slices are all that the cluster publishes for the Service (screen.Limit).
-	Slices []discoveryv1.EndpointSlice
 }
 
 // ImportedSlice is the slice that a cluster keeps for one from the hub, beside the ServiceImport
@@ -40,8 +38,7 @@ type Source struct {
 // else believes it. A port stays if the import has it as the source exports
 // it (servedPorts).
 func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImport, source Source) (*discoveryv1.EndpointSlice, []screen.Skipped) {
-	limited, tooMany := screen.Limit(hub, source.Slices)
-	endpoints, skipped := screen.Endpoints(limited, source.CIDRs)
+	endpoints, skipped := screen.Endpoints(hub, source.CIDRs)
 	ports, skippedPorts := screen.Ports(hub)
 	var more map[string]string
 	if source.Own && clusterset.External(hub.Labels) {
@@ -70,7 +67,7 @@ func ImportedSlice(hub *discoveryv1.EndpointSlice, owner *mcsv1beta1.ServiceImpo
 		AddressType: hub.AddressType,
 		Endpoints:   endpoints,
 		Ports:       servedPorts(ports, &owner.Spec, source.Ports),
-	}, slices.Concat(skipped, skippedPorts, tooMany)
+	}, slices.Concat(skipped, skippedPorts)
 }
 
 // servedPorts are the ports of a slice that the import has as the slice's cluster exports them,

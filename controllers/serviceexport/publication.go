@@ -17,6 +17,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/optional"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/controllers/mcs/pack"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
@@ -76,6 +77,7 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, export *mcsv1bet
 	publisher := pack.Publisher{
 		Cluster: view.Cluster, HubNamespace: view.Namespace,
 		CIDRs: clusterset.Prefixes(member.Spec.CIDRs), EndpointsPerSlice: int(set.Spec.EndpointsPerSlice),
+		MaxEndpoints: screen.LimitsOf(member).EndpointsPerService,
 	}
 	if byHand != nil {
 		publisher.Judge = byHand.judge

@@ -70,8 +70,12 @@ func (r *Reconciler) screenBudget(ctx context.Context, cluster v1alpha1.ClusterI
 	if err != nil {
 		return nil
 	}
+	limits, err := view.Limits(ctx, cluster)
+	if err != nil {
+		return nil
+	}
 	var skipped []screen.Skipped
-	if why := screen.Budget(cluster, len(beyond)); why != nil {
+	if why := screen.Budget(cluster, len(beyond), limits); why != nil {
 		skipped = append(skipped, *why)
 	}
 	r.Skipped.Note(cluster, "ExportedServices", skipped...)

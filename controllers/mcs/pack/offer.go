@@ -86,7 +86,7 @@ func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSl
 		offer.add(&slice, pods, false)
 		offer.add(&slice, external, true)
 	}
-	offer.count()
+	offer.count(cmp.Or(p.MaxEndpoints, screen.DefaultLimits().EndpointsPerService))
 	return offer
 }
 
@@ -102,16 +102,17 @@ func (o *Offer) skip(skipped ...screen.Skipped) {
 	}
 }
 
-func (o *Offer) count() {
+// count counts the endpoints. limit is how many of one family other clusters import.
+func (o *Offer) count(limit int) {
 	inFamily := map[discoveryv1.AddressType]int{}
 	for key, g := range o.groups {
 		o.Endpoints += len(g.endpoints)
 		inFamily[key.family] += len(g.endpoints)
 	}
 	for _, t := range slices.Sorted(maps.Keys(inFamily)) {
-		if over := inFamily[t] - screen.MaxEndpoints; over > 0 {
+		if over := inFamily[t] - limit; over > 0 {
 			o.skip(screen.Skipped{Reason: screen.SkippedTooMany, Count: over, Message: fmt.Sprintf(
-				"of %d %s endpoints other clusters import %d: spread them over several Services", inFamily[t], t, screen.MaxEndpoints)})
+				"of %d %s endpoints other clusters import %d: spread them over several Services", inFamily[t], t, limit)})
 		}
 	}
 }

@@ -27,6 +27,7 @@ type Publisher struct {
 	HubNamespace      string
 	CIDRs             []netip.Prefix // that its Member approves
 	EndpointsPerSlice int            // at most; zero means DefaultEndpointsPerSlice
+	MaxEndpoints      int            // of one family that others import; zero means screen.DefaultLimits
 	// Judge tells the endpoints of a local slice that are pods from those that are not, and what is not
 	// published. Nil: all are pods.
 	Judge func(local *discoveryv1.EndpointSlice, endpoints []discoveryv1.Endpoint) (pods, external []discoveryv1.Endpoint, skipped []screen.Skipped)

@@ -8,38 +8,74 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// MaxExports is how many Services a cluster imports from one other cluster: as many as the dataplane
-// is measured with (docs/bench.md). 13 clusters that export so many fill a VIP CIDR of /16.
-const MaxExports = 5000
+// Limits are how much of what one cluster publishes another cluster imports. LimitsOf makes them.
+type Limits struct {
+	Exports             int // Services
+	Slices              int // EndpointSlices, of all Services
+	Endpoints           int // of all Services and both families
+	EndpointsPerService int // of one family of one Service
+}
 
-// BeyondBudget returns the names of those exports of one cluster that are beyond MaxExports, nil if
-// none is. The oldest by the hub's clock stay, then those whose names sort first, so that every
+// DefaultLimits are those of a Member that says nothing. The dataplane is measured with so many
+// Services and endpoints (docs/bench.md). 13 clusters that export so many Services fill a VIP CIDR of
+// /16. EndpointsPerService is five times what Kubernetes once put into one Endpoints object, and few
+// enough for a node to load at once.
+func DefaultLimits() Limits {
+	return Limits{Exports: 5000, Slices: 20_000, Endpoints: 200_000, EndpointsPerService: 5000}
+}
+
+// LimitsOf are those of the Member. nil has the default ones.
+func LimitsOf(member *v1alpha1.Member) Limits {
+	limits := DefaultLimits()
+	if member == nil {
+		return limits
+	}
+	set := func(limit *int, value int32) {
+		if value > 0 {
+			*limit = int(value)
+		}
+	}
+	given := member.Spec.Limits
+	set(&limits.Exports, given.Exports)
+	set(&limits.Slices, given.Slices)
+	set(&limits.Endpoints, given.Endpoints)
+	set(&limits.EndpointsPerService, given.EndpointsPerService)
+	return limits
+}
+
+// remedy is how the clusterset's admin raises a limit, for a cluster that needs it.
+func remedy(cluster v1alpha1.ClusterID, limit string, need int) string {
+	return fmt.Sprintf("if it needs them, the clusterset's admin runs, in the hub's namespace: kubectl patch member %s --type=merge -p '{\"spec\":{\"limits\":{\"%s\":%d}}}'",
+		cluster, limit, need)
+}
+
+// BeyondBudget returns the names of those exports of one cluster that are more than it may have, nil
+// if none is. The oldest by the hub's clock stay, then those whose names sort first, so that every
 // importer leaves out the same ones. What a cluster imports already stays there all the same.
-func BeyondBudget(exports []v1alpha1.ExportedService) map[string]bool {
-	if len(exports) <= MaxExports {
+func BeyondBudget(exports []v1alpha1.ExportedService, limits Limits) map[string]bool {
+	if len(exports) <= limits.Exports {
 		return nil
 	}
-	order := make([]int, len(exports))
+	order := make([]*v1alpha1.ExportedService, len(exports))
 	for i := range order {
-		order[i] = i
+		order[i] = &exports[i]
 	}
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := &exports[i], &exports[j]
+	slices.SortFunc(order, func(a, b *v1alpha1.ExportedService) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
-	beyond := make(map[string]bool, len(exports)-MaxExports)
-	for _, i := range order[MaxExports:] {
-		beyond[exports[i].Name] = true
+	beyond := make(map[string]bool, len(exports)-limits.Exports)
+	for _, e := range order[limits.Exports:] {
+		beyond[e.Name] = true
 	}
 	return beyond
 }
 
 // Budget tells that a cluster exports more than is imported; nil if it does not. It is one for all
 // such exports: there may be many.
-func Budget(cluster v1alpha1.ClusterID, beyond int) *Skipped {
+func Budget(cluster v1alpha1.ClusterID, beyond int, limits Limits) *Skipped {
 	if beyond == 0 {
 		return nil
 	}
-	return &Skipped{SkippedBudget, fmt.Sprintf("ExportedServices of cluster %s: %d are beyond the %d that are imported from one cluster, and the youngest are left out: "+
-		"delete ServiceExports there", cluster, beyond, MaxExports), beyond}
+	return &Skipped{SkippedBudget, fmt.Sprintf("ExportedServices of cluster %s: %d are beyond the %d that are imported from it, and the youngest are left out: "+
+		"delete ServiceExports there; %s", cluster, beyond, limits.Exports, remedy(cluster, "exports", limits.Exports+beyond)), beyond}
 }

@@ -17,15 +17,16 @@ import (
 const (
 	SkippedExport        = "InvalidExport"        // an ExportedService
 	SkippedNamespace     = "UnapprovedNamespace"  // an ExportedService from a namespace that its cluster may not export from
-	SkippedBudget        = "TooManyExports"       // ExportedServices beyond MaxExports
+	SkippedBudget        = "TooManyExports"       // ExportedServices beyond Limits.Exports
 	SkippedSlice         = "InvalidSlice"         // an EndpointSlice as a whole
 	SkippedPort          = "InvalidPort"          // a port of an EndpointSlice, or a part of one
 	SkippedAddress       = "InvalidAddress"       // an endpoint whose address no other cluster can reach, or that cannot be parsed
 	SkippedUnapproved    = "UnapprovedAddress"    // an endpoint outside its cluster's approved CIDRs
 	SkippedEndpointField = "InvalidEndpointField" // a field of an endpoint that is used without it
-	SkippedTooMany       = "TooManyEndpoints"     // endpoints beyond MaxEndpoints
+	SkippedTooMany       = "TooManyEndpoints"     // endpoints of a Service beyond Limits.EndpointsPerService
 	SkippedTaken         = "TakenAddress"         // an endpoint of a hand-written slice whose address is somebody else's
 	SkippedExternal      = "ExternalAddress"      // an endpoint of a hand-written slice that is no pod of the Service's namespace
+	SkippedSlices        = "TooManySlices"        // slices and endpoints beyond Limits.Slices and Limits.Endpoints
 	SkippedGateway       = "InvalidGateway"       // a GatewayNode, or an endpoint of one
 )
 

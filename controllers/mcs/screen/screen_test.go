@@ -269,52 +269,6 @@ func TestScreenPorts(t *testing.T) {
 	}
 }
 
-func TestLimit(t *testing.T) {
-	full := func(name string, family discoveryv1.AddressType, n int) discoveryv1.EndpointSlice {
-		return discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: name}, AddressType: family, Endpoints: make([]discoveryv1.Endpoint, n)}
-	}
-	siblings := []discoveryv1.EndpointSlice{
-		full("e", "IPv4", 10), full("c", "IPv4", 3000), full("b", "IPv6", 4000), full("a", "IPv4", 2000), full("d", "IPv6", 1001),
-	}
-	want := map[string]int{"a": 2000, "b": 4000, "c": 3000, "d": 1000, "e": 0}
-	total := 0
-	for i := range siblings {
-		limited, skipped := Limit(&siblings[i], siblings)
-		got := len(limited.Endpoints)
-		total += got
-		if got != want[siblings[i].Name] {
-			t.Errorf("slice %s: room for %d, want %d", siblings[i].Name, got, want[siblings[i].Name])
-		}
-		if over := len(siblings[i].Endpoints) - got; (over > 0) != (len(skipped) == 1) || over > 0 && skipped[0].Count != over {
-			t.Errorf("slice %s: skipped %+v", siblings[i].Name, skipped)
-		}
-	}
-	if total != 2*MaxEndpoints {
-		t.Errorf("%d endpoints in all", total)
-	}
-}
-
-// Ports times endpoints is what a node's kernel holds: many ports leave room for fewer endpoints.
-func TestLimitOfManyPorts(t *testing.T) {
-	slice := func(name string, ports, endpoints int) discoveryv1.EndpointSlice {
-		return discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Name: name}, AddressType: "IPv4",
-			Ports: make([]discoveryv1.EndpointPort, ports), Endpoints: make([]discoveryv1.Endpoint, endpoints)}
-	}
-	siblings := []discoveryv1.EndpointSlice{slice("a", 1, 100), slice("b", 256, 1000)}
-	total := 0
-	for i := range siblings {
-		limited, _ := Limit(&siblings[i], siblings)
-		total += len(limited.Endpoints)
-	}
-	if total != MaxDestinations/256 {
-		t.Errorf("%d endpoints with 256 ports", total)
-	}
-	ten := slice("a", 10, MaxEndpoints)
-	if limited, skipped := Limit(&ten, []discoveryv1.EndpointSlice{ten}); len(limited.Endpoints) != MaxEndpoints || skipped != nil {
-		t.Errorf("of %d endpoints with ten ports %d are imported", MaxEndpoints, len(limited.Endpoints))
-	}
-}
-
 func TestScreenGateway(t *testing.T) {
 	key := strings.Repeat("A", 42) + "E="
 	good := v1alpha1.Endpoint{Address: "192.0.2.1", Port: 51820}

@@ -13,60 +13,12 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// MaxEndpoints is how many endpoints of one family of one Service a cluster imports from one
-// cluster: five times what Kubernetes once put into one Endpoints object, and few enough for a node
-// to load at once.
-const MaxEndpoints = 5000
-
-// MaxDestinations is how many pairs of an endpoint and a port of one family of one Service a cluster
-// imports from one cluster: each is a destination in every node's kernel. It is MaxEndpoints with ten
-// ports each.
-const MaxDestinations = 10 * MaxEndpoints
-
 const (
 	// maxName is the length of a DNS name (RFC 1035, without the trailing dot).
 	maxName = 253
 	// maxSlicePorts is how many ports of a slice are kept: as many as an export may have.
 	maxSlicePorts = maxPorts
 )
-
-// Limit returns the slice with those of its endpoints that are imported, and how many are not. A
-// cluster imports MaxEndpoints of one family of one Service, and fewer of one with more than ten ports
-// (MaxDestinations): first those of the slices whose names
-// sort first, so that every cluster imports the same ones. siblings are all slices that the slice's
-// cluster publishes for the Service, with the slice itself. The slice and its endpoints are not
-// changed; the result shares them.
-func Limit(slice *discoveryv1.EndpointSlice, siblings []discoveryv1.EndpointSlice) (*discoveryv1.EndpointSlice, []Skipped) {
-	most := maxEndpoints(slice, siblings)
-	left := most
-	for i := range siblings {
-		if s := &siblings[i]; s.AddressType == slice.AddressType && s.Name < slice.Name {
-			left -= len(s.Endpoints)
-		}
-	}
-	left = max(left, 0)
-	over := len(slice.Endpoints) - left
-	if over <= 0 {
-		return slice, nil
-	}
-	limited := *slice
-	limited.Endpoints = slice.Endpoints[:left:left]
-	return &limited, []Skipped{{SkippedTooMany, fmt.Sprintf(
-		"EndpointSlice %s: %d endpoints are beyond the %d that one cluster may publish for a Service: spread them over several Services",
-		slice.Name, over, most), over}}
-}
-
-// maxEndpoints is how many endpoints of the slice's family may be imported: fewer if one of the
-// Service's slices has many ports.
-func maxEndpoints(slice *discoveryv1.EndpointSlice, siblings []discoveryv1.EndpointSlice) int {
-	ports := len(slice.Ports)
-	for i := range siblings {
-		if siblings[i].AddressType == slice.AddressType {
-			ports = max(ports, len(siblings[i].Ports))
-		}
-	}
-	return min(MaxEndpoints, MaxDestinations/max(1, min(ports, maxSlicePorts)))
-}
 
 // Endpoints returns copies of those endpoints of a slice from the hub that may be imported, and
 // what was left out, one Skipped for each reason. Our API server accepts what is returned.
