@@ -21,44 +21,88 @@ import (
 const (
 	objectBurst, objectRate   = 50, 5
 	clusterBurst, clusterRate = 2000, 100
-	// wait is how long the requests of an object beyond its rate wait. All of its changes meanwhile
-	// become one reconcile.
+	// wait is how long a change of an object beyond its rate waits. All of its changes meanwhile
+	// become one.
 	wait = time.Second
 	// sweepAt is how many objects are remembered before those that are quiet again are forgotten.
 	sweepAt = 4096
 )
 
-// pace limits what the changes of others cost us. An object that changes all the time is reconciled
-// about as often as objectRate says. A cluster that changes more than clusterRate comes after the
-// others. Nothing is lost: requests only wait, or come later. It is safe for concurrent use.
+// pace limits what the changes of others cost us. An object that changes all the time is looked at
+// about as often as objectRate says: what a change concerns may be thousands of objects, and finding
+// them costs, too. A cluster that changes more than clusterRate comes after the others. Nothing is
+// lost: changes only wait, or come later. It is safe for concurrent use.
 type pace struct {
-	handler.EventHandler
+	inner handler.EventHandler
 
 	mu       sync.Mutex
-	objects  map[client.ObjectKey]*rate.Limiter   // guarded by mu
-	clusters map[v1alpha1.ClusterID]*rate.Limiter // guarded by mu; as many as there are members
+	objects  map[client.ObjectKey]*rate.Limiter      // guarded by mu
+	clusters map[v1alpha1.ClusterID]*rate.Limiter    // guarded by mu; as many as there are members
+	waiting  map[client.ObjectKey]*event.UpdateEvent // guarded by mu; from the first state to the last one
 }
 
 func newPace(inner handler.EventHandler) *pace {
-	return &pace{EventHandler: inner, objects: map[client.ObjectKey]*rate.Limiter{}, clusters: map[v1alpha1.ClusterID]*rate.Limiter{}}
+	return &pace{inner: inner, objects: map[client.ObjectKey]*rate.Limiter{}, clusters: map[v1alpha1.ClusterID]*rate.Limiter{},
+		waiting: map[client.ObjectKey]*event.UpdateEvent{}}
 }
 
 // Create implements handler.EventHandler. What the hub shows at first is not a change.
 func (p *pace) Create(ctx context.Context, e event.CreateEvent, q queue) {
-	if !e.IsInInitialList {
-		q = p.queue(e.Object, q)
+	switch {
+	case e.IsInInitialList:
+		p.inner.Create(ctx, e, q)
+	case !p.later(ctx, e.Object, e.Object, q):
+		p.inner.Create(ctx, e, p.queue(e.Object, q))
 	}
-	p.EventHandler.Create(ctx, e, q)
 }
 
 // Update implements handler.EventHandler.
 func (p *pace) Update(ctx context.Context, e event.UpdateEvent, q queue) {
-	p.EventHandler.Update(ctx, e, p.queue(e.ObjectNew, q))
+	if !p.later(ctx, e.ObjectOld, e.ObjectNew, q) {
+		p.inner.Update(ctx, e, p.queue(e.ObjectNew, q))
+	}
 }
 
 // Delete implements handler.EventHandler.
 func (p *pace) Delete(ctx context.Context, e event.DeleteEvent, q queue) {
-	p.EventHandler.Delete(ctx, e, p.queue(e.Object, q))
+	if !p.later(ctx, e.Object, e.Object, q) {
+		p.inner.Delete(ctx, e, p.queue(e.Object, q))
+	}
+}
+
+// Generic implements handler.EventHandler.
+func (p *pace) Generic(ctx context.Context, e event.GenericEvent, q queue) {
+	p.inner.Generic(ctx, e, q)
+}
+
+// later tells whether the change waits because the object changes too often. It is then handled after
+// wait, as one with the object's other changes until then.
+func (p *pace) later(ctx context.Context, before, after client.Object, q queue) bool {
+	key := client.ObjectKeyFromObject(after)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if waiting := p.waiting[key]; waiting != nil {
+		waiting.ObjectNew = after
+		return true
+	}
+	allowed := allow(p.objects, key, objectRate, objectBurst)
+	if len(p.objects) > sweepAt {
+		sweep(p.objects)
+	}
+	if allowed {
+		return false
+	}
+	p.waiting[key] = &event.UpdateEvent{ObjectOld: before, ObjectNew: after}
+	time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		e := *p.waiting[key]
+		delete(p.waiting, key)
+		p.mu.Unlock()
+		if ctx.Err() == nil {
+			p.inner.Update(ctx, e, p.queue(e.ObjectNew, q))
+		}
+	})
+	return true
 }
 
 // queue is the queue for the requests of a change of the object.
@@ -69,17 +113,10 @@ func (p *pace) queue(obj client.Object, q queue) queue {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	opts := priorityqueue.AddOpts{}
-	if !allow(p.objects, client.ObjectKeyFromObject(obj), objectRate, objectBurst) {
-		opts.After = wait
+	if allow(p.clusters, clusterset.SourceCluster(obj.GetLabels()), clusterRate, clusterBurst) {
+		return q
 	}
-	if !allow(p.clusters, clusterset.SourceCluster(obj.GetLabels()), clusterRate, clusterBurst) {
-		opts.Priority = new(handler.LowPriority)
-	}
-	if len(p.objects) > sweepAt {
-		sweep(p.objects)
-	}
-	return pacedQueue{priorities, opts}
+	return lateQueue{priorities}
 }
 
 func allow[K comparable](limiters map[K]*rate.Limiter, key K, perSecond rate.Limit, burst int) bool {
@@ -98,21 +135,20 @@ func sweep[K comparable](limiters map[K]*rate.Limiter) {
 	}
 }
 
-// pacedQueue adds requests as opts say.
-type pacedQueue struct {
+// lateQueue adds requests that come after others.
+type lateQueue struct {
 	priorityqueue.PriorityQueue[reconcile.Request]
-	opts priorityqueue.AddOpts
 }
 
 // Add implements workqueue.TypedInterface.
-func (q pacedQueue) Add(request reconcile.Request) { q.PriorityQueue.AddWithOpts(q.opts, request) }
+func (q lateQueue) Add(request reconcile.Request) {
+	q.AddWithOpts(priorityqueue.AddOpts{}, request)
+}
 
-// AddWithOpts implements priorityqueue.PriorityQueue, for requests that come later than others
-// anyway.
-func (q pacedQueue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
-	o.After = max(o.After, q.opts.After)
+// AddWithOpts implements priorityqueue.PriorityQueue.
+func (q lateQueue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
 	if o.Priority == nil {
-		o.Priority = q.opts.Priority
+		o.Priority = new(handler.LowPriority)
 	}
 	q.PriorityQueue.AddWithOpts(o, requests...)
 }

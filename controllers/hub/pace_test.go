@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,26 +18,44 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// recorder is a queue that remembers what was added how.
+// recorder is a queue that remembers what was added how, and how often an object was mapped.
 type recorder struct {
 	priorityqueue.PriorityQueue[reconcile.Request]
-	waited, low, added map[string]int
+
+	mu                 sync.Mutex
+	low, added, mapped map[string]int // guarded by mu
 }
 
 func newRecorder() *recorder {
-	return &recorder{waited: map[string]int{}, low: map[string]int{}, added: map[string]int{}}
+	return &recorder{low: map[string]int{}, added: map[string]int{}, mapped: map[string]int{}}
+}
+
+func (r *recorder) Add(request reconcile.Request) {
+	r.AddWithOpts(priorityqueue.AddOpts{}, request)
 }
 
 func (r *recorder) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, request := range requests {
 		r.added[request.Name]++
-		if o.After > 0 {
-			r.waited[request.Name]++
-		}
 		if o.Priority != nil && *o.Priority < 0 {
 			r.low[request.Name]++
 		}
 	}
+}
+
+// toItself maps an object to itself.
+func (r *recorder) toItself(_ context.Context, obj client.Object) []reconcile.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mapped[obj.GetName()]++
+	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(obj)}}
+}
+
+func newPaced() (*pace, *recorder) {
+	q := newRecorder()
+	return newPace(handler.EnqueueRequestsFromMapFunc(q.toItself)), q
 }
 
 func exportNamed(cluster, name string) *v1alpha1.ExportedService {
@@ -50,29 +69,48 @@ func changed(cluster, name string) event.UpdateEvent {
 	return event.UpdateEvent{ObjectOld: before, ObjectNew: after}
 }
 
-func toItself(_ context.Context, obj client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: client.ObjectKeyFromObject(obj)}}
-}
-
-// One object that is changed 100 times a second costs a few reconciles a second, and another one
-// does not wait for it.
+// One object that is changed 100 times a second costs a few reconciles a second, and is not even
+// looked at more often. Its last state is looked at. Another one does not wait for it.
 func TestFlippedObject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, q := newPace(handler.EnqueueRequestsFromMapFunc(toItself)), newRecorder()
+		p, q := newPaced()
 		for range 1000 {
 			p.Update(t.Context(), changed("west", "flip"), q)
 			time.Sleep(10 * time.Millisecond)
 		}
-		if atOnce := q.added["flip"] - q.waited["flip"]; atOnce > objectBurst+10*objectRate+1 {
-			t.Errorf("of 1000 changes in 10 s, %d were reconciled at once", atOnce)
+		synctest.Wait()
+		const most = objectBurst + 10*(objectRate+1) + 1
+		if q.added["flip"] > most || q.mapped["flip"] > 2*most { // an update maps the old and the new
+			t.Errorf("of 1000 changes in 10 s, %d were reconciled, and the object was mapped %d times", q.added["flip"], q.mapped["flip"])
 		}
-		if q.waited["flip"] == 0 {
-			t.Error("no change waited")
+		before := q.added["flip"]
+		p.Update(t.Context(), changed("west", "flip"), q)
+		time.Sleep(2 * wait)
+		synctest.Wait()
+		if q.added["flip"] == before || len(p.waiting) != 0 {
+			t.Error("the last change is lost")
 		}
 		p.Update(t.Context(), changed("west", "b"), q)
 		p.Update(t.Context(), changed("east", "a"), q)
-		if q.waited["a"]+q.low["a"]+q.waited["b"] != 0 || q.added["a"] != 1 || q.added["b"] != 1 {
+		if q.low["a"] != 0 || q.added["a"] != 1 || q.added["b"] != 1 {
 			t.Error("others waited")
+		}
+	})
+}
+
+// An object that is deleted while its changes wait is looked at once more.
+func TestFlippedObjectGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, q := newPaced()
+		for range 2 * objectBurst {
+			p.Update(t.Context(), changed("west", "flip"), q)
+		}
+		before := q.added["flip"]
+		p.Delete(t.Context(), event.DeleteEvent{Object: exportNamed("west", "flip")}, q)
+		time.Sleep(2 * wait)
+		synctest.Wait()
+		if q.added["flip"] != before+1 {
+			t.Errorf("added %d times more", q.added["flip"]-before)
 		}
 	})
 }
@@ -81,13 +119,13 @@ func TestFlippedObject(t *testing.T) {
 // does not grow for ever.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, q := newPace(handler.EnqueueRequestsFromMapFunc(toItself)), newRecorder()
+		p, q := newPaced()
 		for i := range 3 * sweepAt {
 			p.Create(t.Context(), event.CreateEvent{Object: exportNamed("west", fmt.Sprint(i))}, q)
 			time.Sleep(time.Millisecond)
 		}
 		last := fmt.Sprint(3*sweepAt - 1)
-		if q.low[last] != 1 || q.added[last] != 1 || q.waited[last] != 0 {
+		if q.low[last] != 1 || q.added[last] != 1 {
 			t.Errorf("the last of the flood was added %d times, %d of them low", q.added[last], q.low[last])
 		}
 		if len(p.objects) > sweepAt+1 {
@@ -102,12 +140,12 @@ func TestFlood(t *testing.T) {
 
 // What the hub shows at first counts for nobody.
 func TestInitialList(t *testing.T) {
-	p, q := newPace(handler.EnqueueRequestsFromMapFunc(toItself)), newRecorder()
+	p, q := newPaced()
 	for i := range 2 * clusterBurst {
 		p.Create(t.Context(), event.CreateEvent{Object: exportNamed("west", fmt.Sprint(i)), IsInInitialList: true}, q)
 	}
 	p.Update(t.Context(), changed("west", "b"), q)
-	if q.low["b"]+q.waited["b"] != 0 || len(p.objects) != 1 {
+	if q.low["b"] != 0 || q.added["b"] != 1 || len(p.objects) != 1 {
 		t.Errorf("the first change waits, with %d objects", len(p.objects))
 	}
 }
