@@ -325,8 +325,8 @@ type ClusterSetStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// conditions: Installed, Accepted, HubConnected, DNSReady, AddressesApproved, and ClusterProperties
-	// where the About API is served. Ready sums up the first four, DNSReady only if spec.dns is Managed.
-	// Stalled is True if Accepted is not.
+	// and ClusterProfiles where the API server serves these kinds. Ready sums up the first four,
+	// DNSReady only if spec.dns is Managed. Stalled is True if Accepted is not.
 	//
 	// +listType=map
 	// +listMapKey=type

@@ -23,6 +23,9 @@ const (
 	// ConditionClusterProperties (ClusterSet): the About API's ClusterProperty objects say what
 	// this cluster is. The condition exists only where the API server serves that kind.
 	ConditionClusterProperties = "ClusterProperties"
+	// ConditionClusterProfiles (ClusterSet): each RemoteCluster has a ClusterProfile of the Cluster
+	// Inventory API. The condition exists only where the API server serves that kind.
+	ConditionClusterProfiles = "ClusterProfiles"
 	// ConditionReady (GatewayNode): the gateway works. (ClusterSet, RemoteCluster, TrafficPolicy): a
 	// summary of the other conditions, for tools that wait until an object works.
 	ConditionReady = "Ready"

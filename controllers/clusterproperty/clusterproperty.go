@@ -11,7 +11,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +22,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/hub"
 	"github.com/tombolo-net/tombolo/controllers/internal/optional"
+	"github.com/tombolo-net/tombolo/controllers/internal/optionalkind"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/status"
 )
@@ -33,9 +33,6 @@ const (
 	ClusterSetIDName = "clusterset.k8s.io"
 )
 
-// recheck is how soon we ask again whether a CRD that is there is served, while it is not.
-const recheck = time.Second
-
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=clusterproperties.about.k8s.io,verbs=get;list;watch
@@ -44,10 +41,10 @@ const recheck = time.Second
 
 // Reconciler maintains the properties as the one ClusterSet and the hub say.
 type Reconciler struct {
-	Client client.Client // required, of this cluster; it caches CRDs' metadata as CacheObjects says, and no properties
+	Client client.Client // required, of this cluster; it does not cache properties
 	Hub    *hub.Hub      // required
 
-	watch watcher // SetUp sets it
+	properties *optionalkind.Watch // SetUp sets it
 }
 
 // Reconcile writes or deletes the properties, and writes the condition.
@@ -56,46 +53,27 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	installed, err := r.installed(ctx)
+	state, err := r.properties.State(ctx)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if !installed {
+	switch {
+	case state.Recheck > 0:
+		return reconcile.Result{RequeueAfter: state.Recheck}, nil
+	case state.Kind.Empty():
 		return retry.Result(r.withoutAPI(ctx, set))
 	}
-	kind, err := r.Client.RESTMapper().RESTMapping(groupKind, "v1alpha1", "v1beta1")
-	if meta.IsNoMatchError(err) {
-		return reconcile.Result{RequeueAfter: recheck}, nil
-	}
-	if err != nil {
-		return reconcile.Result{}, fmt.Errorf("asking how ClusterProperties are served: %w", err)
-	}
-	if err := r.watch.start(kind.GroupVersionKind); err != nil {
-		return reconcile.Result{}, err
-	}
-	condition, err := r.apply(ctx, kind.GroupVersionKind, set)
+	condition, err := r.apply(ctx, state.Kind, set)
 	if err == nil && set != nil {
 		err = status.SetClusterSetCondition(ctx, r.Client, set, condition)
 	}
 	return retry.Result(err)
 }
 
-// installed tells whether the About API's CRD is there.
-func (r *Reconciler) installed(ctx context.Context) (bool, error) {
-	crd := crdMetadata()
-	if err := r.Client.Get(ctx, client.ObjectKey{Name: crdName}, crd); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			return false, fmt.Errorf("reading CustomResourceDefinition %s: %w", crdName, err)
-		}
-		return false, nil
-	}
-	return crd.DeletionTimestamp == nil, nil
-}
-
 // withoutAPI removes the condition: without the About API there is nothing to say.
 func (r *Reconciler) withoutAPI(ctx context.Context, set *v1alpha1.ClusterSet) error {
-	if err := r.watch.stop(ctx); err != nil || set == nil {
-		return err
+	if set == nil {
+		return nil
 	}
 	return status.RemoveClusterSetCondition(ctx, r.Client, set, v1alpha1.ConditionClusterProperties)
 }

@@ -21,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/clusterproperty"
@@ -73,7 +74,7 @@ func start(t *testing.T) *members.Env {
 	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t)))
 	mgr, err := ctrl.NewManager(e.OperatorConfig(), ctrl.Options{
 		Scheme: operator.NewScheme(), Cache: operator.CacheOptions(v1alpha1.DefaultNamespace), Logger: testr.New(t),
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	if err != nil {
 		t.Fatal(err)

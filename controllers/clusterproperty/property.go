@@ -1,18 +1,11 @@
 package clusterproperty
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
-
-// groupKind is the kind of a property.
-var groupKind = schema.GroupKind{Group: "about.k8s.io", Kind: "ClusterProperty"}
-
-// crdName is the name of its CRD.
-const crdName = "clusterproperties.about.k8s.io"
 
 // property is an empty property of that name.
 func property(kind schema.GroupVersionKind, name string) *unstructured.Unstructured {
@@ -38,11 +31,4 @@ func valueOf(p *unstructured.Unstructured) string {
 
 func ours(p *unstructured.Unstructured) bool {
 	return p.GetLabels()[v1alpha1.LabelManagedBy] == v1alpha1.ManagedBy
-}
-
-// crdMetadata is empty metadata of a CRD.
-func crdMetadata() *metav1.PartialObjectMetadata {
-	return &metav1.PartialObjectMetadata{
-		TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"},
-	}
 }

@@ -3,32 +3,30 @@ package clusterproperty
 import (
 	"context"
 
-	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/internal/optionalkind"
 	"github.com/tombolo-net/tombolo/controllers/internal/requests"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 )
 
-// CacheObjects say what the operator's cache holds for this package: the one CRD that the operator
-// may read.
-func CacheObjects() map[client.Object]cache.ByObject {
-	return map[client.Object]cache.ByObject{
-		crdMetadata(): {Field: fields.OneTermEqualSelector("metadata.name", crdName)},
-	}
-}
-
-// SetUp adds the controller to the manager, whose cache must be that of CacheObjects.
+// SetUp adds the controller to the manager.
 func (r *Reconciler) SetUp(_ context.Context, mgr ctrl.Manager) error {
+	var err error
+	r.properties, err = optionalkind.New(mgr, optionalkind.Kind{
+		CRD:       "clusterproperties.about.k8s.io",
+		GroupKind: schema.GroupKind{Group: "about.k8s.io", Kind: "ClusterProperty"},
+		Versions:  []string{"v1alpha1", "v1beta1"},
+	})
+	if err != nil {
+		return err
+	}
 	made, err := retry.Controller(mgr, "about", 1).
 		For(&v1alpha1.ClusterSet{}).
-		WatchesMetadata(crdMetadata(), handler.EnqueueRequestsFromMapFunc(requests.TheClusterSet)).
 		WatchesRawSource(r.Hub.OnChange(requests.TheClusterSet)).
 		Build(r)
-	r.watch = watcher{controller: made, cache: mgr.GetCache()}
+	r.properties.Bind(made, requests.TheClusterSet)
 	return err
 }

@@ -29,6 +29,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/approval"
+	"github.com/tombolo-net/tombolo/controllers/clusterprofile"
 	"github.com/tombolo-net/tombolo/controllers/clusterproperty"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
 	"github.com/tombolo-net/tombolo/controllers/dns"
@@ -151,8 +152,8 @@ func options(ctx context.Context, c Config) ctrl.Options {
 }
 
 // CacheOptions are those of the operator's cache of its own cluster. Of some kinds it holds only
-// what the operator may read: the hub's Secret, GatewayNodes and gateways' Leases in its own namespace, what is CoreDNS's, and
-// the About API's CRD.
+// what the operator may read: the hub's Secret, GatewayNodes and gateways' Leases in its own namespace, and what is
+// CoreDNS's.
 func CacheOptions(namespace string) cache.Options {
 	own := map[string]cache.Config{namespace: {}}
 	some := map[client.Object]cache.ByObject{
@@ -161,7 +162,6 @@ func CacheOptions(namespace string) cache.Options {
 	}
 	maps.Copy(some, gatewaylife.CacheObjects(namespace))
 	maps.Copy(some, dns.CacheObjects())
-	maps.Copy(some, clusterproperty.CacheObjects())
 	return cache.Options{DefaultTransform: mcs.KeepOwnFields, ByObject: some}
 }
 
@@ -200,6 +200,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 		(&exportpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
 		(&dns.Reconciler{Client: local, Events: events}).SetUp(ctx, mgr),
 		(&clusterproperty.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
+		(&clusterprofile.Reconciler{Client: local, Namespace: c.Namespace}).SetUp(ctx, mgr),
 	)
 }
 
