@@ -143,6 +143,13 @@ type ClusterSetSpec struct {
 	// +optional
 	ImportNamespaces *metav1.LabelSelector `json:"importNamespaces,omitempty"`
 
+	// derivedServices makes a Service beside each ServiceImport that it selects, for programs that
+	// know Services only: kube-proxy, Ingress controllers, meshes. The ServiceImport's annotation
+	// multicluster.kubernetes.io/derived-service names it. Omit it to make none; {} selects all.
+	//
+	// +optional
+	DerivedServices *DerivedServices `json:"derivedServices,omitempty"`
+
 	// acceptCIDRs limits which addresses other members may have: all of a Member's CIDRs must lie in
 	// them. Omit it to accept any that collide with nothing here.
 	//
@@ -181,6 +188,22 @@ type ExternalEndpoints struct {
 	// cluster's CIDRs that is not a pod's, a node's, a Service's or the API server's: on any port, past
 	// the gateways' filter.
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector"`
+}
+
+// DerivedServices selects the ServiceImports that get a derived Service: those that both selectors
+// select.
+type DerivedServices struct {
+	// namespaceSelector selects ServiceImports by the labels of their namespaces. Omit it to select
+	// those of all namespaces.
+	//
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+
+	// importSelector selects ServiceImports by their own labels. These are the exportedLabels of the
+	// ServiceExport, and what users of the namespace have added. Omit it to select all.
+	//
+	// +optional
+	ImportSelector *metav1.LabelSelector `json:"importSelector,omitempty"`
 }
 
 // HubAccess says how a member reaches the hub.

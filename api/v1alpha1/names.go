@@ -29,8 +29,8 @@ const (
 	// ManagedBy is the value of endpointslice.kubernetes.io/managed-by on every slice that tombolo
 	// writes.
 	ManagedBy = "tombolo.dev"
-	// LabelManagedBy, with value ManagedBy, is on every ServiceImport that tombolo writes. One
-	// without it belongs to another controller and is never touched.
+	// LabelManagedBy, with value ManagedBy, is on every ServiceImport and Service that tombolo writes.
+	// One without it belongs to another controller and is never touched.
 	LabelManagedBy = "clusterset.tombolo.dev/managed-by"
 	// AnnotationFirstShown on a ServiceImport holds, for each cluster that has exported the Service,
 	// when its ServiceExport was made and when the hub first showed it, in seconds since 1970. The
@@ -40,6 +40,9 @@ const (
 	// clusters that it imports from. It holds, in JSON, what the others said when that began, so that
 	// what they say anew is told from what they said before.
 	AnnotationPartialView = "clusterset.tombolo.dev/partial-view"
+	// AnnotationDerivedService on a ServiceImport names its derived Service. Programs that know
+	// Services only find it there.
+	AnnotationDerivedService = "multicluster.kubernetes.io/derived-service"
 	// AnnotationPublishedCount and AnnotationPublishedDigest on a member's Lease say how many
 	// ExportedServices and GatewayNodes it has on the hub, and a digest of their names.
 	AnnotationPublishedCount  = "clusterset.tombolo.dev/published-count"
@@ -80,6 +83,8 @@ const (
 	GatewayKeysSecret = "tombolo-gateway-keys"
 	// DefaultHubNamespace is the hub's namespace in the samples.
 	DefaultHubNamespace = "tombolo-hub"
+	// DerivedServicePrefix begins the names of derived Services.
+	DerivedServicePrefix = "derived-"
 	// MemberServiceAccountPrefix and a cluster ID make the ServiceAccount of a member on the hub.
 	MemberServiceAccountPrefix = "member-"
 )

@@ -194,9 +194,9 @@ func (r *Reconciler) delete(ctx context.Context, have *discoveryv1.EndpointSlice
 
 // ours tells whether tombolo imported the slice. A cluster may hold the hub's namespace, too.
 // Slices there are published, not imported, and have a label with the namespace that they belong
-// to.
+// to. Slices of derived Services (package derivedservice) do not name an imported Service.
 func ours(obj client.Object) bool {
 	labels := obj.GetLabels()
 	_, published := labels[v1alpha1.LabelNamespace]
-	return labels[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy && !published
+	return labels[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy && labels[v1alpha1.LabelServiceName] != "" && !published
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/clusterprofile"
 	"github.com/tombolo-net/tombolo/controllers/clusterproperty"
 	"github.com/tombolo-net/tombolo/controllers/clusterset"
+	"github.com/tombolo-net/tombolo/controllers/derivedservice"
 	"github.com/tombolo-net/tombolo/controllers/dns"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
 	"github.com/tombolo-net/tombolo/controllers/exportpolicy"
@@ -196,6 +197,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 		(&heartbeat.Reconciler{Client: local, Hub: h, Namespace: c.Namespace, Now: now}).SetUp(ctx, mgr),
 		(&serviceimport.Reconciler{Client: local, Hub: h, Events: events, Skipped: skipped, Namespace: c.Namespace}).SetUp(ctx, mgr),
 		(&endpointslice.Reconciler{Client: local, Hub: h, Skipped: skipped}).SetUp(ctx, mgr),
+		(&derivedservice.Reconciler{Client: local, Events: events}).SetUp(ctx, mgr),
 		(&trafficpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
 		(&exportpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
 		(&dns.Reconciler{Client: local, Events: events}).SetUp(ctx, mgr),

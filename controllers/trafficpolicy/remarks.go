@@ -43,7 +43,7 @@ func newSurroundings(set *v1alpha1.ClusterSet, remotes []v1alpha1.RemoteCluster)
 // remarks are what the user should know about a policy that is in effect for the target; empty if
 // nothing.
 func (s surroundings) remarks(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {
-	return idle(spec, target) + s.substitute(spec.Scheduler) + s.unknown(spec) + s.silent(spec, target) + repeated(spec)
+	return idle(spec, target) + s.substitute(spec.Scheduler) + s.unknown(spec) + s.silent(spec, target) + repeated(spec) + besides(target)
 }
 
 // silent names the clusters that have a weight above zero and do not export the Service.
@@ -78,6 +78,19 @@ func repeated(spec *v1alpha1.TrafficPolicySpec) string {
 	}
 	return fmt.Sprintf("; %s is in several steps of failover: only the first counts", listed(slices.Sorted(maps.Keys(again))))
 }
+
+// besides says so if there is a way to the Service that the policy does not direct.
+func besides(target *mcsv1beta1.ServiceImport) string {
+	derived := target.Annotations[v1alpha1.AnnotationDerivedService]
+	if derived == "" {
+		return ""
+	}
+	return fmt.Sprintf("; it directs flows to the clusterset IP, not those to the derived Service %s, which kube-proxy serves", clusterset.Clip(derived, longestName))
+}
+
+// longestName is that of a Service, in bytes. Everybody who may write a ServiceImport's annotations
+// writes there what he likes.
+const longestName = 63
 
 // idle says so if the policy has no effect because flows stay on their node.
 func idle(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta1.ServiceImport) string {

@@ -52,6 +52,16 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+func TestBesides(t *testing.T) {
+	derived := &mcsv1beta1.ServiceImport{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.AnnotationDerivedService: "derived-1"}}}
+	for target, want := range map[*mcsv1beta1.ServiceImport]bool{web: false, derived: true} {
+		got := surroundings{}.remarks(&v1alpha1.TrafficPolicySpec{Scheduler: v1alpha1.SchedulerRandom}, target)
+		if strings.Contains(got, "not those to the derived Service derived-1") != want {
+			t.Errorf("%v: %q, want a remark: %v", target.Annotations, got, want)
+		}
+	}
+}
+
 func TestSubstitute(t *testing.T) {
 	const auto, ipvs, nftables = v1alpha1.BackendAuto, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables
 	const random, least = v1alpha1.SchedulerRandom, v1alpha1.SchedulerLeastConnection

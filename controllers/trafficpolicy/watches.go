@@ -41,6 +41,7 @@ func importChanged() predicate.Predicate {
 		return before.Spec.Type != after.Spec.Type || staysOnNode(before) != staysOnNode(after) ||
 			!slices.Equal(clusterset.Exporters(before), clusterset.Exporters(after)) ||
 			before.Labels[v1alpha1.LabelManagedBy] != after.Labels[v1alpha1.LabelManagedBy] ||
+			before.Annotations[v1alpha1.AnnotationDerivedService] != after.Annotations[v1alpha1.AnnotationDerivedService] ||
 			!before.DeletionTimestamp.Equal(after.DeletionTimestamp)
 	}}
 }

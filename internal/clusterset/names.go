@@ -28,6 +28,13 @@ func HubSliceName(cluster v1alpha1.ClusterID, namespace, name string, n int) str
 	return fmt.Sprintf("%s.%d", HubName(cluster, namespace, name), n)
 }
 
+// DerivedServiceName is the name of the derived Service of the ServiceImport namespace/name:
+// "derived-<16 hex digits>".
+func DerivedServiceName(namespace, name string) string {
+	sum := hash(namespace, name)
+	return v1alpha1.DerivedServicePrefix + hex.EncodeToString(sum[:8])
+}
+
 // LeaseName is the name of a member's heartbeat Lease on the hub.
 func LeaseName(cluster v1alpha1.ClusterID) string { return string(cluster) + ".heartbeat" }
 

@@ -47,6 +47,7 @@ func TestServing(t *testing.T) {
 		{"session affinity", testAffinity},
 		{"not ready", testNotReady},
 		{"traffic policy", testTrafficPolicy},
+		{"derived Service", testDerivedService},
 	} {
 		t.Run(tt.name, func(t *testing.T) { t.Parallel(); tt.test(t, s) })
 	}

@@ -17,7 +17,8 @@ var attacks = []string{
 	"TestDataplaneWritesItsCondition", "TestDataplaneAppliesItsCondition", "TestDataplaneRecordsEvents",
 	"TestGatewayWritesItsOwn", "TestGatewayRenewsItsLease", "TestGatewayWritesItsLinks", "TestGatewayRemovesItsKey",
 	"TestOperatorWritesTransitAddresses", "TestOperatorRenewsToken", "TestOperatorRemovesKeys", "TestOperatorWritesCorefile",
-	"TestOperatorWritesCorefileIfManaged", "TestOperatorWritesItsSlices", "TestOperatorReadsOneSecret", "TestTenantsImports", "TestTenantsSlices",
+	"TestOperatorWritesCorefileIfManaged", "TestOperatorWritesItsSlices", "TestOperatorWritesDerivedServices", "TestOperatorReadsOneSecret", "TestTenantsImports",
+	"TestTenantsSlices", "TestTenantsDerivedServices",
 	"TestTrafficPolicyRights",
 }
 

@@ -78,6 +78,10 @@ func probes() []probe {
 			slice.Labels = nil
 			return c.Create(ctx, slice, client.DryRunAll)
 		}},
+		{"tombolo-operator-services", operator, func(ctx context.Context, c client.Client) error {
+			service := derivedService(metav1.NamespaceDefault, "probe")
+			return c.Create(ctx, service, client.DryRunAll)
+		}},
 		{"tombolo-operator-keys", operator, func(ctx context.Context, c client.Client) error {
 			meta := metav1.ObjectMeta{Namespace: system, Name: v1alpha1.GatewayKeysSecret}
 			return c.Patch(ctx, &corev1.Secret{ObjectMeta: meta}, merge(`{"data":{"probe":""}}`), client.DryRunAll)

@@ -21,8 +21,8 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// asTenant makes a namespace with an account, and a client that may do anything there to ServiceImports
-// and EndpointSlices.
+// asTenant makes a namespace with an account, and a client that may do anything there to ServiceImports,
+// Services and EndpointSlices.
 func asTenant(t *testing.T, namespace, account string) client.Client {
 	t.Helper()
 	meta := metav1.ObjectMeta{Namespace: namespace, Name: account}
@@ -32,6 +32,7 @@ func asTenant(t *testing.T, namespace, account string) client.Client {
 		&rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{mcsv1beta1.GroupName}, Resources: []string{"serviceimports", "serviceimports/status"}, Verbs: []string{"*"}},
 			{APIGroups: []string{discoveryv1.GroupName}, Resources: []string{"endpointslices"}, Verbs: []string{"*"}},
+			{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: []string{"*"}},
 		}},
 		&rbacv1.RoleBinding{ObjectMeta: meta,
 			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: account},
@@ -41,7 +42,7 @@ func asTenant(t *testing.T, namespace, account string) client.Client {
 	// The API server takes its time to have a new policy in force.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for _, forged := range []client.Object{importOf(namespace, "probe"), importedSlice(namespace, "probe")} {
+	for _, forged := range []client.Object{importOf(namespace, "probe"), importedSlice(namespace, "probe"), derivedService(namespace, derivedName)} {
 		for !apierrors.IsForbidden(tenant.Create(ctx, forged.DeepCopyObject().(client.Object), client.DryRunAll)) {
 			if ctx.Err() != nil {
 				t.Fatalf("%T with our label is not refused", forged)
@@ -157,7 +158,7 @@ func TestOperatorWritesItsSlices(t *testing.T) {
 	others.Labels = map[string]string{discoveryv1.LabelServiceName: "kubernetes", discoveryv1.LabelManagedBy: "endpointslice-controller.k8s.io"}
 	create(t, others)
 	ours := importedSlice(metav1.NamespaceDefault, "ours")
-	const noOther = "the operator writes the EndpointSlices that it imports, and no others"
+	const noOther = "the operator writes the EndpointSlices that it imports and those of derived Services, and no others"
 	checkForbidden(t, operator.Create(ctx, ours), "")
 	patch := func(slice *discoveryv1.EndpointSlice, text string) error {
 		return operator.Patch(ctx, slice.DeepCopy(), merge(text))

@@ -14,17 +14,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=tombolo-dataplane;tombolo-dataplane-events;tombolo-gateway;tombolo-gateway-keys;tombolo-gateway-lease;tombolo-gateway-links;tombolo-imported-slices;tombolo-imports;tombolo-installation;tombolo-nodes;tombolo-operator;tombolo-operator-coredns;tombolo-operator-dns;tombolo-operator-keys;tombolo-operator-slices,verbs=get
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=tombolo-dataplane;tombolo-dataplane-events;tombolo-derived-services;tombolo-gateway;tombolo-gateway-keys;tombolo-gateway-lease;tombolo-gateway-links;tombolo-imported-slices;tombolo-imports;tombolo-installation;tombolo-nodes;tombolo-operator;tombolo-operator-coredns;tombolo-operator-dns;tombolo-operator-keys;tombolo-operator-services;tombolo-operator-slices,verbs=get
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=list;patch
 
 // policies are the names of the admission policies of a member cluster (config/rbac). The binding of
 // each has the same name.
 func policies() []string {
 	return []string{
-		"tombolo-dataplane", "tombolo-dataplane-events",
+		"tombolo-dataplane", "tombolo-dataplane-events", "tombolo-derived-services",
 		"tombolo-gateway", "tombolo-gateway-keys", "tombolo-gateway-lease", "tombolo-gateway-links",
 		"tombolo-imported-slices", "tombolo-imports", "tombolo-installation", "tombolo-nodes",
-		"tombolo-operator", "tombolo-operator-coredns", "tombolo-operator-dns", "tombolo-operator-keys", "tombolo-operator-slices",
+		"tombolo-operator", "tombolo-operator-coredns", "tombolo-operator-dns", "tombolo-operator-keys",
+		"tombolo-operator-services", "tombolo-operator-slices",
 	}
 }
 
