@@ -107,6 +107,7 @@ test-unit: ## the pure parts: no root, no network, under a minute once compiled
 test-integration: testbin ## controllers, kinds and policies, each against a real kube-apiserver
 	@hack/tool.sh helm4 >/dev/null
 	@hack/tool.sh helm3 >/dev/null
+	@hack/tool.sh envoy-translate >/dev/null
 	@$(STEP) "integration tests" "usually 7 minutes" \
 		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $$(hack/tagged.sh integration)
 
@@ -174,6 +175,7 @@ SKEW ?= oldest newest
 test-skew: deps ## CRDs, policies and controllers with the API servers of the oldest Kubernetes that is supported and of the newest
 	@hack/tool.sh helm4 >/dev/null
 	@hack/tool.sh helm3 >/dev/null
+	@hack/tool.sh envoy-translate >/dev/null
 	@for set in $(SKEW); do \
 		CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set $$set && \
 		$(STEP) "integration tests with the $$set Kubernetes" "usually 12 minutes" env TOMBOLO_KUBERNETES=$$set \

@@ -2,7 +2,7 @@
 # Prints the path of a tool that hack/tools or a module below it pins, after building it into the
 # cache outside the tree if it is not there: once per version of tool and Go.
 #
-# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|govulncheck|helm3|helm4|kube-network-policies|kubebuilder|kustomize
+# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|envoy-translate|govulncheck|helm3|helm4|kube-network-policies|kubebuilder|kustomize
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -15,6 +15,7 @@ actionlint) pins=hack/tools/release package=github.com/rhysd/actionlint/cmd/acti
 cyclonedx-gomod) pins=hack/tools/release package=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod usually="usually 20 s, once" ;;
 govulncheck) pins=hack/tools/release package=golang.org/x/vuln/cmd/govulncheck usually="usually 10 s, once" ;;
 kube-network-policies) pins=hack/tools/netpol package=sigs.k8s.io/kube-network-policies/cmd usually="usually 1 minute, once" ;;
+envoy-translate) pins=hack/tools/envoy package=./translate.go usually="usually 4 minutes, once" ;;
 kubebuilder) pins=hack/tools/kubebuilder package=sigs.k8s.io/kubebuilder/v4 usually="usually 30 s, once" ;;
 kustomize) pins=hack/tools/kubebuilder package=sigs.k8s.io/kustomize/kustomize/v5 usually="usually 10 s, once" ;;
 helm3 | helm4)
@@ -37,7 +38,7 @@ helm3 | helm4)
 esac
 
 cache=${TOMBOLO_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tombolo}/tools
-digest=$( (cat "$pins"/go.{mod,sum} && go version) | sha256sum | cut -c1-12)
+digest=$( (cat "$pins"/go.{mod,sum} && if [[ $1 == envoy-translate ]]; then cat "$pins/$package.in"; fi && go version) | sha256sum | cut -c1-12)
 tool=$cache/$1-$digest
 if [[ ! -x $tool ]]; then
 	mkdir -p "$cache"
@@ -45,8 +46,16 @@ if [[ ! -x $tool ]]; then
 	flock 9
 	# Another run may have built it meanwhile. It gets its name when it is whole.
 	if [[ ! -x $tool ]]; then
+		from=$pins
+		if [[ $1 == envoy-translate ]]; then # what it imports is internal to its module: it is built in a copy
+			from=$(mktemp -d)
+			trap 'rm -rf "$from"' EXIT
+			module=$(go -C "$pins" mod download -json github.com/envoyproxy/gateway | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
+			cp -r --no-preserve=mode "$module"/. "$from"
+			cp "$pins/$package.in" "$from/$package"
+		fi
 		hack/step.sh "building $1" "$usually" \
-			env CGO_ENABLED=0 go -C "$pins" build -trimpath -ldflags="$ldflags" -o "$tool.part" "$package" 9>&-
+			env CGO_ENABLED=0 go -C "$from" build -trimpath -buildvcs=false -ldflags="$ldflags" -o "$tool.part" "$package" 9>&-
 		mv "$tool.part" "$tool"
 	fi
 fi
