@@ -32,6 +32,7 @@ var (
 		{v1alpha1.ConditionInstalled, metav1.ConditionFalse, SeverityError, false},
 		{v1alpha1.ConditionHubConnected, metav1.ConditionFalse, SeverityError, false},
 		{v1alpha1.ConditionHubConnected, metav1.ConditionUnknown, SeverityWarning, false},
+		{v1alpha1.ConditionAddressesApproved, metav1.ConditionFalse, SeverityError, false},
 		{v1alpha1.ConditionDNSReady, metav1.ConditionFalse, SeverityError, false},
 		{v1alpha1.ConditionClusterProperties, metav1.ConditionFalse, SeverityWarning, false},
 	}

@@ -153,6 +153,9 @@ func testLeave(t *testing.T, s *site) {
 }
 
 func testStatus(t *testing.T, s *site) {
+	if got := s.tombolo("check", "--contexts", "east,west", "-o", "short"); strings.Contains(got, "✗") {
+		t.Errorf("check: %s", got)
+	}
 	got := s.status()
 	if len(got.Findings) > 0 {
 		t.Errorf("findings: %+v", got.Findings)
