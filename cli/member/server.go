@@ -24,8 +24,7 @@ func (o *addOptions) serverFor(ctx context.Context, cluster *access.Cluster) (st
 	if err != nil {
 		return "", fmt.Errorf("reading the URL of the hub %q: %w", cluster.Config.Host, err)
 	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	if u.Hostname() != "localhost" && (err != nil || !addr.IsLoopback()) {
+	if !isLoopback(u.Hostname()) {
 		return cluster.Config.Host, nil
 	}
 	example, err := advertised(ctx, cluster)
@@ -34,6 +33,12 @@ func (o *addOptions) serverFor(ctx context.Context, cluster *access.Cluster) (st
 	}
 	return "", fmt.Errorf("--server is missing: your kubeconfig reaches the hub at %s, which another cluster cannot. Give the URL at which members "+
 		"reach it; its own nodes reach it with --server %s", cluster.Config.Host, example)
+}
+
+// isLoopback tells whether only the machine itself can reach the host.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // advertised is the URL that the API server tells its own cluster.

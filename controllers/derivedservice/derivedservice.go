@@ -93,7 +93,7 @@ func (r *Reconciler) sync(ctx context.Context, owner *mcsv1beta1.ServiceImport, 
 	if want == nil {
 		return retry.Result(errors.Join(r.annotate(ctx, owner, ""), r.delete(ctx, have)))
 	}
-	service, err := r.write(ctx, owner, have, want)
+	service, err := r.write(ctx, have, want)
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return reconcile.Result{}, nil
@@ -115,7 +115,7 @@ const longestReason = 300
 
 // write writes the Service if it differs, and returns it. It returns nil if the Service must be made
 // anew: its end brings us back.
-func (r *Reconciler) write(ctx context.Context, owner *mcsv1beta1.ServiceImport, have, want *corev1.Service) (*corev1.Service, error) {
+func (r *Reconciler) write(ctx context.Context, have, want *corev1.Service) (*corev1.Service, error) {
 	if have == nil {
 		if err := r.Client.Create(ctx, want, fieldOwner); err != nil {
 			return nil, err

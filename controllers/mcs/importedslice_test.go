@@ -72,13 +72,12 @@ func TestImportedSlice(t *testing.T) {
 		}},
 		Ports: hub.Ports,
 	}
-	before := hub.DeepCopy()
 	got, _ := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16")})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	hub.Labels[v1alpha1.LabelEndpoints] = v1alpha1.EndpointsExternal
-	before = hub.DeepCopy()
+	before := hub.DeepCopy()
 	for _, own := range []bool{true, false} { // whatever the hub says, as versions before v0.1.0 let it
 		got, _ := ImportedSlice(hub, owner, Source{Cluster: "west", CIDRs: prefixes("10.2.0.0/16"), Own: own, Nodes: map[string]string{"10.2.0.1": "local"}})
 		if node := ptr.Deref(got.Endpoints[0].NodeName, ""); (node == "local") != own || !own && node != "" {

@@ -33,7 +33,7 @@ func asWritten(t *testing.T, merged Import, partialView string) *mcsv1beta1.Serv
 	if err != nil {
 		t.Fatal(err)
 	}
-	have.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: FieldOwner, FieldsV1: &metav1.FieldsV1{Raw: text}}}
+	have.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: FieldOwner, FieldsV1: metav1.NewFieldsV1(string(text))}}
 	return have
 }
 

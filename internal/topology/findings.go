@@ -84,10 +84,10 @@ func findingsOf(snapshots []Snapshot) []Finding {
 func (f *findings) of(s *Snapshot) {
 	switch {
 	case s.Unreadable != "":
-		f.add(SeverityError, "Cluster", nil, s.Context, s.Unreadable)
+		f.add("Cluster", nil, s.Context, s.Unreadable)
 		return
 	case s.ClusterSet == nil:
-		f.add(SeverityError, "ClusterSet", nil, v1alpha1.ClusterSetName,
+		f.add("ClusterSet", nil, v1alpha1.ClusterSetName,
 			"the cluster belongs to no clusterset: join it (kubectl tombolo join)")
 		return
 	}
@@ -126,7 +126,7 @@ func (f *findings) ready(si *mcsv1beta1.ServiceImport, endpoints map[v1alpha1.Cl
 		}
 		all += e.Endpoints
 	}
-	f.add(SeverityError, "ServiceImport", si, "", fmt.Sprintf("none of its %d endpoints is ready, so connections are refused: look at the pods "+
+	f.add("ServiceImport", si, "", fmt.Sprintf("none of its %d endpoints is ready, so connections are refused: look at the pods "+
 		"of the Service in %s", all, strings.Join(clusterset.Exporters(si), ", ")))
 }
 
@@ -149,9 +149,9 @@ func (f *findings) conditions(kind string, o metav1.Object, conditions []metav1.
 	}
 }
 
-// add adds what no condition says.
-func (f *findings) add(severity Severity, kind string, o metav1.Object, name, message string) {
-	finding := Finding{Severity: severity, Cluster: f.cluster, Kind: kind, Name: name, Message: message}
+// add adds an error that no condition says.
+func (f *findings) add(kind string, o metav1.Object, name, message string) {
+	finding := Finding{Severity: SeverityError, Cluster: f.cluster, Kind: kind, Name: name, Message: message}
 	if o != nil {
 		finding.Namespace, finding.Name = o.GetNamespace(), o.GetName()
 	}
@@ -160,14 +160,14 @@ func (f *findings) add(severity Severity, kind string, o metav1.Object, name, me
 
 func (f *findings) operator(s *Snapshot) {
 	if r := s.OperatorReplicas; r.Ready == 0 {
-		f.add(SeverityError, "Deployment", nil, "tombolo-operator", fmt.Sprintf("none of its %d pods is ready: exports, imports and "+
+		f.add("Deployment", nil, "tombolo-operator", fmt.Sprintf("none of its %d pods is ready: exports, imports and "+
 			"conditions do not change until one is; kubectl describe says why", r.Wanted))
 	}
 }
 
 func (f *findings) gateways(s *Snapshot) {
 	if len(s.GatewayNodes) == 0 && len(s.RemoteClusters) > 0 {
-		f.add(SeverityError, "GatewayNode", nil, "", fmt.Sprintf("the cluster has no gateway, so nothing leads to the other clusters: "+
+		f.add("GatewayNode", nil, "", fmt.Sprintf("the cluster has no gateway, so nothing leads to the other clusters: "+
 			"kubectl label node NODE %s=true", v1alpha1.LabelGateway))
 	}
 	for i := range s.GatewayNodes {
@@ -179,7 +179,7 @@ func (f *findings) node(node *corev1.Node) {
 	c := dataplaneOf(node)
 	switch {
 	case c == nil:
-		f.add(SeverityError, "Node", node, "", "no dataplane has reported, so the node does not serve clusterset IPs: look at its pod of "+
+		f.add("Node", node, "", "no dataplane has reported, so the node does not serve clusterset IPs: look at its pod of "+
 			"DaemonSet tombolo-dataplane")
 	case c.Status != corev1.ConditionTrue:
 		f.all = append(f.all, Finding{Severity: SeverityError, Cluster: f.cluster, Kind: "Node", Name: node.Name,
