@@ -87,6 +87,20 @@ func Remembered(have *mcsv1beta1.ServiceImport, exports []v1alpha1.ExportedServi
 	return remembered
 }
 
+// OldestOf is the cluster with the oldest export of those that the ServiceImport imports from, as far
+// as it remembers. It is empty if it imports from none.
+func OldestOf(have *mcsv1beta1.ServiceImport) v1alpha1.ClusterID {
+	ages := parseSightings(have.Annotations[v1alpha1.AnnotationFirstShown])
+	var oldest v1alpha1.ClusterID
+	for _, status := range have.Status.Clusters {
+		cluster := v1alpha1.ClusterID(status.Cluster)
+		if a, b := ages[cluster], ages[oldest]; oldest == "" || max(a.ExportedAt, a.Shown) < max(b.ExportedAt, b.Shown) {
+			oldest = cluster
+		}
+	}
+	return oldest
+}
+
 // String is the annotation's value: east=1767225600/1767225601,west=... by cluster.
 func (s Sightings) String() string {
 	var texts []string

@@ -19,6 +19,8 @@ type Import struct {
 	Labels, Annotations map[string]string
 	// Clusters that export, sorted.
 	Clusters []v1alpha1.ClusterID
+	// Oldest is the cluster whose export is the oldest.
+	Oldest v1alpha1.ClusterID
 }
 
 // Merge unites the exports of one Service: at least one, and one for each cluster (KEP-1645,
@@ -44,6 +46,7 @@ func Merge(exports []v1alpha1.ExportedService) Import {
 		},
 		Labels:      carried(oldest.ExportedLabels),
 		Annotations: carried(oldest.ExportedAnnotations),
+		Oldest:      clusterset.SourceCluster(sorted[0].Labels),
 	}
 	if merged.Spec.SessionAffinity != corev1.ServiceAffinityNone {
 		merged.Spec.SessionAffinityConfig = oldest.SessionAffinityConfig

@@ -126,6 +126,7 @@ func TestMergeTakesWholeFieldsFromTheOldest(t *testing.T) {
 		},
 		Labels:   map[string]string{"old": "1"},
 		Clusters: []v1alpha1.ClusterID{"east", "west"},
+		Oldest:   "west",
 	}
 	if diff := cmp.Diff(want, Merge([]v1alpha1.ExportedService{young, old})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

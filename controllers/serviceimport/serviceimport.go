@@ -86,6 +86,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, nil //nolint:nilerr // what is imported stays; a change of the connection brings us back
 	}
+	if err := r.decisions.seed(func() (map[netip.Addr]v1alpha1.ClusterID, error) { return r.paid(ctx) }); err != nil {
+		return reconcile.Result{}, err
+	}
 	found, err := exporters.Of(ctx, r.Client, view, request.NamespacedName, r.asDecided(have))
 	switch {
 	case err != nil:
@@ -143,10 +146,16 @@ func (r *Reconciler) apply(ctx context.Context, request reconcile.Request, set *
 	if amended, changed := mcs.Amend(have, want); changed {
 		return retry.Result(r.Client.Update(ctx, amended, fieldOwner))
 	}
-	if err := r.writeStatus(ctx, have, set, found, vips); err != nil || len(vips.Full) == 0 {
+	err = r.writeStatus(ctx, have, set, found, vips)
+	switch {
+	case err != nil:
 		return retry.Result(err)
+	case len(vips.Full) > 0:
+		return reconcile.Result{RequeueAfter: fullFor}, nil
+	case len(vips.Spent) > 0:
+		return reconcile.Result{RequeueAfter: spentFor}, nil
 	}
-	return reconcile.Result{RequeueAfter: fullFor}, nil
+	return reconcile.Result{}, nil
 }
 
 // wanted returns the ServiceImport with its clusterset IPs. It keeps the IPs that the ServiceImport
@@ -172,6 +181,10 @@ func (r *Reconciler) wanted(ctx context.Context, request reconcile.Request, set 
 // assignVIPs assigns the clusterset IPs of the import, and remembers them.
 func (r *Reconciler) assignVIPs(ctx context.Context, request reconcile.Request, set *v1alpha1.ClusterSet, have *mcsv1beta1.ServiceImport,
 	merged mcs.Import) (clusterset.VIPs, error) {
+	view, err := r.Hub.View()
+	if err != nil {
+		return clusterset.VIPs{}, err
+	}
 	var errs []error
 	vips := r.decisions.assignVIPs(clusterset.VIPRequest{
 		Namespace: request.Namespace,
@@ -186,10 +199,11 @@ func (r *Reconciler) assignVIPs(ctx context.Context, request reconcile.Request, 
 			}
 			return holder, holder != "" || err != nil
 		},
-	}, uid(have))
+	}, uid(have), payer{merged.Oldest, func() []v1alpha1.ClusterID { return membersOf(ctx, view) }})
 	if len(errs) > 0 {
 		return clusterset.VIPs{}, errs[0]
 	}
+	r.noteSpent(request.String(), merged.Oldest, vips.Spent)
 	return vips, nil
 }
 
@@ -215,6 +229,7 @@ func (r *Reconciler) create(ctx context.Context, want *mcsv1beta1.ServiceImport)
 // delete deletes the ServiceImport. Its addresses are free once the cache no longer shows it.
 func (r *Reconciler) delete(ctx context.Context, have *mcsv1beta1.ServiceImport, request reconcile.Request) error {
 	if have == nil {
+		r.noteSpent(request.String(), "", nil)
 		r.decisions.forget(request.String())
 		return nil
 	}

@@ -56,6 +56,8 @@ func withoutIP(current *mcsv1beta1.ServiceImport, set *v1alpha1.ClusterSet, foun
 			"no clusterset IP is assigned while the addresses of ClusterSet default are refused: see its condition Accepted"
 	case len(found.Present) == 0:
 		return mcsv1beta1.ServiceImportReasonPending, "no clusterset IP is assigned now" + remarks(found, vips)
+	case len(vips.Spent) > 0:
+		return mcsv1beta1.ServiceImportReasonPending, spent(vips)
 	case len(vips.Full) > 0:
 		return mcsv1beta1.ServiceImportReasonPending, fmt.Sprintf(
 			"%s; Service %s/%s gets a clusterset IP as soon as there is room", full(vips), current.Namespace, current.Name)
@@ -74,6 +76,9 @@ func remarks(found exporters.Exports, vips clusterset.VIPs) string {
 	}
 	if len(vips.Unserved) > 0 {
 		fmt.Fprintf(&all, "; not by %s, of which there are no clusterset IPs here: if clients need it, %s", join(vips.Unserved), wantsFamily)
+	}
+	if len(vips.Spent) > 0 {
+		all.WriteString("; " + spent(vips))
 	}
 	if len(vips.Full) > 0 {
 		all.WriteString("; " + full(vips))
@@ -94,6 +99,11 @@ func keptFor(found exporters.Exports) string {
 			"to end it, create the Member again with spec.removed: true, as the RemoteCluster of that name says", join(found.NoMember))
 	}
 	return text
+}
+
+func spent(vips clusterset.VIPs) string {
+	return fmt.Sprintf("the cluster with the oldest export has taken its share of %s, and free clusterset IPs are kept for others: "+
+		"put a larger block into ClusterSet.spec.vipCIDRs, or delete ServiceExports there", join(vips.Spent))
 }
 
 func full(vips clusterset.VIPs) string {

@@ -21,6 +21,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
 	"github.com/tombolo-net/tombolo/controllers/serviceimport"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
@@ -193,6 +194,57 @@ func TestFullBlock(t *testing.T) {
 	}
 }
 
+// A cluster that exports without end leaves others the addresses that are kept for them, and it is told
+// what it lacks.
+func TestFloodOfVIPs(t *testing.T) {
+	e, r, _ := newEnv(t, "flooded")
+	noted := counted{}
+	r.Skipped = noted
+	west(t, e)
+	vipBlocks(t, e, "244.9.5.0/28") // 14 addresses: 3 are kept for each of the two
+	for i := range 14 {
+		publish(t, e, "flooded", fmt.Sprintf("flood-%02d", i))
+		steps(t, e, r, "flooded", fmt.Sprintf("flood-%02d", i))
+	}
+	last := get(t, e, "flooded", "flood-13")
+	if c := ready(t, last); len(last.Spec.IPs) != 0 || c.Reason != "Pending" || !strings.Contains(c.Message, "share of 244.9.5.0/28") {
+		t.Errorf("the last has %v, Ready is %+v", last.Spec.IPs, c)
+	}
+	if len(noted["west"]) != 3 {
+		t.Errorf("noted %v, want three Services", noted["west"])
+	}
+	for i := range 3 {
+		name := fmt.Sprintf("honest-%d", i)
+		e.Hub.Publish(t, members.Own, "flooded", name)
+		steps(t, e, r, "flooded", name)
+		if got := get(t, e, "flooded", name); got == nil || len(got.Spec.IPs) != 1 {
+			t.Errorf("%s has no address: %+v", name, got)
+		}
+	}
+	again := &serviceimport.Reconciler{Client: e.Own.GetClient(), Hub: e.Conn, Events: r.Events, Skipped: counted{}, Namespace: v1alpha1.DefaultNamespace}
+	steps(t, e, again, "flooded", "flood-13")
+	if got := get(t, e, "flooded", "flood-13"); len(got.Spec.IPs) != 0 {
+		t.Errorf("an operator that starts gives it %v", got.Spec.IPs)
+	}
+	vipBlocks(t, e, "244.9.4.0/24")
+	steps(t, e, r, "flooded", "flood-13")
+	if got := get(t, e, "flooded", "flood-13"); len(got.Spec.IPs) != 1 || len(noted["west"]) != 2 {
+		t.Errorf("with a larger block it has %v, noted %v", got.Spec.IPs, noted["west"])
+	}
+}
+
+// counted are the ServiceImports of which something was noted, by cluster.
+type counted map[v1alpha1.ClusterID]map[string]bool
+
+func (c counted) Note(cluster v1alpha1.ClusterID, object string, skipped ...screen.Skipped) {
+	if c[cluster] == nil {
+		c[cluster] = map[string]bool{}
+	}
+	if delete(c[cluster], object); len(skipped) > 0 {
+		c[cluster][object] = true
+	}
+}
+
 // colliding returns names of Services whose first candidates in the block are the same address,
 // sorted.
 func colliding(block, namespace string, count int) []string {
@@ -286,7 +338,7 @@ func TestVIPsAreUniqueAtOnce(t *testing.T) {
 	e, r, _ := newEnv(t, "crowd")
 	west(t, e)
 	vipBlocks(t, e, "244.9.6.0/26")
-	const count = 62 // all that the block has
+	const count = 47 // all that west may have of 62: 15 are kept for this cluster
 	for i := range count {
 		publish(t, e, "crowd", fmt.Sprintf("web-%d", i))
 	}

@@ -20,6 +20,8 @@ type VIPRequest struct {
 	Blocks []netip.Prefix // required, at most one for each family
 	Full   []netip.Prefix // optional, blocks in which a search would be in vain
 
+	// Spent tells whether the exporting cluster may take no more addresses of the block (VIPRoom).
+	Spent func(netip.Prefix) bool // optional, default false
 	// Holder returns the other ServiceImport (namespace/name, the lowest) that holds the address.
 	Holder func(netip.Addr) (string, bool) // required
 }
@@ -31,6 +33,8 @@ type VIPs struct {
 	Unserved []corev1.IPFamily
 	// Full are the blocks that have no free address.
 	Full []netip.Prefix
+	// Spent are the blocks whose free addresses are kept for other clusters.
+	Spent []netip.Prefix
 }
 
 // AllocateVIPs returns one clusterset IP for each of the request's families, as far as there are
@@ -44,16 +48,22 @@ func AllocateVIPs(r VIPRequest) VIPs {
 			vips.Unserved = append(vips.Unserved, family)
 			continue
 		}
-		if vip, found := r.allocate(r.Blocks[i]); found {
+		block := r.Blocks[i]
+		if vip, had := r.keep(block); had {
+			vips.Addrs = append(vips.Addrs, vip)
+		} else if r.Spent != nil && r.Spent(block) {
+			vips.Spent = append(vips.Spent, block)
+		} else if vip, found := r.allocate(block); found {
 			vips.Addrs = append(vips.Addrs, vip)
 		} else {
-			vips.Full = append(vips.Full, r.Blocks[i])
+			vips.Full = append(vips.Full, block)
 		}
 	}
 	return vips
 }
 
-func (r VIPRequest) allocate(block netip.Prefix) (netip.Addr, bool) {
+// keep returns the address in the block that the ServiceImport has and may keep.
+func (r VIPRequest) keep(block netip.Prefix) (netip.Addr, bool) {
 	own := r.Namespace + "/" + r.Name
 	for _, addr := range r.Have {
 		if !block.Contains(addr) {
@@ -63,6 +73,11 @@ func (r VIPRequest) allocate(block netip.Prefix) (netip.Addr, bool) {
 			return addr, true
 		}
 	}
+	return netip.Addr{}, false
+}
+
+// allocate returns a free address in the block.
+func (r VIPRequest) allocate(block netip.Prefix) (netip.Addr, bool) {
 	if slices.Contains(r.Full, block) {
 		return netip.Addr{}, false
 	}

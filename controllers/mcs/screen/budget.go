@@ -3,9 +3,11 @@ package screen
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Limits are how much of what one cluster publishes another cluster imports. LimitsOf makes them.
@@ -78,4 +80,11 @@ func Budget(cluster v1alpha1.ClusterID, beyond int, limits Limits) *Skipped {
 	}
 	return &Skipped{SkippedBudget, fmt.Sprintf("ExportedServices of cluster %s: %d are beyond the %d that are imported from it, and the youngest are left out: "+
 		"delete ServiceExports there; %s", cluster, beyond, limits.Exports, remedy(cluster, "exports", limits.Exports+beyond)), beyond}
+}
+
+// VIPShare tells that a Service has no clusterset IP here because its cluster has taken its share of
+// these blocks (clusterset.VIPRoom).
+func VIPShare(cluster v1alpha1.ClusterID, service string, blocks []netip.Prefix) Skipped {
+	return Skipped{SkippedVIP, fmt.Sprintf("Service %s: cluster %s has taken its share of %s, and the free clusterset IPs are kept for others: "+
+		"put a larger block into ClusterSet.spec.vipCIDRs, or delete ServiceExports there", service, cluster, clusterset.JoinPrefixes(blocks)), 1}
 }

@@ -26,6 +26,7 @@ const (
 	SkippedTooMany       = "TooManyEndpoints"     // endpoints of a Service beyond Limits.EndpointsPerService
 	SkippedTaken         = "TakenAddress"         // an endpoint of a hand-written slice whose address is somebody else's
 	SkippedExternal      = "ExternalAddress"      // an endpoint of a hand-written slice that is no pod of the Service's namespace
+	SkippedVIP           = "NoClusterSetIP"       // a Service whose cluster has taken its share of the clusterset IPs
 	SkippedSlices        = "TooManySlices"        // slices and endpoints beyond Limits.Slices and Limits.Endpoints
 	SkippedGateway       = "InvalidGateway"       // a GatewayNode, or an endpoint of one
 )
