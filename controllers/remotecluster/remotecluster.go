@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +46,8 @@ type Reconciler struct {
 	// in it.
 	Skipped *skipped.Ledger      // required
 	Events  events.EventRecorder // required, for events about RemoteClusters
+
+	paces paces
 }
 
 // Reconcile makes the RemoteCluster what its Member and gateways say. If that is refused, what is
@@ -80,11 +83,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return reconcile.Result{}, err
 	}
+	var later time.Duration
+	if have != nil {
+		if later = r.paces.wait(request.Name, have.Spec, want.spec); later > 0 {
+			want.spec.Gateways = have.Spec.Gateways
+		}
+	}
 	current, err := r.write(ctx, have, want.spec, request.Name)
 	if err != nil {
 		return retry.Result(err)
 	}
 	result, err := r.writeStatus(ctx, current, want.accepted)
+	if err == nil && later > 0 {
+		return reconcile.Result{RequeueAfter: later}, nil
+	}
 	if err == nil && want.held && view.Authoritative {
 		// The heartbeat and the objects that it speaks of arrive by two watches. The later of them
 		// may be no event of this cluster's gateways.
@@ -289,6 +301,7 @@ func (r *Reconciler) remove(ctx context.Context, have *v1alpha1.RemoteCluster) e
 		return nil
 	}
 	logf.FromContext(ctx).Info("member removed")
+	r.paces.forget(have.Name)
 	r.Skipped.Forget(v1alpha1.ClusterID(have.Name))
 	return client.IgnoreNotFound(r.Client.Delete(ctx, have))
 }
