@@ -161,7 +161,9 @@ check-kind:
 REPEATS ?= 20
 
 .PHONY: test-long
-test-long: build testbin ## the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
+test-long: build testbin ## a flood of 70,000 exports, the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
+	@$(STEP) "flood at full size" "usually 15 minutes" \
+		go test -tags integration -count=1 -timeout 2h -v -run TestFloodAtFullSize $(TESTFLAGS) ./controllers/operator -args -full
 	@$(MAKE) test-families
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "failover tests" "usually 3 hours" \

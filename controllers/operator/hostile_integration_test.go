@@ -34,7 +34,7 @@ func (s *scene) hostile(t *testing.T, name string, spec v1alpha1.MemberSpec) hos
 	access := s.hub.Approve(t, s.namespace, name, spec)
 	admin := s.hub.RESTConfig()
 	config := rest.AnonymousClientConfig(admin)
-	config.BearerToken = string(access["token"])
+	config.BearerToken, config.QPS = string(access["token"]), -1
 	c, err := client.New(config, client.Options{Scheme: operator.NewScheme()})
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ package operator_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -119,6 +121,13 @@ func (w *witness) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.losses = nil
+}
+
+// forgetOf is for losses of objects whose names hold the text, of which nobody makes a promise.
+func (w *witness) forgetOf(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.losses = slices.DeleteFunc(w.losses, func(loss string) bool { return strings.Contains(loss, text) })
 }
 
 // vips are the clusterset IPs that the member has, by name, with the UID of the import: neither

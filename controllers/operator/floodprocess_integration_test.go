@@ -1,0 +1,103 @@
+//go:build integration
+
+package operator_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/yaml"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/bench/resources"
+)
+
+// process is a member's operator as it is installed: the program, with the environment and the memory
+// limit that its manifest gives it.
+type process struct {
+	cmd   *exec.Cmd
+	limit float64 // bytes
+}
+
+// startProcess builds and starts the operator, with the rights that its manifest gives it.
+func (m *member) startProcess(t *testing.T) *process {
+	t.Helper()
+	dir := t.TempDir()
+	program, kubeconfig := filepath.Join(dir, "tombolo"), filepath.Join(dir, "kubeconfig")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/tombolo-net/tombolo/cmd/tombolo").CombinedOutput(); err != nil {
+		t.Fatalf("building tombolo: %v: %s", err, out)
+	}
+	config, err := clientcmd.LoadFromFile(m.Kubeconfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range config.AuthInfos {
+		user.Impersonate, user.ImpersonateGroups = m.OperatorConfig().Impersonate.UserName, m.OperatorConfig().Impersonate.Groups
+	}
+	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+		t.Fatal(err)
+	}
+	container := operatorContainer(t)
+	p := &process{
+		cmd:   exec.CommandContext(t.Context(), program, "operator", "--namespace", v1alpha1.DefaultNamespace, "--listen-address", "127.0.0.1:0"),
+		limit: container.Resources.Limits.Memory().AsApproximateFloat64(),
+	}
+	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	for _, v := range container.Env {
+		if v.Value != "" {
+			p.cmd.Env = append(p.cmd.Env, v.Name+"="+v.Value)
+		}
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		_ = p.cmd.Wait()
+		log.Close()
+	})
+	return p
+}
+
+// operatorContainer is the one in config/operator.
+func operatorContainer(t *testing.T) corev1.Container {
+	t.Helper()
+	text, err := os.ReadFile("../../config/operator/deployment.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployment := &appsv1.Deployment{}
+	if err := yaml.Unmarshal(text, deployment); err != nil {
+		t.Fatal(err)
+	}
+	return deployment.Spec.Template.Spec.Containers[0]
+}
+
+// wantBelowLimit fails the test if the process ended, or ever needed more memory than its limit.
+func (p *process) wantBelowLimit(t *testing.T) {
+	t.Helper()
+	cpu, err := resources.CPU(p.cmd.Process.Pid)
+	if err != nil {
+		t.Fatalf("the operator has ended: %v", err)
+	}
+	now, peak, err := resources.Memory(p.cmd.Process.Pid)
+	if err != nil {
+		t.Fatalf("the operator has ended: %v", err)
+	}
+	t.Logf("its memory was %.0f MB at most and is %.0f MB; its limit is %.0f MB; it computed %v", peak/1e6, now/1e6, p.limit/1e6, cpu.Round(time.Second))
+	if peak >= p.limit {
+		t.Errorf("the operator needed %.0f bytes, its limit is %.0f", peak, p.limit)
+	}
+}
