@@ -3,6 +3,7 @@
 package heartbeat_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -61,7 +62,9 @@ func TestHeartbeat(t *testing.T) {
 	}
 
 	export, _ := e.Hub.Publish(t, members.Own, "shop", "web")
+	now = now.Add(wait)
 	e.Step(t, r, "", "")
+	wantConfirmed(t, e, name)
 	if err := e.Hub.Delete(t.Context(), export); err != nil { // the hub lost it
 		t.Fatal(err)
 	}
@@ -78,6 +81,25 @@ func TestHeartbeat(t *testing.T) {
 	if got := lease(t, e); !clusterset.HeartbeatConfirms(got.Annotations, nil) {
 		t.Errorf("says %v after the unexport", got.Annotations)
 	}
+}
+
+// wantConfirmed waits until the heartbeat confirms what the hub shows. It confirms nothing to somebody
+// who looked before the export of that name arrived: to him it would have ended.
+func wantConfirmed(t *testing.T, e *members.Env, name string) {
+	t.Helper()
+	members.Eventually(t, func() error {
+		view, err := e.Conn.View()
+		if err != nil {
+			return err
+		}
+		if confirmed, err := view.Confirms(t.Context(), members.Own); err != nil || !confirmed {
+			return fmt.Errorf("confirmed %t: %w", confirmed, err)
+		}
+		if confirmed, err := view.Confirms(t.Context(), members.Own, name); err != nil || confirmed {
+			t.Errorf("the end of an export that is on the hub is confirmed (%v)", err)
+		}
+		return nil
+	})
 }
 
 // What may not be exported, or is refused by the hub, is not meant: the Lease fits what there is.

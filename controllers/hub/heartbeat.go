@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,8 +79,9 @@ func (h *heartbeats) byLease() map[client.Object]cache.ByObject {
 
 // Confirms tells whether the cluster itself says that it publishes exactly what the hub shows of
 // it. It says so in its heartbeat, which it must have renewed while we listened. The heartbeat does
-// not speak of EndpointSlices.
-func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID) (bool, error) {
+// not speak of EndpointSlices. missed are names of objects that the caller did not find: one that the
+// hub shows by now has arrived since, and nothing is confirmed.
+func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID, missed ...string) (bool, error) {
 	if live, err := v.Live(ctx, cluster); err != nil || !live {
 		return false, err
 	}
@@ -88,7 +90,21 @@ func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID) (bool, e
 		return false, err
 	}
 	names, err := v.Names(ctx, cluster)
-	return err == nil && clusterset.HeartbeatConfirms(lease.Annotations, names), err
+	if err != nil || slices.ContainsFunc(missed, func(name string) bool { return slices.Contains(names, name) }) {
+		return false, err
+	}
+	return clusterset.HeartbeatConfirms(lease.Annotations, names), nil
+}
+
+// ConfirmsGateways is Confirms for a caller who found GatewayNodes of these names, and no others of the
+// cluster. One that has arrived since then is there still.
+func (v View) ConfirmsGateways(ctx context.Context, cluster v1alpha1.ClusterID, found []string) (bool, error) {
+	if confirmed, err := v.Confirms(ctx, cluster); err != nil || !confirmed {
+		return false, err
+	}
+	now, err := v.Gateways(ctx, cluster)
+	arrived := slices.ContainsFunc(now, func(g v1alpha1.GatewayNode) bool { return !slices.Contains(found, g.Name) })
+	return err == nil && !arrived, err
 }
 
 // Live tells whether the cluster has renewed its heartbeat on the hub while we listened. If it has

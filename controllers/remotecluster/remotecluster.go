@@ -191,12 +191,12 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	if err != nil {
 		return desired{}, err
 	}
-	nodes, err := r.gatewayNodes(ctx, view, v1alpha1.ClusterID(member.Name), places)
+	nodes, shown, err := r.gatewayNodes(ctx, view, v1alpha1.ClusterID(member.Name), places)
 	if err != nil {
 		return desired{}, err
 	}
 	gateways, wrong := screen.RemoteGateways(nodes, tunnelBlocks(set, spec.Index))
-	confirmed, err := view.Confirms(ctx, v1alpha1.ClusterID(member.Name))
+	confirmed, err := view.ConfirmsGateways(ctx, v1alpha1.ClusterID(member.Name), shown)
 	if err != nil {
 		return desired{}, err
 	}
@@ -213,20 +213,22 @@ func (r *Reconciler) wanted(ctx context.Context, view hub.View, set *v1alpha1.Cl
 	return desired{spec: spec, accepted: condition(refusal), held: len(spec.Gateways) > len(gateways)}, nil
 }
 
-// gatewayNodes are the cluster's GatewayNodes that can be used. It notes the others as skipped.
-func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID, places screen.Places) ([]v1alpha1.GatewayNode, error) {
+// gatewayNodes are the cluster's GatewayNodes that can be used, and the names of all that the hub shows.
+// It notes the others as skipped.
+func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID,
+	places screen.Places) (usable []v1alpha1.GatewayNode, shown []string, err error) {
 	published, err := view.Gateways(ctx, cluster)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	keys, err := r.keysInUse(ctx, cluster)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	slices.SortFunc(published, func(a, b v1alpha1.GatewayNode) int { return cmp.Compare(a.Name, b.Name) })
-	var usable []v1alpha1.GatewayNode
 	var skipped []screen.Skipped
 	for i := range published {
+		shown = append(shown, published[i].Name)
 		node, faults := screen.Gateway(&published[i], places)
 		skipped = append(skipped, faults...)
 		if node == nil {
@@ -239,7 +241,7 @@ func (r *Reconciler) gatewayNodes(ctx context.Context, view hub.View, cluster v1
 		usable = append(usable, *node)
 	}
 	r.Skipped.Note(cluster, "GatewayNodes", skipped...)
-	return usable, nil
+	return usable, shown, nil
 }
 
 // keysInUse are the public keys that others use, and who: the gateways of this cluster, and those of

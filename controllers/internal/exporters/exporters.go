@@ -192,16 +192,16 @@ func exportOf(ctx context.Context, local client.Reader, view hub.View, c candida
 	if export != nil || !c.imported {
 		return export, gone, nil
 	}
-	why, err := confirmation(ctx, view, c.cluster)
+	why, err := confirmation(ctx, view, c)
 	return nil, why, err
 }
 
-// confirmation is what the cluster's heartbeat says of an export that the hub does not show.
-func confirmation(ctx context.Context, view hub.View, cluster v1alpha1.ClusterID) (absence, error) {
-	if confirmed, err := view.Confirms(ctx, cluster); err != nil || confirmed {
+// confirmation is what the cluster's heartbeat says of an export that the hub did not show.
+func confirmation(ctx context.Context, view hub.View, c candidate) (absence, error) {
+	if confirmed, err := view.Confirms(ctx, c.cluster, clusterset.HubName(c.cluster, c.service.Namespace, c.service.Name)); err != nil || confirmed {
 		return gone, err
 	}
-	if live, err := view.Live(ctx, cluster); err != nil || !live {
+	if live, err := view.Live(ctx, c.cluster); err != nil || !live {
 		return silent, err
 	}
 	return unconfirmed, nil
