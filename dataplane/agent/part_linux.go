@@ -61,8 +61,11 @@ func (a *Agent) syncParts(ctx context.Context, now time.Time, cause node.Cause) 
 
 // syncPart brings one part in step, and reports what it did.
 func (a *Agent) syncPart(ctx context.Context, p part, now time.Time, cause node.Cause) {
-	m, begin := a.cfg.Metrics, time.Now()
+	m, begin, failed := a.cfg.Metrics, time.Now(), p.failure() != nil
 	did, err := p.sync(ctx, now, cause)
+	if failed || err != nil {
+		did.Mended = nil // it may be the agent's own work that was left half done
+	}
 	elapsed := time.Since(begin)
 	m.syncDuration.WithLabelValues(p.name()).Observe(elapsed.Seconds())
 	if err != nil {

@@ -201,7 +201,7 @@ func TestSync(t *testing.T) {
 		sync(t, node, want)
 	}
 	try(Input{}, 0, false)
-	try(base(), 14, true)
+	try(base(), 15, true)
 
 	other := base()
 	other.Served = append(other.Served[1:], port("244.0.0.1:443", "tcp"), port("244.0.0.1:80", "tcp"))
@@ -374,7 +374,7 @@ func TestTouched(t *testing.T) {
 		})
 	}
 	touched(true)
-	sync(base(), 14)
+	sync(base(), 15)
 	touched(false)
 	sync(base(), 0)
 	more := base()

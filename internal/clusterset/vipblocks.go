@@ -26,16 +26,15 @@ func VIPBlock6(clusterSetID string) netip.Prefix {
 // VIPBlocks are the blocks that the cluster's clusterset IPs come from, at most one for each IP
 // family: those of spec.vipCIDRs, and VIPBlock6 if they have none of IPv6. Blocks of a family that
 // the cluster's own CIDRs do not have are left out, because no client there could use them. As long
-// as the CIDRs are not known, none is left out.
+// as the CIDRs are not known, they are those of spec.vipCIDRs.
 func VIPBlocks(set *v1alpha1.ClusterSet) []netip.Prefix {
 	is6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
-	blocks := Prefixes(set.Spec.VIPCIDRs)
-	if !slices.ContainsFunc(blocks, is6) {
-		blocks = append(blocks, VIPBlock6(set.Spec.ClusterSetID))
-	}
-	own := Prefixes(set.Status.CIDRs)
+	blocks, own := Prefixes(set.Spec.VIPCIDRs), Prefixes(set.Status.CIDRs)
 	if len(own) == 0 {
 		return blocks
+	}
+	if !slices.ContainsFunc(blocks, is6) {
+		blocks = append(blocks, VIPBlock6(set.Spec.ClusterSetID))
 	}
 	return slices.DeleteFunc(blocks, func(block netip.Prefix) bool {
 		return !slices.ContainsFunc(own, func(p netip.Prefix) bool { return is6(p) == is6(block) })
