@@ -5,8 +5,9 @@ import (
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+
+	"github.com/tombolo-net/tombolo/internal/install"
 )
 
 // manifests are the objects that kustomize makes from config/.
@@ -28,31 +29,11 @@ func render(root string) (manifests, error) {
 		{"hack/chart/overlays/userspace", &m.userspace},
 		{"config/hub", &m.hub},
 	} {
-		objects, err := build(filepath.Join(root, part.folder))
+		objects, err := install.Kustomize(filesys.MakeFsOnDisk(), filepath.Join(root, part.folder))
 		if err != nil {
 			return manifests{}, fmt.Errorf("building %s: %w", part.folder, err)
 		}
 		*part.objects = objects
 	}
 	return m, nil
-}
-
-func build(folder string) ([]*unstructured.Unstructured, error) {
-	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
-	if err != nil {
-		return nil, err
-	}
-	objects := make([]*unstructured.Unstructured, 0, made.Size())
-	for _, resource := range made.Resources() {
-		text, err := resource.MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		object := &unstructured.Unstructured{}
-		if err := object.UnmarshalJSON(text); err != nil {
-			return nil, err
-		}
-		objects = append(objects, object)
-	}
-	return objects, nil
 }

@@ -99,20 +99,12 @@ func build(overlay types.Kustomization) ([]*unstructured.Unstructured, error) {
 	if err := disk.WriteFile("/overlay/kustomization.yaml", text); err != nil {
 		return nil, fmt.Errorf("writing an overlay: %w", err)
 	}
-	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, "/overlay")
+	objects, err := Kustomize(disk, "/overlay")
 	if err != nil {
 		return nil, fmt.Errorf("building the manifests: %w", err)
 	}
 	var first, rest []*unstructured.Unstructured
-	for _, resource := range made.Resources() {
-		text, err := resource.MarshalJSON()
-		if err != nil {
-			return nil, fmt.Errorf("writing %s: %w", resource.CurId(), err)
-		}
-		o := &unstructured.Unstructured{}
-		if err := o.UnmarshalJSON(text); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", resource.CurId(), err)
-		}
+	for _, o := range objects {
 		switch o.GetKind() {
 		case "Namespace", "CustomResourceDefinition":
 			first = append(first, o)
@@ -121,4 +113,25 @@ func build(overlay types.Kustomization) ([]*unstructured.Unstructured, error) {
 		}
 	}
 	return append(first, rest...), nil
+}
+
+// Kustomize returns the objects that kustomize makes from a folder, in its order.
+func Kustomize(disk filesys.FileSystem, folder string) ([]*unstructured.Unstructured, error) {
+	made, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, folder)
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]*unstructured.Unstructured, 0, made.Size())
+	for _, resource := range made.Resources() {
+		text, err := resource.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		object := &unstructured.Unstructured{}
+		if err := object.UnmarshalJSON(text); err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
 }
