@@ -15,7 +15,11 @@ import (
 // Of returns the picture of the clusterset that the snapshots show. A cluster that is in none of
 // them, but that others know, is in the picture with what they say of it.
 func Of(snapshots []Snapshot) Topology {
-	t := Topology{Clusters: clustersOf(snapshots), Services: servicesOf(snapshots), Findings: findingsOf(snapshots)}
+	all := make([]counted, 0, len(snapshots))
+	for i := range snapshots {
+		all = append(all, counted{&snapshots[i], endpointsOf(snapshots[i].ImportedSlices)})
+	}
+	t := Topology{Clusters: clustersOf(snapshots), Services: servicesOf(all), Findings: findingsOf(all)}
 	for i := range snapshots {
 		if set := snapshots[i].ClusterSet; set != nil && t.ClusterSet == "" {
 			t.ClusterSet = set.Spec.ClusterSetID

@@ -67,11 +67,11 @@ type findings struct {
 	all     []Finding
 }
 
-func findingsOf(snapshots []Snapshot) []Finding {
+func findingsOf(snapshots []counted) []Finding {
 	all := []Finding{}
 	for i := range snapshots {
-		f := findings{cluster: idOf(&snapshots[i])}
-		f.of(&snapshots[i])
+		f := findings{cluster: idOf(snapshots[i].Snapshot)}
+		f.of(snapshots[i])
 		all = append(all, f.all...)
 	}
 	// Equal ones keep the order of the kinds below: causes come before what follows from them.
@@ -81,7 +81,7 @@ func findingsOf(snapshots []Snapshot) []Finding {
 	return all
 }
 
-func (f *findings) of(s *Snapshot) {
+func (f *findings) of(s counted) {
 	switch {
 	case s.Unreadable != "":
 		f.add("Cluster", nil, s.Context, s.Unreadable)
@@ -91,9 +91,9 @@ func (f *findings) of(s *Snapshot) {
 			"the cluster belongs to no clusterset: join it (kubectl tombolo join)")
 		return
 	}
-	f.operator(s)
+	f.operator(s.Snapshot)
 	f.conditions("ClusterSet", s.ClusterSet, s.ClusterSet.Status.Conditions, clusterSetRules)
-	f.gateways(s)
+	f.gateways(s.Snapshot)
 	for i := range s.RemoteClusters {
 		f.conditions("RemoteCluster", &s.RemoteClusters[i], s.RemoteClusters[i].Status.Conditions, remoteClusterRules)
 	}
@@ -103,11 +103,10 @@ func (f *findings) of(s *Snapshot) {
 	for i := range s.Exports {
 		f.conditions("ServiceExport", &s.Exports[i], s.Exports[i].Status.Conditions, exportRules)
 	}
-	endpoints := endpointsOf(s.ImportedSlices)
 	for i := range s.Imports {
 		si := &s.Imports[i]
 		f.conditions("ServiceImport", si, si.Status.Conditions, importRules)
-		f.ready(si, endpoints[types.NamespacedName{Namespace: si.Namespace, Name: si.Name}])
+		f.ready(si, s.endpoints[types.NamespacedName{Namespace: si.Namespace, Name: si.Name}])
 	}
 	for i := range s.ExportPolicies {
 		f.conditions("ExportPolicy", &s.ExportPolicies[i], s.ExportPolicies[i].Status.Conditions, policyRules)

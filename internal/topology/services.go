@@ -18,10 +18,10 @@ import (
 // services collects what the clusters say of each name.
 type services map[types.NamespacedName]*Service
 
-func servicesOf(snapshots []Snapshot) []Service {
+func servicesOf(snapshots []counted) []Service {
 	all := services{}
 	for i := range snapshots {
-		all.add(&snapshots[i])
+		all.add(snapshots[i])
 	}
 	list := make([]Service, 0, len(all))
 	for _, s := range all {
@@ -44,8 +44,8 @@ func (all services) of(namespace, name string) *Service {
 	return all[key]
 }
 
-func (all services) add(s *Snapshot) {
-	cluster := idOf(s)
+func (all services) add(s counted) {
+	cluster := idOf(s.Snapshot)
 	exportPolicies := map[types.NamespacedName][]*v1alpha1.ExportPolicy{}
 	for i := range s.ExportPolicies {
 		target := clusterset.ExportPolicyTarget(&s.ExportPolicies[i])
@@ -61,12 +61,11 @@ func (all services) add(s *Snapshot) {
 		target := clusterset.PolicyTarget(&s.TrafficPolicies[i])
 		trafficPolicies[target] = append(trafficPolicies[target], &s.TrafficPolicies[i])
 	}
-	endpoints := endpointsOf(s.ImportedSlices)
 	for i := range s.Imports {
 		si := &s.Imports[i]
 		key := types.NamespacedName{Namespace: si.Namespace, Name: si.Name}
 		service := all.of(si.Namespace, si.Name)
-		service.Imports = append(service.Imports, importOf(cluster, si, trafficPolicies[key], endpoints[key]))
+		service.Imports = append(service.Imports, importOf(cluster, si, trafficPolicies[key], s.endpoints[key]))
 	}
 }
 

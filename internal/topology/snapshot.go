@@ -3,6 +3,7 @@ package topology
 import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/types"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -27,6 +28,12 @@ type Snapshot struct {
 	ExportPolicies   []v1alpha1.ExportPolicy
 	ImportedSlices   []discoveryv1.EndpointSlice // the operator's own
 	OperatorReplicas Replicas
+}
+
+// counted is a Snapshot whose imported endpoints are counted.
+type counted struct {
+	*Snapshot
+	endpoints map[types.NamespacedName]map[v1alpha1.ClusterID]Exporter
 }
 
 // Replicas are how many pods of a Deployment are wanted, and how many are ready.
