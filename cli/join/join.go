@@ -114,7 +114,7 @@ func (o *options) join(ctx context.Context, cluster *access.Cluster, invitation 
 		do   func(ctx context.Context, say func(string)) error
 	}{
 		{"installed tombolo in namespace " + o.manifest.Namespace, func(ctx context.Context, say func(string)) error {
-			if err := o.apply1(ctx, cluster, objects, say); err != nil {
+			if err := applyAll(ctx, cluster, objects, say); err != nil {
 				return err
 			}
 			return apply.Established(ctx, cluster, objects...)
@@ -138,8 +138,8 @@ func (o *options) join(ctx context.Context, cluster *access.Cluster, invitation 
 	return nil
 }
 
-// apply1 applies the objects and says how far it is.
-func (o *options) apply1(ctx context.Context, cluster client.Client, objects []client.Object, say func(string)) error {
+// applyAll applies the objects and says how far it is.
+func applyAll(ctx context.Context, cluster client.Client, objects []client.Object, say func(string)) error {
 	for i, object := range objects {
 		say(fmt.Sprintf("%d of %d", i, len(objects)))
 		if err := apply.Objects(ctx, cluster, object); err != nil {

@@ -22,12 +22,13 @@ func (o *options) works(ctx context.Context, cluster *access.Cluster, say func(s
 	defer stop()
 	var last []string
 	err := snapshot.Follow(ctx, []*access.Cluster{cluster}, func(snapshots []topology.Snapshot) (bool, error) {
-		last = waitingFor(&snapshots[0])
+		findings := topology.Of(snapshots).Findings
+		last = waitingFor(&snapshots[0], findings)
 		if len(last) == 0 {
 			return true, nil
 		}
 		say(last[0])
-		return false, final(&snapshots[0])
+		return false, final(findings)
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w after %s:\n  %s\nkubectl tombolo status --watch shows how it goes on", errNotInTime, o.timeout, strings.Join(last, "\n  "))
@@ -36,12 +37,12 @@ func (o *options) works(ctx context.Context, cluster *access.Cluster, say func(s
 }
 
 // waitingFor says what the cluster still lacks to work; nothing: it works.
-func waitingFor(s *topology.Snapshot) []string {
+func waitingFor(s *topology.Snapshot, findings []topology.Finding) []string {
 	if s.ClusterSet == nil || s.ClusterSet.Status.ObservedGeneration != s.ClusterSet.Generation {
 		return []string{"the operator has not seen the ClusterSet yet: are its pods running?"}
 	}
 	var all []string
-	for _, f := range topology.Of([]topology.Snapshot{*s}).Findings {
+	for _, f := range findings {
 		if f.Severity == topology.SeverityError && f.Kind != "ServiceExport" && f.Kind != "ServiceImport" {
 			all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s: %s", f.Kind, f.Name, f.Message)))
 		}
@@ -67,11 +68,8 @@ func waitingFor(s *topology.Snapshot) []string {
 }
 
 // final is an error if waiting does not help.
-func final(s *topology.Snapshot) error {
-	if s.ClusterSet == nil {
-		return nil
-	}
-	for _, f := range topology.Of([]topology.Snapshot{*s}).Findings {
+func final(findings []topology.Finding) error {
+	for _, f := range findings {
 		switch f.Reason {
 		case v1alpha1.ReasonClusterIDInUse, v1alpha1.ReasonRemoved, v1alpha1.ReasonNotAuthoritative:
 			return fmt.Errorf("%s %s: %s", f.Kind, f.Name, f.Message)
