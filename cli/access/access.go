@@ -134,7 +134,7 @@ func (f *Flags) cluster(name string, known []string) (*Cluster, error) {
 type Cluster struct {
 	client.Client
 
-	// Context of the kubeconfig; empty: there is none, as inside a pod.
+	// Context of the kubeconfig. It is empty where no kubeconfig is used, such as inside a pod.
 	Context string
 	Config  *rest.Config
 }

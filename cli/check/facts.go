@@ -22,7 +22,7 @@ type facts struct {
 	version string
 	// mayInstall: the user may do everything in the cluster.
 	mayInstall bool
-	// coreDNS is kube-system/coredns; nil: there is none.
+	// coreDNS is the Deployment kube-system/coredns. It is nil if the cluster has none.
 	coreDNS *appsv1.Deployment
 }
 

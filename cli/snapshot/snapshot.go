@@ -97,7 +97,7 @@ func Namespace(ctx context.Context, cluster client.Reader) (string, error) {
 	return d.Namespace, nil
 }
 
-// operator is the operator's Deployment; nil: there is none.
+// operator returns the operator's Deployment, or nil if the cluster has none.
 func operator(ctx context.Context, cluster client.Reader) (*appsv1.Deployment, error) {
 	var deployments appsv1.DeploymentList
 	if err := cluster.List(ctx, &deployments, client.MatchingLabels{"app.kubernetes.io/name": OperatorName}); err != nil {

@@ -109,7 +109,7 @@ func (r *Reconciler) sync(ctx context.Context, kind schema.GroupVersionKind, set
 	return r.condition(len(remotes.Items), foreign), errors.Join(errs...)
 }
 
-// write applies what differs of the profile; have is nil if there is none.
+// write applies the parts of the profile that differ. have is nil if the profile does not exist.
 func (r *Reconciler) write(ctx context.Context, have, want *unstructured.Unstructured) error {
 	name := want.GetName()
 	if have == nil || !sameObject(have, want) {

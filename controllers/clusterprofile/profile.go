@@ -100,7 +100,7 @@ func sameStatus(have, want *unstructured.Unstructured) bool {
 	return true
 }
 
-// entry is the entry with that key of a list in the status, nil if there is none.
+// entry returns the entry with that key from a list in the status, or nil if the list lacks it.
 func entry(p *unstructured.Unstructured, field, key, name string) any {
 	all, _, _ := unstructured.NestedSlice(p.Object, "status", field) // of another type: it has none
 	for _, one := range all {

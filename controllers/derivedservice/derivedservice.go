@@ -113,8 +113,8 @@ func (r *Reconciler) sync(ctx context.Context, owner *mcsv1beta1.ServiceImport, 
 // longestReason is how much of what the API server says goes into an event.
 const longestReason = 300
 
-// write writes the Service if it differs, and returns it. It returns nil if the Service must be made
-// anew: its end brings us back.
+// write writes the Service if it differs, and returns it. If the Service has to be replaced, write
+// deletes it and returns nil. The deletion wakes the controller, which then creates the new one.
 func (r *Reconciler) write(ctx context.Context, have, want *corev1.Service) (*corev1.Service, error) {
 	if have == nil {
 		if err := r.Client.Create(ctx, want, fieldOwner); err != nil {

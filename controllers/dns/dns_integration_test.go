@@ -486,7 +486,7 @@ func TestCorefileThatImports(t *testing.T) {
 	}
 }
 
-// A CoreDNS of another name is nobody's business: neither its Deployment nor its Corefile is read. One
+// The operator reads neither Deployment nor Corefile of a CoreDNS with another name. One
 // that has lost its ConfigMap may run with what it had.
 func TestCoreDNSOfAnotherName(t *testing.T) {
 	e := newEnv(t)
