@@ -31,6 +31,8 @@ func newInKernelCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&in.Quick, "quick", false, "a tenth of the services, and shorter looks")
+	cmd.Flags().BoolVar(&in.Native, "native", false, "this kernel is the host's: only the namespaces are our own")
+	cmd.Flags().StringSliceVar(&in.Steps, "steps", nil, "what is measured after the start (default all)")
 	cmd.Flags().StringVar(&in.Profiles, "profiles", "", "a folder for profiles of the agent")
 	cmd.Flags().StringVar(&in.Tombolo, "tombolo", "", "the binary of tombolo (default the one beside this program)")
 	cmd.PreRunE = func(*cobra.Command, []string) error {

@@ -78,6 +78,10 @@ func newRootCommand() *cobra.Command {
 	f.StringVar(&o.exchange.Profiles, "profiles", "", "exchange, dataplane: a folder for profiles of what is measured (default none are taken)")
 	f.StringSliceVar(&o.dataplane.Only, "subjects", nil,
 		"dataplane: what is measured: "+strings.Join(dataplane.Subjects(), ", ")+" (default all)")
+	f.StringSliceVar(&o.dataplane.Steps, "steps", nil,
+		"dataplane: what is measured after the start: "+strings.Join(dataplane.Steps(), ", ")+" (default all)")
+	f.BoolVar(&o.dataplane.Native, "native", false,
+		"dataplane: measure in network namespaces of the host's own kernel, which needs root, and not in user-mode kernels")
 	f.IntVar(&o.failover.repeats, "repeats", 0, "failover: how often each fault happens (default 20, or 3 with --quick)")
 	f.StringSliceVar(&o.failover.faults, "faults", nil, "failover: the faults that happen (default all)")
 	root.AddCommand(newWatchCommand(), newLoadCommand(), newInKernelCommand(), newSYNsCommand(), newLinksCommand())

@@ -34,9 +34,10 @@ type Inside struct {
 	Subject, Part string // required
 	// Tombolo is the path of the binary.
 	Tombolo string // required
-	// Quick and Profiles are those of Config.
-	Quick    bool
-	Profiles string
+	// Quick, Native, Steps and Profiles are those of Config.
+	Quick, Native bool
+	Steps         []string
+	Profiles      string
 	// Emit gets each figure as soon as it is known.
 	Emit func(figures.Figure) error // required
 }
@@ -83,7 +84,12 @@ const lookers = 4
 // InKernel measures; it takes the kernel for its own.
 func InKernel(ctx context.Context, in Inside) error {
 	runtime.GOMAXPROCS(lookers)
-	if err := errors.Join(touchMemory(), makeSite(ctx)); err != nil {
+	if !in.Native {
+		if err := touchMemory(); err != nil {
+			return err
+		}
+	}
+	if err := makeSite(ctx); err != nil {
 		return err
 	}
 	m := &measurement{Inside: in}
@@ -139,7 +145,11 @@ func (m *measurement) choose(ctx context.Context) error {
 }
 
 func (m *measurement) add(name string, value float64, unit string) error {
-	return m.Emit(figures.Figure{Name: name + "_" + m.Subject, Value: value, Unit: unit})
+	name += "_" + m.Subject
+	if m.Native {
+		name += "_native"
+	}
+	return m.Emit(figures.Figure{Name: name, Value: value, Unit: unit})
 }
 
 const (
@@ -155,57 +165,6 @@ func (m *measurement) counts() (many, few int) {
 		return 500, 100
 	}
 	return 5000, 1000
-}
-
-// step of a measurement; what has a place for the number of services.
-type step struct {
-	what string
-	do   func(context.Context) error
-}
-
-// many measures what it costs to serve many services.
-func (m *measurement) many(ctx context.Context) error {
-	count, _ := m.counts()
-	m.services = services(count, endpoints)
-	steps := []step{
-		{"programming %d services", m.program},
-		{"changes of one among %d", m.change},
-		{"idle with %d services", m.idle},
-		{"throughput and requests beside the pod IP, among %d services", m.traffic},
-		{"first packets among %d services", m.firstPackets},
-	}
-	if ours, ok := m.subject.(*agent); ok {
-		steps = append(steps, step{"more endpoints for each of %d services", func(ctx context.Context) error { return m.grow(ctx, ours) }})
-	}
-	for _, step := range steps {
-		began := time.Now()
-		if err := step.do(ctx); err != nil {
-			return fmt.Errorf(step.what+": %w", len(m.services), err)
-		}
-		guest.Progress("%s: "+step.what+", %s", m.Subject, len(m.services), time.Since(began).Round(100*time.Millisecond))
-	}
-	return nil
-}
-
-// few measures first packets among few services.
-func (m *measurement) few(ctx context.Context) error {
-	_, few := m.counts()
-	all := services(few, endpoints)
-	m.services = all[:fewest]
-	if err := m.subject.start(ctx, m.services); err != nil {
-		return err
-	}
-	if err := m.firstPackets(ctx); err != nil {
-		return err
-	}
-	if err := m.subject.put(all[fewest:]...); err != nil {
-		return err
-	}
-	m.services = all
-	if err := m.waitChecked(ctx); err != nil {
-		return err
-	}
-	return m.firstPackets(ctx)
 }
 
 // waitChecked returns when all services are as they should be.

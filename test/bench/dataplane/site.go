@@ -29,7 +29,7 @@ mount -t tmpfs tmpfs /run
 ip netns add client
 ip netns add away
 ip link set lo up
-ip link add eth0 type dummy
+ip link add eth0 type bridge
 ip addr add 192.0.2.1/24 dev eth0
 ip link set eth0 up
 ip link add pod0 type veth peer name eth0 netns client

@@ -1,4 +1,5 @@
-// Package guest runs a measurement in a kernel of its own, and there in network namespaces.
+// Package guest runs a measurement in a kernel of its own or in network namespaces of the host's
+// kernel.
 package guest
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/vishvananda/netns"
@@ -22,14 +24,30 @@ import (
 // Measure runs the lab's command with these arguments. It adds the figures that the command prints,
 // each as a line of JSON, also those before an error.
 func Measure(ctx context.Context, lab string, args []string, all *figures.List) error {
-	cmd := exec.CommandContext(ctx, lab, args...)
+	return measure(exec.CommandContext(ctx, lab, args...), all)
+}
+
+// endGrace is how long a measurement may take to end what it started.
+const endGrace = 20 * time.Second
+
+// MeasureNatively is Measure in the host's kernel: the program runs in a network namespace and a
+// mount namespace of its own. This needs root.
+func MeasureNatively(ctx context.Context, program string, args []string, all *figures.List) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	// To unshare, unlike to clone, makes the mounts private: the host sees none of them.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, endGrace
+	return measure(cmd, all)
+}
+
+func measure(cmd *exec.Cmd, all *figures.List) error {
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting a kernel: %w", err)
+		return fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
 	err = collect(out, all)
 	return errors.Join(err, cmd.Wait())
