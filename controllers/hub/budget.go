@@ -20,16 +20,19 @@ const (
 	recountCost = 20
 )
 
-// budgets remember which exports of a cluster are beyond its budget. They are safe for concurrent
+// budgets remember which exports of a cluster are within its budget. They are safe for concurrent
 // use.
 type budgets struct {
 	mu       sync.Mutex
 	clusters map[v1alpha1.ClusterID]budget // guarded by mu; as many as there are members
 }
 
+// budget is that of one cluster at the last count, and what has come since.
 type budget struct {
 	limits screen.Limits
+	within map[string]bool // by name
 	beyond map[string]bool // by name; nil: none
+	missed bool            // an export that came since a count found no room
 	until  time.Time
 }
 
@@ -39,27 +42,67 @@ func (v View) Limits(ctx context.Context, cluster v1alpha1.ClusterID) (screen.Li
 	return screen.LimitsOf(member), err
 }
 
-// BeyondBudget returns the names of the cluster's exports that are not imported because there are
-// too many (screen.BeyondBudget), nil if none is. It may be a few seconds old. The caller must not
-// change it.
-func (v View) BeyondBudget(ctx context.Context, cluster v1alpha1.ClusterID) (map[string]bool, error) {
-	limits, err := v.Limits(ctx, cluster)
-	if err != nil {
-		return nil, err
-	}
+// WithinBudget tells whether the cluster's export of that name may be imported: it is not among too
+// many (screen.Budgeted). One that has come since the last count takes what room there is; without
+// room it has to wait for the next one (MissedBudget).
+func (v View) WithinBudget(ctx context.Context, cluster v1alpha1.ClusterID, name string) (bool, error) {
 	v.budgets.mu.Lock()
 	defer v.budgets.mu.Unlock()
-	if have, ok := v.budgets.clusters[cluster]; ok && have.limits == limits && time.Now().Before(have.until) {
-		return have.beyond, nil
+	b, err := v.budget(ctx, cluster)
+	if err != nil || b.within[name] || b.beyond[name] {
+		return b.within[name], err
+	}
+	if len(b.within) < b.limits.Exports {
+		b.within[name] = true
+		return true, nil
+	}
+	b.missed = true
+	v.budgets.clusters[cluster] = b
+	return false, nil
+}
+
+// BeyondBudget returns the names of the cluster's exports that are not imported because there are
+// too many, nil if none is. It may be a few seconds old. The caller must not change it.
+func (v View) BeyondBudget(ctx context.Context, cluster v1alpha1.ClusterID) (map[string]bool, error) {
+	v.budgets.mu.Lock()
+	defer v.budgets.mu.Unlock()
+	b, err := v.budget(ctx, cluster)
+	return b.beyond, err
+}
+
+// MissedBudget tells whether, since it was last asked, WithinBudget has refused an export of the
+// cluster that was not counted yet.
+func (v View) MissedBudget(cluster v1alpha1.ClusterID) bool {
+	v.budgets.mu.Lock()
+	defer v.budgets.mu.Unlock()
+	b, missed := v.budgets.clusters[cluster], v.budgets.clusters[cluster].missed
+	if missed {
+		b.missed = false
+		v.budgets.clusters[cluster] = b
+	}
+	return missed
+}
+
+// budget is the cluster's, counted anew if it is old. The caller holds mu.
+func (v View) budget(ctx context.Context, cluster v1alpha1.ClusterID) (budget, error) {
+	limits, err := v.Limits(ctx, cluster)
+	if err != nil {
+		return budget{}, err
+	}
+	have := v.budgets.clusters[cluster]
+	if have.limits == limits && time.Now().Before(have.until) {
+		return have, nil
 	}
 	start := time.Now()
 	list := &v1alpha1.ExportedServiceList{}
 	if err := v.list(ctx, list, OfCluster(cluster), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, err
+		return budget{}, err
 	}
-	beyond := screen.BeyondBudget(list.Items, limits)
-	v.budgets.clusters[cluster] = budget{limits, beyond, time.Now().Add(max(recount, recountCost*time.Since(start)))}
-	return beyond, nil
+	have.limits = limits
+	have.within, have.beyond = screen.Budgeted(list.Items, limits, have.within)
+	have.until = time.Now().Add(max(recount, recountCost*time.Since(start)))
+	v.budgets.clusters[cluster] = have
+	return have, nil
 }
 
 // SlicesOf returns the EndpointSlices that the cluster publishes for all its Services. They are the

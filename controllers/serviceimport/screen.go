@@ -81,3 +81,9 @@ func (r *Reconciler) screenBudget(ctx context.Context, cluster v1alpha1.ClusterI
 	r.Skipped.Note(cluster, "ExportedServices", skipped...)
 	return beyond
 }
+
+// missedBudget tells whether an export of the cluster found no room before it was counted.
+func (r *Reconciler) missedBudget(cluster v1alpha1.ClusterID) bool {
+	view, err := r.Hub.View()
+	return err == nil && view.MissedBudget(cluster)
+}

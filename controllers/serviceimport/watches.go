@@ -112,10 +112,11 @@ func (r *Reconciler) heldOf(ctx context.Context, obj client.Object) []reconcile.
 }
 
 // withinBudget maps a cluster that exported too much to what may have room now: with each of its
-// heartbeats, and once more after the last one with too much.
+// heartbeats, and once more after the last one with too much or with one that found no room.
 func (r *Reconciler) withinBudget(ctx context.Context, cluster v1alpha1.ClusterID) []reconcile.Request {
 	beyond := r.screenBudget(ctx, cluster)
-	if before := r.exceeded.swap(cluster, len(beyond)); before == len(beyond) {
+	before, missed := r.exceeded.swap(cluster, len(beyond)), r.missedBudget(cluster)
+	if before == len(beyond) && !missed {
 		return nil
 	}
 	return r.Hub.Requests(ctx, &v1alpha1.ExportedServiceList{}, func(ctx context.Context, obj client.Object) []reconcile.Request {

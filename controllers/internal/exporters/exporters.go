@@ -184,8 +184,7 @@ func exportOf(ctx context.Context, local client.Reader, view hub.View, c candida
 		return nil, unknown, err
 	}
 	if export != nil && !c.imported {
-		beyond, err := view.BeyondBudget(ctx, c.cluster)
-		if err != nil || beyond[export.Name] {
+		if within, err := view.WithinBudget(ctx, c.cluster, export.Name); err != nil || !within {
 			return nil, gone, err
 		}
 	}

@@ -51,25 +51,41 @@ func remedy(cluster v1alpha1.ClusterID, limit string, need int) string {
 		cluster, limit, need)
 }
 
-// BeyondBudget returns the names of those exports of one cluster that are more than it may have, nil
-// if none is. The oldest by the hub's clock stay, then those whose names sort first, so that every
-// importer leaves out the same ones. What a cluster imports already stays there all the same.
-func BeyondBudget(exports []v1alpha1.ExportedService, limits Limits) map[string]bool {
-	if len(exports) <= limits.Exports {
-		return nil
-	}
+// Budgeted returns the names of those exports of one cluster that are within what it may have, and of
+// those beyond, nil if none is. Those that were within before stay; then the oldest by the hub's clock
+// do, then those whose names sort first, so that importers that start together leave out the same
+// ones. What a cluster imports already stays there all the same.
+func Budgeted(exports []v1alpha1.ExportedService, limits Limits, before map[string]bool) (within, beyond map[string]bool) {
 	order := make([]*v1alpha1.ExportedService, len(exports))
 	for i := range order {
 		order[i] = &exports[i]
 	}
-	slices.SortFunc(order, func(a, b *v1alpha1.ExportedService) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
-	beyond := make(map[string]bool, len(exports)-limits.Exports)
-	for _, e := range order[limits.Exports:] {
-		beyond[e.Name] = true
+	if len(exports) > limits.Exports {
+		slices.SortFunc(order, func(a, b *v1alpha1.ExportedService) int {
+			if before[a.Name] != before[b.Name] {
+				return cmp.Compare(rank(before[a.Name]), rank(before[b.Name]))
+			}
+			return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+		})
+		beyond = make(map[string]bool, len(exports)-limits.Exports)
+		for _, e := range order[limits.Exports:] {
+			beyond[e.Name] = true
+		}
+		order = order[:limits.Exports]
 	}
-	return beyond
+	within = make(map[string]bool, len(order))
+	for _, e := range order {
+		within[e.Name] = true
+	}
+	return within, beyond
+}
+
+// rank sorts what was within before the rest.
+func rank(before bool) int {
+	if before {
+		return 0
+	}
+	return 1
 }
 
 // Budget tells that a cluster exports more than is imported; nil if it does not. It is one for all
