@@ -2,7 +2,6 @@ package join
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/tools/remotecommand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -206,10 +202,6 @@ func (o *leaveOptions) deleteClusterSet(ctx context.Context, cluster client.Clie
 
 // cleanNodes lets each agent remove from its node what it made there.
 func cleanNodes(ctx context.Context, cluster *access.Cluster, namespace string, say func(string)) error {
-	clientset, err := kubernetes.NewForConfig(cluster.Config)
-	if err != nil {
-		return fmt.Errorf("preparing a client: %w", err)
-	}
 	var errs []error
 	for _, agent := range []string{"gateway", "dataplane"} {
 		var pods corev1.PodList
@@ -220,25 +212,10 @@ func cleanNodes(ctx context.Context, cluster *access.Cluster, namespace string, 
 		for i := range pods.Items {
 			pod := &pods.Items[i]
 			say(pod.Spec.NodeName)
-			if err := execute(ctx, cluster, clientset, pod, "/tombolo", agent, "--cleanup"); err != nil {
+			if _, err := cluster.Exec(ctx, pod, nil, "/tombolo", agent, "--cleanup"); err != nil {
 				errs = append(errs, fmt.Errorf("cleaning node %s: %w", pod.Spec.NodeName, err))
 			}
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// execute runs a program in the pod. The error has what it wrote.
-func execute(ctx context.Context, cluster *access.Cluster, clientset kubernetes.Interface, pod *corev1.Pod, command ...string) error {
-	request := clientset.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
-		VersionedParams(&corev1.PodExecOptions{Container: pod.Spec.Containers[0].Name, Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec)
-	executor, err := remotecommand.NewWebSocketExecutor(cluster.Config, "GET", request.URL().String())
-	if err != nil {
-		return fmt.Errorf("preparing to run %s in pod %s: %w", strings.Join(command, " "), pod.Name, err)
-	}
-	var said bytes.Buffer
-	if err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &said, Stderr: &said}); err != nil {
-		return fmt.Errorf("running %s in pod %s: %w: %s", strings.Join(command, " "), pod.Name, err, strings.TrimSpace(said.String()))
-	}
-	return nil
 }

@@ -16,6 +16,9 @@ const (
 	Good Mark = "✓"
 	Warn Mark = "!"
 	Bad  Mark = "✗"
+	// Unclear: it could not be looked at. Skipped: nobody looked.
+	Unclear Mark = "?"
+	Skipped Mark = "-"
 )
 
 // Painter colours marks.
@@ -29,7 +32,7 @@ func NewPainter(out io.Writer) Painter {
 
 // Paint returns the mark, coloured.
 func (p Painter) Paint(m Mark) string {
-	c := color.New(map[Mark]color.Attribute{Good: color.FgGreen, Warn: color.FgYellow, Bad: color.FgRed}[m])
+	c := color.New(map[Mark]color.Attribute{Good: color.FgGreen, Warn: color.FgYellow, Bad: color.FgRed, Unclear: color.FgYellow, Skipped: color.Faint}[m])
 	if p.on {
 		c.EnableColor()
 	} else {

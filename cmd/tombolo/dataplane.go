@@ -46,7 +46,7 @@ When the agent ends, the kernel goes on serving; --cleanup removes what the agen
 		},
 	}
 	o.bind(c.Flags(), ":7475", "dataplane")
-	c.Flags().StringVar(&o.debugAddress, "debug-address", "127.0.0.1:7476",
+	c.Flags().StringVar(&o.debugAddress, "debug-address", debugAddress,
 		"loopback address where /explain/<namespace>/<name> says where flows to an imported Service go, and why; empty serves nothing")
 	c.Flags().StringVar(&o.kubeProxy, "kube-proxy-address", backend.DefaultKubeProxy, "host:port where this node's kube-proxy serves its metrics")
 	c.Flags().BoolVar(&o.prepare, "init", false, "load kernel modules and set sysctls, then exit; this needs a privileged container")

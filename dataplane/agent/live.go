@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 
@@ -37,32 +36,18 @@ func (v verdicts) live(all []*v1alpha1.GatewayNode, node string) clusterset.Live
 	return unknown
 }
 
-// ExplainedGateway says whether a gateway of this cluster gets flows of this node, and why.
-type ExplainedGateway struct {
-	// Name of the GatewayNode.
-	Name string `json:"name"`
-	// Used is true if it gets a share of the flows to other clusters.
-	Used bool `json:"used"`
-	// Answers is "alive", "dead" or "unknown", and Since when it became so. Since is missing if this
-	// node does not ask.
-	Answers string     `json:"answers"`
-	Since   *time.Time `json:"since,omitempty"`
-	// Why it is used or not: one short sentence.
-	Why string `json:"why"`
-}
-
 // explain says which gateways get flows by that plan, sorted by name.
-func (v verdicts) explain(in plan.NetworkInput, network plan.Network) []ExplainedGateway {
-	all := make([]ExplainedGateway, 0, len(in.Gateways))
+func (v verdicts) explain(in plan.NetworkInput, network plan.Network) []plan.ExplainedGateway {
+	all := make([]plan.ExplainedGateway, 0, len(in.Gateways))
 	for _, g := range in.Gateways {
-		e := ExplainedGateway{Name: g.Name, Used: slices.Contains(network.Via, g.Name), Answers: v[g.Name].State.String()}
+		e := plan.ExplainedGateway{Name: g.Name, Used: slices.Contains(network.Via, g.Name), Answers: v[g.Name].State.String()}
 		if since := v[g.Name].Since; !since.IsZero() {
 			e.Since = &since
 		}
 		e.Why = v.why(g, in, network, e.Used)
 		all = append(all, e)
 	}
-	slices.SortFunc(all, func(a, b ExplainedGateway) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b plan.ExplainedGateway) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

@@ -14,9 +14,9 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// DebugHandler answers GET /explain/<namespace>/<name> with an Explained of that ServiceImport, in
+// DebugHandler answers GET /explain/<namespace>/<name> with a plan.Explained of that ServiceImport, in
 // JSON. It answers GET /explain with the path of each ServiceImport that this node serves, a line
-// each. It answers GET /gateways with an ExplainedGateway for each gateway of this cluster. The
+// each. It answers GET /gateways with a plan.ExplainedGateway for each gateway of this cluster. The
 // answer is 404 for a ServiceImport that this node does not serve, and 503 until there is
 // a plan.
 func (a *Agent) DebugHandler() http.Handler {
@@ -63,9 +63,9 @@ func writeJSON(w http.ResponseWriter, answer any) {
 	_ = encoder.Encode(answer) // fails if the client has gone
 }
 
-// explainGateways answers with an ExplainedGateway for each gateway of this cluster.
+// explainGateways answers with a plan.ExplainedGateway for each gateway of this cluster.
 func (a *Agent) explainGateways(w http.ResponseWriter, r *http.Request) {
-	var all []ExplainedGateway
+	var all []plan.ExplainedGateway
 	if err := a.loop.Ask(r.Context(), func() {
 		all = a.gateways.verdicts.explain(a.gateways.in, a.planner.network)
 	}); err != nil {

@@ -90,7 +90,7 @@ func TestExplain(t *testing.T) {
 	if text := get("/explain/shop/nothing", 404); !strings.Contains(text, "shop/nothing") {
 		t.Errorf("without an import: %s", text)
 	}
-	var all Explained
+	var all plan.Explained
 	if err := json.Unmarshal([]byte(get("/explain/shop/web", 200)), &all); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestExplain(t *testing.T) {
 	if err := a.loop.Ask(t.Context(), func() { a.services.backend.Serve(v1alpha1.BackendIPVS, false) }); err != nil {
 		t.Fatal(err)
 	}
-	all = Explained{}
+	all = plan.Explained{}
 	if err := json.Unmarshal([]byte(get("/explain/shop/web", 200)), &all); err != nil || all.Ports[0].Scheduler != v1alpha1.SchedulerRoundRobin {
 		t.Errorf("where IPVS serves it is %+v, want RoundRobin: %v", all.Ports, err)
 	}

@@ -14,6 +14,29 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
+// Explained is a node's answer about one ServiceImport.
+type Explained struct {
+	// Ports says for each port of each clusterset IP where its flows go from the node, and why
+	// each endpoint is in or out.
+	Ports []Explanation `json:"ports"`
+	// Skipped is what of the ServiceImport cannot be served, and why.
+	Skipped []Skipped `json:"skipped,omitempty"`
+}
+
+// ExplainedGateway says whether a gateway of this cluster gets flows of a node, and why.
+type ExplainedGateway struct {
+	// Name of the GatewayNode.
+	Name string `json:"name"`
+	// Used is true if it gets a share of the flows to other clusters.
+	Used bool `json:"used"`
+	// Answers is "alive", "dead" or "unknown", and Since when it became so. Since is missing if the
+	// node does not ask.
+	Answers string     `json:"answers"`
+	Since   *time.Time `json:"since,omitempty"`
+	// Why it is used or not: one short sentence.
+	Why string `json:"why"`
+}
+
 // Explanation says where the flows to one port of one clusterset IP go, and why.
 type Explanation struct {
 	Address  netip.Addr      `json:"address"`
@@ -116,6 +139,9 @@ func (ch *portChooser) explainLevels(c *choice) []ExplainedLevel {
 	return all
 }
 
+// Refused begins the outcome of a port whose new flows are refused.
+const Refused = "refused: "
+
 // outcome is one sentence on where new flows go.
 func (ch *portChooser) outcome(c *choice, levels []ExplainedLevel) string {
 	var carry []string
@@ -127,11 +153,11 @@ func (ch *portChooser) outcome(c *choice, levels []ExplainedLevel) string {
 	said := strings.Join(carry, ", ")
 	switch {
 	case len(c.candidates) == 0:
-		return "refused: there is no endpoint with this port"
+		return Refused + "there is no endpoint with this port"
 	case len(carry) == 0 && ch.ranking.kind == onlyNode:
-		return "refused: no endpoint on this node is ready, and internalTrafficPolicy is Local"
+		return Refused + "no endpoint on this node is ready, and internalTrafficPolicy is Local"
 	case len(carry) == 0:
-		return "refused: no endpoint that may get new flows is ready"
+		return Refused + "no endpoint that may get new flows is ready"
 	case c.from == isCutOff:
 		return said + ", though nothing leads there: no endpoint of a cluster that can be reached is ready"
 	case c.from == isLeaving:

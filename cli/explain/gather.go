@@ -1,0 +1,202 @@
+package explain
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/cli/access"
+	"github.com/tombolo-net/tombolo/cli/snapshot"
+	"github.com/tombolo-net/tombolo/internal/explain"
+)
+
+// patience is how long one agent may take to answer, the way through the API server included.
+const patience = 8 * time.Second
+
+// gatherer collects the facts.
+type gatherer struct {
+	clusters []*access.Cluster // the client's first
+	facts    explain.Facts
+}
+
+// gather reads all clusters, and asks the agent of the client's node. from is the client's pod, and
+// namespace its default namespace.
+func (g *gatherer) gather(ctx context.Context, from, namespace string) error {
+	g.facts.Clusters = make([]explain.Cluster, len(g.clusters))
+	var all errgroup.Group
+	for i, c := range g.clusters {
+		all.Go(func() error { g.facts.Clusters[i] = read(ctx, c, g.facts.Name); return nil })
+	}
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	own := &g.facts.Clusters[0]
+	if own.Unreadable != "" {
+		return fmt.Errorf("context %q: %s", own.Context, own.Unreadable)
+	}
+	if err := g.client(ctx, from, namespace); err != nil {
+		return err
+	}
+	if down := g.facts.IfDown; down != "" {
+		if err := own.Knows(down); err != nil {
+			return fmt.Errorf("--if-down: %w", err)
+		}
+	}
+	if own.ClusterSet == nil || g.facts.Client.Node == "" {
+		return nil
+	}
+	g.askAll(ctx)
+	return nil
+}
+
+// askAll asks the agent of the client's node and, if it cannot connect to an endpoint, agents that are
+// nearer to that.
+func (g *gatherer) askAll(ctx context.Context) {
+	node := g.facts.Client.Node
+	told := ask(ctx, g.clusters[0], node, g.facts.Question())
+	g.facts.Clusters[0].Told = map[string]explain.Told{node: told}
+	if told.Away != "" {
+		return
+	}
+	if connect := g.facts.Connect(); len(connect) > 0 {
+		told.Connected = ask(ctx, g.clusters[0], node, explain.Question{Connect: connect}).Connected
+		g.facts.Clusters[0].Told[node] = told
+	}
+	retry := g.facts.Retry()
+	var all errgroup.Group
+	var mu sync.Mutex // guards Told of all clusters
+	for i, c := range g.clusters {
+		own := &g.facts.Clusters[i]
+		for node, connect := range retry[own.ID()] {
+			all.Go(func() error {
+				told := ask(ctx, c, node, explain.Question{Connect: connect})
+				mu.Lock()
+				defer mu.Unlock()
+				if own.Told == nil {
+					own.Told = map[string]explain.Told{}
+				}
+				own.Told[node] = told
+				return nil
+			})
+		}
+	}
+	_ = all.Wait() // what cannot be asked is told
+}
+
+// client fills in who asks for the name.
+func (g *gatherer) client(ctx context.Context, from, namespace string) error {
+	own := &g.facts.Clusters[0]
+	g.facts.Client.Cluster = own.ID()
+	if from == "" {
+		g.facts.Client.Node = anyNode(own.Nodes)
+		return nil
+	}
+	key := client.ObjectKey{Namespace: namespace, Name: from}
+	if ns, name, ok := strings.Cut(from, "/"); ok {
+		key = client.ObjectKey{Namespace: ns, Name: name}
+	}
+	var pod corev1.Pod
+	if err := g.clusters[0].Get(ctx, key, &pod); err != nil {
+		return fmt.Errorf("--from %s: reading pod %s in context %q: %w", from, key, own.Context, err)
+	}
+	if pod.Spec.NodeName == "" {
+		return fmt.Errorf("--from %s: pod %s runs on no node yet", from, key)
+	}
+	g.facts.Client.Pod, g.facts.Client.Node = key.String(), pod.Spec.NodeName
+	for _, ip := range pod.Status.PodIPs {
+		if a, err := netip.ParseAddr(ip.IP); err == nil && !pod.Spec.HostNetwork {
+			g.facts.Client.Addresses = append(g.facts.Client.Addresses, a)
+		}
+	}
+	return nil
+}
+
+// anyNode is the node that stands for all: one from which packets pass a gateway, if there is one.
+func anyNode(nodes []corev1.Node) string {
+	if len(nodes) == 0 {
+		return ""
+	}
+	gateway := func(n corev1.Node) int {
+		if n.Labels[v1alpha1.LabelGateway] == "true" {
+			return 1
+		}
+		return 0
+	}
+	first := slices.MinFunc(nodes, func(a, b corev1.Node) int {
+		return cmp.Or(cmp.Compare(gateway(a), gateway(b)), cmp.Compare(a.Name, b.Name))
+	})
+	return first.Name
+}
+
+// ask asks the agent on a node.
+func ask(ctx context.Context, cluster *access.Cluster, node string, q explain.Question) explain.Told {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	pod, away := agent(ctx, cluster, node)
+	if away != "" {
+		return explain.Told{Away: away}
+	}
+	question, err := json.Marshal(q)
+	if err != nil {
+		return explain.Told{Away: err.Error()}
+	}
+	out, err := cluster.Exec(ctx, pod, bytes.NewReader(question), "/tombolo", "ask")
+	if err != nil {
+		return explain.Told{Away: err.Error()}
+	}
+	var told explain.Told
+	if err := json.Unmarshal(out, &told.Reply); err != nil {
+		return explain.Told{Away: fmt.Sprintf("reading the answer of pod %s: %v", pod.Name, err)}
+	}
+	return told
+}
+
+// agent is the pod of the dataplane on the node, or why it cannot be asked.
+func agent(ctx context.Context, cluster client.Reader, node string) (pod *corev1.Pod, away string) {
+	namespace, err := snapshot.Namespace(ctx, cluster)
+	if err != nil {
+		return nil, err.Error()
+	}
+	var pods corev1.PodList
+	if err := cluster.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "tombolo-dataplane"}); err != nil {
+		return nil, fmt.Sprintf("reading the pods of the dataplane: %v", err)
+	}
+	away = "no pod of DaemonSet tombolo-dataplane is on the node"
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		if p.Spec.NodeName != node || p.DeletionTimestamp != nil {
+			continue
+		}
+		if slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.State.Running != nil }) {
+			return p, ""
+		}
+		away = fmt.Sprintf("the agent does not run: pod %s/%s is %s", p.Namespace, p.Name, explain.PodState(p))
+	}
+	return nil, away
+}
+
+// dnsPort is that of DNS (RFC 1035, section 4.2).
+const dnsPort = "53"
+
+// dnsServer is where the cluster's pods ask: the Service that carries kube-dns's label.
+func dnsServer(services []corev1.Service) string {
+	for _, s := range services {
+		if ip := s.Spec.ClusterIP; ip != "" && ip != corev1.ClusterIPNone {
+			return net.JoinHostPort(ip, dnsPort)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,133 @@
+// Package ask finds out on a node what `kubectl tombolo explain` wants to know: what the node's
+// dataplane decides, what DNS answers, what can be connected to. It changes nothing.
+package ask
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/tombolo-net/tombolo/internal/explain"
+)
+
+// patience is how long each thing may take. A packet that is lost once is sent again within a second.
+const patience = 2500 * time.Millisecond
+
+// Asker finds out what it is asked.
+type Asker struct {
+	// Debug is where the dataplane's agent serves /explain (its --debug-address).
+	Debug string // required
+}
+
+// Reply finds out everything at once.
+func (a Asker) Reply(ctx context.Context, q explain.Question) explain.Reply {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	var r explain.Reply
+	var all sync.WaitGroup
+	if q.Import != "" {
+		all.Go(func() {
+			if err := a.page(ctx, "/explain/"+q.Import, &r.Decision); err != nil {
+				r.Decision, r.NoDecision = nil, err.Error()
+			}
+		})
+		all.Go(func() { _ = a.page(ctx, "/gateways", &r.Gateways) }) // an older agent has none
+	}
+	kinds := []uint16{dns.TypeA, dns.TypeAAAA}
+	r.DNS = make([]explain.DNSReply, len(q.Names)*len(kinds))
+	for i, name := range q.Names {
+		for j, kind := range kinds {
+			all.Go(func() { r.DNS[i*len(kinds)+j] = resolve(ctx, q.Server, name, kind) })
+		}
+	}
+	r.Connected = make([]explain.Connected, len(q.Connect))
+	for i, to := range q.Connect {
+		all.Go(func() { r.Connected[i] = connect(ctx, to) })
+	}
+	all.Wait()
+	return r
+}
+
+// page reads a page of the agent into answer.
+func (a Asker) page(ctx context.Context, path string, answer any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.Debug+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("asking the node's agent: %w", err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return fmt.Errorf("reading the agent's answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return errors.New(strings.TrimSpace(string(text)))
+	}
+	return json.Unmarshal(text, answer)
+}
+
+// resolve asks the server, and once more if it does not answer in time.
+func resolve(ctx context.Context, server, name string, kind uint16) explain.DNSReply {
+	r := explain.DNSReply{Name: name, Type: dns.TypeToString[kind]}
+	question := new(dns.Msg)
+	question.SetQuestion(dns.Fqdn(name), kind)
+	client := dns.Client{Timeout: patience / 2}
+	var answer *dns.Msg
+	var err error
+	for range 2 {
+		if answer, _, err = client.ExchangeContext(ctx, question, server); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		r.Error = err.Error()
+		return r
+	}
+	r.Code = dns.RcodeToString[answer.Rcode]
+	for _, record := range answer.Answer {
+		var ip net.IP
+		switch record := record.(type) {
+		case *dns.A:
+			ip = record.A
+		case *dns.AAAA:
+			ip = record.AAAA
+		}
+		if a, ok := netip.AddrFromSlice(ip); ok {
+			r.Addresses = append(r.Addresses, a.Unmap())
+		}
+	}
+	return r
+}
+
+// connect opens a TCP connection and closes it.
+func connect(ctx context.Context, to string) explain.Connected {
+	c := explain.Connected{To: to, Outcome: explain.Open}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", to)
+	if err == nil {
+		_ = conn.Close() // nothing was sent
+		return c
+	}
+	c.Error, c.Outcome = err.Error(), explain.Unreachable
+	var timeout net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		c.Outcome = explain.Refused
+	case errors.As(err, &timeout) && timeout.Timeout():
+		c.Outcome = explain.TimedOut
+	}
+	return c
+}

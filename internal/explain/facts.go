@@ -1,0 +1,113 @@
+package explain
+
+import (
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/topology"
+)
+
+// Facts are what an answer is made of.
+type Facts struct {
+	Name   Name
+	Client Client
+	// Clusters that were asked, the client's first.
+	Clusters []Cluster // required: one
+	// IfDown is the cluster that the user would lose; empty: none.
+	IfDown v1alpha1.ClusterID
+	// Now is the time.
+	Now time.Time
+}
+
+// Client is who asks for the name.
+type Client struct {
+	Cluster v1alpha1.ClusterID `json:"cluster"`
+	// Node that the client runs on.
+	Node string `json:"node,omitempty"`
+	// Pod is namespace/name; empty: any pod of the node.
+	Pod string `json:"pod,omitempty"`
+	// Addresses of the pod.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+}
+
+// Cluster is what one cluster holds for the name.
+type Cluster struct {
+	topology.Snapshot
+	// Namespace of the name; nil: the cluster has none.
+	Namespace *corev1.Namespace
+	// Service of the name; nil: the cluster has none.
+	Service *corev1.Service
+	// Slices are the Service's own EndpointSlices, and Pods those that its selector selects.
+	Slices []discoveryv1.EndpointSlice
+	Pods   []corev1.Pod
+	// NetworkPolicies of the namespace.
+	NetworkPolicies []networkingv1.NetworkPolicy
+	// DNSServer is where the cluster's pods ask, such as 10.0.0.10:53; empty: not known.
+	DNSServer string
+	// Told is what nodes answered, by the node's name.
+	Told map[string]Told
+}
+
+// Told is what one node's agent answered.
+type Told struct {
+	// Away says why it could not be asked; empty: it answered.
+	Away string
+	Reply
+}
+
+// Question is what a node's agent is asked. What is empty is not asked.
+type Question struct {
+	// Import is namespace/name of a ServiceImport: where do its flows go?
+	Import string `json:"import,omitempty"`
+	// Names are DNS names to ask Server for.
+	Names  []string `json:"names,omitempty"`
+	Server string   `json:"server,omitempty"`
+	// Connect are addresses with ports to connect to, by TCP.
+	Connect []string `json:"connect,omitempty"`
+}
+
+// Reply is the answer to a Question.
+type Reply struct {
+	Decision *plan.Explained `json:"decision,omitempty"`
+	// NoDecision says why there is none; empty: there is one, or it was not asked for.
+	NoDecision string                  `json:"noDecision,omitempty"`
+	Gateways   []plan.ExplainedGateway `json:"gateways,omitempty"`
+	DNS        []DNSReply              `json:"dns,omitempty"`
+	Connected  []Connected             `json:"connected,omitempty"`
+}
+
+// DNSReply is what the server answers about one name and type.
+type DNSReply struct {
+	Name string `json:"name"`
+	Type string `json:"type"` // A or AAAA
+	// Code is the response code, such as NOERROR or NXDOMAIN; empty: there was no answer.
+	Code      string       `json:"code,omitempty"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Error says why there was no answer.
+	Error string `json:"error,omitempty"`
+}
+
+// Connected is how an attempt to connect went.
+type Connected struct {
+	To string `json:"to"`
+	// Outcome is open, refused, timeout or unreachable.
+	Outcome Outcome `json:"outcome"`
+	Error   string  `json:"error,omitempty"`
+}
+
+// Outcome of an attempt to connect.
+type Outcome string
+
+// The outcomes.
+const (
+	Open        Outcome = "open"
+	Refused     Outcome = "refused"
+	TimedOut    Outcome = "timeout"
+	Unreachable Outcome = "unreachable"
+)

@@ -1,0 +1,136 @@
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
+)
+
+// node looks at the client's node: whether it serves, and where it sends flows.
+func (w *walk) node() {
+	id, looked := w.client.ID(), "Node "+w.Client.Node
+	if w.Client.Node == "" {
+		w.say(Unknown, id, "Node", "the cluster has no node that the client could run on")
+		return
+	}
+	for _, f := range w.findings(id, "TrafficPolicy", "", "") {
+		if f.Namespace == w.Name.Namespace && w.targets(f.Name) {
+			w.finding(Warning, f)
+		}
+	}
+	told, asked := w.client.Told[w.Client.Node]
+	if asked && told.Away != "" {
+		w.say(Failed, id, "agent on node "+w.Client.Node, "%s: what the kernel has goes on, but the node does not follow changes: "+
+			"kubectl get pods -A -l app.kubernetes.io/name=tombolo-dataplane --field-selector spec.nodeName=%s", told.Away, w.Client.Node)
+		return
+	}
+	if all := w.findings(id, "Node", "", w.Client.Node); len(all) > 0 {
+		for _, f := range all {
+			w.finding(worst(all), f)
+		}
+		return
+	}
+	if w.headless() {
+		w.say(Good, id, looked, "it serves; a headless name needs no decision of it: clients choose among the addresses")
+		return
+	}
+	w.decision = told.Decision
+	if w.decision == nil {
+		if asked {
+			w.say(Failed, id, looked, "the agent does not serve the ServiceImport: %s", told.NoDecision)
+			return
+		}
+		w.decision = w.planned("")
+	}
+	w.decided(looked)
+}
+
+// targets tells whether the TrafficPolicy of that name is for the Service.
+func (w *walk) targets(policy string) bool {
+	for i := range w.client.TrafficPolicies {
+		if p := &w.client.TrafficPolicies[i]; p.Name == policy && clusterset.PolicyTarget(p) == w.Name.Key() {
+			return true
+		}
+	}
+	return false
+}
+
+// decided says what the decision is.
+func (w *walk) decided(looked string) {
+	for _, p := range w.decision.Ports {
+		at := fmt.Sprintf("%s, %s/%s", looked, netip.AddrPortFrom(p.Address, p.Port), p.Protocol)
+		if refused(&p) {
+			w.say(Failed, w.client.ID(), at, "%s", p.Outcome)
+			continue
+		}
+		w.say(Good, w.client.ID(), at, "%s", p.Outcome)
+	}
+	for _, s := range w.decision.Skipped {
+		w.say(Warning, w.client.ID(), looked, "%s is not served: %s", s.What, s.Why)
+	}
+	if len(w.decision.Ports) == 0 {
+		w.say(Failed, w.client.ID(), looked, "it serves no port of the ServiceImport")
+	}
+}
+
+// refused tells whether the node refuses new flows to the port.
+func refused(p *Port) bool { return strings.HasPrefix(p.Outcome, plan.Refused) }
+
+// planned is what the client's node would decide by the objects alone, without a memory of failures.
+// down is a cluster that nothing leads to; empty: none.
+func (w *walk) planned(down v1alpha1.ClusterID) *plan.Explained {
+	set := w.client.ClusterSet
+	if w.imported == nil || set == nil || !clusterset.Served(w.imported) {
+		return nil
+	}
+	in := plan.NetworkInput{Node: w.Client.Node, ClusterSet: set, Live: clusterset.LiveGateways{}}
+	for i := range w.client.Nodes {
+		in.Nodes = append(in.Nodes, &w.client.Nodes[i])
+	}
+	for i := range w.client.RemoteClusters {
+		in.Remotes = append(in.Remotes, &w.client.RemoteClusters[i])
+	}
+	for i := range w.client.GatewayNodes {
+		if g := &w.client.GatewayNodes[i]; clusterset.HasHeartbeat(g) {
+			in.Live[g.Name] = true
+		}
+	}
+	place := plan.NewPlace(in, clusterset.VIPBlocks(set))
+	if remote, ok := place.Remotes[down]; ok {
+		remote.Unreachable = true
+		place.Remotes[down] = remote
+	}
+	return w.explained(plan.Input{Import: w.imported, Place: place, Now: w.Now})
+}
+
+// explained plans with the imported slices and the policy in effect.
+func (w *walk) explained(in plan.Input) *plan.Explained {
+	for i := range w.client.ImportedSlices {
+		s := &w.client.ImportedSlices[i]
+		if s.Namespace == w.Name.Namespace && s.Labels[v1alpha1.LabelServiceName] == w.Name.Service {
+			in.Slices = append(in.Slices, s)
+		}
+	}
+	var policies []*v1alpha1.TrafficPolicy
+	for i := range w.client.TrafficPolicies {
+		policies = append(policies, &w.client.TrafficPolicies[i])
+	}
+	in.Policy = clusterset.PolicyFor(w.imported, policies)
+	return &plan.Explained{Ports: plan.Explain(in), Skipped: plan.Services(in).Skipped}
+}
+
+// ifDown says where flows would go without that cluster; nil: nobody asked, or nothing can be said.
+func ifDown(w *walk) *IfDown {
+	if w.IfDown == "" {
+		return nil
+	}
+	decision := w.planned(w.IfDown)
+	if decision == nil {
+		return nil
+	}
+	return &IfDown{Cluster: w.IfDown, Decision: *decision}
+}

@@ -1,0 +1,27 @@
+package explain
+
+import (
+	"fmt"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+)
+
+// Question is what to ask the agent of the client's node first.
+func (f *Facts) Question() Question {
+	q := Question{Import: f.Name.Key().String(), Server: f.Clusters[0].DNSServer}
+	if q.Server != "" {
+		q.Names = []string{f.Name.String()}
+	}
+	return q
+}
+
+// Knows is an error if the cluster's nodes could not lose that member.
+func (c *Cluster) Knows(id v1alpha1.ClusterID) error {
+	if c.remote(id) != nil {
+		return nil
+	}
+	if id == c.ID() {
+		return fmt.Errorf("cluster %s is the client's own: name another one", id)
+	}
+	return fmt.Errorf("cluster %s knows no cluster %q: kubectl get remoteclusters", c.ID(), id)
+}

@@ -1,0 +1,139 @@
+package explain
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/topology"
+)
+
+// others are the other clusters that the client's node sends new flows to.
+func (w *walk) others() []v1alpha1.ClusterID {
+	var ids []v1alpha1.ClusterID
+	add := func(id v1alpha1.ClusterID) {
+		if id != w.client.ID() && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, d := range w.destinations() {
+		add(d.cluster)
+	}
+	return ids
+}
+
+// gateway looks at the gateways of the client's cluster, if flows leave it.
+func (w *walk) gateway() {
+	id := w.client.ID()
+	if len(w.others()) == 0 {
+		w.say(Good, id, "", "flows stay in the cluster, and need none")
+		return
+	}
+	told := w.client.Told[w.Client.Node]
+	var used []string
+	for _, g := range told.Gateways {
+		if g.Used {
+			used = append(used, g.Name)
+		}
+	}
+	switch {
+	case len(used) > 0:
+		w.say(Good, id, "GatewayNodes", "node %s uses %s", w.Client.Node, strings.Join(used, ", "))
+	case len(w.client.GatewayNodes) > 0:
+		w.say(Good, id, "GatewayNodes", "the cluster has %d", len(w.client.GatewayNodes))
+	}
+	for _, f := range w.findings(id, "GatewayNode", "", "") {
+		w.finding(w.gatewayState(f), f)
+	}
+	w.sayLost()
+}
+
+// gatewayState is Failed if the finding leaves no gateway that works.
+func (w *walk) gatewayState(f topology.Finding) State {
+	if f.Severity != topology.SeverityError {
+		return Warning
+	}
+	for _, c := range w.picture.Clusters {
+		if c.ID == w.client.ID() && slices.ContainsFunc(c.Gateways, func(g topology.Gateway) bool { return g.State == topology.GatewayReady }) {
+			return Warning
+		}
+	}
+	return Failed
+}
+
+// link looks at the tunnels to the clusters that flows go to.
+func (w *walk) link() {
+	others := w.others()
+	for _, exporter := range w.exporters {
+		if exporter == w.client.ID() {
+			continue
+		}
+		w.linkTo(exporter, slices.Contains(others, exporter))
+	}
+}
+
+func (w *walk) linkTo(other v1alpha1.ClusterID, used bool) {
+	id, looked := w.client.ID(), "RemoteCluster "+string(other)
+	for _, f := range w.findings(id, "RemoteCluster", "", string(other)) {
+		if f.Condition == v1alpha1.ConditionContentAccepted {
+			continue // it is about imports
+		}
+		state := worst([]topology.Finding{f})
+		if !used {
+			state = Warning // flows go elsewhere
+		}
+		w.finding(state, f)
+	}
+	for _, c := range w.picture.Clusters {
+		for _, r := range c.Remotes {
+			if c.ID != id || r.ID != other || !r.Reachable {
+				continue
+			}
+			for _, l := range r.Links {
+				if l.State == v1alpha1.LinkDown {
+					w.say(Warning, id, looked, "link %s to %s is down: %s", l.Gateway, l.RemoteGateway, l.Message)
+				}
+			}
+			w.say(Good, id, looked, "%d of %d links are up, %d ms", r.LinksUp, r.LinksTotal, r.RTTMilliseconds)
+		}
+	}
+}
+
+// filter looks at what the other clusters admit: sources in the CIDRs that the hub's admin approved.
+func (w *walk) filter() {
+	id := w.client.ID()
+	for _, other := range w.others() {
+		c := w.asked(other)
+		if c == nil {
+			w.say(Unknown, other, "RemoteCluster "+string(id), "cluster %s was not asked: name its context with --contexts", other)
+			continue
+		}
+		w.filterAt(c)
+	}
+	w.sayLost()
+}
+
+func (w *walk) filterAt(c *Cluster) {
+	id := w.client.ID()
+	looked := "RemoteCluster " + string(id)
+	rc := c.remote(id)
+	if rc == nil {
+		w.say(Failed, c.ID(), looked, "cluster %s does not know cluster %s, and drops what comes from it: is its operator in step with the hub?", c.ID(), id)
+		return
+	}
+	for _, f := range w.findings(c.ID(), "RemoteCluster", "", string(id)) {
+		if f.Condition != v1alpha1.ConditionContentAccepted {
+			w.finding(worst([]topology.Finding{f}), f)
+		}
+	}
+	approved := clusterset.Prefixes(rc.Spec.CIDRs)
+	for _, a := range w.Client.Addresses {
+		if !clusterset.Contains(approved, a) {
+			w.say(Failed, c.ID(), looked, "cluster %s drops what comes from %s, which lies outside the CIDRs that cluster %s may use (%s): "+
+				"add its network to Member.spec.cidrs on the hub", c.ID(), a, id, clusterset.JoinPrefixes(approved))
+			return
+		}
+	}
+	w.say(Good, c.ID(), looked, "sources in %s are admitted", clusterset.JoinPrefixes(approved))
+}
