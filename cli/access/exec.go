@@ -14,7 +14,8 @@ import (
 )
 
 // Exec runs a program in the pod's first container, with stdin as its standard input (nil: none),
-// and returns what it wrote to its standard output. The error has what it wrote.
+// and returns what it wrote to its standard output, with an error too. The error has what it wrote to
+// its standard error.
 func (c *Cluster) Exec(ctx context.Context, pod *corev1.Pod, stdin io.Reader, command ...string) ([]byte, error) {
 	clientset, err := kubernetes.NewForConfig(c.Config)
 	if err != nil {
@@ -29,7 +30,7 @@ func (c *Cluster) Exec(ctx context.Context, pod *corev1.Pod, stdin io.Reader, co
 	}
 	var out, errs bytes.Buffer
 	if err := executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: stdin, Stdout: &out, Stderr: &errs}); err != nil {
-		return nil, fmt.Errorf("running %s in pod %s: %w: %s", strings.Join(command, " "), pod.Name, err, strings.TrimSpace(out.String()+errs.String()))
+		return out.Bytes(), fmt.Errorf("running %s in pod %s: %w: %s", strings.Join(command, " "), pod.Name, err, strings.TrimSpace(errs.String()))
 	}
 	return out.Bytes(), nil
 }

@@ -31,6 +31,6 @@ dataplane as DaemonSets.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newOperatorCommand(), newGatewayCommand(), newDataplaneCommand(), newAskCommand())
+	root.AddCommand(newOperatorCommand(), newGatewayCommand(), newDataplaneCommand(), newAskCommand(), newDumpCommand())
 	return root
 }
