@@ -88,12 +88,19 @@ func Remembered(have *mcsv1beta1.ServiceImport, exports []v1alpha1.ExportedServi
 }
 
 // OldestOf is the cluster with the oldest export of those that the ServiceImport imports from, as far
-// as it remembers. It is empty if it imports from none.
+// as it remembers. One whose status does not say yet from where it imports has all that it remembers.
+// It is empty if there is none.
 func OldestOf(have *mcsv1beta1.ServiceImport) v1alpha1.ClusterID {
 	ages := parseSightings(have.Annotations[v1alpha1.AnnotationFirstShown])
-	var oldest v1alpha1.ClusterID
+	clusters := slices.Sorted(maps.Keys(ages))
+	if len(have.Status.Clusters) > 0 {
+		clusters = nil
+	}
 	for _, status := range have.Status.Clusters {
-		cluster := v1alpha1.ClusterID(status.Cluster)
+		clusters = append(clusters, v1alpha1.ClusterID(status.Cluster))
+	}
+	var oldest v1alpha1.ClusterID
+	for _, cluster := range clusters {
 		if a, b := ages[cluster], ages[oldest]; oldest == "" || max(a.ExportedAt, a.Shown) < max(b.ExportedAt, b.Shown) {
 			oldest = cluster
 		}

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -53,6 +52,7 @@ type Reconciler struct {
 	decisions decisions
 	reported  reports
 	exceeded  exceeded
+	said      said
 }
 
 // skipped notes what is skipped of what a cluster publishes (package skipped's Ledger).
@@ -222,7 +222,7 @@ func (r *Reconciler) create(ctx context.Context, want *mcsv1beta1.ServiceImport)
 		}
 		return err
 	}
-	logf.FromContext(ctx).Info("imported", "vip", want.Spec.IPs)
+	r.said.info(ctx, mcs.OldestOf(want), "imported", "vip", want.Spec.IPs)
 	return nil
 }
 
@@ -236,6 +236,6 @@ func (r *Reconciler) delete(ctx context.Context, have *mcsv1beta1.ServiceImport,
 	if err := r.Client.Delete(ctx, have, client.Preconditions{UID: &have.UID}); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting ServiceImport %s: %w", request, err)
 	}
-	logf.FromContext(ctx).Info("import removed")
+	r.said.info(ctx, mcs.OldestOf(have), "import removed")
 	return nil
 }
