@@ -5,14 +5,12 @@ package operator_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -63,6 +61,7 @@ func (h hostile) over(ctx context.Context, t *testing.T, what string, object cli
 		if err := h.Update(ctx, object); err != nil {
 			break // ctx has ended
 		}
+		h.made.Add(1)
 	}
 	t.Logf("%d changes of one %s in %v", changes, what, time.Since(start).Round(time.Second))
 }
@@ -95,6 +94,7 @@ func (h hostile) publishLarge(ctx context.Context, t *testing.T, z size) {
 			t.Error(err)
 			return
 		}
+		h.made.Add(1)
 	}
 }
 
@@ -108,6 +108,7 @@ func (h hostile) publishMany(ctx context.Context, t *testing.T, count int) {
 				if err := h.Create(ctx, h.exportOf(h.scene.namespace, fmt.Sprint("flood-", i))); err != nil && ctx.Err() == nil {
 					t.Error(err)
 				}
+				h.made.Add(1)
 			}
 		})
 	}
@@ -140,21 +141,19 @@ type changes struct {
 	scene  *scene
 	slices []*discoveryv1.EndpointSlice // in east
 	n      int
-	took   []time.Duration // since the last summary
+	took   []*passage // since the last summary
 
-	mu   sync.Mutex
-	seen map[string]chan struct{} // guarded by mu; by address
+	mu      sync.Mutex
+	address string        // guarded by mu; of the endpoint that is expected
+	now     *passage      // guarded by mu; nil: none is expected
+	done    chan struct{} // guarded by mu; closed when it has arrived
 }
 
-// changes makes east export some Services, and watches north.
+// changes makes east export some Services, and watches where their changes come by.
 func (s *scene) changes(t *testing.T) *changes {
 	t.Helper()
-	c := &changes{scene: s, seen: map[string]chan struct{}{}}
+	c := &changes{scene: s}
 	east, north := s.members["east"], s.members["north"]
-	watcher, err := client.NewWithWatch(north.RESTConfig(), client.Options{Scheme: operator.NewScheme()})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i := range honestServices {
 		name := fmt.Sprint("honest-", i)
 		east.offer(t, name, fmt.Sprintf("10.1.0.%d", 10+i))
@@ -166,78 +165,92 @@ func (s *scene) changes(t *testing.T) *changes {
 		}
 		c.slices = append(c.slices, slice)
 	}
-	events, err := watcher.Watch(t.Context(), &discoveryv1.EndpointSliceList{}, client.InNamespace(s.namespace),
-		client.MatchingLabels{v1alpha1.LabelSourceCluster: "east"})
+	ofEast := client.MatchingLabels{v1alpha1.LabelSourceCluster: "east"}
+	c.watch(t, east.Cluster, inEast, client.HasLabels{discoveryv1.LabelServiceName})
+	c.watch(t, s.hub, onHub, ofEast)
+	c.watch(t, north.Cluster, arrived, ofEast)
+	c.onWrite(east.toHub, leaving)
+	c.onWrite(north.toOwn, coming)
+	return c
+}
+
+// watch notes the step when the cluster's API server tells that it has the change.
+func (c *changes) watch(t *testing.T, at *members.Cluster, s step, options ...client.ListOption) {
+	t.Helper()
+	watcher, err := client.NewWithWatch(at.RESTConfig(), client.Options{Scheme: operator.NewScheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := watcher.Watch(t.Context(), &discoveryv1.EndpointSliceList{}, append(options, client.InNamespace(c.scene.namespace))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var running sync.WaitGroup
-	running.Go(func() { c.watch(events) })
+	running.Go(func() {
+		for event := range events.ResultChan() {
+			if slice, ok := event.Object.(*discoveryv1.EndpointSlice); ok {
+				c.see(slice, s)
+			}
+		}
+	})
 	t.Cleanup(func() {
 		events.Stop()
 		running.Wait()
 	})
-	return c
 }
 
-func (c *changes) watch(events watch.Interface) {
-	for event := range events.ResultChan() {
-		slice, ok := event.Object.(*discoveryv1.EndpointSlice)
-		if !ok {
-			continue
-		}
-		c.mu.Lock()
-		for _, e := range slice.Endpoints {
-			if arrived := c.seen[e.Addresses[0]]; arrived != nil {
-				delete(c.seen, e.Addresses[0])
-				close(arrived)
-			}
-		}
-		c.mu.Unlock()
+func (c *changes) see(slice *discoveryv1.EndpointSlice, s step) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now == nil || len(slice.Endpoints) == 0 || slice.Endpoints[0].Addresses[0] != c.address {
+		return
 	}
+	c.now.note(s)
+	if s == arrived {
+		c.now = nil
+		close(c.done)
+	}
+}
+
+// passing is the change that is on its way, nil if none is.
+func (c *changes) passing() *passage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
 }
 
 // next changes an endpoint, and waits until that has arrived.
 func (c *changes) next(t *testing.T) {
 	t.Helper()
 	c.n++
-	slice, address, arrived := c.slices[c.n%honestServices], fmt.Sprintf("10.1.%d.%d", 1+c.n/250%250, 1+c.n%250), make(chan struct{})
+	slice, address := c.slices[c.n%honestServices], fmt.Sprintf("10.1.%d.%d", 1+c.n/250%250, 1+c.n%250)
+	p, done := &passage{}, make(chan struct{})
 	c.mu.Lock()
-	c.seen[address] = arrived
+	c.address, c.now, c.done = address, p, done
 	c.mu.Unlock()
 	slice.Endpoints[0].Addresses = []string{address}
-	start := time.Now()
+	p.note(begun)
 	if err := c.scene.members["east"].Update(t.Context(), slice); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-arrived:
+	case <-done:
 	case <-time.After(time.Minute):
 		t.Fatalf("endpoint %s has not arrived within a minute", address)
 	}
-	c.took = append(c.took, time.Since(start))
+	c.took = append(c.took, p)
 	time.Sleep(pause)
 }
 
 func (c *changes) count() int { return len(c.took) }
 
-// latency is how long changes took.
-type latency struct {
-	n             int
-	p50, p99, max time.Duration
-}
-
-func (l latency) String() string {
-	return fmt.Sprintf("%d changes of an endpoint arrived after p50 %v, p99 %v, max %v", l.n, l.p50, l.p99, l.max)
-}
-
 // summary is that of the changes since the last one.
-func (c *changes) summary() latency {
-	slices.Sort(c.took)
-	at := func(share float64) time.Duration {
-		return c.took[min(len(c.took)-1, int(share*float64(len(c.took))))].Round(time.Millisecond)
+func (c *changes) summary() latencies {
+	var all, operators, servers []time.Duration
+	for _, p := range c.took {
+		a, o, s := p.took()
+		all, operators, servers = append(all, a), append(operators, o), append(servers, s)
 	}
-	l := latency{len(c.took), at(.5), at(.99), at(1)}
 	c.took = nil
-	return l
+	return latencies{latencyOf(all), latencyOf(operators), latencyOf(servers)}
 }

@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -26,7 +27,8 @@ type process struct {
 	limit float64 // bytes
 }
 
-// startProcess builds and starts the operator, with the rights that its manifest gives it.
+// startProcess builds and starts the operator, with the rights that its manifest gives it, through
+// the member's gates.
 func (m *member) startProcess(t *testing.T) *process {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,14 +36,14 @@ func (m *member) startProcess(t *testing.T) *process {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/tombolo-net/tombolo/cmd/tombolo").CombinedOutput(); err != nil {
 		t.Fatalf("building tombolo: %v: %s", err, out)
 	}
-	config, err := clientcmd.LoadFromFile(m.Kubeconfig())
-	if err != nil {
-		t.Fatal(err)
+	who := m.ownConfig.Impersonate
+	config := clientcmdapi.Config{
+		CurrentContext: m.Name(),
+		Clusters:       map[string]*clientcmdapi.Cluster{m.Name(): {Server: m.ownConfig.Host, CertificateAuthorityData: m.ownConfig.CAData}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{m.Name(): {Impersonate: who.UserName, ImpersonateGroups: who.Groups}},
+		Contexts:       map[string]*clientcmdapi.Context{m.Name(): {Cluster: m.Name(), AuthInfo: m.Name()}},
 	}
-	for _, user := range config.AuthInfos {
-		user.Impersonate, user.ImpersonateGroups = m.OperatorConfig().Impersonate.UserName, m.OperatorConfig().Impersonate.Groups
-	}
-	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
+	if err := clientcmd.WriteToFile(config, kubeconfig); err != nil {
 		t.Fatal(err)
 	}
 	container := operatorContainer(t)
@@ -55,18 +57,14 @@ func (m *member) startProcess(t *testing.T) *process {
 			p.cmd.Env = append(p.cmd.Env, v.Name+"="+v.Value)
 		}
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.cmd.Stdout, p.cmd.Stderr = log, log
+	m.lines = &lines{}
+	p.cmd.Stdout, p.cmd.Stderr = m.lines, m.lines
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		_ = p.cmd.Wait()
-		log.Close()
 	})
 	return p
 }

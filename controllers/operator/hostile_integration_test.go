@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -27,6 +28,7 @@ import (
 type hostile struct {
 	client.Client
 	scene *scene
+	made  *atomic.Int64 // changes of a flood
 }
 
 func (s *scene) hostile(t *testing.T, name string, spec v1alpha1.MemberSpec) hostile {
@@ -39,7 +41,7 @@ func (s *scene) hostile(t *testing.T, name string, spec v1alpha1.MemberSpec) hos
 	if err != nil {
 		t.Fatal(err)
 	}
-	return hostile{c, s}
+	return hostile{c, s, &atomic.Int64{}}
 }
 
 // exportOf is an export that the hostile member says is the oldest there is.

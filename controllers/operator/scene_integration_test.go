@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr/testr"
 	"github.com/prometheus/client_golang/prometheus"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -38,6 +37,7 @@ type member struct {
 	ownConfig *rest.Config
 	namespace string // of the test's Services
 	operator  *running
+	lines     *lines // that its operator has logged
 }
 
 // running is an operator that runs.
@@ -118,12 +118,13 @@ func (m *member) start(t *testing.T) {
 // run runs an operator that reaches the member by that configuration.
 func (m *member) run(t *testing.T, config *rest.Config, now func() time.Time) *running {
 	t.Helper()
+	m.lines = &lines{}
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := operator.New(ctx, operator.Config{
 		Registry:  prometheus.NewRegistry(),
 		REST:      config,
 		Namespace: v1alpha1.DefaultNamespace,
-		Logger:    testr.New(t).WithName(m.Name()),
+		Logger:    m.lines.logger(t, m.Name()),
 		Now:       now,
 	})
 	if err != nil {
