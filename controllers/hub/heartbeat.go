@@ -79,8 +79,9 @@ func (h *heartbeats) byLease() map[client.Object]cache.ByObject {
 
 // Confirms tells whether the cluster itself says that it publishes exactly what the hub shows of
 // it. It says so in its heartbeat, which it must have renewed while we listened. The heartbeat does
-// not speak of EndpointSlices. missed are names of objects that the caller did not find: one that the
-// hub shows by now has arrived since, and nothing is confirmed.
+// not speak of EndpointSlices. missed are names of ExportedServices that the caller did not find: one
+// that the hub shows by now has arrived since, and nothing is confirmed. The cost does not depend on
+// how much the cluster publishes.
 func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID, missed ...string) (bool, error) {
 	if live, err := v.Live(ctx, cluster); err != nil || !live {
 		return false, err
@@ -89,17 +90,18 @@ func (v View) Confirms(ctx context.Context, cluster v1alpha1.ClusterID, missed .
 	if err != nil || lease == nil {
 		return false, err
 	}
-	names, err := v.Names(ctx, cluster)
-	if err != nil || slices.ContainsFunc(missed, func(name string) bool { return slices.Contains(names, name) }) {
-		return false, err
+	for _, name := range missed {
+		if arrived, err := get[v1alpha1.ExportedService](ctx, v, name); err != nil || arrived != nil {
+			return false, err
+		}
 	}
-	return clusterset.HeartbeatConfirms(lease.Annotations, names), nil
+	return v.published.confirms(cluster, lease.Annotations, missed), nil
 }
 
 // ConfirmsGateways is Confirms for a caller who found GatewayNodes of these names, and no others of the
 // cluster. One that has arrived since then is there still.
 func (v View) ConfirmsGateways(ctx context.Context, cluster v1alpha1.ClusterID, found []string) (bool, error) {
-	if confirmed, err := v.Confirms(ctx, cluster); err != nil || !confirmed {
+	if confirmed, err := v.Confirms(ctx, cluster); err != nil || !confirmed || !v.published.hasGateways(cluster, found) {
 		return false, err
 	}
 	now, err := v.Gateways(ctx, cluster)

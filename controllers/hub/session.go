@@ -47,6 +47,7 @@ type session struct {
 	// lastMembership is the reason that membership returned last, a string. What the admin said
 	// holds while the hub is away.
 	lastMembership atomic.Value
+	published      published
 }
 
 // openSession returns once the cache has synced. The cache then runs until close or the end of ctx.
@@ -154,8 +155,15 @@ func (s *session) close() {
 // index creates the informers of every kind that we read, with the indexes that Views use.
 func (s *session) index(ctx context.Context) error {
 	for _, kind := range cachedKinds() {
-		if _, err := s.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false)); err != nil {
+		informer, err := s.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+		if err != nil {
 			return fmt.Errorf("watching %T on hub %s: %w", kind, s.access.server, err)
+		}
+		switch kind.(type) {
+		case *v1alpha1.ExportedService, *v1alpha1.GatewayNode:
+			if _, err := informer.AddEventHandler(s.published.handler()); err != nil {
+				return fmt.Errorf("following %T: %w", kind, err)
+			}
 		}
 		if err := s.cache.IndexField(ctx, kind, indexCluster, bySourceCluster); err != nil {
 			return fmt.Errorf("indexing %T: %w", kind, err)

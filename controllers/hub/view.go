@@ -40,6 +40,7 @@ type View struct {
 
 	heartbeats *heartbeats
 	budgets    *budgets
+	published  *published
 }
 
 // View returns what the hub says. The error, a *NotConnectedError, says why there is nothing to
@@ -64,6 +65,7 @@ func (h *Hub) View() (View, error) {
 		Reader:        h.session.reader,
 		heartbeats:    h.heartbeats,
 		budgets:       h.budgets,
+		published:     &h.session.published,
 	}, nil
 }
 
