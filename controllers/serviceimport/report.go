@@ -15,37 +15,81 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/exporters"
 )
 
-// reports remember what was reported last about each key, so that it is reported once. It is safe
+// reports remember what was reported last about each subject, so that it is reported once. A report
+// is about a namespace or a ServiceImport, and remembered as long as it concerns a Service. It is safe
 // for concurrent use.
 type reports struct {
 	mu   sync.Mutex
-	last map[string]string // guarded by mu; by key
+	last map[client.ObjectKey]*report // guarded by mu; by subject: a namespace has an empty name
 }
 
-// changed tells whether what was not reported last about key, and remembers it.
-func (r *reports) changed(key, what string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.last[key] == what {
-		return false
-	}
-	if r.last == nil {
-		r.last = map[string]string{}
-	}
-	r.last[key] = what
-	return true
+type report struct {
+	what     string
+	services map[client.ObjectKey]bool // that it concerns
 }
 
-func (r *reports) forget(key string) {
+// changed tells whether what was not reported last about the subject, and remembers it. It concerns
+// the Service.
+func (r *reports) changed(subject, service client.ObjectKey, what string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.last, key)
+	have := r.last[subject]
+	if have == nil {
+		if r.last == nil {
+			r.last = map[client.ObjectKey]*report{}
+		}
+		have = &report{services: map[client.ObjectKey]bool{}}
+		r.last[subject] = have
+	}
+	before := have.what
+	have.what, have.services[service] = what, true
+	return before != what
+}
+
+// forget forgets the report about the subject: what it said is over.
+func (r *reports) forget(subject client.ObjectKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.last, subject)
+}
+
+// release forgets that a Service is concerned: it is imported, or nobody exports it any more. Reports
+// that concern no other Service are forgotten.
+func (r *reports) release(service client.ObjectKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, subject := range []client.ObjectKey{service, namespaceOf(service)} {
+		if have := r.last[subject]; have != nil {
+			delete(have.services, service)
+			if len(have.services) == 0 {
+				delete(r.last, subject)
+			}
+		}
+	}
+}
+
+// services are those that reports concern.
+func (r *reports) services() []reconcile.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all []reconcile.Request
+	for _, report := range r.last {
+		for service := range report.services {
+			all = append(all, reconcile.Request{NamespacedName: service})
+		}
+	}
+	return all
+}
+
+// namespaceOf is the subject of reports about the Service's namespace.
+func namespaceOf(service client.ObjectKey) client.ObjectKey {
+	return client.ObjectKey{Namespace: service.Namespace}
 }
 
 // reportObstacle makes an event, one for each namespace, that a Service is not imported. The event
 // is about the ClusterSet because there is no other object for it.
 func (r *Reconciler) reportObstacle(set *v1alpha1.ClusterSet, request reconcile.Request, why obstacle, found exporters.Exports) {
-	if !r.reported.changed(request.Namespace, string(why)) {
+	if !r.reported.changed(namespaceOf(request.NamespacedName), request.NamespacedName, string(why)) {
 		return
 	}
 	remedy := map[obstacle]string{
@@ -70,7 +114,10 @@ func (r *Reconciler) reportForeign(ctx context.Context, foreign *mcsv1beta1.Serv
 		return nil //nolint:nilerr // whether it matters shows later
 	}
 	found, err := exporters.Of(ctx, r.Client, view, key, nil)
-	if err != nil || found.None() || !r.reported.changed(key.String(), string(foreign.UID)) {
+	if err == nil && found.None() {
+		r.reported.release(key)
+	}
+	if err != nil || found.None() || !r.reported.changed(key, key, string(foreign.UID)) {
 		return err
 	}
 	r.Events.Eventf(foreign, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotOurs, "Import",

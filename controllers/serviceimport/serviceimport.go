@@ -75,6 +75,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if have != nil && !mcs.Ours(have) {
 		return reconcile.Result{}, r.reportForeign(ctx, have)
 	}
+	r.reported.forget(request.NamespacedName)
 	obstacle, err := r.obstacle(ctx, set, request.Namespace, have != nil)
 	if err != nil {
 		return reconcile.Result{}, err
@@ -94,6 +95,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case err != nil:
 		return reconcile.Result{}, err
 	case found.None():
+		r.reported.release(request.NamespacedName)
 		return retry.Result(r.delete(ctx, have, request))
 	case obstacle != "":
 		if have == nil {
@@ -102,7 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		r.reportObstacle(set, request, obstacle, found)
 		return reconcile.Result{}, nil
 	}
-	r.reported.forget(request.Namespace)
+	r.reported.release(request.NamespacedName)
 	result, err := r.apply(ctx, request, set, have, found)
 	if err == nil && found.Unconfirmed && view.Authoritative {
 		// The heartbeat and the objects that it speaks of arrive by two watches. The later of them

@@ -127,9 +127,10 @@ func (r *Reconciler) withinBudget(ctx context.Context, cluster v1alpha1.ClusterI
 	}, hub.OfCluster(cluster))
 }
 
-// everything maps any object to all that is imported and all that is exported.
+// everything maps any object to all that is imported, all that is exported, and all that was reported
+// as not imported: the export may have gone while there was no connection.
 func (r *Reconciler) everything(ctx context.Context, _ client.Object) []reconcile.Request {
-	return append(r.imports(ctx), r.exports(ctx)...)
+	return slices.Concat(r.imports(ctx), r.exports(ctx), r.reported.services())
 }
 
 // imports are the ServiceImports that there are.
