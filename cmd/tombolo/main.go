@@ -31,6 +31,7 @@ dataplane as DaemonSets.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return limitMemory() }
 	root.AddCommand(newOperatorCommand(), newGatewayCommand(), newDataplaneCommand(), newAskCommand(), newDumpCommand())
 	return root
 }

@@ -3,6 +3,7 @@
 package operator_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,8 +54,11 @@ func (m *member) startProcess(t *testing.T) *process {
 	}
 	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
 	for _, v := range container.Env {
-		if v.Value != "" {
+		switch {
+		case v.Value != "":
 			p.cmd.Env = append(p.cmd.Env, v.Name+"="+v.Value)
+		case v.ValueFrom.ResourceFieldRef != nil:
+			p.cmd.Env = append(p.cmd.Env, fmt.Sprintf("%s=%.0f", v.Name, p.limit))
 		}
 	}
 	m.lines = &lines{}
