@@ -5,6 +5,7 @@ package endpointslice_test
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/endpointslice"
+	"github.com/tombolo-net/tombolo/controllers/mcs"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
@@ -106,12 +108,14 @@ func TestImportSlice(t *testing.T) {
 		t.Error("written though nothing changed")
 	}
 	published[0].Endpoints[0].Conditions.Ready = ptr.To(false)
+	changed := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	mcs.SetTrigger(published[0], changed)
 	if err := e.Hub.Update(t.Context(), published[0]); err != nil {
 		t.Fatal(err)
 	}
 	e.Step(t, r, "slices", name)
-	if again := get(t, e, "slices", name); *again.Endpoints[0].Conditions.Ready {
-		t.Error("still ready")
+	if again := get(t, e, "slices", name); *again.Endpoints[0].Conditions.Ready || !mcs.TriggerOf(again.Annotations).Equal(changed) {
+		t.Errorf("still ready, or not told when it changed: %+v", again)
 	}
 	if err := e.Delete(t.Context(), got); err != nil { // drift
 		t.Fatal(err)

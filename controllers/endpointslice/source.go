@@ -31,6 +31,7 @@ func importedSlice(published *discoveryv1.EndpointSlice, owner *mcsv1beta1.Servi
 	if source.Ports == nil && have != nil {
 		want.Ports = have.Ports
 	}
+	mcs.SetTrigger(want, mcs.TriggerOf(published.Annotations))
 	return want, skipped
 }
 

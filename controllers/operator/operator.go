@@ -117,6 +117,9 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if err := skipped.Register(registry); err != nil {
 		return nil, fmt.Errorf("adding the metrics of what is skipped: %w", err)
 	}
+	if err := registry.Register(endpointslice.NewEndpoints(mgr.GetCache())); err != nil {
+		return nil, fmt.Errorf("adding the metric of endpoints: %w", err)
+	}
 	if err := addControllers(ctx, mgr, h, skipped, c); err != nil {
 		return nil, fmt.Errorf("adding controllers: %w", err)
 	}

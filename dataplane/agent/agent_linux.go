@@ -38,8 +38,10 @@ type Config struct {
 type Agent struct {
 	cfg   Config
 	marks marks
-	loop  *node.Loop
-	proxy *backend.ProxyWatch
+	// propagation measures how long changes take; events and passes use it.
+	propagation propagation
+	loop        *node.Loop
+	proxy       *backend.ProxyWatch
 	// cluster is what Watch watches; nil before.
 	cluster atomic.Pointer[node.Cluster]
 	// problem is why the node is not ready; nil if it is.
@@ -139,7 +141,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // waits for.
 func (a *Agent) Watch(ctx context.Context, c *node.Cluster) error {
 	a.cluster.Store(c)
-	if err := c.Watch(ctx, node.OnEvent(a.mark, alike)); err != nil || ctx.Err() != nil {
+	if err := c.Watch(ctx, observed{node.OnEvent(a.mark, alike), &a.propagation}); err != nil || ctx.Err() != nil {
 		return err
 	}
 	a.start()

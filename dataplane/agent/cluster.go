@@ -108,6 +108,9 @@ func stripSlice(object any) (any, error) {
 			slim.Labels[label] = value
 		}
 	}
+	if at, ok := slice.Annotations[corev1.EndpointsLastChangeTriggerTime]; ok {
+		slim.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: at}
+	}
 	for _, o := range slice.OwnerReferences {
 		slim.OwnerReferences = append(slim.OwnerReferences, metav1.OwnerReference{UID: o.UID})
 	}

@@ -20,6 +20,7 @@ type Metrics struct {
 	backend      *prometheus.GaugeVec
 	ready        prometheus.Gauge
 	gatewayUp    *prometheus.GaugeVec
+	propagation  *prometheus.HistogramVec // by cluster
 	// why is the reason that backend has.
 	why string
 }
@@ -49,11 +50,14 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		skipped:      gauge("skipped", "Parts of ServiceImports that cannot be served: ports, addresses, endpoints."),
 		backend: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: "backend",
 			Help: "1 for what serves clusterset IPs on this node."}, []string{"backend", "reason"}),
+		propagation: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: "propagation_seconds",
+			Help:    "Time from a change of a cluster's endpoints, by that cluster's clock, until this node's kernel has it.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12)}, []string{"cluster"}), // 10 ms to 20 s
 		ready: gauge("ready", "1 if the kernel is as planned."),
 		gatewayUp: prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "tombolo", Subsystem: "dataplane", Name: "gateway_up",
 			Help: "1 if the gateway answers this node, 0 if it has stopped; absent if it never has."}, []string{"gateway"}),
 	}
-	registry.MustRegister(pass, m.syncDuration, m.kernelWrites, m.repairs, m.syncErrors, m.services,
+	registry.MustRegister(m.propagation, pass, m.syncDuration, m.kernelWrites, m.repairs, m.syncErrors, m.services,
 		m.destinations, m.foreign, m.skipped, m.backend, m.ready, m.gatewayUp)
 	return m
 }

@@ -26,6 +26,7 @@ import (
 // pass plans what has changed, brings the kernel in step, repairs as much as the cause says, and
 // reports. It returns no error: each part tries again by itself what failed.
 func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error {
+	propagating := a.propagation.take()
 	work, started := a.marks.collect()
 	if !started {
 		return nil
@@ -42,6 +43,7 @@ func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error
 	a.failover(ctx, now)
 	a.plan(ctx, work, now)
 	synced := a.planner.known && a.syncParts(ctx, now, cause)
+	a.propagated(propagating)
 	calmed := a.others.calmed(now)
 	if changed := busy || calmed || cause == node.Audited; changed || synced || a.reported.unwritten() {
 		a.report(ctx, now, changed)
@@ -50,6 +52,15 @@ func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error
 		a.cfg.Metrics.passDuration.Observe(time.Since(now).Seconds())
 	}
 	return nil
+}
+
+// propagated counts these changes, if the kernel is as planned.
+func (a *Agent) propagated(changes []propagating) {
+	if !a.planner.known || a.problems.first() != nil {
+		a.propagation.failed(changes)
+		return
+	}
+	a.cfg.Metrics.propagated(changes, time.Now())
 }
 
 // plan plans what is marked. What it could not plan is marked again.

@@ -86,6 +86,7 @@ type linkCollector struct {
 	links atomic.Pointer[[]measuredLink]
 
 	up, rtt, loss, received, sent *prometheus.Desc
+	changes                       *prometheus.CounterVec
 }
 
 func newLinkCollector(traffic tunnelReader) *linkCollector {
@@ -99,14 +100,28 @@ func newLinkCollector(traffic tunnelReader) *linkCollector {
 		loss:     describe("loss_ratio", "Share of probes on the link that were lost in the last two minutes, outages aside."),
 		received: describe("received_bytes_total", "Bytes received from the peer, as WireGuard counts them."),
 		sent:     describe("sent_bytes_total", "Bytes sent to the peer, as WireGuard counts them."),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tombolo_gateway_link_changes_total", Help: "How often the link has changed to that state. To Down is a failover, if another link to the cluster was up.",
+		}, []string{"cluster", "lane", "state"}),
 	}
 }
 
-// set takes the links of a plan, with their statuses by linkName.
+// set takes the links of a plan, with their statuses by linkName, and counts which have changed
+// their state.
 func (c *linkCollector) set(links []plan.Link, statuses map[string]probe.Status) {
+	before := map[plan.LinkID]v1alpha1.LinkState{}
+	if last := c.links.Load(); last != nil {
+		for _, l := range *last {
+			before[l.LinkID] = l.status.State
+		}
+	}
 	measured := make([]measuredLink, 0, len(links))
 	for _, l := range links {
-		measured = append(measured, measuredLink{l, statuses[linkName(l.LinkID)]})
+		now := statuses[linkName(l.LinkID)]
+		if was := before[l.LinkID]; was != "" && now.State != "" && was != now.State {
+			c.changes.WithLabelValues(string(l.Cluster), strconv.Itoa(int(l.Lane)), string(now.State)).Inc()
+		}
+		measured = append(measured, measuredLink{l, now})
 	}
 	c.links.Store(&measured)
 }
@@ -116,12 +131,14 @@ func (c *linkCollector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.up, c.rtt, c.loss, c.received, c.sent} {
 		descs <- d
 	}
+	c.changes.Describe(descs)
 }
 
 // Collect implements prometheus.Collector. A link whose peer cannot be read has no bytes: the
 // counters would seem to start again at zero. The passes read the same devices, so Ready and the
 // condition say what is wrong with them.
 func (c *linkCollector) Collect(samples chan<- prometheus.Metric) {
+	c.changes.Collect(samples)
 	links := c.links.Load()
 	if links == nil || len(*links) == 0 {
 		return

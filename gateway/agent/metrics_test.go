@@ -44,6 +44,11 @@ func TestLinkMetrics(t *testing.T) {
 		}
 	}
 	const (
+		changes = `# HELP tombolo_gateway_link_changes_total How often the link has changed to that state. To Down is a failover, if another link to the cluster was up.
+# TYPE tombolo_gateway_link_changes_total counter
+tombolo_gateway_link_changes_total{cluster="west",lane="0",state="Down"} 1
+tombolo_gateway_link_changes_total{cluster="west",lane="0",state="Up"} 1
+`
 		loss = `# HELP tombolo_gateway_link_loss_ratio Share of probes on the link that were lost in the last two minutes, outages aside.
 # TYPE tombolo_gateway_link_loss_ratio gauge
 tombolo_gateway_link_loss_ratio{cluster="west",lane="0"} 0.03
@@ -76,6 +81,12 @@ tombolo_gateway_link_up{cluster="west",lane="2"} 0
 	})
 	k.received++ // after the pass
 	check("one link up", loss+received+rtt+sent+up)
+	for _, state := range []v1alpha1.LinkState{v1alpha1.LinkDown, v1alpha1.LinkDown, v1alpha1.LinkUp} {
+		a.metrics.links.set([]plan.Link{link("west", "a"), other}, map[string]probe.Status{
+			"west/a": {State: state, RTT: 20 * time.Millisecond, Loss: 0.03}, "west/b": {State: v1alpha1.LinkConnecting},
+		})
+	}
+	check("it went and came back", changes+loss+received+rtt+sent+up)
 	k.fail(errors.New("busy"))
-	check("the kernel fails", loss+rtt+up)
+	check("the kernel fails", changes+loss+rtt+up)
 }

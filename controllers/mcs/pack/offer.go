@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -23,6 +24,8 @@ type Offer struct {
 	Endpoints int
 	// Skipped is what is not published, or what other clusters do not import, one for each reason.
 	Skipped []screen.Skipped
+
+	trigger time.Time // the latest of the local slices (mcs.LatestTrigger)
 }
 
 // portGroup is what all endpoints of a slice share.
@@ -68,7 +71,7 @@ func idOf(e *discoveryv1.Endpoint) endpointID {
 // endpoint while the cluster moves it: it counts once, in its better state. Slices of host names
 // are left out, and so is what other clusters would not import (screen.Endpoints).
 func (p Publisher) Offer(service *corev1.Service, local []discoveryv1.EndpointSlice) Offer {
-	offer := Offer{groups: map[portGroup]*group{}}
+	offer := Offer{groups: map[portGroup]*group{}, trigger: mcs.LatestTrigger(local)}
 	sorted := byName(local)
 	for i := range sorted {
 		if !published(sorted[i].AddressType) {

@@ -110,7 +110,11 @@ func (p Publisher) Pack(service *corev1.Service, offer Offer, have []discoveryv1
 	for _, t := range slices.Sorted(maps.Keys(families)) {
 		f := newFamily(p.EndpointsPerSlice, offer.groups, t)
 		f.pack(families[t])
-		f.writes(&packing, func(b *bin) discoveryv1.EndpointSlice { return p.slice(service, names, t, b) })
+		f.writes(&packing, func(b *bin) discoveryv1.EndpointSlice {
+			slice := p.slice(service, names, t, b)
+			mcs.SetTrigger(&slice, offer.trigger)
+			return slice
+		})
 	}
 	return packing
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -561,5 +562,36 @@ func TestPackingAfter(t *testing.T) {
 	got := clusterset.SliceSet(packing.After(named("changed", "gone", "emptied", "gone-later", "untouched")))
 	if want := clusterset.SliceSet(named("new", "changed", "emptied", "untouched")); got != want {
 		t.Errorf("slice set %s, want %s", got, want)
+	}
+}
+
+// The hub is told when the endpoints changed, with the slice that changed, and nothing is written
+// for that alone.
+func TestPackTellsWhenItChanged(t *testing.T) {
+	first, second := time.Date(2026, 11, 1, 12, 0, 0, 5, time.UTC), time.Date(2026, 11, 1, 12, 0, 1, 0, time.UTC)
+	told := func(at time.Time, addresses ...string) discoveryv1.EndpointSlice {
+		s := localSlice("web-1", discoveryv1.AddressTypeIPv4, addresses...)
+		mcs.SetTrigger(&s, at)
+		return s
+	}
+	p, svc := publisher(2), service(corev1.IPv4Protocol)
+	pack := func(have []discoveryv1.EndpointSlice, local ...discoveryv1.EndpointSlice) Packing {
+		return p.Pack(svc, p.Offer(svc, local), have)
+	}
+	have := pack(nil, told(first, "10.1.0.1", "10.1.0.2", "10.1.0.3"), localSlice("by-hand", discoveryv1.AddressTypeIPv4)).First.Puts
+	if len(have) != 2 || !mcs.TriggerOf(have[0].Annotations).Equal(first) {
+		t.Fatalf("the hub gets %+v", have)
+	}
+	for i := range have {
+		have[i].ResourceVersion = "1"
+	}
+	if again := pack(have, told(second, "10.1.0.1", "10.1.0.2", "10.1.0.3")); !again.None() {
+		t.Errorf("another time alone is written: %+v", again)
+	}
+	if puts := pack(have, told(second, "10.1.0.1", "10.1.0.2", "10.1.0.4")).First.Puts; len(puts) != 1 || !mcs.TriggerOf(puts[0].Annotations).Equal(second) {
+		t.Errorf("after the change the hub gets %+v", puts)
+	}
+	if puts := pack(have, told(time.Time{}, "10.1.0.1", "10.1.0.2", "10.1.0.4")).First.Puts; len(puts) != 1 || puts[0].Annotations != nil {
+		t.Errorf("after a change of unknown time the hub gets %+v", puts)
 	}
 }
