@@ -18,6 +18,7 @@ import (
 	"github.com/tombolo-net/tombolo/cli/join"
 	"github.com/tombolo-net/tombolo/cli/member"
 	"github.com/tombolo-net/tombolo/cli/status"
+	"github.com/tombolo-net/tombolo/cli/verify"
 )
 
 // NewCommand returns the whole command line. version is what `kubectl tombolo version` says.
@@ -38,9 +39,9 @@ func NewCommand(version string, streams genericiooptions.IOStreams) *cobra.Comma
 	for group, commands := range map[string][]*cobra.Command{
 		"set up": {hub.NewCommand(flags, streams), member.NewCommand(flags, streams), join.NewCommand(flags, streams, image(version)), join.NewLeaveCommand(flags, streams)},
 		"look": {status.NewCommand(flags, streams), check.NewCommand(flags, streams), explain.NewCommand(flags, streams),
-			gather.NewCommand(flags, streams, version)},
-		"use":    {export.NewCommand(flags, streams), export.NewUnexportCommand(flags, streams)},
-		"":       {newVersionCommand(version)},
+			verify.NewCommand(flags, streams), gather.NewCommand(flags, streams, version)},
+		"use": {export.NewCommand(flags, streams), export.NewUnexportCommand(flags, streams)},
+		"":    {newVersionCommand(version)},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -97,6 +97,18 @@ func Namespace(ctx context.Context, cluster client.Reader) (string, error) {
 	return d.Namespace, nil
 }
 
+// Image is tombolo's image in the cluster: that of the operator's Deployment.
+func Image(ctx context.Context, cluster client.Reader) (string, error) {
+	d, err := operator(ctx, cluster)
+	if err != nil {
+		return "", err
+	}
+	if d == nil || len(d.Spec.Template.Spec.Containers) == 0 {
+		return "", fmt.Errorf("the cluster has no Deployment with the label app.kubernetes.io/name=%s: is tombolo installed?", OperatorName)
+	}
+	return d.Spec.Template.Spec.Containers[0].Image, nil
+}
+
 // operator returns the operator's Deployment, or nil if the cluster has none.
 func operator(ctx context.Context, cluster client.Reader) (*appsv1.Deployment, error) {
 	var deployments appsv1.DeploymentList

@@ -32,6 +32,6 @@ dataplane as DaemonSets.`,
 		SilenceErrors: true,
 	}
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return limitMemory() }
-	root.AddCommand(newOperatorCommand(), newGatewayCommand(), newDataplaneCommand(), newAskCommand(), newDumpCommand())
+	root.AddCommand(newOperatorCommand(), newGatewayCommand(), newDataplaneCommand(), newAskCommand(), newDumpCommand(), newEchoCommand())
 	return root
 }
