@@ -48,6 +48,7 @@ func NewCommand(version string, streams genericiooptions.IOStreams) *cobra.Comma
 			root.AddCommand(c)
 		}
 	}
+	complete(root, flags)
 	return root
 }
 

@@ -45,7 +45,11 @@ func pluginPart(ctx context.Context, r Release) ([]string, error) {
 	return append(names, krewFile), os.WriteFile(filepath.Join(r.Out, krewFile), manifest, 0o644)
 }
 
-// pluginArchive writes one archive: the plugin and the licence, which krew asks for.
+// completion is the program by which kubectl completes the plugin's commands, in sh.
+const completion = "kubectl_complete-tombolo"
+
+// pluginArchive writes one archive: the plugin, the licence, which krew asks for, and the completion
+// where there is a sh.
 func (r Release) pluginArchive(ctx context.Context, p platform) (download, error) {
 	program, err := r.build(ctx, plugin, p)
 	if err != nil {
@@ -55,6 +59,14 @@ func (r Release) pluginArchive(ctx context.Context, p platform) (download, error
 	if err != nil {
 		return download{}, err
 	}
+	files := []file{{"LICENSE", 0o644, licence}}
+	if p.os != "windows" {
+		text, err := os.ReadFile(filepath.Join(r.Tree, "cmd", plugin, completion))
+		if err != nil {
+			return download{}, err
+		}
+		files = append(files, file{completion, 0o755, text})
+	}
 	d := download{OS: p.os, Arch: p.arch, Program: plugin}
 	pack, suffix := tarGz, ".tar.gz"
 	if p.os == "windows" {
@@ -62,7 +74,7 @@ func (r Release) pluginArchive(ctx context.Context, p platform) (download, error
 		d.Program += ".exe"
 	}
 	d.Archive = plugin + "_" + r.Version + "_" + p.String() + suffix
-	d.SHA256, err = r.writeArchive(d.Archive, pack, []file{{"LICENSE", 0o644, licence}, {d.Program, 0o755, program}})
+	d.SHA256, err = r.writeArchive(d.Archive, pack, append(files, file{d.Program, 0o755, program}))
 	return d, err
 }
 

@@ -105,7 +105,7 @@ func TestPlugin(t *testing.T) {
 	for _, step := range []struct {
 		name string
 		run  func(*testing.T, *site)
-	}{{"leave and join again", testLeave}, {"status", testStatus}, {"export", testExport}, {"gather", testGather}, {"verify", testVerify}, {"verify, interrupted", testVerifyInterrupted}, {"verify, broken", testVerifyFails},
+	}{{"leave and join again", testLeave}, {"status", testStatus}, {"export", testExport}, {"gather", testGather}, {"completion", testComplete}, {"verify", testVerify}, {"verify, interrupted", testVerifyInterrupted}, {"verify, broken", testVerifyFails},
 		{"unexport", testUnexport}} {
 		ok := t.Run(step.name, func(t *testing.T) { step.run(t, &site{Shell: s.Shell, t: t, program: s.program}) })
 		if !ok {
