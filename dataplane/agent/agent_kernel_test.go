@@ -85,6 +85,7 @@ func (f *fixture) passAt(now time.Time, cause node.Cause) {
 			f.t.Error(err)
 		}
 	})
+	f.agent.services.backend.Wait()
 }
 
 // quiet fails the test if another pass, with repair, writes to the kernel.

@@ -186,6 +186,7 @@ func (a *Agent) Ready() error {
 
 // close releases what this process holds; the kernel stays as it is.
 func (a *Agent) close() {
+	a.services.backend.Wait()
 	a.services.backend.Close()
 	a.sysctls.settings.Close()
 }

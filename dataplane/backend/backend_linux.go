@@ -122,7 +122,7 @@ func (b *Backend) Leaving() bool { return b.leaving != nil }
 
 // Sync brings the kernel in step with the wanted services that changed; with all of them until the
 // kernel was once in step. It may be given less after an error: what it could not do, it tries
-// again.
+// again. Flows to endpoints that are gone end soon after: see Wait.
 func (b *Backend) Sync(ctx context.Context, changed Changed) (Change, error) {
 	if !b.inStep {
 		changed = b.all(changed)
@@ -151,13 +151,23 @@ func (b *Backend) all(changed Changed) Changed {
 // Touched reports whether Repair may find something. It costs next to nothing while nobody else
 // writes.
 func (b *Backend) Touched(ctx context.Context, now time.Time) bool {
-	return b.serving.touched(ctx, now)
+	return b.ended.hasFailed() || b.serving.touched(ctx, now)
 }
 
-// Repair mends what others did. A thorough repair looks at more.
+// Repair mends what others did, and tries again to end flows that could not be ended. A thorough
+// repair looks at more.
 func (b *Backend) Repair(ctx context.Context, now time.Time, thorough bool) (Change, error) {
-	return b.serving.repair(ctx, now, thorough)
+	did, err := b.serving.repair(ctx, now, thorough)
+	if err != nil || !b.ended.hasFailed() {
+		return did, err
+	}
+	ended, err := b.ended.forget(ctx)
+	did.Written += ended
+	return did, err
 }
+
+// Wait returns when the flows to endpoints that are gone have ended, or could not be ended.
+func (b *Backend) Wait() { b.ended.deleting.Wait() }
 
 // Leave deletes what the other backend has in the kernel, or a part of it: flows that are under way
 // may be given time to end.

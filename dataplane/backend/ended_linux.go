@@ -2,8 +2,11 @@ package backend
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
@@ -12,32 +15,126 @@ import (
 )
 
 // ended are the flows to endpoints that are gone, until conntrack has forgotten them. Otherwise a
-// UDP client would stay with such an endpoint for as long as it sends.
-type ended []conntrack.Flow
+// UDP client would stay with such an endpoint for as long as it sends. To look for them takes the
+// kernel milliseconds, or a second where its table is large. So it happens beside the passes: the
+// next change must not wait for it. The zero ended is ready to use.
+type ended struct {
+	// gone are those that the kernel may still serve. Only the loop uses them.
+	gone []conntrack.Flow
+	// deleting ends when no goroutine deletes.
+	deleting sync.WaitGroup
+
+	// mu guards what follows.
+	mu sync.Mutex
+	// pending are those that the kernel no longer serves.
+	pending map[conntrack.Flow]bool
+	// running is true while a goroutine deletes, and failed if the last one could not.
+	running, failed bool
+	// deleted is how many entries went that were not counted yet.
+	deleted int
+	// next is when to look again, at the earliest.
+	next time.Time
+}
+
+// endedShare is how much of the time may be spent on this: one part in so many.
+const endedShare = 10
 
 // add takes note of the destinations that services had and have no longer. Those that drain keep
 // their flows. IPVS ends its own flows, but not those that began while nftables served: conntrack
 // translates them before IPVS sees them. Of these, connections notice by themselves.
 func (e *ended) add(changed Changed, wanted *plan.Table, by v1alpha1.DataplaneBackend) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for key, had := range changed {
 		if by == v1alpha1.BackendIPVS && key.Protocol != serviceport.UDP {
 			continue
 		}
 		service, _ := wanted.Get(key)
-		*e = append(*e, gone(key, had, service.Destinations)...)
+		e.gone = append(e.gone, gone(key, had, service.Destinations)...)
+		if len(e.pending) == 0 {
+			continue
+		}
+		for _, d := range service.Destinations { // some may be back
+			delete(e.pending, flow(key, d))
+		}
 	}
 }
 
-// forget deletes the entries, and returns how many there were. Until the kernel serves without the
-// endpoints, it is too early: a new flow may still get one of them.
+// forget begins to delete the entries, and returns how many went since it was last asked. Until the
+// kernel serves without the endpoints, it is too early: a new flow may still get one of them. After
+// a failure it deletes them itself and returns the error.
 func (e *ended) forget(ctx context.Context) (deleted int, err error) {
-	if len(*e) == 0 {
-		return 0, nil
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.pending == nil {
+		e.pending = map[conntrack.Flow]bool{}
 	}
-	if deleted, err = conntrack.Delete(ctx, *e); err == nil {
-		*e = nil
+	for _, f := range e.gone {
+		e.pending[f] = true
 	}
-	return deleted, err
+	e.gone = nil
+	deleted, e.deleted = e.deleted, 0
+	if len(e.pending) == 0 || e.running {
+		return deleted, nil
+	}
+	if e.failed {
+		n, err := conntrack.Delete(ctx, slices.Collect(maps.Keys(e.pending)))
+		if err == nil {
+			clear(e.pending)
+			e.failed = false
+		}
+		return deleted + n, err
+	}
+	conn, err := conntrack.Open() // here, since the goroutine's thread may be of another network namespace
+	if err != nil {
+		e.failed = true
+		return deleted, err
+	}
+	e.running = true
+	e.deleting.Go(func() {
+		defer conn.Close()
+		for e.deleteOnce(ctx, conn) {
+		}
+	})
+	return deleted, nil
+}
+
+// deleteOnce deletes what is pending, when it is time. It returns false if nothing more is.
+func (e *ended) deleteOnce(ctx context.Context, conn *conntrack.Conn) (more bool) {
+	e.mu.Lock()
+	pause := time.Until(e.next)
+	e.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
+	e.mu.Lock()
+	flows := slices.Collect(maps.Keys(e.pending))
+	clear(e.pending)
+	e.mu.Unlock()
+	begin := time.Now()
+	n, err := conn.Delete(ctx, flows)
+	took := time.Since(begin)
+
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.deleted += n
+	e.next = time.Now().Add(endedShare * took)
+	if err != nil {
+		for _, f := range flows {
+			e.pending[f] = true
+		}
+	}
+	e.failed = err != nil
+	e.running = err == nil && len(e.pending) > 0
+	return e.running
+}
+
+// hasFailed reports whether entries could not be deleted.
+func (e *ended) hasFailed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.failed
 }
 
 // gone returns the flows to destinations that a service had and has no longer.

@@ -16,11 +16,19 @@ import (
 // questions.
 const fewKeys = 16
 
-// Delete deletes the entries of those flows in the caller's network namespace, and returns how many
-// there were. It asks the kernel for the flows to each of their ports. If there are many ports it
-// lists the kernel's table once for each family. An entry that has gone meanwhile counts as
-// deleted. The error is EPERM without the capability NET_ADMIN.
+// Delete is Conn.Delete in the caller's network namespace.
 func Delete(ctx context.Context, flows []Flow) (deleted int, err error) {
+	return (&Conn{}).Delete(ctx, flows)
+}
+
+// Delete deletes the entries of those flows and returns how many there were. It asks the kernel for
+// the flows to each of their ports. If there are many ports it lists the kernel's table once for each
+// family. An entry that has gone meanwhile counts as deleted. The error is EPERM without the
+// capability NET_ADMIN.
+//
+// The kernel looks at each bucket of its table for each question, even if the table is empty: 5 ms
+// where it has 262,144.
+func (c *Conn) Delete(ctx context.Context, flows []Flow) (deleted int, err error) {
 	wanted, keys := map[Flow]bool{}, map[serviceport.Key]bool{}
 	for _, flow := range flows {
 		wanted[flow], keys[flow.Key] = true, true
@@ -29,7 +37,7 @@ func Delete(ctx context.Context, flows []Flow) (deleted int, err error) {
 	var errs []error
 	if len(keys) <= fewKeys {
 		for key := range keys {
-			n, err := deleteEntries(ctx, familyOf(key.Address), &key, match)
+			n, err := c.deleteEntries(ctx, familyOf(key.Address), &key, match)
 			deleted, errs = deleted+n, append(errs, err)
 		}
 		return deleted, errors.Join(errs...)
@@ -39,7 +47,7 @@ func Delete(ctx context.Context, flows []Flow) (deleted int, err error) {
 			yield(key.Address)
 		}
 	}) {
-		n, err := deleteEntries(ctx, family, nil, match)
+		n, err := c.deleteEntries(ctx, family, nil, match)
 		deleted, errs = deleted+n, append(errs, err)
 	}
 	return deleted, errors.Join(errs...)
@@ -65,7 +73,7 @@ func deleteInside(ctx context.Context, blocks []netip.Prefix, match func(entry) 
 			yield(p.Addr())
 		}
 	}) {
-		n, err := deleteEntries(ctx, family, nil, match)
+		n, err := (&Conn{}).deleteEntries(ctx, family, nil, match)
 		deleted, errs = deleted+n, append(errs, err)
 	}
 	return deleted, errors.Join(errs...)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
@@ -29,12 +30,38 @@ const (
 // header is the size of struct nfgenmsg, which comes before the attributes.
 const header = 4
 
+// Conn asks the kernel about the network namespace that it was opened in, from whatever thread. The
+// zero Conn asks about the namespace of its caller. It is not safe for concurrent use.
+type Conn struct {
+	sockets map[int]*nl.SocketHandle
+}
+
+// Open returns a Conn for the caller's network namespace.
+func Open() (*Conn, error) {
+	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("opening connection tracking: %w", err)
+	}
+	if err := errors.Join(s.SetSendTimeout(&nl.SocketTimeoutTv), s.SetReceiveTimeout(&nl.SocketTimeoutTv)); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("opening connection tracking: %w", err)
+	}
+	return &Conn{sockets: map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: {Socket: s}}}, nil
+}
+
+// Close closes the socket.
+func (c *Conn) Close() {
+	for _, s := range c.sockets {
+		s.Close()
+	}
+}
+
 // deleteEntries deletes the entries of one family that match; of one port if there is a key.
-func deleteEntries(ctx context.Context, family uint8, key *serviceport.Key, match func(entry) bool) (deleted int, err error) {
+func (c *Conn) deleteEntries(ctx context.Context, family uint8, key *serviceport.Key, match func(entry) bool) (deleted int, err error) {
 	err = rtnl.Repeat(ctx, func() error {
-		found, err := list(family, key, match)
+		found, err := c.list(family, key, match)
 		// What a listing that was interrupted has found goes all the same.
-		n, errDelete := remove(family, found)
+		n, errDelete := c.remove(family, found)
 		deleted += n
 		return errors.Join(err, errDelete)
 	})
@@ -45,8 +72,8 @@ func deleteEntries(ctx context.Context, family uint8, key *serviceport.Key, matc
 }
 
 // list returns the attributes of the entries that match.
-func list(family uint8, key *serviceport.Key, match func(entry) bool) (found [][]byte, err error) {
-	request := newRequest(nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP, family)
+func (c *Conn) list(family uint8, key *serviceport.Key, match func(entry) bool) (found [][]byte, err error) {
+	request := c.newRequest(nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP, family)
 	if key != nil {
 		request.AddRawData(filterOf(*key))
 	}
@@ -64,10 +91,10 @@ func list(family uint8, key *serviceport.Key, match func(entry) bool) (found [][
 
 // remove deletes the entries with those attributes, and tries all. The attributes have the ID of
 // the entry, so that a new flow of the same client stays.
-func remove(family uint8, entries [][]byte) (deleted int, err error) {
+func (c *Conn) remove(family uint8, entries [][]byte) (deleted int, err error) {
 	var errs []error
 	for _, attributes := range entries {
-		request := newRequest(nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK, family)
+		request := c.newRequest(nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK, family)
 		request.AddRawData(attributes)
 		if _, err := request.Execute(unix.NETLINK_NETFILTER, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 			errs = append(errs, err)
@@ -78,8 +105,9 @@ func remove(family uint8, entries [][]byte) (deleted int, err error) {
 	return deleted, errors.Join(errs...)
 }
 
-func newRequest(operation, flags int, family uint8) *nl.NetlinkRequest {
+func (c *Conn) newRequest(operation, flags int, family uint8) *nl.NetlinkRequest {
 	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|operation, flags)
+	request.Sockets = c.sockets
 	request.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
 	return request
 }
