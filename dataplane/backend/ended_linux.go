@@ -158,15 +158,16 @@ func flow(key plan.Key, d plan.Destination) conntrack.Flow {
 // others serve inside our VIP CIDRs goes on. The caller says what it knows of sources, and whether
 // rules have come.
 func (b *Backend) EndStale(ctx context.Context, stale conntrack.Stale) (ended int, err error) {
-	stale.Services, stale.Keep = b.owned, map[conntrack.Flow]bool{}
-	for _, key := range b.wanted.Keys() {
-		service, _ := b.wanted.Get(key)
-		for _, d := range service.Destinations {
-			stale.Keep[flow(key, d)] = true
-		}
-	}
+	stale.Services, stale.Keep = b.owned, b.serves
 	if d, ok := b.serving.(*ipvsDriver); ok {
 		stale.Others = d.others
 	}
 	return conntrack.DeleteStale(ctx, stale)
+}
+
+// serves reports whether the flow goes to an endpoint of a wanted service.
+func (b *Backend) serves(f conntrack.Flow) bool {
+	service, _ := b.wanted.Get(f.Key)
+	_, found := slices.BinarySearchFunc(service.Destinations, plan.Destination{Address: f.Endpoint.Addr(), Port: f.Endpoint.Port()}, plan.Destination.Compare)
+	return found
 }

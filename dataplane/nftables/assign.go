@@ -23,11 +23,13 @@ func assign(candidates []candidate, quotas []int, parts int) []netip.AddrPort {
 	for _, quota := range quotas {
 		size += quota
 	}
-	bids := make([]bidder, size)
+	bids, room := make([]bidder, size), min(few, len(candidates))
+	offers := make([]offer, size*room)
 	held := make([]holding, len(candidates))
 	even := !slices.ContainsFunc(candidates, func(c candidate) bool { return c.weight != candidates[0].weight })
 	for slot := range bids {
 		bids[slot].salt, bids[slot].even = mix(uint64(slot/parts)+1), even
+		bids[slot].best = offers[slot*room : slot*room : (slot+1)*room]
 	}
 	for slot := range bids {
 		for homeless := slot; homeless >= 0; {
@@ -92,7 +94,7 @@ func (b *bidder) score(c candidate) uint64 {
 
 // rank finds the next few offers after the last one.
 func (b *bidder) rank(candidates []candidate) {
-	b.best = make([]offer, 0, min(few, len(candidates)))
+	b.best = b.best[:0]
 	for i, c := range candidates {
 		o := offer{b.score(c), i}
 		if b.begun && o.compare(b.last) >= 0 || len(b.best) == few && o.compare(b.best[0]) < 0 {

@@ -18,10 +18,28 @@ type element struct {
 	chain string
 }
 
+const (
+	// largestPart is the longest key, that of a slot of IPv6.
+	largestPart = 16 + 4 + 4 + 4
+	// piece is how much memory is allocated at once for keys and values.
+	piece = 1024
+)
+
 // elements are what has to be written for the change: those that go, then those that come.
 func (s ServiceChange) elements() iter.Seq2[bool, element] {
 	return func(yield func(bool, element) bool) {
 		suffix := familyOf(s.Key.Address).suffix
+		slots := "slots" + suffix
+		var bytes []byte // many keys and values share a piece of memory
+		part := func(fill func([]byte) []byte) []byte {
+			if cap(bytes)-len(bytes) < largestPart {
+				bytes = make([]byte, 0, piece)
+			}
+			begin := len(bytes)
+			bytes = fill(bytes)
+			return bytes[begin:len(bytes):len(bytes)]
+		}
+		key := func(b []byte) []byte { return appendKey(b, s.Key) }
 		for _, add := range []bool{false, true} {
 			from, to := s.Have, s.Want
 			if add {
@@ -30,7 +48,7 @@ func (s ServiceChange) elements() iter.Seq2[bool, element] {
 			for _, v := range [...]struct{ set, chain, other string }{
 				{"services", from.Chain, to.Chain}, {"sticky", from.Sticky, to.Sticky}, {"remember", from.Remember, to.Remember},
 			} {
-				if v.chain != "" && v.chain != v.other && !yield(add, element{set: v.set + suffix, key: appendKey(nil, s.Key), chain: v.chain}) {
+				if v.chain != "" && v.chain != v.other && !yield(add, element{set: v.set + suffix, key: part(key), chain: v.chain}) {
 					return
 				}
 			}
@@ -38,7 +56,8 @@ func (s ServiceChange) elements() iter.Seq2[bool, element] {
 				if !endpoint.IsValid() || i < len(to.Slots) && to.Slots[i] == endpoint {
 					continue
 				}
-				e := element{set: "slots" + suffix, key: appendSlot(appendKey(nil, s.Key), i), value: appendEndpoint(nil, endpoint)}
+				e := element{set: slots, key: part(func(b []byte) []byte { return appendSlot(key(b), i) }),
+					value: part(func(b []byte) []byte { return appendEndpoint(b, endpoint) })}
 				if !yield(add, e) {
 					return
 				}
@@ -65,7 +84,7 @@ func appendSlot(b []byte, slot int) []byte { return binary.NativeEndian.AppendUi
 func slotOf(key []byte) int { return int(binary.NativeEndian.Uint32(key[len(key)-4:])) }
 
 func appendEndpoint(b []byte, endpoint netip.AddrPort) []byte {
-	return nft.AppendPort(append(b, endpoint.Addr().AsSlice()...), endpoint.Port())
+	return nft.AppendPort(nft.AppendAddress(b, endpoint.Addr()), endpoint.Port())
 }
 
 // parseAddress reads an address of the family from the front.

@@ -115,7 +115,7 @@ func TestDeleteStale(t *testing.T) {
 		node.Run("conntrack", append([]string{"-I"}, strings.Fields(entry)...)...)
 	}
 	stale := Stale{Unanswered: true, Own: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}, Services: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}, Remote: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
-		Keep: map[Flow]bool{flow("244.0.0.1:53", "10.1.0.5:53"): true}}
+		Keep: func(f Flow) bool { return f == flow("244.0.0.1:53", "10.1.0.5:53") }}
 	node.Do(func() {
 		if n, err := DeleteStale(t.Context(), stale); n != 5 || err != nil {
 			t.Errorf("%d, %v; want 5", n, err)

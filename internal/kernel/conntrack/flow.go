@@ -24,10 +24,10 @@ func (f Flow) String() string { return fmt.Sprintf("%s at %s", f.Key, f.Endpoint
 // decided about its first packet for as long as its client sends.
 type Stale struct {
 	// Services are the blocks of the services' addresses. A flow of UDP to them is stale if it is not
-	// among those to Keep. Connections notice by themselves when their endpoint has gone.
+	// one to Keep. Connections notice by themselves when their endpoint has gone.
 	Services []netip.Prefix // optional, default none
-	// Keep are the flows to endpoints that serve.
-	Keep map[Flow]bool // optional, default none
+	// Keep reports whether the flow goes to an endpoint that serves.
+	Keep func(Flow) bool // optional, default none does
 	// Others are ports inside Services that others serve. Their flows are never stale.
 	Others []serviceport.Key // optional, default none
 	// Unanswered makes flows of every protocol stale that nothing has answered, if they go to none of
@@ -55,13 +55,15 @@ func (s Stale) holds(e entry) bool {
 	switch {
 	case !e.flow.Protocol.Known(), !service && !inside(s.Remote, to), slices.Contains(s.Others, e.flow.Key):
 		return false
-	case service && e.flow.Protocol == serviceport.UDP && !s.Keep[e.flow]:
+	case service && e.flow.Protocol == serviceport.UDP && !s.keeps(e.flow):
 		return true
 	case e.answered, !s.Unanswered:
 		return false
 	}
-	return service && !s.Keep[e.flow] || !s.rightSource(e)
+	return service && !s.keeps(e.flow) || !s.rightSource(e)
 }
+
+func (s Stale) keeps(f Flow) bool { return s.Keep != nil && s.Keep(f) }
 
 // rightSource reports whether the endpoint sees the source that it would see of a flow that begins
 // now. A client that is its own endpoint is masqueraded.

@@ -14,7 +14,7 @@ func TestStale(t *testing.T) {
 	bare := flow("244.0.0.1:53", "244.0.0.1:53")
 	tcp, strange := served, served
 	tcp.Protocol, strange.Protocol = serviceport.TCP, 47
-	keep := map[Flow]bool{served: true}
+	keep := func(f Flow) bool { return f == served }
 	const pod, host, transit = "10.2.0.5", "192.0.2.1", "245.0.0.7"
 	at := func(f Flow, client, source string, answered bool) entry {
 		return entry{f, netip.MustParseAddr(client), netip.MustParseAddr(source), answered}
@@ -25,7 +25,7 @@ func TestStale(t *testing.T) {
 	noTransit.Transit, others.Others = nil, []serviceport.Key{served.Key}
 	direct, hairpin := flow("10.1.0.5:53", "10.1.0.5:53"), flow("244.0.0.1:53", pod+":53")
 	tcpKept := came
-	tcpKept.Keep = map[Flow]bool{tcp: true, hairpin: true}
+	tcpKept.Keep = func(f Flow) bool { return f == tcp || f == hairpin }
 	for _, tt := range []struct {
 		name  string
 		stale Stale

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"encoding/binary"
+	"net/netip"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
@@ -14,5 +15,15 @@ func AppendPort(b []byte, port uint16) []byte {
 
 // AppendService appends the key "address . protocol . port", the protocol by its IANA number.
 func AppendService(b []byte, k serviceport.Key) []byte {
-	return AppendPort(append(append(b, k.Address.AsSlice()...), byte(k.Protocol), 0, 0, 0), k.Port)
+	return AppendPort(append(AppendAddress(b, k.Address), byte(k.Protocol), 0, 0, 0), k.Port)
+}
+
+// AppendAddress appends an address of four or 16 bytes.
+func AppendAddress(b []byte, a netip.Addr) []byte {
+	if a.Is4() {
+		four := a.As4()
+		return append(b, four[:]...)
+	}
+	sixteen := a.As16()
+	return append(b, sixteen[:]...)
 }
