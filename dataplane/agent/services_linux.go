@@ -54,14 +54,14 @@ func (s *services) replace(replaced []plan.Replaced) {
 }
 
 // choose says what serves from now on, and reports whether that is another choice than before.
-// Whether the kernel has IPVS is looked up once in a while, as the module may be loaded later, but
-// not with every event.
+// The module of IPVS may be loaded later: audits look for it, and ticks do while IPVS should serve.
 func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause) (changed bool) {
 	if p.options.Backend == v1alpha1.BackendIPVS || p.options.Backend == v1alpha1.BackendNFTables {
 		s.contested = ""
 	}
 	now := backend.Circumstances{Contested: s.contested, Asked: p.options.Backend, Proxy: proxy, VIPs: p.place.VIPs, NoIPVS: s.circumstances.NoIPVS}
-	if cause == node.Audited || cause == node.Ticked && now.NoIPVS != nil || !s.backend.Ready() {
+	missed := now.NoIPVS != nil && s.choice.Backend == v1alpha1.BackendIPVS
+	if cause == node.Audited || cause == node.Ticked && missed || !s.backend.Ready() {
 		now.NoIPVS = ipvs.Available()
 	}
 	if s.choice == (backend.Choice{}) || !now.Equal(s.circumstances) {
