@@ -44,6 +44,8 @@ type Agent struct {
 	proxy       *backend.ProxyWatch
 	// cluster is what Watch watches; nil before.
 	cluster atomic.Pointer[node.Cluster]
+	// begun is when the node has been ready for the first time.
+	begun moment
 	// problem is why the node is not ready; nil if it is.
 	problem atomic.Pointer[string]
 
@@ -68,7 +70,7 @@ func New(cfg Config) *Agent {
 	if cfg.KubeProxy == "" {
 		cfg.KubeProxy = backend.DefaultKubeProxy
 	}
-	a := &Agent{cfg: cfg, planner: &planner{}}
+	a := &Agent{cfg: cfg, planner: &planner{}, begun: newMoment()}
 	a.services = newServices(&a.planner.table)
 	gate := &vipGate{}
 	a.filter = newFilterTable(&a.planner.table, gate)
@@ -132,6 +134,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}()
 	defer func() { <-watched }()
+	gaveBack := make(chan struct{})
+	go func() {
+		defer close(gaveBack)
+		a.giveBack(ctx)
+	}()
+	defer func() { <-gaveBack }()
 	a.loop.Run(ctx)
 	return nil
 }

@@ -69,6 +69,7 @@ func (a *Agent) report(ctx context.Context, now time.Time, changed bool) {
 		fallthrough
 	default:
 		a.problem.Store(nil)
+		a.begun.come()
 	}
 	a.observe()
 	if !changed && a.reported.condition == says {
