@@ -130,7 +130,7 @@ E2E = go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
-	@$(STEP) "e2e tests" "usually 6 minutes" \
+	@$(STEP) "e2e tests" "usually 8 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- $(E2E)
 
 # Clusters of other IP families than test-e2e's: IPv6 alone, over an IPv6 network of nodes; IPv6 first, with kindnet and beside

@@ -94,6 +94,24 @@ func (g *gatherer) askAll(ctx context.Context) {
 		}
 	}
 	_ = all.Wait() // what cannot be asked is told
+	if len(retry) > 0 {
+		g.lookAgain(ctx)
+	}
+}
+
+// lookAgain reads the objects anew: what has just broken may show there by now, and says more than
+// connections that fail.
+func (g *gatherer) lookAgain(ctx context.Context) {
+	var all errgroup.Group
+	for i, c := range g.clusters {
+		all.Go(func() error {
+			if s := snapshot.Read(ctx, c, c.Context); s.Unreadable == "" {
+				g.facts.Clusters[i].Snapshot = s
+			}
+			return nil
+		})
+	}
+	_ = all.Wait() // what cannot be read again stays as it was
 }
 
 // client fills in who asks for the name.

@@ -21,8 +21,8 @@ import (
 	"github.com/tombolo-net/tombolo/internal/explain"
 )
 
-// patience is how long each thing may take. A packet that is lost once is sent again within a second.
-const patience = 2500 * time.Millisecond
+// patience is how long each thing may take. A packet that is lost once is sent again after a second.
+const patience = 1800 * time.Millisecond
 
 // Asker finds out what it is asked.
 type Asker struct {
@@ -38,9 +38,15 @@ func (a Asker) Reply(ctx context.Context, q explain.Question) explain.Reply {
 	var all sync.WaitGroup
 	if q.Import != "" {
 		all.Go(func() {
-			if err := a.page(ctx, "/explain/"+q.Import, &r.Decision); err != nil {
-				r.Decision, r.NoDecision = nil, err.Error()
+			err := a.page(ctx, "/explain/"+q.Import, &r.Decision)
+			var timeout net.Error
+			switch {
+			case err == nil:
+				return
+			case errors.As(err, &timeout) && timeout.Timeout():
+				r.Silent = true
 			}
+			r.Decision, r.NoDecision = nil, err.Error()
 		})
 		all.Go(func() { _ = a.page(ctx, "/gateways", &r.Gateways) }) // an older agent has none
 	}

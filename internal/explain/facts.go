@@ -76,10 +76,12 @@ type Question struct {
 type Reply struct {
 	Decision *plan.Explained `json:"decision,omitempty"`
 	// NoDecision says why there is none; empty: there is one, or it was not asked for.
-	NoDecision string                  `json:"noDecision,omitempty"`
-	Gateways   []plan.ExplainedGateway `json:"gateways,omitempty"`
-	DNS        []DNSReply              `json:"dns,omitempty"`
-	Connected  []Connected             `json:"connected,omitempty"`
+	NoDecision string `json:"noDecision,omitempty"`
+	// Silent: the agent runs, and does not answer.
+	Silent    bool                    `json:"silent,omitempty"`
+	Gateways  []plan.ExplainedGateway `json:"gateways,omitempty"`
+	DNS       []DNSReply              `json:"dns,omitempty"`
+	Connected []Connected             `json:"connected,omitempty"`
 }
 
 // DNSReply is what the server answers about one name and type.

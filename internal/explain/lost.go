@@ -40,14 +40,20 @@ func (w *walk) home(d destination) (station, bool) {
 	return station{}, false
 }
 
-// sayLost adds where the packets of the client's node are lost, if that is the hop being looked at.
+// sayLost adds where the packets of the client's node are lost, if that is the hop being looked at and
+// nothing else has said why.
 func (w *walk) sayLost() {
+	if slices.ContainsFunc(w.hops, func(h Hop) bool { return h.State == Failed }) {
+		return
+	}
 	told := w.client.Told[w.Client.Node]
 	for _, d := range w.destinations() {
 		if o := outcome(told, d.String()); o == "" || o == Open {
 			continue
 		}
-		if h := w.lost(d); h.Name == w.at {
+		h := w.lost(d)
+		known := slices.ContainsFunc(w.hops, func(x Hop) bool { return x.Name == h.Name && x.Looked == h.Looked })
+		if h.Name == w.at && !known {
 			w.hops = append(w.hops, h)
 		}
 	}

@@ -23,6 +23,9 @@ func (w *walk) node() {
 		}
 	}
 	told, asked := w.client.Told[w.Client.Node]
+	if told.Silent {
+		told.Away = "it runs and does not answer"
+	}
 	if asked && told.Away != "" {
 		w.say(Failed, id, "agent on node "+w.Client.Node, "%s: what the kernel has goes on, but the node does not follow changes: "+
 			"kubectl get pods -A -l app.kubernetes.io/name=tombolo-dataplane --field-selector spec.nodeName=%s", told.Away, w.Client.Node)

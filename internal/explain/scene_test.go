@@ -60,12 +60,13 @@ func healthy() Facts {
 	east.Pods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-5", Labels: map[string]string{"app": "web"}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: "10.1.0.5"}}}}}
 
-	west.Imports = []mcsv1beta1.ServiceImport{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
+	west.Imports = []mcsv1beta1.ServiceImport{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "import", Labels: map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}},
 		Spec: mcsv1beta1.ServiceImportSpec{Type: mcsv1beta1.ClusterSetIP, IPs: []string{"244.0.0.9"},
 			Ports: []mcsv1beta1.ServicePort{{Name: "http", Port: 80, Protocol: corev1.ProtocolTCP}}},
 		Status: mcsv1beta1.ServiceImportStatus{Clusters: []mcsv1beta1.ClusterStatus{{Cluster: "east"}}}}}
 	imported := *slice.DeepCopy()
 	imported.Name, imported.Labels = "east.1.0", map[string]string{v1alpha1.LabelServiceName: "web", v1alpha1.LabelSourceCluster: "east", discoveryv1.LabelManagedBy: v1alpha1.ManagedBy}
+	imported.OwnerReferences = []metav1.OwnerReference{{UID: "import"}}
 	west.ImportedSlices = []discoveryv1.EndpointSlice{imported}
 	vip := netip.MustParseAddr("244.0.0.9")
 	west.Told = map[string]Told{"west-2": {Reply: Reply{

@@ -44,18 +44,18 @@ func (w *walk) gateway() {
 		w.say(Good, id, "GatewayNodes", "the cluster has %d", len(w.client.GatewayNodes))
 	}
 	for _, f := range w.findings(id, "GatewayNode", "", "") {
-		w.finding(w.gatewayState(f), f)
+		w.finding(w.gatewayState(w.client, f), f)
 	}
 	w.sayLost()
 }
 
-// gatewayState is Failed if the finding leaves no gateway that works.
-func (w *walk) gatewayState(f topology.Finding) State {
+// gatewayState is Failed if the finding leaves no gateway of the cluster that works.
+func (w *walk) gatewayState(in *Cluster, f topology.Finding) State {
 	if f.Severity != topology.SeverityError {
 		return Warning
 	}
 	for _, c := range w.picture.Clusters {
-		if c.ID == w.client.ID() && slices.ContainsFunc(c.Gateways, func(g topology.Gateway) bool { return g.State == topology.GatewayReady }) {
+		if c.ID == in.ID() && slices.ContainsFunc(c.Gateways, func(g topology.Gateway) bool { return g.State == topology.GatewayReady }) {
 			return Warning
 		}
 	}
@@ -126,6 +126,9 @@ func (w *walk) filterAt(c *Cluster) {
 		if f.Condition != v1alpha1.ConditionContentAccepted {
 			w.finding(worst([]topology.Finding{f}), f)
 		}
+	}
+	for _, f := range w.findings(c.ID(), "GatewayNode", "", "") {
+		w.finding(w.gatewayState(c, f), f)
 	}
 	approved := clusterset.Prefixes(rc.Spec.CIDRs)
 	for _, a := range w.Client.Addresses {

@@ -1,0 +1,65 @@
+//go:build e2e
+
+package explain
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tombolo-net/tombolo/test/harness/shell"
+)
+
+// TestExplain breaks one thing after the other. Between two faults nothing is wrong, and the command
+// must find nothing.
+func TestExplain(t *testing.T) {
+	s := newSite(t)
+	s.apply(t, "east", service("web", "web", "http"))
+	s.well(t, "web")
+	t.Run("check", func(t *testing.T) { s.check(t) })
+	t.Run("Services", func(t *testing.T) {
+		for _, f := range objectFaults() {
+			t.Run(f.name, func(t *testing.T) {
+				t.Parallel()
+				f.inject(t, s)
+				s.named(t, f, f.name, 2*within) // they are all there at once, on a small machine
+			})
+		}
+	})
+	for _, f := range clusterFaults() {
+		t.Run(f.name, func(t *testing.T) {
+			f.inject(t, s)
+			s.named(t, f, "web", within)
+		})
+		s.well(t, "web")
+	}
+}
+
+// named fails unless the command, run in time, names the fault and nothing else.
+func (s *site) named(t *testing.T, f fault, name string, limit time.Duration) {
+	t.Helper()
+	began := time.Now()
+	for {
+		a, err := s.explain(t.Context(), name)
+		if err == nil {
+			err = f.names(a)
+		}
+		took := time.Since(began)
+		if err == nil {
+			t.Logf("named after %.1f s", took.Seconds())
+			return
+		}
+		if took > limit {
+			t.Errorf("%s: not named after %.1f s: %v", f.name, took.Seconds(), err)
+			return
+		}
+	}
+}
+
+// check demands that the other command finds nothing in a healthy lab.
+func (s *site) check(t *testing.T) {
+	out, err := shell.Run(t.Context(), "", s.program, "check", "--contexts", "east,west", "-o", "short")
+	if err != nil || strings.Contains(out, "✗") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -1,0 +1,183 @@
+//go:build e2e
+
+package explain
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/tombolo-net/tombolo/internal/explain"
+	"github.com/tombolo-net/tombolo/test/harness/shell"
+)
+
+// fault is one thing that goes wrong, and how the command must name it.
+type fault struct {
+	name string
+	// inject breaks something; what it hands to t.Cleanup mends it.
+	inject func(t *testing.T, s *site)
+	// hop, cluster (empty: several) and looked name where it shows. says is a part of the message.
+	hop, cluster, looked, says string
+	// warns: it ends nothing, and shows as a warning.
+	warns bool
+}
+
+// names tells whether the answer names the fault and nothing else.
+func (f fault) names(a explain.Answer) error {
+	want := explain.Failed
+	if f.warns {
+		want = explain.Warning
+	}
+	found := false
+	for _, h := range a.Hops {
+		switch h.State {
+		case explain.Good, explain.NotLookedAt, explain.Unknown:
+			continue
+		}
+		if h.State != want || h.Name != f.hop || !strings.Contains(string(h.Cluster), f.cluster) || !strings.Contains(h.Looked, f.looked) || !strings.Contains(h.Message, f.says) {
+			return fmt.Errorf("want %s %s %s %s: %q, got %+v", want, f.hop, f.cluster, f.looked, f.says, h)
+		}
+		found = true
+	}
+	if !found {
+		return fmt.Errorf("want %s %s %s %s: %q, got no hop that is wrong", want, f.hop, f.cluster, f.looked, f.says)
+	}
+	return nil
+}
+
+// service is the manifest of a Service with that selector and target port, and its export.
+func service(name, app, target string) string {
+	return fmt.Sprintf(`
+apiVersion: v1
+kind: Service
+metadata: {name: %[1]s, namespace: explain}
+spec:
+  ipFamilyPolicy: PreferDualStack
+  selector: {app: %[2]s}
+  ports: [{name: http, port: 80, targetPort: %[3]s}]
+---`, name, app, target) + export(name)
+}
+
+func export(name string) string {
+	return fmt.Sprintf(`
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: %s, namespace: explain}
+---`, name)
+}
+
+// objectFaults are faults of a Service of their own, so they may all be there at once. A fault's name is
+// that of its Service.
+func objectFaults() []fault {
+	exports := func(manifest string) func(*testing.T, *site) {
+		return func(t *testing.T, s *site) { t.Helper(); s.apply(t, "east", manifest) }
+	}
+	return []fault{
+		{name: "not-exported", inject: func(*testing.T, *site) {}, hop: "export", cluster: "west", looked: "ServiceExport explain/not-exported", says: "no cluster exports it"},
+		{name: "no-service", inject: exports(export("no-service")),
+			hop: "export", cluster: "east", looked: "ServiceExport explain/no-service", says: "there is no Service explain/no-service"},
+		{name: "external-name", inject: exports("{apiVersion: v1, kind: Service, metadata: {name: external-name, namespace: explain}, spec: {type: ExternalName, externalName: example.org}}\n---" + export("external-name")),
+			hop: "export", cluster: "east", looked: "ServiceExport explain/external-name", says: "of type ExternalName"},
+		{name: "unready", inject: exports(service("unready", "unready", "http")),
+			hop: "endpoints", cluster: "east", looked: "Service explain/unready", says: "unready (ContainersNotReady)"},
+		{name: "no-pod", inject: exports(service("no-pod", "nobody", "http")),
+			hop: "endpoints", cluster: "east", looked: "Service explain/no-pod", says: "has the labels app=nobody"},
+		{name: "wrong-port-name", inject: exports(service("wrong-port-name", "web", "htpt")),
+			hop: "endpoints", cluster: "east", looked: "Service explain/wrong-port-name", says: `port http targets "htpt"`},
+		{name: "not-for-west", inject: exports(`{apiVersion: clusterset.tombolo.dev/v1alpha1, kind: ExportPolicy, metadata: {name: not-for-west, namespace: explain}, spec: {targetRef: {name: not-for-west}, clusters: [north]}}` + "\n---" + service("not-for-west", "web", "http")),
+			hop: "import", cluster: "west", looked: "ExportPolicy explain/not-for-west", says: "name west in spec.clusters"},
+		{name: "conflict", inject: func(t *testing.T, s *site) {
+			s.apply(t, "east", service("conflict", "web", "http"))
+			s.apply(t, "west", strings.ReplaceAll(service("conflict", "client", "8080"), "port: 80,", "port: 81,"))
+		}, hop: "export", looked: "ServiceExport explain/conflict", says: "Conflict", warns: true},
+		{name: "closed", inject: exports(service("closed", "web", "9999")),
+			hop: "endpoint", cluster: "east", looked: ":9999", says: "the pod refuses the connection"},
+		{name: "two-policies", inject: func(t *testing.T, s *site) {
+			s.apply(t, "east", service("two-policies", "web", "http"))
+			for _, name := range []string{"one", "two"} {
+				s.apply(t, "west", fmt.Sprintf("{apiVersion: clusterset.tombolo.dev/v1alpha1, kind: TrafficPolicy, metadata: {name: %s, namespace: explain}, "+
+					"spec: {targetRef: {name: two-policies}, weights: [{cluster: east, weight: 1}]}}", name))
+			}
+		}, hop: "node", cluster: "west", looked: "TrafficPolicy explain/two", says: "Conflicted", warns: true},
+		{name: "shut", inject: shut, hop: "endpoint", cluster: "east", looked: "NetworkPolicy explain/shut", says: "it selects pod shut"},
+	}
+}
+
+// shut makes a NetworkPolicy that admits nothing, and does on the pod's node what a CNI does for it.
+func shut(t *testing.T, s *site) {
+	s.apply(t, "east", "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: shut, namespace: explain}, spec: {podSelector: {matchLabels: {app: shut}}, policyTypes: [Ingress]}}\n---"+
+		service("shut", "shut", "http"))
+	node := s.kubectl(t, "east", "get", "pod", "shut", "-o", "jsonpath={.spec.nodeName}")
+	for _, ip := range strings.Fields(s.kubectl(t, "east", "get", "pod", "shut", "-o", "jsonpath={.status.podIPs[*].ip}")) {
+		s.drop(t, node, "FORWARD", "-d", ip)
+	}
+}
+
+// drop makes a node drop packets.
+func (s *site) drop(t *testing.T, node, chain string, match ...string) {
+	t.Helper()
+	for _, program := range []string{"iptables", "ip6tables"} {
+		if i := len(match) - 1; i >= 0 && match[0] == "-d" && strings.Contains(match[i], ":") != (program == "ip6tables") {
+			continue
+		}
+		rule := append(append([]string{chain}, match...), "-j", "DROP")
+		s.onNode(t, node, append([]string{program, "-I"}, rule...)...)
+		t.Cleanup(func() { s.onNode(t, node, append([]string{program, "-D"}, rule...)...) })
+	}
+}
+
+// clusterFaults break what all Services need, so they are there one after the other.
+func clusterFaults() []fault {
+	return []fault{
+		{name: "DNS is dropped", inject: func(t *testing.T, s *site) { s.drop(t, s.client, "OUTPUT", "-p", "udp", "--dport", "53") },
+			hop: "dns", cluster: "west", looked: "DNS server", says: "it does not answer"},
+		{name: "the agent hangs on the client's node", inject: func(t *testing.T, s *site) { s.freeze(t, s.client, "dataplane") },
+			hop: "node", cluster: "west", looked: "agent on node", says: "does not answer"},
+		{name: "WireGuard is cut", inject: func(t *testing.T, s *site) { s.cut(t, "west", "east", "--port", "51820-51883") },
+			hop: "link", cluster: "west", looked: "RemoteCluster east"},
+		{name: "one direction is cut", inject: func(t *testing.T, s *site) { s.cut(t, "east", "west", "--one-way") },
+			hop: "link", cluster: "west", looked: "RemoteCluster east"},
+		{name: "the gateway does not forward", inject: func(t *testing.T, s *site) { s.forbid(t, s.gateway) }, hop: "gateway", cluster: "west", looked: "west-1"},
+		{name: "the other gateway does not forward", inject: func(t *testing.T, s *site) { s.forbid(t, s.far) }, hop: "filter", cluster: "east", looked: "east-1"},
+		{name: "the hub is away", inject: stopHub, hop: "hub", looked: "ClusterSet default", says: "HubConnected", warns: true},
+	}
+}
+
+// forbid makes a gateway drop what it should forward, where rules in iptables do not help.
+func (s *site) forbid(t *testing.T, node string) {
+	t.Helper()
+	s.onNode(t, node, "nft", "add table inet lockdown; add chain inet lockdown forward { type filter hook forward priority 10; }; add rule inet lockdown forward iifname \"tombolo*\" drop")
+	t.Cleanup(func() { s.onNode(t, node, "nft", "delete table inet lockdown") })
+}
+
+// freeze stops an agent without ending it.
+func (s *site) freeze(t *testing.T, node, agent string) {
+	t.Helper()
+	s.onNode(t, node, "pkill", "-STOP", "-f", "^/tombolo "+agent)
+	t.Cleanup(func() { s.onNode(t, node, "pkill", "-CONT", "-f", "^/tombolo "+agent) })
+}
+
+// cut drops frames between two clusters.
+func (s *site) cut(t *testing.T, from, to string, which ...string) {
+	t.Helper()
+	if _, err := shell.Output(s.Lab(t.Context(), append([]string{"net", "cut", from, to}, which...)...)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := shell.Output(s.Lab(context.WithoutCancel(t.Context()), "net", "heal", from, to)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func stopHub(t *testing.T, s *site) {
+	if _, err := shell.Output(s.Lab(t.Context(), "api", "stop", "hub")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := shell.Output(s.Lab(context.WithoutCancel(t.Context()), "api", "start", "hub")); err != nil {
+			t.Error(err)
+		}
+	})
+}
