@@ -74,7 +74,7 @@ func ready(namespace string, valid bool, published result, err error) metav1.Con
 	ready := exported(published.offer)
 	ready.Message += published.byHand.remark()
 	if published.unapproved != "" {
-		ready.Message += "; it stays exported only because it was before: " + published.unapproved
+		ready.Message += "; it stays exported only because it was before, and would not come back: " + published.unapproved
 	}
 	return ready
 }

@@ -27,7 +27,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, current *mcsv1beta1.Servic
 	want.Status.EndpointSliceObjects = mcsv1beta1.EndpointSliceObjectsPresent
 	condition := ready(current, set, found, vips)
 	if r.unselectedSystem(set, current.Namespace) {
-		condition.Message += fmt.Sprintf("; it stays in the system namespace %s only because it was there before: let ClusterSet.spec.importNamespaces select it",
+		condition.Message += fmt.Sprintf("; it stays in the system namespace %s only because it was there before, and would not come back: let ClusterSet.spec.importNamespaces select it",
 			current.Namespace)
 	}
 	status.SetConditions(current, &want.Status.Conditions, condition)
@@ -73,6 +73,10 @@ func remarks(found exporters.Exports, vips clusterset.VIPs) string {
 	if len(found.Malformed) > 0 {
 		fmt.Fprintf(&all, "; the export by %s cannot be used now and its endpoints stay: see the condition %s of the RemoteCluster of that name",
 			join(found.Malformed), v1alpha1.ConditionContentAccepted)
+	}
+	if len(found.Kept) > 0 {
+		fmt.Fprintf(&all, "; the export by %[1]s counts only because it was imported before, and would not come back: "+
+			"have the clusterset's admin list its namespace in spec.namespaces of Member %[1]s", join(found.Kept))
 	}
 	if len(vips.Unserved) > 0 {
 		fmt.Fprintf(&all, "; not by %s, of which there are no clusterset IPs here: if clients need it, %s", join(vips.Unserved), wantsFamily)

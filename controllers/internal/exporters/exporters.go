@@ -37,6 +37,9 @@ type Exports struct {
 	// Malformed are clusters that this cluster imports from and whose exports cannot be used as
 	// they are now. What was imported from them stays, but the import is merged without them.
 	Malformed []v1alpha1.ClusterID
+	// Kept are those of the clusters with an export that is present whose Member does not let them export
+	// from the namespace. The export counts because it is imported already, and would not come back.
+	Kept []v1alpha1.ClusterID
 	// Sightings are what is to be remembered for the ages of exports.
 	Sightings mcs.Sightings
 }
@@ -105,12 +108,34 @@ func Of(ctx context.Context, local client.Reader, view hub.View, service client.
 			found.hold(cluster, why)
 		}
 	}
+	if found.Kept, err = kept(ctx, view, service, found.Present); err != nil {
+		return Exports{}, err
+	}
 	remembered := mcs.Remembered(have, found.Present)
 	found.Sightings = remembered.With(found.Present)
 	for i := range found.Present {
 		found.Present[i].Spec.ExportedAt = remembered.AgeOf(&found.Present[i])
 	}
 	return found, nil
+}
+
+// kept are those of the exporters that could not export from this namespace now.
+func kept(ctx context.Context, view hub.View, service client.ObjectKey, exports []v1alpha1.ExportedService) ([]v1alpha1.ClusterID, error) {
+	if !clusterset.SystemNamespace(service.Namespace, "") {
+		return nil, nil // so most exports need no Member
+	}
+	var clusters []v1alpha1.ClusterID
+	for i := range exports {
+		cluster := clusterset.SourceCluster(exports[i].Labels)
+		member, err := view.Member(ctx, cluster)
+		if err != nil {
+			return nil, err
+		}
+		if member != nil && screen.Kept(member, service.Namespace) {
+			clusters = append(clusters, cluster)
+		}
+	}
+	return clusters, nil
 }
 
 // forUs tells whether the export is for this cluster, whose Member is own, nil if there is none. What

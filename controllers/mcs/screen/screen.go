@@ -114,6 +114,12 @@ func Namespace(member *v1alpha1.Member, namespace, name string, imported bool) *
 		approval.Explain(cluster, member.Spec.Namespaces, clusterset.Clip(namespace, valueShown))), 1}
 }
 
+// Kept tells whether a member's export of a Service in that namespace counts only because this cluster
+// imports it already (Namespace).
+func Kept(member *v1alpha1.Member, namespace string) bool {
+	return clusterset.ApprovalOf(member.Spec.Namespaces, namespace, "") == clusterset.Unlisted
+}
+
 func metadataFault(spec *v1alpha1.ExportedServiceSpec) string {
 	labels, annotations := field.NewPath("spec", "exportedLabels"), field.NewPath("spec", "exportedAnnotations")
 	errs := metav1validation.ValidateLabels(spec.ExportedLabels, labels)
