@@ -85,6 +85,13 @@ func (o *options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	accounts, err := unowned(ctx, cluster, o.namespace)
+	if err != nil {
+		return err
+	}
+	for _, account := range accounts {
+		steps.Warn("%s", unownedText(o.namespace, account))
+	}
 	steps.Say("\nNext, approve a member:\n  kubectl tombolo member add NAME --cidrs POD-CIDRS")
 	return nil
 }
