@@ -24,6 +24,7 @@ import (
 var (
 	fullSize = flag.Bool("full", false, "flood with 1,280,000 destinations and as many exports as -exports says")
 	exports  = flag.Int("exports", 70_000, "exports of the flood at full size")
+	program  = flag.String("program", "", "the program that TestFloodAtFullSize runs; empty: it is built")
 	timed    = flag.Bool("timed", false, "fail if the p99 of changes under the flood is more than twice the quiet one: for a machine that does nothing else")
 )
 
@@ -86,7 +87,7 @@ func (s *scene) flood(t *testing.T, z size) {
 	var flood sync.WaitGroup
 	flood.Go(func() { h.flip(ctx, t) })
 	flood.Go(func() { h.flap(ctx, t) })
-	flooded := make(chan struct{})
+	flooded, late := make(chan struct{}), lateness()
 	flood.Go(func() {
 		defer close(flooded)
 		h.publishLarge(ctx, t, z)
@@ -103,6 +104,10 @@ func (s *scene) flood(t *testing.T, z size) {
 	t.Logf("quiet:           %s", quiet)
 	flooding := changes.summary()
 	t.Logf("under the flood: %s", flooding)
+	t.Logf("a goroutine that only sleeps is late by %s", late())
+	if flooding.operators.p50 > flooding.all.p50/2 {
+		t.Errorf("under the flood the operators take most of the time: %v of %v", flooding.operators.p50, flooding.all.p50)
+	}
 	if *timed && flooding.all.p99 > 2*quiet.all.p99 {
 		t.Errorf("p99 is %v under the flood and %v without", flooding.all.p99, quiet.all.p99)
 	}

@@ -246,11 +246,6 @@ func (c *changes) count() int { return len(c.took) }
 
 // summary is that of the changes since the last one.
 func (c *changes) summary() latencies {
-	var all, operators, servers []time.Duration
-	for _, p := range c.took {
-		a, o, s := p.took()
-		all, operators, servers = append(all, a), append(operators, o), append(servers, s)
-	}
-	c.took = nil
-	return latencies{latencyOf(all), latencyOf(operators), latencyOf(servers)}
+	defer func() { c.took = nil }()
+	return latenciesOf(c.took)
 }

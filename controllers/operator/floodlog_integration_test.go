@@ -25,6 +25,7 @@ type lines struct {
 
 	mu    sync.Mutex
 	count map[string]int // guarded by mu
+	last  []string       // guarded by mu; a few
 }
 
 // add counts one line, which is JSON.
@@ -41,6 +42,7 @@ func (l *lines) add(line string) {
 	if l.count == nil {
 		l.count = map[string]int{}
 	}
+	l.last = append(l.last[max(0, len(l.last)-20):], line)
 	l.count[strings.TrimSpace(fields.Msg+" "+fields.Error[:min(len(fields.Error), 40)])]++
 }
 
@@ -78,6 +80,13 @@ func (l *lines) Write(b []byte) (int, error) {
 		l.add(string(line))
 		l.rest = rest
 	}
+}
+
+// tail are the last lines.
+func (l *lines) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.last, "\n")
 }
 
 // forget counts from now on.

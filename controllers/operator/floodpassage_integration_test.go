@@ -40,14 +40,14 @@ func (p *passage) note(s step) {
 	}
 }
 
-// took is how long the change took in all, how much of that the two operators took, from when an API
-// server had told until they wrote, and how much the three API servers took.
-func (p *passage) took() (all, operators, servers time.Duration) {
+// took is how long it was from each step to the next, by the latter.
+func (p *passage) took() (took [steps]time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	between := func(from, to step) time.Duration { return max(0, p.at[to].Sub(p.at[from])) }
-	return between(begun, arrived), between(inEast, leaving) + between(onHub, coming),
-		between(begun, inEast) + between(leaving, onHub) + between(coming, arrived)
+	for s := inEast; s < steps; s++ {
+		took[s] = max(0, p.at[s].Sub(p.at[s-1]))
+	}
+	return took
 }
 
 // onWrite notes the step when an operator writes, through the gate, the EndpointSlice that is
@@ -61,6 +61,31 @@ func (c *changes) onWrite(gate *members.Gate, s step) {
 		}
 		return nil
 	})
+}
+
+// lateness measures, until the result is called, how late a goroutine of this process is that only
+// sleeps: so long does each step of the operators wait for a CPU alone.
+func lateness() (stop func() latency) {
+	const nap = 5 * time.Millisecond
+	var late []time.Duration
+	var running sync.WaitGroup
+	end := make(chan struct{})
+	running.Go(func() {
+		for {
+			start := time.Now()
+			select {
+			case <-end:
+				return
+			case <-time.After(nap):
+				late = append(late, time.Since(start)-nap)
+			}
+		}
+	})
+	return func() latency {
+		close(end)
+		running.Wait()
+		return latencyOf(late)
+	}
 }
 
 // latency is how long changes took.
@@ -81,9 +106,37 @@ func (l latency) String() string {
 	return fmt.Sprintf("p50 %v, p99 %v, max %v", l.p50, l.p99, l.max)
 }
 
-// latencies are those of the changes since the last summary.
-type latencies struct{ all, operators, servers latency }
+// latencies are how long changes took in all, how much of that the two operators took, from when an API
+// server had told until they wrote, and each step.
+type latencies struct {
+	all, operators latency
+	each           [steps]latency // from the step before
+}
+
+func latenciesOf(passed []*passage) latencies {
+	var all, operators []time.Duration
+	var each [steps][]time.Duration
+	for _, p := range passed {
+		took, total := p.took(), time.Duration(0)
+		for s := range took {
+			each[s] = append(each[s], took[s])
+			total += took[s]
+		}
+		all, operators = append(all, total), append(operators, took[leaving]+took[coming])
+	}
+	l := latencies{all: latencyOf(all), operators: latencyOf(operators)}
+	for s := range each {
+		l.each[s] = latencyOf(each[s])
+	}
+	return l
+}
 
 func (l latencies) String() string {
-	return fmt.Sprintf("%d changes of an endpoint arrived after %v; of that the operators took %v, and the API servers %v", l.all.n, l.all, l.operators, l.servers)
+	text := fmt.Sprintf("%d changes of an endpoint arrived after %v; the operators took %v of that", l.all.n, l.all, l.operators)
+	for s := inEast; s < steps; s++ {
+		who := map[step]string{inEast: "east's API server", leaving: "east's operator", onHub: "the hub's API server",
+			coming: "north's operator", arrived: "north's API server"}[s]
+		text += fmt.Sprintf("\n\t%s: %v", who, l.each[s])
+	}
+	return text
 }

@@ -3,6 +3,7 @@
 package operator_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,14 +29,16 @@ type process struct {
 	limit float64 // bytes
 }
 
-// startProcess builds and starts the operator, with the rights that its manifest gives it, through
+// startProcess builds (unless there is one) and starts the operator, with the rights that its manifest gives it, through
 // the member's gates.
 func (m *member) startProcess(t *testing.T) *process {
 	t.Helper()
 	dir := t.TempDir()
-	program, kubeconfig := filepath.Join(dir, "tombolo"), filepath.Join(dir, "kubeconfig")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "github.com/tombolo-net/tombolo/cmd/tombolo").CombinedOutput(); err != nil {
-		t.Fatalf("building tombolo: %v: %s", err, out)
+	path, kubeconfig := cmp.Or(*program, filepath.Join(dir, "tombolo")), filepath.Join(dir, "kubeconfig")
+	if *program == "" {
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/tombolo-net/tombolo/cmd/tombolo").CombinedOutput(); err != nil {
+			t.Fatalf("building tombolo: %v: %s", err, out)
+		}
 	}
 	who := m.ownConfig.Impersonate
 	config := clientcmdapi.Config{
@@ -49,7 +52,7 @@ func (m *member) startProcess(t *testing.T) *process {
 	}
 	container := operatorContainer(t)
 	p := &process{
-		cmd:   exec.CommandContext(t.Context(), program, "operator", "--namespace", v1alpha1.DefaultNamespace, "--listen-address", "127.0.0.1:0"),
+		cmd:   exec.CommandContext(t.Context(), path, "operator", "--namespace", v1alpha1.DefaultNamespace, "--listen-address", "127.0.0.1:0"),
 		limit: container.Resources.Limits.Memory().AsApproximateFloat64(),
 	}
 	p.cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
@@ -68,7 +71,10 @@ func (m *member) startProcess(t *testing.T) *process {
 	}
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		_ = p.cmd.Wait()
+		err := p.cmd.Wait()
+		if t.Failed() {
+			t.Logf("the operator of %s ended (%v), and said last:\n%s", m.Name(), err, m.lines.tail())
+		}
 	})
 	return p
 }
