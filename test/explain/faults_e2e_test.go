@@ -19,6 +19,8 @@ type fault struct {
 	inject func(t *testing.T, s *site)
 	// hop, cluster (empty: several) and looked name where it shows. says is a part of the message.
 	hop, cluster, looked, says string
+	// asked is the name to explain; empty: that of the fault.
+	asked string
 	// warns: it ends nothing, and shows as a warning.
 	warns bool
 }
@@ -100,9 +102,36 @@ func objectFaults() []fault {
 					"spec: {targetRef: {name: two-policies}, weights: [{cluster: east, weight: 1}]}}", name))
 			}
 		}, hop: "node", cluster: "west", looked: "TrafficPolicy explain/two", says: "Conflicted", warns: true},
+		{name: "foreign", inject: func(t *testing.T, s *site) {
+			s.apply(t, "west", "{apiVersion: multicluster.x-k8s.io/v1beta1, kind: ServiceImport, metadata: {name: foreign, namespace: explain}, spec: {type: ClusterSetIP, ports: [{port: 80}]}}")
+			s.apply(t, "east", service("foreign", "web", "http"))
+		}, hop: "import", cluster: "west", looked: "ServiceImport explain/foreign", says: "tombolo did not make it"},
+		{name: "lone", inject: func(t *testing.T, s *site) {
+			s.apply(t, "east", strings.ReplaceAll(lonePod+service("lone", "lone", "http"), "namespace: explain", "namespace: explain-lone"))
+			t.Cleanup(func() {
+				if _, err := s.Kubectl(context.WithoutCancel(t.Context()), "east", "delete", "namespace", "explain-lone", "--wait=false"); err != nil {
+					t.Error(err)
+				}
+			})
+			s.kubectl(t, "east", "-n", "explain-lone", "wait", "--for=condition=Ready", "--timeout=60s", "pod/lone")
+		}, asked: "lone.explain-lone", hop: "import", cluster: "west", looked: "Namespace explain-lone", says: "kubectl create namespace explain-lone"},
 		{name: "shut", inject: shut, hop: "endpoint", cluster: "east", looked: "NetworkPolicy explain/shut", says: "it selects pod shut"},
 	}
 }
+
+const lonePod = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: explain-lone}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: lone, namespace: explain, labels: {app: lone}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: web, image: "tombolo-net/echo:lab", imagePullPolicy: IfNotPresent, args: ["--http=:8080"], ports: [{name: http, containerPort: 8080}]}
+---`
 
 // shut makes a NetworkPolicy that admits nothing, and does on the pod's node what a CNI does for it.
 func shut(t *testing.T, s *site) {
@@ -140,6 +169,9 @@ func clusterFaults() []fault {
 			hop: "link", cluster: "west", looked: "RemoteCluster east"},
 		{name: "the gateway does not forward", inject: func(t *testing.T, s *site) { s.forbid(t, s.gateway) }, hop: "gateway", cluster: "west", looked: "west-1"},
 		{name: "the other gateway does not forward", inject: func(t *testing.T, s *site) { s.forbid(t, s.far) }, hop: "filter", cluster: "east", looked: "east-1"},
+		{name: "the Member's CIDRs are too small", inject: shrinkMember,
+			hop: "filter", cluster: "east", looked: "RemoteCluster west", says: "lies outside the CIDRs"},
+		{name: "the operator is away", inject: stopOperator, hop: "hub", cluster: "west", looked: "Deployment tombolo-operator", says: "none of its", warns: true},
 		{name: "the hub is away", inject: stopHub, hop: "hub", looked: "ClusterSet default", says: "HubConnected", warns: true},
 	}
 }
@@ -180,4 +212,35 @@ func stopHub(t *testing.T, s *site) {
 			t.Error(err)
 		}
 	})
+}
+
+// shrinkMember approves only addresses that no pod of west has.
+func shrinkMember(t *testing.T, s *site) {
+	patch := func(ctx context.Context, cidrs string) {
+		_, err := s.Kubectl(ctx, "hub", "--namespace", "tombolo-hub", "patch", "member", "west", "--type=merge", "--patch", fmt.Sprintf(`{"spec":{"cidrs":%s}}`, cidrs))
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	was, err := s.Kubectl(t.Context(), "hub", "--namespace", "tombolo-hub", "get", "member", "west", "-o", "jsonpath={.spec.cidrs}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch(t.Context(), `["198.51.100.0/24","2001:db8::/64"]`)
+	t.Cleanup(func() { patch(context.WithoutCancel(t.Context()), was) })
+}
+
+// stopOperator ends west's operator.
+func stopOperator(t *testing.T, s *site) {
+	scale := func(ctx context.Context, replicas string) {
+		if _, err := s.Kubectl(ctx, "west", "--namespace", "tombolo-system", "scale", "deployment/tombolo-operator", "--replicas", replicas); err != nil {
+			t.Error(err)
+		}
+	}
+	was, err := s.Kubectl(t.Context(), "west", "--namespace", "tombolo-system", "get", "deployment/tombolo-operator", "-o", "jsonpath={.spec.replicas}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scale(t.Context(), "0")
+	t.Cleanup(func() { scale(context.WithoutCancel(t.Context()), was) })
 }
