@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -149,5 +150,18 @@ func TestOf(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPage: docs/plugin.md explains each hop.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/plugin.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range Of(healthy()).Hops {
+		if !strings.Contains(string(page), "| `"+h.Name+"` |") {
+			t.Errorf("docs/plugin.md has no row for hop %s", h.Name)
+		}
 	}
 }
