@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -25,12 +23,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/clusterprofile"
-	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/test/harness/members"
+	"github.com/tombolo-net/tombolo/test/harness/running"
 )
 
 var clusters = members.Clusters{}
@@ -95,24 +92,8 @@ func start(t *testing.T) *members.Env {
 	c := clusters[members.HubName]
 	c.Dump(t)
 	e := members.NewEnv(t, c, c, nil)
-	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t)))
-	mgr, err := ctrl.NewManager(e.OperatorConfig(), ctrl.Options{
-		Scheme: operator.NewScheme(), Cache: operator.CacheOptions(v1alpha1.DefaultNamespace), Logger: testr.New(t),
-		Controller: config.Controller{SkipNameValidation: ptr.To(true), CacheSyncTimeout: syncTimeout}, Metrics: metricsserver.Options{BindAddress: "0"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := (&clusterprofile.Reconciler{Client: mgr.GetClient(), Namespace: v1alpha1.DefaultNamespace}).SetUp(ctx, mgr); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the manager: %v", err)
-		}
+	running.Controller(t, c, config.Controller{CacheSyncTimeout: syncTimeout}, func(ctx context.Context, mgr ctrl.Manager) error {
+		return (&clusterprofile.Reconciler{Client: mgr.GetClient(), Namespace: v1alpha1.DefaultNamespace}).SetUp(ctx, mgr)
 	})
 	return e
 }

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/testr"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,13 +19,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/clusterproperty"
 	"github.com/tombolo-net/tombolo/controllers/hub"
-	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/test/harness/members"
+	"github.com/tombolo-net/tombolo/test/harness/running"
 )
 
 var clusters = members.Clusters{}
@@ -71,25 +68,9 @@ func start(t *testing.T) *members.Env {
 	c := clusters[members.HubName]
 	c.Dump(t)
 	e := members.NewEnv(t, c, c, nil)
-	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), testr.New(t)))
-	mgr, err := ctrl.NewManager(e.OperatorConfig(), ctrl.Options{
-		Scheme: operator.NewScheme(), Cache: operator.CacheOptions(v1alpha1.DefaultNamespace), Logger: testr.New(t),
-		Controller: config.Controller{SkipNameValidation: ptr.To(true)}, Metrics: metricsserver.Options{BindAddress: "0"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := hub.New(hub.Config{Local: mgr.GetCache(), Writer: mgr.GetClient(), Namespace: v1alpha1.DefaultNamespace, Scheme: mgr.GetScheme()})
-	if err := errors.Join(mgr.Add(h), (&clusterproperty.Reconciler{Client: mgr.GetClient(), Hub: h}).SetUp(ctx, mgr)); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the manager: %v", err)
-		}
+	running.Controller(t, c, config.Controller{}, func(ctx context.Context, mgr ctrl.Manager) error {
+		h := hub.New(hub.Config{Local: mgr.GetCache(), Writer: mgr.GetClient(), Namespace: v1alpha1.DefaultNamespace, Scheme: mgr.GetScheme()})
+		return errors.Join(mgr.Add(h), (&clusterproperty.Reconciler{Client: mgr.GetClient(), Hub: h}).SetUp(ctx, mgr))
 	})
 	return e
 }

@@ -3,23 +3,20 @@
 package exportpolicy_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr/testr"
-	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/test/harness/members"
+	"github.com/tombolo-net/tombolo/test/harness/running"
 )
 
 var clusters = members.Clusters{}
@@ -36,21 +33,7 @@ func start(t *testing.T, name string, index int32, region string) *members.Clust
 		Index: index, Region: region, CIDRs: []v1alpha1.CIDR{v1alpha1.CIDR(fmt.Sprintf("10.%d.0.0/16", index))}})
 	c.Join(t, name, hub, access)
 	c.MakeNamespace(t, namespace, nil)
-	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := operator.New(ctx, operator.Config{
-		REST: c.OperatorConfig(), Namespace: v1alpha1.DefaultNamespace, Logger: testr.New(t).WithName(name), Registry: prometheus.NewRegistry(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("operator of %s: %v", name, err)
-		}
-	})
+	running.Operator(t, c)
 	return c
 }
 

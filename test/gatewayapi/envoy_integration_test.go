@@ -15,9 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,9 +24,9 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
+	"github.com/tombolo-net/tombolo/test/harness/running"
 )
 
 var clusters = members.Clusters{}
@@ -43,21 +41,7 @@ func start(t *testing.T) *members.Env {
 	c.Dump(t)
 	e := members.NewEnv(t, c, c, nil)
 	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
-	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := operator.New(ctx, operator.Config{
-		Registry: prometheus.NewRegistry(), REST: e.OperatorConfig(), Namespace: v1alpha1.DefaultNamespace, Logger: testr.New(t),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("the operator: %v", err)
-		}
-	})
+	running.Operator(t, e.Cluster)
 	return e
 }
 

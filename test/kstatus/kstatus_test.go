@@ -5,15 +5,12 @@
 package kstatus
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -23,8 +20,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/test/harness/members"
+	"github.com/tombolo-net/tombolo/test/harness/running"
 )
 
 var clusters = members.Clusters{}
@@ -32,26 +29,6 @@ var clusters = members.Clusters{}
 func TestMain(m *testing.M) { os.Exit(members.Main(m, clusters, "east")) }
 
 const namespace = "shop"
-
-// start runs an operator until the test ends.
-func start(t *testing.T, c *members.Cluster) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := operator.New(ctx, operator.Config{
-		Registry: prometheus.NewRegistry(), REST: c.OperatorConfig(), Namespace: v1alpha1.DefaultNamespace, Logger: testr.New(t),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-}
 
 // read returns the object as the API server has it.
 func read(t *testing.T, c *members.Cluster, of client.Object) *unstructured.Unstructured {
@@ -162,7 +139,7 @@ func TestStates(t *testing.T) {
 	applied := map[client.Object]map[string]any{set: user(read(t, east, set)), first: user(read(t, east, first)), export: user(read(t, east, export)),
 		limit: user(read(t, east, limit))}
 
-	start(t, east)
+	running.Operator(t, east)
 	wait(t, east, set, status.CurrentStatus, "")
 	wait(t, east, first, status.InProgressStatus, v1alpha1.ReasonTargetNotFound)
 
