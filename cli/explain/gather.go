@@ -68,7 +68,7 @@ func (g *gatherer) askAll(ctx context.Context) {
 	node := g.facts.Client.Node
 	told := ask(ctx, g.clusters[0], node, g.facts.Question())
 	g.facts.Clusters[0].Told = map[string]explain.Told{node: told}
-	if told.Away != "" {
+	if told.Away != "" || told.Unasked != "" {
 		return
 	}
 	if connect := g.facts.Connect(); len(connect) > 0 {
@@ -163,34 +163,37 @@ func anyNode(nodes []corev1.Node) string {
 func ask(ctx context.Context, cluster *access.Cluster, node string, q explain.Question) explain.Told {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
-	pod, away := agent(ctx, cluster, node)
-	if away != "" {
+	pod, away, err := agent(ctx, cluster, node)
+	switch {
+	case err != nil:
+		return explain.Told{Unasked: err.Error()}
+	case away != "":
 		return explain.Told{Away: away}
 	}
 	question, err := json.Marshal(q)
 	if err != nil {
-		return explain.Told{Away: err.Error()}
+		return explain.Told{Unasked: err.Error()}
 	}
 	out, err := cluster.Exec(ctx, pod, bytes.NewReader(question), "/tombolo", "ask")
 	if err != nil {
-		return explain.Told{Away: err.Error()}
+		return explain.Told{Unasked: err.Error()}
 	}
 	var told explain.Told
 	if err := json.Unmarshal(out, &told.Reply); err != nil {
-		return explain.Told{Away: fmt.Sprintf("reading the answer of pod %s: %v", pod.Name, err)}
+		return explain.Told{Unasked: fmt.Sprintf("reading the answer of pod %s: %v", pod.Name, err)}
 	}
 	return told
 }
 
-// agent is the pod of the dataplane on the node, or why it cannot be asked.
-func agent(ctx context.Context, cluster client.Reader, node string) (pod *corev1.Pod, away string) {
+// agent is the pod of the dataplane on the node, or why none runs there.
+func agent(ctx context.Context, cluster client.Reader, node string) (pod *corev1.Pod, away string, err error) {
 	namespace, err := snapshot.Namespace(ctx, cluster)
 	if err != nil {
-		return nil, err.Error()
+		return nil, "", err
 	}
 	var pods corev1.PodList
 	if err := cluster.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "tombolo-dataplane"}); err != nil {
-		return nil, fmt.Sprintf("reading the pods of the dataplane: %v", err)
+		return nil, "", fmt.Errorf("reading the pods of the dataplane: %w", err)
 	}
 	away = "no pod of DaemonSet tombolo-dataplane is on the node"
 	for i := range pods.Items {
@@ -199,11 +202,11 @@ func agent(ctx context.Context, cluster client.Reader, node string) (pod *corev1
 			continue
 		}
 		if slices.ContainsFunc(p.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.State.Running != nil }) {
-			return p, ""
+			return p, "", nil
 		}
 		away = fmt.Sprintf("the agent does not run: pod %s/%s is %s", p.Namespace, p.Name, explain.PodState(p))
 	}
-	return nil, away
+	return nil, away, nil
 }
 
 // dnsPort is that of DNS (RFC 1035, section 4.2).

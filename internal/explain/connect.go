@@ -141,7 +141,7 @@ func (w *walk) stations(d destination) []station {
 	if at, ok := w.home(d); ok {
 		all = append(all, at)
 	}
-	slices.SortFunc(all, func(a, b station) int { return compareStations(a, b) })
+	slices.SortFunc(all, compareStations)
 	return slices.Compact(all)
 }
 

@@ -21,7 +21,7 @@ func (w *walk) dns() {
 		looked = "Service kube-system/kube-dns"
 		w.unasked(looked, said, "the cluster has no Service with the label k8s-app=kube-dns, so which server its pods ask is not known")
 		return
-	case !asked || told.Away != "":
+	case !asked || told.Away != "" || told.Unasked != "":
 		w.unasked(looked, said, "no question was asked, since the agent of node "+w.Client.Node+" cannot be asked")
 		return
 	}

@@ -56,8 +56,11 @@ type Cluster struct {
 
 // Told is what one node's agent answered.
 type Told struct {
-	// Away says why it could not be asked; empty: it answered.
+	// Away says that it does not run, and why; empty: it runs.
 	Away string
+	// Unasked says why it could not be asked although it may run, such as for lack of the user's rights;
+	// empty: it was asked.
+	Unasked string
 	Reply
 }
 

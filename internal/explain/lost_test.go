@@ -22,7 +22,9 @@ func attempts(client, gateway, far, home Outcome) Facts {
 	f := healthy()
 	west, east := &f.Clusters[0], &f.Clusters[1]
 	told := func(o Outcome) Told { return Told{Reply: Reply{Connected: []Connected{{To: server, Outcome: o}}}} }
-	tell(west, func(t *Told) { t.Connected = []Connected{{To: server, Outcome: client}, {To: "244.0.0.9:80", Outcome: client}} })
+	tell(west, func(t *Told) {
+		t.Connected = []Connected{{To: server, Outcome: client}, {To: "244.0.0.9:80", Outcome: client}}
+	})
 	east.Told = map[string]Told{}
 	if gateway != "" {
 		west.Told["west-1"] = told(gateway)

@@ -42,8 +42,11 @@ func (w *walk) node() {
 		return
 	}
 	w.decision = told.Decision
+	if told.Unasked != "" {
+		w.say(Unknown, id, "agent on node "+w.Client.Node, "it could not be asked, so what follows is from the objects alone: %s", told.Unasked)
+	}
 	if w.decision == nil {
-		if asked {
+		if asked && told.Unasked == "" {
 			w.say(Failed, id, looked, "the agent does not serve the ServiceImport: %s", told.NoDecision)
 			return
 		}

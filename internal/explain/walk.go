@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -163,16 +162,6 @@ func (w *walk) notAsked() (ids []v1alpha1.ClusterID) {
 // headless tells whether the name has no clusterset IP.
 func (w *walk) headless() bool {
 	return w.imported != nil && w.imported.Spec.Type == mcsv1beta1.Headless
-}
-
-// clientNode is the client's Node; nil: not known.
-func (w *walk) clientNode() *corev1.Node {
-	for i := range w.client.Nodes {
-		if w.client.Nodes[i].Name == w.Client.Node {
-			return &w.client.Nodes[i]
-		}
-	}
-	return nil
 }
 
 // importedFrom counts the client's imported endpoints of that cluster.

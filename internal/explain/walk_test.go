@@ -153,6 +153,20 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// An agent that the user may not ask is not a fault: the objects tell where flows go.
+func TestUnasked(t *testing.T) {
+	f := healthy()
+	f.Clusters[0].Told["west-2"] = Told{Unasked: "pods/exec is forbidden"}
+	got := Of(f)
+	if got.Cause != nil || got.Decision == nil || len(got.Decision.Ports) != 1 || got.Decision.Ports[0].Endpoints[0].Weight == 0 {
+		t.Errorf("cause %+v, decision %+v", got.Cause, got.Decision)
+	}
+	unknown := slices.DeleteFunc(slices.Clone(got.Hops), func(h Hop) bool { return h.State != Unknown })
+	if len(unknown) != 3 || unknown[0].Name != "dns" || !strings.Contains(unknown[1].Message, "pods/exec is forbidden") {
+		t.Errorf("not known: %+v", unknown)
+	}
+}
+
 // TestPage: docs/plugin.md explains each hop.
 func TestPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/plugin.md")
