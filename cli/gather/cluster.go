@@ -28,7 +28,7 @@ type gathering struct {
 	facts    clusterFacts
 	snapshot topology.Snapshot
 	pods     []corev1.Pod // tombolo's
-	failed   error        // the cluster cannot be asked
+	failed   string       // why the cluster cannot be asked; empty: it can
 
 	since    time.Duration
 	logBytes int
@@ -43,7 +43,9 @@ func (o *options) begin(ctx context.Context, c *access.Cluster) *gathering {
 	if g.snapshot.ClusterSet != nil {
 		g.facts.ClusterID = string(g.snapshot.ClusterSet.Spec.ClusterID)
 	}
-	g.failed = g.readFacts(ctx)
+	if err := g.readFacts(ctx); err != nil {
+		g.failed = err.Error()
+	}
 	return g
 }
 
@@ -89,10 +91,6 @@ func (g *gathering) run(ctx context.Context, steps *report.Steps) error {
 	if g.snapshot.Unreadable != "" {
 		g.lack("the picture of the cluster", errors.New(g.snapshot.Unreadable))
 	}
-	if g.failed != nil {
-		g.lack("the cluster", g.failed)
-		return nil
-	}
 	for _, part := range []struct {
 		what string
 		do   func(ctx context.Context, say func(string)) error
@@ -103,6 +101,10 @@ func (g *gathering) run(ctx context.Context, steps *report.Steps) error {
 		{fmt.Sprintf("logs of %d pods", len(g.pods)), g.logs},
 		{"state of the nodes", g.nodes},
 	} {
+		if g.failed != "" {
+			g.lack(part.what, errors.New(g.failed))
+			continue
+		}
 		if len(g.pods) == 0 && part.what != objectsAndEvents {
 			continue // the cluster is the hub only
 		}

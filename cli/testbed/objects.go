@@ -27,8 +27,7 @@ const (
 	servers    = 2
 )
 
-// Ordinary, Headless and Sticky are the names of a site's own Services: the last one has session
-// affinity.
+// Ordinary is the name of the site's Service with a clusterset IP.
 func (s *Site) Ordinary() string { return fmt.Sprintf("echo-%d", s.Number) }
 
 // Headless is the name of the site's headless Service.

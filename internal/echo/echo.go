@@ -77,10 +77,10 @@ func Serve(ctx context.Context, pod string, port uint16) error {
 
 // ended is the error unless the end was asked for.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 func serveTCP(listener net.Listener, pod string) error {

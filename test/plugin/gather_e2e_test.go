@@ -87,20 +87,25 @@ func checkMissing(t *testing.T, text string) {
 }
 
 // plant lets secrets stand where they may not stand, in annotations, in an environment and in a log,
-// and returns those that are nowhere else.
-func (s *site) plant() []string {
+// and returns the one that is nowhere else.
+func (s *site) plant() string {
 	key, token := s.privateKeys()[0], s.kubectl("east", "create", "token", "default")
 	s.kubectl("east", "-n", "plugin", "annotate", "--overwrite", "serviceexport", "web", "example.com/token="+token,
 		"example.com/base64="+base64.StdEncoding.EncodeToString([]byte(token)), "example.com/key="+key)
-	s.kubectl("east", "-n", "tombolo-system", "run", "planted", "--image=nicolaka/netshoot:v0.15", "--image-pull-policy=IfNotPresent", "--restart=Never",
-		"--env=HUB_TOKEN="+token, "--", "sh", "-c", "cat /var/run/secrets/kubernetes.io/serviceaccount/token; echo; echo "+key)
+	// tombolo logs a command that it does not know.
+	image := s.kubectl("east", "-n", "tombolo-system", "get", "deployment", "tombolo-operator", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+	s.kubectl("east", "-n", "tombolo-system", "run", "planted", "--image="+image, "--image-pull-policy=IfNotPresent", "--restart=Never",
+		"--env=HUB_TOKEN="+token, "--", token+" "+key)
 	s.t.Cleanup(func() {
 		if _, err := s.Kubectl(context.WithoutCancel(s.t.Context()), "east", "-n", "tombolo-system", "delete", "pod", "planted", "--wait=false"); err != nil {
 			s.t.Error(err)
 		}
 	})
-	s.kubectl("east", "-n", "tombolo-system", "wait", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s", "pod/planted")
-	return append(strings.Fields(s.kubectl("east", "-n", "tombolo-system", "logs", "planted")), token)
+	s.kubectl("east", "-n", "tombolo-system", "wait", "--for=jsonpath={.status.phase}=Failed", "--timeout=60s", "pod/planted")
+	if log := s.kubectl("east", "-n", "tombolo-system", "logs", "planted"); !strings.Contains(log, token) || !strings.Contains(log, key) {
+		s.t.Fatalf("the log has no secret: %s", log)
+	}
+	return token
 }
 
 // privateKeys are those of all gateways of both clusters.
@@ -130,18 +135,16 @@ func (s *site) onNode(node string, command ...string) string {
 // secret is a text that a bundle may not hold.
 type secret struct{ what, text string }
 
-// secrets are those that were planted, and all of the lab: the values of Secrets, the gateways' private keys, the tokens of
+// secrets are the planted one, and all of the lab: the values of Secrets, the gateways' private keys, the tokens of
 // ServiceAccounts that pods have; as they are and in base64, and keys in hexadecimal digits too.
-func (s *site) secrets(planted []string) []secret {
+func (s *site) secrets(planted string) []secret {
 	var all []secret
 	add := func(what, text string) {
 		if text = strings.TrimSpace(text); len(text) >= 8 {
 			all = append(all, secret{what, text}, secret{what + " in base64", base64.StdEncoding.EncodeToString([]byte(text))})
 		}
 	}
-	for _, text := range planted {
-		add("planted secret", text)
-	}
+	add("planted token", planted)
 	for _, cluster := range []string{"east", "west", "hub"} {
 		var list corev1.SecretList
 		if err := json.Unmarshal([]byte(s.kubectl(cluster, "get", "secrets", "--all-namespaces", "-o", "json")), &list); err != nil {

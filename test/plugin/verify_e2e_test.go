@@ -91,7 +91,7 @@ func testVerifyFails(t *testing.T, s *site) {
 		"add rule inet verifytest in meta l4proto { tcp, udp } iifname \"tombolo0\" drop"}
 	s.onNode(gateway, rule...)
 	defer s.onNode(gateway, "nft", "delete table inet verifytest")
-	out, err := shell.Run(t.Context(), "", s.program, "verify", "--contexts", "east,west", "--patience", "2s", "-o", "json")
+	out, err := shell.Run(t.Context(), "", s.program, "verify", "--contexts", "east,west", "--patience", "8s", "-o", "json")
 	if err == nil || !strings.Contains(err.Error(), "exit status 1") {
 		t.Errorf("it ended with %v", err)
 	}
