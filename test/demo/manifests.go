@@ -1,6 +1,10 @@
 package demo
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/tombolo-net/tombolo/test/harness/echopod"
+)
 
 const (
 	namespace = "demo"
@@ -17,65 +21,14 @@ metadata: {name: demo}
 
 // serverManifest is a web server with 3 replicas and a database of 2, with an ordinary and a
 // headless Service.
-const serverManifest = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web, namespace: demo}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: web
-        image: tombolo-net/echo:lab
-        imagePullPolicy: IfNotPresent
-        args: ["--http=:8080"]
-        ports: [{name: http, containerPort: 8080}]
-        readinessProbe: {tcpSocket: {port: http}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: demo}
-spec:
-  ipFamilyPolicy: PreferDualStack
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: http}]
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: db, namespace: demo}
-spec:
-  serviceName: db
-  replicas: 2
-  podManagementPolicy: Parallel
-  selector: {matchLabels: {app: db}}
-  template:
-    metadata: {labels: {app: db}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: db
-        image: tombolo-net/echo:lab
-        imagePullPolicy: IfNotPresent
-        args: ["--http=:8080"]
-        ports: [{name: http, containerPort: 8080}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: db, namespace: demo}
-spec:
-  clusterIP: None
-  ipFamilyPolicy: PreferDualStack
-  selector: {app: db}
-  ports: [{name: http, port: 8080}]
-`
+func serverManifest() string {
+	return echopod.Deployment(namespace, "web", 3) + echopod.Service(namespace, "web") + echopod.StatefulSet(namespace, "db", 2) + echopod.Headless(namespace, "db")
+}
 
 // clientManifest is a pod with network tools on the named node.
 func clientManifest(node string) string {
 	return fmt.Sprintf(`
+---
 apiVersion: v1
 kind: Pod
 metadata: {name: %s, namespace: %s}

@@ -64,8 +64,8 @@ func (e *Env) deploy(ctx context.Context) (string, error) {
 		return "", err
 	}
 	e.clientNode = workers[0]
-	for cluster, manifest := range map[string]string{e.server: serverManifest, e.client: clientManifest(e.clientNode)} {
-		if err := e.Apply(ctx, cluster, namespaceManifest+"---"+manifest); err != nil {
+	for cluster, manifest := range map[string]string{e.server: serverManifest(), e.client: clientManifest(e.clientNode)} {
+		if err := e.Apply(ctx, cluster, namespaceManifest+manifest); err != nil {
 			return "", err
 		}
 	}

@@ -8,6 +8,8 @@ package plugin
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tombolo-net/tombolo/internal/topology"
+	"github.com/tombolo-net/tombolo/test/harness/echopod"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
@@ -56,31 +59,7 @@ func (s *site) status() topology.Topology {
 	return t
 }
 
-const server = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: plugin}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, namespace: plugin, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers:
-  - name: web
-    image: tombolo-net/echo:lab
-    imagePullPolicy: IfNotPresent
-    args: ["--http=:8080"]
-    ports: [{name: http, containerPort: 8080}]
-    readinessProbe: {tcpSocket: {port: http}, periodSeconds: 1}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web, namespace: plugin}
-spec:
-  selector: {app: web}
-  ports: [{name: http, port: 80, targetPort: http}]
-`
+const namespaceManifest = "{apiVersion: v1, kind: Namespace, metadata: {name: plugin}}"
 
 func TestPlugin(t *testing.T) {
 	sh, err := shell.New()
@@ -88,10 +67,10 @@ func TestPlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &site{Shell: sh, t: t, program: filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "kubectl-tombolo")}
-	if err := s.Apply(t.Context(), "west", "{apiVersion: v1, kind: Namespace, metadata: {name: plugin}}"); err != nil {
+	if err := s.Apply(t.Context(), "west", namespaceManifest); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Apply(t.Context(), "east", server); err != nil {
+	if err := s.Apply(t.Context(), "east", namespaceManifest+echopod.Deployment("plugin", "web", 1)+echopod.Service("plugin", "web")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -101,12 +80,14 @@ func TestPlugin(t *testing.T) {
 			}
 		}
 	})
-	s.kubectl("east", "-n", "plugin", "wait", "--for=condition=Ready", "--timeout=60s", "pod/web")
+	s.kubectl("east", "-n", "plugin", "rollout", "status", "--timeout=60s", "deployment/web")
 	for _, step := range []struct {
 		name string
 		run  func(*testing.T, *site)
-	}{{"leave and join again", testLeave}, {"status", testStatus}, {"export", testExport}, {"gather", testGather}, {"completion", testComplete}, {"verify", testVerify}, {"verify, interrupted", testVerifyInterrupted}, {"verify, broken", testVerifyFails},
-		{"unexport", testUnexport}} {
+	}{
+		{"leave and join again", testLeave}, {"status", testStatus}, {"export", testExport}, {"gather", testGather}, {"completion", testComplete},
+		{"verify", testVerify}, {"verify, interrupted", testVerifyInterrupted}, {"verify, broken", testVerifyFails}, {"unexport", testUnexport},
+	} {
 		ok := t.Run(step.name, func(t *testing.T) { step.run(t, &site{Shell: s.Shell, t: t, program: s.program}) })
 		if !ok {
 			t.FailNow()
@@ -170,14 +151,14 @@ func testStatus(t *testing.T, s *site) {
 
 func testExport(t *testing.T, s *site) {
 	s.tombolo("export", "web", "-n", "plugin", "--context", "east")
-	var ip string
+	var ips []string
 	_, err := shell.Eventually(t.Context(), 30*time.Second, func(ctx context.Context) (string, error) {
 		node := strings.Split(s.gateways(), ",")[0]
-		var err error
-		if ip, err = s.Kubectl(ctx, "west", "-n", "plugin", "get", "serviceimport", "web", "-o", "jsonpath={.spec.ips[0]}"); err != nil {
-			return "", err
+		out, err := s.Kubectl(ctx, "west", "-n", "plugin", "get", "serviceimport", "web", "-o", "jsonpath={.spec.ips[*]}")
+		if ips = strings.Fields(out); err != nil || len(ips) == 0 {
+			return "", errors.Join(err, errors.New("the ServiceImport has no clusterset IP yet"))
 		}
-		return s.OnNode(ctx, node, "curl", "--silent", "--show-error", "--fail", "--max-time", "3", "http://"+ip)
+		return s.OnNode(ctx, node, "curl", "--silent", "--show-error", "--fail", "--max-time", "3", "http://"+net.JoinHostPort(ips[0], "80"))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +168,7 @@ func testExport(t *testing.T, s *site) {
 			continue
 		}
 		for _, i := range service.Imports {
-			want := topology.Import{Cluster: i.Cluster, Type: "ClusterSetIP", IPs: []string{ip}, Ports: []string{"80/TCP (http)"},
+			want := topology.Import{Cluster: i.Cluster, Type: "ClusterSetIP", IPs: ips, Ports: []string{"80/TCP (http)"},
 				From: []topology.Exporter{{Cluster: "east", Endpoints: 1, Ready: 1}}}
 			if diff := cmp.Diff(want, i); diff != "" {
 				t.Errorf("import of %s (-want +got):\n%s", i.Cluster, diff)
