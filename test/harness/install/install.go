@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"text/template"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,7 +21,6 @@ import (
 const (
 	hubNamespace    = "tombolo-hub"
 	memberNamespace = "tombolo-system"
-	hubSecret       = "tombolo-hub"
 	group           = "clusterset.tombolo.dev"
 )
 
@@ -82,7 +80,7 @@ func (i *installation) join(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for n, c := range i.Clusters {
 		g.Go(func() error {
-			if err := i.joinMember(ctx, n+1, c); err != nil {
+			if err := i.joinMember(ctx, int32(n+1), c); err != nil {
 				return fmt.Errorf("joining cluster %s: %w", c.Name, err)
 			}
 			g.Go(func() error {
@@ -110,7 +108,7 @@ func (i *installation) waitZone(ctx context.Context, c Cluster) error {
 		{"--namespace", "kube-system", "rollout", "restart", "deployment/coredns"},
 		{"--namespace", "kube-system", "rollout", "status", "--timeout=120s", "deployment/coredns"},
 	} {
-		if err := i.kubectl(ctx, c.Name, "", args...); err != nil {
+		if err := i.kubectl(ctx, c.Name, args...); err != nil {
 			return err
 		}
 	}
@@ -119,64 +117,32 @@ func (i *installation) waitZone(ctx context.Context, c Cluster) error {
 
 // installHub makes the hub.
 func (i *installation) installHub(ctx context.Context) error {
-	return i.kubectl(ctx, i.Hub, "", "apply", "-k", filepath.Join(i.Manifests, "hub"))
+	return i.kubectl(ctx, i.Hub, "apply", "-k", filepath.Join(i.Manifests, "hub"))
 }
 
 // installMember makes what every member runs. Where nobody serves Services' addresses it tells
 // where the API server is.
 func (i *installation) installMember(ctx context.Context, c Cluster) error {
-	if err := i.kubectl(ctx, c.Name, "", "apply", "-k", i.Member); err != nil {
+	if err := i.kubectl(ctx, c.Name, "apply", "-k", i.Member); err != nil {
 		return err
 	}
 	server := c.APIServer
 	if !server.IsValid() {
 		return nil
 	}
-	return i.kubectl(ctx, c.Name, "", "--namespace", memberNamespace, "set", "env", "deployments,daemonsets", "--all",
+	return i.kubectl(ctx, c.Name, "--namespace", memberNamespace, "set", "env", "deployments,daemonsets", "--all",
 		"KUBERNETES_SERVICE_HOST="+server.Addr().String(), "KUBERNETES_SERVICE_PORT="+strconv.Itoa(int(server.Port())))
-}
-
-// joinMember makes the cluster the member number index.
-func (i *installation) joinMember(ctx context.Context, index int, c Cluster) error {
-	if err := i.establish(ctx, i.Hub, "members"); err != nil {
-		return err
-	}
-	err := i.apply(ctx, i.Hub, memberOnHub, map[string]any{"Name": c.Name, "Namespace": hubNamespace, "Index": index, "CIDRs": c.PodCIDRs})
-	if err != nil {
-		return err
-	}
-	access, err := i.hubAccess(ctx, c.Name)
-	if err != nil {
-		return err
-	}
-	if err := i.establish(ctx, c.Name, "clustersets"); err != nil {
-		return err
-	}
-	return i.apply(ctx, c.Name, clusterSet, map[string]any{
-		"Name": c.Name, "Namespace": memberNamespace, "Secret": hubSecret, "Access": access,
-		"ClusterSetID": ClusterSetID, "Server": c.HubServer,
-	})
 }
 
 // establish waits until the API server serves a kind of tombolo's, given as it is in URLs.
 func (i *installation) establish(ctx context.Context, cluster, resource string) error {
-	return i.kubectl(ctx, cluster, "", "wait", "--for=condition=Established", "--timeout=60s", "crd/"+resource+"."+group)
-}
-
-// apply makes a cluster hold the objects of a manifest.
-func (i *installation) apply(ctx context.Context, cluster string, manifest *template.Template, values map[string]any) error {
-	var text strings.Builder
-	if err := manifest.Execute(&text, values); err != nil {
-		return fmt.Errorf("filling in manifest: %w", err)
-	}
-	return i.kubectl(ctx, cluster, text.String(), "apply", "-f", "-")
+	return i.kubectl(ctx, cluster, "wait", "--for=condition=Established", "--timeout=60s", "crd/"+resource+"."+group)
 }
 
 // kubectl runs kubectl in a cluster. The error holds what kubectl said.
-func (i *installation) kubectl(ctx context.Context, cluster, stdin string, args ...string) error {
+func (i *installation) kubectl(ctx context.Context, cluster string, args ...string) error {
 	cmd := exec.CommandContext(ctx, i.Kubectl, append([]string{"--context", cluster}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+i.Kubeconfig)
-	cmd.Stdin = strings.NewReader(stdin)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	if err := cmd.Run(); err != nil {
