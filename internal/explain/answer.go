@@ -5,11 +5,11 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
-// Decision is where a node sends the flows to a name, and Port the same for one of its ports.
-type (
-	Decision = plan.Explained
-	Port     = plan.Explanation
-)
+// Decision is where a node sends the flows to a name.
+type Decision = plan.Explained
+
+// Port is where it sends those to one port of one clusterset IP.
+type Port = plan.Explanation
 
 // State says how a hop is.
 type State string
