@@ -24,6 +24,11 @@ type ended struct {
 	// deleting ends when no goroutine deletes.
 	deleting sync.WaitGroup
 
+	// conn stays open, since to close it may keep nftables waiting (see nft.Conn). The loop opens it,
+	// because the goroutine's thread may be of another network namespace, and only while no goroutine
+	// deletes.
+	conn *conntrack.Conn
+
 	// mu guards what follows.
 	mu sync.Mutex
 	// pending are those that the kernel no longer serves.
@@ -85,22 +90,22 @@ func (e *ended) forget(ctx context.Context) (deleted int, err error) {
 		}
 		return deleted + n, err
 	}
-	conn, err := conntrack.Open() // here, since the goroutine's thread may be of another network namespace
-	if err != nil {
-		e.failed = true
-		return deleted, err
+	if e.conn == nil {
+		if e.conn, err = conntrack.Open(); err != nil {
+			e.failed = true
+			return deleted, err
+		}
 	}
 	e.running = true
 	e.deleting.Go(func() {
-		defer conn.Close()
-		for e.deleteOnce(ctx, conn) {
+		for e.deleteOnce(ctx) {
 		}
 	})
 	return deleted, nil
 }
 
 // deleteOnce deletes what is pending, when it is time. It returns false if nothing more is.
-func (e *ended) deleteOnce(ctx context.Context, conn *conntrack.Conn) (more bool) {
+func (e *ended) deleteOnce(ctx context.Context) (more bool) {
 	e.mu.Lock()
 	pause := time.Until(e.next)
 	e.mu.Unlock()
@@ -113,7 +118,7 @@ func (e *ended) deleteOnce(ctx context.Context, conn *conntrack.Conn) (more bool
 	clear(e.pending)
 	e.mu.Unlock()
 	begin := time.Now()
-	n, err := conn.Delete(ctx, flows)
+	n, err := e.conn.Delete(ctx, flows)
 	took := time.Since(begin)
 
 	e.mu.Lock()
@@ -124,6 +129,8 @@ func (e *ended) deleteOnce(ctx context.Context, conn *conntrack.Conn) (more bool
 		for _, f := range flows {
 			e.pending[f] = true
 		}
+		e.conn.Close() // it may hold more answers
+		e.conn = nil
 	}
 	e.failed = err != nil
 	e.running = err == nil && len(e.pending) > 0

@@ -215,7 +215,7 @@ func (t *Table) commit(chains []string, services []ServiceChange) error {
 	if batch.Size() == 0 {
 		return nil
 	}
-	if err := batch.Commit(); err != nil {
+	if err := t.conn.Commit(batch); err != nil {
 		return fmt.Errorf("writing %d chains and %d services of table %s: %w", len(chains), len(services), TableName, explain(err))
 	}
 	t.seen.Wrote()
@@ -265,7 +265,7 @@ func (t *Table) deleteAffinity(clients []Client) error {
 		e := client.element()
 		batch.Delete(e.set, e.appendKeyTo)
 	}
-	err := batch.Commit()
+	err := t.conn.Commit(batch)
 	if err == nil {
 		t.seen.Wrote()
 	}

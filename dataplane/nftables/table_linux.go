@@ -25,6 +25,8 @@ type Table struct {
 	seed maphash.Seed
 	sum  sums
 	seen nft.Seen
+	// conn writes elements.
+	conn nft.Conn
 	// slots is how many slots known has, and compared is when the kernel's were last compared with
 	// them.
 	slots    int
@@ -204,5 +206,6 @@ func (t *Table) sweep(ctx context.Context) (forget []Client, err error) {
 // Close frees what this process holds. The kernel stays as it is.
 func (t *Table) Close() {
 	t.seen.Close()
+	t.conn.Close()
 	*t = Table{}
 }

@@ -153,10 +153,47 @@ func (b *Batch) closeMessage() {
 	b.what = 0
 }
 
+// Conn sends transactions in the network namespace in which it sent the first one. To close a socket
+// right after a transaction takes 10 ms: the kernel first frees what the transaction has replaced, for
+// which it waits until no packet uses it, and lets no other transaction begin. So who writes often
+// keeps a Conn. The zero Conn is ready to use. It is not safe for concurrent use.
+type Conn struct {
+	socket *socket // nil until it is opened
+}
+
+// Close closes the socket. The Conn opens a new one when it is used again.
+func (c *Conn) Close() {
+	if c.socket != nil {
+		c.socket.close()
+		c.socket = nil
+	}
+}
+
+// Commit sends the transaction, as Batch.Commit does.
+func (c *Conn) Commit(b *Batch) error {
+	if c.socket == nil {
+		var err error
+		if c.socket, err = dial(receiveSize); err != nil {
+			return err
+		}
+	}
+	err := b.commit(c.socket)
+	if err != nil {
+		c.Close() // it may hold more answers
+	}
+	return err
+}
+
 // Commit sends the transaction. An error of the kernel is a unix.Errno: ENOENT if an element that
 // is deleted was not there, EEXIST if one that is added was, with another value. The Batch is then
 // used up.
 func (b *Batch) Commit() error {
+	var c Conn
+	defer c.Close()
+	return c.Commit(b)
+}
+
+func (b *Batch) commit(s *socket) error {
 	if len(b.labels) == 0 {
 		return nil
 	}
@@ -168,11 +205,6 @@ func (b *Batch) Commit() error {
 	end := len(b.buf)
 	b.buf = appendHeader(b.buf, unix.NFNL_MSG_BATCH_END, 0, uint32(len(b.labels)+1), unix.AF_UNSPEC, unix.NFNL_SUBSYS_NFTABLES)
 	finish(b.buf, end)
-	s, err := dial(receiveSize)
-	if err != nil {
-		return err
-	}
-	defer s.close()
 	if err := s.room(len(b.buf)); err != nil {
 		return err
 	}
