@@ -13,6 +13,7 @@ import (
 	mobyipvs "github.com/moby/ipvs"
 	"github.com/sirupsen/logrus"
 	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/tombolo-net/tombolo/test/harness/shell"
@@ -116,11 +117,21 @@ type nftTable struct {
 	list []string
 	// slots is true if that map holds the endpoints too, as tombolo's does.
 	slots bool
+	// sockets stay open: to close one keeps nftables waiting for a while after each transaction.
+	sockets map[int]*nl.SocketHandle
 }
 
 // stamp is the generation of all tables: only the subject writes to them.
 func (t *nftTable) stamp(netip.Addr) (string, error) {
+	if t.sockets == nil {
+		s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_NETFILTER)
+		if err != nil {
+			return "", fmt.Errorf("asking for the generation of nftables: %w", err)
+		}
+		t.sockets = map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: {Socket: s}}
+	}
 	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0)
+	request.Sockets = t.sockets
 	request.AddRawData([]byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0})
 	answers, err := request.Execute(unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN)
 	if err != nil {
