@@ -108,6 +108,7 @@ test-integration: testbin ## controllers, kinds and policies, each against a rea
 	@hack/tool.sh helm4 >/dev/null
 	@hack/tool.sh helm3 >/dev/null
 	@hack/tool.sh envoy-translate >/dev/null
+	@hack/tool.sh promtool >/dev/null
 	@$(STEP) "integration tests" "usually 7 minutes" \
 		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $$(hack/tagged.sh integration)
 
@@ -128,6 +129,7 @@ E2E = go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
+	@hack/tool.sh prometheus >/dev/null
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
 	@$(STEP) "e2e tests" "usually 8 minutes" \
@@ -137,6 +139,7 @@ test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's ru
 # kube-proxy in mode ipvs; a dual-stack cluster beside one with IPv4 alone and one with IPv6 alone.
 .PHONY: test-families
 test-families: build testbin ## the end-to-end tests on clusters of other IP families: IPv6 alone, IPv6 first, mixed
+	@hack/tool.sh prometheus >/dev/null
 	@$(STEP) "e2e tests with IPv6 alone" "usually 7 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family ipv6 -- $(E2E)
 	@$(STEP) "e2e tests with IPv6 first" "usually 7 minutes" \
@@ -178,6 +181,7 @@ test-skew: deps ## CRDs, policies and controllers with the API servers of the ol
 	@hack/tool.sh helm4 >/dev/null
 	@hack/tool.sh helm3 >/dev/null
 	@hack/tool.sh envoy-translate >/dev/null
+	@hack/tool.sh promtool >/dev/null
 	@for set in $(SKEW); do \
 		CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set $$set && \
 		$(STEP) "integration tests with the $$set Kubernetes" "usually 12 minutes" env TOMBOLO_KUBERNETES=$$set \

@@ -2,12 +2,12 @@
 # Prints the path of a tool that hack/tools or a module below it pins, after building it into the
 # cache outside the tree if it is not there: once per version of tool and Go.
 #
-# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|envoy-translate|govulncheck|helm3|helm4|kube-network-policies|kubebuilder|kustomize
+# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|envoy-translate|govulncheck|helm3|helm4|kube-network-policies|kubebuilder|kustomize|prometheus|promtool
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 # What a release needs is pinned apart: the linters need not be built again when it changes.
-pins=hack/tools ldflags="-s -w"
+pins=hack/tools ldflags="-s -w" tags=
 case ${1-} in
 controller-gen) package=sigs.k8s.io/controller-tools/cmd/controller-gen usually="usually 20 s, once" ;;
 golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint usually="usually 2 to 6 minutes, once" ;;
@@ -16,6 +16,8 @@ cyclonedx-gomod) pins=hack/tools/release package=github.com/CycloneDX/cyclonedx-
 govulncheck) pins=hack/tools/release package=golang.org/x/vuln/cmd/govulncheck usually="usually 10 s, once" ;;
 kube-network-policies) pins=hack/tools/netpol package=sigs.k8s.io/kube-network-policies/cmd usually="usually 1 minute, once" ;;
 envoy-translate) pins=hack/tools/envoy package=./translate.go usually="usually 4 minutes, once" ;;
+prometheus | promtool) # without service discovery, which would be most of what is built
+	pins=hack/tools/prometheus package=github.com/prometheus/prometheus/cmd/$1 tags=remove_all_sd usually="usually 3 minutes, once" ;;
 kubebuilder) pins=hack/tools/kubebuilder package=sigs.k8s.io/kubebuilder/v4 usually="usually 30 s, once" ;;
 kustomize) pins=hack/tools/kubebuilder package=sigs.k8s.io/kustomize/kustomize/v5 usually="usually 10 s, once" ;;
 helm3 | helm4)
@@ -55,7 +57,7 @@ if [[ ! -x $tool ]]; then
 			cp "$pins/$package.in" "$from/$package"
 		fi
 		hack/step.sh "building $1" "$usually" \
-			env CGO_ENABLED=0 go -C "$from" build -trimpath -buildvcs=false -ldflags="$ldflags" -o "$tool.part" "$package" 9>&-
+			env CGO_ENABLED=0 go -C "$from" build -trimpath -buildvcs=false -tags="$tags" -ldflags="$ldflags" -o "$tool.part" "$package" 9>&-
 		mv "$tool.part" "$tool"
 	fi
 fi

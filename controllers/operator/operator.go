@@ -106,24 +106,23 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if registry == nil {
 		registry = metrics.Registry
 	}
-	if err := h.Register(registry); err != nil {
-		return nil, fmt.Errorf("adding the hub's metrics: %w", err)
+	skipped := skipped.New()
+	skipped.Log = c.Logger
+	if err := register(registry, h, skipped, mgr.GetCache()); err != nil {
+		return nil, fmt.Errorf("adding metrics: %w", err)
 	}
 	if err := mgr.Add(h); err != nil {
 		return nil, fmt.Errorf("adding the hub's connection: %w", err)
-	}
-	skipped := skipped.New()
-	skipped.Log = c.Logger
-	if err := skipped.Register(registry); err != nil {
-		return nil, fmt.Errorf("adding the metrics of what is skipped: %w", err)
-	}
-	if err := registry.Register(endpointslice.NewEndpoints(mgr.GetCache())); err != nil {
-		return nil, fmt.Errorf("adding the metric of endpoints: %w", err)
 	}
 	if err := addControllers(ctx, mgr, h, skipped, c); err != nil {
 		return nil, fmt.Errorf("adding controllers: %w", err)
 	}
 	return mgr, addPages(ctx, mgr, c.ListenAddresses)
+}
+
+// register adds tombolo's own metrics to the registry.
+func register(registry prometheus.Registerer, h *hub.Hub, ledger *skipped.Ledger, cache client.Reader) error {
+	return errors.Join(h.Register(registry), ledger.Register(registry), registry.Register(endpointslice.NewEndpoints(cache)))
 }
 
 // restConfig lets the API server's own priority and fairness limit us: a limit here would delay

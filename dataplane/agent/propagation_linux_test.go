@@ -14,6 +14,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/node"
+	"github.com/tombolo-net/tombolo/test/harness/metricspage"
 )
 
 // Only an update that brings another time counts, once, when the kernel has it.
@@ -70,4 +71,8 @@ func TestPropagation(t *testing.T) {
 	if h := families[i].Metric[0].GetHistogram(); h.GetSampleCount() != 2 || h.GetSampleSum() != 0.07 {
 		t.Errorf("%d changes took %v s, want 2 and 0.07: that of a clock that is ahead takes none", h.GetSampleCount(), h.GetSampleSum())
 	}
+}
+
+func TestMetricsAreDocumented(t *testing.T) {
+	metricspage.Check(t, "Dataplane", func(r prometheus.Registerer) { NewMetrics(r) })
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/test/harness/metricspage"
 )
 
 // TestLinkMetrics: bytes are counters, read from the kernel at each scrape. While they cannot be
@@ -89,4 +90,8 @@ tombolo_gateway_link_up{cluster="west",lane="2"} 0
 	check("it went and came back", changes+loss+received+rtt+sent+up)
 	k.fail(errors.New("busy"))
 	check("the kernel fails", changes+loss+rtt+up)
+}
+
+func TestMetricsAreDocumented(t *testing.T) {
+	metricspage.Check(t, "Gateway", func(r prometheus.Registerer) { New(Config{Kernel: (&memoryKernel{}).kernel(), Registry: r}) })
 }

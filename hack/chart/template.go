@@ -121,6 +121,10 @@ func conditionsOf(o *unstructured.Unstructured) []string {
 		return []string{".Values.crds.enabled"}
 	case "PodMonitor":
 		return []string{".Values.podMonitor.enabled"}
+	case "PrometheusRule":
+		return []string{".Values.prometheusRule.enabled"}
+	case "ConfigMap": // the only ones
+		return []string{".Values.grafanaBoards.enabled"}
 	case "NetworkPolicy":
 		return []string{".Values.networkPolicy.enabled"}
 	case "Namespace": // one that Helm has made is not the chart's
