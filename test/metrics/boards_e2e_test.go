@@ -180,8 +180,8 @@ func start(t *testing.T, command *exec.Cmd) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		command.Process.Kill() //nolint:errcheck // it may have ended with the test's context
-		command.Wait()         //nolint:errcheck // it was killed
+		command.Process.Kill() // it may have ended with the test's context
+		command.Wait()         // it was killed
 	})
 }
 
