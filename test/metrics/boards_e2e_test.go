@@ -7,8 +7,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -113,47 +115,75 @@ func export(t *testing.T, sh shell.Shell) {
 			t.Fatal(err)
 		}
 	}
-	imported := func(endpoints string) {
+	imported := func(want int) {
 		t.Helper()
-		if _, err := sh.Kubectl(t.Context(), "west", "-n", "metrics", "wait", "--for=jsonpath={.endpoints["+endpoints+"].conditions.ready}=true", "--timeout=60s",
-			"endpointslices", "--selector=multicluster.kubernetes.io/source-cluster=east"); err != nil {
-			t.Fatal(err)
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+			out, err := sh.Kubectl(t.Context(), "west", "-n", "metrics", "get", "endpointslices", "--selector=multicluster.kubernetes.io/source-cluster=east",
+				"-o", "jsonpath={.items[*].endpoints[*].conditions.ready}")
+			if err == nil && strings.Count(out, "true") == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("west has not imported %d ready endpoints: %q, %v", want, out, err)
+			}
 		}
 	}
 	apply("west", "{apiVersion: v1, kind: Namespace, metadata: {name: metrics}}")
 	apply("east", server)
 	apply("east", fmt.Sprintf(pod, "first"))
-	if _, err := sh.Kubectl(t.Context(), "west", "-n", "metrics", "wait", "--for=create", "--timeout=60s",
-		"endpointslices", "--selector=multicluster.kubernetes.io/source-cluster=east"); err != nil {
-		t.Fatal(err)
-	}
-	imported("0")
+	imported(1)
 	apply("east", fmt.Sprintf(pod, "second"))
-	imported("1")
+	imported(2)
 }
 
-// scrapes is Prometheus's configuration for all pods of tombolo, through proxies of the API servers.
+// scrapes is Prometheus's configuration for all pods of tombolo: agents, which are in the network of
+// their nodes, through proxies of the API servers; operators, whose network an API server of the lab
+// has no way to, through a node.
 func scrapes(t *testing.T, sh shell.Shell) string {
 	t.Helper()
-	ports := map[string]string{"tombolo-operator": "7473", "tombolo-gateway": "7474", "tombolo-dataplane": "7475"}
 	config := "global: {scrape_interval: 2s, scrape_timeout: 2s}\nscrape_configs:\n"
+	scrape := func(cluster, pod, target, path string) {
+		config += fmt.Sprintf("- job_name: %s/%s\n  metrics_path: %s\n  static_configs:\n  - targets: [%q]\n    labels: {pod: %s, kube: %s}\n",
+			cluster, pod, path, target, pod, cluster)
+	}
 	for _, cluster := range []string{"east", "west"} {
-		address := proxy(t, cluster)
+		api := proxy(t, cluster)
 		out, err := sh.Kubectl(t.Context(), cluster, "-n", "tombolo-system", "get", "pods", "-o",
-			`jsonpath={range .items[*]}{.metadata.name} {.metadata.labels.app\.kubernetes\.io/name}{"\n"}{end}`)
+			`jsonpath={range .items[*]}{.metadata.name} {.metadata.labels.app\.kubernetes\.io/name} {.status.podIP}{"\n"}{end}`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
-			name, app, _ := strings.Cut(line, " ")
-			if ports[app] == "" {
-				continue
+			fields := strings.Fields(line)
+			name, path := fields[0], "/api/v1/namespaces/tombolo-system/pods/%s:%s/proxy/metrics"
+			switch fields[1] {
+			case "tombolo-operator":
+				scrape(cluster, name, relay(t, sh, cluster+"-1", net.JoinHostPort(fields[2], "7473")), "/metrics")
+			case "tombolo-gateway":
+				scrape(cluster, name, api, fmt.Sprintf(path, name, "7474"))
+			case "tombolo-dataplane":
+				scrape(cluster, name, api, fmt.Sprintf(path, name, "7475"))
 			}
-			config += fmt.Sprintf("- job_name: %s/%s\n  metrics_path: /api/v1/namespaces/tombolo-system/pods/%s:%s/proxy/metrics\n"+
-				"  static_configs:\n  - targets: [%q]\n    labels: {pod: %s, kube: %s}\n", cluster, name, name, ports[app], address, name, cluster)
 		}
 	}
 	return config
+}
+
+// relay serves on loopback what the node gets from that address, until the test ends. It returns
+// where.
+func relay(t *testing.T, sh shell.Shell, node, address string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page, err := sh.OnNode(r.Context(), node, "curl", "--silent", "--show-error", "--fail", "--max-time", "2", "http://"+address+r.URL.Path)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		io.WriteString(w, page) // who asked may have gone
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }
 
 // proxy serves the cluster's API on a port of loopback until the test ends, and returns its address.
