@@ -125,7 +125,8 @@ test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kerne
 E2E_LAB := --cni flannel,calico --proxy-mode iptables,nftables
 # Their IP families: both, so that one run covers either.
 E2E_FAMILY ?= dual
-E2E = go test -tags e2e -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
+# -short leaves out what takes long and fails seldom; test-long runs it.
+E2E = go test -tags e2e -short -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
@@ -167,6 +168,8 @@ REPEATS ?= 20
 test-long: build testbin ## a flood of 70,000 exports, the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
 	@$(STEP) "flood at full size" "usually 15 minutes" \
 		go test -tags integration -count=1 -timeout 2h -v -run TestFloodAtFullSize $(TESTFLAGS) ./controllers/operator -args -full
+	@$(STEP) "tests of kubectl tombolo" "usually 5 minutes" \
+		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- go test -tags e2e -count=1 -v $(TESTFLAGS) ./test/plugin
 	@$(MAKE) test-families
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "failover tests" "usually 3 hours" \
