@@ -15,6 +15,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/kubeproxy"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
@@ -30,13 +31,17 @@ type surrounding struct {
 	refuses bool
 }
 
+// excluded are all blocks that clusterset IPs come from in any of clustersets: IPv6 has one also where
+// nobody asks for it.
+var excluded = []string{string(ipv4.vips), string(ipv6.vips), clusterset.VIPBlock6(clusterSet().Spec.ClusterSetID).String()}
+
 // surroundings in the order in which the node has them. NodePorts answer on every local address,
 // which is the default but in mode nftables: the worst that can be.
 var surroundings = []surrounding{
 	{name: "none", auto: v1alpha1.BackendIPVS},
 	{name: "iptables", proxy: &kubeproxy.Config{Mode: kubeproxy.IPTables}, auto: v1alpha1.BackendIPVS},
 	{name: "nftables", proxy: &kubeproxy.Config{Mode: kubeproxy.NFTables, NodePortAddresses: []string{"0.0.0.0/0", "::/0"}}, auto: v1alpha1.BackendNFTables},
-	{name: "ipvs that excludes", proxy: &kubeproxy.Config{Mode: kubeproxy.IPVS, ExcludeCIDRs: []string{string(ipv4.vips), string(ipv6.vips)}}, auto: v1alpha1.BackendIPVS},
+	{name: "ipvs that excludes", proxy: &kubeproxy.Config{Mode: kubeproxy.IPVS, ExcludeCIDRs: excluded}, auto: v1alpha1.BackendIPVS},
 	{name: "ipvs", proxy: &kubeproxy.Config{Mode: kubeproxy.IPVS}, auto: v1alpha1.BackendNFTables, refuses: true},
 }
 
