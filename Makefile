@@ -103,6 +103,10 @@ chart: ## dist/chart, the Helm chart, made from config/, and its archive
 test-unit: ## the pure parts: no root, no network, under a minute once compiled
 	@$(STEP) "unit tests" "usually under a minute, 5 on a fresh machine" go test $(TESTFLAGS) ./...
 
+# What takes longest begins first: at the end it would run alone, on one of two CPUs.
+INTEGRATION_FIRST := ./controllers/operator ./test/policy
+KERNEL_FIRST := ./dataplane/agent ./test/lifecycle/restarts
+
 .PHONY: test-integration
 test-integration: testbin ## controllers, kinds and policies, each against a real kube-apiserver
 	@hack/tool.sh helm4 >/dev/null
@@ -110,13 +114,13 @@ test-integration: testbin ## controllers, kinds and policies, each against a rea
 	@hack/tool.sh envoy-translate >/dev/null
 	@hack/tool.sh promtool >/dev/null
 	@$(STEP) "integration tests" "usually 7 minutes" \
-		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $$(hack/tagged.sh integration)
+		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $(INTEGRATION_FIRST) $$(hack/tagged.sh integration $(INTEGRATION_FIRST))
 
 .PHONY: test-kernel
 test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kernel of its own
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "kernel tests" "usually 9 minutes" \
-		go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $$(hack/tagged.sh kernel)
+		go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $(KERNEL_FIRST) $$(hack/tagged.sh kernel $(KERNEL_FIRST))
 	@$(STEP) "kernel tests without IPv6" "usually a few seconds" \
 		go test -tags kernel -count=1 -timeout 10m -exec "$(CURDIR)/bin/lab kernel --append ipv6.disable=1 --" -run TestWithoutIPv6 ./gateway/agent ./dataplane/agent
 
