@@ -113,7 +113,7 @@ test-integration: testbin ## controllers, kinds and policies, each against a rea
 	@hack/tool.sh helm3 >/dev/null
 	@hack/tool.sh envoy-translate >/dev/null
 	@hack/tool.sh promtool >/dev/null
-	@$(STEP) "integration tests" "usually 7 minutes" \
+	@$(STEP) "integration tests" "usually 11 minutes" \
 		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $(INTEGRATION_FIRST) $$(hack/tagged.sh integration $(INTEGRATION_FIRST))
 
 .PHONY: test-kernel
@@ -137,7 +137,7 @@ test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's ru
 	@hack/tool.sh prometheus >/dev/null
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
-	@$(STEP) "e2e tests" "usually 8 minutes" \
+	@$(STEP) "e2e tests" "usually 11 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- $(E2E)
 
 # Clusters of other IP families than test-e2e's: IPv6 alone, over an IPv6 network of nodes; IPv6 first, with kindnet and beside
