@@ -1,13 +1,10 @@
 package explain
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/cli/report"
 	"github.com/tombolo-net/tombolo/internal/explain"
@@ -18,20 +15,7 @@ const shown = 10
 
 // write writes the answer in one of the formats.
 func write(out io.Writer, a explain.Answer, format string) error {
-	switch format {
-	case "json":
-		text, err := json.MarshalIndent(a, "", "  ")
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(out, string(text))
-		return err
-	case "yaml":
-		text, err := yaml.Marshal(a)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(out, "---\n%s", text)
+	if written, err := report.Object(out, format, a); written {
 		return err
 	}
 	fmt.Fprintf(out, "%s, from %s\n\n", a.Name, clientText(a.Client))

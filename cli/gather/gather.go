@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/cli/access"
 	"github.com/tombolo-net/tombolo/cli/report"
@@ -152,20 +151,7 @@ func picture(b *bundle, all []*gathering) error {
 }
 
 func (o *options) show(about index) error {
-	switch o.format {
-	case "json":
-		text, err := json.MarshalIndent(about, "", "  ")
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(o.Out, string(text))
-		return err
-	case "yaml":
-		text, err := yaml.Marshal(about)
-		if err != nil {
-			return err
-		}
-		_, err = o.Out.Write(text)
+	if written, err := report.Object(o.Out, o.format, about); written {
 		return err
 	}
 	if len(about.Missing) > 0 {

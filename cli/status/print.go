@@ -2,13 +2,10 @@ package status
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/cli/report"
@@ -20,20 +17,7 @@ const shown = 20
 
 // write writes the picture in one of the formats.
 func write(out io.Writer, t topology.Topology, format string) error {
-	switch format {
-	case "json":
-		text, err := json.MarshalIndent(t, "", "  ")
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(out, string(text))
-		return err
-	case "yaml":
-		text, err := yaml.Marshal(t)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(out, "---\n%s", text)
+	if written, err := report.Object(out, format, t); written {
 		return err
 	}
 	wide := format == "wide"

@@ -3,7 +3,6 @@ package verify
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/cli/access"
 	"github.com/tombolo-net/tombolo/cli/report"
@@ -133,20 +131,7 @@ func (o *options) test(ctx context.Context, bed *testbed.Bed) (all []Result, err
 }
 
 func (o *options) show(all []Result) error {
-	switch o.format {
-	case "json":
-		text, err := json.MarshalIndent(all, "", "  ")
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(o.Out, string(text))
-		return err
-	case "yaml":
-		text, err := yaml.Marshal(all)
-		if err != nil {
-			return err
-		}
-		_, err = o.Out.Write(text)
+	if written, err := report.Object(o.Out, o.format, all); written {
 		return err
 	}
 	painter := report.NewPainter(o.Out)
