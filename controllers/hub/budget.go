@@ -24,7 +24,7 @@ const (
 // use.
 type budgets struct {
 	mu       sync.Mutex
-	clusters map[v1alpha1.ClusterID]budget // guarded by mu; as many as there are members
+	clusters map[v1alpha1.ClusterID]*budget // guarded by mu; as many as there are members
 }
 
 // budget is that of one cluster at the last count, and what has come since.
@@ -49,15 +49,17 @@ func (v View) WithinBudget(ctx context.Context, cluster v1alpha1.ClusterID, name
 	v.budgets.mu.Lock()
 	defer v.budgets.mu.Unlock()
 	b, err := v.budget(ctx, cluster)
-	if err != nil || b.within[name] || b.beyond[name] {
-		return b.within[name], err
+	if err != nil {
+		return false, err
+	}
+	if b.within[name] || b.beyond[name] {
+		return b.within[name], nil
 	}
 	if len(b.within) < b.limits.Exports {
 		b.within[name] = true
 		return true, nil
 	}
 	b.missed = true
-	v.budgets.clusters[cluster] = b
 	return false, nil
 }
 
@@ -67,7 +69,10 @@ func (v View) BeyondBudget(ctx context.Context, cluster v1alpha1.ClusterID) (map
 	v.budgets.mu.Lock()
 	defer v.budgets.mu.Unlock()
 	b, err := v.budget(ctx, cluster)
-	return b.beyond, err
+	if err != nil {
+		return nil, err
+	}
+	return b.beyond, nil
 }
 
 // MissedBudget tells whether, since it was last asked, WithinBudget has refused an export of the
@@ -75,28 +80,32 @@ func (v View) BeyondBudget(ctx context.Context, cluster v1alpha1.ClusterID) (map
 func (v View) MissedBudget(cluster v1alpha1.ClusterID) bool {
 	v.budgets.mu.Lock()
 	defer v.budgets.mu.Unlock()
-	b, missed := v.budgets.clusters[cluster], v.budgets.clusters[cluster].missed
-	if missed {
-		b.missed = false
-		v.budgets.clusters[cluster] = b
+	b := v.budgets.clusters[cluster]
+	if b == nil || !b.missed {
+		return false
 	}
-	return missed
+	b.missed = false
+	return true
 }
 
-// budget is the cluster's, counted anew if it is old. The caller holds mu.
-func (v View) budget(ctx context.Context, cluster v1alpha1.ClusterID) (budget, error) {
+// budget returns the budget of the cluster. It counts again if the last count is old. The caller holds
+// mu.
+func (v View) budget(ctx context.Context, cluster v1alpha1.ClusterID) (*budget, error) {
 	limits, err := v.Limits(ctx, cluster)
 	if err != nil {
-		return budget{}, err
+		return nil, err
 	}
 	have := v.budgets.clusters[cluster]
+	if have == nil {
+		have = &budget{}
+	}
 	if have.limits == limits && time.Now().Before(have.until) {
 		return have, nil
 	}
 	start := time.Now()
 	list := &v1alpha1.ExportedServiceList{}
 	if err := v.list(ctx, list, OfCluster(cluster), client.UnsafeDisableDeepCopy); err != nil {
-		return budget{}, err
+		return nil, err
 	}
 	have.limits = limits
 	have.within, have.beyond = screen.Budgeted(list.Items, limits, have.within)

@@ -29,7 +29,7 @@ func TestWithinBudgetBetweenCounts(t *testing.T) {
 			WithIndex(&v1alpha1.ExportedService{}, indexCluster, func(obj client.Object) []string {
 				return []string{string(clusterset.SourceCluster(obj.GetLabels()))}
 			}).Build()
-		view := View{Reader: c, Namespace: "hub", budgets: &budgets{clusters: map[v1alpha1.ClusterID]budget{}}}
+		view := View{Reader: c, Namespace: "hub", budgets: &budgets{clusters: map[v1alpha1.ClusterID]*budget{}}}
 
 		within := func(i int) bool {
 			t.Helper()

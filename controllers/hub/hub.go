@@ -70,7 +70,7 @@ func New(config Config) *Hub {
 		config:     config,
 		check:      make(chan struct{}, 1),
 		heartbeats: &heartbeats{},
-		budgets:    &budgets{clusters: map[v1alpha1.ClusterID]budget{}},
+		budgets:    &budgets{clusters: map[v1alpha1.ClusterID]*budget{}},
 		status:     Status{v1alpha1.ReasonPending, "the operator has just started"},
 	}
 }

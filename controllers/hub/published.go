@@ -60,8 +60,8 @@ func (p *published) hasGateways(cluster v1alpha1.ClusterID, found []string) bool
 	return len(have.gateways) == len(found)
 }
 
-// sayTheSame compares the digest of the names. It computes the digest once for each change of the names,
-// and no more often than recountCost allows: until then they say something else.
+// sayTheSame compares the digest of the names. It computes the digest once for each change of the
+// names, and no more often than recountCost allows. Until then they count as different.
 func (n *names) sayTheSame(annotations map[string]string) bool {
 	if n.says == nil {
 		start := time.Now()
