@@ -14,6 +14,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/test/harness/members"
+	"github.com/tombolo-net/tombolo/test/harness/running"
 )
 
 // TestAddressChangesHands: an operator that runs follows pods, nodes and Services that get or lose the
@@ -27,7 +28,7 @@ func TestAddressChangesHands(t *testing.T) {
 	c.MakeNamespace(t, namespace, nil)
 	c.MakeNamespace(t, "hands-of-others", nil)
 	c.JoinAt(t, "east", gate.URL(), gate.Access(access))
-	run(t, c)
+	running.Operator(t, c)
 	const podAddress, vmAddress = "10.1.34.1", "10.1.234.1"
 	c.Make(t, withoutSelector(namespace, "web"))
 	c.Make(t, byHand(namespace, "web", "", podAddress, vmAddress))

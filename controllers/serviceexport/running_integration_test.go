@@ -3,47 +3,23 @@
 package serviceexport_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr/testr"
-	"github.com/prometheus/client_golang/prometheus"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs"
-	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/test/harness/members"
+	"github.com/tombolo-net/tombolo/test/harness/running"
 )
 
 // runningHub is the hub's namespace of the test with an operator that runs.
 const runningHub = "running-hub"
-
-// run runs the operator of east, whose hub is in the same API server, until the test ends.
-func run(t *testing.T, c *members.Cluster) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := operator.New(ctx, operator.Config{
-		Registry: prometheus.NewRegistry(), REST: c.OperatorConfig(), Namespace: v1alpha1.DefaultNamespace, Logger: testr.New(t),
-	})
-	if err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("operator: %v", err)
-		}
-	})
-}
 
 // onHub lists what the hub holds of a Service: how many ExportedServices, and the slices.
 func onHub(t *testing.T, c *members.Cluster, namespace string) (int, []discoveryv1.EndpointSlice) {
@@ -110,7 +86,7 @@ func TestLeftoversAndDrift(t *testing.T) {
 	c.Make(t, local)
 	c.Make(t, members.Export("kept", "web"))
 	c.JoinAt(t, "east", gate.URL(), gate.Access(access))
-	run(t, c)
+	running.Operator(t, c)
 	eventuallyOnHub(t, c, "kept", 1, 2)
 	eventuallyOnHub(t, c, "left", 0, 0)
 	eventuallyOnHub(t, c, "lone", 0, 0)
