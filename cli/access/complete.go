@@ -47,8 +47,8 @@ func (f *Flags) CompleteName(kind schema.GroupVersionKind) cobra.CompletionFunc 
 	}
 }
 
-// complete lists names, of all namespaces or of that of --namespace. A cluster that does not answer proposes nothing: nobody looks for errors in
-// a completion.
+// complete lists names: of all namespaces, or of that of --namespace. If the cluster does not answer,
+// there are none: nobody looks for errors in a completion.
 func (f *Flags) complete(ctx context.Context, kind schema.GroupVersionKind, inNamespace bool) ([]string, cobra.ShellCompDirective) {
 	cluster, err := f.Cluster()
 	if err != nil {

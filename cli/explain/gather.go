@@ -99,8 +99,8 @@ func (g *gatherer) askAll(ctx context.Context) {
 	}
 }
 
-// lookAgain reads the objects anew: what has just broken may show there by now, and says more than
-// connections that fail.
+// lookAgain reads the objects once more. They may show by now what has just broken. That says more
+// than a connection that fails.
 func (g *gatherer) lookAgain(ctx context.Context) {
 	var all errgroup.Group
 	for i, c := range g.clusters {

@@ -48,7 +48,7 @@ func (s *Steps) Do(ctx context.Context, what string, step func(ctx context.Conte
 // Say writes a line between steps.
 func (s *Steps) Say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
 
-// Warn writes a line about what somebody should see to.
+// Warn writes a warning on a line.
 func (s *Steps) Warn(format string, args ...any) {
 	s.Say("%s "+format, append([]any{s.painter.Paint(Warn)}, args...)...)
 }

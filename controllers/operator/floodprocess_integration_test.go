@@ -29,8 +29,8 @@ type process struct {
 	limit float64 // bytes
 }
 
-// startProcess builds (unless there is one) and starts the operator, with the rights that its manifest gives it, through
-// the member's gates.
+// startProcess starts the operator, which it builds if there is none. The operator has the rights of its
+// manifest, and reaches the API servers through the member's gates.
 func (m *member) startProcess(t *testing.T) *process {
 	t.Helper()
 	dir := t.TempDir()

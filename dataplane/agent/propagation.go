@@ -15,9 +15,9 @@ import (
 const maxPropagating = 10_000
 
 // propagation measures how long changes of endpoints take until this node's kernel has them. A
-// change begins when its cluster's endpoint controller says, by that cluster's clock. A slice that
-// comes anew says nothing of that: its pods may have been ready for long when their Service was
-// exported. The zero value is ready.
+// change begins when its cluster's endpoint controller says, by that cluster's clock. A new slice
+// does not count: its pods may have been ready long before their Service was exported. The zero value
+// is ready.
 type propagation struct {
 	mu      sync.Mutex
 	pending []propagating // guarded by mu

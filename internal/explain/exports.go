@@ -91,7 +91,7 @@ func were(n int) string {
 	return "were"
 }
 
-// export is the cluster's ServiceExport of the name; nil: there is none.
+// export returns the cluster's ServiceExport of the name, nil if there is none.
 func (c *Cluster) export(n Name) *mcsv1beta1.ServiceExport {
 	for i := range c.Exports {
 		if e := &c.Exports[i]; e.Namespace == n.Namespace && e.Name == n.Service {

@@ -43,7 +43,7 @@ type walk struct {
 	// client is the client's cluster, and picture what the clusters show.
 	client  *Cluster
 	picture topology.Topology
-	// imported is the client's ServiceImport; nil: there is none.
+	// imported is the client's ServiceImport, nil if there is none.
 	imported *mcsv1beta1.ServiceImport
 	// exporters are the clusters that contribute, as far as was found; asked ones that do not
 	// contribute are taken out on the way.
@@ -138,7 +138,7 @@ func (c *Cluster) ID() v1alpha1.ClusterID {
 	return v1alpha1.ClusterID(c.Context)
 }
 
-// remote is the RemoteCluster of that ID; nil: there is none.
+// remote returns the RemoteCluster of that ID, nil if there is none.
 func (c *Cluster) remote(id v1alpha1.ClusterID) *v1alpha1.RemoteCluster {
 	for i := range c.RemoteClusters {
 		if c.RemoteClusters[i].Name == string(id) {

@@ -135,8 +135,8 @@ func (s *site) onNode(node string, command ...string) string {
 // secret is a text that a bundle may not hold.
 type secret struct{ what, text string }
 
-// secrets are the planted one, and all of the lab: the values of Secrets, the gateways' private keys, the tokens of
-// ServiceAccounts that pods have; as they are and in base64, and keys in hexadecimal digits too.
+// secrets are the planted one and all of the lab: the values of Secrets, the gateways' private keys, and
+// the tokens of pods. Each is there as it is and in base64, keys in hexadecimal digits, too.
 func (s *site) secrets(planted string) []secret {
 	var all []secret
 	add := func(what, text string) {
