@@ -35,10 +35,7 @@ func pod(t *testing.T, c *members.Cluster, namespace, name string, edit func(*co
 	}
 	status = p.Status
 	c.Make(t, p)
-	p.Status = status
-	if err := c.Status().Update(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
+	members.UpdateStatus(t, c, p, func() { p.Status = status })
 	t.Cleanup(func() { _ = c.Delete(context.Background(), p, client.GracePeriodSeconds(0)) })
 	return p
 }
@@ -48,10 +45,9 @@ func node(t *testing.T, c *members.Cluster, name, address, pods string) {
 	t.Helper()
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{PodCIDR: pods, PodCIDRs: []string{pods}}}
 	c.Make(t, n)
-	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}
-	if err := c.Status().Update(t.Context(), n); err != nil {
-		t.Fatal(err)
-	}
+	members.UpdateStatus(t, c, n, func() {
+		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: address}}
+	})
 	t.Cleanup(func() { _ = c.Delete(context.Background(), n) })
 }
 

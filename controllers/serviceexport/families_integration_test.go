@@ -55,7 +55,7 @@ func TestFamilyThatTheClusterLacks(t *testing.T) {
 		e.Make(t, members.Slice("lacks", name+"-4", name, "10.1.0.1"))
 		exportedWith(name, "with endpoints", one)
 		other, _ := e.Hub.Publish(t, "west", "lacks", name)
-		update(t, e.Hub, other, func() { other.Spec.Type = "Headless" })
+		members.Update(t, e.Hub, other, func() { other.Spec.Type = "Headless" })
 		exportedWith(name, "beside another cluster", one)
 		wantCondition(t, e, "lacks", name, "Conflict", "False", "NoConflicts")
 	}
@@ -67,7 +67,7 @@ func TestFamilyThatTheClusterLacks(t *testing.T) {
 	if err := e.Hub.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultHubNamespace, Name: "east"}, member); err != nil {
 		t.Fatal(err)
 	}
-	update(t, e.Hub, member, func() { member.Spec.CIDRs = append(member.Spec.CIDRs, "fd00:1::/64") })
+	members.Update(t, e.Hub, member, func() { member.Spec.CIDRs = append(member.Spec.CIDRs, "fd00:1::/64") })
 	for name := range conflicts {
 		exportedWith(name, "in a dual-stack cluster", both)
 		message := wantCondition(t, e, "lacks", name, "Conflict", "True", "IPFamilyConflict")

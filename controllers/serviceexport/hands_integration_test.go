@@ -69,17 +69,14 @@ func TestAddressChangesHands(t *testing.T) {
 	eventually("another namespace's pod has the address, too")
 	end(other)
 	eventually("it goes", podAddress)
-	own.Status.Phase = corev1.PodSucceeded
-	if err := c.Status().Update(t.Context(), own); err != nil {
-		t.Fatal(err)
-	}
+	members.UpdateStatus(t, c, own, func() { own.Status.Phase = corev1.PodSucceeded })
 	eventually("the pod ends")
 	set := &v1alpha1.ClusterSet{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName}}
-	update(t, c, set, func() {
+	members.Update(t, c, set, func() {
 		set.Spec.ExternalEndpoints = &v1alpha1.ExternalEndpoints{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"vms": "yes"}}}
 	})
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	update(t, c, object, func() { object.Labels["vms"] = "yes" })
+	members.Update(t, c, object, func() { object.Labels["vms"] = "yes" })
 	eventually("the namespace may", podAddress, vmAddress)
 	node(t, c, "hands", vmAddress, "10.1.235.0/24")
 	eventually("a node has the address", podAddress)
@@ -89,6 +86,6 @@ func TestAddressChangesHands(t *testing.T) {
 	eventually("its pods may have it", podAddress)
 	end(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "hands"}})
 	eventually("the node goes again", podAddress, vmAddress)
-	update(t, c, object, func() { delete(object.Labels, "vms") })
+	members.Update(t, c, object, func() { delete(object.Labels, "vms") })
 	eventually("the namespace may not any more")
 }

@@ -22,17 +22,6 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
-func update(t *testing.T, c client.Client, obj client.Object, change func()) {
-	t.Helper()
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
-		t.Fatal(err)
-	}
-	change()
-	if err := c.Update(t.Context(), obj); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func remove(t *testing.T, c client.Client, obj client.Object) {
 	t.Helper()
 	if err := c.Delete(t.Context(), obj); err != nil {
@@ -43,7 +32,7 @@ func remove(t *testing.T, c client.Client, obj client.Object) {
 func clusterSet(t *testing.T, e *members.Env, change func(*v1alpha1.ClusterSetSpec)) {
 	t.Helper()
 	set := &v1alpha1.ClusterSet{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName}}
-	update(t, e, set, func() { change(&set.Spec) })
+	members.Update(t, e, set, func() { change(&set.Spec) })
 }
 
 func TestServiceChangesTypeAndComesBack(t *testing.T) {
@@ -63,14 +52,14 @@ func TestServiceChangesTypeAndComesBack(t *testing.T) {
 		wantCondition(t, e, "types", "web", "Ready", "True", "Exported")
 	}
 	wantType(mcsv1beta1.ClusterSetIP)
-	update(t, e, service, func() {
+	members.Update(t, e, service, func() {
 		service.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "example.com", Selector: service.Spec.Selector}
 	})
 	e.Step(t, r, "types", "web")
 	wantCondition(t, e, "types", "web", "Valid", "False", "InvalidServiceType")
 	wantCondition(t, e, "types", "web", "Ready", "False", "Pending")
 	wantPublished(t, e, 0, 0)
-	update(t, e, service, func() {
+	members.Update(t, e, service, func() {
 		service.Spec = corev1.ServiceSpec{
 			ClusterIP: corev1.ClusterIPNone, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}, Selector: service.Spec.Selector,
 		}
@@ -128,7 +117,7 @@ func TestExportPolicy(t *testing.T) {
 		}
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "policy"}}
-	update(t, e, namespace, func() { namespace.Labels["shared"] = "yes" })
+	members.Update(t, e, namespace, func() { namespace.Labels["shared"] = "yes" })
 	e.Step(t, r, "policy", "web")
 	wantPublished(t, e, 1, 1)
 	wantCondition(t, e, "policy", "web", "Ready", "True", "Exported")
@@ -227,7 +216,7 @@ func TestConflict(t *testing.T) {
 	wantCondition(t, e, "conflict", "web", "Conflict", "False", "NoConflicts")
 
 	other, _ := e.Hub.Publish(t, "west", "conflict", "web")
-	update(t, e.Hub, other, func() { other.Spec.SessionAffinity = corev1.ServiceAffinityClientIP })
+	members.Update(t, e.Hub, other, func() { other.Spec.SessionAffinity = corev1.ServiceAffinityClientIP })
 	e.Step(t, r, "conflict", "web")
 	wantCondition(t, e, "conflict", "web", "Conflict", "False", "NoConflicts") // no Member: it does not count
 	west := e.Hub.Member(t, "west", 2, "10.2.0.0/16")
@@ -249,10 +238,10 @@ func TestConflict(t *testing.T) {
 	wantCondition(t, e, "conflict", "web", "Conflict", "False", "NoConflicts")
 
 	other, _ = e.Hub.Publish(t, "west", "conflict", "web")
-	update(t, e.Hub, other, func() { other.Spec.Type = mcsv1beta1.Headless })
+	members.Update(t, e.Hub, other, func() { other.Spec.Type = mcsv1beta1.Headless })
 	e.Step(t, r, "conflict", "web")
 	wantCondition(t, e, "conflict", "web", "Conflict", "True", "TypeConflict")
-	update(t, e.Hub, west, func() { west.Spec.Removed = true })
+	members.Update(t, e.Hub, west, func() { west.Spec.Removed = true })
 	e.Step(t, r, "conflict", "web")
 	wantCondition(t, e, "conflict", "web", "Conflict", "False", "NoConflicts")
 
@@ -271,7 +260,7 @@ func TestConflictWithHeldExport(t *testing.T) {
 	e.Hub.Member(t, "west", 2, "10.2.0.0/16")
 	e.Remote(t, "west", 2, "10.2.0.0/16")
 	other, _ := e.Hub.Publish(t, "west", "held", "web")
-	update(t, e.Hub, other, func() { other.Spec.Type = mcsv1beta1.Headless })
+	members.Update(t, e.Hub, other, func() { other.Spec.Type = mcsv1beta1.Headless })
 	e.Step(t, r, "held", "web")
 	e.Step(t, r, "held", "web")
 	wantCondition(t, e, "held", "web", "Conflict", "True", "TypeConflict")
@@ -312,7 +301,7 @@ func TestConflictBesideAnAbsentMember(t *testing.T) {
 			t.Errorf("the message lacks %q: %s", part, message)
 		}
 	}
-	update(t, e, imported, func() { imported.Spec.SessionAffinity = corev1.ServiceAffinityNone })
+	members.Update(t, e, imported, func() { imported.Spec.SessionAffinity = corev1.ServiceAffinityNone })
 	e.Step(t, r, "absent", "web")
 	wantCondition(t, e, "absent", "web", "Conflict", "False", "NoConflicts")
 }
@@ -374,7 +363,7 @@ func through(t *testing.T, e *members.Env) *members.Gate {
 	gate := members.NewGate(t, e.Hub)
 	gate.Cut()
 	secret := &corev1.Secret{ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, "tombolo-hub")}
-	update(t, e, secret, func() { secret.Data = gate.Access(secret.Data) })
+	members.Update(t, e, secret, func() { secret.Data = gate.Access(secret.Data) })
 	clusterSet(t, e, func(s *v1alpha1.ClusterSetSpec) { s.Hub.Server = gate.URL() })
 	e.WaitStatus(t, v1alpha1.ReasonUnreachable)
 	gate.Heal()
@@ -410,7 +399,7 @@ func TestHubRefuses(t *testing.T) {
 
 	_, slices := published(t, e)
 	gate.Rule("refuse", refuseNamed("endpointslices", slices[1].Name))
-	update(t, e, local, func() {
+	members.Update(t, e, local, func() {
 		for i := range local.Endpoints {
 			local.Endpoints[i].Conditions.Ready = ptr.To(false)
 		}
@@ -487,7 +476,7 @@ func TestWritesForOneChange(t *testing.T) {
 			}
 			e.Step(t, r, "writes", "web")
 			gate.Reset()
-			update(t, e, local, tt.change)
+			members.Update(t, e, local, tt.change)
 			e.Step(t, r, "writes", "web")
 			e.Step(t, r, "writes", "web")
 			if writes := gate.Writes(); len(writes) != want {

@@ -92,7 +92,7 @@ func TestLeftoversAndDrift(t *testing.T) {
 	eventuallyOnHub(t, c, "lone", 0, 0)
 	for ready := range 2 { // no controller writes more for it
 		gate.Reset()
-		update(t, c, local, func() { local.Endpoints[0].Conditions.Ready = ptr.To(ready == 1) })
+		members.Update(t, c, local, func() { local.Endpoints[0].Conditions.Ready = ptr.To(ready == 1) })
 		eventuallyOnHub(t, c, "kept", 1, 1+ready)
 		if writes := gate.Writes(); len(writes) != 1 {
 			t.Errorf("writes for one change of readiness: %v", writes)

@@ -1,0 +1,39 @@
+//go:build integration
+
+package members
+
+import (
+	"reflect"
+	"testing"
+
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Update changes obj, of which the name has to be set: reads what the server has, calls change, which edits obj, and writes it. It does so
+// again when somebody else wrote in between, as the operator under test or the API server may at any time.
+func Update(t *testing.T, c client.Client, obj client.Object, change func()) {
+	t.Helper()
+	write(t, c, obj, change, func() error { return c.Update(t.Context(), obj) })
+}
+
+// UpdateStatus is Update for the status.
+func UpdateStatus(t *testing.T, c client.Client, obj client.Object, change func()) {
+	t.Helper()
+	write(t, c, obj, change, func() error { return c.Status().Update(t.Context(), obj) })
+}
+
+func write(t *testing.T, c client.Client, obj client.Object, change func(), write func() error) {
+	t.Helper()
+	key := client.ObjectKeyFromObject(obj)
+	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		reflect.ValueOf(obj).Elem().SetZero() // decoding adds to what is there
+		if err := c.Get(t.Context(), key, obj); err != nil {
+			return err
+		}
+		change()
+		return write()
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
