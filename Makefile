@@ -114,13 +114,13 @@ test-integration: testbin ## controllers, kinds and policies, each against a rea
 	@hack/tool.sh envoy-translate >/dev/null
 	@hack/tool.sh promtool >/dev/null
 	@$(STEP) "integration tests" "usually 11 minutes" \
-		go test -tags integration -count=1 -p 2 $(TESTFLAGS) $(INTEGRATION_FIRST) $$(hack/tagged.sh integration $(INTEGRATION_FIRST))
+		hack/again.sh go test -tags integration -count=1 -p 2 $(TESTFLAGS) $(INTEGRATION_FIRST) $$(hack/tagged.sh integration $(INTEGRATION_FIRST))
 
 .PHONY: test-kernel
 test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kernel of its own
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "kernel tests" "usually 9 minutes" \
-		go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $(KERNEL_FIRST) $$(hack/tagged.sh kernel $(KERNEL_FIRST))
+		hack/again.sh go test -tags kernel -count=1 -p 2 -timeout 30m -exec "$(CURDIR)/bin/lab kernel --" $(TESTFLAGS) $(KERNEL_FIRST) $$(hack/tagged.sh kernel $(KERNEL_FIRST))
 	@$(STEP) "kernel tests without IPv6" "usually a few seconds" \
 		go test -tags kernel -count=1 -timeout 10m -exec "$(CURDIR)/bin/lab kernel --append ipv6.disable=1 --" -run TestWithoutIPv6 ./gateway/agent ./dataplane/agent
 
@@ -130,13 +130,13 @@ E2E_LAB := --cni flannel,calico --proxy-mode iptables,nftables
 # Their IP families: both, so that one run covers either.
 E2E_FAMILY ?= dual
 # -short leaves out what takes long and fails seldom; test-long runs it.
-E2E = go test -tags e2e -short -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
+E2E = hack/again.sh go test -tags e2e -short -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
 	@hack/tool.sh prometheus >/dev/null
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
-		go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
+		hack/again.sh go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
 	@$(STEP) "e2e tests" "usually 11 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- $(E2E)
 
