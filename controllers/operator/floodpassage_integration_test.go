@@ -40,13 +40,19 @@ func (p *passage) note(s step) {
 	}
 }
 
-// took is how long it was from each step to the next, by the latter.
+// took is how long it was from each step to the next, by the latter. A step of which the test's own watch told nothing until the change
+// had arrived counts as passed with the one after it.
 func (p *passage) took() (took [steps]time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for s := inEast; s < steps; s++ {
-		took[s] = max(0, p.at[s].Sub(p.at[s-1]))
+	at := p.at
+	for s := arrived; s > inEast; s-- {
+		if at[s-1].IsZero() {
+			at[s-1] = at[s]
+		}
+		took[s] = max(0, at[s].Sub(at[s-1]))
 	}
+	took[inEast] = max(0, at[inEast].Sub(at[begun]))
 	return took
 }
 
