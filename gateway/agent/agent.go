@@ -87,6 +87,9 @@ type Agent struct {
 	routeWriter routeWriter
 	// candidates are used by the tunnels loop only.
 	candidates candidates
+	// applied is what the last pass has made of the devices; nil if that is not known. The tunnels loop
+	// uses it only.
+	applied *wireguard.Config
 	// noIPv6 is why this node has no IPv6; empty if it has. The tunnels loop uses it only.
 	noIPv6 string
 	// base is the base port that all devices got; 0 if that is not known. The tunnels loop uses it
@@ -149,7 +152,7 @@ func New(cfg Config) *Agent {
 	a.status = node.NewLoop("status", timing, func(ctx context.Context, _ time.Time, _ node.Cause) error {
 		return a.statusPass(ctx)
 	})
-	a.guard = guard{metrics: a.metrics, table: cfg.Kernel.Table}
+	a.guard = guard{metrics: a.metrics, table: cfg.Kernel.Table, mended: a.mended}
 	a.repairs = node.NewLoop("nftables", node.Timing{Tick: repair, Backoff: timing.Backoff}, func(ctx context.Context, now time.Time, _ node.Cause) error {
 		changed, err := a.guard.repair(ctx, now)
 		if changed {
@@ -270,7 +273,7 @@ func (a *Agent) setKey(key wireguard.PrivateKey) {
 // nftables tables when nothing passes through any more. The key file goes last.
 func Cleanup(ctx context.Context, kernel Kernel, key keyfile.File) error {
 	writer := routeWriter{kernel: kernel.Routes}
-	removed, err := writer.sync(ctx, nil, nil)
+	removed, _, err := writer.sync(ctx, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
@@ -41,4 +43,28 @@ func describeRoutes(routes []route.Route) []string {
 		lines = append(lines, r.Destination.String()+" "+how)
 	}
 	return lines
+}
+
+// describeMended says what others had done to routes and rules.
+func describeMended(change route.Change) []string {
+	var what []string
+	for _, r := range change.SetRoutes {
+		what = append(what, "the route to "+r.Destination.String())
+	}
+	for _, r := range change.DeleteRoutes {
+		what = append(what, "another route to "+r.Destination.String())
+	}
+	for _, r := range slices.Concat(change.AddRules, change.DeleteRules) {
+		what = append(what, fmt.Sprintf("the rule with priority %d", r.Priority))
+	}
+	return someOf(what)
+}
+
+// someOf are the first few, and how many more there are.
+func someOf(what []string) []string {
+	const few = 3
+	if more := len(what) - few; more > 0 {
+		return append(what[:few:few], fmt.Sprintf("%d more", more))
+	}
+	return what
 }

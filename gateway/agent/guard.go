@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -19,11 +20,15 @@ const readCounters = 5 * time.Second
 // firewalls of the node drop. It is safe for concurrent use.
 type guard struct {
 	metrics *metrics
+	// mended tells that others had changed the table.
+	mended func(ctx context.Context, p part, what []string)
 	// mu guards what follows.
 	mu    sync.Mutex
 	table guardTable
 	// wanted is nil until a pass has wanted something: what an earlier run made stays until then.
 	wanted *firewall.Config
+	// held is true if the table was last as it is wanted.
+	held bool
 	// blocked is what firewalls dropped when the counters were last read, at that time.
 	blocked error
 	read    time.Time
@@ -33,6 +38,7 @@ type guard struct {
 func (g *guard) want(ctx context.Context, cfg firewall.Config) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.held = g.held && reflect.DeepEqual(*g.wanted, cfg)
 	g.wanted = &cfg
 	return g.sync(ctx)
 }
@@ -74,11 +80,16 @@ func (g *guard) dropping() error {
 
 // sync is called with mu held.
 func (g *guard) sync(ctx context.Context) error {
+	held := g.held
 	change, err := g.table.Sync(ctx, *g.wanted)
+	g.held = err == nil
 	if err != nil || change.Empty() {
 		return err
 	}
-	g.metrics.changes.WithLabelValues("nftables").Inc()
+	if held {
+		g.mended(ctx, partTable, []string{"the table inet " + firewall.GatewayTable})
+	}
+	g.metrics.changes.WithLabelValues(string(partTable)).Inc()
 	logr.FromContextOrDiscard(ctx).Info("changed the nftables table", "table", firewall.GatewayTable)
 	return nil
 }

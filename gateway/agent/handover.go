@@ -29,7 +29,7 @@ func (a *Agent) applyHandover(ctx context.Context, change vxlan.Change) error {
 	}
 	done, err := a.cfg.Kernel.Handover.Apply(ctx, change)
 	if !done.Empty() {
-		a.metrics.changes.WithLabelValues("handover").Inc()
+		a.metrics.changes.WithLabelValues(string(partHandover)).Inc()
 		logr.FromContextOrDiscard(ctx).Info("changed the device for hand-over", "devices", len(done.AddDevices)+len(done.SetDevices),
 			"siblings", len(done.SetForwards), "removedDevices", len(done.DeleteDevices), "removedSiblings", len(done.DeleteForwards))
 	}

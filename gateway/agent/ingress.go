@@ -50,7 +50,7 @@ func (a *Agent) ingressPass(ctx context.Context) error {
 	if change.Empty() {
 		return nil
 	}
-	a.metrics.changes.WithLabelValues("ingress").Inc()
+	a.metrics.changes.WithLabelValues(string(partIngress)).Inc()
 	if change.Replace {
 		logr.FromContextOrDiscard(ctx).Info("changed the filter on the way in", "table", firewall.IngressTable)
 	}

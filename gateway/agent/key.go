@@ -7,10 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/keyfile"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 )
@@ -108,30 +105,19 @@ func (a *Agent) keyInUse(ctx context.Context) (key wireguard.PrivateKey, found b
 const (
 	reasonKeyFileDamaged = "KeyFileDamaged"
 	reasonKeyFileExposed = "KeyFileExposed"
+	actionReadKey        = "ReadKey"
 )
 
 // tellOfFile tells, once for each start, that the file holds no key, or that others could read it.
 func (a *Agent) tellOfFile(ctx context.Context, file keyfile.Content, err error) {
 	if errors.Is(err, keyfile.ErrDamaged) && !a.toldOfKey {
 		a.toldOfKey = true
-		a.tellOfKey(ctx, reasonKeyFileDamaged,
+		a.tell(ctx, reasonKeyFileDamaged, actionReadKey,
 			fmt.Sprintf("%v; it is written again, with the key that is in use if there is one, else with a new one", err))
 	}
 	if file.Exposed != 0 {
-		a.tellOfKey(ctx, reasonKeyFileExposed, fmt.Sprintf("%s had mode %04o, so others than root could read the private key; "+
+		a.tell(ctx, reasonKeyFileExposed, actionReadKey, fmt.Sprintf("%s had mode %04o, so others than root could read the private key; "+
 			"it has mode 0600 now; change the key if others are on the node", a.cfg.Key, file.Exposed))
 	}
 }
 
-// tellOfKey records an event about the GatewayNode, and logs it.
-func (a *Agent) tellOfKey(ctx context.Context, reason, note string) {
-	logr.FromContextOrDiscard(ctx).Info("key file", "reason", reason, "note", note)
-	if a.cfg.Events == nil {
-		return
-	}
-	gateway := &v1alpha1.GatewayNode{}
-	gateway.Namespace, gateway.Name = a.cfg.Namespace, a.cfg.NodeName
-	// Without the GatewayNode the event is about its name alone.
-	_ = a.cfg.Client.Get(ctx, client.ObjectKeyFromObject(gateway), gateway)
-	a.cfg.Events.Eventf(gateway, nil, corev1.EventTypeWarning, reason, "ReadKey", "%s", note)
-}

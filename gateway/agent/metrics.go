@@ -24,6 +24,7 @@ type metrics struct {
 	passes   *prometheus.CounterVec
 	duration prometheus.Histogram
 	changes  *prometheus.CounterVec
+	repairs  *prometheus.CounterVec
 	reaction prometheus.Histogram
 }
 
@@ -45,6 +46,9 @@ func newMetrics(r prometheus.Registerer, traffic tunnelReader) *metrics {
 		changes: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "tombolo_gateway_kernel_changes_total", Help: "Passes that changed something in the kernel.",
 		}, []string{"operation"}),
+		repairs: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "tombolo_gateway_repairs_total", Help: "Passes that mended what others had changed.",
+		}, []string{"part"}),
 		reaction: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "tombolo_gateway_reaction_seconds", Help: "Time from a link's change of state until the routes are written.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 14),

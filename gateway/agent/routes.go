@@ -28,21 +28,33 @@ type routeWriter struct {
 }
 
 // sync makes the kernel's routes match the tunnels as the view shows them. The view is taken when
-// nobody else can write any more, so that an older one never replaces a newer one.
-func (w *routeWriter) sync(ctx context.Context, tunnels *plan.Tunnels, view func(plan.Tunnels) plan.View) (route.Change, error) {
+// nobody else can write any more, so that an older one never replaces a newer one. It also returns
+// what had to be done because the kernel no longer had what the last write left.
+func (w *routeWriter) sync(ctx context.Context, tunnels *plan.Tunnels, view func(plan.Tunnels) plan.View) (change, mended route.Change, err error) {
 	have, writes, err := w.read(ctx)
 	if err != nil {
-		return route.Change{}, err
+		return change, mended, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.writes != writes { // what was read is out of date
 		if have, err = w.kernel.Read(ctx); err != nil {
-			return route.Change{}, err
+			return change, mended, err
 		}
 	}
+	if w.written != nil {
+		mended = route.Diff(have, *w.written)
+	}
 	w.tunnels = tunnels
-	return w.write(ctx, have, view)
+	change, err = w.write(ctx, have, view)
+	return change, mended, err
+}
+
+// forget says that the kernel may have removed routes by itself, with their device.
+func (w *routeWriter) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.written = nil
 }
 
 // read reads the kernel's routes without keeping others from writing. It also returns how many
@@ -111,8 +123,11 @@ func (a *Agent) view(t plan.Tunnels) plan.View {
 
 // applyRoutes makes the kernel's routes match the tunnels and their links; nil removes them.
 func (a *Agent) applyRoutes(ctx context.Context, tunnels *plan.Tunnels) error {
-	change, err := a.routeWriter.sync(ctx, tunnels, a.view)
+	change, mended, err := a.routeWriter.sync(ctx, tunnels, a.view)
 	a.logRoutes(ctx, change)
+	if err == nil && !mended.Empty() {
+		a.mended(ctx, partRoutes, describeMended(mended))
+	}
 	return err
 }
 
@@ -120,7 +135,7 @@ func (a *Agent) logRoutes(ctx context.Context, change route.Change) {
 	if change.Empty() {
 		return
 	}
-	a.metrics.changes.WithLabelValues("route").Inc()
+	a.metrics.changes.WithLabelValues(string(partRoutes)).Inc()
 	logr.FromContextOrDiscard(ctx).Info("changed routes", "table", route.TableTunnels, "set", describeRoutes(change.SetRoutes),
 		"removed", describeRoutes(change.DeleteRoutes))
 }

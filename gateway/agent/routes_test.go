@@ -75,7 +75,7 @@ func TestMoveReadsNothing(t *testing.T) {
 	k := &memoryKernel{}
 	w := routeWriter{kernel: memoryRoutes{k}}
 	tunnels := tunnelsTo(t, 3)
-	if _, err := w.sync(t.Context(), &tunnels, allUpBut("")); err != nil {
+	if _, _, err := w.sync(t.Context(), &tunnels, allUpBut("")); err != nil {
 		t.Fatal(err)
 	}
 	reads := k.reads
@@ -108,7 +108,7 @@ func TestMoveAfterAnError(t *testing.T) {
 	k := &memoryKernel{}
 	w := routeWriter{kernel: memoryRoutes{k}}
 	tunnels := tunnelsTo(t, 1)
-	if _, err := w.sync(t.Context(), &tunnels, allUpBut("")); err != nil {
+	if _, _, err := w.sync(t.Context(), &tunnels, allUpBut("")); err != nil {
 		t.Fatal(err)
 	}
 	k.refused = errors.New("busy")
@@ -119,7 +119,7 @@ func TestMoveAfterAnError(t *testing.T) {
 	if change, err := w.move(t.Context(), allUpBut("g1")); err != nil || !change.Empty() {
 		t.Errorf("without knowing what is there the move changes %v, error %v", change, err)
 	}
-	if _, err := w.sync(t.Context(), &tunnels, allUpBut("g1")); err != nil {
+	if _, _, err := w.sync(t.Context(), &tunnels, allUpBut("g1")); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"tombolo0"}, k.devicesTo("10.0.0.0/16")); diff != "" {
@@ -149,7 +149,7 @@ func TestMoveDuringAPass(t *testing.T) {
 	k := &slowRoutes{memoryRoutes: memoryRoutes{memory}}
 	w := routeWriter{kernel: k}
 	tunnels := tunnelsTo(t, 1)
-	if _, err := w.sync(t.Context(), &tunnels, allUpBut("")); err != nil {
+	if _, _, err := w.sync(t.Context(), &tunnels, allUpBut("")); err != nil {
 		t.Fatal(err)
 	}
 	down := ""
@@ -160,7 +160,7 @@ func TestMoveDuringAPass(t *testing.T) {
 			t.Errorf("the move changes %v, error %v", change, err)
 		}
 	}
-	change, err := w.sync(t.Context(), &tunnels, view)
+	change, _, err := w.sync(t.Context(), &tunnels, view)
 	if err != nil || !change.Empty() {
 		t.Errorf("the pass changes %v, error %v", change, err)
 	}
@@ -183,7 +183,7 @@ func BenchmarkMove(b *testing.B) {
 		b.Run(fmt.Sprint(clusters), func(b *testing.B) {
 			w := routeWriter{kernel: absentRoutes{}}
 			tunnels := tunnelsTo(b, clusters)
-			if _, err := w.sync(b.Context(), &tunnels, allUpBut("")); err != nil {
+			if _, _, err := w.sync(b.Context(), &tunnels, allUpBut("")); err != nil {
 				b.Fatal(err)
 			}
 			n := 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -141,13 +142,22 @@ func (a *Agent) removeAll(ctx context.Context) error {
 // applyTunnels returns the devices after the change, by which planAndApply knows which sessions are
 // alive.
 func (a *Agent) applyTunnels(ctx context.Context, want wireguard.Config) (wireguard.State, error) {
+	applied := a.applied
+	a.applied = nil
 	change, err := a.cfg.Kernel.Tunnels.Sync(ctx, want)
 	if !change.Empty() {
-		a.metrics.changes.WithLabelValues("wireguard").Inc()
+		a.metrics.changes.WithLabelValues(string(partTunnels)).Inc()
 		logr.FromContextOrDiscard(ctx).Info("changed WireGuard devices", "devices", describeTunnels(change), "removed", change.Remove)
 	}
 	if err != nil {
 		return wireguard.State{}, err
+	}
+	a.applied = &want
+	if change.ChangesLinks() {
+		a.routeWriter.forget()
+	}
+	if others := change.WithoutEndpoints(); applied != nil && reflect.DeepEqual(*applied, want) && !others.Empty() {
+		a.mended(ctx, partTunnels, append(describeTunnels(others), others.Remove...))
 	}
 	return a.cfg.Kernel.Tunnels.Read(ctx)
 }

@@ -18,6 +18,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
@@ -150,15 +151,15 @@ func testTunnels(t *testing.T, k kinds) {
 	}
 	for _, direction := range []string{"received", "sent"} {
 		for _, lane := range []string{"0", "2"} {
-			if bytes := c.west1.counted(t, "tombolo_gateway_link_"+direction+"_bytes_total", lane); bytes == 0 {
+			if bytes := c.west1.counted(t, "tombolo_gateway_link_"+direction+"_bytes_total", "lane", lane); bytes == 0 {
 				t.Errorf("no bytes %s on lane %s", direction, lane)
 			}
 		}
 	}
 }
 
-// counted is a counter of the gateway's links to remote gateways with that lane.
-func (g *testGateway) counted(t *testing.T, name, lane string) (sum float64) {
+// counted is a counter of the gateway, of those samples that have the label's value.
+func (g *testGateway) counted(t *testing.T, name, label, value string) (sum float64) {
 	t.Helper()
 	families, err := g.registry.Gather()
 	if err != nil {
@@ -166,7 +167,7 @@ func (g *testGateway) counted(t *testing.T, name, lane string) (sum float64) {
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == name && slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == "lane" && l.GetValue() == lane }) {
+			if f.GetName() == name && slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == value }) {
 				sum += m.GetCounter().GetValue()
 			}
 		}
@@ -488,21 +489,35 @@ func testDrift(t *testing.T, k kinds) {
 		t.Errorf("the kernel changed: %q", got)
 	}
 	peers, routes := c.west1.peers(t), c.west1.routes(t)
-	for _, damage := range [][]string{
-		{"ip", "route", "flush", "table", "7473"},
-		{"ip", "-6", "route", "flush", "table", "7473"},
-		{"ip", "rule", "delete", "priority", "7473"},
-		{"ip", "link", "set", "tombolo2", "down"},
-		{"ip", "address", "flush", "dev", "tombolo0"},
-		{"ip", "link", "delete", "tombolo0"},
-		{"wg", "set", "tombolo2", "listen-port", "4500"},
-		{"ip", "link", "add", "tombolo7", "type", "wireguard"},
+	const table = firewall.GatewayTable
+	otherKey := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(otherKey, []byte(c.west1.ns.Run("wg", "genkey")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	east2 := strings.Fields(c.west1.ns.Run("wg", "show", "tombolo2", "peers"))[0]
+	for _, damage := range []struct {
+		part    part
+		command []string
+	}{
+		{partRoutes, []string{"ip", "route", "flush", "table", "7473"}},
+		{partRoutes, []string{"ip", "-6", "route", "flush", "table", "7473"}},
+		{partRoutes, []string{"ip", "rule", "delete", "priority", "7473"}},
+		{partTunnels, []string{"ip", "link", "set", "tombolo2", "down"}},
+		{partTunnels, []string{"ip", "address", "flush", "dev", "tombolo0"}},
+		{partTunnels, []string{"ip", "link", "delete", "tombolo0"}},
+		{partTunnels, []string{"wg", "set", "tombolo2", "listen-port", "4500"}},
+		{partTunnels, []string{"wg", "set", "tombolo2", "private-key", otherKey}},
+		{partTunnels, []string{"wg", "set", "tombolo2", "peer", east2, "remove"}},
+		{partTunnels, []string{"wg", "set", "tombolo2", "peer", east2, "allowed-ips", ""}},
+		{partTunnels, []string{"ip", "link", "add", "tombolo7", "type", "wireguard"}},
+		{partTable, []string{"nft", "delete", "table", "inet", table}},
 	} {
-		c.west1.ns.Run(damage[0], damage[1:]...)
-		if damage[0] == "wg" { // of which the kernel tells nobody: the next pass finds it
+		told := c.west1.counted(t, "tombolo_gateway_repairs_total", "part", string(damage.part))
+		c.west1.ns.Run(damage.command[0], damage.command[1:]...)
+		if slices.Contains(damage.command, "listen-port") { // the kernel tells nobody, and packets still pass: the next pass finds it
 			c.west1.agent.Changed()
 		}
-		waitFor(t, "repair after "+strings.Join(damage, " "), func() error {
+		waitFor(t, "repair after "+strings.Join(damage.command, " "), func() error {
 			for _, east := range []*testGateway{c.east0, c.east2} {
 				if l := c.west1.link(t, east); l.State != v1alpha1.LinkUp {
 					return fmt.Errorf("link to %s is %s: %s", east.name, l.State, l.Message)
@@ -518,8 +533,14 @@ func testDrift(t *testing.T, k kinds) {
 					return fmt.Errorf("%s (-want +got):\n%s", tt.what, tt.diff)
 				}
 			}
-			_, err := c.west1.ns.Try("sh", "-c", "! ip link show tombolo7 && ip rule | grep -q 'lookup 7473' && wg show tombolo2 listen-port | grep -q 51822")
-			return err
+			if _, err := c.west1.ns.Try("sh", "-c", "! ip link show tombolo7 && ip rule | grep -q 'lookup 7473' && "+
+				"wg show tombolo2 listen-port | grep -q 51822 && nft list table inet "+table); err != nil {
+				return err
+			}
+			if now := c.west1.counted(t, "tombolo_gateway_repairs_total", "part", string(damage.part)); now <= told {
+				return fmt.Errorf("no repair of %s was counted", damage.part)
+			}
+			return nil
 		})
 	}
 	c.west1.ping(t, c.east0.pod())

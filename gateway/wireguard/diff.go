@@ -17,6 +17,33 @@ type Change struct {
 // Empty reports whether there is nothing to do.
 func (c Change) Empty() bool { return len(c.Devices) == 0 && len(c.Remove) == 0 }
 
+// ChangesLinks reports whether links come, go or change, and not only what WireGuard has of them. The kernel removes the routes of a
+// link that goes.
+func (c Change) ChangesLinks() bool {
+	return len(c.Remove) > 0 || slices.ContainsFunc(c.Devices, func(d DeviceChange) bool { return d.Create || d.changesLink() })
+}
+
+// WithoutEndpoints is the change without what only gives peers other endpoints. These change while a Config stays: the kernel learns
+// them from packets, and the ones published are tried again when a session ends.
+func (c Change) WithoutEndpoints() Change {
+	rest := Change{Remove: c.Remove}
+	for _, d := range c.Devices {
+		peers := d.Peers
+		d.Peers = nil
+		for i, p := range peers {
+			again := p.Remove && i+1 < len(peers) && peers[i+1].Add && peers[i+1].PublicKey == p.PublicKey ||
+				p.Add && i > 0 && peers[i-1].Remove && peers[i-1].PublicKey == p.PublicKey
+			if !again && (p.Add || p.Remove || p.Keepalive != nil || len(p.AllowedIPs) > 0) {
+				d.Peers = append(d.Peers, p)
+			}
+		}
+		if !d.empty() {
+			rest.Devices = append(rest.Devices, d)
+		}
+	}
+	return rest
+}
+
 // DeviceChange is the difference of one device. A field with its zero value changes nothing.
 type DeviceChange struct {
 	Name string

@@ -353,3 +353,38 @@ func TestParseKeys(t *testing.T) {
 		}
 	}
 }
+
+// What only gives a peer another endpoint is nothing that others have done.
+func TestWithoutEndpoints(t *testing.T) {
+	a, b := testKey("a"), testKey("b")
+	endpoint, keepalive := netip.MustParseAddrPort("192.0.2.1:1"), 25*time.Second
+	again := []PeerChange{{PublicKey: a, Remove: true}, {PublicKey: a, Add: true, Endpoint: endpoint, Keepalive: &keepalive, AllowedIPs: prefixes("10.0.0.0/8")}}
+	added := PeerChange{PublicKey: b, Add: true, Endpoint: endpoint}
+	for _, tt := range []struct {
+		name  string
+		peers []PeerChange
+		want  []PeerChange
+	}{
+		{"another endpoint", []PeerChange{{PublicKey: a, Endpoint: endpoint}}, nil},
+		{"tried again", again, nil},
+		{"tried again, and another was missing", append(slices.Clone(again), added), []PeerChange{added}},
+		{"removed", again[:1], again[:1]},
+		{"lost its prefixes", []PeerChange{{PublicKey: a, AllowedIPs: prefixes("10.0.0.0/8")}}, []PeerChange{{PublicKey: a, AllowedIPs: prefixes("10.0.0.0/8")}}},
+		{"another keepalive", []PeerChange{{PublicKey: a, Keepalive: &keepalive}}, []PeerChange{{PublicKey: a, Keepalive: &keepalive}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Change{Devices: []DeviceChange{{Name: "tombolo0", Peers: tt.peers}}}.WithoutEndpoints()
+			var want Change
+			if tt.want != nil {
+				want.Devices = []DeviceChange{{Name: "tombolo0", Peers: tt.want}}
+			}
+			if diff := cmp.Diff(want, got, netipValues); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+	kept := Change{Remove: []string{"tombolo7"}, Devices: []DeviceChange{{Name: "tombolo0", MTU: 1400, Peers: again}}}
+	if got := kept.WithoutEndpoints(); len(got.Remove) != 1 || len(got.Devices) != 1 || got.Devices[0].Peers != nil {
+		t.Errorf("%+v, want the device that goes, and the MTU", got)
+	}
+}
