@@ -13,10 +13,7 @@ import (
 func describeTunnels(change wireguard.Change) []string {
 	var lines []string
 	for _, d := range change.Devices {
-		what := []string{d.Name}
-		if d.Create {
-			what = append(what, "created")
-		}
+		what := append([]string{d.Name}, describeDevice(d)...)
 		for _, p := range d.Peers {
 			switch {
 			case p.Add:
@@ -30,6 +27,25 @@ func describeTunnels(change wireguard.Change) []string {
 		lines = append(lines, strings.Join(what, " "))
 	}
 	return lines
+}
+
+// describeDevice names what changed but for the peers.
+func describeDevice(d wireguard.DeviceChange) (what []string) {
+	if d.Create {
+		return []string{"created"}
+	}
+	for _, property := range []struct {
+		name    string
+		changed bool
+	}{
+		{"up", d.SetUp}, {"private-key", d.PrivateKey != nil}, {"listen-port", d.ListenPort != nil}, {"mtu", d.MTU != 0},
+		{"rp_filter", d.LooseRPFilter}, {"addresses", len(d.AddAddresses)+len(d.RemoveAddresses) > 0}, {"allowed-ips", len(d.RemovePrefixes) > 0},
+	} {
+		if property.changed {
+			what = append(what, property.name)
+		}
+	}
+	return what
 }
 
 // describeRoutes says for the log where each route leads.
@@ -57,7 +73,7 @@ func describeMended(change route.Change) []string {
 	for _, r := range slices.Concat(change.AddRules, change.DeleteRules) {
 		what = append(what, fmt.Sprintf("the rule with priority %d", r.Priority))
 	}
-	return someOf(what)
+	return someOf(slices.Compact(what))
 }
 
 // someOf are the first few, and how many more there are.

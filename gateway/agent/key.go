@@ -120,4 +120,3 @@ func (a *Agent) tellOfFile(ctx context.Context, file keyfile.Content, err error)
 			"it has mode 0600 now; change the key if others are on the node", a.cfg.Key, file.Exposed))
 	}
 }
-
