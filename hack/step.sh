@@ -41,7 +41,8 @@ tick &
 ticker=$!
 output=$(mktemp)
 trap 'kill "$ticker" 2>/dev/null; wait "$ticker" 2>/dev/null; rm -f "$output"' EXIT
-"$@" > >(tee "$output") 2>&1
+# Apart, for callers who read what the command prints.
+"$@" > >(tee -a "$output") 2> >(tee -a "$output" >&2)
 code=$?
 if ((code != 0)); then
 	sleep 1 # for tee, which does not wait for what may outlive the command
