@@ -34,10 +34,13 @@ command=()
 for argument; do
 	[[ $argument == ./* ]] || command+=("$argument")
 done
-while read -r package name; do
-	echo "==> again: $name of $package, twice" >&2
-	"${command[@]}" -count=2 -run "^$name\$" "./${package#"$module/"}" </dev/null || exit "$code"
-done <<<"$failed"
+for _ in 1 2; do
+	while read -r package name; do
+		echo "==> again: $name of $package" >&2
+		sleep 20 # what the run before deletes on a cluster may still be going
+		"${command[@]}" -count=1 -run "^$name\$" "./${package#"$module/"}" </dev/null || exit "$code"
+	done <<<"$failed"
+done
 while read -r package name; do
 	echo "==> UNRELIABLE: $name of $package failed, then passed twice alone. What it said stands above." >&2
 done <<<"$failed"
