@@ -23,8 +23,9 @@ import (
 	"github.com/tombolo-net/tombolo/internal/explain"
 )
 
-// patience is how long one agent may take to answer, the way through the API server included.
-const patience = 8 * time.Second
+// patience is how long one agent may take to answer, the way through the API server included. The
+// agent itself takes two seconds at most.
+const patience = 5 * time.Second
 
 // gatherer collects the facts.
 type gatherer struct {
@@ -71,8 +72,9 @@ func (g *gatherer) askAll(ctx context.Context) {
 	if told.Away != "" || told.Unasked != "" {
 		return
 	}
-	if connect := g.facts.Connect(); len(connect) > 0 {
-		told.Connected = ask(ctx, g.clusters[0], node, explain.Question{Connect: connect}).Connected
+	if q := g.facts.Attempts(); len(q.Connect) > 0 {
+		tried := ask(ctx, g.clusters[0], node, q)
+		told.Connected, told.Sent, told.Full = tried.Connected, tried.Sent, tried.Full
 		g.facts.Clusters[0].Told[node] = told
 	}
 	retry := g.facts.Retry()
@@ -80,9 +82,9 @@ func (g *gatherer) askAll(ctx context.Context) {
 	var mu sync.Mutex // guards Told of all clusters
 	for i, c := range g.clusters {
 		own := &g.facts.Clusters[i]
-		for node, connect := range retry[own.ID()] {
+		for node, q := range retry[own.ID()] {
 			all.Go(func() error {
-				told := ask(ctx, c, node, explain.Question{Connect: connect})
+				told := ask(ctx, c, node, q)
 				mu.Lock()
 				defer mu.Unlock()
 				if own.Told == nil {

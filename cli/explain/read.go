@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,6 +48,7 @@ func readMore(ctx context.Context, cluster client.Reader, name explain.Name, c *
 		own      discoveryv1.EndpointSliceList
 		pods     corev1.PodList
 		policies networkingv1.NetworkPolicyList
+		services corev1.ServiceList
 	)
 	here := client.InNamespace(name.Namespace)
 	lists := []struct {
@@ -56,6 +58,7 @@ func readMore(ctx context.Context, cluster client.Reader, name explain.Name, c *
 	}{
 		{"EndpointSlices", &own, []client.ListOption{here, client.MatchingLabels{discoveryv1.LabelServiceName: name.Service}}},
 		{"NetworkPolicies", &policies, []client.ListOption{here}},
+		{"Services", &services, nil},
 		{"the DNS Service", &servers, []client.ListOption{client.InNamespace(metav1.NamespaceSystem), client.MatchingLabels{"k8s-app": "kube-dns"}}},
 	}
 	if c.Service != nil && len(c.Service.Spec.Selector) > 0 {
@@ -74,7 +77,27 @@ func readMore(ctx context.Context, cluster client.Reader, name explain.Name, c *
 		return s.Labels[discoveryv1.LabelManagedBy] == v1alpha1.ManagedBy
 	})
 	c.NetworkPolicies, c.Pods, c.DNSServer = policies.Items, pods.Items, dnsServer(servers.Items)
+	c.Claims = claims(services.Items)
 	return nil
+}
+
+// claims are the addresses that Services have of their own choice.
+func claims(all []corev1.Service) (found []explain.Claim) {
+	for i := range all {
+		s := &all[i]
+		add := func(field, address string) {
+			if a, err := netip.ParseAddr(address); err == nil {
+				found = append(found, explain.Claim{Service: s.Namespace + "/" + s.Name, Field: field, Address: a})
+			}
+		}
+		for _, a := range s.Spec.ExternalIPs {
+			add("spec.externalIPs", a)
+		}
+		for _, l := range s.Status.LoadBalancer.Ingress {
+			add("status.loadBalancer", l.IP)
+		}
+	}
+	return found
 }
 
 // get reads an object, and tells whether there is one.

@@ -19,6 +19,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/tombolo-net/tombolo/internal/explain"
+	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // patience is how long each thing may take. A packet that is lost once is sent again after a second.
@@ -61,7 +63,16 @@ func (a Asker) Reply(ctx context.Context, q explain.Question) explain.Reply {
 	for i, to := range q.Connect {
 		all.Go(func() { r.Connected[i] = connect(ctx, to) })
 	}
+	r.Sent = make([]explain.Connected, len(q.Datagrams))
+	for i, to := range q.Datagrams {
+		all.Go(func() { r.Sent[i] = send(ctx, to) })
+	}
+	r.Full = make([]explain.Full, len(q.Full))
+	for i, to := range q.Full {
+		all.Go(func() { r.Full[i] = full(ctx, to) })
+	}
 	all.Wait()
+	r.NoIPv6 = rtnl.IPv6Off(vxlan.Name)
 	return r
 }
 
@@ -127,13 +138,50 @@ func connect(ctx context.Context, to string) explain.Connected {
 		_ = conn.Close() // nothing was sent
 		return c
 	}
-	c.Error, c.Outcome = err.Error(), explain.Unreachable
+	c.Error, c.Outcome = err.Error(), why(err)
+	return c
+}
+
+// send sends an empty datagram twice, and waits for whatever comes back.
+func send(ctx context.Context, to string) explain.Connected {
+	s := explain.Connected{To: to, Outcome: explain.Open}
+	err := exchange(ctx, to)
+	if err != nil {
+		s.Error, s.Outcome = err.Error(), why(err)
+	}
+	return s
+}
+
+func exchange(ctx context.Context, to string) (err error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", to)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for range 2 {
+		if _, err := conn.Write(nil); err != nil {
+			return err
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(patience / 3)); err != nil {
+			return err
+		}
+		if _, err = conn.Read(make([]byte, 1)); why(err) != explain.TimedOut {
+			return err
+		}
+	}
+	return err
+}
+
+// why is the outcome that an error stands for.
+func why(err error) explain.Outcome {
 	var timeout net.Error
 	switch {
+	case err == nil:
+		return explain.Open
 	case errors.Is(err, syscall.ECONNREFUSED):
-		c.Outcome = explain.Refused
+		return explain.Refused
 	case errors.As(err, &timeout) && timeout.Timeout():
-		c.Outcome = explain.TimedOut
+		return explain.TimedOut
 	}
-	return c
+	return explain.Unreachable
 }

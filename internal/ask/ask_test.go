@@ -70,10 +70,33 @@ func TestReply(t *testing.T) {
 		},
 		Connected: []explain.Connected{{To: open, Outcome: explain.Open}, {To: closed.Addr().String(), Outcome: explain.Refused}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(explain.Connected{}, "Error")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty(),
+		cmpopts.IgnoreFields(explain.Connected{}, "Error"), cmpopts.IgnoreFields(explain.Reply{}, "NoIPv6")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got := a.Reply(t.Context(), explain.Question{Import: "shop/old"}); got.Decision != nil || !strings.Contains(got.NoDecision, "no such thing") {
 		t.Errorf("of an import that is not served: %+v", got)
+	}
+}
+
+// TestUDP: loopback refuses what nothing listens for, at any size, and what listens may be silent.
+func TestUDP(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	loopback := netip.MustParseAddr("127.0.0.1")
+	got := Asker{}.Reply(t.Context(), explain.Question{Datagrams: []string{silent.LocalAddr().String(), closed.LocalAddr().String()}, Full: []netip.Addr{loopback}})
+	if got.Sent[0].Outcome != explain.TimedOut || got.Sent[1].Outcome != explain.Refused {
+		t.Errorf("datagrams: %+v", got.Sent)
+	}
+	if f := got.Full[0]; f.To != loopback || f.Outcome != explain.Open || f.Bytes < 1500 {
+		t.Errorf("full-size packets: %+v", f)
 	}
 }

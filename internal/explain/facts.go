@@ -48,6 +48,9 @@ type Cluster struct {
 	Pods   []corev1.Pod
 	// NetworkPolicies of the namespace.
 	NetworkPolicies []networkingv1.NetworkPolicy
+	// Claims are the Services of the client's cluster, of all namespaces, with addresses of their
+	// own choice.
+	Claims []Claim
 	// DNSServer is where the cluster's pods ask, such as 10.0.0.10:53; empty: not known.
 	DNSServer string
 	// Told is what nodes answered, by the node's name.
@@ -73,6 +76,17 @@ type Question struct {
 	Server string   `json:"server,omitempty"`
 	// Connect are addresses with ports to connect to, by TCP.
 	Connect []string `json:"connect,omitempty"`
+	// Datagrams are addresses with ports to send an empty datagram to, by UDP.
+	Datagrams []string `json:"datagrams,omitempty"`
+	// Full are addresses to which packets are sent that are as large as the route there carries.
+	Full []netip.Addr `json:"full,omitempty"`
+}
+
+// Claim is a Service that wants an address to lead to it.
+type Claim struct {
+	// Service is its namespace/name, and Field the one with the address.
+	Service, Field string
+	Address        netip.Addr
 }
 
 // Reply is the answer to a Question.
@@ -85,6 +99,11 @@ type Reply struct {
 	Gateways  []plan.ExplainedGateway `json:"gateways,omitempty"`
 	DNS       []DNSReply              `json:"dns,omitempty"`
 	Connected []Connected             `json:"connected,omitempty"`
+	// Sent says how the datagrams fared: open if there was an answer, timeout if nothing came back.
+	Sent []Connected `json:"sent,omitempty"`
+	Full []Full      `json:"full,omitempty"`
+	// NoIPv6 says why the node has no IPv6; empty: it has, or an older agent does not tell.
+	NoIPv6 string `json:"noIPv6,omitempty"`
 }
 
 // DNSReply is what the server answers about one name and type.
@@ -103,6 +122,17 @@ type Connected struct {
 	To string `json:"to"`
 	// Outcome is open, refused, timeout or unreachable.
 	Outcome Outcome `json:"outcome"`
+	Error   string  `json:"error,omitempty"`
+}
+
+// Full is how large packets fare on the way to an address.
+type Full struct {
+	To netip.Addr `json:"to"`
+	// Bytes of each IP packet.
+	Bytes int `json:"bytes"`
+	// Outcome is open if they arrive, and timeout if they are lost while small ones arrive. Empty: it
+	// is not known, since nothing came back of either.
+	Outcome Outcome `json:"outcome,omitempty"`
 	Error   string  `json:"error,omitempty"`
 }
 

@@ -166,6 +166,13 @@ func (w *walk) clustersetIP() {
 			return
 		}
 	}
+	for _, c := range w.client.Claims {
+		if slices.Contains(w.imported.Spec.IPs, c.Address.String()) {
+			w.say(Failed, w.client.ID(), "Service "+c.Service, "kube-proxy sends what goes to clusterset IP %s to this Service, since its %s has it: "+
+				"take the address out of there", c.Address, c.Field)
+			return
+		}
+	}
 	if len(w.imported.Spec.IPs) == 0 {
 		w.say(Failed, w.client.ID(), w.mine("ServiceImport"), "it has no clusterset IP yet: if it stays, see the operator's log")
 		return

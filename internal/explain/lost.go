@@ -3,9 +3,10 @@ package explain
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
@@ -40,7 +41,7 @@ func (w *walk) home(d destination) (station, bool) {
 	return station{}, false
 }
 
-// sayLost adds where the packets of the client's node are lost, if that is the hop being looked at and
+// sayLost adds where packets of the client's node are lost, if that is the hop being looked at and
 // nothing else has said why.
 func (w *walk) sayLost() {
 	if slices.ContainsFunc(w.hops, func(h Hop) bool { return h.State == Failed }) {
@@ -48,39 +49,44 @@ func (w *walk) sayLost() {
 	}
 	told := w.client.Told[w.Client.Node]
 	for _, d := range w.destinations() {
-		if o := outcome(told, d.String()); o == "" || o == Open {
+		var h Hop
+		switch o := fares(told, d); {
+		case o == "":
+			continue
+		case o != Open:
+			h = w.lost(d)
+		case full(told, d).Outcome == TimedOut:
+			h = w.tooLarge(d)
+		default:
 			continue
 		}
-		h := w.lost(d)
-		known := slices.ContainsFunc(w.hops, func(x Hop) bool { return x.Name == h.Name && x.Looked == h.Looked })
+		known := slices.ContainsFunc(w.hops, func(x Hop) bool { return x.State == h.State && x.Looked == h.Looked })
 		if h.Name == w.at && !known {
 			w.hops = append(w.hops, h)
 		}
 	}
 }
 
-// lost is the hop at which packets to an endpoint are lost that the client's node cannot connect to. A
-// node that is nearer to the endpoint and connects tells that the rest of the way is fine.
+// lost is the hop at which packets to an endpoint are lost that the client's node does not reach. A
+// node that is nearer to the endpoint and reaches it tells that the rest of the way is fine.
 func (w *walk) lost(d destination) Hop {
-	at := fmt.Sprintf("endpoint %s", d)
 	told := w.client.Told[w.Client.Node]
-	failed := Hop{Name: "endpoint", Cluster: d.cluster, Looked: at, State: Failed}
-	if outcome(told, d.String()) == Refused {
+	failed := Hop{Name: "endpoint", Cluster: d.cluster, Looked: fmt.Sprintf("endpoint %s", d), State: Failed}
+	if fares(told, d) == Refused {
 		failed.Message = "the pod refuses the connection: does its process listen on this port, at the pod's address?"
+		if d.protocol == corev1.ProtocolUDP {
+			failed.Message = "the pod refuses a datagram: does its process listen on this port of UDP, at the pod's address?"
+		}
 		return failed
 	}
 	if h, ok := w.policyAgainst(d); ok {
 		return h
 	}
-	own := w.from(gatewaysOf(w.client), d)
-	var far, home reach
-	if c := w.asked(d.cluster); c != nil {
-		far = w.from(gatewaysOf(c), d)
-	}
-	if at, ok := w.home(d); ok {
-		home = w.from([]station{at}, d)
-	}
+	own, far, home := w.reaches(d, func(t Told) Outcome { return fares(t, d) })
 	switch {
+	case d.protocol != corev1.ProtocolTCP && w.isolated(d):
+		failed.State = Unknown
+		failed.Message = "a NetworkPolicy admits its port, and nothing came back of an empty datagram, which servers need not answer: whether it arrives is not known"
 	case home.none() && far.none() || d.cluster == w.client.ID() && home.none():
 		failed.Message = fmt.Sprintf("node %s of its own cluster does not get an answer either: does the pod's process listen on this port?", home)
 	case own.some() && d.cluster != w.client.ID():
@@ -95,7 +101,7 @@ func (w *walk) lost(d destination) Hop {
 		failed.Message = fmt.Sprintf("only its own node %s connects: let UDP 7473 pass between the nodes of cluster %s, and see whether its CNI drops packets", home, d.cluster)
 	default:
 		failed.Message = fmt.Sprintf("node %s gets no answer (%s): name the other cluster's context with --contexts to see where packets are lost",
-			w.Client.Node, outcome(told, d.String()))
+			w.Client.Node, fares(told, d))
 	}
 	return failed
 }
@@ -109,14 +115,27 @@ func (r reach) String() string {
 	return strings.Join(slices.Concat(r.yes, r.no), ", ")
 }
 
-// from is which of the nodes connect to the endpoint. Those that were not asked are left out.
-func (w *walk) from(nodes []station, d destination) (r reach) {
+// reaches is who gets through to the endpoint: the gateways of the client's cluster, those of the
+// endpoint's cluster, and the endpoint's own node.
+func (w *walk) reaches(d destination, how func(Told) Outcome) (own, far, home reach) {
+	own = w.from(gatewaysOf(w.client), how)
+	if c := w.asked(d.cluster); c != nil {
+		far = w.from(gatewaysOf(c), how)
+	}
+	if at, ok := w.home(d); ok {
+		home = w.from([]station{at}, how)
+	}
+	return own, far, home
+}
+
+// from is which of the nodes get through. Those that were not asked are left out.
+func (w *walk) from(nodes []station, how func(Told) Outcome) (r reach) {
 	for _, s := range nodes {
 		c := w.asked(s.cluster)
 		if c == nil || s.cluster == w.client.ID() && s.node == w.Client.Node {
 			continue
 		}
-		switch outcome(c.Told[s.node], d.String()) {
+		switch how(c.Told[s.node]) {
 		case "":
 		case Open, Refused:
 			r.yes = append(r.yes, s.node)
@@ -127,37 +146,22 @@ func (w *walk) from(nodes []station, d destination) (r reach) {
 	return r
 }
 
-// endpoint looks at the endpoints themselves, with a connection.
-func (w *walk) endpoint() {
-	id := w.client.ID()
-	told := w.client.Told[w.Client.Node]
-	if len(told.Connected) == 0 {
-		w.say(Unknown, id, "", "no connection was tried: only ports of TCP are, by a node whose agent answers")
-		return
+// tooLarge is the hop at which large packets to an endpoint are lost, though small ones arrive.
+func (w *walk) tooLarge(d destination) Hop {
+	lost := full(w.client.Told[w.Client.Node], d)
+	own, far, home := w.reaches(d, func(t Told) Outcome { return full(t, d).Outcome })
+	failed := Hop{Name: "link", Cluster: w.client.ID(), Looked: "RemoteCluster " + string(d.cluster), State: Failed}
+	where := fmt.Sprintf("between the gateways of clusters %s and %s", w.client.ID(), d.cluster)
+	remedy := "set the gateways' device to the MTU of the way between them, or let fragments and ICMP pass"
+	switch {
+	case d.cluster != w.client.ID() && own.some():
+		failed.Name, failed.Looked = "gateway", "between node "+w.Client.Node+" and gateway "+own.String()
+		where, remedy = "there", "the VXLAN adds 50 bytes (70 over IPv6): set the nodes' device to the MTU of the network between them"
+	case d.cluster == w.client.ID() || home.none() || far.none():
+		failed.Name, failed.Cluster, failed.Looked = "endpoint", d.cluster, fmt.Sprintf("endpoint %s", d)
+		where, remedy = "inside cluster "+string(d.cluster), "compare the MTUs of its nodes' and its pods' devices"
 	}
-	open := 0
-	for _, d := range w.destinations() {
-		if outcome(told, d.String()) == Open {
-			w.say(Good, d.cluster, "endpoint "+d.String(), "node %s connects", w.Client.Node)
-			open++
-		}
-	}
-	w.sayLost()
-	for _, vip := range w.served() {
-		switch o := outcome(told, vip.String()); {
-		case o == Open:
-			w.say(Good, id, vip.String(), "node %s connects", w.Client.Node)
-		case o != "" && open > 0 && w.allOpen(vip.Addr()):
-			w.say(Failed, id, "Node "+w.Client.Node+", "+vip.String(), "the node connects to the endpoints, but not to the clusterset IP (%s): "+
-				"its kernel does not serve it. See the node's condition %s and its agent's log", o, "clusterset.tombolo.dev/Dataplane")
-		}
-	}
-}
-
-// allOpen tells whether the node connects to all endpoints of the address's family.
-func (w *walk) allOpen(vip netip.Addr) bool {
-	told := w.client.Told[w.Client.Node]
-	return !slices.ContainsFunc(w.destinations(), func(d destination) bool {
-		return d.Addr().Is4() == vip.Is4() && d.tcp && outcome(told, d.String()) != Open
-	})
+	failed.Message = fmt.Sprintf("packets of %d bytes to %s are lost %s, and small ones arrive: %s "+
+		"(docs/troubleshooting.md#large-packets-are-lost)", lost.Bytes, d.Addr(), where, remedy)
+	return failed
 }

@@ -1,10 +1,13 @@
 package explain
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -106,11 +109,13 @@ func TestNotServed(t *testing.T) {
 
 func TestQuestions(t *testing.T) {
 	f := attempts(TimedOut, "", "", "")
-	if got, want := f.Connect(), []string{server, "244.0.0.9:80"}; !slices.Equal(got, want) {
-		t.Errorf("connects to %q, want %q", got, want)
+	endpoint := netip.MustParseAddr("10.1.0.5")
+	want := Question{Connect: []string{server, "244.0.0.9:80"}, Full: []netip.Addr{endpoint}}
+	if diff := cmp.Diff(want, f.Attempts(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("tries (-want +got):\n%s", diff)
 	}
 	got := f.Retry()
-	if len(got["west"]["west-1"]) != 1 || len(got["east"]["east-1"]) != 1 || len(got["east"]["east-2"]) != 1 || len(got["west"]) != 1 {
+	if len(got["west"]["west-1"].Connect) != 1 || len(got["east"]["east-1"].Full) != 1 || len(got["east"]["east-2"].Connect) != 1 || len(got["west"]) != 1 {
 		t.Errorf("asks %v", got)
 	}
 	if f := attempts(Open, "", "", ""); len(f.Retry()) != 0 {
@@ -118,8 +123,12 @@ func TestQuestions(t *testing.T) {
 	}
 	f.Clusters[0].Imports[0].Spec.Type = "Headless"
 	tell(&f.Clusters[0], func(t *Told) { t.Decision = nil })
-	if got := f.Connect(); !slices.Equal(got, []string{server}) {
+	if got := f.Attempts().Connect; !slices.Equal(got, []string{server}) {
 		t.Errorf("of a headless name: connects to %q", got)
+	}
+	tell(&f.Clusters[0], func(t *Told) { t.Connected[0].Outcome, t.Full = Open, []Full{{To: endpoint, Outcome: TimedOut}} })
+	if got := f.Retry()["east"]["east-1"]; len(got.Full) != 1 {
+		t.Errorf("asks %v though large packets are lost", got)
 	}
 }
 
@@ -159,5 +168,88 @@ func TestIfDown(t *testing.T) {
 		if err := west.Knows(id); (err == nil) != known {
 			t.Errorf("%s: %v", id, err)
 		}
+	}
+}
+
+// Large packets are lost, small ones arrive.
+func TestTooLarge(t *testing.T) {
+	for _, tt := range []struct {
+		name               string
+		gateway, far, home Outcome
+		cause, says        string
+	}{
+		{name: "between the clusters", gateway: TimedOut, far: Open, home: Open, cause: "link west RemoteCluster east", says: "packets of 1370 bytes to 10.1.0.5 are lost between the gateways of clusters west and east"},
+		{name: "nobody else knows", cause: "link west RemoteCluster east"},
+		{name: "before the gateway", gateway: Open, far: Open, home: Open, cause: "gateway west between node west-2 and gateway west-1", says: "VXLAN"},
+		{name: "behind the other gateway", gateway: TimedOut, far: TimedOut, home: Open, cause: "endpoint east endpoint " + server, says: "inside cluster east"},
+		{name: "at the pod", gateway: TimedOut, far: TimedOut, home: TimedOut, cause: "endpoint east endpoint " + server},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := attempts(Open, Open, Open, Open)
+			large := func(c *Cluster, node string, o Outcome) {
+				told := c.Told[node]
+				told.Full = []Full{{To: netip.MustParseAddr("10.1.0.5"), Bytes: 1370, Outcome: o}}
+				c.Told[node] = told
+			}
+			large(&f.Clusters[0], "west-2", TimedOut)
+			large(&f.Clusters[0], "west-1", tt.gateway)
+			large(&f.Clusters[1], "east-1", tt.far)
+			large(&f.Clusters[1], "east-2", tt.home)
+			is(t, Of(f), tt.cause, tt.says)
+		})
+	}
+}
+
+// is fails unless that hop, and no other one, has failed.
+func is(t *testing.T, a Answer, cause, says string) {
+	t.Helper()
+	got := ""
+	if c := a.Cause; c != nil {
+		got = c.Name + " " + string(c.Cluster) + " " + c.Looked
+	}
+	said := ""
+	for _, h := range a.Hops {
+		said += h.Message + "\n"
+		if h.State == Failed && h != *a.Cause {
+			t.Errorf("has failed, too: %+v", h)
+		}
+	}
+	if got != cause || !strings.Contains(said, says) {
+		t.Errorf("cause %q, want %q; %q is wanted in %s", got, cause, says, said)
+	}
+}
+
+// An endpoint of UDP need not answer.
+func TestUDP(t *testing.T) {
+	admits := deny(networkingv1.NetworkPolicyIngressRule{From: []networkingv1.NetworkPolicyPeer{block("10.2.0.0/16")}})
+	for _, tt := range []struct {
+		name        string
+		tcp, udp    Outcome
+		policies    []networkingv1.NetworkPolicy
+		state       State
+		cause, says string
+	}{
+		{name: "silent", tcp: Refused, udp: TimedOut, state: Good, says: "the pod refuses TCP at this port, and did not refuse an empty datagram"},
+		{name: "it answers", tcp: TimedOut, udp: Open, state: Good, says: "answers an empty datagram"},
+		{name: "nothing listens", tcp: Refused, udp: Refused, state: Failed, cause: "endpoint east endpoint " + server, says: "of UDP"},
+		{name: "nothing comes back", tcp: TimedOut, udp: TimedOut, state: Failed, cause: "endpoint east endpoint " + server, says: "node west-2 gets no answer"},
+		{name: "nothing comes back, which may be meant", tcp: TimedOut, udp: TimedOut, policies: []networkingv1.NetworkPolicy{admits}, state: Unknown, says: "a NetworkPolicy admits its port"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := attempts(tt.tcp, "", "", "")
+			tell(&f.Clusters[0], func(t *Told) {
+				t.Decision.Ports[0].Protocol = corev1.ProtocolUDP
+				t.Sent = []Connected{{To: server, Outcome: tt.udp}}
+			})
+			f.Clusters[1].NetworkPolicies = tt.policies
+			got := Of(f)
+			is(t, got, tt.cause, tt.says)
+			if last := got.Hops[len(got.Hops)-1]; last.State != tt.state {
+				t.Errorf("the endpoint is %+v, want %s", last, tt.state)
+			}
+			if q := f.Attempts(); !slices.Equal(q.Datagrams, []string{server}) {
+				t.Errorf("sends datagrams to %q", q.Datagrams)
+			}
+		})
 	}
 }

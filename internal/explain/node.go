@@ -3,11 +3,13 @@ package explain
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/topology"
 )
 
 // node looks at the client's node: whether it serves, and where it sends flows.
@@ -31,12 +33,13 @@ func (w *walk) node() {
 			"kubectl get pods -A -l app.kubernetes.io/name=tombolo-dataplane --field-selector spec.nodeName=%s", told.Away, w.Client.Node)
 		return
 	}
-	if all := w.findings(id, "Node", "", w.Client.Node); len(all) > 0 {
+	if all := w.nodeFindings(); len(all) > 0 {
 		for _, f := range all {
 			w.finding(worst(all), f)
 		}
 		return
 	}
+	w.ipv6(told)
 	if w.headless() {
 		w.say(Good, id, looked, "it serves; a headless name needs no decision of it: clients choose among the addresses")
 		return
@@ -53,6 +56,35 @@ func (w *walk) node() {
 		w.decision = w.planned("")
 	}
 	w.decided(looked)
+}
+
+// nodeFindings are those of the client's node, but for its gateways: those are a hop of their own.
+func (w *walk) nodeFindings() []topology.Finding {
+	return slices.DeleteFunc(w.findings(w.client.ID(), "Node", "", w.Client.Node), func(f topology.Finding) bool {
+		return f.Reason == v1alpha1.ReasonNoLiveGateway
+	})
+}
+
+// ipv6 says whether the client's node lacks the IP family of an address of the name.
+func (w *walk) ipv6(told Told) {
+	if told.NoIPv6 == "" {
+		return
+	}
+	var lost []string
+	for _, ip := range w.imported.Spec.IPs {
+		if strings.Contains(ip, ":") {
+			lost = append(lost, ip)
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	state := Warning
+	if len(lost) == len(w.imported.Spec.IPs) {
+		state = Failed
+	}
+	w.say(state, w.client.ID(), "Node "+w.Client.Node, "it does not serve %s, since it has no IPv6: %s. Once it has, the agent serves them",
+		strings.Join(lost, ", "), told.NoIPv6)
 }
 
 // targets tells whether the TrafficPolicy of that name is for the Service.

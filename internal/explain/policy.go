@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 )
 
 // policyAgainst is the hop for an endpoint whose NetworkPolicies do not admit the client. Selectors in
@@ -39,6 +40,16 @@ func (w *walk) policyAgainst(d destination) (Hop, bool) {
 	}
 	return Hop{Name: "endpoint", Cluster: d.cluster, Looked: isolating[0], State: Failed,
 		Message: fmt.Sprintf("it selects pod %s (endpoint %s) and does not admit %s: add a rule with an ipBlock of the client's cluster", pod.Name, d, w.sources())}, true
+}
+
+// isolated tells whether a NetworkPolicy limits what reaches the endpoint's pod.
+func (w *walk) isolated(d destination) bool {
+	c := w.asked(d.cluster)
+	if c == nil {
+		return false
+	}
+	pod := podAt(c.Pods, d.Addr())
+	return pod != nil && slices.ContainsFunc(c.NetworkPolicies, func(p networkingv1.NetworkPolicy) bool { return isolates(&p, pod) })
 }
 
 // sources names the client's addresses.
@@ -93,7 +104,7 @@ func (w *walk) isClient(peer networkingv1.NetworkPolicyPeer) bool {
 }
 
 func isPort(x networkingv1.NetworkPolicyPort, pod *corev1.Pod, d destination) bool {
-	if d.tcp != (x.Protocol == nil || *x.Protocol == corev1.ProtocolTCP) {
+	if d.protocol != ptr.Deref(x.Protocol, corev1.ProtocolTCP) {
 		return false
 	}
 	switch {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/dataplane/plan"
 )
 
 // fault is something that is wrong, and how it shows.
@@ -113,6 +115,34 @@ func faults() []fault {
 		{name: "gateway dead", edit: func(_ *Facts, west, _ *Cluster) {
 			west.GatewayNodes[0].Status.Conditions[0] = condition(v1alpha1.ConditionAlive, metav1.ConditionFalse, "NoHeartbeat", "is the node up?")
 		}, cause: "gateway west GatewayNode tombolo-system/west-1", says: "is the node up?"},
+		{name: "a gateway does not answer the node", edit: func(_ *Facts, west, _ *Cluster) {
+			tell(west, func(t *Told) { t.Gateways[0].Answers = "dead" })
+			west.Nodes[0].Status.Conditions[0] = corev1.NodeCondition{Type: v1alpha1.NodeConditionDataplane, Status: corev1.ConditionFalse, Reason: "NoLiveGateway"}
+		}, cause: "gateway west GatewayNode tombolo-system/west-1", says: "UDP 7473"},
+		{name: "one of two gateways does not answer the node", edit: func(_ *Facts, west, _ *Cluster) {
+			second := *west.GatewayNodes[0].DeepCopy()
+			second.Name = "west-3"
+			west.GatewayNodes = append(west.GatewayNodes, second)
+			tell(west, func(t *Told) {
+				t.Gateways = append(t.Gateways, plan.ExplainedGateway{Name: "west-3", Answers: "dead"})
+			})
+		}, says: "it does not answer node west-2", others: 1},
+		{name: "an older agent without a gateway", edit: func(_ *Facts, west, _ *Cluster) {
+			tell(west, func(t *Told) { t.Gateways = nil })
+			west.Nodes[0].Status.Conditions[0] = corev1.NodeCondition{Type: v1alpha1.NodeConditionDataplane, Status: corev1.ConditionFalse, Reason: "NoLiveGateway", Message: "west-1"}
+		}, cause: "gateway west Node west-2", says: "(NoLiveGateway): west-1"},
+		{name: "no IPv6", edit: func(_ *Facts, west, _ *Cluster) {
+			west.Imports[0].Spec.IPs = append(west.Imports[0].Spec.IPs, "fd00::9")
+			tell(west, func(t *Told) {
+				t.NoIPv6 = "disable_ipv6 is 1"
+				t.DNS[1].Addresses = []netip.Addr{netip.MustParseAddr("fd00::9")}
+			})
+			west.ClusterSet.Spec.VIPCIDRs = append(west.ClusterSet.Spec.VIPCIDRs, "fd00::/112")
+			west.ClusterSet.Status.CIDRs = append(west.ClusterSet.Status.CIDRs, "fd00:10:2::/48")
+		}, says: "it does not serve fd00::9, since it has no IPv6: disable_ipv6 is 1", others: 1},
+		{name: "a Service wants the clusterset IP", edit: func(_ *Facts, west, _ *Cluster) {
+			west.Claims = []Claim{{Service: "shop/other", Field: "spec.externalIPs", Address: netip.MustParseAddr("244.0.0.9")}}
+		}, cause: "clusterset-ip west Service shop/other", says: "spec.externalIPs"},
 		{name: "no link", edit: func(_ *Facts, west, _ *Cluster) {
 			west.RemoteClusters[0].Status.Links[0].Links[0].State = v1alpha1.LinkDown
 			west.RemoteClusters[0].Status.Conditions[0] = condition(v1alpha1.ConditionReachable, metav1.ConditionFalse, "NoLink", "is UDP 51820 open?")

@@ -23,6 +23,9 @@ func (w *walk) others() []v1alpha1.ClusterID {
 	return ids
 }
 
+// dead is what plan.ExplainedGateway calls a gateway that does not answer the node any more.
+const dead = "dead"
+
 // gateway looks at the gateways of the client's cluster, if flows leave it.
 func (w *walk) gateway() {
 	id := w.client.ID()
@@ -31,22 +34,51 @@ func (w *walk) gateway() {
 		return
 	}
 	told := w.client.Told[w.Client.Node]
-	var used []string
+	var used, silent []string
 	for _, g := range told.Gateways {
 		if g.Used {
 			used = append(used, g.Name)
 		}
+		if g.Answers == dead {
+			silent = append(silent, g.Name)
+		}
 	}
 	switch {
-	case len(used) > 0:
+	case len(used) > len(silent):
 		w.say(Good, id, "GatewayNodes", "node %s uses %s", w.Client.Node, strings.Join(used, ", "))
-	case len(w.client.GatewayNodes) > 0:
+	case len(w.client.GatewayNodes) > 0 && len(silent) == 0:
 		w.say(Good, id, "GatewayNodes", "the cluster has %d", len(w.client.GatewayNodes))
 	}
 	for _, f := range w.findings(id, "GatewayNode", "", "") {
 		w.finding(w.gatewayState(w.client, f), f)
 	}
+	w.silent(told, silent)
 	w.sayLost()
+}
+
+// silent adds the gateways that do not answer the client's node, unless something else says that they
+// are not right.
+func (w *walk) silent(told Told, names []string) {
+	if slices.ContainsFunc(w.hops, func(h Hop) bool { return h.State == Failed }) {
+		return
+	}
+	id := w.client.ID()
+	for _, f := range w.findings(id, "Node", "", w.Client.Node) {
+		if f.Reason == v1alpha1.ReasonNoLiveGateway && len(names) == 0 {
+			w.finding(Failed, f)
+		}
+	}
+	state := Warning
+	if len(names) == len(told.Gateways) {
+		state = Failed
+	}
+	for i := range w.client.GatewayNodes {
+		g := &w.client.GatewayNodes[i]
+		if slices.Contains(names, g.Name) && len(w.findings(id, "GatewayNode", g.Namespace, g.Name)) == 0 {
+			w.say(state, id, object("GatewayNode", g.Namespace, g.Name), "it does not answer node %s: does its node run, and does UDP 7473 "+
+				"pass between the two nodes, both ways?", w.Client.Node)
+		}
+	}
 }
 
 // gatewayState is Failed if the finding leaves no gateway of the cluster that works.
@@ -71,6 +103,7 @@ func (w *walk) link() {
 		}
 		w.linkTo(exporter, slices.Contains(others, exporter))
 	}
+	w.sayLost()
 }
 
 func (w *walk) linkTo(other v1alpha1.ClusterID, used bool) {

@@ -27,7 +27,10 @@ func TestExplain(t *testing.T) {
 			})
 		}
 	})
-	for _, f := range clusterFaults() {
+	for _, f := range clusterFaults(s) {
+		if f.long && testing.Short() {
+			continue
+		}
 		t.Run(f.name, func(t *testing.T) {
 			f.inject(t, s)
 			s.named(t, f, "web", within)

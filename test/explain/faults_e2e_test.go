@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/tombolo-net/tombolo/internal/explain"
-	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
 // fault is one thing that goes wrong, and how the command must name it.
@@ -23,6 +22,8 @@ type fault struct {
 	asked string
 	// warns: it ends nothing, and shows as a warning.
 	warns bool
+	// long: it takes long, and is left out of a short run.
+	long bool
 }
 
 // names tells whether the answer names the fault and nothing else.
@@ -115,6 +116,14 @@ func objectFaults() []fault {
 			})
 			s.kubectl(t, "east", "-n", "explain-lone", "wait", "--for=condition=Ready", "--timeout=60s", "pod/lone")
 		}, asked: "lone.explain-lone", hop: "import", cluster: "west", looked: "Namespace explain-lone", says: "kubectl create namespace explain-lone"},
+		{name: "local-only", inject: exports(strings.ReplaceAll(service("local-only", "web", "http"), "spec:", "spec:\n  internalTrafficPolicy: Local")),
+			hop: "node", cluster: "west", looked: "Node west-", says: "refused"},
+		{name: "no-pods", inject: exports(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: no-pods-1, namespace: explain, labels: {kubernetes.io/service-name: no-pods}},
+  addressType: IPv4, endpoints: [{addresses: [198.51.100.7]}], ports: [{name: http, port: 80}]}` + "\n---" +
+			strings.ReplaceAll(service("no-pods", "web", "http"), "  selector: {app: web}\n", "")),
+			hop: "export", cluster: "east", looked: "ServiceExport explain/no-pods", says: "is no pod"},
+		{name: "closed-udp", inject: exports(strings.ReplaceAll(service("closed-udp", "web", "9998"), "port: 80,", "port: 80, protocol: UDP,")),
+			hop: "endpoint", cluster: "east", looked: ":9998", says: "of UDP"},
 		{name: "shut", inject: shut, hop: "endpoint", cluster: "east", looked: "NetworkPolicy explain/shut", says: "it selects pod shut"},
 	}
 }
@@ -154,93 +163,4 @@ func (s *site) drop(t *testing.T, node, chain string, match ...string) {
 		s.onNode(t, node, append([]string{program, "-I"}, rule...)...)
 		t.Cleanup(func() { s.onNode(t, node, append([]string{program, "-D"}, rule...)...) })
 	}
-}
-
-// clusterFaults break what all Services need, so they are there one after the other.
-func clusterFaults() []fault {
-	return []fault{
-		{name: "DNS is dropped", inject: func(t *testing.T, s *site) { s.drop(t, s.client, "OUTPUT", "-p", "udp", "--dport", "53") },
-			hop: "dns", cluster: "west", looked: "DNS server", says: "it does not answer"},
-		{name: "the agent hangs on the client's node", inject: func(t *testing.T, s *site) { s.freeze(t, s.client, "dataplane") },
-			hop: "node", cluster: "west", looked: "agent on node", says: "does not answer"},
-		{name: "WireGuard is cut", inject: func(t *testing.T, s *site) { s.cut(t, "west", "east", "--port", "51820-51883") },
-			hop: "link", cluster: "west", looked: "RemoteCluster east"},
-		{name: "one direction is cut", inject: func(t *testing.T, s *site) { s.cut(t, "east", "west", "--one-way") },
-			hop: "link", cluster: "west", looked: "RemoteCluster east"},
-		{name: "the gateway does not forward", inject: func(t *testing.T, s *site) { s.forbid(t, s.gateway) }, hop: "gateway", cluster: "west", looked: "west-1"},
-		{name: "the other gateway does not forward", inject: func(t *testing.T, s *site) { s.forbid(t, s.far) }, hop: "filter", cluster: "east", looked: "east-1"},
-		{name: "the Member's CIDRs are too small", inject: shrinkMember,
-			hop: "filter", cluster: "east", looked: "RemoteCluster west", says: "lies outside the CIDRs"},
-		{name: "the operator is away", inject: stopOperator, hop: "hub", cluster: "west", looked: "Deployment tombolo-operator", says: "none of its", warns: true},
-		{name: "the hub is away", inject: stopHub, hop: "hub", looked: "ClusterSet default", says: "HubConnected", warns: true},
-	}
-}
-
-// forbid makes a gateway drop what it should forward, where rules in iptables do not help.
-func (s *site) forbid(t *testing.T, node string) {
-	t.Helper()
-	s.onNode(t, node, "nft", "add table inet lockdown; add chain inet lockdown forward { type filter hook forward priority 10; }; add rule inet lockdown forward iifname \"tombolo*\" drop")
-	t.Cleanup(func() { s.onNode(t, node, "nft", "delete table inet lockdown") })
-}
-
-// freeze stops an agent without ending it.
-func (s *site) freeze(t *testing.T, node, agent string) {
-	t.Helper()
-	s.onNode(t, node, "pkill", "-STOP", "-f", "^/tombolo "+agent)
-	t.Cleanup(func() { s.onNode(t, node, "pkill", "-CONT", "-f", "^/tombolo "+agent) })
-}
-
-// cut drops frames between two clusters.
-func (s *site) cut(t *testing.T, from, to string, which ...string) {
-	t.Helper()
-	if _, err := shell.Output(s.Lab(t.Context(), append([]string{"net", "cut", from, to}, which...)...)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := shell.Output(s.Lab(context.WithoutCancel(t.Context()), "net", "heal", from, to)); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func stopHub(t *testing.T, s *site) {
-	if _, err := shell.Output(s.Lab(t.Context(), "api", "stop", "hub")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := shell.Output(s.Lab(context.WithoutCancel(t.Context()), "api", "start", "hub")); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-// shrinkMember approves only addresses that no pod of west has.
-func shrinkMember(t *testing.T, s *site) {
-	patch := func(ctx context.Context, cidrs string) {
-		_, err := s.Kubectl(ctx, "hub", "--namespace", "tombolo-hub", "patch", "member", "west", "--type=merge", "--patch", fmt.Sprintf(`{"spec":{"cidrs":%s}}`, cidrs))
-		if err != nil {
-			t.Error(err)
-		}
-	}
-	was, err := s.Kubectl(t.Context(), "hub", "--namespace", "tombolo-hub", "get", "member", "west", "-o", "jsonpath={.spec.cidrs}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	patch(t.Context(), `["198.51.100.0/24","2001:db8::/64"]`)
-	t.Cleanup(func() { patch(context.WithoutCancel(t.Context()), was) })
-}
-
-// stopOperator ends west's operator.
-func stopOperator(t *testing.T, s *site) {
-	scale := func(ctx context.Context, replicas string) {
-		if _, err := s.Kubectl(ctx, "west", "--namespace", "tombolo-system", "scale", "deployment/tombolo-operator", "--replicas", replicas); err != nil {
-			t.Error(err)
-		}
-	}
-	was, err := s.Kubectl(t.Context(), "west", "--namespace", "tombolo-system", "get", "deployment/tombolo-operator", "-o", "jsonpath={.spec.replicas}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	scale(t.Context(), "0")
-	t.Cleanup(func() { scale(context.WithoutCancel(t.Context()), was) })
 }

@@ -33,6 +33,8 @@ type site struct {
 	// client is the node of west that the client's pod is on, gateway and far are gateways of west and
 	// east.
 	client, gateway, far string
+	// addresses are those of the client's pod.
+	addresses []string
 }
 
 // The pods in east: web is well, unready never is, shut is shut off.
@@ -113,7 +115,18 @@ func newSite(t *testing.T) *site {
 	s.apply(t, "west", fmt.Sprintf(clientPod, s.client))
 	s.kubectl(t, "east", "wait", "--for=condition=Ready", "--timeout=60s", "pod/web", "pod/shut")
 	s.kubectl(t, "west", "wait", "--for=condition=Ready", "--timeout=60s", "pod/client")
+	s.addresses = strings.Fields(s.kubectl(t, "west", "get", "pod", "client", "-o", "jsonpath={.status.podIPs[*].ip}"))
 	return s
+}
+
+// has tells whether pods have addresses of that family: ipv4 or ipv6.
+func (s *site) has(family string) bool {
+	for _, a := range s.addresses {
+		if strings.Contains(a, ":") == (family == "ipv6") {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *site) node(t *testing.T, cluster, selector string) string {
