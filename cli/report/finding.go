@@ -34,8 +34,11 @@ func line(p Painter, f topology.Finding) string {
 	if f.Name != "" {
 		said += " " + objectName(f.Namespace, f.Name)
 	}
-	if f.Condition != "" {
+	switch {
+	case f.Condition != "":
 		said += fmt.Sprintf(": %s (%s)", f.Condition, f.Reason)
+	case f.Reason != "":
+		said += fmt.Sprintf(" (%s)", f.Reason)
 	}
 	return said + ": " + f.Message
 }

@@ -4,8 +4,10 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,6 +33,48 @@ func Read(ctx context.Context, cluster client.Reader, name string) topology.Snap
 		return topology.Snapshot{Context: name, Unreadable: err.Error()}
 	}
 	return s
+}
+
+// ReadWithHubs reads the hubs that the cluster has, too, as far as the user may read them.
+func ReadWithHubs(ctx context.Context, cluster client.Reader, name string) topology.Snapshot {
+	s := Read(ctx, cluster, name)
+	if s.Unreadable != "" {
+		return s
+	}
+	var namespaces corev1.NamespaceList
+	if err := cluster.List(ctx, &namespaces, client.HasLabels{v1alpha1.LabelClusterSet}); err != nil {
+		return s // who may not see namespaces is no admin of a hub
+	}
+	for i := range namespaces.Items {
+		n := &namespaces.Items[i]
+		hub, err := readHub(ctx, cluster, n.Name)
+		switch {
+		case err == nil:
+			hub.ClusterSet = n.Labels[v1alpha1.LabelClusterSet]
+			s.Hubs = append(s.Hubs, hub)
+		case s.ClusterSet == nil:
+			s.Unreadable = err.Error()
+		}
+	}
+	return s
+}
+
+func readHub(ctx context.Context, cluster client.Reader, namespace string) (topology.HubSnapshot, error) {
+	var (
+		members  v1alpha1.MemberList
+		exports  v1alpha1.ExportedServiceList
+		gateways v1alpha1.GatewayNodeList
+		slices   discoveryv1.EndpointSliceList
+		leases   coordinationv1.LeaseList
+	)
+	for what, list := range map[string]client.ObjectList{"Members": &members, "ExportedServices": &exports, "GatewayNodes": &gateways,
+		"EndpointSlices": &slices, "Leases": &leases} {
+		if err := cluster.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			return topology.HubSnapshot{}, fmt.Errorf("reading %s of the hub in namespace %s: %w", what, namespace, err)
+		}
+	}
+	return topology.HubSnapshot{Namespace: namespace, Members: members.Items, Exports: exports.Items, Slices: slices.Items,
+		Gateways: gateways.Items, Leases: leases.Items, Now: time.Now()}, nil
 }
 
 func read(ctx context.Context, cluster client.Reader, s *topology.Snapshot) error {

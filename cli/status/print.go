@@ -6,6 +6,9 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/cli/report"
@@ -23,6 +26,7 @@ func write(out io.Writer, t topology.Topology, format string) error {
 	wide := format == "wide"
 	fmt.Fprintf(out, "CLUSTERSET %s\n\n", cmp.Or(t.ClusterSet, "<none>"))
 	for _, table := range []func() (headings []string, rows [][]string){
+		func() ([]string, [][]string) { return hubs(t) },
 		func() ([]string, [][]string) { return clusters(t, wide) },
 		func() ([]string, [][]string) { return remotes(t) },
 		func() ([]string, [][]string) { return links(t, wide) },
@@ -69,6 +73,26 @@ func clusters(t topology.Topology, wide bool) (headings []string, rows [][]strin
 	}
 	return headings, rows
 }
+
+// hubs are the members as hubs have them.
+func hubs(t topology.Topology) (headings []string, rows [][]string) {
+	for _, h := range t.Hubs {
+		for _, m := range h.Members {
+			heard := "never"
+			switch {
+			case m.Removed:
+				heard = "removed"
+			case m.Heartbeat != nil:
+				heard = duration.HumanDuration(time.Duration(m.AgeSeconds)*time.Second) + " ago"
+			}
+			rows = append(rows, []string{h.Context + "/" + h.Namespace, string(m.ID), fmt.Sprint(m.Index), heard, fmt.Sprint(m.Gateways), used(m.Exports), used(m.Slices), used(m.Endpoints)})
+		}
+	}
+	return []string{"HUB", "MEMBER", "INDEX", "HEARD OF", "GATEWAYS", "EXPORTS", "SLICES", "ENDPOINTS"}, rows
+}
+
+// used says how many of the things that may be are there.
+func used(u topology.Use) string { return fmt.Sprintf("%d/%d", u.Used, u.Limit) }
 
 func remotes(t topology.Topology) (headings []string, rows [][]string) {
 	for _, c := range t.Clusters {

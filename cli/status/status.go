@@ -31,11 +31,13 @@ func NewCommand(flags *access.Flags, streams genericiooptions.IOStreams) *cobra.
 		Use:   "status",
 		Short: "Show clusters, links, gateways and Services, and what is not right",
 		Long: `Shows the clusterset as the cluster of the current context sees it. With --contexts it asks several clusters, and shows both
-sides of each link. It only reads.
+sides of each link. With the hub's context it shows the members as the hub has them: when they were last heard of, what they publish
+of what they may, and what of that no cluster imports. It only reads.
 
 Services of all namespaces are shown, or those of --namespace.`,
 		Example: `  kubectl tombolo status
   kubectl tombolo status --contexts east,west --watch
+  kubectl tombolo status --context hub
   kubectl tombolo status -n shop -o wide
   kubectl tombolo status -o json | jq '.findings'`,
 		Args: cobra.NoArgs,
@@ -61,7 +63,7 @@ func (o *options) run(ctx context.Context) error {
 	snapshots := make([]topology.Snapshot, len(clusters))
 	var g errgroup.Group
 	for i, c := range clusters {
-		g.Go(func() error { snapshots[i] = snapshot.Read(ctx, c, c.Context); return nil })
+		g.Go(func() error { snapshots[i] = snapshot.ReadWithHubs(ctx, c, c.Context); return nil })
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -19,11 +19,14 @@ func Of(snapshots []Snapshot) Topology {
 	for i := range snapshots {
 		all = append(all, counted{&snapshots[i], endpointsOf(snapshots[i].ImportedSlices)})
 	}
-	t := Topology{Clusters: clustersOf(snapshots), Services: servicesOf(all), Findings: findingsOf(all)}
+	t := Topology{Clusters: clustersOf(snapshots), Hubs: hubsOf(snapshots), Services: servicesOf(all), Findings: findingsOf(all)}
 	for i := range snapshots {
 		if set := snapshots[i].ClusterSet; set != nil && t.ClusterSet == "" {
 			t.ClusterSet = set.Spec.ClusterSetID
 		}
+	}
+	if t.ClusterSet == "" && len(t.Hubs) > 0 {
+		t.ClusterSet = t.Hubs[0].ClusterSet
 	}
 	return t
 }
@@ -47,11 +50,17 @@ func clustersOf(snapshots []Snapshot) []Cluster {
 		}
 	}
 	for i := range snapshots {
+		if snapshots[i].isHubOnly() {
+			continue
+		}
 		c := clusterOf(&snapshots[i])
 		known[c.ID] = c
 	}
 	return slices.SortedFunc(maps.Values(known), func(a, b Cluster) int { return cmp.Compare(a.ID, b.ID) })
 }
+
+// isHubOnly tells whether the cluster is a hub, and no member.
+func (s *Snapshot) isHubOnly() bool { return s.ClusterSet == nil && len(s.Hubs) > 0 }
 
 // clusterOf is a cluster as it sees itself.
 func clusterOf(s *Snapshot) Cluster {

@@ -82,7 +82,12 @@ func findingsOf(snapshots []counted) []Finding {
 }
 
 func (f *findings) of(s counted) {
+	for i := range s.Hubs {
+		f.hub(&s.Hubs[i])
+	}
 	switch {
+	case s.isHubOnly():
+		return
 	case s.Unreadable != "":
 		f.add("Cluster", nil, s.Context, s.Unreadable)
 		return

@@ -28,6 +28,8 @@ type Snapshot struct {
 	ExportPolicies   []v1alpha1.ExportPolicy
 	ImportedSlices   []discoveryv1.EndpointSlice // the operator's own
 	OperatorReplicas Replicas
+	// Hubs are the namespaces of the cluster that are hubs, as far as the user may read them.
+	Hubs []HubSnapshot
 }
 
 // counted is a Snapshot whose imported endpoints are counted.

@@ -13,6 +13,8 @@ type Topology struct {
 	ClusterSet string `json:"clusterSet,omitempty"`
 	// Clusters that were asked, and those that they know, by ID.
 	Clusters []Cluster `json:"clusters"`
+	// Hubs of the clusters that were asked, by context and namespace.
+	Hubs []Hub `json:"hubs,omitempty"`
 	// Services that are exported or imported anywhere, by namespace and name.
 	Services []Service `json:"services"`
 	// Findings are what is not right, the worst first. None: nothing is wrong.

@@ -102,6 +102,7 @@ func TestOf(t *testing.T) {
 	}{
 		{"east", []Snapshot{east()}},
 		{"none", nil},
+		{"hub", []Snapshot{{Context: "hub", Hubs: []HubSnapshot{hub()}}}},
 		{"strangers", []Snapshot{{Context: "away", Unreadable: "reading ClusterSets: connection refused"}, {Context: "alone"}}},
 	}
 	for _, tt := range tests {

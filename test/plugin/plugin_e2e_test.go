@@ -85,7 +85,7 @@ func TestPlugin(t *testing.T) {
 		name string
 		run  func(*testing.T, *site)
 	}{
-		{"leave and join again", testLeave}, {"status", testStatus}, {"export", testExport}, {"gather", testGather}, {"completion", testComplete},
+		{"leave and join again", testLeave}, {"status", testStatus}, {"export", testExport}, {"the hub", testHub}, {"gather", testGather}, {"completion", testComplete},
 		{"verify", testVerify}, {"verify, interrupted", testVerifyInterrupted}, {"verify, broken", testVerifyFails}, {"unexport", testUnexport},
 	} {
 		ok := t.Run(step.name, func(t *testing.T) { step.run(t, &site{Shell: s.Shell, t: t, program: s.program}) })
@@ -146,6 +146,26 @@ func testStatus(t *testing.T, s *site) {
 		if c.Hub != "Connected" || c.NodesServing != c.Nodes || len(c.Remotes) != 1 || !c.Remotes[0].Reachable {
 			t.Errorf("cluster %s: %+v", c.ID, c)
 		}
+	}
+}
+
+// testHub: the hub knows both members, was told of them lately, and counts what they publish.
+func testHub(t *testing.T, s *site) {
+	var got topology.Topology
+	if err := json.Unmarshal([]byte(s.tombolo("status", "--context", "hub", "-o", "json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Hubs) != 1 || len(got.Findings) > 0 || len(got.Clusters) > 0 {
+		t.Fatalf("hubs %+v, findings %+v, clusters %+v", got.Hubs, got.Findings, got.Clusters)
+	}
+	for _, m := range got.Hubs[0].Members {
+		want := map[string]int{"east": 1}[string(m.ID)]
+		if m.Heartbeat == nil || m.AgeSeconds > 40 || m.Gateways == 0 || m.Exports != (topology.Use{Used: want, Limit: 5000}) || m.Endpoints.Used < want {
+			t.Errorf("member %+v", m)
+		}
+	}
+	if text := s.tombolo("status", "--context", "hub"); !strings.Contains(text, "s ago") || !strings.Contains(text, "1/5000") {
+		t.Errorf("it shows %s", text)
 	}
 }
 
