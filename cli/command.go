@@ -10,6 +10,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/tombolo-net/tombolo/cli/access"
+	"github.com/tombolo-net/tombolo/cli/bench"
 	"github.com/tombolo-net/tombolo/cli/check"
 	"github.com/tombolo-net/tombolo/cli/explain"
 	"github.com/tombolo-net/tombolo/cli/export"
@@ -39,7 +40,7 @@ func NewCommand(version string, streams genericiooptions.IOStreams) *cobra.Comma
 	for group, commands := range map[string][]*cobra.Command{
 		"set up": {hub.NewCommand(flags, streams), member.NewCommand(flags, streams), join.NewCommand(flags, streams, image(version)), join.NewLeaveCommand(flags, streams)},
 		"look": {status.NewCommand(flags, streams), check.NewCommand(flags, streams), explain.NewCommand(flags, streams),
-			verify.NewCommand(flags, streams), gather.NewCommand(flags, streams, version)},
+			verify.NewCommand(flags, streams), bench.NewCommand(flags, streams), gather.NewCommand(flags, streams, version)},
 		"use": {export.NewCommand(flags, streams), export.NewUnexportCommand(flags, streams)},
 		"":    {newVersionCommand(version)},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/briandowns/spinner"
@@ -51,4 +52,11 @@ func (s *Steps) Say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n"
 // Warn writes a warning on a line.
 func (s *Steps) Warn(format string, args ...any) {
 	s.Say("%s "+format, append([]any{s.painter.Paint(Warn)}, args...)...)
+}
+
+// Bar is how much of all is done, as text.
+func Bar(done, all int) string {
+	const width = 20
+	full := width * done / max(all, 1)
+	return fmt.Sprintf("[%s%s] %d %%", strings.Repeat("#", full), strings.Repeat("-", width-full), 100*done/max(all, 1))
 }

@@ -97,19 +97,15 @@ func (o *options) run(ctx context.Context) error {
 // test makes the bed, runs the tests and removes the bed.
 func (o *options) test(ctx context.Context, bed *testbed.Bed) (all []Result, err error) {
 	steps := report.NewSteps(o.ErrOut)
-	if o.keep {
-		steps.Say("namespace %s stays: kubectl delete namespace -l %s=true removes it", bed.Namespace, testbed.Label)
-	} else {
-		defer func() {
-			err = errors.Join(err, steps.Do(ctx, "removed namespace "+bed.Namespace, bed.Remove))
-		}()
-	}
-	err = steps.Do(ctx, "made pods and Services in namespace "+bed.Namespace, func(ctx context.Context, say func(string)) error {
-		return bed.Make(ctx, o.timeout, say)
+	err = bed.Use(ctx, steps, testbed.Stay{Timeout: o.timeout, Keep: o.keep}, func() error {
+		all, err = o.steps(ctx, bed, steps)
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
+	return all, err
+}
+
+// steps runs the tests on the bed.
+func (o *options) steps(ctx context.Context, bed *testbed.Bed, steps *report.Steps) ([]Result, error) {
 	r := &results{patience: o.patience}
 	for _, step := range []struct {
 		what string

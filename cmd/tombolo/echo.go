@@ -10,9 +10,9 @@ import (
 	"github.com/tombolo-net/tombolo/internal/echo"
 )
 
-// newEchoCommand is what the pods of `kubectl tombolo verify` run.
+// newEchoCommand is what the pods of `kubectl tombolo verify` and `bench` run.
 func newEchoCommand() *cobra.Command {
-	c := &cobra.Command{Use: "echo", Short: "Server and client of kubectl tombolo verify", Hidden: true}
+	c := &cobra.Command{Use: "echo", Short: "Server and client of kubectl tombolo verify and bench", Hidden: true}
 	var port uint16
 	serve := &cobra.Command{
 		Use: "serve", Short: "Tell everybody who connects, by TCP or UDP, who answers and who asked", Args: cobra.NoArgs,
@@ -31,6 +31,20 @@ func newEchoCommand() *cobra.Command {
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(echo.Ask(cmd.Context(), question))
 		},
 	}
-	c.AddCommand(serve, ask)
+	measure := &cobra.Command{
+		Use: "measure", Short: "Read what to measure, in JSON, from the standard input, and write the figures", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var task echo.Task
+			if err := json.NewDecoder(cmd.InOrStdin()).Decode(&task); err != nil {
+				return fmt.Errorf("reading the task: %w", err)
+			}
+			figures, err := echo.Measure(cmd.Context(), task)
+			if err != nil {
+				return err
+			}
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(figures)
+		},
+	}
+	c.AddCommand(serve, ask, measure)
 	return c
 }

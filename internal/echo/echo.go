@@ -1,5 +1,6 @@
-// Package echo is the server and the client of `kubectl tombolo verify`. The server tells who asked
-// and who answers; the client asks a name as any pod does. Both run in pods of tombolo's image.
+// Package echo is the server and the client of `kubectl tombolo verify` and `bench`. The server tells
+// who asked and who answers, and then sends as much as the client wants. The client asks a name as any
+// pod does, or measures. Both run in pods of tombolo's image.
 package echo
 
 import (
@@ -92,7 +93,10 @@ func serveTCP(listener net.Listener, pod string) error {
 		go func() {
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(onePatience))
-			_, _ = conn.Write(answerTo(conn.RemoteAddr(), pod)) // a client that has gone asks again
+			if _, err := conn.Write(answerTo(conn.RemoteAddr(), pod)); err != nil {
+				return // a client that has gone asks again
+			}
+			obey(conn)
 		}()
 	}
 }

@@ -68,3 +68,24 @@ func TestAsk(t *testing.T) {
 		t.Errorf("nobody serves: %+v", r)
 	}
 }
+
+func TestMeasure(t *testing.T) {
+	port, host := freePort(t), "127.0.0.1"
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- Serve(ctx, "web-0", port) }()
+	if err := first(t.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(int(port)))); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Measure(t.Context(), Task{Server: net.JoinHostPort(host, strconv.Itoa(int(port))), Duration: 20 * time.Millisecond})
+	if err != nil || got.BitsPerSecond <= 0 || got.RoundTripSeconds <= 0 || got.ConnectionsPerSecond <= 0 {
+		t.Errorf("measured %+v, %v", got, err)
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+	if _, err := Measure(t.Context(), Task{Server: net.JoinHostPort(host, strconv.Itoa(int(port))), Duration: time.Millisecond}); err == nil {
+		t.Error("something was measured without a server")
+	}
+}
