@@ -1,11 +1,8 @@
 package gather
 
 import (
-	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,31 +13,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/harness/supportbundle"
 )
-
-// unpack returns the files of a bundle by path.
-func unpack(t *testing.T, archive io.Reader) map[string]string {
-	t.Helper()
-	zip, err := gzip.NewReader(archive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := map[string]string{}
-	for r := tar.NewReader(zip); ; {
-		header, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[header.Name] = string(text)
-	}
-}
 
 // TestBundle: every way into a bundle masks, and the index names what is there and what is not.
 func TestBundle(t *testing.T) {
@@ -60,17 +34,20 @@ func TestBundle(t *testing.T) {
 	if err := closeArchive(); err != nil {
 		t.Fatal(err)
 	}
-	files := unpack(t, &archive)
+	files, err := supportbundle.Unpack(&archive)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range files {
 		if strings.Contains(text, token) {
 			t.Errorf("%s holds a token", name)
 		}
 	}
 	var got index
-	if err := yaml.Unmarshal([]byte(files["f/index.yaml"]), &got); err != nil {
+	if err := yaml.Unmarshal([]byte(files["index.yaml"]), &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Files) != 2 || got.Files[0].Cut || !got.Files[1].Cut || len(files["f/east/long.txt"]) != maxFile {
+	if len(got.Files) != 2 || got.Files[0].Cut || !got.Files[1].Cut || len(files["east/long.txt"]) != maxFile {
 		t.Errorf("files: %+v", got.Files)
 	}
 	if len(got.Missing) != 1 || got.Missing[0].Why != "refused "+masked || len(got.Clusters) != 1 {

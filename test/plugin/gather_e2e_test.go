@@ -3,14 +3,10 @@
 package plugin
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/gateway/keyfile"
+	"github.com/tombolo-net/tombolo/test/harness/supportbundle"
 )
 
 // testGather: a support bundle has what is asked for in docs/plugin.md, and no secret of the lab.
@@ -183,7 +180,7 @@ func (s *site) secrets(planted string) []secret {
 	return all
 }
 
-// unpack returns the files of a bundle, without the folder that all are in.
+// unpack returns the files of a bundle.
 func unpack(t *testing.T, archive string) map[string]string {
 	t.Helper()
 	f, err := os.Open(archive)
@@ -191,26 +188,11 @@ func unpack(t *testing.T, archive string) map[string]string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	zip, err := gzip.NewReader(f)
+	files, err := supportbundle.Unpack(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{}
-	for r := tar.NewReader(zip); ; {
-		header, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, name, _ := strings.Cut(header.Name, "/")
-		files[name] = string(text)
-	}
+	return files
 }
 
 func names(files map[string]string) []string {
