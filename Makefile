@@ -172,8 +172,8 @@ REPEATS ?= 20
 test-long: build testbin ## a flood of 70,000 exports, the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
 	@$(STEP) "flood at full size" "usually 15 minutes" \
 		go test -tags integration -count=1 -timeout 2h -v -run TestFloodAtFullSize $(TESTFLAGS) ./controllers/operator -args -full
-	@$(STEP) "tests of kubectl tombolo" "usually 5 minutes" \
-		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- go test -tags e2e -count=1 -v $(TESTFLAGS) ./test/plugin
+	@$(STEP) "tests of kubectl tombolo" "usually 9 minutes" \
+		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- go test -tags e2e -count=1 -p 1 -v $(TESTFLAGS) ./test/explain ./test/plugin
 	@$(MAKE) test-families
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "failover tests" "usually 3 hours" \

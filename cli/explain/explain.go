@@ -22,6 +22,7 @@ type options struct {
 	format string
 	from   string
 	ifDown string
+	enter  bool
 }
 
 var formats = []string{"", "wide", "json", "yaml"}
@@ -50,6 +51,7 @@ The exit code is 0 if no hop has failed, otherwise 1.`,
 	}
 	flags.BindMany(c)
 	c.Flags().StringVar(&o.from, "from", "", "namespace/name of the client's pod")
+	c.Flags().BoolVar(&o.enter, "enter", false, "also ask inside the client's pod, by an ephemeral container, which stays listed in the pod when it has ended")
 	c.Flags().StringVar(&o.ifDown, "if-down", "", "also say where flows would go if that cluster were down")
 	c.Flags().StringVarP(&o.format, "output", "o", "", "wide, json or yaml; json and yaml hold everything")
 	return c
@@ -73,7 +75,10 @@ func (o *options) run(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	g := gatherer{clusters: clusters, facts: explain.Facts{Name: name, IfDown: v1alpha1.ClusterID(o.ifDown), Now: time.Now()}}
+	if o.enter && o.from == "" {
+		return errors.New("--enter takes --from, which names the pod")
+	}
+	g := gatherer{clusters: clusters, enter: o.enter, facts: explain.Facts{Name: name, IfDown: v1alpha1.ClusterID(o.ifDown), Now: time.Now()}}
 	if err := g.gather(ctx, o.from, namespace); err != nil {
 		return err
 	}

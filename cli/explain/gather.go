@@ -24,12 +24,16 @@ import (
 )
 
 // patience is how long one agent may take to answer, the way through the API server included. The
-// agent itself takes two seconds at most.
-const patience = 5 * time.Second
+// agent itself takes two seconds at most. less is for agents of whose nodes some may be dead.
+const (
+	patience = 8 * time.Second
+	less     = 4 * time.Second
+)
 
 // gatherer collects the facts.
 type gatherer struct {
 	clusters []*access.Cluster // the client's first
+	enter    bool              // ask inside the client's pod, too
 	facts    explain.Facts
 }
 
@@ -56,7 +60,7 @@ func (g *gatherer) gather(ctx context.Context, from, namespace string) error {
 			return fmt.Errorf("--if-down: %w", err)
 		}
 	}
-	if own.ClusterSet == nil || g.facts.Client.Node == "" {
+	if own.ClusterSet == nil || g.facts.Client.Node == "" || g.facts.Ended() {
 		return nil
 	}
 	g.askAll(ctx)
@@ -67,15 +71,19 @@ func (g *gatherer) gather(ctx context.Context, from, namespace string) error {
 // nearer to that.
 func (g *gatherer) askAll(ctx context.Context) {
 	node := g.facts.Client.Node
-	told := ask(ctx, g.clusters[0], node, g.facts.Question())
+	told := ask(ctx, g.clusters[0], node, g.facts.Question(), patience)
 	g.facts.Clusters[0].Told = map[string]explain.Told{node: told}
 	if told.Away != "" || told.Unasked != "" {
 		return
 	}
 	if q := g.facts.Attempts(); len(q.Connect) > 0 {
-		tried := ask(ctx, g.clusters[0], node, q)
+		tried := ask(ctx, g.clusters[0], node, q, patience)
 		told.Connected, told.Sent, told.Full = tried.Connected, tried.Sent, tried.Full
 		g.facts.Clusters[0].Told[node] = told
+	}
+	if g.enter {
+		told := g.askInPod(ctx)
+		g.facts.Client.Told = &told
 	}
 	retry := g.facts.Retry()
 	var all errgroup.Group
@@ -84,7 +92,7 @@ func (g *gatherer) askAll(ctx context.Context) {
 		own := &g.facts.Clusters[i]
 		for node, q := range retry[own.ID()] {
 			all.Go(func() error {
-				told := ask(ctx, c, node, q)
+				told := ask(ctx, c, node, q, less)
 				mu.Lock()
 				defer mu.Unlock()
 				if own.Told == nil {
@@ -162,7 +170,7 @@ func anyNode(nodes []corev1.Node) string {
 }
 
 // ask asks the agent on a node.
-func ask(ctx context.Context, cluster *access.Cluster, node string, q explain.Question) explain.Told {
+func ask(ctx context.Context, cluster *access.Cluster, node string, q explain.Question, patience time.Duration) explain.Told {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
 	pod, away, err := agent(ctx, cluster, node)

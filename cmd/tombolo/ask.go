@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,7 @@ const debugAddress = "127.0.0.1:7476"
 
 func newAskCommand() *cobra.Command {
 	a := ask.Asker{}
+	var text string
 	c := &cobra.Command{
 		Use:   "ask",
 		Short: "Answer what kubectl tombolo explain wants to know of this node",
@@ -24,12 +26,17 @@ dataplane. It changes nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var question explain.Question
-			if err := json.NewDecoder(cmd.InOrStdin()).Decode(&question); err != nil {
+			in := cmd.InOrStdin()
+			if text != "" {
+				in = strings.NewReader(text)
+			}
+			if err := json.NewDecoder(in).Decode(&question); err != nil {
 				return fmt.Errorf("reading the question: %w", err)
 			}
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(a.Reply(cmd.Context(), question))
 		},
 	}
 	c.Flags().StringVar(&a.Debug, "debug-address", debugAddress, "where the dataplane's agent serves /explain")
+	c.Flags().StringVar(&text, "question", "", "the question, instead of the standard input")
 	return c
 }

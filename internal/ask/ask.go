@@ -52,11 +52,15 @@ func (a Asker) Reply(ctx context.Context, q explain.Question) explain.Reply {
 		})
 		all.Go(func() { _ = a.page(ctx, "/gateways", &r.Gateways) }) // an older agent has none
 	}
+	server := q.Server
+	if server == "" && len(q.Names) > 0 {
+		server = ownServer()
+	}
 	kinds := []uint16{dns.TypeA, dns.TypeAAAA}
 	r.DNS = make([]explain.DNSReply, len(q.Names)*len(kinds))
 	for i, name := range q.Names {
 		for j, kind := range kinds {
-			all.Go(func() { r.DNS[i*len(kinds)+j] = resolve(ctx, q.Server, name, kind) })
+			all.Go(func() { r.DNS[i*len(kinds)+j] = resolve(ctx, server, name, kind) })
 		}
 	}
 	r.Connected = make([]explain.Connected, len(q.Connect))
@@ -95,6 +99,15 @@ func (a Asker) page(ctx context.Context, path string, answer any) error {
 		return errors.New(strings.TrimSpace(string(text)))
 	}
 	return json.Unmarshal(text, answer)
+}
+
+// ownServer is the first DNS server that processes here ask; empty: there is none.
+func ownServer() string {
+	config, err := dns.ClientConfigFromFile("/etc/resolv.conf")
+	if err != nil || len(config.Servers) == 0 {
+		return ""
+	}
+	return net.JoinHostPort(config.Servers[0], config.Port)
 }
 
 // resolve asks the server, and once more if it does not answer in time.

@@ -25,6 +25,9 @@ func (w *walk) dns() {
 		w.unasked(looked, said, "no question was asked, since the agent of node "+w.Client.Node+" cannot be asked")
 		return
 	}
+	if own := w.Client.Told; own != nil && own.Unasked == "" {
+		looked, told = fmt.Sprintf("DNS server of pod %s, %s", w.Client.Pod, w.Facts.Name), *own
+	}
 	fault := w.dnsFault(told.DNS)
 	if fault == "" {
 		w.say(Good, id, looked, "answers %s", strings.Join(answered(told.DNS), ", "))

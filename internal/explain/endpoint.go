@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // endpoint looks at the endpoints themselves, with a connection.
@@ -24,6 +26,7 @@ func (w *walk) endpoint() {
 		}
 	}
 	w.sayLost()
+	w.inPod()
 	for _, vip := range w.served() {
 		switch o := outcome(told.Connected, vip.String()); {
 		case o == Open:
@@ -32,6 +35,43 @@ func (w *walk) endpoint() {
 			w.say(Failed, id, "Node "+w.Client.Node+", "+vip.String(), "the node connects to the endpoints, but not to the clusterset IP (%s): "+
 				"its kernel does not serve it. See the node's condition %s and its agent's log", o, "clusterset.tombolo.dev/Dataplane")
 		}
+	}
+}
+
+// inPod adds what was found out inside the client's pod: what arrives from there, and what only the
+// pod's own packets do not pass.
+func (w *walk) inPod() {
+	own, node := w.Client.Told, w.client.Told[w.Client.Node]
+	if own == nil || slices.ContainsFunc(w.hops, func(h Hop) bool { return h.State == Failed }) {
+		return
+	}
+	looked := "pod " + w.Client.Pod
+	if own.Unasked != "" {
+		w.say(Unknown, w.client.ID(), looked, "nothing could be tried inside the pod: %s", own.Unasked)
+		return
+	}
+	var lost, fine []string
+	try := func(to string, fromNode, fromPod Outcome) {
+		switch {
+		case fromPod == Open:
+			fine = append(fine, to)
+		case fromPod != "" && fromNode == Open:
+			lost = append(lost, fmt.Sprintf("%s (%s)", to, fromPod))
+		}
+	}
+	for _, d := range w.destinations() {
+		try(d.String(), fares(node, d), fares(*own, d))
+	}
+	for _, vip := range w.served() {
+		try(vip.String(), outcome(node.Connected, vip.String()), outcome(own.Connected, vip.String()))
+	}
+	if len(lost) > 0 {
+		w.say(Failed, w.client.ID(), looked, "its node connects to %s, and the pod does not: look at NetworkPolicies with egress rules in its namespace, and at the "+
+			"firewall of node %s (iptables -S FORWARD, and INPUT where IPVS serves)", clusterset.NameSome(lost), w.Client.Node)
+		return
+	}
+	if len(fine) > 0 {
+		w.say(Good, w.client.ID(), looked, "the pod itself connects to %s", clusterset.NameSome(fine))
 	}
 }
 

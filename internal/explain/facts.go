@@ -34,6 +34,8 @@ type Client struct {
 	Pod string `json:"pod,omitempty"`
 	// Addresses of the pod.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
+	// Told is what was found out inside the pod; nil: nobody asked there.
+	Told *Told `json:"-"`
 }
 
 // Cluster is what one cluster holds for the name.
@@ -71,7 +73,8 @@ type Told struct {
 type Question struct {
 	// Import is namespace/name of a ServiceImport: where do its flows go?
 	Import string `json:"import,omitempty"`
-	// Names are DNS names to ask Server for.
+	// Names are DNS names to ask Server for. If that is empty, the first server of /etc/resolv.conf is
+	// asked.
 	Names  []string `json:"names,omitempty"`
 	Server string   `json:"server,omitempty"`
 	// Connect are addresses with ports to connect to, by TCP.

@@ -98,6 +98,44 @@ func TestLost(t *testing.T) {
 	}
 }
 
+// Inside the client's pod less arrives than on its node.
+func TestInPod(t *testing.T) {
+	inPod := func(o Outcome) *Told {
+		return &Told{Reply: Reply{Connected: []Connected{{To: server, Outcome: o}, {To: "244.0.0.9:80", Outcome: o}},
+			DNS: []DNSReply{{Type: "A", Code: "NOERROR", Addresses: []netip.Addr{netip.MustParseAddr("244.0.0.9")}}}}}
+	}
+	noDNS := inPod(Open)
+	noDNS.DNS = []DNSReply{{Type: "A", Code: "NXDOMAIN"}}
+	for _, tt := range []struct {
+		name        string
+		told        *Told
+		cause, says string
+	}{
+		{name: "all arrives", told: inPod(Open), says: "the pod itself connects to " + server},
+		{name: "nothing does", told: inPod(TimedOut), cause: "endpoint west pod shop/client", says: "its node connects to " + server + " (timeout), 244.0.0.9:80 (timeout)"},
+		{name: "its DNS", told: noDNS, cause: "dns west DNS server of pod shop/client, web.shop.svc.clusterset.local", says: "NXDOMAIN"},
+		{name: "not asked", told: &Told{Unasked: "the pod has ended"}, says: "nothing could be tried inside the pod: the pod has ended"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := attempts(Open, "", "", "")
+			f.Client.Told = tt.told
+			is(t, Of(f), tt.cause, tt.says)
+		})
+	}
+}
+
+func TestEnded(t *testing.T) {
+	f := healthy()
+	f.Clusters[0].Told = nil
+	if f.Ended() {
+		t.Error("a name that works has ended before it was asked for")
+	}
+	f.Clusters[1].Exports, f.Clusters[0].Imports = nil, nil
+	if !f.Ended() {
+		t.Error("a name that nobody exports has not ended")
+	}
+}
+
 // The node connects to the endpoint and not to the clusterset IP.
 func TestNotServed(t *testing.T) {
 	f := attempts(Open, "", "", "")

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
@@ -13,6 +14,13 @@ func (f *Facts) Question() Question {
 		q.Names = []string{f.Name.String()}
 	}
 	return q
+}
+
+// Ended tells whether the way of the name ends before any node has a say in it. Then none need be
+// asked.
+func (f *Facts) Ended() bool {
+	cause := Of(*f).Cause
+	return cause != nil && slices.Contains([]string{"export", "service", "endpoints", "hub", "import", "clusterset-ip"}, cause.Name)
 }
 
 // Knows is an error if the cluster's nodes could not lose that member.

@@ -29,9 +29,9 @@ func clusterFaults(s *site) []fault {
 		{name: "the operator is away", inject: stopOperator, hop: "hub", cluster: "west", looked: "Deployment tombolo-operator", says: "none of its", warns: true},
 		{name: "the hub is away", inject: stopHub, hop: "hub", looked: "ClusterSet default", says: "HubConnected", warns: true},
 		{name: "the gateway drops WireGuard in INPUT", inject: func(t *testing.T, s *site) { s.deny(t, s.gateway, "input", "udp dport 51820-51883") },
-			hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, says: "FirewallDrops"},
+			hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, says: "FirewallDrops", long: true},
 		{name: "the node drops VXLAN in INPUT", inject: func(t *testing.T, s *site) { s.deny(t, s.client, "input", "udp dport 7473") },
-			hop: "node", cluster: "west", looked: "Node " + s.client, says: "FirewallDrops"},
+			hop: "node", cluster: "west", looked: "Node " + s.client, says: "FirewallDrops", long: true},
 		{name: "VXLAN is cut between node and gateway", inject: func(t *testing.T, s *site) { s.cut(t, s.client, s.gateway, "--port", "7473") },
 			hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, says: "does not answer node " + s.client},
 		{name: "large packets are lost between the clusters", inject: func(t *testing.T, s *site) {
@@ -40,26 +40,28 @@ func clusterFaults(s *site) []fault {
 			hop: "link", cluster: "west", looked: "RemoteCluster east", says: "small ones arrive"},
 		{name: "large packets are lost between node and gateway", inject: func(t *testing.T, s *site) { s.deny(t, s.client, "output", "udp dport 7473 meta length > 1300") },
 			hop: "gateway", cluster: "west", looked: "between node " + s.client + " and gateway " + s.gateway, says: "small ones arrive"},
+		{name: "the node drops what pods send", inject: func(t *testing.T, s *site) { s.deny(t, s.client, "forward", "tcp dport 8080") },
+			hop: "endpoint", cluster: "west", looked: "pod explain/client", says: "its node connects to", enter: true},
 		{name: "the gateway drains", inject: drain, hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, says: "DrainRequested", warns: true},
 		{name: "a Service wants the clusterset IP", inject: claim, hop: "clusterset-ip", cluster: "west", looked: "Service explain/claim", says: "spec.externalIPs"},
-		{name: "the hub refuses the token", inject: spoilToken, hop: "hub", cluster: "west", looked: "ClusterSet default", says: "Unauthorized", warns: true},
+		{name: "the hub refuses the token", inject: spoilToken, hop: "hub", cluster: "west", looked: "ClusterSet default", says: "Unauthorized", warns: true, long: true},
 		{name: "the namespace is not imported into", inject: func(t *testing.T, s *site) {
 			s.patch(t, "west", "clusterset/default", "{.spec.importNamespaces}", `{"spec":{"importNamespaces":{"matchLabels":{"import":"yes"}}}}`, `{"spec":{"importNamespaces":%s}}`)
-		}, hop: "import", cluster: "west", looked: "Namespace explain", says: "importNamespaces"},
+		}, hop: "import", cluster: "west", looked: "Namespace explain", says: "importNamespaces", long: true},
 		{name: "the Member may not export from the namespace", inject: func(t *testing.T, s *site) {
 			s.patch(t, "hub", "-n=tombolo-hub member/east", "{.spec.namespaces}", `{"spec":{"namespaces":["other"]}}`, `{"spec":{"namespaces":%s}}`)
-		}, hop: "export", cluster: "east", looked: "ServiceExport explain/web", says: "Member.spec.namespaces"},
-		{name: "no agent is on the client's node", inject: expel, hop: "node", cluster: "west", looked: "agent on node " + s.client, says: "no pod of DaemonSet tombolo-dataplane"},
-		{name: "CoreDNS is too old", inject: oldDNS, hop: "dns", cluster: "west", looked: "ClusterSet default", says: "CoreDNSTooOld", warns: true},
+		}, hop: "export", cluster: "east", looked: "ServiceExport explain/web", says: "Member.spec.namespaces", long: true},
+		{name: "no agent is on the client's node", inject: expel, hop: "node", cluster: "west", looked: "agent on node " + s.client, says: "no pod of DaemonSet tombolo-dataplane", long: true},
+		{name: "CoreDNS is too old", inject: oldDNS, hop: "dns", cluster: "west", looked: "ClusterSet default", says: "CoreDNSTooOld", warns: true, long: true},
 		{name: "CoreDNS is not configured", inject: manualDNS, hop: "dns", cluster: "west", looked: "ClusterSet default", says: "(Manual)", long: true},
 		{name: "CoreDNS has no rights", inject: disarmDNS, hop: "dns", cluster: "west", looked: "DNS server", long: true},
 		{name: "the gateway's node is frozen", inject: freezeNode, hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, long: true},
 	}
-	if s.has("ipv6") {
+	if s.has("ipv4") && s.has("ipv6") {
 		all = append(all, fault{name: "IPv6 is off on the client's node", inject: func(t *testing.T, s *site) {
 			s.onNode(t, s.client, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
 			t.Cleanup(func() { s.onNode(t, s.client, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=0") })
-		}, hop: "node", cluster: "west", looked: "Node " + s.client, says: "it has no IPv6", warns: s.has("ipv4")})
+		}, hop: "node", cluster: "west", looked: "Node " + s.client, says: "it has no IPv6", warns: true})
 	}
 	return all
 }

@@ -18,13 +18,13 @@ func TestExplain(t *testing.T) {
 	s.apply(t, "east", service("web", "web", "http"))
 	s.well(t, "web")
 	t.Run("check", func(t *testing.T) { s.check(t) })
+	t.Run("inside the pod", func(t *testing.T) { s.inPod(t) })
 	t.Run("Services", func(t *testing.T) {
 		for _, f := range objectFaults() {
-			t.Run(f.name, func(t *testing.T) {
-				t.Parallel()
-				f.inject(t, s)
-				s.named(t, f, cmp.Or(f.asked, f.name), 2*within) // they are all there at once, on a small machine
-			})
+			f.inject(t, s)
+		}
+		for _, f := range objectFaults() {
+			t.Run(f.name, func(t *testing.T) { s.named(t, f, cmp.Or(f.asked, f.name), within) })
 		}
 	})
 	for _, f := range clusterFaults(s) {
@@ -33,7 +33,11 @@ func TestExplain(t *testing.T) {
 		}
 		t.Run(f.name, func(t *testing.T) {
 			f.inject(t, s)
-			s.named(t, f, "web", within)
+			limit := within
+			if f.long {
+				limit = 2 * within // agents count packets, and others need time to notice, too
+			}
+			s.named(t, f, "web", limit)
 		})
 		s.well(t, "web")
 	}
@@ -42,9 +46,13 @@ func TestExplain(t *testing.T) {
 // named fails unless the command, run in time, names the fault and nothing else.
 func (s *site) named(t *testing.T, f fault, name string, limit time.Duration) {
 	t.Helper()
+	var more []string
+	if f.enter {
+		more = append(more, "--enter")
+	}
 	began := time.Now()
 	for {
-		a, err := s.explain(t.Context(), name)
+		a, err := s.explain(t.Context(), name, more...)
 		if err == nil {
 			err = f.names(a)
 		}
@@ -66,4 +74,21 @@ func (s *site) check(t *testing.T) {
 	if err != nil || strings.Contains(out, "✗") {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// inPod demands that nothing is wrong inside the client's pod either, and that it was asked.
+func (s *site) inPod(t *testing.T) {
+	a, err := s.explain(t.Context(), "web", "--enter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := isWell(a); err != nil {
+		t.Error(err)
+	}
+	for _, h := range a.Hops {
+		if h.Looked == "pod explain/client" && strings.Contains(h.Message, "the pod itself connects") {
+			return
+		}
+	}
+	t.Errorf("nothing was tried inside the pod: %+v", a.Hops)
 }

@@ -22,6 +22,8 @@ type fault struct {
 	asked string
 	// warns: it ends nothing, and shows as a warning.
 	warns bool
+	// enter: it shows inside the client's pod only.
+	enter bool
 	// long: it takes long, and is left out of a short run.
 	long bool
 }
@@ -70,7 +72,7 @@ metadata: {name: %s, namespace: explain}
 ---`, name)
 }
 
-// objectFaults are faults of a Service of their own, so they may all be there at once. A fault's name is
+// objectFaults are faults of a Service of their own, so they are all there at once. A fault's name is
 // that of its Service.
 func objectFaults() []fault {
 	exports := func(manifest string) func(*testing.T, *site) {
@@ -118,10 +120,7 @@ func objectFaults() []fault {
 		}, asked: "lone.explain-lone", hop: "import", cluster: "west", looked: "Namespace explain-lone", says: "kubectl create namespace explain-lone"},
 		{name: "local-only", inject: exports(strings.ReplaceAll(service("local-only", "web", "http"), "spec:", "spec:\n  internalTrafficPolicy: Local")),
 			hop: "node", cluster: "west", looked: "Node west-", says: "refused"},
-		{name: "no-pods", inject: exports(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: no-pods-1, namespace: explain, labels: {kubernetes.io/service-name: no-pods}},
-  addressType: IPv4, endpoints: [{addresses: [198.51.100.7]}], ports: [{name: http, port: 80}]}` + "\n---" +
-			strings.ReplaceAll(service("no-pods", "web", "http"), "  selector: {app: web}\n", "")),
-			hop: "export", cluster: "east", looked: "ServiceExport explain/no-pods", says: "is no pod"},
+		{name: "outside", inject: outside, hop: "export", cluster: "east", looked: "ServiceExport explain/outside", says: "is outside its cluster's approved CIDRs"},
 		{name: "closed-udp", inject: exports(strings.ReplaceAll(service("closed-udp", "web", "9998"), "port: 80,", "port: 80, protocol: UDP,")),
 			hop: "endpoint", cluster: "east", looked: ":9998", says: "of UDP"},
 		{name: "shut", inject: shut, hop: "endpoint", cluster: "east", looked: "NetworkPolicy explain/shut", says: "it selects pod shut"},
@@ -141,6 +140,17 @@ spec:
   containers:
   - {name: web, image: "tombolo-net/echo:lab", imagePullPolicy: IfNotPresent, args: ["--http=:8080"], ports: [{name: http, containerPort: 8080}]}
 ---`
+
+// outside makes a Service without selector, whose endpoint is at an address that east may not use.
+func outside(t *testing.T, s *site) {
+	family, address := "IPv4", "198.51.100.7"
+	if !s.has("ipv4") {
+		family, address = "IPv6", "2001:db8::7"
+	}
+	s.apply(t, "east", fmt.Sprintf(`{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: outside-1, namespace: explain, labels: {kubernetes.io/service-name: outside}},
+  addressType: %s, endpoints: [{addresses: [%q]}], ports: [{name: http, port: 80}]}`, family, address)+"\n---"+
+		strings.ReplaceAll(service("outside", "web", "http"), "  selector: {app: web}\n", ""))
+}
 
 // shut makes a NetworkPolicy that admits nothing, and does on the pod's node what a CNI does for it.
 func shut(t *testing.T, s *site) {

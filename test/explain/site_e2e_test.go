@@ -164,8 +164,9 @@ func (s *site) onNode(t *testing.T, node string, argv ...string) {
 }
 
 // explain is what the command says of a name, asked for by the client's pod. Its exit code must fit.
-func (s *site) explain(ctx context.Context, name string) (explain.Answer, error) {
-	cmd := exec.CommandContext(ctx, s.program, "explain", name, "--contexts", "west,east", "--from", namespace+"/client", "-n", namespace, "-o", "json")
+func (s *site) explain(ctx context.Context, name string, more ...string) (explain.Answer, error) {
+	args := []string{"explain", name, "--contexts", "west,east", "--from", namespace + "/client", "-n", namespace, "-o", "json"}
+	cmd := exec.CommandContext(ctx, s.program, append(args, more...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	failed := cmd.Run() != nil
