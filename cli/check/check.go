@@ -14,6 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/tombolo-net/tombolo/cli/access"
+	"github.com/tombolo-net/tombolo/cli/portprobe"
 	"github.com/tombolo-net/tombolo/cli/report"
 )
 
@@ -25,16 +26,21 @@ type options struct {
 	genericiooptions.IOStreams
 	format string
 	wait   time.Duration
+	probe  bool
+	image  string
 }
 
-// NewCommand returns the command.
-func NewCommand(flags *access.Flags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &options{access: flags, IOStreams: streams}
+// NewCommand returns the command. image is tombolo's; empty: this build has none.
+func NewCommand(flags *access.Flags, streams genericiooptions.IOStreams, image string) *cobra.Command {
+	o := &options{access: flags, IOStreams: streams, image: image}
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "Check whether a cluster fits tombolo, or whether tombolo works in it",
 		Long: `Before tombolo is installed: looks whether the cluster has what it needs. After: looks at everything that operator and agents
 report. Each line has a mark, the name of the check, which docs/troubleshooting.md explains, and what was found. It only reads.
+
+With --probe it also makes, before tombolo is installed, a short-lived pod on each of up to six nodes, in the node's network. They find
+out whether tombolo's UDP ports are free, and whether packets to them pass between the nodes and, with --contexts, between the clusters.
 
 The exit code is 0 if no line has ✗, otherwise 1. Lines with ! do not count.`,
 		Example: `  kubectl tombolo check
@@ -45,6 +51,8 @@ The exit code is 0 if no line has ✗, otherwise 1. Lines with ! do not count.`,
 	}
 	flags.BindMany(c)
 	c.Flags().StringVarP(&o.format, "output", "o", "", "short prints only what is not right; json is for programs")
+	c.Flags().BoolVar(&o.probe, "probe", false, "also make a short-lived pod on each node, to try tombolo's UDP ports before it is installed")
+	c.Flags().StringVar(&o.image, "probe-image", image, "tombolo's image, for the pods of --probe")
 	c.Flags().DurationVar(&o.wait, "wait", 0, "look again for that long, until no line has ✗")
 	return c
 }
@@ -65,15 +73,18 @@ func (o *options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if o.probe && o.image == "" {
+		return errors.New("this build of the plugin belongs to no release: --probe takes --probe-image, the image of tombolo that the nodes can pull")
+	}
 	until := time.Now().Add(o.wait)
 	for {
-		var all []checked
-		fine := true
-		for _, c := range clusters {
-			found := checked{Context: c.Context, Results: run(read(ctx, c))}
-			fine = fine && !slices.ContainsFunc(found.Results, func(r result) bool { return r.Level == isError })
-			all = append(all, found)
+		all, err := o.look(ctx, clusters)
+		if err != nil {
+			return err
 		}
+		fine := !slices.ContainsFunc(all, func(c checked) bool {
+			return slices.ContainsFunc(c.Results, func(r result) bool { return r.Level == isError })
+		})
 		if fine || time.Now().After(until) {
 			if err := o.show(all); err != nil || fine {
 				return err
@@ -86,6 +97,24 @@ func (o *options) run(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// look runs the checks of all clusters.
+func (o *options) look(ctx context.Context, clusters []*access.Cluster) (all []checked, err error) {
+	var sites []*site
+	for _, c := range clusters {
+		f := read(ctx, c)
+		all = append(all, checked{Context: c.Context, Results: run(f)})
+		if f.Unreadable == "" {
+			sites = append(sites, &site{facts: f, of: len(all) - 1, Cluster: portprobe.Cluster{Cluster: c, Nodes: probed(f.Nodes)}})
+		}
+	}
+	if !o.probe {
+		return all, nil
+	}
+	return all, report.NewSteps(o.ErrOut).Do(ctx, "tried tombolo's UDP ports", func(ctx context.Context, say func(string)) error {
+		return o.probePorts(ctx, sites, func(s *site, found []result) { all[s.of].Results = append(all[s.of].Results, found...) }, say)
+	})
 }
 
 func (o *options) show(all []checked) error {

@@ -101,7 +101,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := []string{"api-server"}
+	ids := []string{"api-server", "ports", "node-network", "gateway-network"}
 	for _, f := range []facts{fit(), joined()} {
 		for _, r := range run(f) {
 			ids = append(ids, r.ID)

@@ -14,13 +14,18 @@ import (
 func newEchoCommand() *cobra.Command {
 	c := &cobra.Command{Use: "echo", Short: "Server and client of kubectl tombolo verify and bench", Hidden: true}
 	var port uint16
+	var udpOnly bool
 	serve := &cobra.Command{
 		Use: "serve", Short: "Tell everybody who connects, by TCP or UDP, who answers and who asked", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if udpOnly {
+				return echo.ServeUDP(cmd.Context(), os.Getenv("POD_NAME"), port)
+			}
 			return echo.Serve(cmd.Context(), os.Getenv("POD_NAME"), port)
 		},
 	}
 	serve.Flags().Uint16Var(&port, "port", 8080, "the port, of TCP and of UDP")
+	serve.Flags().BoolVar(&udpOnly, "udp-only", false, "serve no TCP")
 	ask := &cobra.Command{
 		Use: "ask", Short: "Read a question, in JSON, from the standard input, and write what was heard", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

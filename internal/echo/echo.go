@@ -54,6 +54,17 @@ type Heard struct {
 	Error   string `json:"error,omitempty"`
 }
 
+// ServeUDP answers at a UDP port of all addresses until ctx ends. Port 0 is any that is free.
+func ServeUDP(ctx context.Context, pod string, port uint16) error {
+	var config net.ListenConfig
+	datagrams, err := config.ListenPacket(ctx, "udp", net.JoinHostPort("", strconv.Itoa(int(port))))
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = datagrams.Close() })()
+	return ended(ctx, serveUDP(datagrams, pod))
+}
+
 // Serve answers at a TCP and a UDP port of all addresses until ctx ends.
 func Serve(ctx context.Context, pod string, port uint16) error {
 	address := net.JoinHostPort("", strconv.Itoa(int(port)))
