@@ -204,11 +204,10 @@ func TestProfiles(t *testing.T) {
 	p = eventually(t, e, "west", complete(ids, map[string]string{"Ready": "False", "Reachable": "False"}))
 
 	// What others add stays; what is ours is repaired.
-	_ = unstructured.SetNestedSlice(p.Object, []any{map[string]any{"name": "kubeconfig"}}, "status", "accessProviders")
-	_ = unstructured.SetNestedSlice(p.Object, []any{map[string]any{"name": "clusterset.k8s.io", "value": "mistaken"}, map[string]any{"name": "cost", "value": "low"}}, "status", "properties")
-	if err := e.Status().Update(t.Context(), p); err != nil {
-		t.Fatal(err)
-	}
+	members.UpdateStatus(t, e, p, func() {
+		_ = unstructured.SetNestedSlice(p.Object, []any{map[string]any{"name": "kubeconfig"}}, "status", "accessProviders")
+		_ = unstructured.SetNestedSlice(p.Object, []any{map[string]any{"name": "clusterset.k8s.io", "value": "mistaken"}, map[string]any{"name": "cost", "value": "low"}}, "status", "properties")
+	})
 	more := map[string]string{"cluster.clusterset.k8s.io": "west", "clusterset.k8s.io": members.SetID, "cost": "low"}
 	p = eventually(t, e, "west", complete(more, map[string]string{"Ready": "False", "Reachable": "False"}))
 	if providers, _, _ := unstructured.NestedSlice(p.Object, "status", "accessProviders"); len(providers) != 1 {

@@ -146,13 +146,7 @@ func TestProperties(t *testing.T) {
 
 	// Drift.
 	have := property(clusterproperty.ClusterIDName, "")
-	if err := e.Get(t.Context(), client.ObjectKeyFromObject(have), have); err != nil {
-		t.Fatal(err)
-	}
-	have.Object["spec"] = map[string]any{"value": "mistaken"}
-	if err := e.Update(t.Context(), have); err != nil {
-		t.Fatal(err)
-	}
+	members.Update(t, e, have, func() { have.Object["spec"] = map[string]any{"value": "mistaken"} })
 	if err := e.Delete(t.Context(), property(clusterproperty.ClusterSetIDName, "")); err != nil {
 		t.Fatal(err)
 	}

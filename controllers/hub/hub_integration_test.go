@@ -50,26 +50,14 @@ func contains(t *testing.T, message string, parts ...string) {
 // secret changes the Secret with the hub's access.
 func secret(t *testing.T, e *members.Env, edit func(*corev1.Secret)) {
 	t.Helper()
-	s := &corev1.Secret{}
-	if err := e.Get(t.Context(), client.ObjectKey{Namespace: v1alpha1.DefaultNamespace, Name: "tombolo-hub"}, s); err != nil {
-		t.Fatal(err)
-	}
-	edit(s)
-	if err := e.Update(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
+	s := &corev1.Secret{ObjectMeta: members.Meta(v1alpha1.DefaultNamespace, "tombolo-hub")}
+	members.Update(t, e, s, func() { edit(s) })
 }
 
 func server(t *testing.T, e *members.Env, url string) {
 	t.Helper()
-	set := &v1alpha1.ClusterSet{}
-	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		t.Fatal(err)
-	}
-	set.Spec.Hub.Server = url
-	if err := e.Update(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
+	set := &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}
+	members.Update(t, e, set, func() { set.Spec.Hub.Server = url })
 }
 
 // through leads the member to its hub by a gate.

@@ -19,14 +19,8 @@ import (
 // setPorts gives the member's Service these ports.
 func (m *member) setPorts(t *testing.T, name string, ports ...corev1.ServicePort) {
 	t.Helper()
-	members.Eventually(t, func() error {
-		service := &corev1.Service{}
-		if err := m.Get(t.Context(), client.ObjectKey{Namespace: m.namespace, Name: name}, service); err != nil {
-			return err
-		}
-		service.Spec.Ports = ports
-		return m.Update(t.Context(), service)
-	})
+	service := &corev1.Service{ObjectMeta: members.Meta(m.namespace, name)}
+	members.Update(t, m, service, func() { service.Spec.Ports = ports })
 }
 
 // wantPorts waits until these members import these ports, such as http/80.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/mcs/screen"
+	"github.com/tombolo-net/tombolo/test/harness/members"
 )
 
 var (
@@ -164,14 +165,7 @@ func (s *scene) wantWithinLimits(t *testing.T, z size) {
 // healed removes the hostile member, and waits until the others have only what is theirs.
 func (s *scene) healed(t *testing.T, patience time.Duration) {
 	t.Helper()
-	member := &v1alpha1.Member{}
-	if err := s.hub.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "west"}, member); err != nil {
-		t.Fatal(err)
-	}
-	member.Spec.Removed = true
-	if err := s.hub.Update(t.Context(), member); err != nil {
-		t.Fatal(err)
-	}
+	s.remove(t, "west", true)
 	start := time.Now()
 	s.removeFlood(t)
 	s.wantAll(t, "web", 1)
@@ -211,10 +205,9 @@ func TestFloodAgainstQuota(t *testing.T) {
 	quota := &corev1.ResourceQuota{Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{exports: resource.MustParse("50")}}}
 	quota.Namespace, quota.Name = s.namespace, "tombolo-members"
 	s.hub.Make(t, quota)
-	quota.Status = corev1.ResourceQuotaStatus{Hard: quota.Spec.Hard, Used: corev1.ResourceList{exports: *resource.NewQuantity(1+honestServices, resource.DecimalSI)}}
-	if err := s.hub.Status().Update(t.Context(), quota); err != nil { // as the hub's kube-controller-manager does
-		t.Fatal(err)
-	}
+	members.UpdateStatus(t, s.hub, quota, func() { // as the hub's kube-controller-manager does
+		quota.Status = corev1.ResourceQuotaStatus{Hard: quota.Spec.Hard, Used: corev1.ResourceList{exports: *resource.NewQuantity(1+honestServices, resource.DecimalSI)}}
+	})
 	h := s.hostile(t, "west", v1alpha1.MemberSpec{Index: 3, CIDRs: []v1alpha1.CIDR{"10.3.0.0/16"}})
 	taken := 0
 	for i := range 100 {

@@ -20,14 +20,8 @@ import (
 // remove sets Member.spec.removed.
 func (s *scene) remove(t *testing.T, name string, removed bool) {
 	t.Helper()
-	members.Eventually(t, func() error {
-		member := &v1alpha1.Member{}
-		if err := s.hub.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, member); err != nil {
-			return err
-		}
-		member.Spec.Removed = removed
-		return s.hub.Update(t.Context(), member)
-	})
+	member := &v1alpha1.Member{ObjectMeta: members.Meta(s.namespace, name)}
+	members.Update(t, s.hub, member, func() { member.Spec.Removed = removed })
 }
 
 // A member that is removed takes all that is imported from it along, everywhere, and loses all that
@@ -246,10 +240,7 @@ func (s *scene) each(t *testing.T, c *members.Cluster, edit func(*discoveryv1.En
 		return err
 	}
 	for i := range list.Items {
-		edit(&list.Items[i])
-		if err := c.Update(t.Context(), &list.Items[i]); err != nil {
-			return err
-		}
+		members.Update(t, c, &list.Items[i], func() { edit(&list.Items[i]) })
 	}
 	return nil
 }

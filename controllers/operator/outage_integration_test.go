@@ -153,14 +153,8 @@ func TestStartsWithoutHub(t *testing.T) {
 			t.Error("the metrics do not say that the hub is not connected")
 		}
 	}
-	set := &v1alpha1.ClusterSet{}
-	if err := east.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		t.Fatal(err)
-	}
-	set.Spec.Hub.Server = hub.RESTConfig().Host
-	if err := east.Update(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
+	set := &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}
+	members.Update(t, east, set, func() { set.Spec.Hub.Server = hub.RESTConfig().Host })
 	waitHub(t, east, v1alpha1.ReasonConnected)
 }
 

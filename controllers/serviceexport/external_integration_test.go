@@ -140,16 +140,11 @@ func TestForeignEndpoints(t *testing.T) {
 // allowExternal lets namespaces with the label export endpoints that are no pods.
 func allowExternal(t *testing.T, e *members.Env, selector *metav1.LabelSelector) {
 	t.Helper()
-	set := &v1alpha1.ClusterSet{}
-	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		t.Fatal(err)
-	}
-	if set.Spec.ExternalEndpoints = nil; selector != nil {
-		set.Spec.ExternalEndpoints = &v1alpha1.ExternalEndpoints{NamespaceSelector: selector}
-	}
-	if err := e.Update(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
+	clusterSet(t, e, func(spec *v1alpha1.ClusterSetSpec) {
+		if spec.ExternalEndpoints = nil; selector != nil {
+			spec.ExternalEndpoints = &v1alpha1.ExternalEndpoints{NamespaceSelector: selector}
+		}
+	})
 }
 
 // TestExternalEndpoints: with the admin's permission what is no pod is exported, apart from the pods,

@@ -100,12 +100,12 @@ func TestLeftoversAndDrift(t *testing.T) {
 	}
 
 	drift(t, c, "edited", func(s *discoveryv1.EndpointSlice) error {
-		s.Endpoints = s.Endpoints[:1]
-		return c.Update(t.Context(), s)
+		members.Update(t, c, s, func() { s.Endpoints = s.Endpoints[:1] })
+		return nil
 	})
 	drift(t, c, "relabelled", func(s *discoveryv1.EndpointSlice) error {
-		s.Labels[v1alpha1.LabelNamespace] = "elsewhere"
-		return c.Update(t.Context(), s)
+		members.Update(t, c, s, func() { s.Labels[v1alpha1.LabelNamespace] = "elsewhere" })
+		return nil
 	})
 	drift(t, c, "deleted", func(s *discoveryv1.EndpointSlice) error { return c.Delete(t.Context(), s) })
 	drift(t, c, "without its export", func(*discoveryv1.EndpointSlice) error {

@@ -16,7 +16,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -88,24 +87,6 @@ func eventually(t *testing.T, c *members.Cluster, p *v1alpha1.TrafficPolicy, rea
 	})
 }
 
-// edit changes the object as it is now.
-func edit[T client.Object](t *testing.T, c *members.Cluster, obj T, status bool, change func(T)) {
-	t.Helper()
-	if err := c.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
-		t.Fatal(err)
-	}
-	change(obj)
-	var err error
-	if status {
-		err = c.Status().Update(t.Context(), obj)
-	} else {
-		err = c.Update(t.Context(), obj)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Each change that matters reaches the policies that it concerns, without one that is reconciled by
 // hand.
 func TestChangesReachPolicies(t *testing.T) {
@@ -118,51 +99,51 @@ func TestChangesReachPolicies(t *testing.T) {
 	eventually(t, c, p, v1alpha1.ReasonAccepted)
 
 	// The exporters and the kind of import.
-	edit(t, c, si, true, func(si *mcsv1beta1.ServiceImport) { si.Status.Clusters = si.Status.Clusters[1:] })
+	members.UpdateStatus(t, c, si, func() { si.Status.Clusters = si.Status.Clusters[1:] })
 	eventually(t, c, p, v1alpha1.ReasonInvalid)
 	exportedBy(t, c, si, "east", "west")
 	eventually(t, c, p, v1alpha1.ReasonAccepted)
-	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Spec.Type = mcsv1beta1.Headless })
+	members.Update(t, c, si, func() { si.Spec.Type = mcsv1beta1.Headless })
 	eventually(t, c, p, v1alpha1.ReasonTargetHeadless)
-	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Spec.Type, si.Labels = mcsv1beta1.ClusterSetIP, nil })
+	members.Update(t, c, si, func() { si.Spec.Type, si.Labels = mcsv1beta1.ClusterSetIP, nil })
 	eventually(t, c, p, v1alpha1.ReasonTargetNotFound)
-	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) {
+	members.Update(t, c, si, func() {
 		si.Labels = map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy}
 	})
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "!west")
 
 	local, anywhere := corev1.ServiceInternalTrafficPolicyLocal, corev1.ServiceInternalTrafficPolicyCluster
-	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Spec.InternalTrafficPolicy = &local })
+	members.Update(t, c, si, func() { si.Spec.InternalTrafficPolicy = &local })
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "internalTrafficPolicy Local")
-	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Spec.InternalTrafficPolicy = &anywhere })
+	members.Update(t, c, si, func() { si.Spec.InternalTrafficPolicy = &anywhere })
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "!internalTrafficPolicy")
 
 	// What the clusterset has.
 	set := &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}
-	edit(t, c, set, true, func(set *v1alpha1.ClusterSet) { set.Status.Index = 1 })
+	members.UpdateStatus(t, c, set, func() { set.Status.Index = 1 })
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "cluster west")
 	remote := c.Remote(t, "west", 2, "10.2.0.0/16")
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "!west")
-	edit(t, c, p, false, func(p *v1alpha1.TrafficPolicy) {
+	members.Update(t, c, p, func() {
 		p.Spec.Failover = []v1alpha1.FailoverStep{{Regions: []string{"eu-1"}}, {Regions: []string{"us-1"}}}
 		p.Spec.Scheduler = v1alpha1.SchedulerLeastConnection
 	})
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "region eu-1, region us-1", "nftables")
-	edit(t, c, remote, false, func(remote *v1alpha1.RemoteCluster) { remote.Spec.Region = "us-1" })
+	members.Update(t, c, remote, func() { remote.Spec.Region = "us-1" })
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "region eu-1", "!us-1")
-	edit(t, c, set, true, func(set *v1alpha1.ClusterSet) { set.Status.Region = "eu-1" })
+	members.UpdateStatus(t, c, set, func() { set.Status.Region = "eu-1" })
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "!eu-1")
-	edit(t, c, set, false, func(set *v1alpha1.ClusterSet) { set.Spec.Dataplane.Backend = v1alpha1.BackendIPVS })
+	members.Update(t, c, set, func() { set.Spec.Dataplane.Backend = v1alpha1.BackendIPVS })
 	eventually(t, c, p, v1alpha1.ReasonAccepted, "!nftables")
 
 	// Other policies.
 	nextSecond(t, p)
 	younger := policy(t, c, namespace, "a", nil)
 	eventually(t, c, younger, v1alpha1.ReasonConflicted)
-	edit(t, c, p, false, func(p *v1alpha1.TrafficPolicy) { p.Spec.TargetRef.Name = "db" })
+	members.Update(t, c, p, func() { p.Spec.TargetRef.Name = "db" })
 	eventually(t, c, younger, v1alpha1.ReasonAccepted)
 	eventually(t, c, p, v1alpha1.ReasonTargetNotFound)
-	edit(t, c, p, false, func(p *v1alpha1.TrafficPolicy) { p.Spec.TargetRef.Name = "web" })
+	members.Update(t, c, p, func() { p.Spec.TargetRef.Name = "web" })
 	eventually(t, c, younger, v1alpha1.ReasonConflicted)
 	if err := c.Delete(t.Context(), p); err != nil {
 		t.Fatal(err)
@@ -172,7 +153,7 @@ func TestChangesReachPolicies(t *testing.T) {
 	// What somebody else does to the status; and an API server that refuses for a while.
 	gate.Rule("refuse", members.Refuse(http.StatusInternalServerError, "trafficpolicies/status"))
 	gate.Reset()
-	edit(t, c, younger, true, func(p *v1alpha1.TrafficPolicy) { p.Status.Conditions = nil })
+	members.UpdateStatus(t, c, younger, func() { younger.Status.Conditions = nil })
 	members.Eventually(t, func() error {
 		if n := len(gate.Writes()); n < 2 {
 			return fmt.Errorf("tried %d times", n)
@@ -201,14 +182,15 @@ func TestQuiet(t *testing.T) {
 	before := untilQuiet(t)
 	gate.Reset() // a write is counted after its answer
 
-	edit(t, c, si, false, func(si *mcsv1beta1.ServiceImport) { si.Annotations = map[string]string{"his": "own"} })
-	edit(t, c, si, true, func(si *mcsv1beta1.ServiceImport) {
+	members.Update(t, c, si, func() { si.Annotations = map[string]string{"his": "own"} })
+	members.UpdateStatus(t, c, si, func() {
 		si.Status.EndpointSliceObjects = mcsv1beta1.EndpointSliceObjectsPresent
 	})
-	edit(t, c, remote, true, func(r *v1alpha1.RemoteCluster) {
-		r.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1"}}
+	members.UpdateStatus(t, c, remote, func() {
+		remote.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "east-1"}}
 	})
-	edit(t, c, &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}, true, func(set *v1alpha1.ClusterSet) {
+	set := &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}
+	members.UpdateStatus(t, c, set, func() {
 		set.Status.Members = 2
 	})
 	if after := untilQuiet(t); after != before || len(gate.Writes()) > 0 {
@@ -216,8 +198,8 @@ func TestQuiet(t *testing.T) {
 	}
 
 	// These two are looked at; the first needs no write.
-	edit(t, c, first, true, func(p *v1alpha1.TrafficPolicy) {
-		p.Status.Conditions = append(p.Status.Conditions, metav1.Condition{
+	members.UpdateStatus(t, c, first, func() {
+		first.Status.Conditions = append(first.Status.Conditions, metav1.Condition{
 			Type: "example.com/Seen", Status: metav1.ConditionTrue, Reason: "Seen", LastTransitionTime: metav1.Now(),
 		})
 	})

@@ -112,14 +112,8 @@ func TestEnvoyGateway(t *testing.T) {
 	for _, namespace := range []string{"shop", "edge", "stranger"} {
 		e.MakeNamespace(t, namespace, nil)
 	}
-	set := &v1alpha1.ClusterSet{}
-	if err := e.Get(t.Context(), client.ObjectKey{Name: v1alpha1.ClusterSetName}, set); err != nil {
-		t.Fatal(err)
-	}
-	set.Spec.DerivedServices = &v1alpha1.DerivedServices{}
-	if err := e.Update(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
+	set := &v1alpha1.ClusterSet{ObjectMeta: members.Meta("", v1alpha1.ClusterSetName)}
+	members.Update(t, e, set, func() { set.Spec.DerivedServices = &v1alpha1.DerivedServices{} })
 	t.Cleanup(func() { clear(e) })
 	export(t, e, members.Service("shop", "web"), "10.1.0.1")
 	_, published := e.Hub.Publish(t, "west", "shop", "web", []string{"10.2.0.1", "10.2.0.2"})

@@ -66,18 +66,6 @@ func wait(t *testing.T, c *members.Cluster, of client.Object, want status.Status
 	})
 }
 
-// update changes an object of the user's.
-func update[T client.Object](t *testing.T, c *members.Cluster, of T, edit func(T)) {
-	t.Helper()
-	members.Eventually(t, func() error {
-		if err := c.Get(t.Context(), client.ObjectKeyFromObject(of), of); err != nil {
-			return err
-		}
-		edit(of)
-		return c.Update(t.Context(), of)
-	})
-}
-
 func policy(name string) *v1alpha1.TrafficPolicy {
 	return &v1alpha1.TrafficPolicy{
 		ObjectMeta: members.Meta(namespace, name),
@@ -175,13 +163,13 @@ func testBroken(t *testing.T, east, hub *members.Cluster, set *v1alpha1.ClusterS
 	wait(t, east, set, status.InProgressStatus, v1alpha1.ReasonNotAuthoritative)
 	hub.LabelHub(t, members.SetID)
 	wait(t, east, set, status.CurrentStatus, "")
-	update(t, east, set, func(s *v1alpha1.ClusterSet) { s.Spec.VIPCIDRs = []v1alpha1.CIDR{"10.1.0.0/20"} })
+	members.Update(t, east, set, func() { set.Spec.VIPCIDRs = []v1alpha1.CIDR{"10.1.0.0/20"} })
 	wait(t, east, set, status.FailedStatus, v1alpha1.ReasonCIDROverlap)
-	update(t, east, set, func(s *v1alpha1.ClusterSet) { s.Spec.VIPCIDRs = []v1alpha1.CIDR{"244.0.0.0/16"} })
+	members.Update(t, east, set, func() { set.Spec.VIPCIDRs = []v1alpha1.CIDR{"244.0.0.0/16"} })
 	wait(t, east, set, status.CurrentStatus, "")
-	update(t, east, set, func(s *v1alpha1.ClusterSet) { s.Spec.DNS = v1alpha1.DNSManaged })
+	members.Update(t, east, set, func() { set.Spec.DNS = v1alpha1.DNSManaged })
 	wait(t, east, set, status.InProgressStatus, v1alpha1.ReasonCoreDNSNotFound)
-	update(t, east, set, func(s *v1alpha1.ClusterSet) { s.Spec.DNS = v1alpha1.DNSManual })
+	members.Update(t, east, set, func() { set.Spec.DNS = v1alpha1.DNSManual })
 	wait(t, east, set, status.CurrentStatus, "")
 }
 
@@ -196,14 +184,10 @@ func testRemote(t *testing.T, east, hub *members.Cluster) {
 	east.Make(t, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{v1alpha1.LabelGateway: "true"}}})
 	gateway := gatewayNode("node-1")
 	east.Make(t, gateway)
-	members.Eventually(t, func() error {
-		if err := east.Get(t.Context(), client.ObjectKeyFromObject(west), west); err != nil {
-			return err
-		}
+	members.UpdateStatus(t, east, west, func() {
 		west.Status.Links = []v1alpha1.GatewayLinks{{Gateway: "node-1", Links: []v1alpha1.Link{
 			{RemoteGateway: "west-1", State: v1alpha1.LinkUp, Since: metav1.Unix(1, 0)},
 		}}}
-		return east.Status().Update(t.Context(), west)
 	})
 	wait(t, east, west, status.CurrentStatus, "")
 

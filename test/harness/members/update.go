@@ -25,9 +25,10 @@ func UpdateStatus(t *testing.T, c client.Client, obj client.Object, change func(
 
 func write(t *testing.T, c client.Client, obj client.Object, change func(), write func() error) {
 	t.Helper()
-	key := client.ObjectKeyFromObject(obj)
+	key, kind := client.ObjectKeyFromObject(obj), obj.GetObjectKind().GroupVersionKind()
 	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		reflect.ValueOf(obj).Elem().SetZero() // decoding adds to what is there
+		obj.GetObjectKind().SetGroupVersionKind(kind)
 		if err := c.Get(t.Context(), key, obj); err != nil {
 			return err
 		}
