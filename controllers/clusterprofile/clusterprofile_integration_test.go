@@ -83,16 +83,18 @@ func profile(name string) *unstructured.Unstructured {
 	}}
 }
 
-// syncTimeout is after what time a controller gives up that cannot read what it must read.
-const syncTimeout = 2 * time.Second
-
 // start runs the controller, as the operator, until the test ends.
 func start(t *testing.T) *members.Env {
+	t.Helper()
+	return startWith(t, config.Controller{})
+}
+
+func startWith(t *testing.T, options config.Controller) *members.Env {
 	t.Helper()
 	c := clusters[members.HubName]
 	c.Dump(t)
 	e := members.NewEnv(t, c, c, nil)
-	running.Controller(t, c, config.Controller{CacheSyncTimeout: syncTimeout}, func(ctx context.Context, mgr ctrl.Manager) error {
+	running.Controller(t, c, options, func(ctx context.Context, mgr ctrl.Manager) error {
 		return (&clusterprofile.Reconciler{Client: mgr.GetClient(), Namespace: v1alpha1.DefaultNamespace}).SetUp(ctx, mgr)
 	})
 	return e
@@ -312,9 +314,10 @@ func TestOlderRole(t *testing.T) {
 			t.Errorf("restoring the role: %v", err)
 		}
 	})
-	env := start(t)
+	const patience = 5 * time.Second // after which a controller gives up that cannot read what it must read
+	env := startWith(t, config.Controller{CacheSyncTimeout: patience})
 	install(t, env)
-	time.Sleep(2 * syncTimeout) // a controller that could not start would have ended the operator
+	time.Sleep(2 * patience) // a controller that could not start would have ended the operator
 	if err := restore(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,12 @@ func (e *env) kubeconfigOf(t *testing.T, dir, account string) string {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	conn, err := net.ListenPacket("udp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

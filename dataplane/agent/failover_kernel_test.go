@@ -294,11 +294,11 @@ func TestRestartWithADeadGateway(t *testing.T) {
 
 // askFrom asks a server made by Serve from one of several addresses.
 func askFrom(source, address string) (string, error) {
-	dialer := net.Dialer{Timeout: 3 * time.Second, LocalAddr: &net.TCPAddr{IP: netip.MustParseAddr(source).AsSlice()}}
+	dialer := net.Dialer{Timeout: limit, LocalAddr: &net.TCPAddr{IP: netip.MustParseAddr(source).AsSlice()}}
 	conn, err := dialer.Dial("tcp", address)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	return askOn(conn, "tcp", 3*time.Second)
+	return askOn(conn, "tcp", limit)
 }

@@ -47,7 +47,7 @@ func (s *site) early(from *netns.Namespace, name, address string) early {
 func (e early) answered(t *testing.T, what, client string, port int, endpoints ...string) {
 	t.Helper()
 	got := ""
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); {
 		got = e.asks()
 		for _, endpoint := range endpoints {
 			if got == at(endpoint, port)+" sees "+client {

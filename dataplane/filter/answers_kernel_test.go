@@ -27,7 +27,7 @@ func sends(t *testing.T, from *netns.Namespace, source, target string) (answered
 		if _, err := conn.Write([]byte("?")); err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 		n, err := conn.Read(make([]byte, 64))
 		answered = err == nil && n > 0
 	})

@@ -20,7 +20,7 @@ import (
 // knock connects from that address and returns what comes of it.
 func knock(from *netns.Namespace, source, target string) (err error) {
 	from.Do(func() {
-		dialer := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: netip.MustParseAddr(source).AsSlice()}}
+		dialer := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: netip.MustParseAddr(source).AsSlice()}}
 		dialer.Control = func(_, _ string, c syscall.RawConn) error { // an IPv6 address that only a route makes local
 			return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_IP, unix.IP_FREEBIND, 1) })
 		}

@@ -214,7 +214,7 @@ func (c *silentConn) Close() error {
 
 // eventually repeats check until it returns nil, or 20 s have passed: then it returns its error.
 func eventually(ctx context.Context, check func() error) error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := check()
 		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {

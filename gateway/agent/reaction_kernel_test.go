@@ -65,7 +65,7 @@ func TestReaction(t *testing.T) {
 			cut := time.Now()
 			c.wire.Cut(c.east0.port)
 			var moved announced
-			timeout := time.After(10 * time.Second)
+			timeout := time.After(time.Minute)
 			for moved.at.IsZero() {
 				select {
 				case a := <-announcements:
@@ -78,7 +78,7 @@ func TestReaction(t *testing.T) {
 			}
 			since := c.west1.agent.prober.statuses()["east/"+c.east0.name].Since
 			t.Logf("down %s after the cut, route moved %s later", since.Sub(cut).Round(time.Millisecond), moved.at.Sub(since).Round(10*time.Microsecond))
-			if took := moved.at.Sub(since); took < 0 || took > 500*time.Millisecond {
+			if took := moved.at.Sub(since); took < 0 || took > 3*time.Second { // milliseconds on a quiet machine
 				t.Errorf("the route moved %s after the decision", took)
 			}
 		})
@@ -123,7 +123,7 @@ func TestDraining(t *testing.T) {
 		begin := time.Now()
 		c.east0.agent.SetDraining(true)
 		waitFor(t, "routes over the other link", routesBy("tombolo2"))
-		if took := time.Since(begin); took > time.Second {
+		if took := time.Since(begin); took > 3*time.Second { // milliseconds on a quiet machine
 			t.Errorf("the routes moved after %s", took)
 		}
 		waitFor(t, "a link that is up and says why it is not used", func() error {

@@ -78,7 +78,7 @@ func (e *end) startChild(t *testing.T, output string) *exec.Cmd {
 
 // answerSoon asks b from a for a connection to a port where nobody listens, until b refuses.
 func (p *pair) answerSoon() error {
-	deadline := time.Now().Add(4 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		var err error
 		p.a.ns.Do(func() { _, err = net.DialTimeout("tcp", "245.0.32.1:9", 100*time.Millisecond) })

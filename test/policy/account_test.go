@@ -80,7 +80,7 @@ func checkForbidden(t *testing.T, err error, want string) {
 func eventuallySays(t *testing.T, c client.Client, object client.Object, want string) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		err = c.Create(t.Context(), object.DeepCopyObject().(client.Object), client.DryRunAll)
 		if want == "" && err == nil || want != "" && err != nil && strings.Contains(err.Error(), want) {
 			return

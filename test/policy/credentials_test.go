@@ -103,7 +103,7 @@ func TestIdentityStays(t *testing.T) {
 // eventuallyForbidden waits until write is forbidden with want.
 func eventuallyForbidden(t *testing.T, want string, write func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var last error
 	_ = wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(context.Context) (bool, error) {
@@ -114,8 +114,8 @@ func eventuallyForbidden(t *testing.T, want string, write func() error) {
 }
 
 // revokedWithin is how long a hub may go on taking a token after what it depends on is gone. The
-// API server remembers for 10 s that a token was valid.
-const revokedWithin = 20 * time.Second
+// API server remembers for 10 s that a token was valid; the rest is for a busy machine.
+const revokedWithin = time.Minute
 
 // TestRevocation: a join token ends with its Secret, and all tokens of a member with its account or
 // its Member.

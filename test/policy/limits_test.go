@@ -39,7 +39,7 @@ func TestLimitsOfTheHub(t *testing.T) {
 	config := rest.CopyConfig(adminConfig)
 	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + hub + ":member-queued",
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + hub, "system:authenticated"}}
-	if err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) {
+	if err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
 		return levelOf(t, config) == string(level.UID), nil
 	}); err != nil {
 		t.Errorf("a member's request has the priority level %s, want %s", levelOf(t, config), level.UID)

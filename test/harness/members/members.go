@@ -260,7 +260,7 @@ func (c *Cluster) MakeNamespace(t *testing.T, name string, labels map[string]str
 }
 
 // eventuallyTimeout is how long Eventually tries.
-const eventuallyTimeout = 40 * time.Second
+const eventuallyTimeout = time.Minute
 
 // Eventually tries until check returns nil, and fails the test with its last error otherwise.
 func Eventually(t *testing.T, check func() error) {
