@@ -82,7 +82,7 @@ testbin-kind: testbin
 	@CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set kind
 
 .PHONY: generate manifests
-generate: ## deepcopy functions, CRDs and roles from the Go code
+generate: ## deepcopy functions, CRDs, roles and docs/reference.md from the Go code
 	@hack/generate.sh
 manifests: generate ## the same
 

@@ -2,7 +2,7 @@
 # Prints the path of a tool that hack/tools or a module below it pins, after building it into the
 # cache outside the tree if it is not there: once per version of tool and Go.
 #
-# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|cyclonedx-gomod|envoy-translate|govulncheck|helm3|helm4|kube-network-policies|kubebuilder|kustomize|prometheus|promtool
+# usage: hack/tool.sh controller-gen|golangci-lint|actionlint|crd-ref-docs|cyclonedx-gomod|envoy-translate|govulncheck|helm3|helm4|kube-network-policies|kubebuilder|kustomize|prometheus|promtool
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -12,6 +12,7 @@ case ${1-} in
 controller-gen) package=sigs.k8s.io/controller-tools/cmd/controller-gen usually="usually 20 s, once" ;;
 golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint usually="usually 2 to 6 minutes, once" ;;
 actionlint) pins=hack/tools/release package=github.com/rhysd/actionlint/cmd/actionlint usually="usually 10 s, once" ;;
+crd-ref-docs) pins=hack/tools/reference package=github.com/elastic/crd-ref-docs usually="usually 20 s, once" ;;
 cyclonedx-gomod) pins=hack/tools/release package=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod usually="usually 20 s, once" ;;
 govulncheck) pins=hack/tools/release package=golang.org/x/vuln/cmd/govulncheck usually="usually 10 s, once" ;;
 kube-network-policies) pins=hack/tools/netpol package=sigs.k8s.io/kube-network-policies/cmd usually="usually 1 minute, once" ;;

@@ -12,10 +12,12 @@ const ClusterSetName = "default"
 // +kubebuilder:validation:Enum=auto;ipvs;nftables
 type DataplaneBackend string
 
-// The backends. Auto uses IPVS where it is safe beside the node's kube-proxy, otherwise nftables.
 const (
-	BackendAuto     DataplaneBackend = "auto"
-	BackendIPVS     DataplaneBackend = "ipvs"
+	// BackendAuto is IPVS where that is safe beside the node's kube-proxy, otherwise nftables.
+	BackendAuto DataplaneBackend = "auto"
+	// BackendIPVS is IPVS, whatever kube-proxy the node has.
+	BackendIPVS DataplaneBackend = "ipvs"
+	// BackendNFTables is nftables.
 	BackendNFTables DataplaneBackend = "nftables"
 )
 
@@ -24,9 +26,10 @@ const (
 // +kubebuilder:validation:Enum=None;LocalFirst
 type Locality string
 
-// The localities. None treats all endpoints of the clusterset alike, as KEP-1645 says.
 const (
-	LocalityNone       Locality = "None"
+	// LocalityNone treats all endpoints of the clusterset alike, as KEP-1645 says.
+	LocalityNone Locality = "None"
+	// LocalityLocalFirst prefers the nearest endpoints: of the node, the zone, the cluster.
 	LocalityLocalFirst Locality = "LocalFirst"
 )
 
@@ -35,9 +38,10 @@ const (
 // +kubebuilder:validation:Enum=Manual;Managed
 type DNSMode string
 
-// The DNS modes. Manual leaves the Corefile to the cluster's admin.
 const (
-	DNSManual  DNSMode = "Manual"
+	// DNSManual leaves the Corefile to the cluster's admin.
+	DNSManual DNSMode = "Manual"
+	// DNSManaged lets the operator add what clusterset.local needs to kube-system/coredns.
 	DNSManaged DNSMode = "Managed"
 )
 
@@ -46,9 +50,10 @@ const (
 // +kubebuilder:validation:Enum=ExternalIP;InternalIP
 type EndpointSource string
 
-// The sources, named like the types of addresses in Node.status.addresses.
 const (
+	// EndpointExternalIP publishes the addresses of type ExternalIP in Node.status.addresses.
 	EndpointExternalIP EndpointSource = "ExternalIP"
+	// EndpointInternalIP publishes those of type InternalIP.
 	EndpointInternalIP EndpointSource = "InternalIP"
 )
 
@@ -57,10 +62,12 @@ const (
 // +kubebuilder:validation:Enum=auto;kernel;userspace
 type WireGuardMode string
 
-// The modes. Auto uses the kernel's WireGuard, or the agent's own where the kernel has none.
 const (
-	WireGuardAuto      WireGuardMode = "auto"
-	WireGuardKernel    WireGuardMode = "kernel"
+	// WireGuardAuto is the kernel's WireGuard, or the agent's own where the kernel has none.
+	WireGuardAuto WireGuardMode = "auto"
+	// WireGuardKernel is the kernel's WireGuard.
+	WireGuardKernel WireGuardMode = "kernel"
+	// WireGuardUserspace is the agent's own WireGuard, on a TUN device.
 	WireGuardUserspace WireGuardMode = "userspace"
 )
 
@@ -69,11 +76,11 @@ const (
 // +kubebuilder:validation:Enum=Exported;Any
 type IngressMode string
 
-// The modes. Exported admits what goes to exported endpoints, and answers. Any admits all packets of
-// members to this cluster's CIDRs.
 const (
+	// IngressExported admits what goes to exported endpoints, answers, ICMP errors and some echoes.
 	IngressExported IngressMode = "Exported"
-	IngressAny      IngressMode = "Any"
+	// IngressAny admits all packets of members to this cluster's CIDRs.
+	IngressAny IngressMode = "Any"
 )
 
 // ClusterSetSpec says which clusterset this cluster belongs to and how its agents behave.
@@ -214,10 +221,9 @@ type HubAccess struct {
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() == 'https'",message="must be an https URL, such as https://hub.example.com:6443"
 	Server string `json:"server"`
 
-	// secretRef names the Secret tombolo-hub, in the operator's namespace: the operator may read no
-	// other. It holds the keys of a service
-	// account token Secret of the hub, as they are: token, ca.crt and namespace (the hub's
-	// namespace).
+	// secretRef names the Secret tombolo-hub in the operator's namespace. The operator may read no
+	// other. Its keys are token (of the member's account on the hub), ca.crt (of the hub's API server)
+	// and namespace (the hub's).
 	SecretRef SecretReference `json:"secretRef"`
 }
 
@@ -333,11 +339,13 @@ type ClusterSetStatus struct {
 	// +optional
 	CIDRs []CIDR `json:"cidrs,omitempty"`
 
-	// region and zoneDomain are this cluster's own (Member.spec). They decide whether zones of
-	// equal name are the same zone.
+	// region is this cluster's own (Member.spec.region).
 	//
 	// +optional
 	Region string `json:"region,omitempty"`
+	// zoneDomain is this cluster's own (Member.spec.zoneDomain). Region and zone domain decide whether
+	// zones of equal name are the same zone.
+	//
 	// +optional
 	ZoneDomain string `json:"zoneDomain,omitempty"`
 

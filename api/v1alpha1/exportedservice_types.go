@@ -10,17 +10,19 @@ import (
 // it. The source cluster is in the label multicluster.kubernetes.io/source-cluster, which the hub's
 // admission policy checks.
 type ExportedServiceSpec struct {
-	// namespace and name of the Service.
+	// namespace of the Service.
 	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace"`
+	// name of the Service.
+	//
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
 
 	// exportedAt is the creationTimestamp of the ServiceExport in the exporting cluster. The oldest
-	// export wins a conflict, but none counts as older than the hub has shown it.
+	// export decides a conflict. No export counts as older than this object on the hub.
 	ExportedAt metav1.Time `json:"exportedAt"`
 
 	// type of the import that this export asks for.
@@ -43,8 +45,8 @@ type ExportedServiceSpec struct {
 	// +optional
 	SliceSet string `json:"sliceSet,omitempty"`
 
-	// ipFamilies of the Service, in its order. A headless Service has none that neither its endpoints
-	// nor its cluster's approved CIDRs have.
+	// ipFamilies of the Service, in its order. A family of a headless Service is left out if neither
+	// its endpoints nor its cluster's approved CIDRs have it.
 	//
 	// +kubebuilder:validation:MaxItems=2
 	// +listType=atomic
@@ -55,34 +57,39 @@ type ExportedServiceSpec struct {
 	//
 	// +optional
 	SessionAffinity corev1.ServiceAffinity `json:"sessionAffinity,omitempty"`
+	// sessionAffinityConfig of the Service: how long a client's affinity lasts.
+	//
 	// +optional
 	SessionAffinityConfig *corev1.SessionAffinityConfig `json:"sessionAffinityConfig,omitempty"`
 
-	// internalTrafficPolicy and trafficDistribution of the Service. Absent means Cluster, and no
-	// preference.
+	// internalTrafficPolicy of the Service. Absent means Cluster.
 	//
 	// +optional
 	InternalTrafficPolicy *corev1.ServiceInternalTrafficPolicy `json:"internalTrafficPolicy,omitempty"`
+	// trafficDistribution of the Service. Absent means no preference.
+	//
 	// +optional
 	TrafficDistribution *string `json:"trafficDistribution,omitempty"`
 
-	// audience is the clusters that the export is for; absent: all members. The others skip it.
-	// Versions that do not know the field import it all the same, and the exporting cluster's gateways
-	// refuse their packets.
+	// audience is the clusters that the export is for. Absent means all members. Other members do not
+	// import it. A version that does not know this field imports it all the same, and the exporting
+	// cluster's gateways refuse its packets.
 	//
 	// +optional
 	Audience *ExportAudience `json:"audience,omitempty"`
 
-	// exportedLabels and exportedAnnotations are the ServiceExport's, for the ServiceImport.
+	// exportedLabels are the ServiceExport's (spec.exportedLabels), for the ServiceImport.
 	//
 	// +optional
 	ExportedLabels map[string]string `json:"exportedLabels,omitempty"`
+	// exportedAnnotations are the ServiceExport's (spec.exportedAnnotations), for the ServiceImport.
+	//
 	// +optional
 	ExportedAnnotations map[string]string `json:"exportedAnnotations,omitempty"`
 }
 
-// ExportedService is one cluster's export of one Service. The exporting member writes it on the
-// hub, under the name HubName(clusterID, namespace, name).
+// ExportedService is one cluster's export of one Service. The exporting member's operator writes it on
+// the hub. Its name is the cluster's ID, a dot and a hash of the Service's namespace and name.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=exsvc

@@ -33,14 +33,14 @@ type ExportPolicyTarget struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.clusters) || has(self.regions)",message="name clusters, regions or both: as it is, the export is for no other cluster; to export to none, delete the ServiceExport"
 type ExportAudience struct {
-	// clusters by their cluster IDs.
+	// clusters that the export is for, by their IDs.
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256
 	// +listType=set
 	// +optional
 	Clusters []ClusterID `json:"clusters,omitempty"`
-	// regions by the name in the clusters' Member.spec.region.
+	// regions of which the export is for all clusters (Member.spec.region).
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -51,7 +51,7 @@ type ExportAudience struct {
 	Regions []string `json:"regions,omitempty"`
 }
 
-// ExportPolicySpec says for which clusters an export is.
+// ExportPolicySpec says which clusters an export is for.
 type ExportPolicySpec struct {
 	// targetRef names the ServiceExport.
 	TargetRef ExportPolicyTarget `json:"targetRef"`

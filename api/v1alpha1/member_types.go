@@ -15,9 +15,8 @@ type MemberSpec struct {
 	// +kubebuilder:validation:Maximum=4095
 	Index int32 `json:"index"`
 
-	// cidrs are the only addresses that the cluster may publish and send from: those of its pods,
-	// and of whatever else it may export (nodes, for backends with hostNetwork; external addresses,
-	// for Services without selector).
+	// cidrs are the only addresses that the cluster may publish and send from: its pods', and those of
+	// whatever else it may export, such as nodes (for endpoints with hostNetwork) and virtual machines.
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -25,9 +24,8 @@ type MemberSpec struct {
 	CIDRs []CIDR `json:"cidrs"`
 
 	// namespaces from which the cluster may export: names, and beginnings of names with a * at their
-	// end. If empty, it may export from all but system namespaces: default, kube-* and that of
-	// tombolo. Those must be listed. What comes from others is refused, by the hub and by every
-	// importer.
+	// end. If empty, it may export from all but system namespaces (default, kube-* and tombolo's own);
+	// those must be listed. Hub and importers refuse exports from other namespaces.
 	//
 	// +kubebuilder:validation:MaxItems=128
 	// +listType=set
@@ -112,7 +110,7 @@ type MemberLimits struct {
 	EndpointsPerService int32 `json:"endpointsPerService,omitempty"`
 }
 
-// MemberStatus is empty so far: members may not write Members.
+// MemberStatus is empty: members may not write Members.
 type MemberStatus struct {
 	// conditions are reserved for the clusterset's admin tooling.
 	//

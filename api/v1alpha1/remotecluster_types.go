@@ -7,7 +7,7 @@ import (
 // RemoteClusterSpec is what this cluster accepts about another member: what the admin's Member
 // says, and the gateways that the member published.
 type RemoteClusterSpec struct {
-	// index is the Member's.
+	// index is the Member's (Member.spec.index).
 	//
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4095
@@ -21,14 +21,16 @@ type RemoteClusterSpec struct {
 	// +optional
 	CIDRs []CIDR `json:"cidrs,omitempty"`
 
-	// region and zoneDomain are the Member's.
+	// region is the Member's (Member.spec.region).
 	//
 	// +optional
 	Region string `json:"region,omitempty"`
+	// zoneDomain is the Member's (Member.spec.zoneDomain).
+	//
 	// +optional
 	ZoneDomain string `json:"zoneDomain,omitempty"`
 
-	// gateways of the cluster that have a lane, by lane.
+	// gateways of the cluster that have a lane, sorted by lane.
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=map
@@ -45,12 +47,12 @@ type RemoteGateway struct {
 	Lane Lane `json:"lane"`
 	// publicKey is its WireGuard public key, in base64.
 	PublicKey string `json:"publicKey"`
-	// endpoints as published, best first.
+	// endpoints are the addresses that the gateway published and that this cluster accepts, best first.
 	//
 	// +kubebuilder:validation:MaxItems=8
 	// +listType=atomic
 	Endpoints []Endpoint `json:"endpoints"`
-	// tunnelAddresses as published, and inside the block that the Member's index gives.
+	// tunnelAddresses that the gateway published, inside the block that the Member's index gives.
 	//
 	// +kubebuilder:validation:MaxItems=2
 	// +listType=atomic
@@ -63,10 +65,12 @@ type RemoteGateway struct {
 // +kubebuilder:validation:Enum=Up;Down;Connecting
 type LinkState string
 
-// The link states. Connecting means that no probe has been answered since the link was made.
 const (
-	LinkUp         LinkState = "Up"
-	LinkDown       LinkState = "Down"
+	// LinkUp means that probes are answered.
+	LinkUp LinkState = "Up"
+	// LinkDown means that probes are not answered any more.
+	LinkDown LinkState = "Down"
+	// LinkConnecting means that no probe has been answered since the link was made.
 	LinkConnecting LinkState = "Connecting"
 )
 
@@ -87,7 +91,7 @@ type GatewayLinks struct {
 type Link struct {
 	// remoteGateway is the remote GatewayNode's name.
 	RemoteGateway string `json:"remoteGateway"`
-	// state of the link, by probes through the tunnel.
+	// state of the link, as probes through the tunnel show it.
 	State LinkState `json:"state"`
 	// rttMilliseconds is the probes' round trip in ms, rounded so that an unchanged link causes no
 	// write. Zero: not measured.
@@ -111,7 +115,7 @@ type Link struct {
 
 // RemoteClusterStatus is how this cluster sees the other one.
 type RemoteClusterStatus struct {
-	// links, one entry per local gateway, each written by that gateway with server-side apply.
+	// links has one entry for each local gateway, which that gateway writes with server-side apply.
 	//
 	// +listType=map
 	// +listMapKey=gateway

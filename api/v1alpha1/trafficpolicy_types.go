@@ -9,7 +9,7 @@ import (
 // +kubebuilder:validation:Enum=RoundRobin;LeastConnection;ConsistentHash;Random
 type Scheduler string
 
-// The schedulers. All of them follow the weights. A backend replaces a scheduler that it lacks
+// All schedulers follow the weights. A backend replaces a scheduler that it lacks
 // (internal/clusterset, SchedulerOn).
 const (
 	// SchedulerRoundRobin gives each endpoint its share in turn.
@@ -53,14 +53,14 @@ type TrafficPolicyTarget struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.clusters) || has(self.regions)",message="a step names clusters, regions or both: as it is, nothing is in it"
 type FailoverStep struct {
-	// clusters by their cluster IDs.
+	// clusters of this step, by their IDs.
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
 	// +optional
 	Clusters []ClusterID `json:"clusters,omitempty"`
-	// regions by the name in the clusters' Member.spec.region.
+	// regions of which all clusters belong to this step (Member.spec.region).
 	//
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -73,7 +73,7 @@ type FailoverStep struct {
 
 // ClusterWeight is one cluster's share of the flows.
 type ClusterWeight struct {
-	// cluster by its cluster ID.
+	// cluster is the cluster's ID.
 	Cluster ClusterID `json:"cluster"`
 	// weight of the whole cluster, 0 to 1000, however many endpoints it has: 95 and 5 are 95 % and
 	// 5 %. With weight zero its endpoints get no new flows.
