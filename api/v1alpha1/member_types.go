@@ -46,8 +46,8 @@ type MemberSpec struct {
 	// +optional
 	Limits MemberLimits `json:"limits,omitzero"`
 
-	// globalCIDRs replace cidrs, one for one and of the same sizes, where clusters' pod CIDRs
-	// overlap. If empty, addresses are not translated.
+	// globalCIDRs are reserved for a version that translates addresses where clusters' pod CIDRs overlap.
+	// This version does not, and refuses a Member that has them.
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic

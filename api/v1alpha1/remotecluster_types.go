@@ -13,8 +13,8 @@ type RemoteClusterSpec struct {
 	// +kubebuilder:validation:Maximum=4095
 	Index int32 `json:"index"`
 
-	// cidrs are the addresses under which this cluster sees the other one: the Member's globalCIDRs
-	// if it has any, otherwise its cidrs.
+	// cidrs are the Member's (Member.spec.cidrs): the addresses that the other cluster may publish and send
+	// from. If this cluster refuses what the Member says now, those stay that it used before.
 	//
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
