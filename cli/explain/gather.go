@@ -2,7 +2,6 @@ package explain
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/cli/access"
 	"github.com/tombolo-net/tombolo/cli/snapshot"
 	"github.com/tombolo-net/tombolo/internal/explain"
@@ -129,7 +127,7 @@ func (g *gatherer) client(ctx context.Context, from, namespace string) error {
 	own := &g.facts.Clusters[0]
 	g.facts.Client.Cluster = own.ID()
 	if from == "" {
-		g.facts.Client.Node = anyNode(own.Nodes)
+		g.facts.Client.Node = own.AnyNode()
 		return nil
 	}
 	key := client.ObjectKey{Namespace: namespace, Name: from}
@@ -150,23 +148,6 @@ func (g *gatherer) client(ctx context.Context, from, namespace string) error {
 		}
 	}
 	return nil
-}
-
-// anyNode is the node that stands for all: one from which packets pass a gateway, if there is one.
-func anyNode(nodes []corev1.Node) string {
-	if len(nodes) == 0 {
-		return ""
-	}
-	gateway := func(n corev1.Node) int {
-		if n.Labels[v1alpha1.LabelGateway] == "true" {
-			return 1
-		}
-		return 0
-	}
-	first := slices.MinFunc(nodes, func(a, b corev1.Node) int {
-		return cmp.Or(cmp.Compare(gateway(a), gateway(b)), cmp.Compare(a.Name, b.Name))
-	})
-	return first.Name
 }
 
 // ask asks the agent on a node.

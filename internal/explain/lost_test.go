@@ -199,7 +199,7 @@ func TestIfDown(t *testing.T) {
 		t.Errorf("10.1.0.5 is out since %q", why)
 	}
 	w := newWalk(&f)
-	if now := in(*w.planned("")); !slices.Equal(now, []string{"10.1.0.5", "10.3.0.5"}) {
+	if now := in(*w.client.Planned(w.Name.Key(), w.Client.Node, "", w.Now)); !slices.Equal(now, []string{"10.1.0.5", "10.3.0.5"}) {
 		t.Errorf("now flows go to %q", now)
 	}
 	for id, known := range map[v1alpha1.ClusterID]bool{"east": true, "west": false, "south": false} {

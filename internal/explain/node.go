@@ -53,7 +53,7 @@ func (w *walk) node() {
 			w.say(Failed, id, looked, "the agent does not serve the ServiceImport: %s", told.NoDecision)
 			return
 		}
-		w.decision = w.planned("")
+		w.decision = w.client.Planned(w.Name.Key(), w.Client.Node, "", w.Now)
 	}
 	w.decided(looked)
 }
@@ -118,55 +118,12 @@ func (w *walk) decided(looked string) {
 // refused tells whether the node refuses new flows to the port.
 func refused(p *Port) bool { return strings.HasPrefix(p.Outcome, plan.Refused) }
 
-// planned is what the client's node would decide by the objects alone, without a memory of failures.
-// down is a cluster that nothing leads to; empty: none.
-func (w *walk) planned(down v1alpha1.ClusterID) *plan.Explained {
-	set := w.client.ClusterSet
-	if w.imported == nil || set == nil || !clusterset.Served(w.imported) {
-		return nil
-	}
-	in := plan.NetworkInput{Node: w.Client.Node, ClusterSet: set, Live: clusterset.LiveGateways{}}
-	for i := range w.client.Nodes {
-		in.Nodes = append(in.Nodes, &w.client.Nodes[i])
-	}
-	for i := range w.client.RemoteClusters {
-		in.Remotes = append(in.Remotes, &w.client.RemoteClusters[i])
-	}
-	for i := range w.client.GatewayNodes {
-		if g := &w.client.GatewayNodes[i]; clusterset.HasHeartbeat(g) {
-			in.Live[g.Name] = true
-		}
-	}
-	place := plan.NewPlace(in, clusterset.VIPBlocks(set))
-	if remote, ok := place.Remotes[down]; ok {
-		remote.Unreachable = true
-		place.Remotes[down] = remote
-	}
-	return w.explained(plan.Input{Import: w.imported, Place: place, Now: w.Now})
-}
-
-// explained plans with the imported slices and the policy in effect.
-func (w *walk) explained(in plan.Input) *plan.Explained {
-	for i := range w.client.ImportedSlices {
-		s := &w.client.ImportedSlices[i]
-		if s.Namespace == w.Name.Namespace && s.Labels[v1alpha1.LabelServiceName] == w.Name.Service {
-			in.Slices = append(in.Slices, s)
-		}
-	}
-	var policies []*v1alpha1.TrafficPolicy
-	for i := range w.client.TrafficPolicies {
-		policies = append(policies, &w.client.TrafficPolicies[i])
-	}
-	in.Policy = clusterset.PolicyFor(w.imported, policies)
-	return &plan.Explained{Ports: plan.Explain(in), Skipped: plan.Services(in).Skipped}
-}
-
 // ifDown says where flows would go without that cluster; nil: nobody asked, or nothing can be said.
 func ifDown(w *walk) *IfDown {
 	if w.IfDown == "" {
 		return nil
 	}
-	decision := w.planned(w.IfDown)
+	decision := w.client.Planned(w.Name.Key(), w.Client.Node, w.IfDown, w.Now)
 	if decision == nil {
 		return nil
 	}

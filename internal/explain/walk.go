@@ -63,11 +63,7 @@ func newWalk(f *Facts) *walk {
 		snapshots = append(snapshots, f.Clusters[i].Snapshot)
 	}
 	w.picture = topology.Of(snapshots)
-	for i := range w.client.Imports {
-		if si := &w.client.Imports[i]; si.Namespace == f.Name.Namespace && si.Name == f.Name.Service {
-			w.imported = si
-		}
-	}
+	w.imported = w.client.imported(f.Name.Key())
 	return w
 }
 
