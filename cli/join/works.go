@@ -1,6 +1,7 @@
 package join
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ func (o *options) works(ctx context.Context, cluster *access.Cluster, say func(s
 
 // waitingFor says what the cluster still lacks to work; nothing: it works.
 func waitingFor(s *topology.Snapshot, findings []topology.Finding) []string {
+	if away := cmp.Or(s.Unreadable, s.Behind); away != "" {
+		return []string{"the API server does not answer: " + away}
+	}
 	if s.ClusterSet == nil || s.ClusterSet.Status.ObservedGeneration != s.ClusterSet.Generation {
 		return []string{"the operator has not seen the ClusterSet yet: are its pods running?"}
 	}

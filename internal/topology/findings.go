@@ -96,6 +96,9 @@ func (f *findings) of(s counted) {
 			"the cluster belongs to no clusterset: join it (kubectl tombolo join)")
 		return
 	}
+	if s.Behind != "" {
+		f.add("Cluster", nil, s.Context, "its API server does not answer any more, so what is shown of it may be old: "+s.Behind)
+	}
 	f.operator(s.Snapshot)
 	f.conditions("ClusterSet", s.ClusterSet, s.ClusterSet.Status.Conditions, clusterSetRules)
 	f.gateways(s.Snapshot)

@@ -16,6 +16,9 @@ type Snapshot struct {
 	// Unreadable says why the cluster's objects could not be read; empty: they could. Then the lists
 	// below are empty.
 	Unreadable string
+	// Behind says why the objects may be old: the API server could be read once, and now cannot be;
+	// empty: they are not.
+	Behind string
 
 	// ClusterSet is nil if the cluster has none.
 	ClusterSet       *v1alpha1.ClusterSet

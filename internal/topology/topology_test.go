@@ -101,6 +101,7 @@ func TestOf(t *testing.T) {
 		in   []Snapshot
 	}{
 		{"east", []Snapshot{east()}},
+		{"behind", []Snapshot{{Context: "old", Behind: "connection refused", ClusterSet: east().ClusterSet, OperatorReplicas: Replicas{Wanted: 1, Ready: 1}}}},
 		{"none", nil},
 		{"hub", []Snapshot{{Context: "hub", Hubs: []HubSnapshot{hub()}}}},
 		{"strangers", []Snapshot{{Context: "away", Unreadable: "reading ClusterSets: connection refused"}, {Context: "alone"}}},
