@@ -20,6 +20,7 @@ import (
 	"github.com/tombolo-net/tombolo/cli/member"
 	"github.com/tombolo-net/tombolo/cli/status"
 	"github.com/tombolo-net/tombolo/cli/verify"
+	"github.com/tombolo-net/tombolo/cli/web"
 )
 
 // NewCommand returns the whole command line. version is what `kubectl tombolo version` says.
@@ -39,7 +40,7 @@ func NewCommand(version string, streams genericiooptions.IOStreams) *cobra.Comma
 	root.AddGroup(&cobra.Group{ID: "set up", Title: "Set up a clusterset:"}, &cobra.Group{ID: "look", Title: "Look into it:"}, &cobra.Group{ID: "use", Title: "Use it:"})
 	for group, commands := range map[string][]*cobra.Command{
 		"set up": {hub.NewCommand(flags, streams), member.NewCommand(flags, streams), join.NewCommand(flags, streams, image(version)), join.NewLeaveCommand(flags, streams)},
-		"look": {status.NewCommand(flags, streams), check.NewCommand(flags, streams, image(version)), explain.NewCommand(flags, streams),
+		"look": {status.NewCommand(flags, streams), web.NewCommand(flags, streams), check.NewCommand(flags, streams, image(version)), explain.NewCommand(flags, streams),
 			verify.NewCommand(flags, streams), bench.NewCommand(flags, streams), gather.NewCommand(flags, streams, version)},
 		"use": {export.NewCommand(flags, streams), export.NewUnexportCommand(flags, streams)},
 		"":    {newVersionCommand(version)},
