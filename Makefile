@@ -108,13 +108,21 @@ INTEGRATION_FIRST := ./controllers/operator ./test/policy
 KERNEL_FIRST := ./dataplane/agent ./test/lifecycle/restarts
 
 .PHONY: test-integration
-test-integration: testbin ## controllers, kinds and policies, each against a real kube-apiserver
+test-integration: testbin ## controllers, kinds and policies, each against a real kube-apiserver; the page in a Chromium
+	@hack/deps.sh web
+	@hack/axe.sh >/dev/null
 	@hack/tool.sh helm4 >/dev/null
 	@hack/tool.sh helm3 >/dev/null
 	@hack/tool.sh envoy-translate >/dev/null
 	@hack/tool.sh promtool >/dev/null
 	@$(STEP) "integration tests" "usually 11 minutes" \
 		hack/again.sh go test -tags integration -count=1 -p 2 $(TESTFLAGS) $(INTEGRATION_FIRST) $$(hack/tagged.sh integration $(INTEGRATION_FIRST))
+
+.PHONY: screenshots
+screenshots: build testbin ## the pictures in docs/images, made by the tests of the page, on a lab
+	@hack/deps.sh web
+	@mkdir -p docs/images
+	bin/lab run --install --gateways 2 -- go test -tags integration,e2e -count=1 -run 'TestScreenshots|TestLab' ./test/web -args -screenshots "$(CURDIR)/docs/images"
 
 .PHONY: test-kernel
 test-kernel: build testbin ## IPVS, routes, WireGuard, each in a user-mode kernel of its own
@@ -134,6 +142,8 @@ E2E = hack/again.sh go test -tags e2e -short -count=1 -p 1 -parallel 8 -v $(TEST
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
+	@hack/deps.sh web
+	@hack/axe.sh >/dev/null
 	@hack/tool.sh prometheus >/dev/null
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		hack/again.sh go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
@@ -144,6 +154,8 @@ test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's ru
 # kube-proxy in mode ipvs; a dual-stack cluster beside one with IPv4 alone and one with IPv6 alone.
 .PHONY: test-families
 test-families: build testbin ## the end-to-end tests on clusters of other IP families: IPv6 alone, IPv6 first, mixed
+	@hack/deps.sh web
+	@hack/axe.sh >/dev/null
 	@hack/tool.sh prometheus >/dev/null
 	@$(STEP) "e2e tests with IPv6 alone" "usually 7 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family ipv6 -- $(E2E)
@@ -193,7 +205,7 @@ test-skew: deps ## CRDs, policies and controllers with the API servers of the ol
 		CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set $$set && \
 		$(STEP) "integration tests with the $$set Kubernetes" "usually 12 minutes" env TOMBOLO_KUBERNETES=$$set \
 			go test -tags integration -count=1 -p 2 $(TESTFLAGS) \
-			$$(hack/tagged.sh integration ./hack/image ./hack/release ./test/lab/image ./test/lab/kernel ./gateway/wireguard) || exit 1; \
+			$$(hack/tagged.sh integration ./hack/image ./hack/release ./test/lab/image ./test/lab/kernel ./gateway/wireguard ./test/web) || exit 1; \
 	done
 
 .PHONY: test-upgrade

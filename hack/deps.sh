@@ -3,7 +3,7 @@
 # builds need. As root it installs what is missing; else it says in one
 # sentence what is missing and how to install it, and fails.
 #
-# usage: hack/deps.sh [--list] [run|build|kind]...     (default: run and build)
+# usage: hack/deps.sh [--list] [run|build|kind|web]...     (default: run and build)
 set -euo pipefail
 
 # run: what the lab, the tests and the demo run. The nodes of the lab see the
@@ -52,6 +52,11 @@ build=(
 kind=()
 command -v dockerd >/dev/null || [[ -S /var/run/docker.sock ]] || kind+=(docker.io)
 
+# web: a browser for the tests of kubectl tombolo web, and npm, which fetches axe-core. Who has another
+# npm keeps it.
+web=(chromium fonts-dejavu-core)
+command -v npm >/dev/null || web+=(npm)
+
 # want prints the packages of the groups named, one a line.
 want() {
 	local group
@@ -60,8 +65,9 @@ want() {
 		run) printf '%s\n' "${run[@]}" ;;
 		build) printf '%s\n' "${build[@]}" ;;
 		kind) ((${#kind[@]} == 0)) || printf '%s\n' "${kind[@]}" ;;
+		web) printf '%s\n' "${web[@]}" ;;
 		*)
-			echo "deps.sh: no group is called \"$group\"; there are run, build and kind" >&2
+			echo "deps.sh: no group is called \"$group\"; there are run, build, kind and web" >&2
 			return 2
 			;;
 		esac
