@@ -78,7 +78,7 @@ func TestUninstall(t *testing.T) {
 			paste(ctx, t, planes.Kubeconfig(), map[string]string{"FROM": tt.from, "OBJECTS": tt.objects}, `
 kubectl --context east apply $FROM
 kubectl --context east wait --for=condition=Established --timeout=60s crd/gatewaynodes.clusterset.tombolo.dev crd/members.clusterset.tombolo.dev
-test -z "$(kubectl --context east apply $FROM | grep -v unchanged)"
+test -z "$(kubectl --context east apply $FROM | grep -v -e unchanged -e ^poddisruptionbudget)"
 kubectl --context east diff $FROM
 until kubectl --context east apply -f - <<<"$OBJECTS"; do sleep 0.2; done`)
 			if during := everything(ctx, t, config); len(during) < len(before)+10 {
