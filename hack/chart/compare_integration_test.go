@@ -36,8 +36,8 @@ func TestSameAsKustomize(t *testing.T) {
 		{"a hub elsewhere", "resources: [ROOT/config/hub]\nnamespace: elsewhere", "tombolo-system",
 			"member.enabled=false,hub.enabled=true,hub.namespace=elsewhere"},
 		{"a member with everything", "resources: [ROOT/config/default]\n" +
-			"components: [ROOT/config/userspace-wireguard, ROOT/config/prometheus, ROOT/config/network-policy]", "tombolo-system",
-			"gateway.userspaceWireguard=true,podMonitor.enabled=true,prometheusRule.enabled=true,grafanaBoards.enabled=true,networkPolicy.enabled=true"},
+			"components: [ROOT/config/userspace-wireguard, ROOT/config/prometheus]", "tombolo-system",
+			"gateway.userspaceWireguard=true,podMonitor.enabled=true,prometheusRule.enabled=true,grafanaBoards.enabled=true"},
 	}
 	for _, version := range []string{"helm3", "helm4"} {
 		chart, helm := newChart(t), helm(t, version)

@@ -76,8 +76,25 @@ func startEngine(t *testing.T, sh shell.Shell, cluster string) {
 				t.Error(err)
 			}
 		}
+		removeRules(ctx, t, sh, cluster)
 	})
 	if _, err := sh.Kubectl(t.Context(), cluster, "-n", "netpol-engine", "rollout", "status", "daemonset/engine", "--timeout="+within.String()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// removeRules removes what the engine leaves behind when it ends: its rules send packets of pods with a
+// policy, such as operators, to a program that is gone, and so drop them.
+func removeRules(ctx context.Context, t *testing.T, sh shell.Shell, cluster string) {
+	t.Helper()
+	nodes, err := sh.Nodes(ctx, cluster, "")
+	if err != nil {
+		t.Error(err)
+	}
+	const table = "table inet kube-network-policies"
+	for _, node := range nodes {
+		if _, err := sh.OnNode(ctx, node, "nft", "add "+table+"; delete "+table); err != nil {
+			t.Error(err)
+		}
 	}
 }

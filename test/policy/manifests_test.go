@@ -46,6 +46,28 @@ func TestPrometheusComponent(t *testing.T) {
 	}
 }
 
+// What docs/security.md says to add to an overlay leaves out the NetworkPolicy, which is there otherwise.
+func TestNoNetworkPolicy(t *testing.T) {
+	page, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "add this to your overlay:\n\n```yaml\n")
+	patch, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("docs/security.md does not say how to leave the policy out")
+	}
+	for text, want := range map[string]int{"": 1, patch: 0} {
+		output, err := run("kustomize", writeOverlay(t, "resources: [CONFIG/default]\n"+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(output, "\nkind: NetworkPolicy\n"); n != want {
+			t.Errorf("%d NetworkPolicies with %q, want %d", n, text, want)
+		}
+	}
+}
+
 // The component for userspace WireGuard gives the gateway's pod the device file and a place for
 // sockets, and no right more.
 func TestUserspaceComponent(t *testing.T) {
