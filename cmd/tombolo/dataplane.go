@@ -78,21 +78,27 @@ func (o *dataplaneOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	guard, err := o.guard(config, logr.FromContextOrDiscard(ctx))
+	if err != nil {
+		return err
+	}
 	registry := newRegistry()
 	a := agent.New(agent.Config{
 		Client: cluster.GetClient(), NodeName: o.nodeName, Namespace: o.namespace,
 		Metrics: agent.NewMetrics(registry), KubeProxy: o.kubeProxy,
 		Events: cluster.GetEventRecorder("tombolo-dataplane"),
 	})
-	shown := pages.Pages{Metrics: registry, Healthy: a.Healthy, Ready: a.Ready}
+	shown := pages.Pages{Metrics: registry, Guard: guard, Healthy: a.Healthy, Ready: a.Ready}
 	return o.nodeOptions.run(ctx,
 		cluster.Start,
-		func(ctx context.Context) error { return pages.Serve(ctx, shown.Handler(), o.listenAddresses()...) },
+		func(ctx context.Context) error {
+			return pages.Serve(ctx, shown.Handler(), guard, o.listenAddresses()...)
+		},
 		func(ctx context.Context) error {
 			if o.debugAddress == "" {
 				return nil
 			}
-			return pages.Serve(ctx, a.DebugHandler(), o.debugAddress)
+			return pages.Serve(ctx, a.DebugHandler(), nil, o.debugAddress)
 		},
 		func(ctx context.Context) error { return a.Watch(ctx, cluster) },
 		a.Run,

@@ -69,17 +69,23 @@ func runGateway(ctx context.Context, o *nodeOptions) error {
 	if err != nil {
 		return err
 	}
+	guard, err := o.guard(config, logr.FromContextOrDiscard(ctx))
+	if err != nil {
+		return err
+	}
 	registry := newRegistry()
 	a := agent.New(agent.Config{
 		Client: cluster.GetClient(), Secrets: cluster.GetAPIReader(), Key: keyfile.At(keyfile.Path), Kernel: agent.NewKernel(),
 		Registry: registry, Events: cluster.GetEventRecorder("tombolo-gateway"), NodeName: o.nodeName, Namespace: o.namespace,
 	})
-	shown := pages.Pages{Metrics: registry, Healthy: a.Healthy, Ready: func() error { return cmp.Or(cluster.Ready(), a.Ready()) }}
+	shown := pages.Pages{Metrics: registry, Guard: guard, Healthy: a.Healthy, Ready: func() error { return cmp.Or(cluster.Ready(), a.Ready()) }}
 	// The client outlives the signal: the agent says when it ends.
 	connected, disconnect := context.WithCancel(context.WithoutCancel(ctx))
 	return o.run(ctx,
 		func(context.Context) error { return cluster.Start(connected) },
-		func(ctx context.Context) error { return pages.Serve(ctx, shown.Handler(), o.listenAddresses()...) },
+		func(ctx context.Context) error {
+			return pages.Serve(ctx, shown.Handler(), guard, o.listenAddresses()...)
+		},
 		func(ctx context.Context) error { return agent.WatchKernel(ctx, a.Changed) },
 		func(ctx context.Context) error {
 			defer disconnect()

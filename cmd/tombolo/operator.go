@@ -35,8 +35,12 @@ func runOperator(ctx context.Context, o *processOptions) error {
 	if err != nil {
 		return err
 	}
+	guard, err := o.guard(config, logger)
+	if err != nil {
+		return err
+	}
 	mgr, err := operator.New(ctx, operator.Config{
-		REST: config, Namespace: o.namespace, ListenAddresses: o.listenAddresses(), Logger: logger,
+		REST: config, Namespace: o.namespace, ListenAddresses: o.listenAddresses(), Guard: guard, Logger: logger,
 	})
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type processOptions struct {
 	namespace      string
 	listenAddress  string
 	profileAddress string
+	secureMetrics  bool
 	log            zap.Options
 }
 
@@ -37,6 +38,8 @@ func (o *processOptions) bind(flags *pflag.FlagSet, listenAddress string) {
 		"host:port where /metrics, /healthz and /readyz are served; without a host at POD_IP and 127.0.0.1, or at all addresses if POD_IP is not set")
 	flags.StringVar(&o.profileAddress, "profile-address", "",
 		"loopback address where Go's profiles are served, such as 127.0.0.1:6060; empty serves none")
+	flags.BoolVar(&o.secureMetrics, "secure-metrics", false,
+		"speak TLS at all addresses of --listen-address but loopback ones, and serve /metrics there only to those whom the API server lets get it")
 	logFlags := flag.NewFlagSet("log", flag.ContinueOnError)
 	o.log.BindFlags(logFlags)
 	flags.AddGoFlagSet(logFlags)
@@ -73,6 +76,14 @@ func (o *processOptions) listenAddresses() []string {
 	return pages.Addresses(o.listenAddress, os.Getenv("POD_IP"))
 }
 
+// guard decides who sees metrics: nil, and everybody does, unless --secure-metrics is set.
+func (o *processOptions) guard(api *rest.Config, log logr.Logger) (*pages.Guard, error) {
+	if !o.secureMetrics {
+		return nil, nil
+	}
+	return pages.NewGuard(api, log.WithName("pages"))
+}
+
 // logger makes the log of this process, which the libraries use, too.
 func (o *processOptions) logger() logr.Logger {
 	logger := zap.New(zap.UseFlagOptions(&o.log))
@@ -85,7 +96,7 @@ func (o *processOptions) logger() logr.Logger {
 func (o *processOptions) run(ctx context.Context, tasks ...func(context.Context) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if o.profileAddress != "" {
-		group.Go(func() error { return pages.Serve(ctx, pages.Profiles(), o.profileAddress) })
+		group.Go(func() error { return pages.Serve(ctx, pages.Profiles(), nil, o.profileAddress) })
 	}
 	for _, task := range tasks {
 		group.Go(func() error { return task(ctx) })

@@ -74,8 +74,10 @@ type Config struct {
 	REST      *rest.Config // required, of this cluster
 	Namespace string       // required, where the operator runs: ClusterSet's Secret, GatewayNodes, the leader's Lease
 	// ListenAddresses are where /healthz, /readyz and /metrics are served.
-	ListenAddresses []string    // optional, default none
-	Logger          logr.Logger // required
+	ListenAddresses []string // optional, default none
+	// Guard decides who sees metrics at other addresses than loopback ones.
+	Guard  *pages.Guard // optional, default: everybody does
+	Logger logr.Logger  // required
 	// Registry takes tombolo's own metrics; it can take those of one operator.
 	Registry prometheus.Registerer // optional, default the one that ListenAddresses serve
 	// Now is this cluster's clock, which need not agree with those of others.
@@ -117,7 +119,7 @@ func New(ctx context.Context, c Config) (manager.Manager, error) {
 	if err := addControllers(ctx, mgr, h, skipped, c); err != nil {
 		return nil, fmt.Errorf("adding controllers: %w", err)
 	}
-	return mgr, addPages(ctx, mgr, c.ListenAddresses)
+	return mgr, addPages(ctx, mgr, c)
 }
 
 // register adds tombolo's own metrics to the registry.
@@ -211,14 +213,15 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 // addPages serves health and metrics at the addresses. The operator is alive and ready while it runs,
 // also as a stand-by and without a hub: a restart would repair neither. As a manager.Server the
 // pages do not wait for caches or leadership.
-func addPages(ctx context.Context, mgr manager.Manager, addresses []string) error {
-	for _, address := range addresses {
-		listener, err := pages.Listen(ctx, address)
+func addPages(ctx context.Context, mgr manager.Manager, c Config) error {
+	shown := pages.Pages{Metrics: metrics.Registry, Guard: c.Guard}
+	for _, address := range c.ListenAddresses {
+		listener, err := pages.Listen(ctx, address, c.Guard)
 		if err != nil {
 			return err
 		}
 		err = mgr.Add(&manager.Server{
-			Name: "pages", Listener: listener, Server: pages.NewServer(pages.Pages{Metrics: metrics.Registry}.Handler()),
+			Name: "pages", Listener: listener, Server: pages.NewServer(shown.Handler()),
 			ShutdownTimeout: ptr.To(pages.ShutdownTimeout),
 		})
 		if err != nil {

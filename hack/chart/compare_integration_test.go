@@ -38,6 +38,10 @@ func TestSameAsKustomize(t *testing.T) {
 		{"a member with everything", "resources: [ROOT/config/default]\n" +
 			"components: [ROOT/config/userspace-wireguard, ROOT/config/prometheus]", "tombolo-system",
 			"gateway.userspaceWireguard=true,podMonitor.enabled=true,prometheusRule.enabled=true,grafanaBoards.enabled=true"},
+		{"a member with secure metrics", "resources: [ROOT/config/default]\ncomponents: [ROOT/config/prometheus, ROOT/config/secure-metrics]",
+			"tombolo-system", "secureMetrics.enabled=true,podMonitor.enabled=true,prometheusRule.enabled=true,grafanaBoards.enabled=true"},
+		{"a member with secure metrics elsewhere", "resources: [ROOT/config/default]\ncomponents: [ROOT/config/secure-metrics]\nnamespace: elsewhere",
+			"elsewhere", "secureMetrics.enabled=true"},
 	}
 	for _, version := range []string{"helm3", "helm4"} {
 		chart, helm := newChart(t), helm(t, version)

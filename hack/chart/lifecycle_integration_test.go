@@ -113,7 +113,7 @@ func TestLifecycle(t *testing.T) {
 			chart := newChart(t)
 			c := newCluster(t, version)
 			output(t, c.helm, "lint", "--strict", chart)
-			const values = "hub.enabled=true,networkPolicy.enabled=true"
+			const values = "hub.enabled=true,secureMetrics.enabled=true"
 			objects := parse(t, output(t, c.helm, "template", release, chart, "--namespace", "elsewhere", "--set", values))
 			c.install(t, chart, values)
 			if have := c.present(t, objects); len(have) != len(objects) {

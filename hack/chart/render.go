@@ -14,6 +14,7 @@ import (
 type manifests struct {
 	member    []*unstructured.Unstructured // with the optional objects
 	userspace []*unstructured.Unstructured // the same, with userspace WireGuard
+	secure    []*unstructured.Unstructured // those of member, with secure metrics
 	hub       []*unstructured.Unstructured
 }
 
@@ -27,6 +28,7 @@ func render(root string) (manifests, error) {
 	}{
 		{"hack/chart/overlays/member", &m.member},
 		{"hack/chart/overlays/userspace", &m.userspace},
+		{"hack/chart/overlays/secure", &m.secure},
 		{"config/hub", &m.hub},
 	} {
 		objects, err := install.Kustomize(filesys.MakeFsOnDisk(), filepath.Join(root, part.folder))

@@ -13,6 +13,9 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
+// secureMetrics says whether the chart is to have what config/secure-metrics adds.
+const secureMetrics = "(and .Values.member.enabled .Values.secureMetrics.enabled)"
+
 // templates returns a template for each object, by its path in the chart. An object that member and
 // hub share must be the same in both, or the error names it.
 func templates(m manifests) (map[string]string, error) {
@@ -40,6 +43,16 @@ func templates(m manifests) (map[string]string, error) {
 		}
 		text, err := memberTemplate(o, find(m.userspace, o))
 		if err := add(o, condition, text, err); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range m.secure {
+		if find(m.member, o) != nil {
+			continue // workload has what differs in it
+		}
+		text, err := objectTemplate(o)
+		text = inNamespace(text, v1alpha1.DefaultNamespace, ".Release.Namespace")
+		if err := add(o, secureMetrics, text, err); err != nil {
 			return nil, err
 		}
 	}
@@ -120,6 +133,8 @@ func conditionsOf(o *unstructured.Unstructured) []string {
 	case "CustomResourceDefinition":
 		return []string{".Values.crds.enabled"}
 	case "PodMonitor":
+		return []string{".Values.podMonitor.enabled", "(not .Values.secureMetrics.enabled)"}
+	case "ServiceMonitor": // takes the place of the PodMonitor
 		return []string{".Values.podMonitor.enabled"}
 	case "PrometheusRule":
 		return []string{".Values.prometheusRule.enabled"}

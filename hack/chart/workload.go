@@ -18,6 +18,10 @@ func workload(o *unstructured.Unstructured, s *slots) error {
 			return err
 		}
 	}
+	if err := unstructured.SetNestedField(o.Object, "", "spec", "template", "metadata", "labels",
+		s.add("{{- if .Values.secureMetrics.enabled }}\napp.kubernetes.io/part-of: tombolo\n{{- end }}")); err != nil {
+		return err
+	}
 	pod, found, err := unstructured.NestedMap(o.Object, "spec", "template", "spec")
 	if err != nil || !found {
 		return fmt.Errorf("reading spec.template.spec: found %v: %w", found, err)
@@ -65,6 +69,9 @@ func image(container map[string]any, part string, s *slots) error {
 	if container["name"] != part {
 		return nil
 	}
+	if err := secure(container, part, s); err != nil {
+		return err
+	}
 	usual, err := yaml.Marshal(container["resources"])
 	if err != nil {
 		return err
@@ -83,5 +90,25 @@ func image(container map[string]any, part string, s *slots) error {
 - name: KUBERNETES_SERVICE_PORT
   value: {{ $.Values.apiServer.port | quote }}
 {{- end }}`))
+	return nil
+}
+
+// secure lets the values decide whether the container serves metrics securely, as config/secure-metrics
+// has it.
+func secure(container map[string]any, part string, s *slots) error {
+	const where = "{{- if .Values.secureMetrics.enabled }}\n"
+	args, _, err := unstructured.NestedSlice(container, "args")
+	if err != nil {
+		return err
+	}
+	container["args"] = append(args, s.add(where+"- --secure-metrics\n{{- end }}"))
+	if part != "operator" {
+		return nil // their probes are at 127.0.0.1
+	}
+	for _, probe := range []string{"livenessProbe", "readinessProbe"} {
+		if err := unstructured.SetNestedField(container, "", probe, "httpGet", s.add(where+"scheme: HTTPS\n{{- end }}")); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -23,12 +23,18 @@ type Pages struct {
 	Healthy func() error // optional, default: the process is healthy while it answers
 	// Ready returns an error that says why the process does not do its work.
 	Ready func() error // optional, default: the process is ready while it answers
+	// Guard decides who else than this host sees Metrics. Serve must have the same one.
+	Guard *Guard // optional, default: everybody does
 }
 
 // Handler serves /metrics, /healthz and /readyz.
 func (p Pages) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{}))
+	metrics := promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{})
+	if p.Guard != nil {
+		metrics = p.Guard.protect(metrics)
+	}
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", check(p.Healthy))
 	mux.HandleFunc("GET /readyz", check(p.Ready))
 	return mux

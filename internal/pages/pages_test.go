@@ -51,7 +51,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
-	if err := Serve(t.Context(), Profiles(), "127.0.0.1:0", address); err == nil || !strings.Contains(err.Error(), address) {
+	if err := Serve(t.Context(), Profiles(), nil, "127.0.0.1:0", address); err == nil || !strings.Contains(err.Error(), address) {
 		t.Errorf("a taken address: %v", err)
 	}
 	if err := listener.Close(); err != nil {
@@ -59,7 +59,7 @@ func TestServe(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if err := Serve(ctx, Profiles(), address, "127.0.0.1:0"); err != nil {
+	if err := Serve(ctx, Profiles(), nil, address, "127.0.0.1:0"); err != nil {
 		t.Error(err)
 	}
 }
@@ -71,7 +71,7 @@ func TestLimits(t *testing.T) {
 	listeners := make([]net.Listener, 2)
 	for i := range listeners {
 		var err error
-		if listeners[i], err = Listen(ctx, "127.0.0.1:0"); err != nil {
+		if listeners[i], err = Listen(ctx, "127.0.0.1:0", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestLimits(t *testing.T) {
 
 // TestForeignAddress: an address that the host does not have does not keep the process from starting.
 func TestForeignAddress(t *testing.T) {
-	listener, err := Listen(t.Context(), "192.0.2.77:0")
+	listener, err := Listen(t.Context(), "192.0.2.77:0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -37,22 +38,27 @@ func NewServer(handler http.Handler) *http.Server {
 }
 
 // Listen listens at the address for a limited number of connections. Each address has a limit of its
-// own, so that who uses up that of one address does not keep probes from another.
-func Listen(ctx context.Context, address string) (net.Listener, error) {
+// own, so that who uses up that of one address does not keep probes from another. With a guard,
+// other addresses than loopback ones speak TLS.
+func Listen(ctx context.Context, address string, guard *Guard) (net.Listener, error) {
 	config := net.ListenConfig{Control: freebind}
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("serving pages: %w", err)
 	}
-	return netutil.LimitListener(listener, connections), nil
+	listener = netutil.LimitListener(listener, connections)
+	if guard == nil || ValidateLoopback(address) == nil {
+		return listener, nil
+	}
+	return tls.NewListener(listener, guard.tls), nil
 }
 
-// Serve serves at the addresses until ctx ends.
-func Serve(ctx context.Context, handler http.Handler, addresses ...string) error {
+// Serve serves at the addresses until ctx ends, guarded as Listen says.
+func Serve(ctx context.Context, handler http.Handler, guard *Guard, addresses ...string) error {
 	server := NewServer(handler)
 	var listeners []net.Listener
 	for _, address := range addresses {
-		listener, err := Listen(ctx, address)
+		listener, err := Listen(ctx, address, guard)
 		if err != nil {
 			for _, l := range listeners {
 				l.Close()

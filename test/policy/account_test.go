@@ -21,6 +21,16 @@ import (
 // bound to the pod, and so to the pod's node, if there is one.
 func asAccount(t *testing.T, namespace, name string, pod *corev1.Pod) client.Client {
 	t.Helper()
+	c, err := client.New(configOf(t, namespace, name, pod), client.Options{Scheme: newScheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// configOf is how that client reaches the API server.
+func configOf(t *testing.T, namespace, name string, pod *corev1.Pod) *rest.Config {
+	t.Helper()
 	request := &authenticationv1.TokenRequest{}
 	if pod != nil {
 		request.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{
@@ -35,11 +45,7 @@ func asAccount(t *testing.T, namespace, name string, pod *corev1.Pod) client.Cli
 	config := rest.AnonymousClientConfig(adminConfig)
 	config.BearerToken = request.Status.Token
 	config.QPS = -1
-	c, err := client.New(config, client.Options{Scheme: newScheme()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return config
 }
 
 // create creates the objects as the admin and deletes them when the test ends.

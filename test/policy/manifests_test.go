@@ -34,15 +34,28 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// The component for the Prometheus operator fits onto the manifests.
-func TestPrometheusComponent(t *testing.T) {
-	overlay := writeOverlay(t, "resources: [CONFIG/default]\ncomponents: [CONFIG/prometheus]\n")
-	output, err := run("kustomize", overlay)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(output, "\nkind: PodMonitor\n"); n != 1 {
-		t.Errorf("%d PodMonitors, want 1", n)
+// The components for the Prometheus operator and for secure metrics fit onto the manifests: with both, a
+// ServiceMonitor takes the PodMonitor's place.
+func TestMetricsComponents(t *testing.T) {
+	for _, tt := range []struct {
+		components                           string
+		podMonitors, serviceMonitors, secure int
+	}{
+		{"CONFIG/prometheus", 1, 0, 0},
+		{"CONFIG/secure-metrics", 0, 0, 3},
+		{"CONFIG/prometheus, CONFIG/secure-metrics", 0, 1, 3},
+	} {
+		output, err := run("kustomize", writeOverlay(t, "resources: [CONFIG/default]\ncomponents: ["+tt.components+"]\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range map[string]int{
+			"\nkind: PodMonitor\n": tt.podMonitors, "\nkind: ServiceMonitor\n": tt.serviceMonitors, "        - --secure-metrics\n": tt.secure,
+		} {
+			if n := strings.Count(output, text); n != want {
+				t.Errorf("%s: %d times %q, want %d", tt.components, n, text, want)
+			}
+		}
 	}
 }
 
