@@ -16,11 +16,15 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// What may change at once, and from then on in a second, before events wait. A roll-out changes one
-// slice a few times a second, and a cluster that restarts all its pods a few hundred slices.
+// What may change at once, and from then on in a second, before events wait, or come last. A roll-out
+// changes one slice a few times a second, and a cluster that restarts all its pods a few hundred slices.
 const (
 	objectBurst, objectRate   = 50, 5
-	clusterBurst, clusterRate = 2000, 100
+	clusterBurst, clusterRate = 2000, 20
+	// turn is how many changes of a cluster have the same priority: little more than a controller has
+	// workers, so that the next cluster's change waits for one round of them. The priority after
+	// clusterBurst changes is handler.LowPriority.
+	turn = -clusterBurst / handler.LowPriority
 	// wait is how long a change of an object beyond its rate waits. All of its changes meanwhile
 	// become one.
 	wait = time.Second
@@ -30,8 +34,10 @@ const (
 
 // pace limits what the changes of others cost us. An object that changes all the time is looked at
 // about as often as objectRate says: what a change concerns may be thousands of objects, and finding
-// them costs, too. A cluster that changes more than clusterRate comes after the others. Nothing is
-// lost: changes only wait, or come later. It is safe for concurrent use.
+// them costs, too. Clusters take turns: the more a cluster has changed of late, the later its next
+// change comes, and one that changes more than clusterRate for long comes last. So a cluster with many
+// changes does not keep the workers from another's, even if each write takes long. Nothing is lost:
+// changes only wait, or come later. It is safe for concurrent use.
 type pace struct {
 	inner handler.EventHandler
 
@@ -113,10 +119,10 @@ func (p *pace) queue(obj client.Object, q queue) queue {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if allow(p.clusters, clusterset.SourceCluster(obj.GetLabels()), clusterRate, clusterBurst) {
-		return q
-	}
-	return lateQueue{priorities}
+	cluster := clusterset.SourceCluster(obj.GetLabels())
+	allow(p.clusters, cluster, clusterRate, clusterBurst)
+	changed := clusterBurst - int(p.clusters[cluster].Tokens())
+	return turnQueue{priorities, max(-changed/turn, handler.LowPriority)}
 }
 
 func allow[K comparable](limiters map[K]*rate.Limiter, key K, perSecond rate.Limit, burst int) bool {
@@ -135,20 +141,22 @@ func sweep[K comparable](limiters map[K]*rate.Limiter) {
 	}
 }
 
-// lateQueue adds requests that come after others.
-type lateQueue struct {
+// turnQueue adds requests with that priority.
+type turnQueue struct {
 	priorityqueue.PriorityQueue[reconcile.Request]
+
+	priority int
 }
 
 // Add implements workqueue.TypedInterface.
-func (q lateQueue) Add(request reconcile.Request) {
+func (q turnQueue) Add(request reconcile.Request) {
 	q.AddWithOpts(priorityqueue.AddOpts{}, request)
 }
 
 // AddWithOpts implements priorityqueue.PriorityQueue.
-func (q lateQueue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
+func (q turnQueue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
 	if o.Priority == nil {
-		o.Priority = new(handler.LowPriority)
+		o.Priority = &q.priority
 	}
 	q.PriorityQueue.AddWithOpts(o, requests...)
 }

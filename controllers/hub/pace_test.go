@@ -9,6 +9,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -24,10 +25,11 @@ type recorder struct {
 
 	mu                 sync.Mutex
 	low, added, mapped map[string]int // guarded by mu
+	priority           map[string]int // guarded by mu; the last one
 }
 
 func newRecorder() *recorder {
-	return &recorder{low: map[string]int{}, added: map[string]int{}, mapped: map[string]int{}}
+	return &recorder{low: map[string]int{}, added: map[string]int{}, mapped: map[string]int{}, priority: map[string]int{}}
 }
 
 func (r *recorder) Add(request reconcile.Request) {
@@ -39,6 +41,7 @@ func (r *recorder) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Re
 	defer r.mu.Unlock()
 	for _, request := range requests {
 		r.added[request.Name]++
+		r.priority[request.Name] = ptr.Deref(o.Priority, 0)
 		if o.Priority != nil && *o.Priority < 0 {
 			r.low[request.Name]++
 		}
@@ -134,6 +137,31 @@ func TestFlood(t *testing.T) {
 		p.Create(t.Context(), event.CreateEvent{Object: exportNamed("east", "honest")}, q)
 		if q.low["honest"] != 0 || q.added["honest"] != 1 {
 			t.Error("an honest cluster's change comes late")
+		}
+	})
+}
+
+// Clusters take turns: the more a cluster has changed, the later its next change comes. One that has
+// changed nothing of late comes first, and so does the former after a while.
+func TestClustersTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, q := newPaced()
+		create := func(cluster, name string) int {
+			p.Create(t.Context(), event.CreateEvent{Object: exportNamed(cluster, name)}, q)
+			return q.priority[name]
+		}
+		for i := range 2 * clusterBurst {
+			want := max(-(i+1)/turn, handler.LowPriority)
+			if got := create("west", fmt.Sprint(i)); got != want {
+				t.Fatalf("change %d has priority %d, want %d", i, got, want)
+			}
+		}
+		if got := create("east", "honest"); got != 0 {
+			t.Errorf("another cluster's change has priority %d", got)
+		}
+		time.Sleep(clusterBurst / clusterRate * time.Second)
+		if got := create("west", "later"); got != 0 {
+			t.Errorf("a change after a while has priority %d", got)
 		}
 	})
 }
