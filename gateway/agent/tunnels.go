@@ -85,6 +85,9 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	if err := a.shut(ctx); err != nil {
 		return tunnelResult{}, err
 	}
+	if err := a.leaveOldKey(ctx, in.PrivateKey, wanted); err != nil {
+		return tunnelResult{}, err
+	}
 	// Before the devices: what passes must not have been tracked.
 	tableErr := a.guard.want(ctx, transit.Table(wanted.WireGuard, probe.Port))
 	// The devices before the probes: the socket for probes needs the address on them.
@@ -106,6 +109,26 @@ func (a *Agent) planAndApply(ctx context.Context, in plan.Input, reportedUp map[
 	}
 	r := tunnelResult{planned: true, plan: wanted, statuses: statuses, alive: aliveLinks(tunnels, wanted.Links), port: a.base}
 	return r, errors.Join(tableErr, tunnelsErr, handoverErr, probeErr, routesErr, a.cfg.Kernel.Host.CheckForwarding(in.CarriesIPv6()))
+}
+
+// leaveOldKey takes this node's own packets off the tunnels if their key is about to change: all
+// sessions end with it. Where there are siblings, the dataplane's routes over them remain, until links
+// with the new key are up. Others do not use the tunnels meanwhile if this gateway drains.
+func (a *Agent) leaveOldKey(ctx context.Context, key wireguard.PrivateKey, wanted plan.Tunnels) error {
+	if a.prober.runsFor(key, wanted.TunnelAddresses[0]) {
+		return nil // the devices have it
+	}
+	have, err := a.cfg.Kernel.Tunnels.Read(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for another key in use: %w", err)
+	}
+	if !slices.ContainsFunc(have.Devices, func(d wireguard.DeviceState) bool {
+		return d.PrivateKey != key && d.PrivateKey != (wireguard.PrivateKey{})
+	}) {
+		return nil
+	}
+	a.prober.stop() // what it knows is of the old key's links
+	return a.applyRoutes(ctx, &wanted)
 }
 
 // noteIPv6 logs whether the node has IPv6, when that has changed.
