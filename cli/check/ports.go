@@ -30,6 +30,8 @@ type site struct {
 	portprobe.Cluster
 	facts facts
 	of    int // its place among what was checked
+	// taken are the nodes on which others have a port, by the port.
+	taken map[uint16][]string
 }
 
 // probed are the nodes that get a pod.
@@ -63,12 +65,15 @@ func (o *options) probePorts(ctx context.Context, all []*site, add func(*site, [
 		sites = append(sites, s)
 	}
 	for _, s := range sites {
-		say("trying the ports of " + s.Context)
+		say("looking at the ports of " + s.Context)
 		found, err := s.free(ctx)
 		if err != nil {
 			return err
 		}
 		add(s, found)
+	}
+	for _, s := range sites {
+		say("trying the ways from the nodes of " + s.Context)
 		add(s, s.between(ctx))
 		for _, other := range sites {
 			if other != s {
@@ -82,6 +87,7 @@ func (o *options) probePorts(ctx context.Context, all []*site, add func(*site, [
 // free tells whether other programs have the ports.
 func (s *site) free(ctx context.Context) ([]result, error) {
 	var taken []string
+	s.taken = map[uint16][]string{}
 	for i := range s.Nodes {
 		for _, port := range []uint16{portprobe.VXLAN, portprobe.WireGuard} {
 			who, err := s.Taken(ctx, s.Nodes[i].Name, port)
@@ -89,6 +95,7 @@ func (s *site) free(ctx context.Context) ([]result, error) {
 				return nil, err
 			}
 			if who != "" {
+				s.taken[port] = append(s.taken[port], s.Nodes[i].Name)
 				taken = append(taken, fmt.Sprintf("UDP %d of node %s (%s)", port, s.Nodes[i].Name, strings.TrimSpace(who)))
 			}
 		}
@@ -105,7 +112,7 @@ func (s *site) between(ctx context.Context) []result {
 	var ways []way
 	for i := range s.Nodes {
 		for j := range s.Nodes {
-			if i != j {
+			if i != j && !slices.Contains(s.taken[portprobe.VXLAN], s.Nodes[j].Name) {
 				ways = append(ways, way{s.Nodes[i].Name, s.Nodes[j].Name})
 			}
 		}
@@ -114,7 +121,7 @@ func (s *site) between(ctx context.Context) []result {
 	if len(lost) > 0 {
 		return bad("node-network", "UDP %d does not pass from node %s: let the nodes' firewalls and security groups admit it, both ways", portprobe.VXLAN, clusterset.NameSome(lost))
 	}
-	return good("node-network", "UDP %d passes between %d nodes", portprobe.VXLAN, len(s.Nodes))
+	return good("node-network", "UDP %d passes on all %d ways between nodes that have it free", portprobe.VXLAN, len(ways))
 }
 
 // towards tells whether WireGuard's packets pass to another cluster's nodes.
@@ -122,7 +129,9 @@ func (s *site) towards(ctx context.Context, other *site) []result {
 	var ways []way
 	for _, from := range s.Nodes[:min(len(s.Nodes), mostGateways)] {
 		for _, to := range other.Nodes[:min(len(other.Nodes), mostGateways)] {
-			ways = append(ways, way{from.Name, to.Name})
+			if !slices.Contains(other.taken[portprobe.WireGuard], to.Name) {
+				ways = append(ways, way{from.Name, to.Name})
+			}
 		}
 	}
 	lost := s.lost(ctx, other, ways, portprobe.WireGuard)
@@ -130,7 +139,7 @@ func (s *site) towards(ctx context.Context, other *site) []result {
 		return []result{{"gateway-network", isWarning, fmt.Sprintf("UDP %d does not pass to cluster %s from node %s, at the nodes' own addresses: if these are to be gateways, "+
 			"open UDP 51820 to 51883 both ways, or give them public addresses", portprobe.WireGuard, other.Context, clusterset.NameSome(lost))}}
 	}
-	return good("gateway-network", "UDP %d passes to cluster %s", portprobe.WireGuard, other.Context)
+	return good("gateway-network", "UDP %d passes to cluster %s on all %d ways that were tried", portprobe.WireGuard, other.Context, len(ways))
 }
 
 // way is from a node to another one.

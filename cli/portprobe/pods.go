@@ -115,13 +115,21 @@ func (c *Cluster) pod(node, image string) *corev1.Pod {
 
 func serverName(port uint16) string { return fmt.Sprintf("udp-%d", port) }
 
-// Remove removes everything, also if ctx has ended. It does not wait for the end.
+// Remove removes everything, also if ctx has ended, and waits until the ports are free again.
 func (c *Cluster) Remove(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer stop()
 	err := c.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.namespace}})
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("deleting namespace %s: %w (kubectl delete namespace -l %s=true removes it)", c.namespace, err, testbed.Label)
+	}
+	err = wait.PollUntilContextCancel(ctx, 300*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		var all corev1.PodList
+		err := c.List(ctx, &all, client.InNamespace(c.namespace))
+		return len(all.Items) == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the end of the pods in namespace %s: %w", c.namespace, err)
 	}
 	return nil
 }

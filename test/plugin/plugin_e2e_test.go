@@ -107,6 +107,7 @@ func (s *site) gateways() string {
 func testLeave(t *testing.T, s *site) {
 	gateways := s.gateways()
 	gateway := strings.Split(gateways, ",")[0]
+	image := s.kubectl("west", "-n", "tombolo-system", "get", "deployment", "tombolo-operator", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
 	server := s.kubectl("west", "get", "clusterset", "default", "-o", "jsonpath={.spec.hub.server}")
 	word := strings.Fields(s.tombolo("member", "add", "west", "--context", "hub", "--server", server))
 	s.tombolo("leave", "--context", "west", "--yes")
@@ -131,7 +132,26 @@ func testLeave(t *testing.T, s *site) {
 			}
 		}
 	}
+	if !testing.Short() {
+		testProbe(t, s, image, gateway)
+	}
 	s.tombolo(append(word[2:], "--context", "west", "--gateways", gateways)...)
+}
+
+// testProbe: without tombolo, the nodes' ports are free and packets pass between the nodes; then a
+// device has one of the ports, and the command names it and nothing else.
+func testProbe(t *testing.T, s *site, image, gateway string) {
+	check := []string{"check", "--context", "west", "--probe", "--probe-image", image}
+	if got := s.tombolo(check...); !strings.Contains(got, "✓ ports") || !strings.Contains(got, "✓ node-network") {
+		t.Errorf("check: %s", got)
+	}
+	s.onNode(gateway, "ip", "link", "add", "probe", "up", "type", "vxlan", "id", "9", "dstport", "7473", "dev", "lo")
+	defer s.onNode(gateway, "ip", "link", "delete", "probe")
+	got, err := shell.Run(t.Context(), "", s.program, append(check, "-o", "short")...)
+	if err == nil || !strings.Contains(got, "✗ ports") || !strings.Contains(got, "UDP 7473 of node "+gateway) || strings.Contains(got, "node-network") {
+		t.Errorf("%v: check: %s", err, got)
+	}
+	s.noBeds(time.Minute)
 }
 
 func testStatus(t *testing.T, s *site) {
