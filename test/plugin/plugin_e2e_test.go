@@ -180,11 +180,11 @@ func testHub(t *testing.T, s *site) {
 	}
 	for _, m := range got.Hubs[0].Members {
 		want := map[string]int{"east": 1}[string(m.ID)]
-		if m.Heartbeat == nil || m.AgeSeconds > 40 || m.Gateways == 0 || m.Exports != (topology.Use{Used: want, Limit: 5000}) || m.Endpoints.Used < want {
+		if m.Heartbeat == nil || m.AgeSeconds > 40 || m.Gateways == 0 || m.Exports.Used < want || m.Exports.Limit != 5000 || m.Endpoints.Used < want {
 			t.Errorf("member %+v", m)
 		}
 	}
-	if text := s.tombolo("status", "--context", "hub"); !strings.Contains(text, "s ago") || !strings.Contains(text, "1/5000") {
+	if text := s.tombolo("status", "--context", "hub"); !strings.Contains(text, "s ago") || !strings.Contains(text, "/5000") {
 		t.Errorf("it shows %s", text)
 	}
 }
