@@ -135,7 +135,7 @@ func packets(t *testing.T, listing string) (n int) {
 func otherVersion() firewall.Config {
 	cfg := Table(base())
 	cfg.Sets = slices.DeleteFunc(cfg.Sets, func(s firewall.Set) bool { return !strings.HasPrefix(s.Name, "served") })
-	cfg.Sets = append(cfg.Sets, firewall.Set{Name: "forgotten", Type: "ipv4_addr", Keys: []string{"\x0a\x00\x00\x01"}})
+	cfg.Sets = append(cfg.Sets, firewall.Set{Name: "forgotten", Type: "ipv4_addr", Keys: firewall.KeysOf([]string{"\x0a\x00\x00\x01"})})
 	cfg.Chains = []firewall.Chain{
 		{Name: "old", Rules: []string{"ip daddr . meta l4proto . th dport @served4 return", "ip saddr @forgotten return", "meta l4proto tcp reject with tcp reset"}},
 		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: []string{"ip daddr 244.0.0.0/16 jump old"}},

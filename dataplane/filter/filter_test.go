@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,7 +65,7 @@ func base() Input {
 func dump(cfg firewall.Config) string {
 	var text strings.Builder
 	for _, set := range cfg.Sets {
-		fmt.Fprintf(&text, "set %s { type %s } # %d elements\n", set.Name, set.Type, len(set.Keys))
+		fmt.Fprintf(&text, "set %s { type %s } # %d elements\n", set.Name, set.Type, set.Keys.Len())
 	}
 	for _, c := range cfg.Chains {
 		if fmt.Fprintf(&text, "\nchain %s", c.Name); c.Hook != "" {
@@ -153,14 +154,14 @@ func TestElements(t *testing.T) {
 		"exported-hosts4": {"\x0a\x02\x00\x05"}, "exported-hosts6": {},
 		"self6": {string(netip.MustParseAddr("fd99::1").AsSlice())},
 	}
-	got := map[string][]string{}
+	got, elements := map[string][]string{}, map[string]firewall.Keys{}
 	for _, s := range Table(in).Sets {
-		got[s.Name] = s.Keys
+		got[s.Name], elements[s.Name] = slices.AppendSeq([]string{}, s.Keys.All()), s.Keys
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if served := Served(firewall.State{Elements: got}); fmt.Sprint(served) != "[244.0.0.1 244.0.0.1 244.0.0.1]" {
+	if served := Served(firewall.State{Elements: elements}); fmt.Sprint(served) != "[244.0.0.1 244.0.0.1 244.0.0.1]" {
 		t.Errorf("Served returns %v", served)
 	}
 }

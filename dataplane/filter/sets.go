@@ -2,7 +2,6 @@ package filter
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
@@ -32,18 +31,18 @@ func (in Input) sets(f family) []firewall.Set {
 }
 
 // ports are the keys "address . protocol . port" of a family.
-func (f family) ports(all []serviceport.Key) []string {
+func (f family) ports(all []serviceport.Key) firewall.Keys {
 	k := keys{size: f.size() + 8}
 	for _, p := range all {
 		if p.Address.Is4() == f.is4 {
 			k.bytes = nft.AppendService(k.bytes, p)
 		}
 	}
-	return k.sorted()
+	return firewall.KeysOf(k.all())
 }
 
 // hosts are the keys of the addresses of a family.
-func (f family) hosts(all []serviceport.Key) []string {
+func (f family) hosts(all []serviceport.Key) firewall.Keys {
 	addresses := make([]netip.Addr, 0, len(all))
 	for _, k := range all {
 		addresses = append(addresses, k.Address)
@@ -52,7 +51,7 @@ func (f family) hosts(all []serviceport.Key) []string {
 }
 
 // addresses are the keys of that many times the same address of a family.
-func (f family) addresses(all []netip.Addr, times int) []string {
+func (f family) addresses(all []netip.Addr, times int) firewall.Keys {
 	k := keys{size: f.size() * times}
 	for _, a := range all {
 		for range times {
@@ -61,7 +60,7 @@ func (f family) addresses(all []netip.Addr, times int) []string {
 			}
 		}
 	}
-	return k.sorted()
+	return firewall.KeysOf(k.all())
 }
 
 // size of an address in bytes.
@@ -78,23 +77,20 @@ type keys struct {
 	bytes []byte
 }
 
-// sorted returns each key once.
-func (k keys) sorted() []string {
+// all are the keys, one by one.
+func (k keys) all() []string {
 	all := make([]string, 0, len(k.bytes)/k.size)
 	for text := string(k.bytes); len(text) > 0; text = text[k.size:] {
 		all = append(all, text[:k.size])
 	}
-	if !slices.IsSorted(all) {
-		slices.Sort(all)
-	}
-	return slices.Compact(all)
+	return all
 }
 
 // Served returns the addresses of the ports that a table in the kernel lets through, each at least
 // once.
 func Served(have firewall.State) (all []netip.Addr) {
 	for _, f := range families {
-		for _, key := range have.Elements["served"+f.suffix] {
+		for key := range have.Elements["served"+f.suffix].All() {
 			if a, ok := netip.AddrFromSlice([]byte(key[:min(f.size(), len(key))])); ok {
 				all = append(all, a)
 			}

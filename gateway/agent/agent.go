@@ -160,7 +160,8 @@ func New(cfg Config) *Agent {
 		}
 		return err
 	})
-	a.admission = admission{table: cfg.Kernel.Ingress}
+	a.admission.table = cfg.Kernel.Ingress
+	a.admission.marks.network()
 	if cfg.Registry != nil {
 		cfg.Registry.MustRegister(newDroppedCollector(cfg.Kernel.Ingress))
 	}
@@ -177,6 +178,7 @@ func New(cfg Config) *Agent {
 
 // Changed says that an object or the kernel changed. It never blocks.
 func (a *Agent) Changed() {
+	a.admission.marks.network()
 	a.ingress.Mark()
 	a.tunnels.Mark()
 	a.status.Mark()

@@ -16,6 +16,8 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/gateway/ingress"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -44,7 +46,27 @@ func NewCluster(config *rest.Config, nodeName, namespace string) (*node.Cluster,
 			&discoveryv1.EndpointSlice{}: {Transform: stripSlice},
 			&corev1.Service{}:            {Transform: stripService},
 		}},
+		Indexes: indexes(),
 	})
+}
+
+const (
+	// byService is the index of EndpointSlices by the Service that they belong to.
+	byService = "service"
+	// byTarget is the index of ExportPolicies by the ServiceExport that they are for.
+	byTarget = "target"
+)
+
+// indexes by which objects are looked up.
+func indexes() []node.Index {
+	return []node.Index{
+		{Object: &discoveryv1.EndpointSlice{}, Field: byService, Values: func(o client.Object) []string {
+			return []string{ingress.ServiceOf(o.(*discoveryv1.EndpointSlice)).Name}
+		}},
+		{Object: &v1alpha1.ExportPolicy{}, Field: byTarget, Values: func(o client.Object) []string {
+			return []string{clusterset.ExportPolicyTarget(o.(*v1alpha1.ExportPolicy)).Name}
+		}},
+	}
 }
 
 // stripOthers keeps of other Nodes than this one their addresses.
@@ -103,15 +125,20 @@ func (a *Agent) Watch(ctx context.Context, c *node.Cluster) error {
 // changed marks the loops that an object concerns.
 func (a *Agent) changed(o client.Object) {
 	switch o := o.(type) {
-	case *discoveryv1.EndpointSlice, *corev1.Service, *mcsv1beta1.ServiceExport, *v1alpha1.ExportPolicy:
-		a.ingress.Mark()
+	case *discoveryv1.EndpointSlice:
+		a.admission.marks.slice(client.ObjectKeyFromObject(o))
+	case *corev1.Service, *mcsv1beta1.ServiceExport:
+		a.admission.marks.service(client.ObjectKeyFromObject(o))
+	case *v1alpha1.ExportPolicy:
+		a.admission.marks.service(clusterset.ExportPolicyTarget(o))
 	case *corev1.Node:
-		if a.ingress.Mark(); o.Name == a.cfg.NodeName {
+		if a.admission.marks.network(); o.Name == a.cfg.NodeName {
 			a.Changed()
 		}
 	default:
 		a.Changed()
 	}
+	a.ingress.Mark()
 }
 
 // same reports whether two versions of an object are the same to this gateway.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
@@ -22,27 +22,34 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
-	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // admission is the filter on the way in. It is safe for concurrent use.
 type admission struct {
 	table ingressTable
+	marks marks
 	// mu guards what follows, and is held while the table is written.
 	mu sync.Mutex
 	// stands is true after the table was written: what an earlier run made counts until then.
 	stands bool
+	// in is what the filter was last planned from, but for the endpoints; nil: there is to be none, or
+	// all is to be planned again.
+	in *ingress.Input
+	// elements are those of the slices' endpoints, by the names of the slices.
+	elements firewall.Elements[types.NamespacedName]
+	want     firewall.Config
 }
 
 // ingressPass makes the filter what the caches ask for.
 func (a *Agent) ingressPass(ctx context.Context) error {
 	a.admission.mu.Lock()
 	defer a.admission.mu.Unlock()
-	want, err := a.ingressConfig(ctx)
-	if err != nil {
+	work := a.admission.marks.collect()
+	if err := a.planIngress(ctx, work); err != nil {
+		a.admission.marks.restore(work)
 		return err
 	}
-	change, err := a.admission.table.Sync(ctx, want)
+	change, err := a.admission.table.Sync(ctx, a.admission.want)
 	if err != nil {
 		return fmt.Errorf("writing the filter on the way in: %w", err)
 	}
@@ -68,33 +75,54 @@ func (a *Agent) shut(ctx context.Context) error {
 	return a.ingressPass(ctx)
 }
 
-// ingressConfig returns the filter that the objects in the caches ask for. A cluster without a
-// ClusterSet, or with ingress mode Any, has no filter.
-func (a *Agent) ingressConfig(ctx context.Context) (firewall.Config, error) {
+// planIngress plans again what is marked.
+func (a *Agent) planIngress(ctx context.Context, work work) error {
+	p := &a.admission
+	if work.empty() {
+		return nil
+	}
+	in, all := p.in, false
+	if work.network || in == nil {
+		var err error
+		if in, err = a.ingressInput(ctx); err != nil {
+			return err
+		}
+		all = in != nil && (p.in == nil || !in.SameElements(*p.in))
+	}
+	p.in = nil // until its endpoints are planned
+	if in == nil {
+		p.elements, p.want = firewall.Elements[types.NamespacedName]{}, firewall.Config{}
+		return nil
+	}
+	if err := a.planEndpoints(ctx, *in, work, all); err != nil {
+		return err
+	}
+	in.Endpoints = p.elements.Sets()
+	p.in, p.want = in, ingress.Table(*in)
+	return nil
+}
+
+// ingressInput returns what the filter follows from, but for the endpoints. A cluster without a
+// ClusterSet, or with ingress mode Any, has no filter: then it returns nil.
+func (a *Agent) ingressInput(ctx context.Context) (*ingress.Input, error) {
 	o, err := a.readObjects(ctx)
 	if err != nil || o.clusterSet == nil || o.clusterSet.Spec.Gateway.Ingress == v1alpha1.IngressAny {
-		return firewall.Config{}, err
+		return nil, err
 	}
 	spec, status := &o.clusterSet.Spec, &o.clusterSet.Status
-	blocks := clusterset.TransitBlocks(spec, status.Index)
-	in := ingress.Input{Own: append(clusterset.Prefixes(status.CIDRs), blocks...), Probes: probe.Port}
+	in := &ingress.Input{Cluster: spec.ClusterID, CIDRs: clusterset.Prefixes(status.CIDRs), Transit: clusterset.TransitBlocks(spec, status.Index), Probes: probe.Port}
 	if o.gateway != nil && o.gateway.Status.Lane != nil {
-		for _, b := range blocks {
+		for _, b := range in.Transit {
 			in.Tunnel = append(in.Tunnel, clusterset.TunnelAddress(b, *o.gateway.Status.Lane))
 		}
 	}
 	for _, r := range o.remotes {
-		in.Senders = append(in.Senders, ingress.Sender{
-			Cluster: v1alpha1.ClusterID(r.Name), Prefixes: append(clusterset.Prefixes(r.Spec.CIDRs), clusterset.TransitBlocks(spec, r.Spec.Index)...),
+		in.Senders = append(in.Senders, ingress.Sender{Cluster: v1alpha1.ClusterID(r.Name), Region: r.Spec.Region,
+			Prefixes: append(clusterset.Prefixes(r.Spec.CIDRs), clusterset.TransitBlocks(spec, r.Spec.Index)...),
 		})
 	}
-	if in.Nodes, err = a.nodeAddresses(ctx); err != nil {
-		return firewall.Config{}, err
-	}
-	if err := a.addEndpoints(ctx, &in, o); err != nil {
-		return firewall.Config{}, err
-	}
-	return ingress.Table(in), nil
+	in.Nodes, err = a.nodeAddresses(ctx)
+	return in, err
 }
 
 // nodeAddresses are the addresses of all nodes of this cluster.
@@ -120,40 +148,6 @@ func isOpen(e *mcsv1beta1.ServiceExport) bool {
 	ready := meta.FindStatusCondition(e.Status.Conditions, string(mcsv1beta1.ServiceExportConditionReady))
 	refused := ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason == string(mcsv1beta1.ServiceExportReasonFailed)
 	return e.DeletionTimestamp == nil && !refused && !meta.IsStatusConditionFalse(e.Status.Conditions, string(mcsv1beta1.ServiceExportConditionValid))
-}
-
-// appendEndpoints appends the slice's endpoints inside the prefixes, ready or not: the last packets of
-// a pod that ends must pass, too. A slice that lists no ports stands for all of them, as of a headless
-// Service without ports.
-func appendEndpoints(all []serviceport.Key, s *discoveryv1.EndpointSlice, inside []netip.Prefix) []serviceport.Key {
-	for i := range s.Endpoints {
-		for _, text := range s.Endpoints[i].Addresses {
-			addr, err := netip.ParseAddr(text)
-			if err != nil || clusterset.FaultOf(addr) != "" || !clusterset.Contains(inside, addr) {
-				continue
-			}
-			if len(s.Ports) == 0 {
-				all = append(all, serviceport.Key{Address: addr})
-			}
-			for _, p := range s.Ports {
-				if key, ok := portOf(addr, p); ok {
-					all = append(all, key)
-				}
-			}
-		}
-	}
-	return all
-}
-
-func portOf(addr netip.Addr, p discoveryv1.EndpointPort) (serviceport.Key, bool) {
-	protocol := serviceport.TCP
-	if p.Protocol != nil {
-		protocol = serviceport.ParseProtocol(string(*p.Protocol))
-	}
-	if p.Port == nil || *p.Port < 1 || *p.Port > 65535 || !protocol.Known() {
-		return serviceport.Key{}, false
-	}
-	return serviceport.Key{Address: addr, Protocol: protocol, Port: uint16(*p.Port)}, true
 }
 
 // watchDropped makes an event when packets of another cluster are dropped, at most one for a cluster

@@ -89,7 +89,11 @@ func newIngressAgent(t *testing.T, objects ...client.Object) (*Agent, *memoryKer
 			t.Fatal(err)
 		}
 	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
+	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...)
+	for _, i := range indexes() {
+		builder = builder.WithIndex(i.Object, i.Field, i.Values)
+	}
+	c := builder.Build()
 	k := &memoryKernel{}
 	return New(Config{Client: c, Secrets: c, NodeName: "east-1", Namespace: "ns", Kernel: k.kernel()}), k
 }
@@ -110,8 +114,8 @@ func TestIngressSets(t *testing.T) {
 	}
 	got := map[string][]string{}
 	for _, s := range k.ingress.Sets {
-		if len(s.Keys) > 0 {
-			got[s.Name] = s.Keys
+		if s.Keys.Len() > 0 {
+			got[s.Name] = slices.Collect(s.Keys.All())
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -137,8 +141,8 @@ func TestIngressAudience(t *testing.T) {
 	}
 	var got []string
 	for _, s := range k.ingress.Sets {
-		if len(s.Keys) > 0 && strings.HasPrefix(s.Name, "exported") {
-			got = append(got, fmt.Sprintf("%s %d", s.Name, len(s.Keys)))
+		if s.Keys.Len() > 0 && strings.HasPrefix(s.Name, "exported") {
+			got = append(got, fmt.Sprintf("%s %d", s.Name, s.Keys.Len()))
 		}
 	}
 	slices.Sort(got)

@@ -4,37 +4,24 @@ package ingress
 
 import (
 	"encoding/json"
-	"net/netip"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
-	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
-
-// crowd is a cluster that exports so many endpoints, and imports as many.
-func crowd(endpoints int) Input {
-	in := input()
-	for i := range endpoints {
-		for cluster, list := range map[byte]*[]serviceport.Key{2: &in.Exported, 1: &in.Imported} {
-			*list = append(*list, serviceport.Key{Address: netip.AddrFrom4([4]byte{10, cluster, byte(i >> 8), byte(i)}), Protocol: serviceport.TCP, Port: uint16(8000 + i>>16)})
-		}
-	}
-	return in
-}
-
-const many = 100_000
 
 // BenchmarkLoad writes the filter of 100,000 exported and as many imported endpoints into an empty
 // table.
 func BenchmarkLoad(b *testing.B) {
-	in := crowd(many)
+	c := newCrowd()
 	netns.New(b).Do(func() {
 		for b.Loop() {
 			filter := New()
 			begin := time.Now()
-			want := Table(in)
+			want := c.anew()
 			b.ReportMetric(time.Since(begin).Seconds(), "plan-s")
 			if _, err := filter.Sync(b.Context(), want); err != nil {
 				b.Fatal(err)
@@ -54,25 +41,24 @@ func BenchmarkLoad(b *testing.B) {
 
 // BenchmarkChange changes one of 100,000 exported endpoints, the plan included.
 func BenchmarkChange(b *testing.B) {
-	ins := [2]Input{crowd(many), crowd(many)}
-	ins[1].Exported[many/2].Port++
+	c := newCrowd()
 	netns.New(b).Do(func() {
 		filter := New()
-		if _, err := filter.Sync(b.Context(), Table(ins[0])); err != nil {
+		if _, err := filter.Sync(b.Context(), c.anew()); err != nil {
 			b.Fatal(err)
 		}
-		i := 0
+		changes := 0
 		var write time.Duration
 		for b.Loop() {
-			i++
-			want := Table(ins[i%2])
+			changes++
+			want := c.change()
 			begin := time.Now()
-			if change, err := filter.Sync(b.Context(), want); err != nil || change.Replace || len(change.Elements) != 1 {
-				b.Fatal(change.Replace, len(change.Elements), err)
+			if change, err := filter.Sync(b.Context(), want); err != nil || change.Replace || change.Size() != 2 {
+				b.Fatal(change.Replace, change.Size(), err)
 			}
 			write += time.Since(begin)
 		}
-		b.ReportMetric(write.Seconds()*1e3/float64(i), "write-ms")
+		b.ReportMetric(write.Seconds()*1e3/float64(changes), "write-ms")
 	})
 }
 
@@ -80,11 +66,12 @@ func BenchmarkChange(b *testing.B) {
 // UDP, and requests over connections of their own from east to the pod, with and without it, in turn.
 func BenchmarkForward(b *testing.B) {
 	s := newSite(b)
-	in := crowd(many)
-	for _, p := range []serviceport.Protocol{serviceport.TCP, serviceport.UDP} {
-		in.Exported = append(in.Exported, key("10.2.1.5:5201", p))
+	c := newCrowd()
+	for i, p := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
+		c.slices = append(c.slices, exportedSlice(1000+i, p, 5201, "10.2.1.5"))
 	}
-	tables := [2]firewall.Config{{}, Table(in)}
+	c.slices = append(c.slices, exportedSlice(1002, corev1.ProtocolTCP, 8080, "10.2.1.5"))
+	tables := [2]firewall.Config{{}, c.anew()}
 	s.pod.Start("iperf3", "--server")
 	for range 100 { // until it listens
 		if s.pod.Run("ss", "-Hltn", "sport = :5201") != "" {

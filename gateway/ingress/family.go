@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
-	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
 // family is what the families differ in, as nft names it.
@@ -35,6 +35,13 @@ var families = [...]family{
 	},
 }
 
+func familyOf(a netip.Addr) family {
+	if a.Is4() {
+		return families[0]
+	}
+	return families[1]
+}
+
 func (f family) of(prefixes []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(nft.Disjoint(prefixes), func(p netip.Prefix) bool { return p.Addr().Is4() != f.is4 })
 }
@@ -61,38 +68,12 @@ func (f family) innerSource(p netip.Prefix) string {
 }
 
 // keys are the addresses of the family as elements of a set.
-func (f family) keys(addresses []netip.Addr) []string {
+func (f family) keys(addresses []netip.Addr) firewall.Keys {
 	var keys []string
 	for _, a := range addresses {
 		if a.Is4() == f.is4 {
 			keys = append(keys, string(a.AsSlice()))
 		}
 	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
-}
-
-// endpoints are the elements of sets, by family: those with a port, and those of which all ports
-// count.
-type endpoints struct{ ports, hosts [2][]string }
-
-func split(all []serviceport.Key) (e endpoints) {
-	for _, k := range all {
-		index := 0
-		if !k.Address.Is4() {
-			index = 1
-		}
-		if k.Port == 0 {
-			e.hosts[index] = append(e.hosts[index], string(k.Address.AsSlice()))
-			continue
-		}
-		e.ports[index] = append(e.ports[index], string(nft.AppendService(nil, k)))
-	}
-	for i := range families {
-		for _, keys := range []*[]string{&e.ports[i], &e.hosts[i]} {
-			slices.Sort(*keys)
-			*keys = slices.Compact(*keys)
-		}
-	}
-	return e
+	return firewall.KeysOf(keys)
 }

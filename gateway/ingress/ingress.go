@@ -10,14 +10,15 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
-	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // Input is all that the table depends on. The zero Input admits nothing.
 type Input struct {
-	// Own are this cluster's CIDRs and its transit blocks.
-	Own []netip.Prefix
+	// Cluster is this one.
+	Cluster v1alpha1.ClusterID
+	// CIDRs are this cluster's, and Transit its transit blocks.
+	CIDRs, Transit []netip.Prefix
 	// Tunnel are this gateway's tunnel addresses, which answer probes at the UDP port Probes.
 	Tunnel []netip.Addr
 	Probes uint16
@@ -26,18 +27,24 @@ type Input struct {
 	Nodes []netip.Addr
 	// Senders are the other clusters. The prefixes of two do not overlap.
 	Senders []Sender
-	// Exported are this cluster's endpoints that all others may reach, Imported those of the other
-	// clusters. Port zero stands for all ports of all protocols.
-	Exported, Imported []serviceport.Key
+	// Endpoints are what all slices add to the sets (Elements), by their names.
+	Endpoints map[string]firewall.Keys
 }
 
 // Sender is another cluster.
 type Sender struct {
 	Cluster v1alpha1.ClusterID
+	Region  string
 	// Prefixes are its CIDRs and its transit blocks.
 	Prefixes []netip.Prefix
-	// Exported are this cluster's endpoints that this sender may reach besides Input.Exported.
-	Exported []serviceport.Key
+}
+
+// SameElements tells whether each slice adds the same to the sets for both.
+func (in Input) SameElements(other Input) bool {
+	return in.Cluster == other.Cluster && slices.Equal(in.CIDRs, other.CIDRs) &&
+		slices.EqualFunc(in.Senders, other.Senders, func(a, b Sender) bool {
+			return a.Cluster == b.Cluster && a.Region == b.Region && slices.Equal(a.Prefixes, b.Prefixes)
+		})
 }
 
 // Reason is why a packet is dropped.
@@ -75,29 +82,41 @@ const (
 func Table(in Input) firewall.Config {
 	b := builder{in: in}
 	for _, f := range families {
-		b.own[f.index], b.senders[f.index] = f.of(in.Own), nil
+		b.own[f.index] = f.of(slices.Concat(in.CIDRs, in.Transit))
 		for _, s := range in.Senders {
 			b.senders[f.index] = append(b.senders[f.index], f.of(s.Prefixes)...)
 		}
 	}
-	exported, imported := split(in.Exported), split(in.Imported)
-	cfg := firewall.Config{Counters: b.counters()}
+	return firewall.Config{Counters: b.counters(), Sets: in.sets(), Chains: b.chains()}
+}
+
+// sets are those that all senders share, and those of single senders that are not empty.
+func (in Input) sets() (sets []firewall.Set) {
 	for _, f := range families {
-		cfg.Sets = append(cfg.Sets,
-			firewall.Set{Name: "exported" + f.suffix, Type: f.address + " . inet_proto . inet_service", Keys: exported.ports[f.index]},
-			firewall.Set{Name: "exported-hosts" + f.suffix, Type: f.address, Keys: exported.hosts[f.index]},
-			firewall.Set{Name: "imported" + f.suffix, Type: f.address + " . inet_proto . inet_service", Keys: imported.ports[f.index]},
-			firewall.Set{Name: "imported-hosts" + f.suffix, Type: f.address, Keys: imported.hosts[f.index]},
+		for _, name := range []string{"exported", "imported"} {
+			sets = append(sets, in.endpoints(f, name, "")...)
+		}
+		sets = append(sets,
 			firewall.Set{Name: "nodes" + f.suffix, Type: f.address, Keys: f.keys(in.Nodes)},
 			firewall.Set{Name: "recent" + f.suffix, Type: f.address + " . " + f.address + " . inet_proto . inet_service", Size: recent, Timeout: recentFor},
 		)
 	}
 	for _, s := range in.Senders {
-		only := split(s.Exported)
-		b.only, cfg.Sets = append(b.only, only), append(cfg.Sets, s.sets(only)...)
+		for _, f := range families {
+			sets = append(sets, slices.DeleteFunc(in.endpoints(f, "exported", s.Cluster), func(s firewall.Set) bool { return s.Keys.Len() == 0 })...)
+		}
 	}
-	cfg.Chains = b.chains()
-	return cfg
+	return sets
+}
+
+// endpoints are the set of that name of the family, and the one of the endpoints of which all ports
+// count.
+func (in Input) endpoints(f family, name string, cluster v1alpha1.ClusterID) []firewall.Set {
+	ports, hosts := f.set(name, cluster), f.set(name+"-hosts", cluster)
+	return []firewall.Set{
+		{Name: ports, Type: f.address + " . inet_proto . inet_service", Keys: in.Endpoints[ports]},
+		{Name: hosts, Type: f.address, Keys: in.Endpoints[hosts]},
+	}
 }
 
 // builder makes the chains.
@@ -105,8 +124,6 @@ type builder struct {
 	in Input
 	// own and senders are the prefixes by family.
 	own, senders [2][]netip.Prefix
-	// only is what only some senders may reach, by sender.
-	only []endpoints
 }
 
 // chains are those to which others go first.
@@ -147,8 +164,8 @@ func (b builder) rules(f family) []string {
 		f.name + " daddr . meta l4proto . th dport @exported" + f.suffix + " accept",
 		f.name + " daddr @exported-hosts" + f.suffix + " accept",
 	}
-	for i, s := range b.in.Senders {
-		rules = append(rules, s.rules(f, b.only[i])...)
+	for _, s := range b.in.Senders {
+		rules = append(rules, b.senderRules(f, s)...)
 	}
 	for _, a := range b.in.Tunnel {
 		if a.Is4() == f.is4 && b.in.Probes != 0 {
@@ -171,6 +188,22 @@ func (b builder) rules(f family) []string {
 		"meta l4proto { 6, 17, 132 } "+f.name+" saddr @imported-hosts"+f.suffix+" accept",
 		"goto "+chainOf(Unexported),
 	)
+}
+
+// senderRules admit what the sender may reach, and not all others.
+func (b builder) senderRules(f family, s Sender) (rules []string) {
+	prefixes := f.of(s.Prefixes)
+	if len(prefixes) == 0 {
+		return nil
+	}
+	from := f.name + " saddr " + nft.Set(prefixes) + " "
+	if ports := f.set("exported", s.Cluster); b.in.Endpoints[ports].Len() > 0 {
+		rules = append(rules, from+f.name+" daddr . meta l4proto . th dport @"+ports+" accept")
+	}
+	if hosts := f.set("exported-hosts", s.Cluster); b.in.Endpoints[hosts].Len() > 0 {
+		rules = append(rules, from+f.name+" daddr @"+hosts+" accept")
+	}
+	return rules
 }
 
 // icmpRules admit errors about packets that this cluster has sent, whose source is the destination of

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
@@ -74,7 +75,7 @@ func newSite(t testing.TB) site {
 func input() Input {
 	in := Input{Probes: 7472}
 	for _, p := range []string{"10.2.0.0/18", "192.0.2.0/24", "245.0.32.0/20", "fd02::/49", "fd98::/64", "fd5f:1:2:2::/64"} {
-		in.Own = append(in.Own, netip.MustParsePrefix(p))
+		in.CIDRs = append(in.CIDRs, netip.MustParsePrefix(p))
 	}
 	for _, a := range []string{"245.0.32.0", "fd5f:1:2:2::"} {
 		in.Tunnel = append(in.Tunnel, netip.MustParseAddr(a))
@@ -86,15 +87,24 @@ func input() Input {
 		{Cluster: "east", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd01::/48"), netip.MustParsePrefix("245.0.16.0/20")}},
 		{Cluster: "0north.example", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.4.0.0/16")}},
 	}
+	in.Endpoints = endpointSets(map[setFor][]serviceport.Key{{"exported", ""}: podPorts(), {"imported", ""}: eastPorts()})
+	return in
+}
+
+// podPorts are those of the pod, and eastPorts those of east.
+func podPorts() []serviceport.Key { return everyProtocol("10.2.1.5:8080", "[fd02::5]:8080") }
+
+func eastPorts() []serviceport.Key {
+	return everyProtocol("10.1.0.5:8080", "10.1.0.5:8087", "[fd01::5]:8080", "[fd01::5]:8087")
+}
+
+func everyProtocol(ports ...string) (all []serviceport.Key) {
 	for _, p := range serviceport.Protocols() {
-		for _, pod := range []string{"10.2.1.5:8080", "[fd02::5]:8080"} {
-			in.Exported = append(in.Exported, key(pod, p))
-		}
-		for _, east := range []string{"10.1.0.5:8080", "10.1.0.5:8087", "[fd01::5]:8080", "[fd01::5]:8087"} {
-			in.Imported = append(in.Imported, key(east, p))
+		for _, port := range ports {
+			all = append(all, key(port, p))
 		}
 	}
-	return in
+	return all
 }
 
 // attempt is something that somebody tries; do tells whether it had success.
@@ -242,7 +252,7 @@ func TestFilter(t *testing.T) {
 	try("with", flood, false)
 	s.wantDropped(t, filter)
 	empty := input()
-	empty.Exported, empty.Imported = nil, nil
+	empty.Endpoints = nil
 	write(Table(empty))
 	try("when nothing is exported", []attempt{
 		asks("east", east, "tcp", "10.2.1.5:8080", "pod"), asks("the pod", pod, "udp", "10.1.0.5:8080", "east"),
@@ -281,21 +291,26 @@ func TestAudience(t *testing.T) {
 	try("without the filter", true)
 	s.keepNeighbours()
 	in := input()
-	all := in.Exported
 	write(in)
 	try("exported to all", true)
-	in.Exported, in.Senders[1].Exported = nil, all
 	in.Senders[1].Prefixes = append(in.Senders[1].Prefixes, netip.MustParsePrefix("fd04::/48"))
-	write(in)
+	export := func(to map[v1alpha1.ClusterID][]serviceport.Key) {
+		sets := map[setFor][]serviceport.Key{{"imported", ""}: eastPorts()}
+		for cluster, ports := range to {
+			sets[setFor{"exported", cluster}] = ports
+		}
+		in.Endpoints = endpointSets(sets)
+		write(in)
+	}
+	const north = "0north.example"
+	export(map[v1alpha1.ClusterID][]serviceport.Key{north: podPorts()})
 	try("exported to 0north.example only", false)
-	in.Senders[0].Exported = all
-	write(in)
+	export(map[v1alpha1.ClusterID][]serviceport.Key{north: podPorts(), "east": podPorts()})
 	try("exported to both by name", true)
-	in.Senders[0].Exported = []serviceport.Key{{Address: netip.MustParseAddr("10.2.1.5")}, {Address: netip.MustParseAddr("fd02::5")}}
-	write(in)
+	hosts := []serviceport.Key{{Address: netip.MustParseAddr("10.2.1.5")}, {Address: netip.MustParseAddr("fd02::5")}}
+	export(map[v1alpha1.ClusterID][]serviceport.Key{north: podPorts(), "east": hosts})
 	try("all ports exported to east", true)
-	in.Senders[0].Exported = nil
-	write(in)
+	export(map[v1alpha1.ClusterID][]serviceport.Key{north: podPorts()})
 	try("no more exported to east", false)
 	for _, a := range honest() {
 		if strings.Contains(a.name, "the pod to an endpoint of east") && !a.do(s) {
@@ -334,7 +349,7 @@ func (s site) wantDropped(t *testing.T, filter Filter) {
 			}
 		}
 		for _, r := range []Reason{Unexported, Foreign} {
-			e := dropped.ExampleOf(r, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, input().Own)
+			e := dropped.ExampleOf(r, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, input().CIDRs)
 			if e == nil || e.Destination.Port == 0 || !e.Destination.Protocol.Known() {
 				t.Errorf("%s: no example among %v", r, dropped.Examples)
 			}

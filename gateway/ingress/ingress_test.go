@@ -2,11 +2,15 @@ package ingress
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
@@ -17,12 +21,39 @@ func small() Input {
 		return serviceport.Key{Address: ap.Addr(), Protocol: serviceport.UDP, Port: ap.Port()}
 	}
 	return Input{
-		Own:    []netip.Prefix{netip.MustParsePrefix("10.2.0.0/18"), netip.MustParsePrefix("10.2.1.0/24"), netip.MustParsePrefix("fd02::/50")},
+		CIDRs:  []netip.Prefix{netip.MustParsePrefix("10.2.0.0/18"), netip.MustParsePrefix("10.2.1.0/24"), netip.MustParsePrefix("fd02::/50")},
 		Tunnel: []netip.Addr{netip.MustParseAddr("245.0.32.0")}, Probes: 7472, Nodes: []netip.Addr{netip.MustParseAddr("10.2.9.9")},
-		Senders:  []Sender{{Cluster: "east", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}},
-		Exported: []serviceport.Key{endpoint("10.2.1.5:53"), endpoint("10.2.1.5:53"), {Address: netip.MustParseAddr("fd02::5")}},
-		Imported: []serviceport.Key{endpoint("10.1.0.5:53")},
+		Senders: []Sender{{Cluster: "east", Prefixes: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}},
+		Endpoints: endpointSets(map[setFor][]serviceport.Key{
+			{"exported", ""}: {endpoint("10.2.1.5:53"), endpoint("10.2.1.5:53"), {Address: netip.MustParseAddr("fd02::5")}},
+			{"imported", ""}: {endpoint("10.1.0.5:53")},
+		}),
 	}
+}
+
+// setFor is a set of endpoints, and the cluster that it is for; empty: for all.
+type setFor struct {
+	name    string
+	cluster v1alpha1.ClusterID
+}
+
+// endpointSets are sets that hold these endpoints. Port zero stands for all ports of all protocols.
+func endpointSets(all map[setFor][]serviceport.Key) map[string]firewall.Keys {
+	var elements firewall.Elements[setFor]
+	for set, endpoints := range all {
+		keys := map[string][]string{}
+		for _, e := range endpoints {
+			f := familyOf(e.Address)
+			if name := f.set(set.name+"-hosts", set.cluster); e.Port == 0 {
+				keys[name] = append(keys[name], string(e.Address.AsSlice()))
+				continue
+			}
+			name := f.set(set.name, set.cluster)
+			keys[name] = append(keys[name], string(nft.AppendService(nil, e)))
+		}
+		elements.Put(set, keys)
+	}
+	return elements.Sets()
 }
 
 func TestRules(t *testing.T) {
@@ -71,7 +102,7 @@ func TestRules(t *testing.T) {
 func TestElements(t *testing.T) {
 	got := map[string][]string{}
 	for _, s := range Table(small()).Sets {
-		got[s.Name] = s.Keys
+		got[s.Name] = slices.Collect(s.Keys.All())
 	}
 	for name, want := range map[string][]string{
 		"exported4": {"\x0a\x02\x01\x05\x11\x00\x00\x00\x00\x35\x00\x00"}, "exported6": nil,
@@ -86,10 +117,10 @@ func TestElements(t *testing.T) {
 
 // A gateway that knows nothing admits nothing.
 func TestShut(t *testing.T) {
-	for _, in := range []Input{{}, {Own: small().Own}, {Senders: small().Senders}} {
+	for _, in := range []Input{{}, {CIDRs: small().CIDRs}, {Senders: small().Senders}} {
 		for _, chain := range Table(in).Chains {
 			for _, rule := range chain.Rules {
-				if strings.HasSuffix(rule, "accept") && (chain.Name == "admit4" && len(in.Senders) == 0 || strings.HasPrefix(chain.Name, "icmp") && len(in.Own) == 0) {
+				if strings.HasSuffix(rule, "accept") && (chain.Name == "admit4" && len(in.Senders) == 0 || strings.HasPrefix(chain.Name, "icmp") && len(in.CIDRs) == 0) {
 					t.Errorf("%+v: chain %s has the rule %q", in, chain.Name, rule)
 				}
 			}

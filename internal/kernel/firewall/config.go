@@ -57,7 +57,7 @@ type State struct {
 	// Digest of the table, without the elements of its sets. It is empty if there is no table.
 	Digest string
 	// Elements of its sets that no rule fills, by the sets' names.
-	Elements map[string][]string
+	Elements map[string]Keys
 	// found is what the digest was made of, without rules.
 	found contents
 	// admitted are the rules of ours in each chain of iptables that is there.
@@ -124,7 +124,7 @@ func (c Config) Digest() string {
 
 // state is what Read returns of a table for the Config, our rules in iptables aside.
 func (c Config) state() *State {
-	state := &State{Digest: c.Digest(), Elements: map[string][]string{}}
+	state := &State{Digest: c.Digest(), Elements: map[string]Keys{}}
 	if c.empty() {
 		return state
 	}

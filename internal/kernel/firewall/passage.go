@@ -90,15 +90,13 @@ func (p Passage) counted() (matches []string) {
 
 // sendersOf is the set of the senders of a family.
 func (p Passage) sendersOf(f family) Set {
-	s := Set{Name: p.Name + "-senders-" + f.nft, Type: f.address}
+	var keys []string
 	for _, a := range p.Senders {
 		if a.Is4() == f.is4 {
-			s.Keys = append(s.Keys, string(a.AsSlice()))
+			keys = append(keys, string(a.AsSlice()))
 		}
 	}
-	slices.Sort(s.Keys)
-	s.Keys = slices.Compact(s.Keys)
-	return s
+	return Set{Name: p.Name + "-senders-" + f.nft, Type: f.address, Keys: KeysOf(keys)}
 }
 
 // set is the items in braces, or the only one.

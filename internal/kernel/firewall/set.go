@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unsafe"
 
 	"sigs.k8s.io/knftables"
 )
@@ -14,9 +13,7 @@ type Set struct {
 	Name string // required
 	// Type is as nft names it, such as "ipv4_addr . inet_proto . inet_service".
 	Type string // required
-	// Keys are the elements as the kernel keeps them in its registers, of which each part begins at
-	// four bytes. They are sorted and without duplicates, and nobody changes them afterwards.
-	Keys []string
+	Keys Keys
 	// Size is how many elements rules may add to the set, each of which goes after Timeout. Zero: only
 	// Keys are in it.
 	Size    uint64
@@ -60,40 +57,24 @@ func keySizes(sets []Set) map[string]int {
 	return sizes
 }
 
-// sameSets tells whether both lists are the same and hold the same keys. Of one list in memory they
-// are not compared one by one: nobody changes them.
+// sameSets tells whether both lists are the same and hold the same keys.
 func sameSets(a, b []Set) bool {
-	return slices.EqualFunc(a, b, func(a, b Set) bool {
-		return a.Name == b.Name && len(a.Keys) == len(b.Keys) && (unsafe.SliceData(a.Keys) == unsafe.SliceData(b.Keys) || slices.Equal(a.Keys, b.Keys))
-	})
+	return slices.EqualFunc(a, b, func(a, b Set) bool { return a.Name == b.Name && a.Keys.Equal(b.Keys) })
 }
 
 // diffSets is what differs in sets that no rule fills. A set that is not there has no elements.
-func diffSets(have map[string][]string, want []Set) []SetChange {
+func diffSets(have map[string]Keys, want []Set) []SetChange {
 	var changes []SetChange
 	for _, s := range want {
 		if s.Size > 0 {
 			continue
 		}
-		change := SetChange{Set: s.Name, Add: missing(s.Keys, have[s.Name]), Delete: missing(have[s.Name], s.Keys)}
+		change := SetChange{Set: s.Name, Add: s.Keys.missingIn(have[s.Name]), Delete: have[s.Name].missingIn(s.Keys)}
 		if len(change.Add)+len(change.Delete) > 0 {
 			changes = append(changes, change)
 		}
 	}
 	return changes
-}
-
-// missing are those of the keys that the others lack. Both are sorted.
-func missing(keys, others []string) (rest []string) {
-	for _, key := range keys {
-		for len(others) > 0 && others[0] < key {
-			others = others[1:]
-		}
-		if len(others) == 0 || others[0] != key {
-			rest = append(rest, key)
-		}
-	}
-	return rest
 }
 
 // elements are the Change's additions to sets, and its deletions.

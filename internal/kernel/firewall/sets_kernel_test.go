@@ -4,7 +4,6 @@ package firewall
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,12 +12,12 @@ import (
 )
 
 // keys are IPv4 addresses as elements of a set.
-func keys(addresses ...string) (all []string) {
+func keys(addresses ...string) Keys {
+	var all []string
 	for _, a := range addresses {
 		all = append(all, string(netip.MustParseAddr(a).AsSlice()))
 	}
-	slices.Sort(all)
-	return all
+	return KeysOf(all)
 }
 
 // admitting admits what comes from some sources, and keeps the last of the others.

@@ -60,7 +60,7 @@ func (t *Table) readTable() (State, error) {
 	if err != nil || !exists {
 		return State{}, err
 	}
-	state := State{Elements: map[string][]string{}}
+	state := State{Elements: map[string]Keys{}}
 	found := &state.found
 	found.sets = map[string]int{}
 	if found.counters, err = counterNames(t.name); err != nil {
@@ -75,7 +75,7 @@ func (t *Table) readTable() (State, error) {
 		if s.Dynamic {
 			continue
 		}
-		if state.Elements[s.Name], err = nft.KeysLike(t.name, s.Name, t.expected(s.Name)); err != nil {
+		if state.Elements[s.Name], err = t.readKeys(s.Name); err != nil {
 			return State{}, err
 		}
 	}
@@ -94,12 +94,17 @@ func (t *Table) readTable() (State, error) {
 	return state, nil
 }
 
-// expected are the keys that a set had last.
-func (t *Table) expected(set string) []string {
-	if t.known == nil {
-		return nil
+// readKeys reads the elements of a set. If they are those that it had last, it returns just these.
+func (t *Table) readKeys(set string) (Keys, error) {
+	var expected Keys
+	if t.known != nil {
+		expected = t.known.Elements[set]
 	}
-	return t.known.Elements[set]
+	keys, same, err := nft.KeysUnless(t.name, set, expected.Len(), expected.All())
+	if err != nil || same {
+		return expected, err
+	}
+	return KeysOf(keys), nil
 }
 
 func counterNames(table string) ([]string, error) {

@@ -41,31 +41,35 @@ func Sets(table string) ([]SetName, error) {
 }
 
 // Keys are the keys of a set's elements as the kernel keeps them, sorted.
-func Keys(table, set string) ([]string, error) { return KeysLike(table, set, nil) }
+func Keys(table, set string) ([]string, error) {
+	keys, _, err := KeysUnless(table, set, 0, func(func(string) bool) {})
+	return keys, err
+}
 
-// KeysLike is Keys. If the set holds exactly the keys that are expected, it returns that list: to
-// copy and sort many keys takes longer than to hash them.
-func KeysLike(table, set string, expected []string) ([]string, error) {
+// KeysUnless is Keys, unless the set holds exactly those that are expected, of which there are that
+// many: then same is true, and there are no keys. To copy and sort many keys takes longer than to hash
+// them.
+func KeysUnless(table, set string, count int, expected iter.Seq[string]) (keys []string, same bool, err error) {
 	messages, err := Elements(table, set)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	seed, left, sum := maphash.MakeSeed(), len(expected), uint64(0)
-	for _, key := range expected {
+	seed, left, sum := maphash.MakeSeed(), count, uint64(0)
+	for key := range expected {
 		sum += maphash.String(seed, key)
 	}
 	for key := range keysIn(messages) {
 		left, sum = left-1, sum-maphash.Bytes(seed, key)
 	}
 	if left == 0 && sum == 0 {
-		return expected, nil
+		return nil, true, nil
 	}
-	keys := make([]string, 0, len(expected)-left)
+	keys = make([]string, 0, count-left)
 	for key := range keysIn(messages) {
 		keys = append(keys, string(key))
 	}
 	slices.Sort(keys)
-	return keys, nil
+	return keys, false, nil
 }
 
 // keysIn are the keys in the messages that list elements.
