@@ -99,7 +99,7 @@ func (o *options) show(all []Result) error {
 	}
 	var rows [][]string
 	for _, r := range all {
-		rows = append(rows, []string{r.From, r.To, r.What, r.show(r.Inside), r.show(r.Between), r.Ratio.text("%.2f")})
+		rows = append(rows, []string{r.From, r.To, r.What, r.show(r.Inside), r.show(r.Between), r.Ratio.String()})
 	}
 	if err := report.Table(o.Out, []string{"FROM", "TO", "WHAT", "INSIDE", "BETWEEN", "RATIO"}, rows); err != nil {
 		return err

@@ -118,10 +118,8 @@ func (r Result) show(s Spread) string {
 	return fmt.Sprintf("%s (%s to %s)", in(s.Median), in(s.Least), in(s.Most))
 }
 
-// text is the spread in that format.
-func (s Spread) text(format string) string {
-	return fmt.Sprintf(format+" ("+format+" to "+format+")", s.Median, s.Least, s.Most)
-}
+// String is a spread of ratios.
+func (s Spread) String() string { return fmt.Sprintf("%.2f (%.2f to %.2f)", s.Median, s.Least, s.Most) }
 
 func bits(v float64) string {
 	for _, u := range []struct {

@@ -150,7 +150,7 @@ func (f *findings) hub(s *HubSnapshot) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(published)) {
 		if p := published[id]; id != "" && len(p.exports)+len(p.slices)+p.gateways > 0 {
-			f.warn("Member", s.Namespace, string(id), "", fmt.Sprintf("the hub has no such Member, and objects of that cluster: what others imported from it stays, "+
+			f.warn(s.Namespace, string(id), "", fmt.Sprintf("the hub has no such Member, and objects of that cluster: what others imported from it stays, "+
 				"and nothing new comes. Create the Member again, or purge it: kubectl tombolo member remove %s --purge", id))
 		}
 	}
@@ -160,11 +160,11 @@ func (f *findings) member(s *HubSnapshot, m *v1alpha1.Member, p publication) {
 	switch {
 	case m.Spec.Removed:
 		if n := len(p.exports) + len(p.slices) + p.gateways; n > 0 {
-			f.warn("Member", s.Namespace, m.Name, "", fmt.Sprintf("it is removed, and %d objects of it are left: kubectl tombolo member remove %s --purge", n, m.Name))
+			f.warn(s.Namespace, m.Name, "", fmt.Sprintf("it is removed, and %d objects of it are left: kubectl tombolo member remove %s --purge", n, m.Name))
 		}
 		return
 	case p.renewed == nil:
-		f.warn("Member", s.Namespace, m.Name, "", "its cluster has never renewed its Lease: has it joined (kubectl tombolo join)?")
+		f.warn(s.Namespace, m.Name, "", "its cluster has never renewed its Lease: has it joined (kubectl tombolo join)?")
 	case s.Now.Sub(p.renewed.Time) > stale:
 		f.add("Member", m, "", fmt.Sprintf("its cluster has last renewed its Lease %s ago: what it exports stays, and does not change. "+
 			"Look at its operator, and at the condition HubConnected of its ClusterSet", s.Now.Sub(p.renewed.Time).Round(time.Second)))
@@ -218,14 +218,14 @@ func refusedSlices(m *v1alpha1.Member, p publication) (all []screen.Skipped) {
 func (f *findings) refused(kind string, s *HubSnapshot, m *v1alpha1.Member, all []screen.Skipped) {
 	slices.SortFunc(all, func(a, b screen.Skipped) int { return cmp.Compare(a.Message, b.Message) })
 	for _, why := range all[:min(len(all), refusals)] {
-		f.warn("Member", s.Namespace, m.Name, why.Reason, "others do not import "+strings.TrimSpace(why.Message))
+		f.warn(s.Namespace, m.Name, why.Reason, "others do not import "+strings.TrimSpace(why.Message))
 	}
 	if more := len(all) - refusals; more > 0 {
-		f.warn("Member", s.Namespace, m.Name, "", fmt.Sprintf("others do not import %d more %ss, for such reasons", more, kind))
+		f.warn(s.Namespace, m.Name, "", fmt.Sprintf("others do not import %d more %ss, for such reasons", more, kind))
 	}
 }
 
-// warn adds a warning that no condition says.
-func (f *findings) warn(kind, namespace, name, reason, message string) {
-	f.all = append(f.all, Finding{Severity: SeverityWarning, Cluster: f.cluster, Kind: kind, Namespace: namespace, Name: name, Reason: reason, Message: message})
+// warn adds a warning about a Member.
+func (f *findings) warn(namespace, name, reason, message string) {
+	f.all = append(f.all, Finding{Severity: SeverityWarning, Cluster: f.cluster, Kind: "Member", Namespace: namespace, Name: name, Reason: reason, Message: message})
 }
