@@ -54,7 +54,7 @@ func (o *options) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := pages.Listen(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(o.port))))
+	listener, err := pages.Listen(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(o.port))), nil)
 	if err != nil {
 		return err
 	}
