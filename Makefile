@@ -138,12 +138,10 @@ E2E_LAB := --cni flannel,calico --proxy-mode iptables,nftables
 # Their IP families: both, so that one run covers either.
 E2E_FAMILY ?= dual
 # -short leaves out what takes long and fails seldom; test-long runs it.
-E2E = hack/again.sh go test -tags e2e -short -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/lifecycle/failover)
+E2E = hack/again.sh go test -tags e2e -short -count=1 -p 1 -parallel 8 -v $(TESTFLAGS) $$(hack/tagged.sh e2e ./test/lab ./test/web ./test/lifecycle/failover)
 
 .PHONY: test-e2e
 test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's rules on two clusters
-	@hack/deps.sh web
-	@hack/axe.sh >/dev/null
 	@hack/tool.sh prometheus >/dev/null
 	@$(STEP) "the lab's own tests" "usually 3 minutes" \
 		hack/again.sh go test -tags e2e -count=1 $(TESTFLAGS) ./test/lab
@@ -154,8 +152,6 @@ test-e2e: build testbin ## the lab itself; the demo's steps and the MCS API's ru
 # kube-proxy in mode ipvs; a dual-stack cluster beside one with IPv4 alone and one with IPv6 alone.
 .PHONY: test-families
 test-families: build testbin ## the end-to-end tests on clusters of other IP families: IPv6 alone, IPv6 first, mixed
-	@hack/deps.sh web
-	@hack/axe.sh >/dev/null
 	@hack/tool.sh prometheus >/dev/null
 	@$(STEP) "e2e tests with IPv6 alone" "usually 7 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family ipv6 -- $(E2E)
@@ -182,10 +178,12 @@ REPEATS ?= 20
 
 .PHONY: test-long
 test-long: build testbin ## a flood of 70,000 exports, the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
+	@hack/deps.sh web
+	@hack/axe.sh >/dev/null
 	@$(STEP) "flood at full size" "usually 15 minutes" \
 		go test -tags integration -count=1 -timeout 2h -v -run TestFloodAtFullSize $(TESTFLAGS) ./controllers/operator -args -full
 	@$(STEP) "tests of kubectl tombolo" "usually 9 minutes" \
-		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- go test -tags e2e -count=1 -p 1 -v $(TESTFLAGS) ./test/explain ./test/plugin
+		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- go test -tags e2e -count=1 -p 1 -v $(TESTFLAGS) ./test/explain ./test/web ./test/plugin
 	@$(MAKE) test-families
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "failover tests" "usually 3 hours" \
