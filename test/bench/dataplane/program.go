@@ -140,22 +140,18 @@ func (m *measurement) change(ctx context.Context) error {
 
 // changeOne gives a service's first endpoint another address.
 func (m *measurement) changeOne(ctx context.Context, s *service) (time.Duration, error) {
-	vip := m.subject.vip(s.index)
-	before, err := m.table.stamp(vip)
-	if err != nil {
-		return 0, err
-	}
 	s.endpoints = append(s.endpoints[1:len(s.endpoints):len(s.endpoints)], endpoint(s.index, room-1))
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	wait, err := m.table.await(ctx, m.subject.vip(s.index))
+	if err != nil {
+		return 0, err
+	}
 	var changed time.Time
 	ended := make(chan error)
 	go func() {
-		err := unobtrusively()
-		for now := before; err == nil && now == before; changed = time.Now() {
-			now, err = m.table.stamp(vip)
-			err = errors.Join(err, ctx.Err())
-		}
+		var err error
+		changed, err = wait()
 		ended <- err
 	}()
 	began := time.Now()

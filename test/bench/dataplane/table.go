@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	mobyipvs "github.com/moby/ipvs"
 	"github.com/sirupsen/logrus"
@@ -23,6 +24,9 @@ import (
 type table interface {
 	// stamp changes when what serves that virtual IP does. It costs a netlink request.
 	stamp(vip netip.Addr) (string, error)
+	// await returns a function that waits until what serves that virtual IP differs from now, and
+	// returns when that was.
+	await(ctx context.Context, vip netip.Addr) (wait func() (time.Time, error), err error)
 	// check is nil if the virtual IPs lead to those endpoints, and no other is there. It takes
 	// long.
 	check(ctx context.Context, vip func(index int) netip.Addr, all []service) error
@@ -58,6 +62,19 @@ func (t *ipvsTable) stamp(vip netip.Addr) (string, error) {
 		fmt.Fprintf(&stamp, "%s*%d ", d.Address, d.Weight)
 	}
 	return stamp.String(), nil
+}
+
+// await asks again and again: IPVS tells nobody.
+func (t *ipvsTable) await(ctx context.Context, vip netip.Addr) (wait func() (time.Time, error), err error) {
+	before, err := t.stamp(vip)
+	return func() (changed time.Time, err error) {
+		err = unobtrusively()
+		for now := before; err == nil && now == before; changed = time.Now() {
+			now, err = t.stamp(vip)
+			err = errors.Join(err, ctx.Err())
+		}
+		return changed, err
+	}, err
 }
 
 func (t *ipvsTable) check(ctx context.Context, vip func(int) netip.Addr, all []service) error {
@@ -119,6 +136,8 @@ type nftTable struct {
 	slots bool
 	// sockets stay open: to close one keeps nftables waiting for a while after each transaction.
 	sockets map[int]*nl.SocketHandle
+	// events is a socket that the kernel tells of each transaction; 0 until it is opened.
+	events int
 }
 
 // stamp is the generation of all tables: only the subject writes to them.
@@ -149,6 +168,46 @@ func (t *nftTable) stamp(netip.Addr) (string, error) {
 		}
 	}
 	return "", errors.New("nftables reports no generation")
+}
+
+// listen opens the socket for events.
+func (t *nftTable) listen() (err error) {
+	if t.events != 0 {
+		return nil
+	}
+	if t.events, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER); err == nil {
+		err = errors.Join(
+			unix.Bind(t.events, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (unix.NFNLGRP_NFTABLES - 1)}),
+			unix.SetsockoptTimeval(t.events, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}))
+	}
+	if err != nil {
+		return fmt.Errorf("listening to what nftables tells: %w", err)
+	}
+	return nil
+}
+
+// await listens to the kernel: to ask again and again takes CPU from the subject, or gets none where
+// others are busy. The first message comes when the transaction is done.
+func (t *nftTable) await(ctx context.Context, _ netip.Addr) (wait func() (time.Time, error), err error) {
+	if err := t.listen(); err != nil {
+		return nil, err
+	}
+	message := make([]byte, 1) // cut short, as only its arrival counts
+	for err == nil {
+		_, _, err = unix.Recvfrom(t.events, message, unix.MSG_DONTWAIT)
+	}
+	return func() (time.Time, error) {
+		for {
+			switch _, _, err := unix.Recvfrom(t.events, message, 0); {
+			case err == nil:
+				return time.Now(), nil
+			case ctx.Err() != nil:
+				return time.Time{}, ctx.Err()
+			case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR):
+				return time.Time{}, fmt.Errorf("listening to what nftables tells: %w", err)
+			}
+		}
+	}, nil
 }
 
 func (t *nftTable) check(ctx context.Context, vip func(int) netip.Addr, all []service) error {
