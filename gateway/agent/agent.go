@@ -26,10 +26,10 @@ import (
 const (
 	// resync is how often a pass runs when nothing happened: it finds what no event told.
 	resync = 30 * time.Second
-	// repair is how often the agent looks whether somebody has changed its nftables table.
+	// repair is how often the agent looks whether somebody has changed its nftables tables: one netlink
+	// request each.
 	repair = time.Second
-	// lookDropped is how often the agent looks whether somebody has changed the filter on the way in,
-	// and what that has dropped.
+	// lookDropped is how often the agent looks what the filter on the way in has dropped.
 	lookDropped = 5 * time.Second
 	// settle is how long a pass waits for the events that come with the first one.
 	settle = 10 * time.Millisecond
@@ -165,9 +165,10 @@ func New(cfg Config) *Agent {
 	if cfg.Registry != nil {
 		cfg.Registry.MustRegister(newDroppedCollector(cfg.Kernel.Ingress))
 	}
-	a.ingress = node.NewLoop("ingress", node.Timing{Tick: lookDropped, Backoff: timing.Backoff}, func(ctx context.Context, now time.Time, cause node.Cause) error {
+	a.ingress = node.NewLoop("ingress", node.Timing{Tick: repair, Backoff: timing.Backoff}, func(ctx context.Context, now time.Time, cause node.Cause) error {
 		err := a.ingressPass(ctx)
-		if cause == node.Ticked {
+		if cause == node.Ticked && now.Sub(a.dropped.looked) >= lookDropped {
+			a.dropped.looked = now
 			err = errors.Join(err, a.reportDropped(ctx, now))
 		}
 		return err

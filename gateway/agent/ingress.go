@@ -32,6 +32,8 @@ type admission struct {
 	mu sync.Mutex
 	// stands is true after the table was written: what an earlier run made counts until then.
 	stands bool
+	// held is true if the table was last as it is wanted.
+	held bool
 	// in is what the filter was last planned from, but for the endpoints; nil: there is to be none, or
 	// all is to be planned again.
 	in *ingress.Input
@@ -49,13 +51,18 @@ func (a *Agent) ingressPass(ctx context.Context) error {
 		a.admission.marks.restore(work)
 		return err
 	}
+	held := a.admission.held && work.empty()
+	a.admission.held = false
 	change, err := a.admission.table.Sync(ctx, a.admission.want)
 	if err != nil {
 		return fmt.Errorf("writing the filter on the way in: %w", err)
 	}
-	a.admission.stands = true
+	a.admission.stands, a.admission.held = true, true
 	if change.Empty() {
 		return nil
+	}
+	if held {
+		a.mended(ctx, partIngress, []string{"the table inet " + firewall.IngressTable})
 	}
 	a.metrics.changes.WithLabelValues(string(partIngress)).Inc()
 	if change.Replace {
@@ -153,6 +160,7 @@ func isOpen(e *mcsv1beta1.ServiceExport) bool {
 // watchDropped makes an event when packets of another cluster are dropped, at most one for a cluster
 // and reason in quietDropped.
 type watchDropped struct {
+	looked time.Time
 	before map[string]uint64
 	told   map[string]time.Time
 }

@@ -25,13 +25,15 @@ const (
 	partIngress  part = "ingress"
 )
 
+const spareTables = "find who does that (nft monitor), and let it spare tables named tombolo*; \"flush ruleset\" removes them all"
+
 // spare says how to make other programs spare the part.
 var spare = map[part]string{
 	partTunnels: "find who does that, and let it spare the devices tombolo0 and up " +
 		"(NetworkManager: unmanaged-devices=interface-name:tombolo*; systemd-networkd: Unmanaged=yes)",
 	partRoutes: "find who does that, and let it spare routes and rules with protocol 148 " +
 		"(systemd-networkd: ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no)",
-	partTable: "find who does that (nft monitor), and let it spare tables named tombolo*; \"flush ruleset\" removes them all",
+	partTable: spareTables, partIngress: spareTables,
 }
 
 // tell records an event about the GatewayNode, and logs it.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	dto "github.com/prometheus/client_model/go"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
@@ -544,6 +546,34 @@ func testDrift(t *testing.T, k kinds) {
 		})
 	}
 	c.west1.ping(t, c.east0.pod())
+	testDriftOfFilter(t, c.west1)
+}
+
+// testDriftOfFilter: while the filter on the way in is away, other clusters reach everything.
+func testDriftOfFilter(t *testing.T, g *testGateway) {
+	set := &v1alpha1.ClusterSet{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName}}
+	if err := g.client.Get(t.Context(), client.ObjectKeyFromObject(set), set); err != nil {
+		t.Fatal(err)
+	}
+	set.Spec.Gateway.Ingress = v1alpha1.IngressExported
+	if err := g.client.Update(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	g.agent.Changed()
+	stands := func() error {
+		_, err := g.ns.Try("nft", "list", "table", "inet", firewall.IngressTable)
+		return err
+	}
+	waitFor(t, "the filter", stands)
+	told := g.counted(t, "tombolo_gateway_repairs_total", "part", string(partIngress))
+	waitFor(t, "a repair that is counted", func() error { // one that comes with a change of what is wanted is not
+		g.ns.Run("nft", "delete", "table", "inet", firewall.IngressTable)
+		waitFor(t, "the filter again", stands)
+		if now := g.counted(t, "tombolo_gateway_repairs_total", "part", string(partIngress)); now <= told {
+			return errors.New("none was")
+		}
+		return nil
+	})
 }
 
 // Cleanup removes what gateways make and nothing that looks like it.
