@@ -65,7 +65,7 @@ func (c *Cluster) Make(ctx context.Context, image string) error {
 		for i := range all.Items {
 			p := &all.Items[i]
 			if why = notStarted(p); why != nil {
-				return false, nil
+				return false, nil //nolint:nilerr // it is told when the time is over
 			}
 			c.pods[p.Spec.NodeName] = p
 		}

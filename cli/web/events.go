@@ -55,8 +55,6 @@ func (f *feed) notice(key, text string) {
 type eventStore struct {
 	feed    *feed
 	cluster *access.Cluster
-	// namespace that tombolo runs in, as far as is known.
-	namespace string
 }
 
 // Add implements toolscache.ReflectorStore.

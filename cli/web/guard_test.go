@@ -144,7 +144,7 @@ func TestFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") == "" {
+		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") == "" {
 			t.Errorf("%s: %s, content type %q", e.Name(), answer.Status, answer.Header.Get("Content-Type"))
 		}
 		text := strings.ReplaceAll(string(body), "http://www.w3.org/2000/svg", "") // a name, not an address

@@ -102,7 +102,8 @@ var looks = []look{{360, 740, false}, {360, 740, true}, {1400, 900, false}, {140
 // tab is one tab of the browser.
 type tab struct {
 	*testing.T
-	ctx context.Context
+
+	ctx context.Context //nolint:containedctx // chromedp's: it stands for the tab
 }
 
 // open opens the address. Whatever the console says fails the test.

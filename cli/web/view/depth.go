@@ -13,7 +13,6 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
-	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/explain"
 	"github.com/tombolo-net/tombolo/internal/topology"
@@ -145,17 +144,15 @@ func portOf(p explain.Port) Port {
 	}
 	slices.SortStableFunc(port.Shares, func(a, b Share) int { return cmp.Compare(b.Percent, a.Percent) })
 	if more := len(p.Endpoints) - mostEndpoints; more > 0 {
-		// Those that get flows are shown first.
-		port.Endpoints = slices.Clone(p.Endpoints)
-		slices.SortStableFunc(port.Endpoints, func(a, b plan.ExplainedEndpoint) int { return cmp.Compare(inUse(b), inUse(a)) })
-		port.Endpoints, port.MoreEndpoints = port.Endpoints[:mostEndpoints], more
+		all := slices.Clone(p.Endpoints)[:0]
+		for _, getsFlows := range []bool{true, false} { // those that do are shown first
+			for _, e := range p.Endpoints {
+				if getsFlows == (e.Weight > 0) {
+					all = append(all, e)
+				}
+			}
+		}
+		port.Endpoints, port.MoreEndpoints = all[:mostEndpoints], more
 	}
 	return port
-}
-
-func inUse(e plan.ExplainedEndpoint) int {
-	if e.Weight > 0 {
-		return 1
-	}
-	return 0
 }
