@@ -37,7 +37,7 @@ func answered(t *testing.T, from *netns.Namespace, source, target string) (ok bo
 		}
 		defer conn.Close()
 		_, _ = conn.Write([]byte("?"))
-		_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 		n, err := conn.Read(make([]byte, 64))
 		ok = err == nil && n > 0
 	})
