@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,28 +54,14 @@ func (w *Watch) ask() (id uint32, err error) {
 	s.seq++
 	request := appendHeader(s.buf[:0], unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0, s.seq, unix.AF_UNSPEC, 0)
 	finish(request, 0)
-	answer, err := s.exchange(request)
+	if err := s.send(request); err != nil {
+		return 0, err
+	}
+	answer, err := s.receive()
 	if err != nil {
 		return 0, err
 	}
 	return generationIn(answer, s.seq)
-}
-
-// exchange sends a request that the kernel answers before the call returns, and returns the answer. Go's
-// scheduler is told of neither call: it would wake a thread each time that looks for calls that take
-// long, and that thread would use more CPU than all the rest of a pass that finds nothing to do.
-func (s *socket) exchange(request []byte) ([]byte, error) {
-	fd, to := uintptr(s.fd()), unix.RawSockaddrNetlink{Family: unix.AF_NETLINK}
-	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&request[0])), uintptr(len(request)), 0,
-		uintptr(unsafe.Pointer(&to)), unix.SizeofSockaddrNetlink)
-	if errno != 0 {
-		return nil, os.NewSyscallError("sendto", errno)
-	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&s.buf[0])), uintptr(len(s.buf)), unix.MSG_DONTWAIT, 0, 0)
-	if errno != 0 {
-		return nil, os.NewSyscallError("recvfrom", errno)
-	}
-	return s.buf[:n], nil
 }
 
 // generationIn reads the answer to the question of that number.
