@@ -73,14 +73,5 @@ func describeMended(change route.Change) []string {
 	for _, r := range slices.Concat(change.AddRules, change.DeleteRules) {
 		what = append(what, fmt.Sprintf("the rule with priority %d", r.Priority))
 	}
-	return someOf(slices.Compact(what))
-}
-
-// someOf are the first few, and how many more there are.
-func someOf(what []string) []string {
-	const few = 3
-	if more := len(what) - few; more > 0 {
-		return append(what[:few:few], fmt.Sprintf("%d more", more))
-	}
-	return what
+	return slices.Compact(what)
 }

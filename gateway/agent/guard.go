@@ -21,14 +21,13 @@ const readCounters = 5 * time.Second
 type guard struct {
 	metrics *metrics
 	// mended tells that others had changed the table.
-	mended func(ctx context.Context, p part, what []string)
+	mended func(ctx context.Context, p part, what ...string)
 	// mu guards what follows.
 	mu    sync.Mutex
 	table guardTable
 	// wanted is nil until a pass has wanted something: what an earlier run made stays until then.
 	wanted *firewall.Config
-	// held is true if the table was last as it is wanted.
-	held bool
+	kept   kept
 	// blocked is what firewalls dropped when the counters were last read, at that time.
 	blocked error
 	read    time.Time
@@ -38,9 +37,9 @@ type guard struct {
 func (g *guard) want(ctx context.Context, cfg firewall.Config) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held = g.held && reflect.DeepEqual(*g.wanted, cfg)
+	same := g.wanted != nil && reflect.DeepEqual(*g.wanted, cfg)
 	g.wanted = &cfg
-	return g.sync(ctx)
+	return g.sync(ctx, same)
 }
 
 // repair makes the table again if somebody has changed it, and reads its counters when that is due.
@@ -52,7 +51,7 @@ func (g *guard) repair(ctx context.Context, now time.Time) (changed bool, err er
 	if g.wanted == nil {
 		return false, nil
 	}
-	if err := g.sync(ctx); err != nil {
+	if err := g.sync(ctx, true); err != nil {
 		return false, err
 	}
 	if now.Sub(g.read) < readCounters {
@@ -78,16 +77,14 @@ func (g *guard) dropping() error {
 	return g.blocked
 }
 
-// sync is called with mu held.
-func (g *guard) sync(ctx context.Context) error {
-	held := g.held
-	change, err := g.table.Sync(ctx, *g.wanted)
-	g.held = err == nil
+// sync is called with mu held. What is wanted may be the same as the last time.
+func (g *guard) sync(ctx context.Context, same bool) error {
+	change, mended, err := g.kept.sync(ctx, g.table, *g.wanted, same)
 	if err != nil || change.Empty() {
 		return err
 	}
-	if held {
-		g.mended(ctx, partTable, []string{"the table inet " + firewall.GatewayTable})
+	if mended {
+		g.mended(ctx, partTable, "the table inet "+firewall.GatewayTable)
 	}
 	g.metrics.changes.WithLabelValues(string(partTable)).Inc()
 	logr.FromContextOrDiscard(ctx).Info("changed the nftables table", "table", firewall.GatewayTable)

@@ -32,8 +32,7 @@ type admission struct {
 	mu sync.Mutex
 	// stands is true after the table was written: what an earlier run made counts until then.
 	stands bool
-	// held is true if the table was last as it is wanted.
-	held bool
+	kept   kept
 	// in is what the filter was last planned from, but for the endpoints; nil: there is to be none, or
 	// all is to be planned again.
 	in *ingress.Input
@@ -51,18 +50,16 @@ func (a *Agent) ingressPass(ctx context.Context) error {
 		a.admission.marks.restore(work)
 		return err
 	}
-	held := a.admission.held && work.empty()
-	a.admission.held = false
-	change, err := a.admission.table.Sync(ctx, a.admission.want)
+	change, mended, err := a.admission.kept.sync(ctx, a.admission.table, a.admission.want, work.empty())
 	if err != nil {
 		return fmt.Errorf("writing the filter on the way in: %w", err)
 	}
-	a.admission.stands, a.admission.held = true, true
+	a.admission.stands = true
 	if change.Empty() {
 		return nil
 	}
-	if held {
-		a.mended(ctx, partIngress, []string{"the table inet " + firewall.IngressTable})
+	if mended {
+		a.mended(ctx, partIngress, "the table inet "+firewall.IngressTable)
 	}
 	a.metrics.changes.WithLabelValues(string(partIngress)).Inc()
 	if change.Replace {

@@ -2,13 +2,16 @@ package agent
 
 import (
 	"context"
-	"strings"
+	"fmt"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/route"
 )
 
 // reasonRepaired: others had changed what a gateway keeps in the kernel of its node.
@@ -31,8 +34,8 @@ const spareTables = "find who does that (nft monitor), and let it spare tables n
 var spare = map[part]string{
 	partTunnels: "find who does that, and let it spare the devices tombolo0 and up " +
 		"(NetworkManager: unmanaged-devices=interface-name:tombolo*; systemd-networkd: Unmanaged=yes)",
-	partRoutes: "find who does that, and let it spare routes and rules with protocol 148 " +
-		"(systemd-networkd: ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no)",
+	partRoutes: fmt.Sprintf("find who does that, and let it spare routes and rules with protocol %d "+
+		"(systemd-networkd: ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no)", route.ProtocolGateway),
 	partTable: spareTables, partIngress: spareTables,
 }
 
@@ -49,8 +52,24 @@ func (a *Agent) tell(ctx context.Context, reason, action, note string) {
 	a.cfg.Events.Eventf(gateway, nil, corev1.EventTypeWarning, reason, action, "%s", note)
 }
 
+// longestWhat bounds what an event says of a repair, in bytes: a note has room for 1024 (events.k8s.io/v1), and the remedy follows.
+const longestWhat = 700
+
 // mended tells that others had changed that part, and that it is again as the gateway wants it.
-func (a *Agent) mended(ctx context.Context, p part, what []string) {
+func (a *Agent) mended(ctx context.Context, p part, what ...string) {
 	a.metrics.repairs.WithLabelValues(string(p)).Inc()
-	a.tell(ctx, reasonRepaired, "Repair-"+string(p), "mended what others had changed: "+strings.Join(what, ", ")+". If it comes again, "+spare[p])
+	a.tell(ctx, reasonRepaired, "Repair-"+string(p),
+		"mended what others had changed: "+clusterset.Clip(clusterset.NameSome(what), longestWhat)+". If it comes again, "+spare[p])
+}
+
+// kept is true if a table was last as it was wanted. The zero value: nobody has written it yet.
+type kept bool
+
+// sync makes the table what cfg says. It tells whether others had changed it: then something has to be written, though cfg is the
+// same as the last time.
+func (k *kept) sync(ctx context.Context, t table, cfg firewall.Config, same bool) (change firewall.Change, mended bool, err error) {
+	mended = bool(*k) && same
+	change, err = t.Sync(ctx, cfg)
+	*k = kept(err == nil)
+	return change, mended && err == nil && !change.Empty(), err
 }

@@ -126,7 +126,7 @@ func (a *Agent) applyRoutes(ctx context.Context, tunnels *plan.Tunnels) error {
 	change, mended, err := a.routeWriter.sync(ctx, tunnels, a.view)
 	a.logRoutes(ctx, change)
 	if err == nil && !mended.Empty() {
-		a.mended(ctx, partRoutes, describeMended(mended))
+		a.mended(ctx, partRoutes, describeMended(mended)...)
 	}
 	return err
 }

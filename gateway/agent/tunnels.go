@@ -180,7 +180,7 @@ func (a *Agent) applyTunnels(ctx context.Context, want wireguard.Config) (wiregu
 		a.routeWriter.forget()
 	}
 	if others := change.WithoutEndpoints(); applied != nil && reflect.DeepEqual(*applied, want) && !others.Empty() {
-		a.mended(ctx, partTunnels, append(describeTunnels(others), others.Remove...))
+		a.mended(ctx, partTunnels, append(describeTunnels(others), others.Remove...)...)
 	}
 	return a.cfg.Kernel.Tunnels.Read(ctx)
 }
