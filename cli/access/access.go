@@ -71,6 +71,15 @@ func (f *Flags) Named(context string) (*Cluster, error) {
 	return f.cluster(context, names)
 }
 
+// Several are the Clusters of a command that needs two at least.
+func (f *Flags) Several() ([]*Cluster, error) {
+	clusters, err := f.Clusters()
+	if err == nil && len(clusters) < 2 {
+		err = errors.New("it takes two clusters: name their contexts with --contexts, such as --contexts east,west")
+	}
+	return clusters, err
+}
+
 // Clusters are those of --contexts or --all-contexts, in the order of the names that were given; or
 // the one of --context.
 func (f *Flags) Clusters() ([]*Cluster, error) {

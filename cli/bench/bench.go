@@ -4,7 +4,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -60,20 +59,18 @@ The pods run tombolo's own image, which the clusters have. The network is busy m
 }
 
 func (o *options) run(ctx context.Context) error {
+	if err := report.CheckFormat(o.format); err != nil {
+		return err
+	}
 	switch {
-	case o.format != "" && o.format != "json" && o.format != "yaml":
-		return fmt.Errorf("--output %q: it may be json or yaml", o.format)
 	case o.rounds < fewest:
 		return fmt.Errorf("--rounds %d: it takes %d to see how much the figures vary", o.rounds, fewest)
 	case o.duration <= 0 || o.duration > longest:
 		return fmt.Errorf("--duration %s: it may be up to %s", o.duration, longest)
 	}
-	clusters, err := o.access.Clusters()
+	clusters, err := o.access.Several()
 	if err != nil {
 		return err
-	}
-	if len(clusters) < 2 {
-		return errors.New("it takes two clusters: name their contexts with --contexts, such as --contexts east,west")
 	}
 	bed, err := testbed.New(ctx, clusters)
 	if err != nil {

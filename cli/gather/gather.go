@@ -62,8 +62,8 @@ The exit code is 0 if the bundle was written, also if parts of it could not be h
 }
 
 func (o *options) validate() error {
-	if o.format != "" && o.format != "json" && o.format != "yaml" {
-		return fmt.Errorf("--output %q: it may be json or yaml", o.format)
+	if err := report.CheckFormat(o.format); err != nil {
+		return err
 	}
 	if o.since < time.Second {
 		return fmt.Errorf("--since %s: it must be a second or more", o.since)

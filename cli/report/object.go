@@ -8,6 +8,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// CheckFormat refuses what Object would not write; empty stands for text.
+func CheckFormat(format string) error {
+	if format != "" && format != "json" && format != "yaml" {
+		return fmt.Errorf("--output %q: it may be json or yaml", format)
+	}
+	return nil
+}
+
 // Object writes the object for programs, if the format is json or yaml, and tells whether it is. A
 // YAML document begins with its mark: a command that watches writes many.
 func Object(out io.Writer, format string, object any) (written bool, err error) {

@@ -61,15 +61,12 @@ The exit code is 0 if no test failed, otherwise 1. Tests that were skipped do no
 var errFailed = errors.New("tests failed: kubectl tombolo explain says why a name does not answer, kubectl tombolo check what is not right")
 
 func (o *options) run(ctx context.Context) error {
-	if o.format != "" && o.format != "json" && o.format != "yaml" {
-		return fmt.Errorf("--output %q: it may be json or yaml", o.format)
-	}
-	clusters, err := o.access.Clusters()
-	if err != nil {
+	if err := report.CheckFormat(o.format); err != nil {
 		return err
 	}
-	if len(clusters) < 2 {
-		return errors.New("it takes two clusters: name their contexts with --contexts, such as --contexts east,west")
+	clusters, err := o.access.Several()
+	if err != nil {
+		return err
 	}
 	bed, err := testbed.New(ctx, clusters)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // again is between two attempts to watch a cluster's events.
 const again = 5 * time.Second
 
-// NoticePrefix begins the keys of what the page cannot show, and why.
+// noticePrefix begins the keys of what the page cannot show, and why.
 const noticePrefix = "notice/"
 
 // events follows the events of a cluster until ctx ends. If it cannot, the page says so.

@@ -17,7 +17,7 @@ type log struct {
 	// mu guards what follows.
 	mu     sync.Mutex
 	number int
-	// own are what the pictures told, and of what the clusters did, by a key for the page.
+	// all are events that pictures told and those of clusters, by a key for the page.
 	all map[string]view.Event
 }
 
