@@ -292,8 +292,8 @@ func TestRestartWithADeadGateway(t *testing.T) {
 	eventually(t, "g1 is back", p.hops, "g1 g2")
 }
 
-// askFrom asks a server made by Serve from one of several addresses. It waits no longer than it must: many of those who ask get no
-// answer by design.
+// askFrom asks a server made by Serve from one of several addresses. It does not wait long: many who ask
+// should get no answer.
 func askFrom(source, address string) (string, error) {
 	dialer := net.Dialer{Timeout: 3 * time.Second, LocalAddr: &net.TCPAddr{IP: netip.MustParseAddr(source).AsSlice()}}
 	conn, err := dialer.Dial("tcp", address)

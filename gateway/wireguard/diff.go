@@ -17,14 +17,14 @@ type Change struct {
 // Empty reports whether there is nothing to do.
 func (c Change) Empty() bool { return len(c.Devices) == 0 && len(c.Remove) == 0 }
 
-// ChangesLinks reports whether links come, go or change, and not only what WireGuard has of them. The kernel removes the routes of a
-// link that goes.
+// ChangesLinks reports whether links come, go or change. What only WireGuard has of them does not count.
+// With a link the kernel removes its routes.
 func (c Change) ChangesLinks() bool {
 	return len(c.Remove) > 0 || slices.ContainsFunc(c.Devices, func(d DeviceChange) bool { return d.Create || d.changesLink() })
 }
 
-// WithoutEndpoints is the change without what only gives peers other endpoints. These change while a Config stays: the kernel learns
-// them from packets, and the ones published are tried again when a session ends.
+// WithoutEndpoints is the change without what only gives peers other endpoints. Endpoints change while a
+// Config stays. The kernel learns them from packets, and published ones are tried when a session ends.
 func (c Change) WithoutEndpoints() Change {
 	rest := Change{Remove: c.Remove}
 	for _, d := range c.Devices {

@@ -10,20 +10,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Update changes obj, of which the name has to be set: reads what the server has, calls change, which edits obj, and writes it. It does so
-// again when somebody else wrote in between, as the operator under test or the API server may at any time.
+// Update reads the object of obj's name into obj, calls change, which edits obj, and writes it. If somebody
+// else wrote in between, it does so again: the operator under test and the API server may write at any time.
 func Update(t *testing.T, c client.Client, obj client.Object, change func()) {
 	t.Helper()
-	write(t, c, obj, change, func() error { return c.Update(t.Context(), obj) })
+	changed(t, c, obj, change, func() error { return c.Update(t.Context(), obj) })
 }
 
 // UpdateStatus is Update for the status.
 func UpdateStatus(t *testing.T, c client.Client, obj client.Object, change func()) {
 	t.Helper()
-	write(t, c, obj, change, func() error { return c.Status().Update(t.Context(), obj) })
+	changed(t, c, obj, change, func() error { return c.Status().Update(t.Context(), obj) })
 }
 
-func write(t *testing.T, c client.Client, obj client.Object, change func(), write func() error) {
+func changed(t *testing.T, c client.Client, obj client.Object, change func(), write func() error) {
 	t.Helper()
 	key, kind := client.ObjectKeyFromObject(obj), obj.GetObjectKind().GroupVersionKind()
 	if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
