@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/tombolo-net/tombolo/cli/testbed"
 	"github.com/tombolo-net/tombolo/internal/echo"
@@ -89,6 +90,32 @@ type skip string
 
 // Error implements error.
 func (s skip) Error() string { return string(s) }
+
+// resolvers waits until each site's client resolves a name of its own site, or until the timeout: CoreDNS
+// reads a Corefile within two minutes after it was changed. What is not resolved by then the tests
+// will tell.
+func resolvers(ctx context.Context, b *testbed.Bed, timeout time.Duration, say func(string)) error {
+	within, stop := context.WithTimeout(ctx, timeout)
+	defer stop()
+	var g errgroup.Group
+	for _, s := range b.Sites {
+		question := echo.Question{Network: "udp", Host: b.Name(s.Ordinary()), Port: testbed.ServicePort, Patience: time.Second}
+		g.Go(func() error {
+			return wait.PollUntilContextCancel(within, time.Second, true, func(ctx context.Context) (bool, error) {
+				reply, err := s.Ask(ctx, question)
+				if err != nil {
+					reply.Error = err.Error()
+				}
+				if reply.Error != "" {
+					say(fmt.Sprintf("%s: waiting until CoreDNS has read its new Corefile: %s", s.ID, reply.Error))
+				}
+				return reply.Error == "", nil
+			})
+		})
+	}
+	_ = g.Wait() // that the time is up
+	return ctx.Err()
+}
 
 // pairs tests the way from each site to each site, also to itself.
 func pairs(ctx context.Context, b *testbed.Bed, r *results, say func(string)) error {

@@ -37,6 +37,8 @@ func NewCommand(flags *access.Flags, streams genericiooptions.IOStreams) *cobra.
 clusterset IPs by TCP and UDP, headless Services, session affinity, and whether servers see the client pod's own address. If all of
 that works, the endpoints of one cluster go, and the others have to serve. At the end, and when it is interrupted, everything is deleted.
 
+Directly after join it waits until CoreDNS has read its new Corefile, which takes up to two minutes.
+
 The pods run tombolo's own image, which the clusters have. With --allow-failover a gateway of each cluster that has two drains for
 some seconds: established flows move to another one.
 
@@ -54,7 +56,7 @@ The exit code is 0 if no test failed, otherwise 1. Tests that were skipped do no
 	f.BoolVar(&o.failover, "allow-failover", false, "drain a gateway of each cluster that has two")
 	f.BoolVar(&o.keep, "keep", false, "leave the namespaces at the end, to look into them")
 	f.DurationVar(&o.patience, "patience", 20*time.Second, "how long a name may take until it answers for the first time")
-	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long pods and imports may take")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "how long pods, imports and CoreDNS's reading of its Corefile may take")
 	return c
 }
 
@@ -104,6 +106,10 @@ func (o *options) test(ctx context.Context, bed *testbed.Bed) (all []Result, err
 // steps runs the tests on the bed.
 func (o *options) steps(ctx context.Context, bed *testbed.Bed, steps *report.Steps) ([]Result, error) {
 	r := &results{patience: o.patience}
+	err := steps.Do(ctx, "asked the DNS servers", func(ctx context.Context, say func(string)) error { return resolvers(ctx, bed, o.timeout, say) })
+	if err != nil {
+		return nil, err
+	}
 	for _, step := range []struct {
 		what string
 		run  func(context.Context, *testbed.Bed, *results, func(string)) error
