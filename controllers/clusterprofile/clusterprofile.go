@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -24,6 +23,7 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/internal/optionalkind"
 	"github.com/tombolo-net/tombolo/controllers/internal/retry"
 	"github.com/tombolo-net/tombolo/controllers/internal/status"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets;remoteclusters,verbs=get;list;watch
@@ -149,9 +149,6 @@ func (r *Reconciler) delete(ctx context.Context, have *unstructured.Unstructured
 	return nil
 }
 
-// maxNamed is how many profiles the condition names at most.
-const maxNamed = 5
-
 func (r *Reconciler) condition(clusters int, foreign []string) metav1.Condition {
 	c := metav1.Condition{
 		Type: v1alpha1.ConditionClusterProfiles, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonConfigured,
@@ -161,12 +158,8 @@ func (r *Reconciler) condition(clusters int, foreign []string) metav1.Condition 
 		return c
 	}
 	slices.Sort(foreign)
-	more := ""
-	if n := len(foreign) - maxNamed; n > 0 {
-		foreign, more = foreign[:maxNamed], fmt.Sprintf(" and %d more", n)
-	}
 	c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonNotOurs
-	c.Message = fmt.Sprintf("another cluster manager has ClusterProfile %s%s in namespace %s: delete it there, so that tombolo writes it",
-		strings.Join(foreign, ", "), more, r.Namespace)
+	c.Message = fmt.Sprintf("another cluster manager has ClusterProfile %s in namespace %s: delete it there, so that tombolo writes it",
+		clusterset.NameSome(foreign), r.Namespace)
 	return c
 }

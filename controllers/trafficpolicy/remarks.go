@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -58,7 +57,7 @@ func (s surroundings) silent(spec *v1alpha1.TrafficPolicySpec, target *mcsv1beta
 	if len(names) == 0 || len(exporters) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; weights name %s, which does not export the Service now", listed(names))
+	return fmt.Sprintf("; weights name %s, which does not export the Service now", clusterset.NameSome(names))
 }
 
 // repeated names the clusters that are in several steps of the failover. Only the first step
@@ -76,7 +75,7 @@ func repeated(spec *v1alpha1.TrafficPolicySpec) string {
 	if len(again) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s is in several steps of failover: only the first counts", listed(slices.Sorted(maps.Keys(again))))
+	return fmt.Sprintf("; %s is in several steps of failover: only the first counts", clusterset.NameSome(slices.Sorted(maps.Keys(again))))
 }
 
 // besides says so if there is a way to the Service that the policy does not direct.
@@ -121,9 +120,6 @@ func (s surroundings) substitute(scheduler v1alpha1.Scheduler) string {
 	return ""
 }
 
-// maxNamed is how many names a message holds at most.
-const maxNamed = 10
-
 // unknown names the clusters and regions that the policy names and the clusterset does not have.
 func (s surroundings) unknown(spec *v1alpha1.TrafficPolicySpec) string {
 	if s.known == nil {
@@ -133,16 +129,7 @@ func (s surroundings) unknown(spec *v1alpha1.TrafficPolicySpec) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; the policy names %s, which the clusterset does not have: correct the name, or wait until it joins", listed(names))
-}
-
-// listed are the names in one line, at most maxNamed of them.
-func listed(names []string) string {
-	more := ""
-	if n := len(names) - maxNamed; n > 0 {
-		names, more = names[:maxNamed], fmt.Sprintf(" and %d more", n)
-	}
-	return strings.Join(names, ", ") + more
+	return fmt.Sprintf("; the policy names %s, which the clusterset does not have: correct the name, or wait until it joins", clusterset.NameSome(names))
 }
 
 // names are the clusters and regions in the policy, sorted.

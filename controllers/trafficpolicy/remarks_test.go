@@ -121,11 +121,11 @@ func TestUnknown(t *testing.T) {
 	in := func(names ...string) string {
 		return "; the policy names " + strings.Join(names, ", ") + ", which the clusterset does not have: correct the name, or wait until it joins"
 	}
-	many, firstTen := v1alpha1.TrafficPolicySpec{}, []string{}
+	many, firstFour := v1alpha1.TrafficPolicySpec{}, []string{}
 	for i := range 64 {
 		many.Weights = append(many.Weights, v1alpha1.ClusterWeight{Cluster: v1alpha1.ClusterID(fmt.Sprintf("c%02d", i))})
-		if i < 9 {
-			firstTen = append(firstTen, fmt.Sprintf("cluster c%02d", i))
+		if i < 4 {
+			firstFour = append(firstFour, fmt.Sprintf("cluster c%02d", i))
 		}
 	}
 	untold := here(v1alpha1.BackendAuto)
@@ -150,7 +150,7 @@ func TestUnknown(t *testing.T) {
 			Weights:  []v1alpha1.ClusterWeight{{Cluster: "b"}},
 			Failover: []v1alpha1.FailoverStep{{Clusters: []v1alpha1.ClusterID{"b"}}, {Clusters: []v1alpha1.ClusterID{"a"}}},
 		}, in("cluster a", "cluster b")},
-		{"so many that not all are named", here("auto"), many, in(append(firstTen, "cluster c09 and 54 more")...)},
+		{"so many that not all are named", here("auto"), many, in(append(firstFour, "cluster c04 and 59 more")...)},
 		{"before the hub has told who is a member", untold, many, ""},
 		{"without a ClusterSet", nil, many, ""},
 	} {

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 const (
@@ -85,6 +86,6 @@ func (c *Checker) Condition(ctx context.Context, have []metav1.Condition) (metav
 func incomplete(reason string, problems []string, effect string) metav1.Condition {
 	return metav1.Condition{
 		Type: v1alpha1.ConditionInstalled, Status: metav1.ConditionFalse, Reason: reason,
-		Message: fmt.Sprintf("%s; %s: %s", enumerate(problems), effect, remedy),
+		Message: fmt.Sprintf("%s; %s: %s", clusterset.NameSome(problems), effect, remedy),
 	}
 }

@@ -16,6 +16,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // kind is a kind whose every field tombolo may use.
@@ -64,7 +65,7 @@ func outdated(ctx context.Context, api openapi.ClientWithContext) ([]string, err
 			continue
 		}
 		if fields := missing(found, k.goType, ""); len(fields) > 0 {
-			problems = append(problems, fmt.Sprintf("CustomResourceDefinition %s is of an older version: it lacks %s", k.crd(), enumerate(fields)))
+			problems = append(problems, fmt.Sprintf("CustomResourceDefinition %s is of an older version: it lacks %s", k.crd(), clusterset.NameSome(fields)))
 		}
 	}
 	return problems, nil
@@ -137,13 +138,4 @@ func missingOfStruct(s *spec.Schema, t reflect.Type, at string) []string {
 	}
 	slices.Sort(fields)
 	return fields
-}
-
-// enumerate names the first few.
-func enumerate(names []string) string {
-	const shown = 3
-	if more := len(names) - shown; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), more)
-	}
-	return strings.Join(names, ", ")
 }
