@@ -35,7 +35,7 @@ type Spread struct {
 // wide is how far the rounds may lie apart, as a share of their median. Beyond it the figures say little.
 const wide = 0.3
 
-// compare compares the rounds of two ways.
+// compare puts the rounds between two clusters beside those inside the client's.
 func compare(from, to string, inside, between []echo.Figures) (all []Result) {
 	for _, one := range []struct {
 		what, unit string
@@ -64,7 +64,7 @@ const (
 	connections = "connections"
 )
 
-// spreadOf needs a round.
+// spreadOf is the spread of one round or more.
 func spreadOf(rounds []float64) Spread {
 	sorted := slices.Sorted(slices.Values(rounds))
 	return Spread{Median: sorted[len(sorted)/2], Least: sorted[0], Most: sorted[len(sorted)-1], Rounds: rounds}

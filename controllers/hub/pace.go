@@ -16,14 +16,15 @@ import (
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
-// What may change at once, and from then on in a second, before events wait, or come last. A roll-out
-// changes one slice a few times a second, and a cluster that restarts all its pods a few hundred slices.
+// So many changes pass at once, and so many in each second after that. Beyond it an object's changes
+// wait, and a cluster's come last. A roll-out changes one slice a few times a second, and a cluster that
+// restarts all its pods changes a few hundred slices.
 const (
 	objectBurst, objectRate   = 50, 5
 	clusterBurst, clusterRate = 2000, 20
-	// turn is how many changes of a cluster have the same priority: little more than a controller has
-	// workers, so that the next cluster's change waits for one round of them. The priority after
-	// clusterBurst changes is handler.LowPriority.
+	// turn is how many changes of a cluster have the same priority. It is a little more than a
+	// controller has workers, so that another cluster's change waits for one round of them. After
+	// clusterBurst changes the priority is handler.LowPriority.
 	turn = -clusterBurst / handler.LowPriority
 	// wait is how long a change of an object beyond its rate waits. All of its changes meanwhile
 	// become one.
@@ -33,8 +34,7 @@ const (
 )
 
 // pace limits what the changes of others cost us. An object that changes all the time is looked at
-// about as often as objectRate says: what a change concerns may be thousands of objects, and finding
-// them costs, too. Clusters take turns: the more a cluster has changed of late, the later its next
+// about as often as objectRate says, because one change may concern thousands of objects. Clusters take turns: the more a cluster has changed of late, the later its next
 // change comes, and one that changes more than clusterRate for long comes last. So a cluster with many
 // changes does not keep the workers from another's, even if each write takes long. Nothing is lost:
 // changes only wait, or come later. It is safe for concurrent use.

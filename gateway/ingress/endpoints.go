@@ -39,10 +39,10 @@ func (in Input) Imported(s *discoveryv1.EndpointSlice) bool {
 	return source != "" && source != in.Cluster
 }
 
-// Elements are what a slice adds to the sets, by their names: endpoints of this cluster inside its
-// CIDRs for each of those senders that the export is for, and imported ones inside what their clusters
-// have. What is in a hand-written slice counts only as the operator has published it, which this
-// cluster's own import shows.
+// Elements are what a slice adds to the sets, by the names of the sets. Endpoints of this cluster count
+// if they are inside its CIDRs, for each sender that the export is for. Imported endpoints count if they
+// are inside the CIDRs of their own cluster. A slice that somebody wrote does not count by itself: what
+// the operator published of it comes in a slice of this cluster's own import.
 func (in Input) Elements(s *discoveryv1.EndpointSlice, export Export) map[string][]string {
 	own := clusterset.SourceCluster(s.Labels) == in.Cluster
 	switch {
