@@ -30,19 +30,20 @@ type filterTable struct {
 	gate    *vipGate
 	vips    []netip.Prefix
 	overlay plan.Overlay
-	// hairpin are the endpoints that may be pods of this node, by the services that have them.
-	hairpin map[plan.Key][]netip.Addr
-	// udp are the endpoints that may send UDP, by the ServiceImports that have them.
-	udp map[types.NamespacedName]plan.UDP
-	// external are the endpoints that are no pods, by the ServiceImports that have them.
-	external map[types.NamespacedName][]netip.Addr
+	// elements are those of endpoints.
+	elements firewall.Elements[owner]
 	// dirty is true if what is wanted may have changed since the last attempt.
 	dirty bool
 }
 
+// owner is who adds elements to the filter: a port of a clusterset IP, or a ServiceImport.
+type owner struct {
+	port    plan.Key
+	imports types.NamespacedName
+}
+
 func newFilterTable(wanted *plan.Table, gate *vipGate) *filterTable {
-	return &filterTable{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.FilterTable), wanted: wanted, gate: gate, hairpin: map[plan.Key][]netip.Addr{},
-		udp: map[types.NamespacedName]plan.UDP{}, external: map[types.NamespacedName][]netip.Addr{}, dirty: true}
+	return &filterTable{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.FilterTable), wanted: wanted, gate: gate, dirty: true}
 }
 
 func (f *filterTable) name() string { return "filter" }
@@ -62,46 +63,23 @@ func (f *filterTable) setNetwork(network plan.Network) {
 // replace takes note of services that were replaced in the table.
 func (f *filterTable) replace(replaced []plan.Replaced) {
 	for _, r := range replaced {
-		after, exists := f.wanted.Get(r.Key)
-		if existed := r.Before.Key == r.Key; existed != exists {
-			f.dirty = true
+		var has filter.Endpoints
+		if service, exists := f.wanted.Get(r.Key); exists {
+			has = filter.Endpoints{Served: []plan.Key{r.Key}, Hairpin: hairpins(service)}
 		}
-		addresses := hairpins(after)
-		if slices.Equal(addresses, f.hairpin[r.Key]) {
-			continue
-		}
+		f.put(owner{port: r.Key}, has)
+	}
+}
+
+// putImport takes note of the endpoints of a ServiceImport that may send UDP, and of those that are no
+// pods.
+func (f *filterTable) putImport(name types.NamespacedName, udp plan.UDP, external []netip.Addr) {
+	f.put(owner{imports: name}, filter.Endpoints{External: external, Answering: udp.Imported, Exported: udp.Exported})
+}
+
+func (f *filterTable) put(o owner, has filter.Endpoints) {
+	if f.elements.Put(o, has.Elements()) {
 		f.dirty = true
-		if len(addresses) == 0 {
-			delete(f.hairpin, r.Key)
-		} else {
-			f.hairpin[r.Key] = addresses
-		}
-	}
-}
-
-// putUDP takes note of the endpoints of a ServiceImport that may send UDP.
-func (f *filterTable) putUDP(name types.NamespacedName, udp plan.UDP) {
-	if f.udp[name].Equal(udp) {
-		return
-	}
-	f.dirty = true
-	if udp.Empty() {
-		delete(f.udp, name)
-	} else {
-		f.udp[name] = udp
-	}
-}
-
-// putExternal takes note of the endpoints of a ServiceImport that are no pods.
-func (f *filterTable) putExternal(name types.NamespacedName, addresses []netip.Addr) {
-	if slices.Equal(f.external[name], addresses) {
-		return
-	}
-	f.dirty = true
-	if len(addresses) == 0 {
-		delete(f.external, name)
-	} else {
-		f.external[name] = addresses
 	}
 }
 
@@ -156,20 +134,9 @@ func (f filterAfterRoutes) due(ctx context.Context, now time.Time, cause node.Ca
 // input returns what the table depends on.
 func (f *filterTable) input() filter.Input {
 	in := filter.Input{VIPs: f.vips, Own: f.network.Own, Remote: f.network.Remote, Tunnel: f.network.Tunnel,
-		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Served: f.wanted.Keys()}
+		Transit: f.network.Transit, TransitCIDRs: f.network.TransitCIDRs, Open: f.network.Open, Endpoints: f.elements.Sets()}
 	if f.network.Overlay.Port != 0 || len(f.gate.led) > 0 { // the VXLAN goes with the routes
 		in.Overlay = f.overlay
-	}
-	if !f.network.Open {
-		for _, u := range f.udp {
-			in.Exported, in.Answering = append(in.Exported, u.Exported...), append(in.Answering, u.Imported...)
-		}
-	}
-	for _, addresses := range f.hairpin {
-		in.Hairpin = append(in.Hairpin, addresses...)
-	}
-	for _, addresses := range f.external {
-		in.External = append(in.External, addresses...)
 	}
 	return in
 }

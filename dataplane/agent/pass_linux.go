@@ -219,8 +219,7 @@ func (a *Agent) planServices(ctx context.Context, work work, now time.Time) erro
 		replaced := a.planner.put(name, planned)
 		a.services.replace(replaced)
 		a.filter.replace(replaced)
-		a.filter.putExternal(name, plan.ExternalOf(a.planner.place.Cluster, from.slices[name]))
-		a.filter.putUDP(name, plan.UDPOf(a.planner.place.Cluster, from.slices[name]))
+		a.filter.putImport(name, plan.UDPOf(a.planner.place.Cluster, from.slices[name]), plan.ExternalOf(a.planner.place.Cluster, from.slices[name]))
 		a.skips.put(name, planned)
 	}
 	return nil

@@ -2,6 +2,8 @@ package filter
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
@@ -30,14 +32,17 @@ func unaskedRules() (rules []string) {
 	return rules
 }
 
-// split are the endpoints of UDP with a port, and those of which all ports count.
-func split(all []serviceport.Key) (ports, hosts []serviceport.Key) {
+// withPort are the endpoints of UDP with a port.
+func withPort(all []serviceport.Key) []serviceport.Key {
+	return slices.DeleteFunc(slices.Clone(all), func(k serviceport.Key) bool { return k.Port == 0 || k.Protocol != serviceport.UDP })
+}
+
+// hosts are the addresses of the endpoints of which all ports count.
+func hosts(all []serviceport.Key) (addresses []netip.Addr) {
 	for _, k := range all {
 		if k.Port == 0 {
-			hosts = append(hosts, k)
-		} else if k.Protocol == serviceport.UDP {
-			ports = append(ports, k)
+			addresses = append(addresses, k.Address)
 		}
 	}
-	return ports, hosts
+	return addresses
 }

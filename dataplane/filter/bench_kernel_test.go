@@ -13,7 +13,7 @@ import (
 )
 
 // crowd is a node that serves four ports on each of 5,000 clusterset IPs, among 1,000 other nodes.
-func crowd() Input {
+func crowd() wanted {
 	c := base()
 	c.Served = nil
 	for i := range 5000 {
@@ -34,12 +34,12 @@ func BenchmarkLoad(b *testing.B) {
 		for b.Loop() {
 			table := firewall.New(firewall.FilterTable)
 			begin := time.Now()
-			if _, err := table.Sync(b.Context(), Table(want)); err != nil {
+			if _, err := table.Sync(b.Context(), want.table()); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(time.Since(begin).Seconds(), "load-s")
 			begin = time.Now()
-			if change, err := firewall.New(firewall.FilterTable).Sync(b.Context(), Table(want)); err != nil || !change.Empty() {
+			if change, err := firewall.New(firewall.FilterTable).Sync(b.Context(), want.table()); err != nil || !change.Empty() {
 				b.Fatal(change.Size(), err)
 			}
 			b.ReportMetric(time.Since(begin).Seconds(), "compare-s")
@@ -57,7 +57,7 @@ func BenchmarkChange(b *testing.B) {
 	port.Served = append(port.Served, serviceport.Key{Address: netip.MustParseAddr("244.0.200.1"), Protocol: serviceport.TCP, Port: 80})
 	for _, tt := range []struct {
 		name  string
-		other Input
+		other wanted
 	}{{"Node", node}, {"Port", port}, {"Others", base}} {
 		b.Run(tt.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -65,7 +65,7 @@ func BenchmarkChange(b *testing.B) {
 			ns.Run("nft", "add table inet others")
 			ns.Do(func() {
 				table := firewall.New(firewall.FilterTable)
-				if _, err := table.Sync(b.Context(), Table(base)); err != nil {
+				if _, err := table.Sync(b.Context(), base.table()); err != nil {
 					b.Fatal(err)
 				}
 				i := 0
@@ -80,7 +80,7 @@ func BenchmarkChange(b *testing.B) {
 						b.StartTimer()
 						want = base
 					}
-					change, err := table.Sync(b.Context(), Table(want))
+					change, err := table.Sync(b.Context(), want.table())
 					if err != nil || change.Empty() != (tt.name == "Others") {
 						b.Fatal(change.Size(), err)
 					}

@@ -73,9 +73,9 @@ func (s besideCNI) expect(t *testing.T, when string, want sources) {
 // they do not, in which order ever the two are written.
 func TestBesideCNIs(t *testing.T) {
 	s := newBesideCNI(t)
-	config := Input{VIPs: prefixes("244.0.0.0/16"), Own: prefixes("10.2.0.0/18"), Remote: prefixes("10.1.0.0/16"),
-		Transit: []netip.Addr{netip.MustParseAddr("245.0.32.64")}, TransitCIDRs: prefixes("245.0.0.0/8"),
-		Served: []serviceport.Key{port("244.0.0.1:80", "tcp"), port("244.0.0.1:80", "udp")}}
+	config := wanted{Input{VIPs: prefixes("244.0.0.0/16"), Own: prefixes("10.2.0.0/18"), Remote: prefixes("10.1.0.0/16"),
+		Transit: []netip.Addr{netip.MustParseAddr("245.0.32.64")}, TransitCIDRs: prefixes("245.0.0.0/8")},
+		Endpoints{Served: []serviceport.Key{port("244.0.0.1:80", "tcp"), port("244.0.0.1:80", "udp")}}}
 	kept := sources{pod: "10.2.1.5", node: "245.0.32.64", east: "10.1.0.5"}
 	s.expect(t, "no rules at all", sources{pod: "10.2.1.5", node: "192.0.2.1", east: "10.1.0.5"})
 	flannel := "-N CNI; -A CNI -m mark --mark 0x4000/0x4000 -j RETURN; -A CNI -s 10.2.9.0/24 -d 10.2.0.0/18 -j RETURN; " +
@@ -118,6 +118,6 @@ func TestBesideCNIs(t *testing.T) {
 		write()
 		s.expect(t, cni.name+", written after the table", kept)
 		clear()
-		sync(t, s.node, Input{})
+		sync(t, s.node, wanted{})
 	}
 }

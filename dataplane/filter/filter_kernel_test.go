@@ -21,17 +21,17 @@ import (
 )
 
 // sync makes the table of a node, and wants a second process to write nothing.
-func sync(t *testing.T, node *netns.Namespace, want Input) {
+func sync(t *testing.T, node *netns.Namespace, want wanted) {
 	t.Helper()
 	node.Do(func() {
-		if _, err := firewall.New(firewall.FilterTable).Sync(t.Context(), Table(want)); err != nil {
+		if _, err := firewall.New(firewall.FilterTable).Sync(t.Context(), want.table()); err != nil {
 			t.Fatalf("Sync: %v", err)
 		}
 		before, err := nft.Generation()
 		if err != nil {
 			t.Fatal(err)
 		}
-		change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), Table(want))
+		change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), want.table())
 		if err != nil || !change.Empty() {
 			t.Fatalf("second Sync: %+v, %v", change, err)
 		}
@@ -73,7 +73,7 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 	if n := elements(t, node, "served4"); n != 3 {
 		t.Errorf("%d IPv4 ports are served, want 3", n)
 	}
-	sync(t, node, Input{})
+	sync(t, node, wanted{})
 	if diff := cmp.Diff(before, node.Run("nft", "list", "ruleset")); diff != "" {
 		t.Errorf("after the clean-up (-before +after)\n%s", diff)
 	}
@@ -91,12 +91,12 @@ func TestNodeComes(t *testing.T) {
 	table := firewall.New(firewall.FilterTable)
 	listed, others := listing(node, firewall.FilterTable), listing(node, "others")
 	for _, tt := range []struct {
-		in    Input
+		in    wanted
 		nodes int
 	}{{more, 5}, {first, 3}, {more, 5}} {
 		node.Run("busybox", "ping", "-c", "1", "127.0.0.1")
 		node.Do(func() {
-			change, err := table.Sync(t.Context(), Table(tt.in))
+			change, err := table.Sync(t.Context(), tt.in.table())
 			if err != nil || change.Replace || change.Size() != 3 {
 				t.Errorf("%d objects were written (replace %t), %v; want 3", change.Size(), change.Replace, err)
 			}
@@ -133,7 +133,7 @@ func packets(t *testing.T, listing string) (n int) {
 
 // otherVersion is the table of a version with other rules and sets, but the same ports.
 func otherVersion() firewall.Config {
-	cfg := Table(base())
+	cfg := base().table()
 	cfg.Sets = slices.DeleteFunc(cfg.Sets, func(s firewall.Set) bool { return !strings.HasPrefix(s.Name, "served") })
 	cfg.Sets = append(cfg.Sets, firewall.Set{Name: "forgotten", Type: "ipv4_addr", Keys: firewall.KeysOf([]string{"\x0a\x00\x00\x01"})})
 	cfg.Chains = []firewall.Chain{
@@ -173,7 +173,7 @@ func TestOtherVersion(t *testing.T) {
 	}()
 	for range 10 {
 		node.Do(func() {
-			for _, cfg := range []firewall.Config{otherVersion(), Table(base())} {
+			for _, cfg := range []firewall.Config{otherVersion(), base().table()} {
 				if change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), cfg); err != nil || !change.Replace {
 					t.Errorf("replace %t, %v", change.Replace, err)
 				}
@@ -190,17 +190,17 @@ func TestOtherVersion(t *testing.T) {
 // TestSync: elements alone are written where only they differ, and the chains where rules do.
 func TestSync(t *testing.T) {
 	node := netns.New(t)
-	try := func(want Input, size int, replace bool) {
+	try := func(want wanted, size int, replace bool) {
 		t.Helper()
 		node.Do(func() {
-			change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), Table(want))
+			change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), want.table())
 			if err != nil || change.Size() != size || change.Replace != replace {
 				t.Errorf("changed %d objects (replace %t), %v; want %d (%t): %+v", change.Size(), change.Replace, err, size, replace, change)
 			}
 		})
 		sync(t, node, want)
 	}
-	try(Input{}, 0, false)
+	try(wanted{}, 0, false)
 	try(base(), 15, true)
 
 	other := base()
@@ -212,7 +212,7 @@ func TestSync(t *testing.T) {
 	try(other, 1, true)
 	other.Remote = nil
 	try(other, 1, true)
-	try(Input{}, 1, true)
+	try(wanted{}, 1, true)
 	if left := node.Run("nft", "list", "ruleset"); left != "" {
 		t.Errorf("left after the clean-up:\n%s", left)
 	}
@@ -229,7 +229,7 @@ func TestDamageIsRepaired(t *testing.T) {
 	} {
 		node.Run("nft", damage)
 		node.Do(func() {
-			if change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), Table(base())); err != nil || change.Empty() {
+			if change, err := firewall.New(firewall.FilterTable).Sync(t.Context(), base().table()); err != nil || change.Empty() {
 				t.Errorf("%s: %+v, %v", damage, change, err)
 			}
 		})
@@ -307,8 +307,8 @@ func TestTraffic(t *testing.T) {
 		}
 	}
 
-	want := Input{VIPs: prefixes("244.0.0.0/16"), Own: prefixes("10.2.0.0/18"), Remote: prefixes("10.1.0.0/16"),
-		Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5")}}
+	want := wanted{Input{VIPs: prefixes("244.0.0.0/16"), Own: prefixes("10.2.0.0/18"), Remote: prefixes("10.1.0.0/16")},
+		Endpoints{Hairpin: []netip.Addr{netip.MustParseAddr("10.2.1.5")}}}
 	for _, protocol := range []string{"tcp", "udp"} {
 		want.Served = append(want.Served, port("244.0.0.1:80", protocol), port("244.0.0.2:80", protocol), port("244.0.0.3:80", protocol),
 			port("244.0.0.4:30080", protocol))
@@ -356,10 +356,10 @@ func TestTraffic(t *testing.T) {
 func TestTouched(t *testing.T) {
 	node := netns.New(t)
 	table := firewall.New(firewall.FilterTable)
-	sync := func(want Input, size int) {
+	sync := func(want wanted, size int) {
 		t.Helper()
 		node.Do(func() {
-			change, err := table.Sync(t.Context(), Table(want))
+			change, err := table.Sync(t.Context(), want.table())
 			if err != nil || change.Size() != size {
 				t.Errorf("Sync: %d objects, %v; want %d", change.Size(), err, size)
 			}
@@ -394,7 +394,7 @@ func TestTouched(t *testing.T) {
 		touched(true)
 		node.Run("nft", "add rule inet other c accept") // somebody else writes as well
 		node.Do(func() {
-			if change, err := table.Sync(t.Context(), Table(base())); err != nil || change.Empty() {
+			if change, err := table.Sync(t.Context(), base().table()); err != nil || change.Empty() {
 				t.Errorf("%s: %+v, %v", damage, change, err)
 			}
 		})

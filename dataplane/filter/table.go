@@ -9,11 +9,11 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
-	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
-// Input is all that the table depends on. The lists are in any order; duplicates do no harm.
+// Input is all that the table depends on. The lists are in any order; duplicates do no harm. What there
+// may be much of are Endpoints, which come and go one by one.
 type Input struct {
 	// VIPs are the VIP CIDRs.
 	VIPs []netip.Prefix
@@ -32,17 +32,10 @@ type Input struct {
 	Tunnel []netip.Addr
 	// Overlay says what the VXLAN may carry. Nothing is guarded if it has no port.
 	Overlay plan.Overlay
-	// Served ports of clusterset IPs; all others are refused.
-	Served []serviceport.Key
-	// Hairpin are the addresses of endpoints that may be pods of this node.
-	Hairpin []netip.Addr
-	// External are endpoints of this cluster that are no pods. They may not know the way to pods and to
-	// other clusters, but they know the nodes.
-	External []netip.Addr
-	// Answering are the endpoints of other clusters from which UDP comes only to whom has asked, unless
-	// it is for one that this cluster has Exported. Port zero stands for all ports of all protocols. With
-	// none, none is refused.
-	Answering, Exported []serviceport.Key
+	// Open says that UDP from other clusters need not be an answer.
+	Open bool
+	// Endpoints are the elements of all Endpoints, by the names of the sets.
+	Endpoints map[string]firewall.Keys
 }
 
 // Table is the table for the Input; the zero Config if no table is needed.

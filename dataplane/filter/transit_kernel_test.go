@@ -151,9 +151,9 @@ func program(t *testing.T, node *netns.Namespace, network plan.Network) {
 }
 
 // inputOf is what the dataplane wants of the table, without ports that are served.
-func inputOf(network plan.Network) Input {
-	return Input{VIPs: network.VIPs, Own: network.Own, Remote: network.Remote, Transit: network.Transit, TransitCIDRs: network.TransitCIDRs,
-		Tunnel: network.Tunnel, Overlay: network.Overlay}
+func inputOf(network plan.Network) wanted {
+	return wanted{Input: Input{VIPs: network.VIPs, Own: network.Own, Remote: network.Remote, Transit: network.Transit, TransitCIDRs: network.TransitCIDRs,
+		Tunnel: network.Tunnel, Overlay: network.Overlay}}
 }
 
 // TestHostClients: what a node sends itself arrives elsewhere with the node's transit address as

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
@@ -72,10 +73,12 @@ func newSite(t *testing.T) *site {
 func (s *site) serve(services map[Key]Service) Change {
 	s.t.Helper()
 	want := filter.Input{VIPs: prefixes("244.0.0.0/16", "fd77::/112"), Own: prefixes("10.2.0.0/16", "fd02::/64"),
-		Remote: prefixes("10.1.0.0/16", "fd01::/16"), Hairpin: []netip.Addr{netip.MustParseAddr("10.2.0.5"), netip.MustParseAddr("fd02::5")}}
-	for k := range services {
-		want.Served = append(want.Served, k)
-	}
+		Remote: prefixes("10.1.0.0/16", "fd01::/16")}
+	has := filter.Endpoints{Hairpin: []netip.Addr{netip.MustParseAddr("10.2.0.5"), netip.MustParseAddr("fd02::5")},
+		Served: slices.Collect(maps.Keys(services))}
+	var elements firewall.Elements[int]
+	elements.Put(0, has.Elements())
+	want.Endpoints = elements.Sets()
 	var change Change
 	s.node.Do(func() {
 		if _, err := firewall.New(firewall.FilterTable).Sync(s.t.Context(), filter.Table(want)); err != nil {

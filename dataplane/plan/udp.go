@@ -17,14 +17,6 @@ import (
 // headless Service without ports. Both are sorted.
 type UDP struct{ Exported, Imported []serviceport.Key }
 
-// Equal tells whether both hold the same endpoints.
-func (u UDP) Equal(other UDP) bool {
-	return slices.Equal(u.Exported, other.Exported) && slices.Equal(u.Imported, other.Imported)
-}
-
-// Empty reports whether there are no such endpoints.
-func (u UDP) Empty() bool { return len(u.Exported)+len(u.Imported) == 0 }
-
 // UDPOf reads the slices as a gateway of this cluster does when it decides what is an answer.
 func UDPOf(own v1alpha1.ClusterID, all []*discoveryv1.EndpointSlice) (u UDP) {
 	for _, slice := range all {
