@@ -52,12 +52,20 @@ func BenchmarkLoad(b *testing.B) {
 
 // BenchmarkChange has a node come and go, a port come and go, and somebody else write to nftables.
 func BenchmarkChange(b *testing.B) {
-	base, node, port := crowd(), crowd(), crowd()
-	node.Overlay.Nodes = append(node.Overlay.Nodes, netip.MustParseAddr("192.0.2.99"))
-	port.Served = append(port.Served, serviceport.Key{Address: netip.MustParseAddr("244.0.200.1"), Protocol: serviceport.TCP, Port: 80})
+	var elements firewall.Elements[string]
+	in := crowd()
+	elements.Put("crowd", in.Elements())
+	in.Input.Endpoints = elements.Sets()
+	base := Table(in.Input)
+	other := in.Input
+	other.Overlay.Nodes = append(other.Overlay.Nodes, netip.MustParseAddr("192.0.2.99"))
+	node := Table(other)
+	elements.Put("port", Endpoints{Served: []serviceport.Key{port("244.0.200.1:80", "tcp")}}.Elements())
+	in.Input.Endpoints = elements.Sets()
+	port := Table(in.Input)
 	for _, tt := range []struct {
 		name  string
-		other wanted
+		other firewall.Config
 	}{{"Node", node}, {"Port", port}, {"Others", base}} {
 		b.Run(tt.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -65,7 +73,7 @@ func BenchmarkChange(b *testing.B) {
 			ns.Run("nft", "add table inet others")
 			ns.Do(func() {
 				table := firewall.New(firewall.FilterTable)
-				if _, err := table.Sync(b.Context(), base.table()); err != nil {
+				if _, err := table.Sync(b.Context(), base); err != nil {
 					b.Fatal(err)
 				}
 				i := 0
@@ -80,7 +88,7 @@ func BenchmarkChange(b *testing.B) {
 						b.StartTimer()
 						want = base
 					}
-					change, err := table.Sync(b.Context(), want.table())
+					change, err := table.Sync(b.Context(), want)
 					if err != nil || change.Empty() != (tt.name == "Others") {
 						b.Fatal(change.Size(), err)
 					}

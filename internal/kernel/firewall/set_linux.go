@@ -26,7 +26,7 @@ func (t *Table) writeElements(changes []SetChange) error {
 	if batch.Size() == 0 {
 		return nil
 	}
-	if err := batch.Commit(); err != nil {
+	if err := t.conn.Commit(batch); err != nil {
 		return fmt.Errorf("changing elements of table %s: %w", t.name, err)
 	}
 	t.seen.Wrote()

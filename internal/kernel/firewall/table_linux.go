@@ -17,6 +17,8 @@ type Table struct {
 	name string
 	nft  knftables.Interface
 	seen nft.Seen
+	// conn writes elements.
+	conn nft.Conn
 	// right is the digest that the table had when seen was last sure, and sets what its sets held.
 	right string
 	sets  []Set
