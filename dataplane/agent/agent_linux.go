@@ -11,6 +11,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/liveness"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
@@ -71,13 +72,14 @@ func New(cfg Config) *Agent {
 		cfg.KubeProxy = backend.DefaultKubeProxy
 	}
 	a := &Agent{cfg: cfg, planner: &planner{}, begun: newMoment()}
-	a.services = newServices(&a.planner.table)
+	writes := &nft.Writes{}
+	a.services = newServices(&a.planner.table, writes)
 	gate := &vipGate{}
-	a.filter = newFilterTable(&a.planner.table, gate)
+	a.filter = newFilterTable(&a.planner.table, gate, writes)
 	a.routes = newRoutes(gate)
 	a.gateways.left = newLeftovers(a.routes)
 	a.sysctls = &sysctls{services: a.services}
-	a.firewall = newHostFirewall(a.services)
+	a.firewall = newHostFirewall(a.services, writes)
 	a.flows = newFlows(a.services, gate)
 	a.loop = node.NewLoop("dataplane", node.Timing{
 		Tick:  repairInterval,

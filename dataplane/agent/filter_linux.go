@@ -14,6 +14,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -42,8 +43,8 @@ type owner struct {
 	imports types.NamespacedName
 }
 
-func newFilterTable(wanted *plan.Table, gate *vipGate) *filterTable {
-	return &filterTable{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.FilterTable), wanted: wanted, gate: gate, dirty: true}
+func newFilterTable(wanted *plan.Table, gate *vipGate, writes *nft.Writes) *filterTable {
+	return &filterTable{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.FilterTable).Share(writes), wanted: wanted, gate: gate, dirty: true}
 }
 
 func (f *filterTable) name() string { return "filter" }

@@ -12,6 +12,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/serviceport"
 )
 
@@ -56,7 +57,7 @@ func anyFiltered(r *rand.Rand) (i filtered) {
 func TestFilterFollows(t *testing.T) {
 	network := plan.Network{VIPs: []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}}
 	begin := func() *filterTable {
-		f := newFilterTable(&plan.Table{}, &vipGate{})
+		f := newFilterTable(&plan.Table{}, &vipGate{}, &nft.Writes{})
 		f.setNetwork(network)
 		return f
 	}
@@ -101,7 +102,7 @@ func TestFilterFollows(t *testing.T) {
 // clusterset IPs.
 func BenchmarkFilterChange(b *testing.B) {
 	var wanted plan.Table
-	f := newFilterTable(&wanted, &vipGate{})
+	f := newFilterTable(&wanted, &vipGate{}, &nft.Writes{})
 	f.vips = []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16")}
 	name := func(i int) types.NamespacedName {
 		return types.NamespacedName{Namespace: "shop", Name: fmt.Sprint("service-", i)}

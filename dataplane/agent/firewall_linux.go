@@ -9,6 +9,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -33,8 +34,8 @@ type hostFirewall struct {
 	remarks []string
 }
 
-func newHostFirewall(s *services) *hostFirewall {
-	return &hostFirewall{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.NodeTable), services: s, dirty: true}
+func newHostFirewall(s *services, writes *nft.Writes) *hostFirewall {
+	return &hostFirewall{attempts: attempts{retry: newRetry()}, table: firewall.New(firewall.NodeTable).Share(writes), services: s, dirty: true}
 }
 
 func (h *hostFirewall) name() string { return "firewall" }

@@ -40,3 +40,29 @@ func TestIdle(t *testing.T) {
 		})
 	}
 }
+
+// TestOwnWrites: what the agent itself writes to one table is no reason to compare the others.
+func TestOwnWrites(t *testing.T) {
+	worker, _, _, _ := newWorker(t)
+	f := newFixture(t, worker, remote("east", "10.1.0.0/16"))
+	set := clusterSet()
+	set.Spec.Dataplane.Backend = v1alpha1.BackendNFTables
+	f.applyStatus(set)
+	f.apply(imported("web", "244.0.0.1", web80))
+	f.apply(slice("web", "east", 8080, "10.1.0.5"))
+	f.pass(node.Marked)
+	f.pass(node.Ticked)
+	f.apply(slice("web", "east", 8080, "10.1.0.6"))
+	f.pass(node.Marked)
+	f.node.Do(func() {
+		if f.agent.filter.table.Touched() || f.agent.firewall.table.Touched() || f.agent.services.backend.Touched(t.Context(), time.Now()) {
+			t.Error("a table counts as touched after a write to another one")
+		}
+	})
+	f.node.Run("nft", "add", "table", "inet", "strange")
+	f.node.Do(func() {
+		if !f.agent.filter.table.Touched() || !f.agent.firewall.table.Touched() {
+			t.Error("a write of another program does not count")
+		}
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/backend"
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
@@ -36,8 +37,8 @@ type services struct {
 	problem error
 }
 
-func newServices(wanted *plan.Table) *services {
-	return &services{retry: newRetry(), wanted: wanted, backend: backend.New(wanted), changed: backend.Changed{}}
+func newServices(wanted *plan.Table, writes *nft.Writes) *services {
+	return &services{retry: newRetry(), wanted: wanted, backend: backend.New(wanted, writes), changed: backend.Changed{}}
 }
 
 func (s *services) name() string { return "services" }

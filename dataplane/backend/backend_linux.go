@@ -13,6 +13,7 @@ import (
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // driver makes the kernel serve virtual services in one way. Its errors name what was not done. The
@@ -53,6 +54,8 @@ func (c Change) And(other Change) Change {
 // Backend makes the kernel serve what a plan.Table has. It is not safe for concurrent use.
 type Backend struct {
 	wanted *plan.Table
+	// writes counts the agent's writes to nftables.
+	writes *nft.Writes
 	// owned are the VIP CIDRs that are ours: those of now, and those that were served before.
 	owned []netip.Prefix
 
@@ -69,8 +72,11 @@ type Backend struct {
 	ended ended
 }
 
-// New returns a Backend that serves what the table has, once Serve says by what.
-func New(wanted *plan.Table) *Backend { return &Backend{wanted: wanted} }
+// New returns a Backend that serves what the table has, once Serve says by what. Its writes to nftables
+// are counted.
+func New(wanted *plan.Table, writes *nft.Writes) *Backend {
+	return &Backend{wanted: wanted, writes: writes}
+}
 
 // Own makes VIP CIDRs ours. They stay ours, so that what is served there goes when it is no longer
 // wanted.
@@ -100,7 +106,7 @@ func (b *Backend) Serve(by v1alpha1.DataplaneBackend, counters bool) (switched b
 	}
 	b.Close()
 	b.by, b.counters, b.inStep = by, counters, false
-	b.serving, b.leaving = newIPVSDriver(b.wanted, slices.Clone(b.owned)), newNFTDriver(b.wanted, counters)
+	b.serving, b.leaving = newIPVSDriver(b.wanted, slices.Clone(b.owned)), newNFTDriver(b.wanted, b.writes, counters)
 	if by == v1alpha1.BackendNFTables {
 		b.serving, b.leaving = b.leaving, b.serving
 	}

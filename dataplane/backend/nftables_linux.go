@@ -10,6 +10,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/dataplane/nftables"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
 // nftDriver serves by nftables.
@@ -27,9 +28,11 @@ type nftDriver struct {
 	full []string
 }
 
-func newNFTDriver(services *plan.Table, counters bool) *nftDriver {
-	return &nftDriver{services: services, pending: map[plan.Key]bool{},
+func newNFTDriver(services *plan.Table, writes *nft.Writes, counters bool) *nftDriver {
+	d := &nftDriver{services: services, pending: map[plan.Key]bool{},
 		wanted: nftables.Config{Services: map[plan.Key]nftables.Service{}, Counters: counters}}
+	d.table.Share(writes)
+	return d
 }
 
 func (d *nftDriver) sync(ctx context.Context, changed Changed) (Change, error) {

@@ -11,7 +11,7 @@ import (
 // TestRemarks: the families that have no room for more clients are named, with how many clients
 // there are.
 func TestRemarks(t *testing.T) {
-	b := New(&plan.Table{})
+	b := New(&plan.Table{}, nil)
 	if got := b.Remarks(); got != nil {
 		t.Errorf("while nothing serves: %q", got)
 	}

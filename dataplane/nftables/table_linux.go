@@ -35,6 +35,10 @@ type Table struct {
 	unswept map[Key]bool
 }
 
+// Share has the writes to the table counted with those to other tables of this process, until Close:
+// see nft.Seen.
+func (t *Table) Share(w *nft.Writes) { t.seen.Share(w) }
+
 // open looks for nft when it is first needed, and again after a failure.
 func (t *Table) open() error {
 	if t.nft != nil {

@@ -33,6 +33,13 @@ type Table struct {
 // New returns the table of that name. It does not touch the kernel yet.
 func New(name string) *Table { return &Table{name: name} }
 
+// Share has the writes to the table counted with those to other tables of this process, which are then
+// no reason to look whether somebody has changed this one. It comes before all else. It returns the table.
+func (t *Table) Share(w *nft.Writes) *Table {
+	t.seen.Share(w)
+	return t
+}
+
 // Read returns what the kernel has of the table, and of our rules in iptables.
 func (t *Table) Read(context.Context) (State, error) {
 	state, err := t.readTable()
@@ -131,7 +138,7 @@ func (t *Table) Apply(ctx context.Context, change Change) (Change, error) {
 }
 
 // Sync makes the table hold what want says and returns what it changed. It is safe to repeat, and
-// costs one netlink request as long as nobody writes to nftables.
+// costs one netlink request as long as nobody else writes to nftables.
 func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	begin, err := t.seen.Mark()
 	if err != nil {
@@ -166,7 +173,7 @@ func (t *Table) Sync(ctx context.Context, want Config) (Change, error) {
 	return change, nil
 }
 
-// Touched reports whether somebody has written to nftables since the last Sync, or it failed. It
+// Touched reports whether somebody else has written to nftables since the last Sync, or it failed. It
 // costs one netlink request and next to no memory.
 func (t *Table) Touched() bool {
 	now, err := t.seen.Mark()

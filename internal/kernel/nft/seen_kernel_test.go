@@ -67,6 +67,37 @@ func TestSeen(t *testing.T) {
 	})
 }
 
+// Writers that share a count know each other's writes from those of strangers.
+func TestSharedWrites(t *testing.T) {
+	node := netns.New(t)
+	node.Do(func() {
+		var writes Writes
+		var one, two Seen
+		for _, s := range []*Seen{&one, &two} {
+			s.Share(&writes)
+			defer s.Close()
+			begin, err := s.Mark()
+			if err != nil || !s.Settle(begin) {
+				t.Fatal("nobody wrote, but it is not settled", err)
+			}
+		}
+		differs := func() (bool, bool) { return false, true }
+		begin, err := two.Mark()
+		if err != nil {
+			t.Fatal(err)
+		}
+		node.Run("nft", "add", "table", "inet", "two")
+		two.Wrote()
+		if one.Touched(differs) || !two.Settle(begin) || two.Touched(differs) {
+			t.Error("the other's write counts as a stranger's")
+		}
+		node.Run("nft", "add", "table", "inet", "strange")
+		if !one.Touched(differs) || !two.Touched(differs) {
+			t.Error("a stranger's write does not count")
+		}
+	})
+}
+
 // The number of system calls of a question is two: one to ask, one to read.
 func BenchmarkWatch(b *testing.B) {
 	node := netns.New(b)
