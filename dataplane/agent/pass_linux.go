@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,8 +38,8 @@ func (a *Agent) pass(ctx context.Context, now time.Time, cause node.Cause) error
 		}
 	}
 	busy := !work.empty()
-	if cause != node.Marked && a.routes.touched.Load() {
-		work.network = true // a CNI may have routed other pods to a node
+	if cause != node.Marked && a.routes.touched.Load() || cause == node.Audited && a.planner.network.Gateway {
+		work.network = true // a CNI may lead to other pods on a node, or to a node in another way
 	}
 	a.failover(ctx, now)
 	a.plan(ctx, work, now)
@@ -150,8 +151,8 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 }
 
 // networkInput reads what the plan of the network follows from.
-func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (plan.NetworkInput, error) {
-	in := plan.NetworkInput{Node: a.cfg.NodeName, ClusterSet: set}
+func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (in plan.NetworkInput, err error) {
+	in = plan.NetworkInput{Node: a.cfg.NodeName, ClusterSet: set}
 	var nodes corev1.NodeList
 	var gateways v1alpha1.GatewayNodeList
 	var remotes v1alpha1.RemoteClusterList
@@ -163,11 +164,12 @@ func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (pla
 		return plan.NetworkInput{}, fmt.Errorf("reading nodes, gateways and remote clusters: %w", err)
 	}
 	in.Nodes, in.Gateways, in.Remotes = pointers(nodes.Items), pointers(gateways.Items), pointers(remotes.Items)
-	routed, err := route.Routed(ctx)
-	if err != nil {
+	if in.Routed, err = route.ReadRouted(ctx); err != nil {
 		return plan.NetworkInput{}, err
 	}
-	in.Routed = routed
+	if in.Tunnels, err = vxlan.ReadEntries(ctx, linksOf(in.Routed)...); err != nil {
+		return plan.NetworkInput{}, err
+	}
 	in.NoIPv6 = rtnl.IPv6Off(vxlan.Name)
 	a.noteIPv6(ctx, in.NoIPv6)
 	for _, node := range in.Nodes {
@@ -181,6 +183,16 @@ func (a *Agent) networkInput(ctx context.Context, set *v1alpha1.ClusterSet) (pla
 		in.UnderlayMTU = mtu
 	}
 	return in, nil
+}
+
+// linksOf are the names of the devices that the next hops are on.
+func linksOf(routed []route.Routed) []string {
+	var names []string
+	for _, r := range routed {
+		names = append(names, r.Link)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // noteIPv6 logs whether the node has IPv6, when that has changed.

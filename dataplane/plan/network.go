@@ -31,10 +31,13 @@ type NetworkInput struct {
 	Live clusterset.LiveGateways
 	// Remotes are the other members.
 	Remotes []*v1alpha1.RemoteCluster
-	// Routed are the prefixes that this node routes by next hops (route.Routed). If a prefix lies
-	// inside this cluster's CIDRs and its hop is a node, that node holds pods there, as if its
-	// spec.podCIDRs had the prefix.
-	Routed map[netip.Addr][]netip.Prefix // optional
+	// Routed are the prefixes that this node routes by next hops. If a prefix lies inside this
+	// cluster's CIDRs and its hop leads to a node, that node holds pods there, as if its spec.podCIDRs
+	// had the prefix.
+	Routed []route.Routed // optional
+	// Tunnels are the neighbours and forwards of VXLAN devices that such hops are on. They lead to a
+	// node by its underlay address.
+	Tunnels vxlan.Config // optional
 	// NoIPv6 says why this node has no IPv6, which is then left out; empty if it has.
 	NoIPv6 string // optional
 	// UnderlayMTU is the MTU of the device that has this node's InternalIP, in bytes.

@@ -144,6 +144,10 @@ func hops6(before, after string) string {
 	return before + "fe80::<" + names[0] + ">,fe80::<" + names[1] + ">" + after
 }
 
+func routed(prefix, hop, link string) route.Routed {
+	return route.Routed{Prefix: netip.MustParsePrefix(prefix), Hop: netip.MustParseAddr(hop), Link: link}
+}
+
 func TestNetwork(t *testing.T) {
 	toRemote := []string{"rule 7474 from all ipv6 false table 7474", "rule 7474 from all ipv6 true table 7474"}
 	tests := []struct {
@@ -251,17 +255,42 @@ func TestNetwork(t *testing.T) {
 			edit: func(in *NetworkInput) {
 				in.Nodes = in.Nodes[2:]
 				in.Gateways = []*v1alpha1.GatewayNode{gateway("a", 2, "192.0.2.1")}
-				in.Routed = map[netip.Addr][]netip.Prefix{
-					netip.MustParseAddr("192.0.2.2"): {netip.MustParsePrefix("10.2.2.64/26"), netip.MustParsePrefix("10.2.33.0/26"), netip.MustParsePrefix("10.9.0.0/16")},
-					netip.MustParseAddr("fd99::2"):   {netip.MustParsePrefix("fd02:0:0:33::/64")},
-					netip.MustParseAddr("192.0.2.9"): {netip.MustParsePrefix("10.2.34.0/26")},
-				}
+				in.Routed = []route.Routed{routed("10.2.2.64/26", "192.0.2.2", "eth0"), routed("10.2.33.0/26", "192.0.2.2", "eth0"),
+					routed("10.9.0.0/16", "192.0.2.2", "eth0"), routed("fd02:0:0:33::/64", "fd99::2", "eth0"), routed("10.2.34.0/26", "192.0.2.9", "eth0")}
 			},
 			want: slices.Concat(locals, fallbacks, []string{
 				"vxlan 9:4789 local 192.0.2.1 mtu 1450 mac <a>",
 				"neighbour 192.0.2.2 <b>", "neighbour fe80::<b> <b>", "forward <b> 192.0.2.2",
 				"7475: 10.2.2.0/24 via 192.0.2.2 mtu 0", "7475: fd02:0:0:2::/64 via fe80::<b> mtu 0", "7475: 192.0.2.2/32 via 192.0.2.2 mtu 0",
 				"7475: 10.2.33.0/26 via 192.0.2.2 mtu 0", "7475: fd02:0:0:33::/64 via fe80::<b> mtu 0",
+				"rule 7475 from 10.1.0.0/16 ipv6 false table 7475", "rule 7475 from 10.3.0.0/16 ipv6 false table 7475",
+				"rule 7475 from fd01::/48 ipv6 true table 7475",
+			}),
+			gateway: true,
+		},
+		{
+			name: "a gateway leads back to what the CNI routes over its VXLAN to nodes",
+			edit: func(in *NetworkInput) {
+				in.Nodes = in.Nodes[2:]
+				in.Gateways = []*v1alpha1.GatewayNode{gateway("a", 2, "192.0.2.1")}
+				in.Routed = []route.Routed{routed("10.2.33.0/26", "10.2.33.0", "vxlan0"), routed("10.2.34.0/26", "10.2.34.0", "vxlan0"),
+					routed("10.2.35.0/26", "10.2.35.0", "vxlan0"), routed("10.2.36.0/26", "10.2.33.0", "vxlan1"), routed("10.9.0.0/16", "10.2.33.0", "vxlan0"),
+					routed("10.2.37.0/26", "192.0.2.2", "vxlan0"), routed("fd02:0:0:33::/64", "fd02:0:0:33::", "vxlan1")}
+				two, nine := netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.9")
+				in.Tunnels = vxlan.Config{
+					Neighbours: []vxlan.Neighbour{{Device: "vxlan0", Address: netip.MustParseAddr("10.2.33.0"), MAC: vxlan.MAC{1}},
+						{Device: "vxlan0", Address: netip.MustParseAddr("10.2.34.0"), MAC: vxlan.MAC{2}}, // no forward
+						{Device: "vxlan0", Address: netip.MustParseAddr("10.2.35.0"), MAC: vxlan.MAC{3}}, // to no node
+						{Device: "vxlan1", Address: netip.MustParseAddr("fd02:0:0:33::"), MAC: vxlan.MAC{2}}},
+					Forwards: []vxlan.Forward{{Device: "vxlan0", MAC: vxlan.MAC{1}, Underlay: two}, {Device: "vxlan0", MAC: vxlan.MAC{3}, Underlay: nine},
+						{Device: "vxlan1", MAC: vxlan.MAC{2}, Underlay: netip.MustParseAddr("fd99::2")}},
+				}
+			},
+			want: slices.Concat(locals, fallbacks, []string{
+				"vxlan 9:4789 local 192.0.2.1 mtu 1450 mac <a>",
+				"neighbour 192.0.2.2 <b>", "neighbour fe80::<b> <b>", "forward <b> 192.0.2.2",
+				"7475: 10.2.2.0/24 via 192.0.2.2 mtu 0", "7475: fd02:0:0:2::/64 via fe80::<b> mtu 0", "7475: 192.0.2.2/32 via 192.0.2.2 mtu 0",
+				"7475: 10.2.33.0/26 via 192.0.2.2 mtu 0", "7475: 10.2.37.0/26 via 192.0.2.2 mtu 0", "7475: fd02:0:0:33::/64 via fe80::<b> mtu 0",
 				"rule 7475 from 10.1.0.0/16 ipv6 false table 7475", "rule 7475 from 10.3.0.0/16 ipv6 false table 7475",
 				"rule 7475 from fd01::/48 ipv6 true table 7475",
 			}),

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/tombolo-net/tombolo/internal/clusterset"
+	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
 )
 
 // nodes are the nodes of this cluster, with what counts of what they say of themselves: a kubelet
@@ -55,17 +56,44 @@ func newNodes(in NetworkInput, own []netip.Prefix) *nodes {
 			n.addAddress(node.Name, a)
 		}
 	}
-	for _, node := range byAge {
-		for _, hop := range n.addresses[node.Name] {
-			for _, block := range in.Routed[hop] {
-				if within(block, own) && !within(block, n.pods[node.Name]) {
-					n.pods[node.Name] = append(n.pods[node.Name], block)
-				}
-			}
+	underlays := underlaysOf(in.Tunnels)
+	for _, r := range in.Routed {
+		hop := r.Hop
+		if underlay, found := underlays[tunnelHop{r.Link, r.Hop}]; found {
+			hop = underlay
+		}
+		node, found := n.holders[hop]
+		if found && within(r.Prefix, own) && !within(r.Prefix, n.pods[node]) {
+			n.pods[node] = append(n.pods[node], r.Prefix)
 		}
 	}
 	slices.Sort(n.odd)
 	return n
+}
+
+// tunnelHop is a next hop on a VXLAN device.
+type tunnelHop struct {
+	device string
+	hop    netip.Addr
+}
+
+// underlaysOf are the underlay addresses of next hops on VXLAN devices: a neighbour has the MAC of the
+// hop, and a forward the address of the node that has this MAC.
+func underlaysOf(tunnels vxlan.Config) map[tunnelHop]netip.Addr {
+	type station struct {
+		device string
+		mac    vxlan.MAC
+	}
+	at, underlays := map[station]netip.Addr{}, map[tunnelHop]netip.Addr{}
+	for _, f := range tunnels.Forwards {
+		at[station{f.Device, f.MAC}] = f.Underlay
+	}
+	for _, n := range tunnels.Neighbours {
+		if underlay, found := at[station{n.Device, n.MAC}]; found {
+			underlays[tunnelHop{n.Device, n.Address}] = underlay
+		}
+	}
+	return underlays
 }
 
 // addPods takes a block of the node's spec, unless other pods of another node are there.

@@ -60,6 +60,18 @@ func (k Key) Compare(o Key) int {
 		cmp.Compare(k.Metric, o.Metric))
 }
 
+// Routed is a prefix that a route of any program leads to by a next hop.
+type Routed struct {
+	Prefix netip.Prefix
+	Hop    netip.Addr
+	// Link is the name of the device that the hop is on.
+	Link string
+}
+
+func (r Routed) compare(o Routed) int {
+	return cmp.Or(r.Prefix.Compare(o.Prefix), r.Hop.Compare(o.Hop), cmp.Compare(r.Link, o.Link))
+}
+
 // Route is one route.
 type Route struct {
 	Key

@@ -112,10 +112,10 @@ func (o Owner) readRules(ctx context.Context, family int, have *Config) error {
 	return nil
 }
 
-// Routed are the prefixes that the main table leads to by a next hop, by that next hop and sorted.
-// They say where a CNI that routes has its pods. The default routes are not among them.
-func Routed(ctx context.Context) (map[netip.Addr][]netip.Prefix, error) {
-	routed := map[netip.Addr][]netip.Prefix{}
+// ReadRouted returns the prefixes that the main table leads to by a next hop, sorted. They say where a
+// CNI that routes has its pods. The default routes are not among them.
+func ReadRouted(ctx context.Context) (routed []Routed, err error) {
+	var links rtnl.Links
 	for _, family := range rtnl.Families() {
 		list, err := rtnl.Dump(ctx, "the main table's routes", func() ([]netlink.Route, error) {
 			return netlink.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
@@ -125,13 +125,16 @@ func Routed(ctx context.Context) (map[netip.Addr][]netip.Prefix, error) {
 		}
 		for _, r := range list {
 			prefix, hop := prefixOf(r, family), rtnl.Addr(r.Gw)
-			if hop.IsValid() && prefix.Bits() > 0 && r.Type == unix.RTN_UNICAST {
-				routed[hop] = append(routed[hop], prefix)
+			if !hop.IsValid() || prefix.Bits() == 0 || r.Type != unix.RTN_UNICAST {
+				continue
 			}
+			link, err := links.Name(r.LinkIndex)
+			if err != nil {
+				return nil, err
+			}
+			routed = append(routed, Routed{Prefix: prefix, Hop: hop, Link: link})
 		}
 	}
-	for _, prefixes := range routed {
-		slices.SortFunc(prefixes, netip.Prefix.Compare)
-	}
+	slices.SortFunc(routed, Routed.compare)
 	return routed, nil
 }

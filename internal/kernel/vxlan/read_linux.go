@@ -88,6 +88,29 @@ func readAddresses(ctx context.Context, link *netlink.Vxlan, have *Config) error
 	return nil
 }
 
+// ReadEntries returns the neighbours and forwards of those of the named devices that are VXLANs,
+// whoever made them.
+func ReadEntries(ctx context.Context, names ...string) (Config, error) {
+	var have Config
+	for _, name := range names {
+		link, err := netlink.LinkByName(name)
+		if rtnl.IsLinkNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return Config{}, fmt.Errorf("reading device %s: %w", name, err)
+		}
+		if device, ok := link.(*netlink.Vxlan); ok {
+			if err := readEntries(ctx, device, &have); err != nil {
+				return Config{}, err
+			}
+		}
+	}
+	slices.SortFunc(have.Neighbours, Neighbour.Compare)
+	slices.SortFunc(have.Forwards, Forward.Compare)
+	return have, nil
+}
+
 func readEntries(ctx context.Context, link *netlink.Vxlan, have *Config) error {
 	for _, family := range append(rtnl.Families(), unix.AF_BRIDGE) {
 		entries, err := rtnl.Dump(ctx, "neighbours of "+link.Name, func() ([]netlink.Neigh, error) {
