@@ -65,11 +65,15 @@ func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause
 	if cause == node.Audited || cause == node.Ticked && missed || !s.backend.Ready() {
 		now.NoIPVS = ipvs.Available()
 	}
-	if s.choice == (backend.Choice{}) || !now.Equal(s.circumstances) {
+	if s.choice.Backend == "" || !now.Equal(s.circumstances) {
 		s.choice, changed = now.Choose(), true
 	}
 	s.circumstances = now
-	if !s.refused() && s.backend.Serve(s.choice.Backend, p.options.Counters) {
+	if s.refused() {
+		return changed
+	}
+	s.backend.Refuse(s.choice.Refused)
+	if s.backend.Serve(s.choice.Backend, p.options.Counters) {
 		s.failed = nil
 		s.retry.Reset()
 	}
@@ -106,7 +110,7 @@ func (s *services) failure() error {
 }
 
 // refused reports whether no virtual service may be programmed.
-func (s *services) refused() bool { return s.choice.Refusal != nil }
+func (s *services) refused() bool { return s.choice.Refusal != nil && len(s.choice.Refused) == 0 }
 
 func (s *services) due(ctx context.Context, now time.Time, cause node.Cause) bool {
 	switch {

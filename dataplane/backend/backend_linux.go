@@ -58,6 +58,8 @@ type Backend struct {
 	writes *nft.Writes
 	// owned are the VIP CIDRs that are ours: those of now, and those that were served before.
 	owned []netip.Prefix
+	// refused are the VIP CIDRs in which IPVS serves nothing.
+	refused []netip.Prefix
 
 	// by is what serving is, and counters whether it counts flows.
 	by       v1alpha1.DataplaneBackend
@@ -89,10 +91,18 @@ func (b *Backend) Own(vips ...netip.Prefix) {
 	}
 }
 
+// Refuse makes IPVS serve nothing inside those VIP CIDRs, and everything inside the others.
+func (b *Backend) Refuse(vips []netip.Prefix) {
+	if !slices.Equal(b.refused, vips) {
+		b.refused = vips
+		b.Close() // the next drivers know
+	}
+}
+
 // Recall returns what IPVS still serves in our VIP CIDRs from an earlier life of this agent;
 // nothing if that cannot be read. (nftables keeps the flows to endpoints that drain by itself.)
 func (b *Backend) Recall(ctx context.Context) map[plan.Key]plan.VirtualService {
-	d := newIPVSDriver(b.wanted, b.owned)
+	d := newIPVSDriver(b.wanted, b.owned, nil)
 	defer d.close()
 	return d.recall(ctx)
 }
@@ -106,7 +116,7 @@ func (b *Backend) Serve(by v1alpha1.DataplaneBackend, counters bool) (switched b
 	}
 	b.Close()
 	b.by, b.counters, b.inStep = by, counters, false
-	b.serving, b.leaving = newIPVSDriver(b.wanted, slices.Clone(b.owned)), newNFTDriver(b.wanted, b.writes, counters)
+	b.serving, b.leaving = newIPVSDriver(b.wanted, slices.Clone(b.owned), b.refused), newNFTDriver(b.wanted, b.writes, counters)
 	if by == v1alpha1.BackendNFTables {
 		b.serving, b.leaving = b.leaving, b.serving
 	}

@@ -13,8 +13,10 @@ import (
 type Choice struct {
 	// Backend is ipvs or nftables.
 	Backend v1alpha1.DataplaneBackend
-	// Refusal is why no virtual service may be programmed; nil if they may.
+	// Refusal is why no virtual service may be programmed, or none inside the VIP CIDRs that are Refused
+	// if there are any; nil if all may.
 	Refusal error
+	Refused []netip.Prefix
 	// Why says in words what serves, and the reason. Warning says what may go wrong with it; empty
 	// if nothing may.
 	Why, Warning string
@@ -56,9 +58,7 @@ func (c Circumstances) Choose() Choice {
 	case c.Asked == v1alpha1.BackendNFTables:
 		return Choice{Backend: c.Asked, Why: "nftables serves clusterset IPs (backend nftables)"}
 	case c.Asked == v1alpha1.BackendIPVS && danger && c.Proxy.Mode == modeIPVS:
-		return Choice{Backend: c.Asked, Refusal: fmt.Errorf(
-			"%w: add %s to ipvs.excludeCIDRs in its configuration, or set backend to auto or nftables in spec.dataplane of the ClusterSet",
-			ErrKubeProxy, firstNotExcluded(c.Proxy, c.VIPs))}
+		return c.refuse(c.Proxy.notExcluded(c.VIPs))
 	case c.Asked == v1alpha1.BackendIPVS:
 		choice := Choice{Backend: c.Asked, Why: fmt.Sprintf("IPVS serves clusterset IPs (backend ipvs, %s)", proxyIs)}
 		if danger {
@@ -78,13 +78,23 @@ func (c Circumstances) Choose() Choice {
 	return Choice{Backend: v1alpha1.BackendIPVS, Why: fmt.Sprintf("IPVS serves clusterset IPs (backend auto, %s)", proxyIs)}
 }
 
+// refuse is the Choice of IPVS where kube-proxy would delete virtual services inside some VIP CIDRs.
+func (c Circumstances) refuse(refused []netip.Prefix) Choice {
+	const remedy = "add %s to ipvs.excludeCIDRs in its configuration, or set backend to auto or nftables in spec.dataplane of the ClusterSet"
+	choice := Choice{Backend: c.Asked, Refusal: fmt.Errorf("%w: "+remedy, ErrKubeProxy, refused[0])}
+	if len(refused) < len(c.VIPs) {
+		choice.Refusal, choice.Refused = fmt.Errorf("%w inside %s; the others are served: "+remedy, ErrKubeProxy, refused[0], refused[0]), refused
+	}
+	return choice
+}
+
 // describe says in words what matters of kube-proxy, and whether IPVS is in danger beside it.
 func (s ProxyState) describe(vips []netip.Prefix) (words string, danger bool) {
 	switch s.Mode {
 	case modeNone:
 		return "no kube-proxy answers", false
 	case modeIPVS:
-		if firstNotExcluded(s, vips).IsValid() {
+		if len(s.notExcluded(vips)) > 0 {
 			return "kube-proxy mode ipvs, which does not exclude the VIP CIDR", true
 		}
 		return "kube-proxy mode ipvs, which excludes the VIP CIDR", false
@@ -96,13 +106,9 @@ func (s ProxyState) describe(vips []netip.Prefix) (words string, danger bool) {
 	return "kube-proxy mode " + s.Mode, false
 }
 
-// firstNotExcluded returns the first VIP CIDR that kube-proxy does not exclude; not valid if it
-// excludes all.
-func firstNotExcluded(state ProxyState, vips []netip.Prefix) netip.Prefix {
-	for _, vip := range vips {
-		if !slices.ContainsFunc(state.Excluded, func(e netip.Prefix) bool { return e.Bits() <= vip.Bits() && e.Contains(vip.Addr()) }) {
-			return vip
-		}
-	}
-	return netip.Prefix{}
+// notExcluded returns the VIP CIDRs that kube-proxy does not exclude.
+func (s ProxyState) notExcluded(vips []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(vips), func(vip netip.Prefix) bool {
+		return slices.ContainsFunc(s.Excluded, func(e netip.Prefix) bool { return e.Bits() <= vip.Bits() && e.Contains(vip.Addr()) })
+	})
 }

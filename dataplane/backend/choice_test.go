@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,34 @@ func TestChoose(t *testing.T) {
 				t.Errorf("says %q and %q, want %q and %q", text, got.Warning, tt.text, tt.warning)
 			}
 		})
+	}
+}
+
+// TestChooseByFamily: where kube-proxy excludes the VIP CIDR of one family only, IPVS by name serves that
+// one, and the other is refused.
+func TestChooseByFamily(t *testing.T) {
+	four, six := netip.MustParsePrefix("244.0.0.0/16"), netip.MustParsePrefix("fd77::/112")
+	for _, tt := range []struct {
+		name     string
+		asked    v1alpha1.DataplaneBackend
+		excluded []netip.Prefix
+		want     v1alpha1.DataplaneBackend
+		refused  []netip.Prefix
+		text     string
+	}{
+		{"both", v1alpha1.BackendIPVS, []netip.Prefix{six, four}, v1alpha1.BackendIPVS, nil, ""},
+		{"IPv4", v1alpha1.BackendIPVS, []netip.Prefix{four}, v1alpha1.BackendIPVS, []netip.Prefix{six}, "add fd77::/112 to ipvs.excludeCIDRs"},
+		{"IPv6", v1alpha1.BackendIPVS, []netip.Prefix{six}, v1alpha1.BackendIPVS, []netip.Prefix{four}, "add 244.0.0.0/16 to ipvs.excludeCIDRs"},
+		{"none", v1alpha1.BackendIPVS, nil, v1alpha1.BackendIPVS, nil, "add 244.0.0.0/16 to ipvs.excludeCIDRs"},
+		{"IPv4, not by name", v1alpha1.BackendAuto, []netip.Prefix{four}, v1alpha1.BackendNFTables, nil, ""},
+	} {
+		got := Circumstances{Asked: tt.asked, Proxy: ProxyState{Mode: modeIPVS, Excluded: tt.excluded}, VIPs: []netip.Prefix{four, six}}.Choose()
+		if got.Backend != tt.want || !slices.Equal(got.Refused, tt.refused) || (got.Refusal == nil) != (tt.text == "") {
+			t.Errorf("%s: %+v", tt.name, got)
+		}
+		if tt.text != "" && (!errors.Is(got.Refusal, ErrKubeProxy) || !strings.Contains(got.Refusal.Error(), tt.text)) {
+			t.Errorf("%s: refusal %v, want %q", tt.name, got.Refusal, tt.text)
+		}
 	}
 }
 

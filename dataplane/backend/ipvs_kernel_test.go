@@ -41,7 +41,7 @@ func TestDeletedServiceAmongMany(t *testing.T) {
 	for _, r := range want.Put(types.NamespacedName{Namespace: "default", Name: "web"}, all) {
 		changed[r.Key] = nil
 	}
-	b := newIPVSDriver(&want, []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16"), netip.MustParsePrefix("fd77::/112")})
+	b := newIPVSDriver(&want, []netip.Prefix{netip.MustParsePrefix("244.0.0.0/16"), netip.MustParsePrefix("fd77::/112")}, nil)
 	defer b.close()
 	repair := func(what string, count int) {
 		t.Helper()

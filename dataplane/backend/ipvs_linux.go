@@ -11,6 +11,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/dataplane/ipvs"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // ipvsDriver serves by IPVS.
@@ -20,6 +21,8 @@ type ipvsDriver struct {
 	// owned are the VIP CIDRs in which marked services are ours: those of now, and those that were
 	// served before.
 	owned []netip.Prefix
+	// refused are the VIP CIDRs in which nothing is served.
+	refused []netip.Prefix
 	// wanted is what IPVS should have.
 	wanted ipvs.Config
 	// pending are the keys that changed since the kernel was last in step with them.
@@ -42,8 +45,8 @@ type ipvsDriver struct {
 	leaving time.Time
 }
 
-func newIPVSDriver(services *plan.Table, owned []netip.Prefix) *ipvsDriver {
-	return &ipvsDriver{services: services, owned: owned, wanted: ipvs.Config{Services: map[plan.Key]ipvs.Service{}}, pending: map[plan.Key]bool{}}
+func newIPVSDriver(services *plan.Table, owned, refused []netip.Prefix) *ipvsDriver {
+	return &ipvsDriver{services: services, owned: owned, refused: refused, wanted: ipvs.Config{Services: map[plan.Key]ipvs.Service{}}, pending: map[plan.Key]bool{}}
 }
 
 func (d *ipvsDriver) scope() ipvs.Scope { return ipvs.Scope{VIPs: d.owned, Wanted: d.wanted} }
@@ -100,7 +103,7 @@ func (d *ipvsDriver) convert(changed Changed) {
 		// A service without destinations gets no virtual service: IPVS would refuse its connections
 		// by ICMP, which TCP over IPv6 notes only after a second, when it tries again. So the
 		// filter resets them.
-		if service, exists := d.services.Get(key); exists && len(service.Destinations) > 0 {
+		if service, exists := d.services.Get(key); exists && len(service.Destinations) > 0 && !clusterset.Contains(d.refused, key.Address) {
 			d.wanted.Services[key] = ipvsService(service)
 			if !d.sample.Address.Is6() {
 				d.sample = key
