@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
@@ -67,5 +69,72 @@ func TestBridgedPods(t *testing.T) {
 	f.passAt(time.Now(), node.Audited)
 	if got := f.condition(); !strings.HasPrefix(got, "True Ready ") {
 		t.Errorf("forwarding again: condition %q", got)
+	}
+}
+
+// TestStrictDevice: pods whose node the gateway does not know get answers by the CNI's own device. Where
+// its reverse path filter drops them, the condition says so, and what it says helps. A pod that sends from
+// another cluster's address makes it say nothing.
+func TestStrictDevice(t *testing.T) {
+	worker, pod, gateway, _ := newWorker(t)
+	f := newFixture(t, worker)
+	set := clusterSet()
+	set.Status.Index = 2 // the gateway gets a tunnel address, with which its own filter is loose
+	f.applyStatus(set)
+	for _, o := range []client.Object{nodeObject("worker", "192.0.2.1", "10.2.60.0/24"), nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"),
+		gatewayNode("gateway", "192.0.2.2", 3), remote("east", "10.1.0.0/16"), imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5")} {
+		f.apply(o)
+	}
+	// The CNI leads to nodes by other addresses than their InternalIPs.
+	for _, n := range []struct {
+		ns                        *netns.Namespace
+		local, block, mac         string
+		peer, peerBlock, peersMAC string
+	}{{worker, "192.0.2.11", "10.2.1", "66:2d:bb:44:10:01", "192.0.2.12", "10.2.0", "66:2d:bb:44:10:02"},
+		{gateway, "192.0.2.12", "10.2.0", "66:2d:bb:44:10:02", "192.0.2.11", "10.2.1", "66:2d:bb:44:10:01"}} {
+		n.ns.Address("eth0", n.local+"/24")
+		for _, command := range []string{
+			"ip link add vxlan.calico type vxlan id 4096 dev eth0 local " + n.local + " dstport 4789 nolearning",
+			"ip address add " + n.block + ".0/32 dev vxlan.calico",
+			"ip link set vxlan.calico address " + n.mac + " up",
+			"ip neighbour add " + n.peerBlock + ".0 lladdr " + n.peersMAC + " dev vxlan.calico nud permanent",
+			"bridge fdb add " + n.peersMAC + " dev vxlan.calico dst " + n.peer + " self permanent",
+			"ip route add " + n.peerBlock + ".0/26 via " + n.peerBlock + ".0 dev vxlan.calico onlink proto 80",
+		} {
+			words := strings.Fields(command)
+			n.ns.Run(words[0], words[1:]...)
+		}
+	}
+	g := f.on("gateway", gateway)
+	f.pass(node.Marked)
+	g.pass(node.Marked)
+	says := func() string {
+		f.pass(node.Audited)
+		return f.condition()
+	}
+	pod.Run("ip", "address", "add", "10.1.0.99/32", "dev", "eth0")
+	_, _ = pod.Try("busybox", "ping", "-c", "1", "-W", "1", "-I", "10.1.0.99", "192.0.2.2") // no answer
+	if got := says(); !strings.HasPrefix(got, "True Ready ") {
+		t.Errorf("before any packet of another cluster: condition %q", got)
+	}
+	if answer, err := pod.Ask("tcp", "244.0.0.7:80"); err == nil {
+		t.Errorf("answered %q by a device that is strict", answer)
+	}
+	const command = "sysctl -w net/ipv4/conf/vxlan.calico/rp_filter=2"
+	const want = "False KernelSettings this node's network needs another setting: packets of other clusters, such as one from 10.1.0.5, " +
+		"come in by vxlan.calico, and its strict reverse path filter drops them: `" + command + "`"
+	if got := says(); !strings.HasPrefix(got, want) {
+		t.Errorf("condition %q, want %q", got, want)
+	}
+	if err := f.agent.Ready(); err != nil {
+		t.Errorf("Ready: %v", err)
+	}
+	words := strings.Fields(command)
+	worker.Run(words[0], words[1:]...)
+	if answer, err := pod.Ask("tcp", "244.0.0.7:80"); err != nil || answer != "away 10.2.1.5" {
+		t.Errorf("after %s: %q, %v", command, answer, err)
+	}
+	if got := says(); !strings.HasPrefix(got, "True Ready ") {
+		t.Errorf("after %s: condition %q", command, got)
 	}
 }

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/tombolo-net/tombolo/dataplane/backend"
+	"github.com/tombolo-net/tombolo/dataplane/filter"
 	"github.com/tombolo-net/tombolo/dataplane/plan"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/podnet"
 	"github.com/tombolo-net/tombolo/internal/node"
 )
@@ -18,6 +20,8 @@ import (
 // are the CNI's and the admin's.
 type podNetwork struct {
 	pods []netip.Prefix
+	// addresses are the node's own.
+	addresses []netip.Addr
 	// looked is true after the first look at the network of now, and remarks what it found.
 	looked  bool
 	remarks []string
@@ -32,10 +36,12 @@ func (p *podNetwork) name() string { return "podnetwork" }
 // want takes note of the node's own pods.
 func (p *podNetwork) want(in plan.NetworkInput) {
 	var pods []netip.Prefix
+	p.addresses = nil
 	for _, n := range in.Nodes {
 		if n.Name != in.Node {
 			continue
 		}
+		p.addresses = clusterset.InternalIPs(n)
 		for _, cidr := range n.Spec.PodCIDRs {
 			if prefix, err := netip.ParsePrefix(cidr); err == nil {
 				pods = append(pods, prefix.Masked())
@@ -55,6 +61,13 @@ func (p *podNetwork) sync(ctx context.Context, _ time.Time, _ node.Cause) (backe
 	facts, err := podnet.Read(ctx, p.pods)
 	if err != nil {
 		return backend.Change{}, err // the next look may tell
+	}
+	strayed, err := filter.Strayed()
+	if err != nil {
+		return backend.Change{}, err
+	}
+	if facts.Strict, err = podnet.ReadStrict(ctx, strayed, p.addresses); err != nil {
+		return backend.Change{}, err
 	}
 	p.looked, p.problem, p.remarks = true, nil, facts.Remarks()
 	if problems := facts.Problems(); len(problems) > 0 {

@@ -47,6 +47,7 @@ func Table(in Input) firewall.Config {
 	for _, f := range families {
 		cfg.Sets = append(cfg.Sets, in.sets(f)...)
 	}
+	cfg.Sets = append(cfg.Sets, strayedSet())
 	return cfg
 }
 
@@ -95,6 +96,7 @@ func (in Input) chains() []firewall.Chain {
 		// may drop: a host's firewall says nothing about what the gateway forwards.
 		{Name: "probed", Type: "filter", Hook: "prerouting", Priority: -300, Rules: in.probedRules()},
 		{Name: "frames", Type: "filter", Hook: "prerouting", Priority: -299, Rules: frameRules(in.Overlay)},
+		{Name: "strayed", Type: "filter", Hook: "prerouting", Priority: -298, Rules: in.strayedRules()},
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
 		{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: -105, Rules: slices.Concat(toVIP("jump unserved"), in.transitRules(), answerRules())},
 		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: toVIP("jump unserved")},

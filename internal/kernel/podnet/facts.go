@@ -1,6 +1,9 @@
 package podnet
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Facts are what Read has found.
 type Facts struct {
@@ -9,6 +12,8 @@ type Facts struct {
 	NotForwarding []string
 	// Bridges that connect pods.
 	Bridges []Bridge
+	// Strict are devices with a reverse path filter that drops packets of other clusters.
+	Strict []Strict
 	// Flows are how many connection tracking has, and MaxFlows how many it may have; zero: there is no
 	// connection tracking.
 	Flows, MaxFlows int
@@ -24,10 +29,32 @@ type Bridge struct {
 	NoModule bool
 }
 
+// Strict is a device with a strict reverse path filter.
+type Strict struct {
+	Device string
+	// Source of a packet that came in by the device and was dropped.
+	Source netip.Addr
+	// NoAddress is true if the device has no IPv4 address. Then a loose filter is as strict.
+	NoAddress bool
+}
+
+// remedy is what makes the filter pass packets.
+func (s Strict) remedy() string {
+	// With slashes, since the name of a device may have dots.
+	if s.NoAddress {
+		return fmt.Sprintf("`sysctl -w net.ipv4.conf.all.rp_filter=0 net/ipv4/conf/%s/rp_filter=0`", s.Device)
+	}
+	return fmt.Sprintf("`sysctl -w net/ipv4/conf/%s/rp_filter=2`", s.Device)
+}
+
 // Problems are what keeps clusterset IPs from working, with the remedies.
 func (f Facts) Problems() (all []error) {
 	for _, name := range f.NotForwarding {
 		all = append(all, fmt.Errorf("the node does not forward packets of pods: %s is 0: `sysctl -w %s=1`, and set it in /etc/sysctl.d", name, name))
+	}
+	for _, s := range f.Strict {
+		all = append(all, fmt.Errorf("packets of other clusters, such as one from %s, come in by %s, and its strict reverse path filter drops them: "+
+			"%s, and set it in /etc/sysctl.d, or let the CNI follow the Nodes' podCIDRs", s.Source, s.Device, s.remedy()))
 	}
 	for _, b := range f.Bridges {
 		for _, program := range b.Bypassed {

@@ -1,6 +1,7 @@
 package podnet
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -17,6 +18,9 @@ func TestFacts(t *testing.T) {
 		{"bypassed", Facts{Bridges: []Bridge{{Name: "cni0", Bypassed: []string{"ip6tables"}}}}, "bridge cni0 bypass netfilter", ""},
 		{"the setting", Facts{Bridges: []Bridge{{Name: "cni0", Bypassed: []string{"ip6tables"}}}}, ": `sysctl -w net.bridge.bridge-nf-call-ip6tables=1`", ""},
 		{"no module", Facts{Bridges: []Bridge{{Name: "cni0", Bypassed: []string{"iptables"}, NoModule: true}}}, "`modprobe br_netfilter && sysctl -w net.bridge.bridge-nf-call-iptables=1`", ""},
+		{"strict", Facts{Strict: []Strict{{Device: "vxlan.calico", Source: netip.MustParseAddr("10.1.0.5")}}}, "from 10.1.0.5, come in by vxlan.calico", ""},
+		{"strict, the setting", Facts{Strict: []Strict{{Device: "vxlan.calico"}}}, "`sysctl -w net/ipv4/conf/vxlan.calico/rp_filter=2`", ""},
+		{"strict without an address", Facts{Strict: []Strict{{Device: "tunl0", NoAddress: true}}}, "`sysctl -w net.ipv4.conf.all.rp_filter=0 net/ipv4/conf/tunl0/rp_filter=0`", ""},
 		{"nearly full", Facts{Flows: 90, MaxFlows: 100}, "", "nf_conntrack_max (100)"},
 	} {
 		var problems []string

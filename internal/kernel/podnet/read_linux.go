@@ -94,6 +94,51 @@ func passesNetfilter(bridge netlink.Link, program string) (bool, error) {
 	return rtnl.ReadBridgeNetfilter(bridge, program == "ip6tables")
 }
 
+// ReadStrict returns those of the devices, by their indexes and with sources of packets that came in by
+// them, whose reverse path filter is strict. It leaves out veths and bridges without one of the
+// addresses, which are the node's: pods are behind them, and may send from any source.
+func ReadStrict(ctx context.Context, devices map[int]netip.Addr, node []netip.Addr) (all []Strict, err error) {
+	for index, source := range devices {
+		link, err := netlink.LinkByIndex(index)
+		if rtnl.IsLinkNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading link %d: %w", index, err)
+		}
+		addresses, err := rtnl.Dump(ctx, "addresses of "+link.Attrs().Name, func() ([]netlink.Addr, error) {
+			return netlink.AddrList(link, netlink.FAMILY_V4)
+		})
+		if err != nil {
+			return nil, err
+		}
+		nodes := slices.ContainsFunc(addresses, func(a netlink.Addr) bool { return slices.Contains(node, rtnl.Addr(a.IP)) })
+		if kind := link.Type(); (kind == "veth" || kind == "bridge") && !nodes {
+			continue
+		}
+		s := Strict{Device: link.Attrs().Name, Source: source, NoAddress: len(addresses) == 0}
+		if strict, err := s.inForce(); err != nil {
+			return nil, err
+		} else if strict {
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b Strict) int { return strings.Compare(a.Device, b.Device) })
+	return all, nil
+}
+
+// inForce reports whether the filter is strict by now: the higher one of the device's own value and that
+// of all counts.
+func (s Strict) inForce() (bool, error) {
+	own, err := number("net/ipv4/conf/" + s.Device + "/rp_filter")
+	all, errAll := number("net/ipv4/conf/all/rp_filter")
+	if err := errors.Join(err, errAll); err != nil {
+		return false, fmt.Errorf("reading reverse path filters: %w", err)
+	}
+	value := rtnl.RPFilter(max(own, all))
+	return value == rtnl.RPFilterStrict || value == rtnl.RPFilterLoose && s.NoAddress, nil
+}
+
 // number is the value of a sysctl.
 func number(name string) (int, error) {
 	text, err := os.ReadFile("/proc/sys/" + name)
