@@ -9,6 +9,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/internal/node"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
@@ -69,6 +70,48 @@ func TestBridgedPods(t *testing.T) {
 	f.passAt(time.Now(), node.Audited)
 	if got := f.condition(); !strings.HasPrefix(got, "True Ready ") {
 		t.Errorf("forwarding again: condition %q", got)
+	}
+}
+
+// TestUntracked: where somebody's rules keep connection tracking from answers, or with nftables also from
+// what pods send, clusterset IPs do not answer. The condition says so until the rules are gone.
+func TestUntracked(t *testing.T) {
+	const answered = "away 10.2.1.5"
+	for backend, sent := range map[v1alpha1.DataplaneBackend]string{v1alpha1.BackendIPVS: answered, v1alpha1.BackendNFTables: ""} {
+		t.Run(string(backend), func(t *testing.T) {
+			worker, pod, gateway, _ := newWorker(t)
+			f := newFixture(t, worker)
+			set := clusterSet()
+			set.Spec.Dataplane.Backend = backend
+			f.applyStatus(set)
+			for _, o := range []client.Object{nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), gatewayNode("gateway", "192.0.2.2", 3),
+				remote("east", "10.1.0.0/16"), imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5")} {
+				f.apply(o)
+			}
+			g := f.on("gateway", gateway)
+			f.pass(node.Marked)
+			g.pass(node.Marked)
+			for device, want := range map[string]string{"pod0": sent, "tombolo-vx": ""} {
+				f.pass(node.Audited)
+				worker.Run("nft", "add table ip raw; add chain ip raw pre { type filter hook prerouting priority -300; }; add rule ip raw pre iifname "+device+" notrack")
+				if answer, _ := pod.Ask("tcp", "244.0.0.7:80"); answer != want {
+					t.Errorf("packets from %s untracked: answer %q, want %q", device, answer, want)
+				}
+				f.pass(node.Audited)
+				if got := f.condition(); !strings.HasPrefix(got, "False KernelSettings this node's network needs another setting: connection tracking does not see packets") {
+					t.Errorf("packets from %s untracked: condition %q", device, got)
+				}
+				worker.Run("nft", "delete", "table", "ip", "raw")
+				f.pass(node.Audited) // what came before that counts here
+				if answer, err := pod.Ask("tcp", "244.0.0.7:80"); err != nil || answer != answered {
+					t.Errorf("packets from %s tracked again: %q, %v", device, answer, err)
+				}
+				f.pass(node.Audited)
+				if got := f.condition(); !strings.HasPrefix(got, "True Ready ") {
+					t.Errorf("packets from %s tracked again: condition %q", device, got)
+				}
+			}
+		})
 	}
 }
 

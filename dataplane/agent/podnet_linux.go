@@ -22,6 +22,9 @@ type podNetwork struct {
 	pods []netip.Prefix
 	// addresses are the node's own.
 	addresses []netip.Addr
+	// untracked is how many packets were untracked until the last look, if counted is true.
+	untracked uint64
+	counted   bool
 	// looked is true after the first look at the network of now, and remarks what it found.
 	looked  bool
 	remarks []string
@@ -62,6 +65,12 @@ func (p *podNetwork) sync(ctx context.Context, _ time.Time, _ node.Cause) (backe
 	if err != nil {
 		return backend.Change{}, err // the next look may tell
 	}
+	untracked, err := filter.Untracked()
+	if err != nil {
+		return backend.Change{}, err
+	}
+	facts.Untracked = p.counted && untracked > p.untracked
+	p.untracked, p.counted = untracked, true
 	strayed, err := filter.Strayed()
 	if err != nil {
 		return backend.Change{}, err

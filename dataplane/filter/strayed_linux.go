@@ -8,6 +8,13 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 )
 
+// Untracked is how many packets connection tracking should have seen and has not, since the table was
+// made.
+func Untracked() (uint64, error) {
+	counters, err := nft.Counters(firewall.FilterTable)
+	return counters[untracked].Packets, err
+}
+
 // Strayed are the indexes of the devices by which packets of other clusters came in the last two minutes
 // though no answer would leave there, with the source of one of them.
 func Strayed() (map[int]netip.Addr, error) {

@@ -43,7 +43,7 @@ func Table(in Input) firewall.Config {
 	if len(in.VIPs)+len(in.Own)+len(in.Remote) == 0 {
 		return firewall.Config{}
 	}
-	cfg := firewall.Config{Counters: []string{unasked}, Chains: in.chains()}
+	cfg := firewall.Config{Counters: []string{unasked, untracked}, Chains: in.chains()}
 	for _, f := range families {
 		cfg.Sets = append(cfg.Sets, in.sets(f)...)
 	}
@@ -98,8 +98,8 @@ func (in Input) chains() []firewall.Chain {
 		{Name: "frames", Type: "filter", Hook: "prerouting", Priority: -299, Rules: frameRules(in.Overlay)},
 		{Name: "strayed", Type: "filter", Hook: "prerouting", Priority: -298, Rules: in.strayedRules()},
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
-		{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: -105, Rules: slices.Concat(toVIP("jump unserved"), in.transitRules(), answerRules())},
-		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: toVIP("jump unserved")},
+		{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: -105, Rules: slices.Concat(toVIP(isUntracked+countUntracked), untrackedRules(), toVIP("jump unserved"), in.transitRules(), answerRules())},
+		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: slices.Concat(toVIP(isUntracked+countUntracked), toVIP("jump unserved"))},
 		// Before kube-proxy's NodePorts again, and all else that translates what is sent to any local
 		// address: a port that is served may have a NodePort's number. A connection's destination is
 		// translated once, here to itself, unless the dataplane itself did before.

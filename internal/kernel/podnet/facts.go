@@ -1,6 +1,7 @@
 package podnet
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 )
@@ -14,6 +15,8 @@ type Facts struct {
 	Bridges []Bridge
 	// Strict are devices with a reverse path filter that drops packets of other clusters.
 	Strict []Strict
+	// Untracked is true if connection tracking has lately not seen packets that it should have seen.
+	Untracked bool
 	// Flows are how many connection tracking has, and MaxFlows how many it may have; zero: there is no
 	// connection tracking.
 	Flows, MaxFlows int
@@ -51,6 +54,10 @@ func (s Strict) remedy() string {
 func (f Facts) Problems() (all []error) {
 	for _, name := range f.NotForwarding {
 		all = append(all, fmt.Errorf("the node does not forward packets of pods: %s is 0: `sysctl -w %s=1`, and set it in /etc/sysctl.d", name, name))
+	}
+	if f.Untracked {
+		all = append(all, errors.New("connection tracking does not see packets to clusterset IPs or from other clusters, so that they are not translated: "+
+			"find the rule by `nft list ruleset | grep -w notrack` or `iptables -t raw -S`, and except the VIP CIDR and the devices tombolo+"))
 	}
 	for _, s := range f.Strict {
 		all = append(all, fmt.Errorf("packets of other clusters, such as one from %s, come in by %s, and its strict reverse path filter drops them: "+

@@ -21,6 +21,7 @@ func TestFacts(t *testing.T) {
 		{"strict", Facts{Strict: []Strict{{Device: "vxlan.calico", Source: netip.MustParseAddr("10.1.0.5")}}}, "from 10.1.0.5, come in by vxlan.calico", ""},
 		{"strict, the setting", Facts{Strict: []Strict{{Device: "vxlan.calico"}}}, "`sysctl -w net/ipv4/conf/vxlan.calico/rp_filter=2`", ""},
 		{"strict without an address", Facts{Strict: []Strict{{Device: "tunl0", NoAddress: true}}}, "`sysctl -w net.ipv4.conf.all.rp_filter=0 net/ipv4/conf/tunl0/rp_filter=0`", ""},
+		{"untracked", Facts{Untracked: true}, "from other clusters, so that they are not translated: find the rule", ""},
 		{"nearly full", Facts{Flows: 90, MaxFlows: 100}, "", "nf_conntrack_max (100)"},
 	} {
 		var problems []string
