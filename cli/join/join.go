@@ -100,6 +100,7 @@ func (o *options) run(ctx context.Context, word string) error {
 }
 
 func (o *options) join(ctx context.Context, cluster *access.Cluster, invitation install.Invitation, objects []client.Object) error {
+	began := time.Now()
 	gateways, err := o.gatewayNodes(ctx, cluster)
 	if err != nil {
 		return err
@@ -128,7 +129,7 @@ func (o *options) join(ctx context.Context, cluster *access.Cluster, invitation 
 			}
 			return apply.Objects(ctx, cluster, invitation.HubSecret(o.manifest.Namespace), set)
 		}},
-		{"it works", func(ctx context.Context, say func(string)) error { return o.works(ctx, cluster, say) }},
+		{"it works", func(ctx context.Context, say func(string)) error { return o.works(ctx, cluster, began, say) }},
 	} {
 		if err := steps.Do(ctx, step.what, step.do); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,8 +18,8 @@ import (
 )
 
 // works waits until the cluster is connected and nothing of it is wrong. What it waits for, it says.
-// An error says what is wrong still.
-func (o *options) works(ctx context.Context, cluster *access.Cluster, say func(string)) error {
+// An error says what is wrong still. began is when join did.
+func (o *options) works(ctx context.Context, cluster *access.Cluster, began time.Time, say func(string)) error {
 	ctx, stop := context.WithTimeout(ctx, o.timeout)
 	defer stop()
 	var last []string
@@ -29,7 +30,7 @@ func (o *options) works(ctx context.Context, cluster *access.Cluster, say func(s
 			return true, nil
 		}
 		say(last[0])
-		return false, final(findings)
+		return false, errors.Join(final(findings), o.noWireGuard(&snapshots[0], began))
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w after %s:\n  %s\nkubectl tombolo status --watch shows how it goes on", errNotInTime, o.timeout, strings.Join(last, "\n  "))
@@ -78,6 +79,22 @@ func final(findings []topology.Finding) error {
 		case v1alpha1.ReasonClusterIDInUse, v1alpha1.ReasonRemoved, v1alpha1.ReasonNotAuthoritative:
 			return fmt.Errorf("%s %s: %s", f.Kind, f.Name, f.Message)
 		}
+	}
+	return nil
+}
+
+// noWireGuard is an error if a gateway has found, since join began, that its kernel has no WireGuard, and
+// may not run it itself. What it found before may have been mended.
+func (o *options) noWireGuard(s *topology.Snapshot, began time.Time) error {
+	if o.manifest.UserspaceWireGuard {
+		return nil
+	}
+	for i := range s.GatewayNodes {
+		c := meta.FindStatusCondition(s.GatewayNodes[i].Status.Conditions, v1alpha1.ConditionReady)
+		if c == nil || c.Reason != v1alpha1.ReasonKernelModuleMissing || c.LastTransitionTime.Time.Before(began.Truncate(time.Second)) {
+			continue
+		}
+		return fmt.Errorf("gateway %s: %s; or repeat with --userspace-wireguard, and the gateways run it themselves", s.GatewayNodes[i].Name, c.Message)
 	}
 	return nil
 }
