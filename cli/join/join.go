@@ -39,11 +39,12 @@ func NewCommand(flags *access.Flags, streams genericiooptions.IOStreams, image s
 		Use:   "join TOKEN",
 		Short: "Install tombolo in the current cluster and join the clusterset",
 		Long: `Installs tombolo in the current cluster, joins the clusterset with a token of kubectl tombolo member add, and waits until the
-cluster works or says what does not. A TOKEN of - is read from standard input, so that it is not in the list of processes.
+cluster works or says what does not. With - it is read from standard input, so that it is not in the list of processes; what member add
+prints may be piped in as it is.
 
 It may be repeated: what is there stays, and costs no tunnel.`,
 		Example: `  kubectl tombolo join tombolo-join.eyJ... --gateways east-1,east-2
-  kubectl tombolo join - --gateways auto < token
+  kubectl tombolo member add east --context hub --cidrs 10.1.0.0/16 | kubectl tombolo join - --context east --gateways auto
   kubectl tombolo join tombolo-join.eyJ... --dry-run=client -o yaml > member.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0]) },
@@ -71,7 +72,7 @@ func (o *options) run(ctx context.Context, word string) error {
 		if err != nil {
 			return fmt.Errorf("reading the token from standard input: %w", err)
 		}
-		word = string(text)
+		word = lastWord(string(text))
 	}
 	invitation, err := install.DecodeInvitation(word)
 	if err != nil {
@@ -97,6 +98,15 @@ func (o *options) run(ctx context.Context, word string) error {
 		return err
 	}
 	return o.join(ctx, cluster, invitation, objects)
+}
+
+// lastWord is the token in what member add prints, which is a whole command, or the token alone.
+func lastWord(text string) string {
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return ""
+	}
+	return words[len(words)-1]
 }
 
 func (o *options) join(ctx context.Context, cluster *access.Cluster, invitation install.Invitation, objects []client.Object) error {
