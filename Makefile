@@ -169,6 +169,10 @@ KINDFLAGS := $(if $(KIND_IMAGE),-image $(KIND_IMAGE))
 e2e-kind: build testbin-kind ## the demo's steps and the MCS API's rules on two clusters of kind, which it makes and removes (needs Docker)
 	@$(STEP) "e2e tests on kind" "usually 5 minutes" env CGO_ENABLED=0 go run $(GOFAST) ./hack/kind $(KINDFLAGS) e2e
 
+.PHONY: e2e-quickstart
+e2e-quickstart: testbin-kind ## the commands of docs/quickstart.md, as they stand, on two clusters of kind, which they make and remove (needs Docker)
+	@$(STEP) "the quick start on kind" "usually 3 minutes" env CGO_ENABLED=0 go run $(GOFAST) ./hack/kind $(KINDFLAGS) quickstart
+
 .PHONY: check-kind
 check-kind:
 	@CGO_ENABLED=0 go run $(GOFAST) ./hack/kind check
@@ -177,13 +181,14 @@ check-kind:
 REPEATS ?= 20
 
 .PHONY: test-long
-test-long: build testbin ## a flood of 70,000 exports, the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
+test-long: build testbin ## a flood of 70,000 exports, the quick start on kind, the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
 	@hack/deps.sh web
 	@hack/axe.sh >/dev/null
 	@$(STEP) "flood at full size" "usually 15 minutes" \
 		go test -tags integration -count=1 -timeout 2h -v -run TestFloodAtFullSize $(TESTFLAGS) ./controllers/operator -args -full
 	@$(STEP) "tests of kubectl tombolo" "usually 9 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- go test -tags e2e -count=1 -p 1 -v $(TESTFLAGS) ./test/explain ./test/web ./test/plugin
+	@$(MAKE) e2e-quickstart
 	@$(MAKE) test-families
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "failover tests" "usually 3 hours" \

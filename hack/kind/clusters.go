@@ -64,20 +64,27 @@ kubeadmConfigPatches:
   scheduler:
     extraArgs: [{name: leader-elect, value: "false"}]
 {{- if .CgroupV1 }}
-- |
-  kind: KubeletConfiguration
-  failCgroupV1: false
+- "` + acceptCgroupV1 + `"
 {{- end }}
 `))
 
-// create makes a cluster whose nodes run the image. Empty: the image that kind takes by default.
-func (t *tool) create(ctx context.Context, c cluster, image string) error {
-	_, errV2 := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+// acceptCgroupV1 is a patch for the kubelet, which refuses to run on version 1 of control groups by
+// itself.
+const acceptCgroupV1 = "{kind: KubeletConfiguration, failCgroupV1: false}"
+
+// cgroupV1 says whether this machine's control groups are of version 1.
+func cgroupV1() bool {
+	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	return err != nil
+}
+
+// makeCluster makes a cluster whose nodes run the image. Empty: the image that kind takes by default.
+func (t *tool) makeCluster(ctx context.Context, c cluster, image string) error {
 	var config strings.Builder
 	err := kindConfig.Execute(&config, struct {
 		cluster
 		OwnImage, CgroupV1 bool
-	}{c, ownImage(image), errV2 != nil})
+	}{c, ownImage(image), cgroupV1()})
 	if err != nil {
 		return fmt.Errorf("filling in the configuration of kind: %w", err)
 	}
@@ -93,6 +100,20 @@ func (t *tool) create(ctx context.Context, c cluster, image string) error {
 func (t *tool) existing(ctx context.Context) ([]string, error) {
 	out, err := t.run(ctx, "", "kind", "get", "clusters", "--quiet")
 	return strings.Fields(out), err
+}
+
+// checkNone returns an error if there is a cluster of kind with the name of one of ours.
+func (t *tool) checkNone(ctx context.Context) error {
+	existing, err := t.existing(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range clusters() {
+		if slices.Contains(existing, c.Name) {
+			return fmt.Errorf("there is a cluster %s of kind already", c.Name)
+		}
+	}
+	return nil
 }
 
 // kubeconfig is a file of its own: the user's is left alone.

@@ -29,7 +29,7 @@ type machine struct {
 func (t *tool) connectPods(ctx context.Context, c cluster) error {
 	var machines []machine
 	_, err := shell.Eventually(ctx, time.Minute, func(ctx context.Context) (string, error) {
-		out, err := t.run(ctx, "", "kubectl", "--context", c.Name, "get", "nodes", "--output", "json")
+		out, err := t.engine.Docker(ctx, "exec", c.gateway(), "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "nodes", "--output", "json")
 		if err != nil {
 			return "", err
 		}

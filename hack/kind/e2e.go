@@ -94,21 +94,26 @@ func (t *tool) test(ctx context.Context) error {
 		return err
 	}
 	return step("tests", "usually 2 minutes", func() error {
-		return t.goTest(ctx, "./test/kind", "./test/e2e", "./test/conformance")
+		return t.goTest(ctx, t.environment(), "./test/kind", "./test/e2e", "./test/conformance")
 	})
 }
 
 // testChart takes tombolo off one of the clusters, and installs it again and uninstalls it with Helm.
 func (t *tool) testChart(ctx context.Context) error {
-	return step("the Helm chart", "usually 2 minutes", func() error { return t.goTest(ctx, "./test/kind/helm") })
+	return step("the Helm chart", "usually 2 minutes", func() error { return t.goTest(ctx, t.environment(), "./test/kind/helm") })
 }
 
-// goTest runs the tests of packages, one package after the other. TestGatewayKeys stays in the lab: it
-// looks at a node's files.
-func (t *tool) goTest(ctx context.Context, packages ...string) error {
-	args := []string{"test", "-tags", "e2e,kind", "-count=1", "-p", "1", "-parallel", "4", "-skip", "^TestGatewayKeys$", "-v"}
+// environment is that of the tests on the clusters of make.
+func (t *tool) environment() []string {
+	return []string{"KUBECONFIG=" + t.kubeconfig(), shell.NodePodsEnv + "=" + nodePods, "PATH=" + t.bin + ":" + os.Getenv("PATH")}
+}
+
+// goTest runs the tests of packages, one package after the other, with these variables besides.
+// TestGatewayKeys stays in the lab: it looks at a node's files.
+func (t *tool) goTest(ctx context.Context, environment []string, packages ...string) error {
+	args := []string{"test", "-tags", "e2e,kind", "-count=1", "-timeout", "30m", "-p", "1", "-parallel", "4", "-skip", "^TestGatewayKeys$", "-v"}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+t.kubeconfig(), shell.NodePodsEnv+"="+nodePods, "PATH="+t.bin+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

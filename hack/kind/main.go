@@ -18,12 +18,15 @@ import (
 	"github.com/tombolo-net/tombolo/hack/testbin"
 )
 
-const usage = `usage: go run ./hack/kind [flags] up|down|test|e2e|check|image
+const usage = `usage: go run ./hack/kind [flags] up|down|test|e2e|quickstart|check|image
 
   up      make the clusters east and west, install tombolo, and say what to type next
   down    delete the clusters, with all that they left
   test    run the demo's steps and the conformance tests in the clusters of up
   e2e     up, test, the Helm chart's life on west, down; it fails if something is left
+  quickstart
+          run the commands of docs/quickstart.md, which make clusters of the same names, and
+          remove them; it fails if something is left. -keep leaves the clusters
   check   fail, and print what this machine lacks, if it cannot do it
   image   build the node image for machines that cannot pull kindest/node, and print its name
 
@@ -36,6 +39,7 @@ type tool struct {
 	bin     string // testbin's default set
 	kindBin string // testbin's set for kind
 	image   string // of the nodes, as the user wants it
+	keep    bool   // what quickstart made
 }
 
 func main() {
@@ -46,17 +50,22 @@ func main() {
 		flag.PrintDefaults()
 	}
 	image := flag.String("image", "", "the nodes' `image`; \"build\" builds one; by default kind's own if Docker Hub answers, else a built one")
+	keep := flag.Bool("keep", false, "leave what quickstart made, to look into it")
 	flag.Parse()
-	if err := run(ctx, *image, flag.Args()); err != nil {
+	if err := run(ctx, *image, *keep, flag.Args()); err != nil {
 		fmt.Fprintf(os.Stderr, "kind: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, image string, args []string) error {
+func run(ctx context.Context, image string, keep bool, args []string) error {
 	t, err := newTool(image)
 	if err != nil {
 		return err
+	}
+	t.keep = keep
+	if len(args) == 2 && args[0] == standIn {
+		return t.create(ctx, args[1], os.Stdin)
 	}
 	switch strings.Join(args, " ") {
 	case "up":
@@ -67,6 +76,8 @@ func run(ctx context.Context, image string, args []string) error {
 		return t.e2e(ctx)
 	case "test":
 		return t.test(ctx)
+	case "quickstart":
+		return t.quickstart(ctx)
 	case "check":
 		return t.check(ctx)
 	case "image":

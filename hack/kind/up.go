@@ -47,14 +47,8 @@ func (t *tool) make(ctx context.Context) error {
 	if err := t.engine.Ready(ctx); err != nil {
 		return err
 	}
-	existing, err := t.existing(ctx)
-	if err != nil {
+	if err := t.checkNone(ctx); err != nil {
 		return err
-	}
-	for _, c := range clusters() {
-		if slices.Contains(existing, c.Name) {
-			return fmt.Errorf("there is a cluster %s of kind already", c.Name)
-		}
 	}
 	if err := os.RemoveAll(t.kubeconfig()); err != nil { // of clusters that are gone
 		return err
@@ -68,7 +62,7 @@ func (t *tool) make(ctx context.Context) error {
 		return err
 	}
 	for _, c := range clusters() { // kind makes one at a time, or two would make its network at once
-		err := step("making cluster "+c.Name, "usually 25 s", func() error { return t.create(ctx, c, image) })
+		err := step("making cluster "+c.Name, "usually 25 s", func() error { return t.makeCluster(ctx, c, image) })
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,8 @@ const (
 	Echo = "tombolo-net/echo:lab"
 	// Tools has the network tools that tests and users of a pod want.
 	Tools = "nicolaka/netshoot:v0.15"
+	// Agnhost is what docs/quickstart.md serves and asks with; see the folder agnhost.
+	Agnhost = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 	// TomboloRef is tombolo's own image.
 	TomboloRef = "tombolo-net/tombolo:dev"
 	// CoreDNSRef is the cluster's DNS server.

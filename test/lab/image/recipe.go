@@ -50,6 +50,9 @@ var pauseSource string
 //go:embed echo/main.go
 var echoSource string
 
+//go:embed agnhost/main.go
+var agnhostSource string
+
 const searchPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // nobody is the user of images whose program needs no rights: the number that is customary for it.
@@ -62,6 +65,7 @@ func recipes() []recipe {
 		nginxRecipe(),
 		netshootRecipe(),
 		socatRecipe(),
+		agnhostRecipe(),
 		{Ref: Pause, Layers: []layerRecipe{{Source: pauseSource, To: "/pause"}}, Config: v1.Config{Entrypoint: []string{"/pause"}, Env: []string{searchPath}, User: nobody}},
 		{Ref: Echo, Layers: []layerRecipe{{Source: echoSource, To: "/echo"}}, Config: v1.Config{Entrypoint: []string{"/echo"}, Env: []string{searchPath}, User: nobody}},
 	}
@@ -196,6 +200,20 @@ func socatRecipe() recipe {
 		Ref:    "alpine/socat:1.7.4.4",
 		Layers: []layerRecipe{base(), {Packages: []string{"socat"}, Programs: []string{"socat"}}},
 		Config: v1.Config{Entrypoint: []string{"socat"}, Env: []string{searchPath}},
+	}
+}
+
+// agnhostRecipe has the real image's entrypoint and command, on which it depends what the arguments
+// of a pod mean.
+func agnhostRecipe() recipe {
+	return recipe{
+		Ref: Agnhost,
+		Layers: []layerRecipe{
+			base(),
+			{Packages: []string{"curl"}, Programs: []string{"curl"}},
+			{Source: agnhostSource, To: "/agnhost"},
+		},
+		Config: v1.Config{Entrypoint: []string{"/agnhost"}, Cmd: []string{"pause"}, Env: []string{searchPath}},
 	}
 }
 

@@ -37,7 +37,7 @@ func TestRecipes(t *testing.T) {
 // Two images of one base have the same first layer: a node holds it once.
 func TestSharedBase(t *testing.T) {
 	first := base()
-	for _, ref := range []string{"busybox", "nginx", "nicolaka/netshoot:v0.15", "alpine/socat:1.7.4.4"} {
+	for _, ref := range []string{"busybox", "nginx", "nicolaka/netshoot:v0.15", "alpine/socat:1.7.4.4", Agnhost} {
 		r, err := recipeOf(ref)
 		if err != nil {
 			t.Fatal(err)
