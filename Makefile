@@ -89,8 +89,9 @@ manifests: generate ## the same
 .PHONY: fmt vet
 fmt: ## format the Go code
 	@go fmt ./...
-vet: ## go vet, the tests included
+vet: ## go vet, the tests included; of kubectl tombolo for macOS and Windows, too
 	@go vet -tags integration,kernel,e2e,kind ./...
+	@for os in darwin windows; do GOOS=$$os go vet ./cli/... ./cmd/kubectl-tombolo; done
 
 .PHONY: chart
 chart: ## dist/chart, the Helm chart, made from config/, and its archive
