@@ -333,8 +333,9 @@ func (f *siteFixture) refuses(a addresses) {
 }
 
 // countQuestions counts, at the node, the segments that ask for a connection to a clusterset IP and
-// what refuses one. A retransmission proves nothing by itself: on a busy machine its timer goes off
-// before the refusal is looked at.
+// what refuses one: a reset with an acknowledgment (RFC 9293, 3.5.2). One without refuses a segment of a
+// connection that has ended before. A retransmission proves nothing by itself: on a busy machine its
+// timer goes off before the refusal is looked at.
 func (s *site) countQuestions() {
 	s.t.Helper()
 	script := "add table inet asked\nadd counter inet asked asked\nadd counter inet asked refused\n"
@@ -348,7 +349,7 @@ func (s *site) countQuestions() {
 		}
 	}
 	for _, a := range bothFamilies {
-		script += fmt.Sprintf("add rule inet asked output %s saddr %s tcp flags & rst == rst counter name refused\n", a.nft, a.vips)
+		script += fmt.Sprintf("add rule inet asked output %s saddr %s tcp flags & (rst | ack) == rst | ack counter name refused\n", a.nft, a.vips)
 	}
 	// IPVS refuses by ICMP what has no destination. The header that it repeats says that it was
 	// TCP.

@@ -240,6 +240,28 @@ func (f *siteFixture) mendsWhileRunning(want []string) {
 		}
 		f.whole(d.name, want)
 	}
+	if f.site.proxy != nil {
+		f.outlivesCleanup(want)
+	}
+}
+
+// outlivesCleanup: clusterset IPs are served while kube-proxy's own --cleanup has removed the rules of all its modes, the whole
+// IPVS table among them, and after it is back.
+func (f *siteFixture) outlivesCleanup(want []string) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), startLimit)
+	defer cancel()
+	if err := f.site.proxy.Cleanup(ctx); err != nil {
+		f.t.Logf("%v: what it left, it says itself; the rest is looked at here", err) // such as a set that something else uses
+	}
+	for _, a := range bothFamilies {
+		if got := said(f.site.pod, "tcp", at(a.service, 80)); strings.HasPrefix(got, at(a.neighbour, 7080)+" ") {
+			f.t.Errorf("%s: the ordinary Service answers (%q): kube-proxy's rules are there, and the test proves nothing", a.name, got)
+		}
+	}
+	f.whole("kube-proxy --cleanup", want)
+	f.restartProxy()
+	f.whole("the start after kube-proxy --cleanup", want)
 }
 
 // waitFor returns how long it took until the events had told of all of the damage.

@@ -160,6 +160,26 @@ func (p *Proxy) Restart(ctx context.Context) error {
 	return p.wait(ctx)
 }
 
+// Cleanup ends kube-proxy and has its own --cleanup remove the rules of all modes, as kubeadm reset advises and as some do
+// before they change the mode. Restart makes them again. It may end with an error and have removed all but what something
+// else uses.
+func (p *Proxy) Cleanup(ctx context.Context) error {
+	if err := p.Stop(); err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, p.cfg.Program, "--config="+p.file(configFile), "--cleanup")
+	command.Stdout, command.Stderr = p.cfg.Log, p.cfg.Log
+	var err error
+	p.cfg.Enter(func() { err = command.Start() })
+	if err == nil {
+		err = command.Wait()
+	}
+	if err != nil {
+		return fmt.Errorf("cleaning up after kube-proxy: %w", err)
+	}
+	return nil
+}
+
 // Change restarts kube-proxy in the mode, and with the CIDRs and addresses, that config has; what
 // else it has is ignored.
 func (p *Proxy) Change(ctx context.Context, config Config) error {
