@@ -86,7 +86,7 @@ func TestPlugin(t *testing.T) {
 		run  func(*testing.T, *site)
 	}{
 		{"leave and join again", testLeave}, {"verify", testVerify}, {"status", testStatus}, {"export", testExport}, {"the hub", testHub}, {"gather", testGather},
-		{"completion", testComplete}, {"verify, interrupted", testVerifyInterrupted}, {"verify, broken", testVerifyFails}, {"bench", testBench}, {"unexport", testUnexport},
+		{"completion", testComplete}, {"interrupted", testInterrupted}, {"verify, broken", testVerifyFails}, {"bench", testBench}, {"unexport", testUnexport},
 	} {
 		ok := t.Run(step.name, func(t *testing.T) { step.run(t, &site{Shell: s.Shell, t: t, program: s.program}) })
 		if !ok {

@@ -63,28 +63,33 @@ func testVerify(t *testing.T, s *site) {
 	s.noBeds(time.Second)
 }
 
-// testVerifyInterrupted: who ends the command finds nothing left.
-func testVerifyInterrupted(t *testing.T, s *site) {
+// testInterrupted: who ends a command that has made namespaces finds nothing left.
+func testInterrupted(t *testing.T, s *site) {
 	if testing.Short() {
-		t.Skip("waits until namespaces are gone: half a minute")
+		t.Skip("waits until namespaces are gone: half a minute for each command")
 	}
-	cmd := exec.CommandContext(t.Context(), s.program, "verify", "--contexts", "east,west")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	for _, command := range []string{"verify", "bench"} {
+		t.Run(command, func(t *testing.T) {
+			s := &site{Shell: s.Shell, t: t, program: s.program}
+			cmd := exec.CommandContext(t.Context(), s.program, command, "--contexts", "east,west")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			_, err := shell.Eventually(t.Context(), 20*time.Second, func(ctx context.Context) (string, error) {
+				return s.Kubectl(ctx, "west", "get", "namespaces", "-l", beds, "-o", "jsonpath={.items[0].metadata.name}")
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err == nil {
+				t.Error("the exit code is 0 though it was interrupted")
+			}
+			s.noBeds(time.Second)
+		})
 	}
-	_, err := shell.Eventually(t.Context(), 20*time.Second, func(ctx context.Context) (string, error) {
-		return s.Kubectl(ctx, "west", "get", "namespaces", "-l", beds, "-o", "jsonpath={.items[0].metadata.name}")
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err == nil {
-		t.Error("the exit code is 0 though it was interrupted")
-	}
-	s.noBeds(time.Second)
 }
 
 // testVerifyFails: a cluster whose servers nobody reaches fails, with another exit code. Its gateway
