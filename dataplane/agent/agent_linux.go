@@ -71,7 +71,7 @@ func New(cfg Config) *Agent {
 	if cfg.KubeProxy == "" {
 		cfg.KubeProxy = backend.DefaultKubeProxy
 	}
-	a := &Agent{cfg: cfg, planner: &planner{}, begun: newMoment()}
+	a := &Agent{cfg: cfg, planner: &planner{}, begun: newMoment(), podnet: podNetwork{retry: newRetry()}}
 	writes := &nft.Writes{}
 	a.services = newServices(&a.planner.table, writes)
 	gate := &vipGate{}

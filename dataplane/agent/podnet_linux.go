@@ -25,8 +25,10 @@ type podNetwork struct {
 	// untracked is how many packets were untracked until the last look, if counted is true.
 	untracked uint64
 	counted   bool
-	// looked is true after the first look at the network of now, and remarks what it found.
+	// looked is true after the first look at the network of now, and remarks what it found. While it
+	// fails, retry says when the next one is due.
 	looked  bool
+	retry   node.Retry
 	remarks []string
 	problem error
 }
@@ -56,26 +58,14 @@ func (p *podNetwork) want(in plan.NetworkInput) {
 }
 
 // due once a minute: nobody announces these changes.
-func (p *podNetwork) due(_ context.Context, _ time.Time, cause node.Cause) bool {
-	return cause == node.Audited || cause == node.Ticked && !p.looked
+func (p *podNetwork) due(_ context.Context, now time.Time, cause node.Cause) bool {
+	return cause == node.Audited || cause == node.Ticked && !p.looked && p.retry.Due(now, false)
 }
 
-func (p *podNetwork) sync(ctx context.Context, _ time.Time, _ node.Cause) (backend.Change, error) {
-	facts, err := podnet.Read(ctx, p.pods)
+func (p *podNetwork) sync(ctx context.Context, now time.Time, _ node.Cause) (backend.Change, error) {
+	facts, err := p.read(ctx)
+	p.retry.Record(now, err)
 	if err != nil {
-		return backend.Change{}, err // the next look may tell
-	}
-	untracked, err := filter.Untracked()
-	if err != nil {
-		return backend.Change{}, err
-	}
-	facts.Untracked = p.counted && untracked > p.untracked
-	p.untracked, p.counted = untracked, true
-	strayed, err := filter.Strayed()
-	if err != nil {
-		return backend.Change{}, err
-	}
-	if facts.Strict, err = podnet.ReadStrict(ctx, strayed, p.addresses); err != nil {
 		return backend.Change{}, err
 	}
 	p.looked, p.problem, p.remarks = true, nil, facts.Remarks()
@@ -83,6 +73,26 @@ func (p *podNetwork) sync(ctx context.Context, _ time.Time, _ node.Cause) (backe
 		p.problem = fmt.Errorf("%w: %w", errSettings, errors.Join(problems...))
 	}
 	return backend.Change{}, nil
+}
+
+// read returns what is to be seen now.
+func (p *podNetwork) read(ctx context.Context) (podnet.Facts, error) {
+	facts, err := podnet.Read(ctx, p.pods)
+	if err != nil {
+		return facts, err
+	}
+	untracked, err := filter.Untracked()
+	if err != nil {
+		return facts, err
+	}
+	facts.Untracked = p.counted && untracked > p.untracked
+	p.untracked, p.counted = untracked, true
+	strayed, err := filter.Strayed()
+	if err != nil {
+		return facts, err
+	}
+	facts.Strict, err = podnet.ReadStrict(ctx, strayed, p.addresses)
+	return facts, err
 }
 
 func (p *podNetwork) failure() error { return p.problem }
