@@ -201,8 +201,8 @@ func TestKilledWhileProgramming(t *testing.T) {
 			s.put(objects...)
 			// The first Services come in ones and twos. A transaction of nftables has room for half
 			// of the others, so that the agent is writing the next one after that; IPVS has none,
-			// and is filled at once.
-			for range map[v1alpha1.DataplaneBackend]int{v1alpha1.BackendIPVS: 1, v1alpha1.BackendNFTables: 2}[s.backend] {
+			// and is filled at once. A change may also be of something else.
+			for changes := map[v1alpha1.DataplaneBackend]int{v1alpha1.BackendIPVS: 1, v1alpha1.BackendNFTables: 2}[s.backend]; changes > 0 || served(s) == 0; changes-- {
 				eventually(t, "programming", func() error {
 					now := programmed(t, s)
 					if now == state {
