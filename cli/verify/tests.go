@@ -91,9 +91,8 @@ type skip string
 // Error implements error.
 func (s skip) Error() string { return string(s) }
 
-// resolvers waits until each site's client resolves a name of its own site, or until the timeout: CoreDNS
-// reads a Corefile within two minutes after it was changed. What is not resolved by then the tests
-// will tell.
+// resolvers waits until each site's client resolves a name of its own site. CoreDNS reads a changed
+// Corefile within two minutes. After the timeout it is the tests that tell what does not resolve.
 func resolvers(ctx context.Context, b *testbed.Bed, timeout time.Duration, say func(string)) error {
 	within, stop := context.WithTimeout(ctx, timeout)
 	defer stop()

@@ -40,8 +40,8 @@ func (p *passage) note(s step) {
 	}
 }
 
-// took is how long it was from each step to the next, by the latter. The test's own watch may be late with
-// a step, until after the change has arrived. Such a step counts as passed with the one after it.
+// took is how long each step took after the one before. The test's own watch may see a step too late,
+// after the change has arrived. Such a step counts as passed with the one after it.
 func (p *passage) took() (took [steps]time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

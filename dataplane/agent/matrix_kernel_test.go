@@ -224,17 +224,22 @@ func (s *site) choose(want v1alpha1.DataplaneBackend) {
 	}
 }
 
-// refused: IPVS beside a kube-proxy that would delete what is ours.
-func (s *site) refused(backend v1alpha1.DataplaneBackend) {
-	s.t.Helper()
-	f := s.fixture(backend, bothFamilies)
-	defer f.leave()
+// wantsAll serves one Service with all ports in both families, as far as the agent can.
+func (f *siteFixture) wantsAll() {
 	f.serve("web", 1, servicePorts(allPorts...)...)
 	for _, a := range bothFamilies {
 		f.endpoints("web", "east", a, endpointPorts("east", allPorts...), ready(a.away[0]))
 	}
 	f.pass(node.Marked)
 	f.pass(node.Audited)
+}
+
+// refused: IPVS beside a kube-proxy that would delete what is ours.
+func (s *site) refused(backend v1alpha1.DataplaneBackend) {
+	s.t.Helper()
+	f := s.fixture(backend, bothFamilies)
+	defer f.leave()
+	f.wantsAll()
 	const want = "False KubeProxyConflict this node's kube-proxy runs in ipvs mode and would delete tombolo's virtual services: add 244.0.0.0/16 to ipvs.excludeCIDRs"
 	if got := f.condition(); !strings.HasPrefix(got, want) {
 		s.t.Errorf("condition %q, want %q", got, want)
@@ -333,8 +338,8 @@ func (f *siteFixture) refuses(a addresses) {
 }
 
 // countQuestions counts, at the node, the segments that ask for a connection to a clusterset IP and
-// what refuses one: a reset with an acknowledgment (RFC 9293, 3.5.2). One without refuses a segment of a
-// connection that has ended before. A retransmission proves nothing by itself: on a busy machine its
+// what refuses one. That is a reset with an acknowledgment (RFC 9293, 3.5.2). A reset without one
+// answers a segment of a connection that has ended before. A retransmission proves nothing by itself: on a busy machine its
 // timer goes off before the refusal is looked at.
 func (s *site) countQuestions() {
 	s.t.Helper()

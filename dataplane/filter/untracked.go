@@ -1,7 +1,7 @@
 package filter
 
 const (
-	// untracked is the counter of packets that connection tracking should have seen and has not. Somebody's
+	// untracked is the counter of packets that connection tracking should have seen. Somebody's
 	// rules keep it from them, so nothing translates them.
 	untracked      = "untracked"
 	countUntracked = `counter name "` + untracked + `"`

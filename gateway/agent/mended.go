@@ -65,8 +65,8 @@ func (a *Agent) mended(ctx context.Context, p part, what ...string) {
 // kept is true if a table was last as it was wanted. The zero value: nobody has written it yet.
 type kept bool
 
-// sync makes the table what cfg says. It tells whether others had changed it: then something has to be written, though cfg is the
-// same as the last time.
+// sync makes the table what cfg says. same says that cfg is as the last time. If something has to be written all the same, others
+// had changed the table, and mended is true.
 func (k *kept) sync(ctx context.Context, t table, cfg firewall.Config, same bool) (change firewall.Change, mended bool, err error) {
 	mended = bool(*k) && same
 	change, err = t.Sync(ctx, cfg)

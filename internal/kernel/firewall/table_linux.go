@@ -33,8 +33,9 @@ type Table struct {
 // New returns the table of that name. It does not touch the kernel yet.
 func New(name string) *Table { return &Table{name: name} }
 
-// Share has the writes to the table counted with those to other tables of this process, which are then
-// no reason to look whether somebody has changed this one. It comes before all else. It returns the table.
+// Share counts the writes to this table together with those to other tables of this process. Writes to
+// those are then no reason to look whether somebody has changed this one. Call it before all else. It
+// returns the table.
 func (t *Table) Share(w *nft.Writes) *Table {
 	t.seen.Share(w)
 	return t
