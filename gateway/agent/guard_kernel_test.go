@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
 // guarded returns an error if the gateway has no nftables table that leaves transit untracked.
@@ -47,4 +48,36 @@ func TestGuard(t *testing.T) {
 	if tables := g.ns.Run("nft", "list", "tables"); tables != "table inet other\n" {
 		t.Errorf("after the cleanup: %q", tables)
 	}
+}
+
+// TestTablesShare: a write to one of the gateway's tables is no reason to look whether somebody has
+// changed the other one; a stranger's is.
+func TestTablesShare(t *testing.T) {
+	node := netns.New(t)
+	node.Do(func() {
+		kernel := NewKernel()
+		tables := []table{kernel.Table, kernel.Ingress}
+		sync := func(i int, rules ...string) {
+			t.Helper()
+			chain := firewall.Chain{Name: "some", Type: "filter", Hook: "forward", Rules: rules}
+			if _, err := tables[i].Sync(t.Context(), firewall.Config{Chains: []firewall.Chain{chain}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		touched := func(i int) bool { return tables[i].(interface{ Touched() bool }).Touched() }
+		sync(0, "udp dport 1 accept")
+		sync(1, "udp dport 2 accept")
+		sync(0, "udp dport 3 accept")
+		for i := range tables {
+			if touched(i) {
+				t.Errorf("table %d takes the other's writes for a stranger's", i)
+			}
+		}
+		node.Run("nft", "add table inet other")
+		for i := range tables {
+			if !touched(i) {
+				t.Errorf("table %d does not see a stranger's write", i)
+			}
+		}
+	})
 }

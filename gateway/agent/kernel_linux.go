@@ -10,6 +10,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/probe"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
+	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
@@ -17,8 +18,9 @@ import (
 
 // NewKernel returns the kernel of the network namespace that its methods are called in.
 func NewKernel() Kernel {
+	writes := &nft.Writes{}
 	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Handover: handoverDevice{},
-		Routes: route.GatewayOwner(), Table: firewall.New(firewall.GatewayTable), Ingress: ingress.New(), Host: thisNode{}}
+		Routes: route.GatewayOwner(), Table: firewall.New(firewall.GatewayTable).Share(writes), Ingress: ingress.New(writes), Host: thisNode{}}
 }
 
 // devices are wireguard's.

@@ -19,7 +19,7 @@ func BenchmarkLoad(b *testing.B) {
 	c := newCrowd()
 	netns.New(b).Do(func() {
 		for b.Loop() {
-			filter := New()
+			filter := New(nil)
 			begin := time.Now()
 			want := c.anew()
 			b.ReportMetric(time.Since(begin).Seconds(), "plan-s")
@@ -28,7 +28,7 @@ func BenchmarkLoad(b *testing.B) {
 			}
 			b.ReportMetric(time.Since(begin).Seconds(), "load-s")
 			begin = time.Now()
-			if change, err := New().Sync(b.Context(), want); err != nil || !change.Empty() {
+			if change, err := New(nil).Sync(b.Context(), want); err != nil || !change.Empty() {
 				b.Fatal(change, err)
 			}
 			b.ReportMetric(time.Since(begin).Seconds(), "compare-s")
@@ -43,7 +43,7 @@ func BenchmarkLoad(b *testing.B) {
 func BenchmarkChange(b *testing.B) {
 	c := newCrowd()
 	netns.New(b).Do(func() {
-		filter := New()
+		filter := New(nil)
 		if _, err := filter.Sync(b.Context(), c.anew()); err != nil {
 			b.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func BenchmarkForward(b *testing.B) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	filter := New()
+	filter := New(nil)
 	sums := map[string]*[2]float64{"tcp": {}, "udp": {}, "requests": {}}
 	for b.Loop() {
 		for with, table := range tables {

@@ -13,8 +13,9 @@ import (
 // Dropped.
 type Filter struct{ *firewall.Table }
 
-// New returns the filter. It does not touch the kernel yet.
-func New() Filter { return Filter{firewall.New(firewall.IngressTable)} }
+// New returns the filter. It does not touch the kernel yet. Its writes are counted together with those
+// to other tables of this process; nil: they are counted alone.
+func New(writes *nft.Writes) Filter { return Filter{firewall.New(firewall.IngressTable).Share(writes)} }
 
 // Dropped reads the counters and examples: three netlink requests.
 func (Filter) Dropped() (Dropped, error) {

@@ -224,7 +224,7 @@ var flood = []attempt{runs("a flood of echoes", east, ", 0% packet loss", "busyb
 // Everything honest passes with the filter and without, and nothing else passes with it.
 func TestFilter(t *testing.T) {
 	s := newSite(t)
-	filter := New()
+	filter := New(nil)
 	write := func(want firewall.Config) {
 		s.gateway.Do(func() {
 			if _, err := filter.Sync(t.Context(), want); err != nil {
@@ -266,7 +266,7 @@ func TestFilter(t *testing.T) {
 // What is exported to some clusters only passes from them and from no other.
 func TestAudience(t *testing.T) {
 	s := newSite(t)
-	filter := New()
+	filter := New(nil)
 	write := func(in Input) {
 		s.gateway.Do(func() {
 			if _, err := filter.Sync(t.Context(), Table(in)); err != nil {
