@@ -15,7 +15,7 @@ const (
 	// ConditionContentAccepted (RemoteCluster): everything that the cluster publishes is used.
 	// Otherwise the message names what is skipped, and why.
 	ConditionContentAccepted = "ContentAccepted"
-	// ConditionDNSReady (ClusterSet): CoreDNS is configured to answer for clusterset.local.
+	// ConditionDNSReady (ClusterSet): CoreDNS is configured to answer for clusterset.local, and answers.
 	ConditionDNSReady = "DNSReady"
 	// ConditionAddressesApproved (ClusterSet): the approved CIDRs hold this cluster's pods, as far as
 	// Nodes and EndpointSlices show them. Otherwise the message names what lies outside.
@@ -114,6 +114,9 @@ const (
 	ReasonConfigured = "Configured"
 	// ReasonManual: the cluster's admin configures CoreDNS; the message says how.
 	ReasonManual = "Manual"
+	// ReasonNotAnswering: the configuration is complete, and the cluster's DNS does not answer for
+	// clusterset.local.
+	ReasonNotAnswering = "NotAnswering"
 	// ReasonCoreDNSNotFound: there is no CoreDNS where the operator expects it.
 	ReasonCoreDNSNotFound = "CoreDNSNotFound"
 	// ReasonCoreDNSTooOld: this CoreDNS cannot serve clusterset.local.

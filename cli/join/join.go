@@ -145,9 +145,6 @@ func (o *options) join(ctx context.Context, cluster *access.Cluster, invitation 
 			return err
 		}
 	}
-	if !connected && set.Spec.DNS == v1alpha1.DNSManaged {
-		steps.Say("\nNames of clusterset.local resolve once CoreDNS has read its new Corefile, within two minutes.")
-	}
 	steps.Say("\nExport a Service with: kubectl tombolo export NAME -n NAMESPACE\nLook at the clusterset with: kubectl tombolo status")
 	return nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -39,11 +41,16 @@ func runOperator(ctx context.Context, o *processOptions) error {
 	if err != nil {
 		return err
 	}
-	mgr, err := operator.New(ctx, operator.Config{
-		REST: config, Namespace: o.namespace, ListenAddresses: o.listenAddresses(), Guard: guard, Logger: logger,
-	})
+	c := operator.Config{REST: config, Namespace: o.namespace, ListenAddresses: o.listenAddresses(), Guard: guard, Logger: logger}
+	if inPod() {
+		c.Resolver = net.DefaultResolver
+	}
+	mgr, err := operator.New(ctx, c)
 	if err != nil {
 		return err
 	}
 	return o.run(ctx, mgr.Start)
 }
+
+// inPod reports whether the process runs in a pod of the cluster, and so asks the DNS that pods ask.
+func inPod() bool { return os.Getenv("KUBERNETES_SERVICE_HOST") != "" }

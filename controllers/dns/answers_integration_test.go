@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
@@ -143,6 +144,13 @@ func (s *server) dig(ctx context.Context, name, kind string) (status string, ans
 	return status, slices.Compact(answers), nil
 }
 
+// resolver asks this server, as pods do.
+func (s *server) resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", s.port))
+	}}
+}
+
 // eventually wants those answers; none: that the name does not exist.
 func (s *server) eventually(t *testing.T, name, kind string, want ...string) {
 	t.Helper()
@@ -224,9 +232,17 @@ func TestAnswers(t *testing.T) {
 
 	s := e.startCoreDNS(t, e.config(t).Data["Corefile"])
 	s.eventually(t, "local.shop.svc.cluster.local", "A", "10.96.0.77")
+	e.r.Resolver = s.resolver()
 	e.join(t)
-	want(t, e.step(t), "True", "Configured")
+	want(t, e.step(t), "False", "NotAnswering", "fails on the question for TXT dns-version.clusterset.local", "restart it")
 	s.write(t, e.config(t).Data["Corefile"])
+	members.Eventually(t, func() error {
+		if c := e.step(t); c.Status != metav1.ConditionTrue {
+			return fmt.Errorf("%s: %s", c.Reason, c.Message)
+		}
+		return nil
+	})
+	want(t, e.step(t), "True", "Configured", "names resolve")
 
 	const shop = "shop.svc.clusterset.local"
 	s.eventually(t, "web."+shop, "A", "244.0.0.7")

@@ -64,10 +64,8 @@ func configured(found coreDNS) (metav1.Condition, error) {
 	switch {
 	case len(added) == 0:
 		message += "; tombolo added nothing"
-	case parsed.Reloads():
-		message += "; CoreDNS reads what tombolo added within two minutes"
-	default:
-		message += "; it has no `reload` plugin: restart CoreDNS once, so that it reads what tombolo added: " + restart
+	case !parsed.Reloads():
+		message += "; it has no `reload` plugin: CoreDNS reads what tombolo added when it is restarted: " + restart
 	}
 	return condition(metav1.ConditionTrue, v1alpha1.ReasonConfigured, "%s%s", message, doubt(found)), nil
 }

@@ -109,8 +109,8 @@ func TestConditions(t *testing.T) {
 		want   []string // in the message
 		never  string
 	}{
-		{"managed", configured, with(done, note, image), "True", "Configured", []string{"within two minutes"}, "restart"},
-		{"managed, without reload", configured, with(strings.Replace(done, "    reload\n", "", 1), note, image), "True", "Configured", []string{restart}, "within"},
+		{"managed", configured, with(done, note, image), "True", "Configured", []string{"makes CoreDNS serve clusterset.local"}, "restart"},
+		{"managed, without reload", configured, with(strings.Replace(done, "    reload\n", "", 1), note, image), "True", "Configured", []string{restart}, "nothing"},
 		{"there before", configured, with(done, "", image), "True", "Configured", []string{"tombolo added nothing"}, "two minutes"},
 		{"version not told", configured, with(done, note, "coredns:latest"), "True", "Configured", []string{`"coredns:latest"`, "1.12.2"}, ""},
 		{"by hand, not yet", manual, with(plain, "", image), "False", "Manual",

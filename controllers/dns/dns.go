@@ -1,7 +1,7 @@
 // Package dns owns what CoreDNS's configuration says of clusterset.local: the Corefile in its
 // ConfigMap, the right to read ServiceImports, and the ClusterSet's condition DNSReady. It restarts
-// nothing and resolves no name: CoreDNS reads a changed Corefile by itself. Package corefile
-// decides what a Corefile needs.
+// nothing: CoreDNS reads a changed Corefile by itself, and the condition is True once names resolve.
+// Package corefile decides what a Corefile needs.
 package dns
 
 import (
@@ -43,6 +43,12 @@ const coreDNSVersion = "v1alpha1"
 type Reconciler struct {
 	Client client.Client        // required, of this cluster, cached
 	Events events.EventRecorder // required
+	// Resolver is the DNS that this cluster's pods use. Without it the condition follows from the
+	// configuration alone.
+	Resolver Resolver // optional, default nobody is asked
+
+	// missed is how often in a row the zone did not resolve.
+	missed int
 }
 
 // Reconcile adds clusterset.local to CoreDNS's configuration, or removes it, and writes the
@@ -63,13 +69,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil {
 		return retry.Result(err)
 	}
+	condition, again := r.asked(ctx, set, condition)
+	if condition.Reason == v1alpha1.ReasonCRDsMissing {
+		again = recheck
+	}
 	if err := status.SetClusterSetCondition(ctx, r.Client, set, condition); err != nil {
 		return retry.Result(err)
 	}
-	if condition.Reason == v1alpha1.ReasonCRDsMissing {
-		return reconcile.Result{RequeueAfter: recheck}, nil
-	}
-	return reconcile.Result{}, nil
+	return reconcile.Result{RequeueAfter: again}, nil
 }
 
 // restore removes everything that we added: this cluster has left the clusterset.

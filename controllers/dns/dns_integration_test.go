@@ -238,7 +238,7 @@ func TestManagedAndBack(t *testing.T) {
 	e := newEnv(t)
 	e.join(t)
 	e.coreDNS(t, kubeadms, "registry.k8s.io/coredns/coredns:v1.12.2")
-	want(t, e.step(t), "True", "Configured", "two minutes")
+	want(t, e.step(t), "True", "Configured", "makes CoreDNS serve clusterset.local")
 	config := e.config(t)
 	for _, line := range []string{
 		"    kubernetes cluster.local in-addr.arpa ip6.arpa clusterset.local {\n       multicluster clusterset.local\n",
@@ -254,7 +254,7 @@ func TestManagedAndBack(t *testing.T) {
 	if got := e.events.take(); len(got) != 1 || !strings.Contains(got[0], "CorefileChanged") {
 		t.Errorf("events %q", got)
 	}
-	want(t, e.step(t), "True", "Configured", "two minutes")
+	want(t, e.step(t), "True", "Configured", "makes CoreDNS serve clusterset.local")
 	if again := e.config(t); again.ResourceVersion != config.ResourceVersion || len(e.events.take()) > 0 {
 		t.Error("written though nothing changed")
 	}

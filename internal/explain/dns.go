@@ -29,6 +29,8 @@ func (w *walk) dns() {
 		looked, told = fmt.Sprintf("DNS server of pod %s, %s", w.Client.Pod, w.Facts.Name), *own
 	}
 	fault := w.dnsFault(told.DNS)
+	// That names do not resolve is seen here, too, and in more detail.
+	said = slices.DeleteFunc(said, func(f topology.Finding) bool { return f.Reason == v1alpha1.ReasonNotAnswering && fault != "" })
 	if fault == "" {
 		w.say(Good, id, looked, "answers %s", strings.Join(answered(told.DNS), ", "))
 		for _, f := range said {

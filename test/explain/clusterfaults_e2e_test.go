@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tombolo-net/tombolo/test/harness/install"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
@@ -157,15 +158,20 @@ func (s *site) restartDNS(ctx context.Context, t *testing.T) {
 
 // manualDNS makes the operator take its part out of CoreDNS's configuration.
 func manualDNS(t *testing.T, s *site) {
-	ready := func(ctx context.Context, status string) {
-		if _, err := s.Kubectl(ctx, "west", "wait", "clusterset/default", "--for=condition=DNSReady="+status, "--timeout=30s"); err != nil {
+	wait := func(ctx context.Context, args ...string) {
+		if _, err := s.Kubectl(ctx, "west", append([]string{"wait", "--timeout=60s"}, args...)...); err != nil {
 			t.Error(err)
 		}
-		s.restartDNS(ctx, t)
 	}
-	t.Cleanup(func() { ready(context.WithoutCancel(t.Context()), "True") })
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		wait(ctx, "-n=kube-system", "configmap/coredns", install.CorefileChanged)
+		s.restartDNS(ctx, t)
+		wait(ctx, "clusterset/default", "--for=condition=DNSReady")
+	})
 	s.patch(t, "west", "clusterset/default", "{.spec.dns}", `{"spec":{"dns":"Manual"}}`, `{"spec":{"dns":%q}}`)
-	ready(t.Context(), "False")
+	wait(t.Context(), "clusterset/default", "--for=condition=DNSReady=False")
+	s.restartDNS(t.Context(), t)
 }
 
 // disarmDNS takes the right to read ServiceImports from CoreDNS.

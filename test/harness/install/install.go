@@ -15,7 +15,12 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
+
+// CorefileChanged has `kubectl wait` wait until tombolo has changed the Corefile in a ConfigMap.
+var CorefileChanged = "--for=jsonpath={.metadata.annotations." + strings.ReplaceAll(v1alpha1.AnnotationCorefile, ".", `\.`) + "}"
 
 // What docs/install.md installs, and where.
 const (
@@ -101,13 +106,18 @@ func (i *installation) join(ctx context.Context) error {
 }
 
 // waitZone returns when a CoreDNS runs that has read the Corefile as tombolo has changed it. Left
-// alone it would have within two minutes.
+// alone it would have within two minutes. Where nobody serves Services' addresses, pods have no DNS.
 func (i *installation) waitZone(ctx context.Context, c Cluster) error {
-	for _, args := range [][]string{
-		{"wait", "--for=condition=DNSReady", "--timeout=240s", "clusterset/default"},
+	steps := [][]string{
+		{"--namespace", "kube-system", "wait", CorefileChanged, "--timeout=240s", "configmap/coredns"},
 		{"--namespace", "kube-system", "rollout", "restart", "deployment/coredns"},
 		{"--namespace", "kube-system", "rollout", "status", "--timeout=120s", "deployment/coredns"},
-	} {
+		{"wait", "--for=condition=DNSReady", "--timeout=120s", "clusterset/default"},
+	}
+	if c.APIServer.IsValid() {
+		steps = steps[:len(steps)-1]
+	}
+	for _, args := range steps {
 		if err := i.kubectl(ctx, c.Name, args...); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/test/harness/install"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
@@ -123,9 +124,10 @@ func (h *host) join(objects ...any) {
 			h.t.Fatal(err)
 		}
 	}
-	h.kubectl("wait", "--for=condition=DNSReady", "--timeout=120s", "clusterset/default")
+	h.kubectl("--namespace", "kube-system", "wait", install.CorefileChanged, "--timeout=120s", "configmap/coredns")
 	h.kubectl("--namespace", "kube-system", "rollout", "restart", "deployment/coredns")
 	h.kubectl("--namespace", "kube-system", "rollout", "status", "--timeout=120s", "deployment/coredns")
+	h.kubectl("wait", "--for=condition=DNSReady", "--timeout=60s", "clusterset/default")
 	h.kubectl("wait", "--for=create", "--timeout=60s", "remotecluster/east")
 	h.kubectl("wait", "--for=condition=Reachable", "--timeout=120s", "remotecluster/east")
 }
