@@ -134,7 +134,7 @@ func (a *Agent) adopt(ctx context.Context, network plan.Network, place plan.Plac
 		}
 		a.services.backend.Own(plan.LocalVIPs(have)...)
 		a.routes.gate.recall(have, firewall.FilterTable)
-		a.planner.recalled = a.services.backend.Recall(ctx)
+		a.services.before, a.planner.recalled = a.services.backend.Recall(ctx)
 		var self corev1.Node
 		if err := a.cfg.Client.Get(ctx, client.ObjectKey{Name: a.cfg.NodeName}, &self); client.IgnoreNotFound(err) != nil {
 			return false, fmt.Errorf("reading node %s: %w", a.cfg.NodeName, err)

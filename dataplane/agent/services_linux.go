@@ -22,6 +22,8 @@ type services struct {
 	// choice is what serves, and circumstances are what it follows from.
 	choice        backend.Choice
 	circumstances backend.Circumstances
+	// before is what served when this process began; empty if nothing did.
+	before v1alpha1.DataplaneBackend
 	// contested is what others did to the IPVS table, again and again; empty if they did not. It stays
 	// until the ClusterSet asks for a backend by name: nothing tells that they have stopped.
 	contested string
@@ -60,7 +62,7 @@ func (s *services) choose(p *planner, proxy backend.ProxyState, cause node.Cause
 	if p.options.Backend == v1alpha1.BackendIPVS || p.options.Backend == v1alpha1.BackendNFTables {
 		s.contested = ""
 	}
-	now := backend.Circumstances{Contested: s.contested, Asked: p.options.Backend, Proxy: proxy, VIPs: p.place.VIPs, NoIPVS: s.circumstances.NoIPVS}
+	now := backend.Circumstances{Before: s.before, Contested: s.contested, Asked: p.options.Backend, Proxy: proxy, VIPs: p.place.VIPs, NoIPVS: s.circumstances.NoIPVS}
 	missed := now.NoIPVS != nil && s.choice.Backend == v1alpha1.BackendIPVS
 	if cause == node.Audited || cause == node.Ticked && missed || !s.backend.Ready() {
 		now.NoIPVS = ipvs.Available()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -231,4 +233,45 @@ func (s *site) changeProxy(t *testing.T, around surrounding) {
 func (f *siteFixture) servedBy(backend v1alpha1.DataplaneBackend) bool {
 	f.t.Helper()
 	return strings.HasPrefix(strings.ToLower(f.condition()), "true ready "+string(backend)+" serves clusterset ips (backend auto, ")
+}
+
+// TestProxySilentAtStart: a new agent keeps what serves while kube-proxy, which restarts or is slow, has
+// not answered it. Otherwise each would switch twice.
+func TestProxySilentAtStart(t *testing.T) {
+	for _, tt := range []struct{ mode, words string }{{"nftables", "nftables serves"}, {"iptables", "IPVS serves"}} {
+		t.Run(tt.mode, func(t *testing.T) {
+			worker, pod, gateway, away := newWorker(t)
+			echoOn(t, away, 8081)
+			f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
+				nodeObject("gateway", "192.0.2.2", "10.2.0.0/24"), imported("web", "244.0.0.7", web80), slice("web", "east", 8081, "10.1.0.5"))
+			f.on("gateway", gateway).pass(node.Marked)
+			proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, tt.mode) }))
+			t.Cleanup(proxy.Close)
+			answers := strings.TrimPrefix(proxy.URL, "http://")
+			ask := func(address, words string) {
+				t.Helper()
+				f.agent.proxy.Address = address
+				f.agent.proxy.Ask(t.Context())
+				f.pass(node.Marked)
+				if got := f.condition(); !strings.HasPrefix(got, "True Ready "+words) {
+					t.Errorf("condition %q, want %q", got, words)
+				}
+			}
+			serves := func() string { return tables(worker) + " " + weights(worker) }
+			ask(answers, tt.words)
+			conn, before := dialFrom(t, pod, "244.0.0.7:80"), serves()
+			f.restart()
+			ask("127.0.0.1:1", tt.words+" clusterset IPs as before")
+			if got := serves(); got != before {
+				t.Errorf("while kube-proxy is silent the kernel has %q, before it had %q", got, before)
+			}
+			if err := conn.works(); err != nil {
+				t.Errorf("while kube-proxy is silent: %v", err)
+			}
+			ask(answers, tt.words+" clusterset IPs (backend auto, kube-proxy mode "+tt.mode)
+			if got := serves(); got != before {
+				t.Errorf("once kube-proxy has answered the kernel has %q, before it had %q", got, before)
+			}
+		})
+	}
 }

@@ -99,12 +99,20 @@ func (b *Backend) Refuse(vips []netip.Prefix) {
 	}
 }
 
-// Recall returns what IPVS still serves in our VIP CIDRs from an earlier life of this agent;
-// nothing if that cannot be read. (nftables keeps the flows to endpoints that drain by itself.)
-func (b *Backend) Recall(ctx context.Context) map[plan.Key]plan.VirtualService {
+// Recall returns by what an earlier life of this agent serves in our VIP CIDRs, empty if it does not,
+// and what IPVS still has of it; nothing if that cannot be read. (nftables keeps the flows to endpoints
+// that drain by itself.)
+func (b *Backend) Recall(ctx context.Context) (by v1alpha1.DataplaneBackend, served map[plan.Key]plan.VirtualService) {
 	d := newIPVSDriver(b.wanted, b.owned, nil)
 	defer d.close()
-	return d.recall(ctx)
+	if served = d.recall(ctx); len(served) > 0 {
+		by = v1alpha1.BackendIPVS
+	}
+	// Where both are there, nftables translates a packet before IPVS sees it.
+	if exists, err := nft.TableExists(nftables.TableName); err == nil && exists {
+		by = v1alpha1.BackendNFTables
+	}
+	return by, served
 }
 
 // Serve says what serves from now on, and reports whether that is new. The other backend leaves as

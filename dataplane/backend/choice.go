@@ -37,6 +37,8 @@ type Circumstances struct {
 	VIPs []netip.Prefix
 	// NoIPVS says why this kernel has no IPVS; nil if it has.
 	NoIPVS error
+	// Before is what serves already, from an earlier life of this agent; empty if nothing does.
+	Before v1alpha1.DataplaneBackend
 	// Contested says what other programs did to our virtual services again and again; empty if they
 	// did not.
 	Contested string
@@ -45,8 +47,11 @@ type Circumstances struct {
 // Equal reports whether the same Choice follows from both.
 func (c Circumstances) Equal(other Circumstances) bool {
 	return c.Asked == other.Asked && c.Proxy.equal(other.Proxy) && slices.Equal(c.VIPs, other.VIPs) &&
-		(c.NoIPVS == nil) == (other.NoIPVS == nil) && c.Contested == other.Contested
+		(c.NoIPVS == nil) == (other.NoIPVS == nil) && c.Contested == other.Contested && c.Before == other.Before
 }
+
+// names of the backends in sentences.
+var names = map[v1alpha1.DataplaneBackend]string{v1alpha1.BackendIPVS: "IPVS", v1alpha1.BackendNFTables: "nftables"}
 
 // Choose returns what serves clusterset IPs under the circumstances. kube-proxy treats the whole
 // IPVS table as its own: in ipvs mode it deletes the services that it does not know, unless their
@@ -65,6 +70,8 @@ func (c Circumstances) Choose() Choice {
 			choice.Warning = "kube-proxy may wipe the IPVS table: clusterset IPs are back within a second; backend nftables avoids that"
 		}
 		return choice
+	case c.Proxy.Early && c.Before != "":
+		return Choice{Backend: c.Before, Why: fmt.Sprintf("%s serves clusterset IPs as before (backend auto, kube-proxy has not answered yet)", names[c.Before])}
 	case danger:
 		return Choice{Backend: v1alpha1.BackendNFTables, Why: fmt.Sprintf("nftables serves clusterset IPs (backend auto, %s)", proxyIs)}
 	case c.NoIPVS != nil:

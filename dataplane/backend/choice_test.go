@@ -134,6 +134,48 @@ func TestProxyWatchTellsChanges(t *testing.T) {
 	}
 }
 
+// TestChooseEarly: while a kube-proxy has not answered a new agent yet, what served before goes on
+// serving. After some questions its silence counts.
+func TestChooseEarly(t *testing.T) {
+	changes := 0
+	watch := ProxyWatch{Address: "127.0.0.1:1", Changed: func() { changes++ }}
+	choose := func(asked, before v1alpha1.DataplaneBackend) v1alpha1.DataplaneBackend {
+		return Circumstances{Asked: asked, Before: before, Proxy: watch.State()}.Choose().Backend
+	}
+	for i := range missedAnswers + 1 {
+		watch.Ask(t.Context())
+		early := i < missedAnswers-1
+		if got := watch.State().Early; got != early {
+			t.Errorf("after %d questions without an answer: early is %t, want %t", i+1, got, early)
+		}
+		for _, tt := range []struct{ asked, before, early, late v1alpha1.DataplaneBackend }{
+			{v1alpha1.BackendAuto, v1alpha1.BackendNFTables, v1alpha1.BackendNFTables, v1alpha1.BackendIPVS},
+			{v1alpha1.BackendAuto, v1alpha1.BackendIPVS, v1alpha1.BackendIPVS, v1alpha1.BackendIPVS},
+			{v1alpha1.BackendAuto, "", v1alpha1.BackendIPVS, v1alpha1.BackendIPVS},
+			{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables, v1alpha1.BackendIPVS, v1alpha1.BackendIPVS},
+			{v1alpha1.BackendNFTables, v1alpha1.BackendIPVS, v1alpha1.BackendNFTables, v1alpha1.BackendNFTables},
+		} {
+			want := tt.late
+			if early {
+				want = tt.early
+			}
+			if got := choose(tt.asked, tt.before); got != want {
+				t.Errorf("asked for %s, before %q, after %d questions: %s, want %s", tt.asked, tt.before, i+1, got, want)
+			}
+		}
+	}
+	if changes != 1 {
+		t.Errorf("%d changes were told, want 1", changes)
+	}
+	watch = ProxyWatch{Address: "127.0.0.1:1", Changed: func() { changes++ }}
+	watch.Ask(t.Context())
+	watch.Address = kubeProxy(t, "nftables", "")
+	watch.Ask(t.Context())
+	if s := watch.State(); s.Early || s.Mode != modeNFTables || changes != 2 {
+		t.Errorf("it has answered: %+v, %d changes", s, changes)
+	}
+}
+
 // TestChooseContested: others who remove virtual services are a reason for `auto` only, and only
 // where IPVS would serve.
 func TestChooseContested(t *testing.T) {

@@ -22,6 +22,8 @@ const DefaultKubeProxy = "127.0.0.1:10249"
 
 const (
 	proxyInterval = 15 * time.Second
+	// proxyRetry is the interval while kube-proxy has not answered yet.
+	proxyRetry    = time.Second
 	proxyTimeout  = 2 * time.Second
 	proxyMaxBytes = 1 << 20
 )
@@ -42,10 +44,13 @@ type ProxyState struct {
 	Mode string
 	// Excluded are the CIDRs that it leaves alone in ipvs mode.
 	Excluded []netip.Prefix
+	// Early is true while kube-proxy has not answered, and may do so soon: it may be slow, or be
+	// restarting. The rest is what its silence suggests.
+	Early bool
 }
 
 func (s ProxyState) equal(other ProxyState) bool {
-	return s.Mode == other.Mode && slices.Equal(s.Excluded, other.Excluded)
+	return s.Mode == other.Mode && s.Early == other.Early && slices.Equal(s.Excluded, other.Excluded)
 }
 
 // missedAnswers is how many questions in a row kube-proxy may leave unanswered before it counts as
@@ -75,13 +80,15 @@ func (w *ProxyWatch) State() ProxyState {
 
 // Run asks again and again until ctx ends.
 func (w *ProxyWatch) Run(ctx context.Context) {
-	tick := time.NewTicker(proxyInterval)
-	defer tick.Stop()
 	for {
+		pause := proxyInterval
+		if w.State().Early {
+			pause = proxyRetry
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 			w.Ask(ctx)
 		}
 	}
@@ -93,10 +100,11 @@ func (w *ProxyWatch) Ask(ctx context.Context) {
 	state, err := w.read(ctx)
 	if err == nil {
 		w.missed = 0
-	} else if w.missed++; old != nil && w.missed < missedAnswers {
+	} else if w.missed++; old != nil && !old.Early && w.missed < missedAnswers {
 		return
 	} else {
 		state = guess(err)
+		state.Early = w.missed < missedAnswers
 	}
 	if old != nil && old.equal(state) || ctx.Err() != nil {
 		return
