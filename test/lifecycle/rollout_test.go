@@ -41,7 +41,8 @@ func TestRollout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vip := serve(t, sh)
+	vip, node := serve(t, sh)
+	witness(t, sh, node)
 	l := startLoad(t, vip)
 	before := ask(t, l)
 	tunnels := devices(t, sh)
@@ -119,8 +120,8 @@ func devices(t *testing.T, sh shell.Shell) string {
 
 // serve makes pods in one cluster that serve, on each of its nodes, exports them, and makes a pod
 // in the other one, on a node that is not a gateway. It returns the clusterset IP once it answers
-// there.
-func serve(t *testing.T, sh shell.Shell) (vip string) {
+// there, and the node.
+func serve(t *testing.T, sh shell.Shell) (vip, node string) {
 	t.Helper()
 	servers, err := sh.Nodes(t.Context(), exporter, "")
 	workers, errWorkers := sh.Nodes(t.Context(), importer, "!clusterset.tombolo.dev/gateway")
@@ -150,7 +151,7 @@ func serve(t *testing.T, sh shell.Shell) (vip string) {
 	if vip, err = loadpod.ClusterSetIP(t.Context(), sh, importer, namespace, "web", "client", within); err != nil {
 		t.Fatal(err)
 	}
-	return vip
+	return vip, workers[0]
 }
 
 // startLoad starts the client, a program in a pod.

@@ -43,7 +43,8 @@ func TestUpgrade(t *testing.T) {
 		{name: "previous", config: filepath.Join(*previous, "config"), image: "tombolo-net/tombolo:previous"},
 		{name: "this", config: "../../config", image: "tombolo-net/tombolo:upgraded"},
 	}}
-	vip := serve(t, sh)
+	vip, node := serve(t, sh)
+	witness(t, sh, node)
 	u.serveFresh(t)
 	l := startLoad(t, vip)
 	before, imports, keys := ask(t, l), u.imports(t), u.gatewayKeys(t)
