@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/tombolo-net/tombolo/dataplane/backend"
@@ -73,7 +74,7 @@ func (a *Agent) syncPart(ctx context.Context, p part, now time.Time, cause node.
 	}
 	if did.Written > 0 {
 		m.kernelWrites.WithLabelValues(p.name()).Add(float64(did.Written))
-		a.log(ctx).Info("kernel changed", "part", p.name(), "objects", did.Written, "mended", len(did.Mended), "elapsed", elapsed.String())
+		a.log(ctx).Info("kernel changed", "part", p.name(), "objects", did.Written, "what", strings.Join(did.What, ", "), "mended", len(did.Mended), "elapsed", elapsed.String())
 	}
 	if p != part(a.flows) {
 		a.flows.note(did)

@@ -42,13 +42,15 @@ type Changed map[plan.Key][]plan.Destination
 type Change struct {
 	// Written is how many objects were written.
 	Written int
+	// What are the first few of them, in words; nil if that is not told.
+	What []string
 	// Mended names what others had changed and is again as it should be, in words.
 	Mended []string
 }
 
 // And returns both changes as one.
 func (c Change) And(other Change) Change {
-	return Change{Written: c.Written + other.Written, Mended: append(c.Mended, other.Mended...)}
+	return Change{Written: c.Written + other.Written, What: append(c.What, other.What...), Mended: append(c.Mended, other.Mended...)}
 }
 
 // Backend makes the kernel serve what a plan.Table has. It is not safe for concurrent use.
@@ -158,8 +160,15 @@ func (b *Backend) Sync(ctx context.Context, changed Changed) (Change, error) {
 	}
 	b.inStep = true
 	ended, err := b.ended.forget(ctx)
-	did.Written += ended
-	return did, err
+	return did.And(endedFlows(ended)), err
+}
+
+// endedFlows is the change by so many flows that ended.
+func endedFlows(n int) Change {
+	if n == 0 {
+		return Change{}
+	}
+	return Change{Written: n, What: []string{fmt.Sprintf("%d flows to endpoints that are gone", n)}}
 }
 
 // all returns all wanted services, and those that went since a first attempt that failed.
@@ -186,8 +195,7 @@ func (b *Backend) Repair(ctx context.Context, now time.Time, thorough bool) (Cha
 		return did, err
 	}
 	ended, err := b.ended.forget(ctx)
-	did.Written += ended
-	return did, err
+	return did.And(endedFlows(ended)), err
 }
 
 // Wait returns when the flows to endpoints that are gone have ended, or could not be ended.

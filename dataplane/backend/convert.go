@@ -43,6 +43,9 @@ func nftService(v plan.VirtualService) nftables.Service {
 	return service
 }
 
+// firstFew is how many things a Change names.
+const firstFew = 4
+
 // inWords returns the words of each item.
 func inWords[T fmt.Stringer](items []T) []string {
 	words := make([]string, 0, len(items))

@@ -60,7 +60,7 @@ func (d *ipvsDriver) sync(ctx context.Context, changed Changed) (Change, error) 
 			d.compared = true
 			clear(d.pending)
 		}
-		return Change{Written: result.Done.Count}, err
+		return changeOf(result.Done), err
 	}
 	if len(d.pending) == 0 {
 		return Change{}, nil
@@ -69,7 +69,12 @@ func (d *ipvsDriver) sync(ctx context.Context, changed Changed) (Change, error) 
 	if err == nil {
 		clear(d.pending)
 	}
-	return Change{Written: done.Count}, err
+	return changeOf(done), err
+}
+
+// changeOf is what was done, in words.
+func changeOf(done ipvs.Done) Change {
+	return Change{Written: done.Count, What: inWords(done.First[:min(len(done.First), firstFew)])}
 }
 
 // recall returns what the kernel still serves from an earlier life of this agent; nothing if that

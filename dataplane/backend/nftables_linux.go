@@ -40,10 +40,19 @@ func (d *nftDriver) sync(ctx context.Context, changed Changed) (Change, error) {
 	change, err := d.table.Update(ctx, d.wanted, slices.SortedFunc(maps.Keys(d.pending), plan.Key.Compare))
 	d.behind = err != nil
 	if err != nil {
-		return Change{Written: change.Size()}, nftables.Diagnose(ctx, err)
+		return served(change), nftables.Diagnose(ctx, err)
 	}
 	clear(d.pending)
-	return Change{Written: change.Size()}, nil
+	return served(change), nil
+}
+
+// served is what was done, by the services that it was about.
+func served(change nftables.Change) Change {
+	did := Change{Written: change.Size()}
+	for _, s := range change.Services[:min(len(change.Services), firstFew)] {
+		did.What = append(did.What, s.Key.String())
+	}
+	return did
 }
 
 // convert makes of those keys what the table should serve.
