@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"net"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tombolo-net/tombolo/controllers/dns"
 	"github.com/tombolo-net/tombolo/controllers/operator"
 )
 
@@ -43,7 +43,7 @@ func runOperator(ctx context.Context, o *processOptions) error {
 	}
 	c := operator.Config{REST: config, Namespace: o.namespace, ListenAddresses: o.listenAddresses(), Guard: guard, Logger: logger}
 	if inPod() {
-		c.Resolver = net.DefaultResolver
+		c.AskDNS = dns.Ask
 	}
 	mgr, err := operator.New(ctx, c)
 	if err != nil {
@@ -52,5 +52,5 @@ func runOperator(ctx context.Context, o *processOptions) error {
 	return o.run(ctx, mgr.Start)
 }
 
-// inPod reports whether the process runs in a pod of the cluster, and so asks the DNS that pods ask.
+// inPod reports whether the process runs in a pod of the cluster, from where Services can be reached.
 func inPod() bool { return os.Getenv("KUBERNETES_SERVICE_HOST") != "" }

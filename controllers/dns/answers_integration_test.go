@@ -24,6 +24,7 @@ import (
 	mcsv1beta1 "sigs.k8s.io/mcs-api/pkg/apis/v1beta1"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/controllers/dns"
 	"github.com/tombolo-net/tombolo/hack/testbin"
 	"github.com/tombolo-net/tombolo/test/harness/members"
 )
@@ -144,13 +145,6 @@ func (s *server) dig(ctx context.Context, name, kind string) (status string, ans
 	return status, slices.Compact(answers), nil
 }
 
-// resolver asks this server, as pods do.
-func (s *server) resolver() *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", s.port))
-	}}
-}
-
 // eventually wants those answers; none: that the name does not exist.
 func (s *server) eventually(t *testing.T, name, kind string, want ...string) {
 	t.Helper()
@@ -232,7 +226,15 @@ func TestAnswers(t *testing.T) {
 
 	s := e.startCoreDNS(t, e.config(t).Data["Corefile"])
 	s.eventually(t, "local.shop.svc.cluster.local", "A", "10.96.0.77")
-	e.r.Resolver = s.resolver()
+	e.r.Ask = func(ctx context.Context, server, name string) error {
+		if server != "10.96.0.10" {
+			return fmt.Errorf("%s was asked", server)
+		}
+		return dns.AskAt(ctx, "127.0.0.1:"+s.port, name)
+	}
+	kubeDNS := members.Service("kube-system", "kube-dns")
+	kubeDNS.Labels, kubeDNS.Spec.ClusterIP = map[string]string{"k8s-app": "kube-dns"}, "10.96.0.10"
+	e.Make(t, kubeDNS)
 	e.join(t)
 	want(t, e.step(t), "False", "NotAnswering", "fails on the question for TXT dns-version.clusterset.local", "restart it")
 	s.write(t, e.config(t).Data["Corefile"])

@@ -32,6 +32,7 @@ const coreDNSVersion = "v1alpha1"
 
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=clusterset.tombolo.dev,resources=clustersets/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=coredns,verbs=get;list;watch;update
 // +kubebuilder:rbac:groups=apps,resources=deployments,resourceNames=coredns,verbs=get;list;watch
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=tombolo-coredns,verbs=bind
@@ -43,9 +44,9 @@ const coreDNSVersion = "v1alpha1"
 type Reconciler struct {
 	Client client.Client        // required, of this cluster, cached
 	Events events.EventRecorder // required
-	// Resolver is the DNS that this cluster's pods use. Without it the condition follows from the
-	// configuration alone.
-	Resolver Resolver // optional, default nobody is asked
+	// Ask asks a DNS server for a name, as the function Ask does. Without it the condition follows from
+	// the configuration alone.
+	Ask func(ctx context.Context, server, name string) error // optional, default nobody is asked
 
 	// missed is how often in a row the zone did not resolve.
 	missed int

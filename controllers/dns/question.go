@@ -5,19 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"syscall"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/dns/corefile"
 )
 
-// Resolver asks this cluster's DNS, as its pods do. *net.Resolver is one.
-type Resolver interface {
-	LookupTXT(ctx context.Context, name string) ([]string, error)
+// Ask asks the DNS server at an IP address for a name's TXT records. The error is a *net.DNSError if the
+// server does not know the name, or fails, or is silent.
+func Ask(ctx context.Context, server, name string) error {
+	return AskAt(ctx, net.JoinHostPort(server, "53"), name)
+}
+
+// AskAt is Ask with a port of its own, as host:port.
+func AskAt(ctx context.Context, address, name string) error {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	_, err := resolver.LookupTXT(ctx, name)
+	return err
 }
 
 // question is a name that whoever serves the zone has (KEP-1645 "DNS": the version of the schema).
@@ -42,11 +55,18 @@ const (
 // suffices. A name that resolved may be missed a few times before the condition says so.
 func (r *Reconciler) asked(ctx context.Context, set *v1alpha1.ClusterSet, found metav1.Condition) (metav1.Condition, time.Duration) {
 	right, elsewhere := found.Status == metav1.ConditionTrue, found.Status == metav1.ConditionUnknown
-	if r.Resolver == nil || !right && !elsewhere {
+	if r.Ask == nil || !right && !elsewhere {
 		r.missed = 0
 		return found, 0
 	}
-	why := r.ask(ctx)
+	server, err := r.server(ctx)
+	if server == "" {
+		if err == nil {
+			err = fmt.Errorf("namespace %s has no Service with the label %s=%s", Namespace, serviceLabel, serviceApp)
+		}
+		return saying(found, fmt.Sprintf("whether names resolve was not asked: %v", err)), answeredRecheck
+	}
+	why := r.ask(ctx, server)
 	switch {
 	case why == "" && right:
 		r.missed = 0
@@ -65,13 +85,31 @@ func (r *Reconciler) asked(ctx context.Context, set *v1alpha1.ClusterSet, found 
 		"If it does not, restart it (%s), and see whether a DNS cache on the nodes sends %s elsewhere (docs/dns.md); %s", why, restart, corefile.Zone, found.Message), missedRecheck
 }
 
+// The label of the Service whose address kubelets give to pods for their DNS (kubeadm, kube-up and most
+// distributions).
+const serviceLabel, serviceApp = "k8s-app", "kube-dns"
+
+// server is the DNS server that pods are told to ask; empty if that is not known.
+func (r *Reconciler) server(ctx context.Context) (string, error) {
+	var all corev1.ServiceList
+	if err := r.Client.List(ctx, &all, client.InNamespace(Namespace), client.MatchingLabels{serviceLabel: serviceApp}); err != nil {
+		return "", fmt.Errorf("reading the Services of namespace %s: %w", Namespace, err)
+	}
+	for _, s := range all.Items {
+		if _, err := netip.ParseAddr(s.Spec.ClusterIP); err == nil {
+			return s.Spec.ClusterIP, nil
+		}
+	}
+	return "", nil
+}
+
 // ask returns what the cluster's DNS does instead of answering for the zone; empty if it answers. The
 // text is the same for the same fault, so that a condition with it does not change without reason.
-func (r *Reconciler) ask(ctx context.Context) (why string) {
+func (r *Reconciler) ask(ctx context.Context, server string) (why string) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for range questions {
-		if _, err := r.Resolver.LookupTXT(ctx, question+"."); err != nil {
+		if err := r.Ask(ctx, server, question+"."); err != nil {
 			return doing(err)
 		}
 	}

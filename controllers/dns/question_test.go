@@ -9,24 +9,34 @@ import (
 	"syscall"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 )
 
-// resolver answers with these errors in turn, the last one for ever.
-type resolver struct {
-	errs  []error
-	asked int
+// answers are these errors in turn, the last one for ever.
+func answers(errs ...error) func(context.Context, string, string) error {
+	return func(_ context.Context, server, name string) error {
+		if server != "10.96.0.10" || name != "dns-version.clusterset.local." {
+			return errors.New(server + " was asked for " + name)
+		}
+		err := errs[0]
+		if len(errs) > 1 {
+			errs = errs[1:]
+		}
+		return err
+	}
 }
 
-func (r *resolver) LookupTXT(_ context.Context, name string) ([]string, error) {
-	if name != "dns-version.clusterset.local." {
-		return nil, errors.New("asked for " + name)
-	}
-	err := r.errs[min(r.asked, len(r.errs)-1)]
-	r.asked++
-	return []string{"1.0.0"}, err
+// services has the Service of the cluster's DNS, and one that is another's.
+func services() client.Client {
+	kubeDNS := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "kube-dns", Labels: map[string]string{serviceLabel: serviceApp}},
+		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.10"}}
+	other := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "other"}, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.11"}}
+	return fake.NewClientBuilder().WithObjects(other, kubeDNS).Build()
 }
 
 var (
@@ -55,14 +65,14 @@ func TestAsked(t *testing.T) {
 		{"another DNS server answers", notFound("no Deployment", "Unknown"), metav1.Condition{}, []error{nil}, 1, "True", "Configured", "does not configure"},
 		{"another DNS server does not answer", notFound("no Deployment", "Unknown"), metav1.Condition{}, []error{unknownName}, 1, "Unknown", "CoreDNSNotFound", "no Deployment"},
 	} {
-		r := &Reconciler{}
+		r := &Reconciler{Client: services()}
 		set := &v1alpha1.ClusterSet{}
 		if tt.before.Type != "" {
 			set.Status.Conditions = []metav1.Condition{tt.before}
 		}
 		var got metav1.Condition
 		for range tt.times {
-			r.Resolver = &resolver{errs: tt.errs}
+			r.Ask = answers(tt.errs...)
 			got, _ = r.asked(t.Context(), set, tt.found)
 		}
 		if got.Status != tt.want || got.Reason != tt.reason || !strings.Contains(got.Message, tt.says) {
@@ -71,11 +81,11 @@ func TestAsked(t *testing.T) {
 	}
 }
 
-// TestAskedAgain: what does not resolve is asked for soon, and what resolves from time to time; without
-// a Resolver nobody is asked.
+// TestAskedAgain: what does not resolve is asked for soon, and what resolves from time to time; who
+// is not to ask, or whom, changes nothing.
 func TestAskedAgain(t *testing.T) {
 	right, set := condition(metav1.ConditionTrue, v1alpha1.ReasonConfigured, "right"), &v1alpha1.ClusterSet{}
-	r := &Reconciler{}
+	r := &Reconciler{Client: services()}
 	if got, again := r.asked(t.Context(), set, right); got != right || again != 0 {
 		t.Errorf("nobody is asked: %v, again after %s", got, again)
 	}
@@ -83,10 +93,14 @@ func TestAskedAgain(t *testing.T) {
 		err   error
 		again string
 	}{{nil, "1m0s"}, {unknownName, "5s"}} {
-		r.Resolver = &resolver{errs: []error{tt.err}}
+		r.Ask = answers(tt.err)
 		if _, again := r.asked(t.Context(), set, right); again.String() != tt.again {
 			t.Errorf("after %v it is asked again after %s, want %s", tt.err, again, tt.again)
 		}
+	}
+	r.Client = fake.NewClientBuilder().Build()
+	if got, _ := r.asked(t.Context(), set, right); got.Status != metav1.ConditionTrue || !strings.Contains(got.Message, "no Service with the label k8s-app=kube-dns") {
+		t.Errorf("no Service: %s %q", got.Status, got.Message)
 	}
 }
 

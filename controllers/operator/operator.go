@@ -80,8 +80,8 @@ type Config struct {
 	Logger logr.Logger  // required
 	// Registry takes tombolo's own metrics; it can take those of one operator.
 	Registry prometheus.Registerer // optional, default the one that ListenAddresses serve
-	// Resolver is the DNS that this cluster's pods use, to see whether names of the clusterset resolve.
-	Resolver dns.Resolver // optional, default nobody is asked
+	// AskDNS asks a DNS server of this cluster for a name, as dns.Ask does.
+	AskDNS func(ctx context.Context, server, name string) error // optional, default nobody is asked
 	// Now is this cluster's clock, which need not agree with those of others.
 	Now func() time.Time // optional, default time.Now
 }
@@ -206,7 +206,7 @@ func addControllers(ctx context.Context, mgr manager.Manager, h *hub.Hub, skippe
 		(&derivedservice.Reconciler{Client: local, Events: events}).SetUp(ctx, mgr),
 		(&trafficpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
 		(&exportpolicy.Reconciler{Client: local}).SetUp(ctx, mgr),
-		(&dns.Reconciler{Client: local, Events: events, Resolver: c.Resolver}).SetUp(ctx, mgr),
+		(&dns.Reconciler{Client: local, Events: events, Ask: c.AskDNS}).SetUp(ctx, mgr),
 		(&clusterproperty.Reconciler{Client: local, Hub: h}).SetUp(ctx, mgr),
 		(&clusterprofile.Reconciler{Client: local, Namespace: c.Namespace}).SetUp(ctx, mgr),
 	)
