@@ -420,6 +420,7 @@ func TestRepair(t *testing.T) {
 	f.pass(node.Marked)
 	f.quiet()
 	want := snapshot(worker)
+	now := time.Now() // of all repairs: others who go on are told of
 	for _, tt := range []struct {
 		damage string
 		cause  node.Cause
@@ -432,7 +433,7 @@ func TestRepair(t *testing.T) {
 	} {
 		args := strings.Fields(tt.damage)
 		worker.Run(args[0], args[1:]...)
-		f.pass(tt.cause)
+		f.passAt(now, tt.cause)
 		if diff := cmp.Diff(want, snapshot(worker)); diff != "" {
 			t.Errorf("after %s (-want +got)\n%s", tt.damage, diff)
 		}
