@@ -83,8 +83,8 @@ func final(findings []topology.Finding) error {
 	return nil
 }
 
-// noWireGuard is an error if a gateway's kernel has no WireGuard, and the gateway may not run it itself.
-// Only what was found since join began counts: what was found before may have been mended.
+// noWireGuard is an error if a gateway has no WireGuard: neither its kernel's, nor one that it may run
+// itself. Only what was found since join began counts: what was found before may have been mended.
 func (o *options) noWireGuard(s *topology.Snapshot, began time.Time) error {
 	if o.manifest.UserspaceWireGuard {
 		return nil

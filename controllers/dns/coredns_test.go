@@ -110,7 +110,7 @@ func TestConditions(t *testing.T) {
 		never  string
 	}{
 		{"managed", configured, with(done, note, image), "True", "Configured", []string{"makes CoreDNS serve clusterset.local"}, "restart"},
-		{"managed, without reload", configured, with(strings.Replace(done, "    reload\n", "", 1), note, image), "True", "Configured", []string{restart}, "nothing"},
+		{"managed, without reload", configured, with(strings.Replace(done, "    reload\n", "", 1), note, image), "True", "Configured", []string{restart}, "within"},
 		{"there before", configured, with(done, "", image), "True", "Configured", []string{"tombolo added nothing"}, "two minutes"},
 		{"version not told", configured, with(done, note, "coredns:latest"), "True", "Configured", []string{`"coredns:latest"`, "1.12.2"}, ""},
 		{"by hand, not yet", manual, with(plain, "", image), "False", "Manual",

@@ -18,8 +18,8 @@ import (
 	"github.com/tombolo-net/tombolo/controllers/dns/corefile"
 )
 
-// Ask asks the DNS server at an IP address for a name's TXT records. The error is a *net.DNSError if the
-// server does not know the name, or fails, or is silent.
+// Ask asks the DNS server at an IP address for a name's TXT records. It returns a *net.DNSError if the
+// server does not know the name, fails, or is silent.
 func Ask(ctx context.Context, server, name string) error {
 	return AskAt(ctx, net.JoinHostPort(server, "53"), name)
 }
@@ -68,11 +68,11 @@ func (r *Reconciler) asked(ctx context.Context, set *v1alpha1.ClusterSet, found 
 	}
 	why := r.ask(ctx, server)
 	switch {
-	case why == "" && right:
-		r.missed = 0
-		return saying(found, "names resolve"), answeredRecheck
 	case why == "":
 		r.missed = 0
+		if right {
+			return saying(found, "names resolve"), answeredRecheck
+		}
 		return condition(metav1.ConditionTrue, v1alpha1.ReasonConfigured, "names of %s resolve, by a DNS server that tombolo does not configure", corefile.Zone), answeredRecheck
 	case elsewhere:
 		return found, answeredRecheck

@@ -58,6 +58,7 @@ func TestAsked(t *testing.T) {
 	}{
 		{"it answers", right, metav1.Condition{}, []error{nil}, 1, "True", "Configured", "the Corefile serves it; names resolve"},
 		{"not yet", right, metav1.Condition{}, []error{unknownName}, 1, "False", "NotAnswering", "does not know the name TXT dns-version"},
+		{"not yet, and what to do", right, metav1.Condition{}, []error{unknownName}, 1, "False", "NotAnswering", "reads a new Corefile within two minutes"},
 		{"one of two servers not yet", right, metav1.Condition{}, []error{nil, nil, unknownName, nil}, 1, "False", "NotAnswering", "does not know"},
 		{"it answered before, and missed two", right, right, []error{late}, 2, "True", "Configured", "the Corefile serves it"},
 		{"it answered before, and missed three", right, right, []error{late}, 3, "False", "NotAnswering", "does not answer the question"},

@@ -339,8 +339,8 @@ func (f *siteFixture) refuses(a addresses) {
 
 // countQuestions counts, at the node, the segments that ask for a connection to a clusterset IP and
 // what refuses one. That is a reset with an acknowledgment (RFC 9293, 3.5.2). A reset without one
-// answers a segment of a connection that has ended before. A retransmission proves nothing by itself: on a busy machine its
-// timer goes off before the refusal is looked at.
+// answers a segment of a connection that has ended before. A retransmission proves nothing by itself:
+// on a busy machine its timer goes off before the refusal is looked at.
 func (s *site) countQuestions() {
 	s.t.Helper()
 	script := "add table inet asked\nadd counter inet asked asked\nadd counter inet asked refused\n"

@@ -27,8 +27,8 @@ var witnesses = map[string][]string{
 // lastLines is how many lines of each are told.
 const lastLines = 200
 
-// witness watches a node until the test ends. If the test fails by then, what was seen is in its log, with
-// what the dataplanes of both clusters said.
+// witness watches a node until the test ends. The log of a test that fails has what was seen, and what
+// the dataplanes of both clusters said.
 func witness(t *testing.T, sh shell.Shell, node string) {
 	t.Helper()
 	var mu sync.Mutex
