@@ -45,7 +45,7 @@ func witness(t *testing.T, sh shell.Shell, node string) {
 			t.Fatal(err)
 		}
 		reading.Go(func() {
-			defer cmd.Wait() //nolint:errcheck // killed
+			defer cmd.Wait() // killed
 			for lines := bufio.NewScanner(out); lines.Scan(); {
 				mu.Lock()
 				all := append(seen[name], time.Now().Format("15:04:05.000 ")+lines.Text())
