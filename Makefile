@@ -8,9 +8,11 @@ MAKEFLAGS   += --no-print-directory --no-builtin-rules
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 MODULE  := github.com/tombolo-net/tombolo
 LDFLAGS := -s -w -X $(MODULE)/cmd/version.Version=$(VERSION)
-# As hack/testbin builds, so that the standard library is compiled once. The linker drops DWARF anyway.
-GOFAST  := -trimpath -buildvcs=false -gcflags=all=-dwarf=false
-GOBUILD := CGO_ENABLED=0 go build $(GOFAST) -ldflags "$(LDFLAGS)"
+# For every go command here, as hack/testbin builds: so each package is compiled once for binaries, tests and linters, in whatever
+# folder the clone is. The linker drops DWARF anyway, and make lint runs vet.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false -gcflags=all=-dwarf=false -ldflags=-s -vet=off $(shell go env GOFLAGS)
+GOBUILD := go build -ldflags "$(LDFLAGS)"
 # More flags for go test, such as TESTFLAGS="-run TestStart -v".
 TESTFLAGS ?=
 STEP    := hack/step.sh
@@ -27,11 +29,11 @@ demo-gateways: build testbin ## the demo with two gateways in each cluster, one 
 
 .PHONY: kind-up
 kind-up: build testbin-kind ## two clusters of kind with tombolo, to try things in (needs Docker); KIND_IMAGE= names the nodes' image
-	@CGO_ENABLED=0 go run $(GOFAST) ./hack/kind $(KINDFLAGS) up
+	@go run ./hack/kind $(KINDFLAGS) up
 
 .PHONY: kind-down
 kind-down: testbin-kind ## delete the clusters of kind-up and what they left
-	@CGO_ENABLED=0 go run $(GOFAST) ./hack/kind down
+	@go run ./hack/kind down
 
 .PHONY: test
 test: test-unit test-integration test-kernel test-e2e ## every test: unit, integration, kernel, e2e
@@ -66,7 +68,7 @@ bin/previous:
 	@git cat-file -e $(PREVIOUS)^{commit} 2>/dev/null || { echo "this clone lacks the commit $(PREVIOUS), from which the upgrade is tested: git fetch --unshallow"; exit 1; }
 	@src=$$(mktemp -d); trap 'rm -rf "$$src"' EXIT; git archive $(PREVIOUS) | tar --extract --directory "$$src"; \
 		rm -rf $@; mkdir -p $@; cp -r "$$src/config" $@/; sed -i 's/newTag: dev/newTag: previous/' $@/config/default/kustomization.yaml; \
-		cd "$$src"; CGO_ENABLED=0 go build $(GOFAST) -ldflags "-s -w -X $(MODULE)/cmd/version.Version=previous" -o $(CURDIR)/$@/ ./cmd/tombolo
+		cd "$$src"; go build -ldflags "-s -w -X $(MODULE)/cmd/version.Version=previous" -o $(CURDIR)/$@/ ./cmd/tombolo
 
 .PHONY: deps
 deps: ## the Debian packages that the rest needs (installs them as root, else names them)
@@ -74,12 +76,12 @@ deps: ## the Debian packages that the rest needs (installs them as root, else na
 
 .PHONY: testbin
 testbin: deps ## the programs of the lab and the tests: Kubernetes, etcd, containerd, a Linux kernel, ...
-	@CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd
+	@go run ./hack/testbin/cmd
 
 .PHONY: testbin-kind
 testbin-kind: testbin
 	@hack/deps.sh kind
-	@CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set kind
+	@go run ./hack/testbin/cmd -set kind
 
 .PHONY: generate manifests
 generate: ## deepcopy functions, CRDs, roles and docs/reference.md from the Go code
@@ -117,7 +119,7 @@ test-integration: testbin ## controllers, kinds and policies, each against a rea
 	@hack/tool.sh envoy-translate >/dev/null
 	@hack/tool.sh promtool >/dev/null
 	@$(STEP) "integration tests" "usually 11 minutes" \
-		hack/again.sh go test -tags integration -count=1 -p 2 $(TESTFLAGS) $(INTEGRATION_FIRST) $$(hack/tagged.sh integration $(INTEGRATION_FIRST))
+		hack/again.sh go test -tags integration -count=1 -p 2 -timeout 30m $(TESTFLAGS) $(INTEGRATION_FIRST) $$(hack/tagged.sh integration $(INTEGRATION_FIRST))
 
 .PHONY: screenshots
 screenshots: build testbin ## the pictures in docs/images, made by the tests of the page, on a lab
@@ -168,15 +170,15 @@ KINDFLAGS := $(if $(KIND_IMAGE),-image $(KIND_IMAGE))
 
 .PHONY: e2e-kind
 e2e-kind: build testbin-kind ## the demo's steps and the MCS API's rules on two clusters of kind, which it makes and removes (needs Docker)
-	@$(STEP) "e2e tests on kind" "usually 5 minutes" env CGO_ENABLED=0 go run $(GOFAST) ./hack/kind $(KINDFLAGS) e2e
+	@$(STEP) "e2e tests on kind" "usually 5 minutes" go run ./hack/kind $(KINDFLAGS) e2e
 
 .PHONY: e2e-quickstart
 e2e-quickstart: testbin-kind ## the commands of docs/quickstart.md, as they stand, on two clusters of kind, which they make and remove (needs Docker)
-	@$(STEP) "the quick start on kind" "usually 3 minutes" env CGO_ENABLED=0 go run $(GOFAST) ./hack/kind $(KINDFLAGS) quickstart
+	@$(STEP) "the quick start on kind" "usually 3 minutes" go run ./hack/kind $(KINDFLAGS) quickstart
 
 .PHONY: check-kind
 check-kind:
-	@CGO_ENABLED=0 go run $(GOFAST) ./hack/kind check
+	@go run ./hack/kind check
 
 # How often each fault of test-long happens.
 REPEATS ?= 20
@@ -206,7 +208,7 @@ test-skew: deps ## CRDs, policies and controllers with the API servers of the ol
 	@hack/tool.sh envoy-translate >/dev/null
 	@hack/tool.sh promtool >/dev/null
 	@for set in $(SKEW); do \
-		CGO_ENABLED=0 go run $(GOFAST) ./hack/testbin/cmd -set $$set && \
+		go run ./hack/testbin/cmd -set $$set && \
 		$(STEP) "integration tests with the $$set Kubernetes" "usually 12 minutes" env TOMBOLO_KUBERNETES=$$set \
 			go test -tags integration -count=1 -p 2 $(TESTFLAGS) \
 			$$(hack/tagged.sh integration ./hack/image ./hack/release ./test/lab/image ./test/lab/kernel ./gateway/wireguard ./test/web) || exit 1; \

@@ -7,12 +7,12 @@ package members
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -151,13 +151,34 @@ func apply(ctx context.Context, c *controlplane.Cluster, folder string) error {
 			return err
 		}
 	}
-	_, file, _, _ := runtime.Caller(0)
-	config := filepath.Join(filepath.Dir(file), "..", "..", "..", "config", folder)
+	root, err := root()
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(root, "config", folder)
 	out, err := exec.CommandContext(ctx, filepath.Join(bin, "kubectl"), "--kubeconfig", c.Kubeconfig(), "apply", "-k", config).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("applying %s to %s: %w: %s", folder, c.Name(), err, out)
 	}
 	return nil
+}
+
+// root is the folder of this module, found from that of the package whose tests run. A test built
+// with -trimpath does not know where its sources are.
+func root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("no folder above the working directory has a go.mod: run the tests from the repository")
+		}
+		dir = filepath.Dir(dir)
+	}
 }
 
 // OperatorConfig is the operator's own identity in the cluster, so that its roles are tested.
