@@ -43,7 +43,6 @@ build=(
 	libseccomp-dev   # runc
 	libssl-dev
 	make
-	patch            # the kernel
 	pkg-config       # runc
 	xz-utils
 )

@@ -132,8 +132,8 @@ func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
 
 func TestKernelVersion(t *testing.T) {
 	got := kernelRecipe().version
-	if want := "6.12.117-1~deb12u1+config:21cf9165fc73+patch:fc3ba81bffc1"; got != want {
-		t.Errorf("version %s, want %s: a changed configuration or patch makes ready-made copies unusable", got, want)
+	if want := "7.2.11-1~bpo13+1+config:fb9adbcf96c4"; got != want {
+		t.Errorf("version %s, want %s: a changed configuration makes ready-made copies unusable", got, want)
 	}
 }
 
@@ -153,46 +153,25 @@ func TestKernelEnv(t *testing.T) {
 	}
 }
 
-// TestKernelPatch applies a patch to sources that it fits, and to others.
-func TestKernelPatch(t *testing.T) {
-	b := kernelBuild{patch: "for the reader\n\n--- a/x.c\n+++ b/x.c\n@@ -1,2 +1,3 @@\n one\n+more\n two\n"}
-	tests := []struct {
-		name, source, want, wantErr string
-	}{
-		{name: "fits", source: "one\ntwo\n", want: "one\nmore\ntwo\n"},
-		{name: "applied already", source: "one\nmore\ntwo\n", wantErr: "previously applied"},
-		{name: "does not fit", source: "three\n", wantErr: "FAILED"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			sources := writeTree(t, map[string]string{"x.c": tt.source})
-			c := command{dir: sources, env: kernelEnv(), log: io.Discard}
-			checkErr(t, b.applyPatch(t.Context(), c, job{work: t.TempDir()}), tt.wantErr)
-			if tt.wantErr == "" {
-				wantContent(t, filepath.Join(sources, "x.c"), tt.want)
-			}
-		})
-	}
-}
-
 // TestKernelDownload uses an apt-get of its own that knows some versions.
 func TestKernelDownload(t *testing.T) {
-	const pinned, newer = "6.12.1-1", "6.12.9-1"
+	const pinned, newer, mirror = "7.2.1-1", "7.2.9-1", "http://mirror.test/debian/"
 	tests := []struct {
-		name    string
-		before  string // versions in the system's lists
-		after   string // versions in freshly fetched lists
-		want    string
-		wantErr string
+		name       string
+		targets    string // what the system's package sources are
+		known      string // versions in the suite's lists
+		want       string
+		wantMirror string
+		wantErr    string
 	}{
-		{name: "in the system's lists", before: pinned, want: pinned},
-		{name: "in fresh lists only", after: pinned + " " + newer, want: pinned},
-		{name: "gone from the archive", before: newer, after: newer, want: newer},
-		{name: "no package at all", wantErr: "downloading " + kernelPackage},
+		{name: "pinned", targets: "Debian-Security http://security.test/\nDebian " + mirror, known: pinned + " " + newer, want: pinned, wantMirror: mirror},
+		{name: "gone from the archive", targets: "Debian " + mirror, known: newer, want: newer, wantMirror: mirror},
+		{name: "a system that is not Debian", targets: "Ubuntu http://ubuntu.test/", known: pinned, want: pinned, wantMirror: debianMirror},
+		{name: "no package at all", targets: "Debian " + mirror, wantErr: "downloading " + kernelPackage + " from " + kernelSuite},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			bin := writeTree(t, map[string]string{"apt-get": fakeAptGet(tt.before, tt.after)})
+			bin := writeTree(t, map[string]string{"apt-get": fakeAptGet(tt.targets, tt.known)})
 			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 			work := t.TempDir()
 			c := command{dir: work, env: kernelEnv(), log: io.Discard}
@@ -204,15 +183,17 @@ func TestKernelDownload(t *testing.T) {
 			if want := filepath.Join(work, kernelPackage+"_"+tt.want+"_all.deb"); deb != want {
 				t.Errorf("got %s, want %s", deb, want)
 			}
+			wantContent(t, filepath.Join(work, "apt", "sources.list"), "deb "+tt.wantMirror+" "+kernelSuite+" main\n")
 		})
 	}
 }
 
-// fakeAptGet is a script that downloads an empty package if it has its
-// version, and knows the versions in after once it is given options.
-func fakeAptGet(before, after string) string {
+// fakeAptGet is a script that prints targets as the system's sources, and downloads an empty package
+// if it knows its version and is given lists of the caller's.
+func fakeAptGet(targets, known string) string {
 	return fmt.Sprintf(`#!/bin/sh
-known="%s"
+[ "$1" = indextargets ] && { echo "%s"; exit 0; }
+known=
 while [ "$1" = -o ]; do shift 2; known="%s"; done
 [ "$1" = update ] && exit 0
 case $2 in
@@ -224,5 +205,5 @@ for k in $known; do
 done
 echo "E: Version '$version' for '$2' was not found" >&2
 exit 100
-`, before, after)
+`, targets, known)
 }

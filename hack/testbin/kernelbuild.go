@@ -14,46 +14,45 @@ import (
 	"time"
 )
 
-// Debian's package of the kernel's sources, and the version of it that the
-// recipe pins.
+// Debian's package of the kernel's sources, the version of it that the recipe pins, and where it is:
+// the first release since Linux 6.16, whose user-mode kernel intercepts system calls with seccomp
+// instead of ptrace, which makes nodes two to three times as fast.
 const (
-	kernelPackage = "linux-source-6.12"
-	kernelVersion = "6.12.117-1~deb12u1"
+	kernelPackage = "linux-source-7.2"
+	kernelVersion = "7.2.11-1~bpo13+1"
+	kernelSuite   = "trixie-backports"
+	debianMirror  = "http://deb.debian.org/debian" // where the system's sources name none
 )
 
 //go:embed kernel/uml.config
 var kernelConfig string
 
-//go:embed kernel/um.patch
-var kernelPatch string
-
 // kernelBuild builds a user-mode kernel from Debian's sources.
 type kernelBuild struct {
 	version string // of kernelPackage
 	config  string // options that are set on top of tinyconfig
-	patch   string // a unified diff against the unpacked sources, in the format of patch -p1
 }
 
 func kernelRecipe() recipe {
-	b := kernelBuild{version: kernelVersion, config: kernelConfig, patch: kernelPatch}
+	b := kernelBuild{version: kernelVersion, config: kernelConfig}
 	return recipe{
 		name: "linux-uml", version: b.fullVersion(kernelVersion), usual: 4*time.Minute + 30*time.Second,
 		lane: "kernel", builder: b,
 	}
 }
 
-// fullVersion joins the package's version with the digests of the configuration and of our patch.
-// All three decide what the kernel can do, so a ready-made copy must have the same ones.
+// fullVersion joins the package's version with the configuration's digest. Both decide what the
+// kernel can do, so a ready-made copy must have the same ones.
 func (b kernelBuild) fullVersion(debian string) string {
-	return debian + "+config:" + digest12(b.config) + "+patch:" + digest12(b.patch)
+	return debian + "+config:" + digest12(b.config)
 }
 
 func (b kernelBuild) identity() string {
-	return "uml\n" + b.version + "\n" + digest12(b.config) + "\n" + digest12(b.patch)
+	return "uml\n" + b.version + "\n" + digest12(b.config)
 }
 
 func (b kernelBuild) build(ctx context.Context, j job) (string, error) {
-	if err := needTools("apt-get", "dpkg-deb", "tar", "xz", "patch", "make", "gcc", "flex", "bison", "bc", "strip"); err != nil {
+	if err := needTools("apt-get", "dpkg-deb", "tar", "xz", "make", "gcc", "flex", "bison", "bc", "strip"); err != nil {
 		return "", err
 	}
 	c := command{dir: j.work, env: kernelEnv(), log: j.log}
@@ -71,10 +70,6 @@ func (b kernelBuild) build(ctx context.Context, j job) (string, error) {
 		return "", err
 	}
 	c.dir = filepath.Join(j.work, kernelPackage)
-	j.phase("patching")
-	if err := b.applyPatch(ctx, c, j); err != nil {
-		return "", err
-	}
 	j.phase("building from source")
 	if err := b.compile(ctx, c, j); err != nil {
 		return "", err
@@ -82,24 +77,21 @@ func (b kernelBuild) build(ctx context.Context, j job) (string, error) {
 	return b.fullVersion(strings.TrimSpace(string(version))), nil
 }
 
-// download gets the pinned version of the source package, else the newest, and
-// returns the package's path. It needs no root: where the system's package
-// lists do not have it, it fetches lists of its own.
+// download gets the pinned version of the source package, else the newest, and returns the package's
+// path. It changes none of the system's package lists and needs no root.
 func (b kernelBuild) download(ctx context.Context, c command, j job) (string, error) {
-	pinned := kernelPackage + "=" + b.version
-	lists := []string{}
-	err := c.run(ctx, "apt-get", "download", pinned)
-	if err != nil && ctx.Err() == nil {
-		if lists, err = updateLists(ctx, c); err == nil {
-			err = c.run(ctx, "apt-get", slices.Concat(lists, []string{"download", pinned})...)
-		}
+	lists, err := fetchLists(ctx, c)
+	if err != nil {
+		return "", fmt.Errorf("downloading %s: fetching the package lists of %s: %w", kernelPackage, kernelSuite, err)
 	}
+	pinned := kernelPackage + "=" + b.version
+	err = c.run(ctx, "apt-get", slices.Concat(lists, []string{"download", pinned})...)
 	if err != nil && ctx.Err() == nil {
 		j.phase("the archive no longer has " + pinned + ": downloading the newest " + kernelPackage)
 		err = c.run(ctx, "apt-get", slices.Concat(lists, []string{"download", kernelPackage})...)
 	}
 	if err != nil {
-		return "", fmt.Errorf("downloading %s: %w", kernelPackage, err)
+		return "", fmt.Errorf("downloading %s from %s: %w", kernelPackage, kernelSuite, err)
 	}
 	debs, err := filepath.Glob(filepath.Join(c.dir, kernelPackage+"_*.deb"))
 	if err != nil || len(debs) != 1 {
@@ -108,19 +100,41 @@ func (b kernelBuild) download(ctx context.Context, c command, j job) (string, er
 	return debs[0], nil
 }
 
-// updateLists fetches the archive's package lists into a folder below c.dir
-// and returns the options that make apt-get use them.
-func updateLists(ctx context.Context, c command) ([]string, error) {
-	state, cache := filepath.Join(c.dir, "apt", "state"), filepath.Join(c.dir, "apt", "cache")
-	err := errors.Join(
+// fetchLists fetches the package lists of kernelSuite into a folder below c.dir and returns the
+// options that make apt-get use them, and them alone.
+func fetchLists(ctx context.Context, c command) ([]string, error) {
+	apt := filepath.Join(c.dir, "apt")
+	state, cache, sources := filepath.Join(apt, "state"), filepath.Join(apt, "cache"), filepath.Join(apt, "sources.list")
+	mirror, err := systemMirror(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(
 		os.MkdirAll(filepath.Join(state, "lists", "partial"), 0o755),
-		os.MkdirAll(filepath.Join(cache, "archives", "partial"), 0o755))
+		os.MkdirAll(filepath.Join(cache, "archives", "partial"), 0o755),
+		os.WriteFile(sources, []byte("deb "+mirror+" "+kernelSuite+" main\n"), 0o644))
 	if err != nil {
 		return nil, err
 	}
 	options := []string{"-o", "Dir::State=" + state, "-o", "Dir::State::status=/var/lib/dpkg/status",
-		"-o", "Dir::Cache=" + cache}
+		"-o", "Dir::Cache=" + cache, "-o", "Dir::Etc::sourcelist=" + sources, "-o", "Dir::Etc::sourceparts=-"}
 	return options, c.run(ctx, "apt-get", slices.Concat(options, []string{"update"})...)
+}
+
+// systemMirror is the mirror of Debian that the system's own sources name first.
+func systemMirror(ctx context.Context, c command) (string, error) {
+	cmd := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages")
+	cmd.Dir, cmd.Env, cmd.Stderr = c.dir, c.env, c.log
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("listing the system's package sources: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if mirror, debian := strings.CutPrefix(strings.TrimSpace(line), "Debian "); debian {
+			return mirror, nil
+		}
+	}
+	return debianMirror, nil
 }
 
 // unpackKernel leaves the sources in the folder kernelPackage below c.dir and
@@ -135,16 +149,6 @@ func unpackKernel(ctx context.Context, c command, deb string) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(outer), os.Remove(deb))
-}
-
-// applyPatch changes the sources in c.dir by our patch. A patch that does not fit is an error: the
-// kernel would lack what its version says it has.
-func (b kernelBuild) applyPatch(ctx context.Context, c command, j job) error {
-	diff := filepath.Join(j.work, "um.patch")
-	if err := os.WriteFile(diff, []byte(b.patch), 0o644); err != nil {
-		return err
-	}
-	return c.run(ctx, "patch", "--strip=1", "--forward", "--batch", "--fuzz=0", "--input="+diff)
 }
 
 // compile configures and builds the kernel whose sources are in c.dir, and

@@ -122,7 +122,6 @@ func TestRecipeKeys(t *testing.T) {
 		"kernel":  of("n", "v1", kernelBuild{version: "1", config: "a"}),
 		"source":  of("n", "v1", kernelBuild{version: "2", config: "a"}),
 		"config":  of("n", "v1", kernelBuild{version: "1", config: "b"}),
-		"patch":   of("n", "v1", kernelBuild{version: "1", config: "a", patch: "c"}),
 	}
 	seen := map[string]string{}
 	for what, key := range keys {

@@ -18,7 +18,7 @@ const (
 // cmdline returns the kernel's arguments for cfg.
 func cmdline(cfg Config) []string {
 	args := []string{
-		"rootfstype=hostfs", "rootflags=/", "rw", "quiet",
+		"rootfstype=hostfs", "rootflags=/", "rw", "quiet", "seccomp=on",
 		"init=" + cfg.Init,
 		"mem=" + cmp.Or(cfg.Memory, DefaultMemory),
 		"uml_dir=" + filepath.Clean(cfg.Dir) + "/",

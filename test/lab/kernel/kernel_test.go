@@ -23,12 +23,12 @@ func TestCmdline(t *testing.T) {
 		{
 			name: "least",
 			in:   Config{Init: "/bin/lab", Dir: "/d"},
-			want: "rootfstype=hostfs rootflags=/ rw quiet init=/bin/lab mem=512M uml_dir=/d/ umid=uml con=null con0=null,fd:1",
+			want: "rootfstype=hostfs rootflags=/ rw quiet seccomp=on init=/bin/lab mem=512M uml_dir=/d/ umid=uml con=null con0=null,fd:1",
 		},
 		{
 			name: "streams",
 			in:   Config{Init: "/i", Dir: "/d/", Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard},
-			want: "rootfstype=hostfs rootflags=/ rw quiet init=/i mem=512M uml_dir=/d/ umid=uml con=null con0=null,fd:1" +
+			want: "rootfstype=hostfs rootflags=/ rw quiet seccomp=on init=/i mem=512M uml_dir=/d/ umid=uml con=null con0=null,fd:1" +
 				" con1=fd:3,fd:4 con2=null,fd:5 con3=null,fd:6",
 		},
 		{
@@ -37,7 +37,7 @@ func TestCmdline(t *testing.T) {
 				Init: "/i", Dir: "/d", Memory: "1G", Env: []string{"A=b"},
 				NICs: []NIC{{Socket: "/s0", MAC: mac}, {Socket: "/s1", MAC: mac, MTU: 9000}},
 			},
-			want: "rootfstype=hostfs rootflags=/ rw quiet init=/i mem=1G uml_dir=/d/ umid=uml con=null con0=null,fd:1" +
+			want: "rootfstype=hostfs rootflags=/ rw quiet seccomp=on init=/i mem=1G uml_dir=/d/ umid=uml con=null con0=null,fd:1" +
 				" vec0:transport=bess,dst=/s0,depth=128,gro=1,mac=02:00:00:00:00:07" +
 				" vec1:transport=bess,dst=/s1,depth=128,gro=1,mac=02:00:00:00:00:07,mtu=9000 A=b",
 		},

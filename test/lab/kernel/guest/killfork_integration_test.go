@@ -19,13 +19,13 @@ import (
 const (
 	// killForkEnv makes the test's binary the command inside the kernel.
 	killForkEnv = "GUEST_KILL_FORK"
-	// killForkTime is how long it forks and kills. Without the patch in hack/testbin/kernel the
-	// kernel panics after 2 s.
+	// killForkTime is how long it forks and kills. A user-mode Linux 6.12 panics after 2 s.
 	killForkTime = 10 * time.Second
 )
 
-// TestKillDuringFork kills processes in the middle of a fork, again and again. A kernel without our
-// patch panics (hack/testbin/kernel/um.patch says why).
+// TestKillDuringFork kills processes in the middle of a fork, again and again, as container runtimes
+// and probes do. In Linux 6.12, dup_mmap (kernel/fork.c) leaves a marker among the areas of a child
+// that was cut short, which a user-mode kernel's flush_tlb_mm took for an area: the kernel panicked.
 func TestKillDuringFork(t *testing.T) {
 	if os.Getenv(killForkEnv) != "" {
 		kills, err := killForks(time.Now().Add(killForkTime))
