@@ -66,6 +66,9 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		_ = os.Remove(l.dir) // if it is new, and so empty
 		return nil, err
 	}
+	if err := CheckHost(); err != nil {
+		l.progress.say("%v", err)
+	}
 	watched, stop := l.Watch(ctx)
 	defer stop()
 	if err := l.up(watched); err != nil {

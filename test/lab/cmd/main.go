@@ -54,7 +54,7 @@ server, hub, has no nodes. kubectl's contexts have the clusters' names.`,
 	}
 	root.AddCommand(
 		runCommand(), upCommand(), downCommand(), serveCommand(), shellCommand(), statusCommand(),
-		netCommand(), nodeCommand(), apiCommand(), kernelCommand(),
+		netCommand(), nodeCommand(), apiCommand(), kernelCommand(), checkCommand(),
 	)
 	return root
 }
