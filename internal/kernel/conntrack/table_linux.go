@@ -112,11 +112,13 @@ func (c *Conn) newRequest(operation, flags int, family uint8) *nl.NetlinkRequest
 	return request
 }
 
-// filterOf asks for the flows that clients began to that port.
+// filterOf asks for the flows that clients began to that port; of IPv6 also for those to the same port
+// of other addresses: newer kernels, such as Linux 7.2, leave out just the flows to the address that is
+// given (ctnetlink_filter_match_tuple takes ipv6_addr_cmp for ipv6_addr_equal).
 func filterOf(key serviceport.Key) []byte {
-	kind := uint16(nl.CTA_IP_V4_DST)
+	kind, flags := uint16(nl.CTA_IP_V4_DST), uint32(filterIPDst|filterProtocol|filterDstPort)
 	if key.Address.Is6() {
-		kind = nl.CTA_IP_V6_DST
+		kind, flags = nl.CTA_IP_V6_DST, filterProtocol|filterDstPort
 	}
 	b := nft.AppendNest(nil, nl.CTA_TUPLE_ORIG, func(b []byte) []byte {
 		b = nft.AppendNest(b, nl.CTA_TUPLE_IP, func(b []byte) []byte {
@@ -128,7 +130,7 @@ func filterOf(key serviceport.Key) []byte {
 		})
 	})
 	return nft.AppendNest(b, ctaFilter, func(b []byte) []byte {
-		return nft.AppendAttribute(b, ctaFilterOrigFlags, binary.NativeEndian.AppendUint32(nil, filterIPDst|filterProtocol|filterDstPort)...)
+		return nft.AppendAttribute(b, ctaFilterOrigFlags, binary.NativeEndian.AppendUint32(nil, flags)...)
 	})
 }
 
