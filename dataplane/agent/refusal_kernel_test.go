@@ -73,7 +73,8 @@ func (r *refused) fails(name, want string, whole bool, pass func(node.Cause)) {
 		pass(node.Ticked)
 	}
 	// Each part that fails makes at most as many attempts as waits of 1 s, 2 s and so on allow.
-	if tried, most := total(t, r.agent.cfg.Metrics.syncErrors)-errors, 4*(1+time.Since(begin).Seconds()); tried > most {
+	most := float64(len(r.agent.parts())) * (1 + time.Since(begin).Seconds())
+	if tried := total(t, r.agent.cfg.Metrics.syncErrors) - errors; tried > most {
 		t.Errorf("%s: %v attempts in %s", name, tried, time.Since(begin))
 	}
 	r.serves(name)
