@@ -13,7 +13,15 @@ import (
 
 // Read returns what the kernel has; the zero State if there is no table. It runs no program: it
 // takes a netlink request for each kind of object and for each map.
-func (t *Table) Read(ctx context.Context) (State, error) {
+func (t *Table) Read(ctx context.Context) (state State, err error) {
+	err = nft.Whole(func() error {
+		state, err = readOnce(ctx)
+		return err
+	})
+	return state, err
+}
+
+func readOnce(ctx context.Context) (State, error) {
 	exists, err := tableExists()
 	if err != nil || !exists {
 		return State{}, err

@@ -76,6 +76,35 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 	}
 }
 
+// TestReadWhileItGoes: the table is read while another process removes it and makes it again, as when
+// an agent leaves and its cleanup runs.
+func TestReadWhileItGoes(t *testing.T) {
+	node := netns.New(t)
+	var other Table
+	there := 0
+	node.While(func() {
+		for _, config := range []Config{base(), {}} {
+			if _, err := other.Sync(t.Context(), config); err != nil {
+				t.Error(err)
+			}
+		}
+	}, func() {
+		for range 500 {
+			state, err := new(Table).Read(t.Context())
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			if len(state.Maps) > 0 {
+				there++
+			}
+		}
+	})
+	if there == 0 || there == 500 {
+		t.Errorf("the table was there %d times of 500", there)
+	}
+}
+
 // TestListing: nft can list what is written by netlink, and in the words in which it would have
 // been written.
 func TestListing(t *testing.T) {

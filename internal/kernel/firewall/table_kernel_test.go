@@ -3,6 +3,7 @@
 package firewall
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -90,5 +91,37 @@ func TestCounters(t *testing.T) {
 	})
 	if listed := ns.Run("nft", "list", "counter", "inet", "ours", "seen"); !strings.Contains(listed, "packets 3 bytes 90") {
 		t.Errorf("nft: %s", listed)
+	}
+}
+
+// TestReadWhileItGoes: the table is read while another process removes it and makes it again, as when
+// an agent leaves and its cleanup runs. What is read is all of it, or none.
+func TestReadWhileItGoes(t *testing.T) {
+	ns := netns.New(t)
+	want := Config{}
+	for i := range 8 {
+		want.Sets = append(want.Sets, Set{Name: fmt.Sprint("s", i), Type: "ipv4_addr", Keys: KeysOf([]string{"\x0a\x00\x00\x01"})})
+	}
+	other, states := New("ours"), map[int]int{}
+	ns.While(func() {
+		for _, config := range []Config{want, {}} {
+			if _, err := other.Sync(t.Context(), config); err != nil {
+				t.Error(err)
+			}
+		}
+	}, func() {
+		for range 500 {
+			state, err := New("ours").Read(t.Context())
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			states[len(state.Elements)]++
+		}
+	})
+	for _, sets := range []int{0, len(want.Sets)} {
+		if states[sets] == 0 {
+			t.Errorf("never read with %d sets: %v", sets, states)
+		}
 	}
 }
