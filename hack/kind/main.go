@@ -13,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/tombolo-net/tombolo/hack/kind/engine"
 	"github.com/tombolo-net/tombolo/hack/kind/node"
 	"github.com/tombolo-net/tombolo/hack/testbin"
@@ -43,6 +46,7 @@ type tool struct {
 }
 
 func main() {
+	log.SetLogger(logr.Discard()) // what has no logger of its own is nothing to the user
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	flag.Usage = func() {

@@ -13,7 +13,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tombolo-net/tombolo/test/lab/cni"
 )
@@ -25,6 +27,7 @@ func main() {
 	if cni.Called() {
 		os.Exit(cni.Main())
 	}
+	log.SetLogger(logr.Discard()) // what has no logger of its own is nothing to the user
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := newRootCommand().ExecuteContext(ctx)
 	stop()
