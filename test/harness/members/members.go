@@ -7,7 +7,6 @@ package members
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -33,6 +32,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/config"
 	"github.com/tombolo-net/tombolo/controllers/operator"
 	"github.com/tombolo-net/tombolo/hack/testbin"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
@@ -151,34 +151,19 @@ func apply(ctx context.Context, c *controlplane.Cluster, folder string) error {
 			return err
 		}
 	}
-	root, err := root()
+	manifests, err := os.MkdirTemp("", "tombolo-config-")
 	if err != nil {
 		return err
 	}
-	config := filepath.Join(root, "config", folder)
-	out, err := exec.CommandContext(ctx, filepath.Join(bin, "kubectl"), "--kubeconfig", c.Kubeconfig(), "apply", "-k", config).CombinedOutput()
+	defer os.RemoveAll(manifests)
+	if err := os.CopyFS(manifests, config.Files); err != nil {
+		return fmt.Errorf("writing the manifests: %w", err)
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(bin, "kubectl"), "--kubeconfig", c.Kubeconfig(), "apply", "-k", filepath.Join(manifests, folder)).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("applying %s to %s: %w: %s", folder, c.Name(), err, out)
 	}
 	return nil
-}
-
-// root is the folder of this module, found from that of the package whose tests run. A test built
-// with -trimpath does not know where its sources are.
-func root() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("no folder above the working directory has a go.mod: run the tests from the repository")
-		}
-		dir = filepath.Dir(dir)
-	}
 }
 
 // OperatorConfig is the operator's own identity in the cluster, so that its roles are tested.
