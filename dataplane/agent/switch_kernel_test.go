@@ -235,8 +235,8 @@ func (f *siteFixture) servedBy(backend v1alpha1.DataplaneBackend) bool {
 	return strings.HasPrefix(strings.ToLower(f.condition()), "true ready "+string(backend)+" serves clusterset ips (backend auto, ")
 }
 
-// TestProxySilentAtStart: kube-proxy restarts or is slow, so that a new agent has no answer. The agent keeps
-// what serves. Otherwise it would switch twice.
+// TestProxySilentAtStart: kube-proxy restarts or is slow, and does not answer a new agent. The agent
+// keeps what serves. Otherwise it would switch twice.
 func TestProxySilentAtStart(t *testing.T) {
 	for _, tt := range []struct{ mode, words string }{{"nftables", "nftables serves"}, {"iptables", "IPVS serves"}} {
 		t.Run(tt.mode, func(t *testing.T) {

@@ -13,12 +13,8 @@ import (
 
 // Read returns what the kernel has; the zero State if there is no table. It runs no program: it
 // takes a netlink request for each kind of object and for each map.
-func (t *Table) Read(ctx context.Context) (state State, err error) {
-	err = nft.Whole(func() error {
-		state, err = readOnce(ctx)
-		return err
-	})
-	return state, err
+func (t *Table) Read(ctx context.Context) (State, error) {
+	return nft.Whole(func() (State, error) { return readOnce(ctx) })
 }
 
 func readOnce(ctx context.Context) (State, error) {

@@ -80,32 +80,17 @@ func TestSyncProgramsTheKernel(t *testing.T) {
 // an agent leaves and its cleanup runs.
 func TestReadWhileItGoes(t *testing.T) {
 	node := netns.New(t)
-	const enough = 50
 	var other Table
-	there, gone := 0, 0
-	node.While(func() {
+	node.ReadWhile(func() {
 		for _, config := range []Config{base(), {}} {
 			if _, err := other.Sync(t.Context(), config); err != nil {
 				t.Error(err)
 			}
 		}
-	}, func() {
-		for end := time.Now().Add(time.Minute); (there < enough || gone < enough) && time.Now().Before(end); {
-			state, err := new(Table).Read(t.Context())
-			if err != nil {
-				t.Error(err)
-				break
-			}
-			if len(state.Maps) > 0 {
-				there++
-			} else {
-				gone++
-			}
-		}
+	}, func() (bool, error) {
+		state, err := new(Table).Read(t.Context())
+		return len(state.Maps) > 0, err
 	})
-	if there < enough || gone < enough {
-		t.Errorf("the table was there %d times and gone %d times, want %d of both", there, gone, enough)
-	}
 }
 
 // TestListing: nft can list what is written by netlink, and in the words in which it would have

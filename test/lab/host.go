@@ -45,7 +45,7 @@ func faultTime() (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		// Without it one fault may bring 512 pages. A kernel that knows no huge pages refuses, and needs no advice.
+		// One fault on a huge page brings 512 pages. A kernel without huge pages refuses the advice.
 		_ = unix.Madvise(area, unix.MADV_NOHUGEPAGE)
 		start := time.Now()
 		for i := range pages {

@@ -112,9 +112,9 @@ func (c *Conn) newRequest(operation, flags int, family uint8) *nl.NetlinkRequest
 	return request
 }
 
-// filterOf asks for the flows that clients began to that port; of IPv6 also for those to the same port
-// of other addresses. Newer kernels, such as Linux 6.18 and 7.2, leave out just the flows to the address
-// that is given (ctnetlink_filter_match_tuple takes ipv6_addr_cmp for ipv6_addr_equal).
+// filterOf asks for the flows that clients began to that port. With IPv6 it asks for those to the port
+// of any address: newer kernels leave out just the flows to the address that is given. Linux 6.18 and
+// 7.2 do (ctnetlink_filter_match_tuple takes ipv6_addr_cmp for ipv6_addr_equal).
 func filterOf(key serviceport.Key) []byte {
 	kind, flags := uint16(nl.CTA_IP_V4_DST), uint32(filterIPDst|filterProtocol|filterDstPort)
 	if key.Address.Is6() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tombolo-net/tombolo/internal/kernel/nft"
 	"github.com/tombolo-net/tombolo/test/harness/netns"
@@ -103,29 +102,15 @@ func TestReadWhileItGoes(t *testing.T) {
 	for i := range 8 {
 		want.Sets = append(want.Sets, Set{Name: fmt.Sprint("s", i), Type: "ipv4_addr", Keys: KeysOf([]string{"\x0a\x00\x00\x01"})})
 	}
-	const enough = 50
-	other, there, gone := New("ours"), 0, 0
-	ns.While(func() {
+	other := New("ours")
+	ns.ReadWhile(func() {
 		for _, config := range []Config{want, {}} {
 			if _, err := other.Sync(t.Context(), config); err != nil {
 				t.Error(err)
 			}
 		}
-	}, func() {
-		for end := time.Now().Add(time.Minute); (there < enough || gone < enough) && time.Now().Before(end); {
-			state, err := New("ours").Read(t.Context())
-			if err != nil {
-				t.Error(err)
-				break
-			}
-			if len(state.Elements) > 0 {
-				there++
-			} else {
-				gone++
-			}
-		}
+	}, func() (bool, error) {
+		state, err := New("ours").Read(t.Context())
+		return len(state.Elements) > 0, err
 	})
-	if there < enough || gone < enough {
-		t.Errorf("the table was there %d times and gone %d times, want %d of both", there, gone, enough)
-	}
 }

@@ -65,13 +65,7 @@ func (t *Table) readFor(ctx context.Context, want Config) (State, error) {
 func (t *Table) Prepare() { _ = t.open() }
 
 // readTable is the zero State if there is no table.
-func (t *Table) readTable() (state State, err error) {
-	err = nft.Whole(func() error {
-		state, err = t.readOnce()
-		return err
-	})
-	return state, err
-}
+func (t *Table) readTable() (State, error) { return nft.Whole(t.readOnce) }
 
 func (t *Table) readOnce() (State, error) {
 	exists, err := nft.TableExists(t.name)

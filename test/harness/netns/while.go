@@ -2,9 +2,19 @@
 
 package netns
 
-// While calls others in the namespace, over and over, as another process would, until do has returned,
-// which it calls in the namespace, too.
-func (n *Namespace) While(others, do func()) {
+import "time"
+
+const (
+	// seenOften is how often ReadWhile wants to have read both, and seenWithin how long that may take.
+	seenOften  = 50
+	seenWithin = time.Minute
+)
+
+// ReadWhile reads in the namespace what another process makes and removes there meanwhile, until it
+// has been there 50 times and gone as often. The test fails if read fails, or if that takes more than
+// a minute. Others is called over and over, and makes and removes it once.
+func (n *Namespace) ReadWhile(others func(), read func() (there bool, err error)) {
+	n.t.Helper()
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go n.Do(func() {
 		defer close(stopped)
@@ -17,7 +27,20 @@ func (n *Namespace) While(others, do func()) {
 			}
 		}
 	})
-	n.Do(do)
+	seen := map[bool]int{}
+	n.Do(func() {
+		for end := time.Now().Add(seenWithin); (seen[true] < seenOften || seen[false] < seenOften) && time.Now().Before(end); {
+			there, err := read()
+			if err != nil {
+				n.t.Error(err)
+				break
+			}
+			seen[there]++
+		}
+	})
 	close(stop)
 	<-stopped
+	if seen[true] < seenOften || seen[false] < seenOften {
+		n.t.Errorf("it was there %d times and gone %d times, want %d of both", seen[true], seen[false], seenOften)
+	}
 }
