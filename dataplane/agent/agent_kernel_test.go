@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -413,6 +414,30 @@ func TestCleanup(t *testing.T) {
 		if diff := cmp.Diff(before, snapshot(worker)); diff != "" {
 			t.Errorf("after the clean-up (-before +after)\n%s", diff)
 		}
+	}
+}
+
+// TestCleanupWhileOthersDo: what another process removes meanwhile, as an agent that leaves, is no
+// reason to fail.
+func TestCleanupWhileOthersDo(t *testing.T) {
+	worker, _, _, _ := newWorker(t)
+	worker.Run("nft", "add table ip filter; add chain ip filter INPUT { type filter hook input priority 0; policy accept; }")
+	f := newFixture(t, worker, gatewayNode("gateway", "192.0.2.2", 0), remote("east", "10.1.0.0/16"),
+		imported("web", "244.0.0.7", web80), slice("web", "east", 8080, "10.1.0.5"))
+	for range 20 {
+		f.pass(node.Marked)
+		f.pass(node.Audited)
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() {
+				worker.Do(func() {
+					if err := Cleanup(t.Context()); err != nil {
+						t.Errorf("Cleanup: %v", err)
+					}
+				})
+			})
+		}
+		group.Wait()
 	}
 }
 

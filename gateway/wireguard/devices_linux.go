@@ -89,7 +89,7 @@ func (d *Devices) Read(ctx context.Context) (State, error) {
 	var state State
 	for _, link := range links {
 		device, err := d.readDevice(ctx, client, link)
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) || rtnl.IsLinkNotFound(err) {
 			continue // removed since the links were listed
 		}
 		if err != nil {

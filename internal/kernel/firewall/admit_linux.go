@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -50,25 +51,46 @@ func (t *Table) readAccepts() (map[place][]admitted, error) {
 	return have, nil
 }
 
-// applyAccepts writes the rules in one transaction for each chain.
+// applyAccepts writes the rules in one transaction for each chain. If another process has deleted one
+// that is to go, each goes in a transaction of its own; what is gone already counts as deleted.
 func (t *Table) applyAccepts(changes []admission) error {
 	for _, c := range changes {
-		batch := nft.NewBatchOf(c.place.family.number(), iptablesTable)
-		for _, a := range c.add {
-			rule := nft.NewRule{Chain: a.chain, Comment: a.comment(t.name), Fill: a.expressions, First: !a.last}
-			if a.port != 0 {
-				rule.Protocol = unix.IPPROTO_UDP
+		err := t.write(c)
+		if errors.Is(err, unix.ENOENT) && len(c.gone) > 0 {
+			err = t.write(admission{place: c.place, add: c.add})
+			for _, r := range c.gone {
+				if e := t.write(admission{place: c.place, gone: []admitted{r}}); !errors.Is(e, unix.ENOENT) {
+					err = errors.Join(err, e)
+				}
 			}
-			batch.AddRule(rule)
 		}
-		for _, r := range c.gone {
-			batch.DeleteRule(c.place.chain, r.handle)
-		}
-		if err := batch.Commit(); err != nil {
+		if err != nil {
 			return fmt.Errorf("changing our rules in %s of %s: %w", c.place.chain, c.place.family.iptables, err)
 		}
-		t.seen.Wrote()
 	}
+	return nil
+}
+
+// write is one transaction.
+func (t *Table) write(c admission) error {
+	batch := nft.NewBatchOf(c.place.family.number(), iptablesTable)
+	for _, a := range c.add {
+		rule := nft.NewRule{Chain: a.chain, Comment: a.comment(t.name), Fill: a.expressions, First: !a.last}
+		if a.port != 0 {
+			rule.Protocol = unix.IPPROTO_UDP
+		}
+		batch.AddRule(rule)
+	}
+	for _, r := range c.gone {
+		batch.DeleteRule(c.place.chain, r.handle)
+	}
+	if batch.Size() == 0 {
+		return nil
+	}
+	if err := batch.Commit(); err != nil {
+		return err
+	}
+	t.seen.Wrote()
 	return nil
 }
 

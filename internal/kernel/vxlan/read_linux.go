@@ -1,6 +1,7 @@
 package vxlan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -17,30 +18,35 @@ import (
 func Read(ctx context.Context, names ...string) (Config, error) {
 	var have Config
 	for _, name := range names {
-		link, err := findDevice(name)
+		one, err := readOne(ctx, name)
+		if rtnl.IsLinkNotFound(err) {
+			continue // removed meanwhile
+		}
 		if err != nil {
 			return Config{}, err
 		}
-		if link == nil {
-			continue
-		}
-		device, err := fromLink(link)
-		if err != nil {
-			return Config{}, err
-		}
-		have.Devices = append(have.Devices, device)
-		if err := readAddresses(ctx, link, &have); err != nil {
-			return Config{}, err
-		}
-		if err := readEntries(ctx, link, &have); err != nil {
-			return Config{}, err
-		}
+		have.Devices = append(have.Devices, one.Devices...)
+		have.Addresses = append(have.Addresses, one.Addresses...)
+		have.Neighbours = append(have.Neighbours, one.Neighbours...)
+		have.Forwards = append(have.Forwards, one.Forwards...)
 	}
 	slices.SortFunc(have.Devices, Device.Compare)
 	slices.SortFunc(have.Addresses, Address.Compare)
 	slices.SortFunc(have.Neighbours, Neighbour.Compare)
 	slices.SortFunc(have.Forwards, Forward.Compare)
 	return have, nil
+}
+
+// readOne returns the device of that name, with its entries; the zero Config if there is none.
+func readOne(ctx context.Context, name string) (Config, error) {
+	link, err := findDevice(name)
+	if link == nil {
+		return Config{}, err
+	}
+	device, err := fromLink(link)
+	have := Config{Devices: []Device{device}}
+	err = cmp.Or(err, readAddresses(ctx, link, &have), readEntries(ctx, link, &have))
+	return have, err
 }
 
 // findDevice returns nil if there is no device of that name, and an error if there is one that we
