@@ -4,7 +4,6 @@ package restarts
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,11 +20,6 @@ import (
 // behind for another. The agents have had their first start, clients of clusterset IPs run, and
 // before is what the nodes were like without agents.
 func eachBackend(t *testing.T, test func(t *testing.T, s *site, l *loads, before [2][]string)) {
-	// Flows are tracked by all namespaces together, and the kernel's limit goes by its little
-	// memory.
-	if err := os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_max", []byte("262144"), 0); err != nil {
-		t.Fatal(err)
-	}
 	for _, backend := range []v1alpha1.DataplaneBackend{v1alpha1.BackendIPVS, v1alpha1.BackendNFTables} {
 		t.Run(string(backend), func(t *testing.T) {
 			s := newSite(t, backend)

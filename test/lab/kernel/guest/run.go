@@ -16,6 +16,10 @@ import (
 	"github.com/tombolo-net/tombolo/test/lab/kernel"
 )
 
+// limits are what a node of many GB has. The kernel's own go by its little memory: it would track 4,096
+// flows, of all network namespaces together, and drop what begins others.
+var limits = map[string]string{"net.netfilter.nf_conntrack_max": "262144"}
+
 // Run is PID 1 of a kernel that exists for one command: it runs the
 // kernel.Command in the JSON file at path, leaves a kernel.Result beside it, and
 // powers off.
@@ -43,7 +47,7 @@ func run(path string) (kernel.Result, error) {
 	if err := EnterRoot(append(c.Writable, filepath.Dir(path))...); err != nil {
 		return kernel.Result{}, err
 	}
-	if err := errors.Join(showHidden(c), Prepare("lab"), WriteBuiltinModules()); err != nil {
+	if err := errors.Join(showHidden(c), Prepare("lab"), Sysctl(limits), WriteBuiltinModules()); err != nil {
 		return kernel.Result{}, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
