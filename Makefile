@@ -37,7 +37,7 @@ kind-down: testbin-kind ## delete the clusters of kind-up and what they left
 
 .PHONY: test
 test: test-unit test-integration test-kernel ## every test: unit, integration, kernel, e2e; without e2e on a machine that is too slow for a lab
-	@slow=$${LAB_TOO_SLOW-$$(bin/lab check 2>&1 || true)}; \
+	@slow=$${LAB_TOO_SLOW-$$(bin/lab check)}; \
 		if [[ -z $$slow ]]; then $(MAKE) test-e2e; else echo "==> SKIPPED make test-e2e: $$slow" >&2; fi
 
 ##@ Build

@@ -15,22 +15,22 @@ import (
 // minutes and tests exceed their bounds.
 const slowFault = 5 * time.Microsecond
 
-// CheckHost says in an error if this machine is too slow for a lab of several nodes, and in what.
-// Such a lab is not refused: it may serve to look at one thing, and fails tests that are bounded in
-// time.
-func CheckHost() error {
+// CheckHost says in a sentence if this machine is too slow for a lab of several nodes, and in what;
+// slow is empty if it is not. Such a lab is not refused: it may serve to look at one thing, and fails
+// tests that are bounded in time.
+func CheckHost() (slow string, err error) {
 	fault, err := faultTime()
 	if err != nil {
-		return fmt.Errorf("measuring what a page fault costs: %w", err)
+		return "", fmt.Errorf("measuring what a page fault costs: %w", err)
 	}
-	return judgeHost(fault)
+	return judgeHost(fault), nil
 }
 
-func judgeHost(fault time.Duration) error {
+func judgeHost(fault time.Duration) (slow string) {
 	if fault < slowFault {
-		return nil
+		return ""
 	}
-	return fmt.Errorf("this machine is too slow for a lab of several nodes: a page fault takes %s, more than %s: "+
+	return fmt.Sprintf("this machine is too slow for a lab of several nodes: a page fault takes %s, more than %s: "+
 		"use one whose hypervisor has nested paging, or bare metal", fault.Round(100*time.Nanosecond), slowFault)
 }
 

@@ -56,6 +56,10 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring lab: %w", err)
 	}
+	slow, err := CheckHost()
+	if err != nil {
+		return nil, err
+	}
 	l := &Lab{options: o, topology: topologyOf(o), progress: newProgress(o.Progress), token: rand.Text()}
 	l.control = &control{lab: l}
 	// Values of ctx only: what Up starts outlives it.
@@ -66,8 +70,8 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		_ = os.Remove(l.dir) // if it is new, and so empty
 		return nil, err
 	}
-	if err := CheckHost(); err != nil {
-		l.progress.say("%v", err)
+	if slow != "" {
+		l.progress.say("%s", slow)
 	}
 	watched, stop := l.Watch(ctx)
 	defer stop()
