@@ -83,8 +83,8 @@ func New(cfg Config) *Agent {
 	a.flows = newFlows(a.services, gate)
 	a.loop = node.NewLoop("dataplane", node.Timing{
 		Tick:  repairInterval,
-		Audit: time.Minute,          // compares also those parts whose changes the kernel announces
-		Rest:  2 * time.Millisecond, // so that events which come one after the other share a pass
+		Audit: time.Minute,      // compares also those parts whose changes the kernel announces
+		Rest:  time.Millisecond, // so that events which come one after the other share a pass
 	}, a.pass)
 	a.proxy = &backend.ProxyWatch{Address: cfg.KubeProxy, Changed: a.markNetwork}
 	pending := "no pass yet"
