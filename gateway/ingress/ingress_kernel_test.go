@@ -185,13 +185,13 @@ func refused(address string) func(site) bool {
 // attacks are what must not pass. Each has success without the filter.
 func attacks() []attempt {
 	// sends is a script that sends a UDP packet.
-	sends := func(to, options string) string { return "echo x | timeout 2 socat -u - " + to + "," + options }
+	sends := func(to, options string) string { return "echo x | timeout 5 socat -u - " + to + "," + options }
 	// as is a script that sends one from an address that is not east's.
 	as := func(address string) string {
 		return fmt.Sprintf("ip address add %[1]s/32 dev lo; %[2]s; ip address delete %[1]s/32 dev lo", address, sends("UDP4:10.2.1.5:8080", "bind="+address))
 	}
 	all := []attempt{
-		runs("SYN from a port that east exports", east, "closed", "timeout", "2", "socat", "-u", "TCP4:10.2.1.5:9090,bind=10.1.0.5:8087", "-"),
+		runs("SYN from a port that east exports", east, "closed", "timeout", "5", "socat", "-u", "TCP4:10.2.1.5:9090,bind=10.1.0.5:8087", "-"),
 		runs("SCTP to a port that is not exported", east, "closed", sctp("SCTP4-CONNECT:10.2.1.5:9090")...),
 		runs("INIT from a port that east exports", east, "closed", sctp("SCTP4-CONNECT:10.2.1.5:9090,bind=10.1.0.5:8087")...),
 		seen("an answer for a node", gateway, "ip daddr 192.0.2.21 udp dport 9090", sends("UDP4:192.0.2.21:9090", "bind=10.1.0.5:8087")),
