@@ -60,8 +60,8 @@ spec:
 // podsWithin is how long it may take until pods run and their endpoints are known.
 const podsWithin = 2 * time.Minute
 
-// request waits as long as TCP may need on a slow machine. Tunnels in user space stand still while their
-// gateway's pod is replaced.
+// request waits as long as TCP may need on a slow machine. Tunnels in user space stand still while
+// their gateway's pod is replaced.
 const request = "curl --silent --show-error --fail --max-time 20 --output /dev/null http://web.helm.svc.clusterset.local/"
 
 // deploy makes both, and waits until the one gets answers from the other.
