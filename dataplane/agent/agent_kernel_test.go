@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -427,17 +426,7 @@ func TestCleanupWhileOthersDo(t *testing.T) {
 	for range 20 {
 		f.pass(node.Marked)
 		f.pass(node.Audited)
-		var group sync.WaitGroup
-		for range 2 {
-			group.Go(func() {
-				worker.Do(func() {
-					if err := Cleanup(t.Context()); err != nil {
-						t.Errorf("Cleanup: %v", err)
-					}
-				})
-			})
-		}
-		group.Wait()
+		worker.Twice(func() error { return Cleanup(t.Context()) })
 	}
 }
 

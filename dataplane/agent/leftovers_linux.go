@@ -107,7 +107,7 @@ func removeTunnels(ctx context.Context) (removed int, err error) {
 		if !tunnel.Is(link) {
 			continue
 		}
-		if err := netlink.LinkDel(link); err != nil && !rtnl.IsLinkNotFound(err) {
+		if err := rtnl.DeleteLink(link); err != nil {
 			errs = append(errs, fmt.Errorf("removing %s: %w", link.Attrs().Name, err))
 			continue
 		}

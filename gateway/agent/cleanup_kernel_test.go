@@ -5,7 +5,6 @@ package agent
 import (
 	"errors"
 	"net/netip"
-	"sync"
 	"testing"
 
 	"github.com/tombolo-net/tombolo/gateway/keyfile"
@@ -47,16 +46,6 @@ func TestCleanupWhileOthersDo(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		var group sync.WaitGroup
-		for range 2 {
-			group.Go(func() {
-				ns.Do(func() {
-					if err := Cleanup(t.Context(), NewKernel(), keyfile.At(t.TempDir()+"/key")); err != nil {
-						t.Error(err)
-					}
-				})
-			})
-		}
-		group.Wait()
+		ns.Twice(func() error { return Cleanup(t.Context(), NewKernel(), keyfile.At(t.TempDir()+"/key")) })
 	}
 }

@@ -85,7 +85,7 @@ func (d *Devices) removeLink(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+	if err := rtnl.DeleteLink(link); err != nil {
 		return fmt.Errorf("removing %s: %w", name, kernelError(err))
 	}
 	return nil

@@ -51,18 +51,13 @@ func (t *Table) readAccepts() (map[place][]admitted, error) {
 	return have, nil
 }
 
-// applyAccepts writes the rules in one transaction for each chain. If another process has deleted one
-// that is to go, each goes in a transaction of its own; what is gone already counts as deleted.
+// applyAccepts writes the rules in one transaction for each chain, unless another process has deleted
+// one that is to go.
 func (t *Table) applyAccepts(changes []admission) error {
 	for _, c := range changes {
-		err := t.write(c)
-		if errors.Is(err, unix.ENOENT) && len(c.gone) > 0 {
-			err = t.write(admission{place: c.place, add: c.add})
-			for _, r := range c.gone {
-				if e := t.write(admission{place: c.place, gone: []admitted{r}}); !errors.Is(e, unix.ENOENT) {
-					err = errors.Join(err, e)
-				}
-			}
+		err := t.writeAccepts(c)
+		if errors.Is(err, unix.ENOENT) {
+			err = t.writeOneByOne(c)
 		}
 		if err != nil {
 			return fmt.Errorf("changing our rules in %s of %s: %w", c.place.chain, c.place.family.iptables, err)
@@ -71,8 +66,19 @@ func (t *Table) applyAccepts(changes []admission) error {
 	return nil
 }
 
-// write is one transaction.
-func (t *Table) write(c admission) error {
+// writeOneByOne deletes each rule in a transaction of its own. What is gone already counts as deleted.
+func (t *Table) writeOneByOne(c admission) error {
+	errs := []error{t.writeAccepts(admission{place: c.place, add: c.add})}
+	for _, r := range c.gone {
+		if err := t.writeAccepts(admission{place: c.place, gone: []admitted{r}}); !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writeAccepts is one transaction; none if there is nothing to write.
+func (t *Table) writeAccepts(c admission) error {
 	batch := nft.NewBatchOf(c.place.family.number(), iptablesTable)
 	for _, a := range c.add {
 		rule := nft.NewRule{Chain: a.chain, Comment: a.comment(t.name), Fill: a.expressions, First: !a.last}

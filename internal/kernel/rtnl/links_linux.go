@@ -6,6 +6,14 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
+// DeleteLink deletes a link. One that is gone already counts as deleted.
+func DeleteLink(link netlink.Link) error {
+	if err := netlink.LinkDel(link); err != nil && !IsLinkNotFound(err) {
+		return err
+	}
+	return nil
+}
+
 // Links maps names of links to indexes and back. It asks the kernel once for each. The zero value
 // is ready to use. A Links is for one Read or one Apply: it does not see what changes later.
 type Links struct {

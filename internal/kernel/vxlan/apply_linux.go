@@ -87,7 +87,7 @@ func writeEntry(links *rtnl.Links, device string, entry *netlink.Neigh, write fu
 	return write(entry)
 }
 
-// gone is err, or nil if err says that the entry or the device is gone already.
+// gone is err, or nil if err says that the entry or its device is gone already.
 func gone(err error) error {
 	if errors.Is(err, unix.ENOENT) || rtnl.IsLinkNotFound(err) {
 		return nil
@@ -100,7 +100,7 @@ func deleteDevice(d Device) error {
 	if link == nil {
 		return err
 	}
-	return gone(netlink.LinkDel(link))
+	return rtnl.DeleteLink(link)
 }
 
 func addDevice(d Device) error {

@@ -1,7 +1,6 @@
 package vxlan
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -37,15 +36,21 @@ func Read(ctx context.Context, names ...string) (Config, error) {
 	return have, nil
 }
 
-// readOne returns the device of that name, with its entries; the zero Config if there is none.
-func readOne(ctx context.Context, name string) (Config, error) {
+// readOne reads one device and its entries. It returns the zero Config if there is none of that name.
+func readOne(ctx context.Context, name string) (have Config, err error) {
 	link, err := findDevice(name)
 	if link == nil {
-		return Config{}, err
+		return have, err
 	}
 	device, err := fromLink(link)
-	have := Config{Devices: []Device{device}}
-	err = cmp.Or(err, readAddresses(ctx, link, &have), readEntries(ctx, link, &have))
+	if err != nil {
+		return have, err
+	}
+	have.Devices = []Device{device}
+	if err := readAddresses(ctx, link, &have); err != nil {
+		return have, err
+	}
+	err = readEntries(ctx, link, &have)
 	return have, err
 }
 

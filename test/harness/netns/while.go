@@ -2,13 +2,33 @@
 
 package netns
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 const (
 	// seenOften is how often ReadWhile wants to have read both, and seenWithin how long that may take.
 	seenOften  = 50
 	seenWithin = time.Minute
 )
+
+// Twice calls do in the namespace twice at the same time, as two processes would. The test fails if one
+// of the calls does.
+func (n *Namespace) Twice(do func() error) {
+	n.t.Helper()
+	var calls sync.WaitGroup
+	for range 2 {
+		calls.Go(func() {
+			n.Do(func() {
+				if err := do(); err != nil {
+					n.t.Error(err)
+				}
+			})
+		})
+	}
+	calls.Wait()
+}
 
 // ReadWhile reads in the namespace what another process makes and removes there meanwhile, until it
 // has been there 50 times and gone as often. The test fails if read fails, or if that takes more than
