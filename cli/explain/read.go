@@ -15,6 +15,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/cli/access"
 	"github.com/tombolo-net/tombolo/cli/snapshot"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/explain"
 )
 
@@ -59,7 +60,7 @@ func readMore(ctx context.Context, cluster client.Reader, name explain.Name, c *
 		{"EndpointSlices", &own, []client.ListOption{here, client.MatchingLabels{discoveryv1.LabelServiceName: name.Service}}},
 		{"NetworkPolicies", &policies, []client.ListOption{here}},
 		{"Services", &services, nil},
-		{"the DNS Service", &servers, []client.ListOption{client.InNamespace(metav1.NamespaceSystem), client.MatchingLabels{"k8s-app": "kube-dns"}}},
+		{"the DNS Service", &servers, []client.ListOption{client.InNamespace(metav1.NamespaceSystem), client.MatchingLabels{clusterset.DNSServiceLabel: clusterset.DNSServiceApp}}},
 	}
 	if c.Service != nil && len(c.Service.Spec.Selector) > 0 {
 		lists = append(lists, struct {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/controllers/dns/corefile"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // Ask asks the DNS server at an IP address for a name's TXT records. It returns a *net.DNSError if the
@@ -62,7 +63,7 @@ func (r *Reconciler) asked(ctx context.Context, set *v1alpha1.ClusterSet, found 
 	server, err := r.server(ctx)
 	if server == "" {
 		if err == nil {
-			err = fmt.Errorf("namespace %s has no Service with the label %s=%s", Namespace, serviceLabel, serviceApp)
+			err = fmt.Errorf("namespace %s has no Service with the label %s=%s", Namespace, clusterset.DNSServiceLabel, clusterset.DNSServiceApp)
 		}
 		return saying(found, fmt.Sprintf("whether names resolve was not asked: %v", err)), answeredRecheck
 	}
@@ -85,14 +86,10 @@ func (r *Reconciler) asked(ctx context.Context, set *v1alpha1.ClusterSet, found 
 		"If it does not, restart it (%s), and see whether a DNS cache on the nodes sends %s elsewhere (docs/dns.md); %s", why, restart, corefile.Zone, found.Message), missedRecheck
 }
 
-// The label of the Service whose address kubelets give to pods for their DNS (kubeadm, kube-up and most
-// distributions).
-const serviceLabel, serviceApp = "k8s-app", "kube-dns"
-
 // server is the DNS server that pods are told to ask; empty if that is not known.
 func (r *Reconciler) server(ctx context.Context) (string, error) {
 	var all corev1.ServiceList
-	if err := r.Client.List(ctx, &all, client.InNamespace(Namespace), client.MatchingLabels{serviceLabel: serviceApp}); err != nil {
+	if err := r.Client.List(ctx, &all, client.InNamespace(Namespace), client.MatchingLabels{clusterset.DNSServiceLabel: clusterset.DNSServiceApp}); err != nil {
 		return "", fmt.Errorf("reading the Services of namespace %s: %w", Namespace, err)
 	}
 	for _, s := range all.Items {

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 )
 
 // answers are these errors in turn, the last one for ever.
@@ -33,7 +34,7 @@ func answers(errs ...error) func(context.Context, string, string) error {
 
 // services has the Service of the cluster's DNS, and one that is another's.
 func services() client.Client {
-	kubeDNS := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "kube-dns", Labels: map[string]string{serviceLabel: serviceApp}},
+	kubeDNS := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "kube-dns", Labels: map[string]string{clusterset.DNSServiceLabel: clusterset.DNSServiceApp}},
 		Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.10"}}
 	other := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: "other"}, Spec: corev1.ServiceSpec{ClusterIP: "10.96.0.11"}}
 	return fake.NewClientBuilder().WithObjects(other, kubeDNS).Build()

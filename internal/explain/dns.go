@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/topology"
 )
 
@@ -19,7 +20,7 @@ func (w *walk) dns() {
 	switch {
 	case w.client.DNSServer == "":
 		looked = "Service kube-system/kube-dns"
-		w.unasked(looked, said, "the cluster has no Service with the label k8s-app=kube-dns, so which server its pods ask is not known")
+		w.unasked(looked, said, "the cluster has no Service with the label "+clusterset.DNSServiceLabel+"="+clusterset.DNSServiceApp+", so which server its pods ask is not known")
 		return
 	case !asked || told.Away != "" || told.Unasked != "":
 		w.unasked(looked, said, "no question was asked, since the agent of node "+w.Client.Node+" cannot be asked")
