@@ -47,7 +47,7 @@ networking:
   podSubnet: {{ .Pods }}
   serviceSubnet: {{ .Services }}
   kubeProxyMode: {{ .ProxyMode }}
-  disableDefaultCNI: {{ .OwnImage }}
+  disableDefaultCNI: {{ .NoCNI }}
 nodes:
 - role: control-plane
 - role: worker
@@ -83,8 +83,8 @@ func (t *tool) makeCluster(ctx context.Context, c cluster, image string) error {
 	var config strings.Builder
 	err := kindConfig.Execute(&config, struct {
 		cluster
-		OwnImage, CgroupV1 bool
-	}{c, ownImage(image), cgroupV1()})
+		NoCNI, CgroupV1 bool
+	}{c, ownImage(image) || t.cni != "", cgroupV1()})
 	if err != nil {
 		return fmt.Errorf("filling in the configuration of kind: %w", err)
 	}

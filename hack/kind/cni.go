@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strings"
 	"text/template"
 	"time"
@@ -16,6 +18,18 @@ import (
 
 // ownImage says whether nodes of this image have no network for pods of their own.
 func ownImage(image string) bool { return strings.HasPrefix(image, node.Repository+":") }
+
+// runCNI lets the user's program connect the pods of a cluster.
+func (t *tool) runCNI(ctx context.Context, c cluster) error {
+	cmd := exec.CommandContext(ctx, t.cni)
+	cmd.Env = append(os.Environ(), "CLUSTER="+c.Name, "KUBECONFIG="+t.kubeconfig(), "NODES="+strings.Join(c.nodes(), " "),
+		"POD_CIDRS="+strings.ReplaceAll(c.Pods, ",", " "), "PATH="+strings.Join([]string{t.bin, t.kindBin, os.Getenv("PATH")}, ":"))
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("connecting the pods of cluster %s with %s: %w", c.Name, t.cni, err)
+	}
+	return nil
+}
 
 // machine is a node, as far as the pods' network needs it.
 type machine struct {

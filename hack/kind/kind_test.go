@@ -60,7 +60,7 @@ func TestClusters(t *testing.T) {
 		var text strings.Builder
 		if err := kindConfig.Execute(&text, struct {
 			cluster
-			OwnImage, CgroupV1 bool
+			NoCNI, CgroupV1 bool
 		}{c, true, true}); err != nil {
 			t.Fatal(err)
 		}

@@ -33,6 +33,12 @@ const usage = `usage: go run ./hack/kind [flags] up|down|test|e2e|quickstart|che
   check   fail, and print what this machine lacks, if it cannot do it
   image   build the node image for machines that cannot pull kindest/node, and print its name
 
+The program of -cni, such as hack/kind/cni/flannel.sh, finds kubectl, kind and docker in its PATH, and
+in its environment, separated by spaces where there are several:
+  CLUSTER     the name of the cluster, and of its context in KUBECONFIG
+  NODES       its nodes, which are containers, the control plane first
+  POD_CIDRS   for all pods
+
 `
 
 // tool is what every subcommand works with.
@@ -42,6 +48,7 @@ type tool struct {
 	bin     string // testbin's default set
 	kindBin string // testbin's set for kind
 	image   string // of the nodes, as the user wants it
+	cni     string // the program that connects pods; empty: kind's own network
 	keep    bool   // what quickstart made
 }
 
@@ -54,20 +61,19 @@ func main() {
 		flag.PrintDefaults()
 	}
 	image := flag.String("image", "", "the nodes' `image`; \"build\" builds one; by default kind's own if Docker Hub answers, else a built one")
+	cni := flag.String("cni", "", "what connects the pods of the clusters that up and e2e make: a `program` that runs once for each cluster; by default kind's own, or on nodes of a built image routes like its")
 	keep := flag.Bool("keep", false, "leave what quickstart made, to look into it")
 	flag.Parse()
-	if err := run(ctx, *image, *keep, flag.Args()); err != nil {
+	if err := run(ctx, tool{image: *image, cni: *cni, keep: *keep}, flag.Args()); err != nil {
 		fmt.Fprintf(os.Stderr, "kind: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, image string, keep bool, args []string) error {
-	t, err := newTool(image)
-	if err != nil {
+func run(ctx context.Context, t tool, args []string) error {
+	if err := t.find(); err != nil {
 		return err
 	}
-	t.keep = keep
 	if len(args) == 2 && args[0] == standIn {
 		return t.create(ctx, args[1], os.Stdin)
 	}
@@ -91,18 +97,19 @@ func run(ctx context.Context, image string, keep bool, args []string) error {
 	return fmt.Errorf("unknown command %q", strings.Join(args, " "))
 }
 
-func newTool(image string) (*tool, error) {
+// find fills in where things are.
+func (t *tool) find() error {
 	cache, err := testbin.CacheDir()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t := &tool{cache: cache, image: image}
+	t.cache = cache
 	t.engine = &engine.Engine{Dir: filepath.Join(cache, "kind"), Progress: os.Stderr}
 	if t.bin, err = testbin.Dir(); err != nil {
-		return nil, err
+		return err
 	}
 	t.kindBin, err = testbin.SetDir(testbin.KindSet)
-	return t, err
+	return err
 }
 
 // check prints on the standard output what is missing: the rest that is printed is progress.

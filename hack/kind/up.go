@@ -94,15 +94,20 @@ func step(what, usually string, do func() error) error {
 
 // equip gives a cluster what it lacks: a network for its pods, and images.
 func (t *tool) equip(ctx context.Context, c cluster, image string, archives []string) error {
-	if ownImage(image) {
-		if err := t.connectPods(ctx, c); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case t.cni != "":
+		err = t.runCNI(ctx, c)
+	case ownImage(image):
+		err = t.connectPods(ctx, c)
+	}
+	if err != nil {
+		return err
 	}
 	if _, err := t.run(ctx, "", "kind", slices.Concat([]string{"load", "image-archive", "--name", c.Name}, archives)...); err != nil {
 		return err
 	}
-	_, err := t.run(ctx, "", "kubectl", "--context", c.Name, "wait", "--for=condition=Ready", "--timeout=120s", "nodes", "--all")
+	_, err = t.run(ctx, "", "kubectl", "--context", c.Name, "wait", "--for=condition=Ready", "--timeout=120s", "nodes", "--all")
 	return err
 }
 

@@ -35,7 +35,7 @@ func newGoBuild(p goProgram, src source) goBuild {
 		b.cgo = true
 	case "crictl":
 		b.ldflags = []string{"-X", crictlModule + "/pkg/version.Version=" + src.version}
-	case "cni":
+	case "cni", "cni-bridge":
 		b.ldflags = []string{"-X", cniModule + "/pkg/utils/buildversion.BuildVersion=" + src.version}
 	}
 	return b

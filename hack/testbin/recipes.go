@@ -15,6 +15,7 @@ const (
 	corednsModule    = "github.com/coredns/coredns"
 	kindModule       = "sigs.k8s.io/kind"
 	crictlModule     = "sigs.k8s.io/cri-tools"
+	flannelModule    = "github.com/flannel-io/flannel"
 )
 
 // The sets of programs. Each has a folder in the cache.
@@ -23,6 +24,8 @@ const (
 	DefaultSet = ""
 	// KindSet is what clusters of kind need besides.
 	KindSet = "kind"
+	// FlannelSet connects the pods of clusters of kind with flannel.
+	FlannelSet = "flannel"
 	// OldestSet is DefaultSet with the API server of the oldest Kubernetes that tombolo supports.
 	OldestSet = "oldest"
 	// NewestSet is DefaultSet with the API server of the newest Kubernetes.
@@ -44,9 +47,11 @@ func modules() map[string]string {
 		"containerd": containerdModule,
 		"runc":       runcModule,
 		"cni":        cniModule,
+		"cni-bridge": cniModule,
 		"coredns":    corednsModule,
 		"kind":       kindModule,
 		"crictl":     crictlModule,
+		"flannel":    flannelModule,
 		"kubeadm":    k8sModule, // with the pins of kubernetes, and what only kubeadm imports
 		oldestFolder: k8sModule,
 		newestFolder: k8sModule,
@@ -94,6 +99,14 @@ func kindPrograms() []goProgram {
 	}
 }
 
+// flannelPrograms is the table of FlannelSet.
+func flannelPrograms() []goProgram {
+	return []goProgram{
+		{"cni-bridge", "cni-bridge", cniModule + "/plugins/main/bridge", 8 * time.Second},
+		{"flanneld", "flannel", ".", time.Minute}, // a main of ours, see there
+	}
+}
+
 // programsWithAPIServer is goPrograms with the API server that folder pins.
 func programsWithAPIServer(folder string) []goProgram {
 	programs := goPrograms()
@@ -119,8 +132,10 @@ func pinnedRecipes(set string) ([]recipe, error) {
 		programs = programsWithAPIServer(newestFolder)
 	case KindSet:
 		return goRecipes(kindPrograms())
+	case FlannelSet:
+		return goRecipes(flannelPrograms())
 	default:
-		return nil, fmt.Errorf("no set of programs is called %q; there are %s, %s and %s", set, KindSet, OldestSet, NewestSet)
+		return nil, fmt.Errorf("no set of programs is called %q; there are %s, %s, %s and %s", set, KindSet, FlannelSet, OldestSet, NewestSet)
 	}
 	recipes, err := goRecipes(programs)
 	return append(recipes, kernelRecipe()), err

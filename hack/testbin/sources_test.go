@@ -137,7 +137,7 @@ func TestPinnedRecipes(t *testing.T) {
 		t.Error("no error for an unknown set")
 	}
 	var recipes []recipe
-	for _, set := range []string{DefaultSet, KindSet} {
+	for _, set := range []string{DefaultSet, KindSet, FlannelSet} {
 		more, err := pinnedRecipes(set)
 		if err != nil {
 			t.Fatal(err)
@@ -152,8 +152,8 @@ func TestPinnedRecipes(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	want := []string{"cni-host-local", "cni-loopback", "cni-portmap", "cni-ptp", "containerd",
-		"containerd-shim-runc-v2", "coredns", "crictl", "ctr", "etcd", "kind", "kube-apiserver", "kube-controller-manager",
+	want := []string{"cni-bridge", "cni-host-local", "cni-loopback", "cni-portmap", "cni-ptp", "containerd",
+		"containerd-shim-runc-v2", "coredns", "crictl", "ctr", "etcd", "flanneld", "kind", "kube-apiserver", "kube-controller-manager",
 		"kube-proxy", "kube-scheduler", "kubeadm", "kubectl", "kubelet", "linux-uml", "runc"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("programs (-want +got):\n%s", diff)

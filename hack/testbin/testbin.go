@@ -47,7 +47,7 @@ func CacheDir() (string, error) {
 func Dir() (string, error) { return SetDir(os.Getenv("TOMBOLO_KUBERNETES")) }
 
 // SetDir is Dir for one set of programs. KindSet's are kind, crictl and
-// kubeadm.
+// kubeadm, FlannelSet's cni-bridge and flanneld.
 func SetDir(set string) (string, error) {
 	cache, err := CacheDir()
 	if err != nil {

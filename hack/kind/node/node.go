@@ -29,7 +29,7 @@ const Version = "v1.36.3"
 // packages are what kind, systemd, the kubelet and kube-proxy's rules need in a node.
 var packages = []string{
 	"base-files", "bash", "bsdutils", "conntrack", "coreutils", "curl", "dash", "dbus", "diffutils", "ethtool", "findutils", "grep",
-	"gzip", "hostname", "iproute2", "iptables", "kmod", "libc-bin", "mawk", "mount", "nftables", "procps", "sed", "systemd",
+	"gzip", "hostname", "iproute2", "ipset", "iptables", "kmod", "libc-bin", "mawk", "mount", "nftables", "procps", "sed", "systemd",
 	"systemd-sysv", "tar", "util-linux",
 }
 

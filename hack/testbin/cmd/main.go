@@ -55,7 +55,7 @@ func parseFlags() options {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
-	flag.StringVar(&o.Set, "set", testbin.DefaultSet, "take the `set` of programs of this name: kind, oldest or newest; without it what the lab and the tests run")
+	flag.StringVar(&o.Set, "set", testbin.DefaultSet, "take the `set` of programs of this name: kind, flannel, oldest or newest; without it what the lab and the tests run")
 	flag.StringVar(&o.Seed, "seed", "", "take what fits from `folder`, which holds VERSIONS and testbin.tar.xz")
 	flag.IntVar(&o.Parallel, "p", 0, "run `n` compilers at once (default: the number of CPUs)")
 	flag.BoolVar(&o.list, "list", false, "print each program's name, version and state, and change nothing")
