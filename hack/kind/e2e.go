@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tombolo-net/tombolo/hack/kind/node"
+	"github.com/tombolo-net/tombolo/test/harness/loadpod"
 	"github.com/tombolo-net/tombolo/test/harness/shell"
 )
 
@@ -94,7 +95,7 @@ func (t *tool) test(ctx context.Context) error {
 		return err
 	}
 	return step("tests", "usually 2 minutes", func() error {
-		return t.goTest(ctx, t.environment(), "./test/kind", "./test/e2e", "./test/conformance")
+		return t.goTest(ctx, t.environment(), "./test/kind", "./test/e2e", "./test/conformance", "./test/netpol")
 	})
 }
 
@@ -120,9 +121,15 @@ func (t *tool) goTest(ctx context.Context, environment []string, packages ...str
 	return cmd.Run()
 }
 
-// startNodePods starts a pod with the tests' tools in the network of each node, under its name.
+// startNodePods starts a pod with the tests' tools in the network of each node, under its name, and gives the
+// nodes the program that other pods of the tests run.
 func (t *tool) startNodePods(ctx context.Context) error {
 	for _, c := range clusters() {
+		for _, node := range c.nodes() {
+			if _, err := t.engine.Docker(ctx, "cp", "bin/load", node+":"+loadpod.KindProgram); err != nil {
+				return err
+			}
+		}
 		manifest := shell.NodePods(nodePods, c.nodes())
 		if _, err := t.run(ctx, manifest, "kubectl", "--context", c.Name, "apply", "-f", "-"); err != nil {
 			return err

@@ -35,8 +35,12 @@ func TestOwnPods(t *testing.T) {
 	}
 	o := own{sh, "east", "west"}
 	o.deploy(t)
-	for _, address := range o.operators(t) {
-		o.reaches(t, "without an engine", net.JoinHostPort(address, openPort), true)
+	if enforced(t, sh, o.cluster) {
+		o.opened(t)
+	} else {
+		for _, address := range o.operators(t) {
+			o.reaches(t, "without an engine", net.JoinHostPort(address, openPort), true)
+		}
 	}
 	startEngine(t, sh, o.cluster)
 	for _, address := range o.operators(t) {
@@ -105,12 +109,39 @@ func (o own) operators(t *testing.T) map[string]string {
 	return found
 }
 
+// curl asks for what is there.
+var curl = []string{"curl", "--silent", "--show-error", "--fail", "--http0.9", "--output", "/dev/null", "--max-time", "2"}
+
+// opened asserts that the operators' nodes reach the opened port: policies let a node reach its own pods.
+func (o own) opened(t *testing.T) {
+	t.Helper()
+	for pod, address := range o.operators(t) {
+		node, err := o.Kubectl(t.Context(), o.cluster, "-n", "tombolo-system", "get", "pod", pod, "--output", "jsonpath={.spec.nodeName}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		where := net.JoinHostPort(address, openPort)
+		o.answers(t, node+" asks "+where, true, func(ctx context.Context) error {
+			_, err := o.OnNode(ctx, node, append(curl, "http://"+where)...)
+			return err
+		})
+	}
+}
+
 // reaches asserts that the stranger gets an answer from there soon, or none.
 func (o own) reaches(t *testing.T, when, where string, want bool) {
 	t.Helper()
+	o.answers(t, when+", a stranger asks "+where, want, func(ctx context.Context) error {
+		_, err := o.InPod(ctx, o.cluster, ownNamespace, "stranger", append(curl, "http://"+where)...)
+		return err
+	})
+}
+
+// answers asserts that asking succeeds soon, or fails.
+func (o own) answers(t *testing.T, what string, want bool, ask func(context.Context) error) {
+	t.Helper()
 	if _, err := shell.Eventually(t.Context(), within, func(ctx context.Context) (string, error) {
-		_, err := o.InPod(ctx, o.cluster, ownNamespace, "stranger", "curl", "--silent", "--show-error", "--fail", "--http0.9",
-			"--output", "/dev/null", "--max-time", "2", "http://"+where)
+		err := ask(ctx)
 		// The opened port answers whoever connects, and may reset the connection before it has read the request.
 		answered := err == nil || strings.Contains(err.Error(), "exit code 56")
 		if answered != want {
@@ -118,7 +149,7 @@ func (o own) reaches(t *testing.T, when, where string, want bool) {
 		}
 		return "", nil
 	}); err != nil {
-		t.Errorf("%s, a stranger asks %s: %v", when, where, err)
+		t.Errorf("%s: %v", what, err)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package loadpod makes pods with the program load in a lab, and the Service that exports them. Nodes of
-// a lab see the host's files, so the program needs no image.
+// Package loadpod makes pods with the program load, and the Service that exports them. Nodes of a lab see
+// the host's files, and those of kind get the program as a file, so it needs no image.
 package loadpod
 
 import (
@@ -30,8 +30,16 @@ type Pod struct {
 	Files map[string]string
 }
 
-// Program is the path of load, which make builds beside the lab's command.
-func Program() string { return filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load") }
+// KindProgram is the path of load on nodes of kind.
+const KindProgram = "/usr/local/bin/load"
+
+// Program is the path of load on nodes. On those of a lab it is where make builds it, beside the lab's command.
+func Program() string {
+	if os.Getenv(shell.NodePodsEnv) != "" {
+		return KindProgram
+	}
+	return filepath.Join(filepath.Dir(os.Getenv("LAB_BIN")), "load")
+}
 
 // Manifest is the pod as YAML, with a separator after it.
 func (p Pod) Manifest() string {
