@@ -186,7 +186,7 @@ check-kind:
 REPEATS ?= 20
 
 .PHONY: test-long
-test-long: build testbin ## a flood of 70,000 exports, the quick start on kind, the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
+test-long: build testbin ## a flood of 70,000 exports, the quick start on kind, tests beside flannel on kind, the tests of all IP families, and everything that can happen to one of two gateways, each 20 times (REPEATS=100), under load
 	@hack/deps.sh web
 	@hack/axe.sh >/dev/null
 	@$(STEP) "flood at full size" "usually 15 minutes" \
@@ -194,6 +194,7 @@ test-long: build testbin ## a flood of 70,000 exports, the quick start on kind, 
 	@$(STEP) "tests of kubectl tombolo" "usually 9 minutes" \
 		bin/lab run --install $(E2E_LAB) --ip-family $(E2E_FAMILY) -- go test -tags e2e -count=1 -p 1 -v $(TESTFLAGS) ./test/explain ./test/web ./test/plugin
 	@$(MAKE) e2e-quickstart
+	@$(MAKE) e2e-kind KINDFLAGS="$(KINDFLAGS) -cni hack/kind/cni/flannel.sh"
 	@$(MAKE) test-families
 	@$(MAKE) bin/next VERSION=$(VERSION)-next
 	@$(STEP) "failover tests" "usually 3 hours" \

@@ -58,26 +58,24 @@ spec:
       volumes: [{name: engine, hostPath: {path: %s, type: File}}]
 `
 
-// enforced says whether the cluster's CNI enforces NetworkPolicies: Calico does.
+// enforced says whether the cluster's CNI enforces NetworkPolicies: Calico does. It skips the test on other
+// clusters of kind, whose nodes do not see the engine, a file of the host.
 func enforced(t *testing.T, sh shell.Shell, cluster string) bool {
 	t.Helper()
 	kind, err := sh.Kubectl(t.Context(), cluster, "get", "crd", "felixconfigurations.crd.projectcalico.org", "--ignore-not-found", "--output", "name")
 	if err != nil {
 		t.Fatal(err)
 	}
+	if kind == "" && os.Getenv(shell.NodePodsEnv) != "" {
+		t.Skip("nothing enforces NetworkPolicies: go run ./hack/kind -cni hack/kind/cni/calico.sh up")
+	}
 	return kind != ""
 }
 
-// startEngine starts the engine on the nodes of a cluster, until the test ends, unless the CNI enforces
-// policies itself. The lab's nodes see the host's files, and kind's do not.
+// startEngine starts the engine on the nodes of a cluster, until the test ends. The lab's nodes see the
+// host's files.
 func startEngine(t *testing.T, sh shell.Shell, cluster string) {
 	t.Helper()
-	if enforced(t, sh, cluster) {
-		return
-	}
-	if os.Getenv(shell.NodePodsEnv) != "" {
-		t.Skip("nothing enforces NetworkPolicies: go run ./hack/kind -cni hack/kind/cni/calico.sh up")
-	}
 	tool := exec.CommandContext(t.Context(), "../../hack/tool.sh", "kube-network-policies")
 	program, err := shell.Output(tool)
 	if err != nil {
