@@ -174,8 +174,8 @@ func (h *host) traces() map[string]string {
 		h.t.Fatal(err)
 	}
 	for _, node := range nodes {
-		out, err := h.OnNode(h.t.Context(), node, "sh", "-e", "-c", `ip -brief link | grep -v ^veth || true; ip rule; ip -6 rule
-			ip route show table all | grep -v 'dev veth'; nft list tables; nft list ruleset | grep tombolo || true`)
+		out, err := h.OnNode(h.t.Context(), node, "sh", "-e", "-c", `ip -brief link | grep -Ev '^(veth|cali)' | cut -d ' ' -f 1; ip rule; ip -6 rule
+			ip route show table all | grep -Ev 'dev (veth|cali)' | sed 's/ linkdown//'; nft list tables; nft list ruleset | grep tombolo || true`)
 		if err != nil {
 			h.t.Fatal(err)
 		}
