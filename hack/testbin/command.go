@@ -35,7 +35,7 @@ func (c command) run(ctx context.Context, name string, args ...string) error {
 	w := io.MultiWriter(c.log, &out)
 	cmd.Stdout, cmd.Stderr = w, w // one writer for both: exec then never writes concurrently
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.Cancel = func() error { return endGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = stopGrace
 	err := cmd.Run()
 	if ctx.Err() != nil {
@@ -45,6 +45,15 @@ func (c command) run(ctx context.Context, name string, args ...string) error {
 		return fmt.Errorf("running %s: %w\n%s", line, err, lastLines(out.String(), tailLines))
 	}
 	return nil
+}
+
+// endGroup tells a process and its children to end. It does so twice: a shell blocks signals while it
+// starts a program, which then does not have the signal that waits for the shell.
+func endGroup(pid int) error {
+	err := syscall.Kill(-pid, syscall.SIGTERM)
+	time.Sleep(100 * time.Millisecond)
+	_ = syscall.Kill(-pid, syscall.SIGTERM) // all may be gone
+	return err
 }
 
 // lastLines returns the last n lines of s, without empty ones at its end.
