@@ -18,17 +18,43 @@ type cluster struct {
 	Name      string
 	Pods      string // CIDRs, as kubeadm takes them
 	Services  string
-	Family    string // ipv4 or dual
+	Family    string // ipv4, ipv6 or dual
 	ProxyMode string
 }
 
-// clusters are the two that Up makes. Their kube-proxies and IP families differ, and the first one
-// holds the hub.
-func clusters() []cluster {
-	return []cluster{
-		{Name: "east", Pods: "10.1.0.0/16", Services: "10.101.0.0/16", Family: "ipv4", ProxyMode: "iptables"},
-		{Name: "west", Pods: "10.2.0.0/16,fd00:10:2::/56", Services: "10.102.0.0/16,fd00:10:102::/112", Family: "dual", ProxyMode: "nftables"},
+// clusters returns the two that up makes. Their kube-proxies differ, and the first one holds the hub.
+// families are their IP families, separated by a comma; one alone is that of both.
+func clusters(families string) ([]cluster, error) {
+	first, second, two := strings.Cut(families, ",")
+	if !two {
+		second = first
 	}
+	all := []cluster{
+		{Name: "east", Pods: "10.1.0.0/16,fd00:10:1::/56", Services: "10.101.0.0/16,fd00:10:101::/112", Family: first, ProxyMode: "iptables"},
+		{Name: "west", Pods: "10.2.0.0/16,fd00:10:2::/56", Services: "10.102.0.0/16,fd00:10:102::/112", Family: second, ProxyMode: "nftables"},
+	}
+	for i, c := range all {
+		if !slices.Contains([]string{"ipv4", "ipv6", "dual"}, c.Family) {
+			return nil, fmt.Errorf("-ip-family %q: allowed are ipv4, ipv6 and dual, or two of them, as in ipv4,dual", families)
+		}
+		all[i].Pods, all[i].Services = c.ofFamily(c.Pods), c.ofFamily(c.Services)
+	}
+	if (first == "ipv6") != (second == "ipv6") {
+		return nil, fmt.Errorf("-ip-family %q: west reaches the hub in east at the address that its certificate is for, so have ipv6 in both or in none", families)
+	}
+	return all, nil
+}
+
+// ofFamily returns those of two CIDRs, one of each IP family, that the cluster has.
+func (c cluster) ofFamily(both string) string {
+	four, six, _ := strings.Cut(both, ",")
+	switch c.Family {
+	case "ipv4":
+		return four
+	case "ipv6":
+		return six
+	}
+	return both
 }
 
 // nodes are the names of the cluster's nodes. The control plane is the gateway, and the worker
@@ -108,7 +134,7 @@ func (t *tool) checkNone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range clusters() {
+	for _, c := range t.clusters {
 		if slices.Contains(existing, c.Name) {
 			return fmt.Errorf("there is a cluster %s of kind already", c.Name)
 		}
@@ -122,12 +148,12 @@ func (t *tool) kubeconfig() string { return filepath.Join(t.engine.Dir, "kubecon
 // contexts gives the contexts the names of the clusters, as the lab has them.
 func (t *tool) contexts(ctx context.Context) error {
 	config := []string{"config", "--kubeconfig", t.kubeconfig()}
-	for _, c := range clusters() {
+	for _, c := range t.clusters {
 		if _, err := t.run(ctx, "", "kubectl", slices.Concat(config, []string{"rename-context", "kind-" + c.Name, c.Name})...); err != nil {
 			return err
 		}
 	}
-	first := "kind-" + clusters()[0].Name
+	first := "kind-" + t.clusters[0].Name
 	_, err := t.run(ctx, "", "kubectl", slices.Concat(config, []string{"set-context", "hub", "--cluster", first, "--user", first})...)
 	return err
 }

@@ -124,7 +124,7 @@ func (t *tool) goTest(ctx context.Context, environment []string, packages ...str
 // startNodePods starts a pod with the tests' tools in the network of each node, under its name, and gives the
 // nodes the program that other pods of the tests run.
 func (t *tool) startNodePods(ctx context.Context) error {
-	for _, c := range clusters() {
+	for _, c := range t.clusters {
 		for _, node := range c.nodes() {
 			if _, err := t.engine.Docker(ctx, "cp", "bin/load", node+":"+loadpod.KindProgram); err != nil {
 				return err
@@ -135,7 +135,7 @@ func (t *tool) startNodePods(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, c := range clusters() {
+	for _, c := range t.clusters {
 		if _, err := t.run(ctx, "", "kubectl", "--context", c.Name, "--namespace", nodePods, "wait", "--for=condition=Ready", "--timeout=120s", "pods", "--all"); err != nil {
 			return err
 		}

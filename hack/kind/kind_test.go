@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -55,7 +56,11 @@ func TestParseNodesWaits(t *testing.T) {
 // The two clusters differ in what tombolo has to get along with, and share no address.
 func TestClusters(t *testing.T) {
 	modes := map[string]bool{}
-	for _, c := range clusters() {
+	both, err := clusters("ipv4,dual")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range both {
 		modes[c.ProxyMode+" "+c.Family] = true
 		var text strings.Builder
 		if err := kindConfig.Execute(&text, struct {
@@ -90,5 +95,24 @@ func TestSurplus(t *testing.T) {
 	got := surplus([]string{"network bridge", "volume a"}, []string{"network bridge", "network kind"})
 	if diff := cmp.Diff([]string{"network kind"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestFamilies(t *testing.T) {
+	for families, want := range map[string]string{
+		"ipv4,dual":      "10.1.0.0/16 10.101.0.0/16 | 10.2.0.0/16,fd00:10:2::/56 10.102.0.0/16,fd00:10:102::/112",
+		"ipv6":           "fd00:10:1::/56 fd00:10:101::/112 | fd00:10:2::/56 fd00:10:102::/112",
+		"ipv4,ipv6":      `-ip-family "ipv4,ipv6"`,
+		"ipv5":           "allowed are ipv4, ipv6 and dual",
+		"ipv4,dual,dual": "allowed are",
+	} {
+		both, err := clusters(families)
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = both[0].Pods + " " + both[0].Services + " | " + both[1].Pods + " " + both[1].Services
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", families, got, want)
+		}
 	}
 }

@@ -50,6 +50,8 @@ type tool struct {
 	image   string // of the nodes, as the user wants it
 	cni     string // the program that connects pods; empty: kind's own network
 	keep    bool   // what quickstart made
+
+	clusters []cluster
 }
 
 func main() {
@@ -62,9 +64,14 @@ func main() {
 	}
 	image := flag.String("image", "", "the nodes' `image`; \"build\" builds one; by default kind's own if Docker Hub answers, else a built one")
 	cni := flag.String("cni", "", "what connects the pods of the clusters that up and e2e make: a `program` that runs once for each cluster; by default kind's own, or on nodes of a built image routes like its")
+	families := flag.String("ip-family", "ipv4,dual", "the IP families of the clusters that up and e2e make: ipv4, ipv6 or dual, or two of them with a comma between, of east and west")
 	keep := flag.Bool("keep", false, "leave what quickstart made, to look into it")
 	flag.Parse()
-	if err := run(ctx, tool{image: *image, cni: *cni, keep: *keep}, flag.Args()); err != nil {
+	both, err := clusters(*families)
+	if err == nil {
+		err = run(ctx, tool{image: *image, cni: *cni, keep: *keep, clusters: both}, flag.Args())
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "kind: %v\n", err)
 		os.Exit(1)
 	}

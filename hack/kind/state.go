@@ -43,7 +43,7 @@ func (t *tool) state(ctx context.Context) string {
 		}
 		return strings.TrimSpace(out)
 	}
-	for _, c := range clusters() {
+	for _, c := range t.clusters {
 		if _, err := t.run(ctx, "", "kubectl", "--context", c.Name, "get", "--raw", "/readyz"); err != nil {
 			fmt.Fprintf(&b, "== %s does not answer\n", c.Name)
 			continue

@@ -61,7 +61,7 @@ func (t *tool) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range clusters() { // kind makes one at a time, or two would make its network at once
+	for _, c := range t.clusters { // kind makes one at a time, or two would make its network at once
 		err := step("making cluster "+c.Name, "usually 25 s", func() error { return t.makeCluster(ctx, c, image) })
 		if err != nil {
 			return err
@@ -71,7 +71,7 @@ func (t *tool) make(ctx context.Context) error {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	for _, c := range clusters() {
+	for _, c := range t.clusters {
 		g.Go(func() error { return t.equip(gctx, c, image, archives) })
 	}
 	err = step("connecting pods, loading images", "usually 10 s", g.Wait)
@@ -131,8 +131,12 @@ func (t *tool) archives(ctx context.Context) ([]string, error) {
 
 // install makes both clusters members. The control planes' nodes are the gateways.
 func (t *tool) install(ctx context.Context) error {
-	first := clusters()[0]
-	address, err := t.engine.Docker(ctx, "inspect", "--format", "{{(index .NetworkSettings.Networks \"kind\").IPAddress}}", first.gateway())
+	first := t.clusters[0]
+	field := "IPAddress"
+	if first.Family == "ipv6" {
+		field = "GlobalIPv6Address"
+	}
+	address, err := t.engine.Docker(ctx, "inspect", "--format", "{{(index .NetworkSettings.Networks \"kind\")."+field+"}}", first.gateway())
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (t *tool) install(ctx context.Context) error {
 		Manifests: "config", Member: "hack/kind/member",
 		Waiting: func(string) func() { return func() {} },
 	}
-	for _, c := range clusters() {
+	for _, c := range t.clusters {
 		if _, err := t.run(ctx, "", "kubectl", "--context", c.Name, "label", "--overwrite", "node", c.gateway(), "clusterset.tombolo.dev/gateway=true"); err != nil {
 			return err
 		}
@@ -174,7 +178,7 @@ func (t *tool) down(ctx context.Context) error {
 // delete deletes the clusters and what was made for them.
 func (t *tool) delete(ctx context.Context) error {
 	args := []string{"delete", "clusters", "--kubeconfig", t.kubeconfig()}
-	for _, c := range clusters() {
+	for _, c := range t.clusters {
 		args = append(args, c.Name)
 	}
 	_, err := t.run(ctx, "", "kind", args...)

@@ -9,6 +9,13 @@ if ! [ -d "${CALICO:-}/felix" ]; then
 	echo "CALICO=${CALICO:-} is no clone of Calico: git clone --branch v3.32.1 https://github.com/projectcalico/calico, then set CALICO to it" >&2
 	exit 2
 fi
+case $POD_CIDRS in
+*.*) ;;
+*)
+	echo "cluster $CLUSTER has IPv6 alone, for which this script was not written: choose ipv4 or dual with -ip-family" >&2
+	exit 2
+	;;
+esac
 case $CLUSTER in
 east) backend=bird vxlan=Never nftables=Disabled ;;
 *) backend=vxlan vxlan=Always nftables=Enabled ;;

@@ -10,13 +10,14 @@ esac
 go run ./hack/testbin/cmd -set flannel
 bin=$(go run ./hack/testbin/cmd -set flannel -dir)
 
-ipv6=
+ipv4=false ipv6=false
+networks=
 routes=
 for cidr in $POD_CIDRS; do
 	routes="$routes${routes:+,}{\"dst\": \"$cidr\"}"
 	case $cidr in
-	*:*) ipv6="\"EnableIPv6\": true, \"IPv6Network\": \"$cidr\"," ;;
-	*) ipv4=$cidr ;;
+	*:*) ipv6=true networks="$networks \"IPv6Network\": \"$cidr\"," ;;
+	*) ipv4=true networks="$networks \"Network\": \"$cidr\"," ;;
 	esac
 done
 
@@ -28,7 +29,7 @@ for node in $NODES; do
 	docker cp --quiet "$bin/cni-bridge" "$node:/opt/cni/bin/bridge"
 	kind get kubeconfig --internal --name "$CLUSTER" | write "$node" /etc/kube-flannel/kubeconfig
 	write "$node" /etc/kube-flannel/net-conf.json <<-END
-		{"Network": "$ipv4", $ipv6 "EnableNFTables": $nftables, "Backend": {"Type": "$backend"}}
+		{$networks "EnableIPv4": $ipv4, "EnableIPv6": $ipv6, "EnableNFTables": $nftables, "Backend": {"Type": "$backend"}}
 	END
 	docker exec "$node" systemd-run --quiet --unit=flannel --property=Restart=always --property=RestartSec=1 \
 		--setenv=NODE_NAME="$node" flanneld --kubeconfig-file=/etc/kube-flannel/kubeconfig
