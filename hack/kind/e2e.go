@@ -109,9 +109,10 @@ func (t *tool) environment() []string {
 	return []string{"KUBECONFIG=" + t.kubeconfig(), shell.NodePodsEnv + "=" + nodePods, "PATH=" + t.bin + ":" + os.Getenv("PATH")}
 }
 
-// goTest runs the tests of packages, one package after the other, with these variables besides. A test or
-// two that fail run again, as on the lab: on two CPUs the gateways, which encrypt themselves, may have none
-// for a second, and links go down and up. TestGatewayKeys stays in the lab: it looks at a node's files.
+// goTest runs the tests of packages, one package after the other, with these variables besides. A
+// test or two that fail run again, as on the lab: gateways that encrypt themselves may get no CPU
+// for a second, and then links go down and up. TestGatewayKeys stays in the lab: it looks at a
+// node's files.
 func (t *tool) goTest(ctx context.Context, environment []string, packages ...string) error {
 	args := []string{"go", "test", "-tags", "e2e,kind", "-count=1", "-timeout", "30m", "-p", "1", "-parallel", "4", "-skip", "^TestGatewayKeys$", "-v"}
 	cmd := exec.CommandContext(ctx, "hack/again.sh", append(args, packages...)...)
@@ -123,8 +124,8 @@ func (t *tool) goTest(ctx context.Context, environment []string, packages ...str
 	return cmd.Run()
 }
 
-// startNodePods starts a pod with the tests' tools in the network of each node, under its name, and gives the
-// nodes the program that other pods of the tests run.
+// startNodePods starts a pod with the tests' tools in the network of each node, under its name. It
+// gives the nodes the program that other pods of the tests run.
 func (t *tool) startNodePods(ctx context.Context) error {
 	for _, c := range t.clusters {
 		for _, node := range c.nodes() {

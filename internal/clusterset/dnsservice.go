@@ -1,7 +1,7 @@
 package clusterset
 
-// The label of the Service, in namespace kube-system, whose address kubelets give to pods for their DNS: so
-// kubeadm and most distributions have it, whatever serves it.
+// The label of the Service in namespace kube-system whose address kubelets give to pods for their
+// DNS. Kubeadm and most distributions set it, whatever serves DNS.
 const (
 	DNSServiceLabel = "k8s-app"
 	DNSServiceApp   = "kube-dns"

@@ -85,11 +85,11 @@ func newMachineNetwork(approved netip.Prefix) machineNetwork {
 	return machineNetwork{Prefix: netip.PrefixFrom(first, bits), Node: first.Next(), Machine: first.Next().Next(), Version: version}
 }
 
-// TestMachine: what is no pod, and knows no way to pods and other clusters, answers pods and nodes of its
-// own cluster through the clusterset IP, and those of the other cluster through the gateway. It sees
-// nodes of its own cluster, whatever the CNIs masquerade. It is in west, whose CNI on the lab leaves alone
-// what a node sends to addresses of pods that no node has. Flannel masquerades that, too, on the node that
-// routes to the machine.
+// TestMachine: what is no pod, and knows no way to pods and other clusters, answers pods and nodes of
+// its own cluster through the clusterset IP, and those of the other cluster through the gateway. It
+// sees nodes of its own cluster, whatever the CNIs masquerade. It is in west. On the lab, west's CNI
+// leaves alone what a node sends to addresses inside the pods' CIDRs that no node has. Flannel
+// masquerades that, too, on the node that routes to the machine.
 func TestMachine(t *testing.T) {
 	s := &peers{scene: newScene(t, "machine"), nodes: map[string][]corev1.Node{}, pods: map[string][]corev1.Pod{}}
 	m := s.newMachine(t)

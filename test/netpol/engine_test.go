@@ -58,8 +58,8 @@ spec:
       volumes: [{name: engine, hostPath: {path: %s, type: File}}]
 `
 
-// enforced says whether the cluster's CNI enforces NetworkPolicies: Calico does. It skips the test on other
-// clusters of kind, whose nodes do not see the engine, a file of the host.
+// enforced says whether the cluster's CNI enforces NetworkPolicies, as Calico does. On other clusters
+// of kind it skips the test: their nodes do not see the engine, which is a file of the host.
 func enforced(t *testing.T, sh shell.Shell, cluster string) bool {
 	t.Helper()
 	kind, err := sh.Kubectl(t.Context(), cluster, "get", "crd", "felixconfigurations.crd.projectcalico.org", "--ignore-not-found", "--output", "name")

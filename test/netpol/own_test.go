@@ -113,7 +113,8 @@ func (o own) operators(t *testing.T) map[string]string {
 // curl asks for what is there.
 var curl = []string{"curl", "--silent", "--show-error", "--fail", "--http0.9", "--output", "/dev/null", "--max-time", "2"}
 
-// opened asserts that the operators' nodes reach the opened port: policies let a node reach its own pods.
+// opened asserts that the operators' nodes reach the opened port. Policies let a node reach its own
+// pods.
 func (o own) opened(t *testing.T) {
 	t.Helper()
 	for pod, address := range o.operators(t) {

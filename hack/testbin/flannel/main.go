@@ -1,7 +1,6 @@
-// Command flanneld is flannel on a node of Kubernetes, made of flannel's own packages. Flannel's own main
-// imports each backend, one of them from a module that module proxies refuse, and one in C. This one has
-// those that its manifest offers first: vxlan and host-gw. It does in the kernel what flannel does, with
-// flannel's defaults.
+// Command flanneld is flannel on a node of Kubernetes, made of flannel's own packages. Flannel's own
+// main imports every backend. One is in a module that module proxies refuse, and one is in C. This
+// main has vxlan and host-gw. It does in the kernel what flannel does, with flannel's defaults.
 package main
 
 import (
@@ -87,8 +86,8 @@ func run(ctx context.Context, o options) error {
 	return err
 }
 
-// writeRules writes what is masqueraded and what is forwarded, after it has removed what the other kind of
-// firewall has of flannel.
+// writeRules writes what is masqueraded and what is forwarded. First it removes flannel's rules from
+// the other kind of firewall.
 func writeRules(ctx context.Context, config *subnet.Config, network backend.Network) error {
 	var chosen, other trafficmngr.TrafficManager = &iptables.IPTablesManager{}, &nftables.NFTablesManager{}
 	if config.EnableNFTables {

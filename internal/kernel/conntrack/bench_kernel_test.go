@@ -13,9 +13,9 @@ import (
 	"github.com/tombolo-net/tombolo/test/harness/netns"
 )
 
-// BenchmarkDelete looks for the flows to an endpoint that has gone, as the agent does with each UDP endpoint
-// that goes, among 50,000 flows of a node. They are all to one port, of one service or of 1,000: the kernel
-// compares addresses of IPv4 itself, and tells of all flows to the port if they are IPv6.
+// BenchmarkDelete looks for the flows to a UDP endpoint that has gone, as the agent does, among
+// 50,000 flows of a node. All are to one port, of one service or of 1,000. The kernel compares
+// addresses of IPv4 itself. Of IPv6 it tells of all flows to the port.
 func BenchmarkDelete(b *testing.B) {
 	const flows = 50_000
 	for _, family := range []struct{ name, client, service, endpoint string }{

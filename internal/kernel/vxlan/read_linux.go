@@ -36,7 +36,7 @@ func Read(ctx context.Context, names ...string) (Config, error) {
 	return have, nil
 }
 
-// readOne reads one device and its entries. It returns the zero Config if there is none of that name.
+// readOne reads one device and its entries. Without a device of that name it returns the zero Config.
 func readOne(ctx context.Context, name string) (have Config, err error) {
 	link, err := findDevice(name)
 	if link == nil {

@@ -1,5 +1,5 @@
-// Package loadpod makes pods with the program load, and the Service that exports them. Nodes of a lab see
-// the host's files, and those of kind get the program as a file, so it needs no image.
+// Package loadpod makes pods with the program load, and the Service that exports them. The program
+// needs no image: nodes of a lab see the host's files, and nodes of kind get it as a file.
 package loadpod
 
 import (
@@ -33,7 +33,8 @@ type Pod struct {
 // KindProgram is the path of load on nodes of kind.
 const KindProgram = "/usr/local/bin/load"
 
-// Program is the path of load on nodes. On those of a lab it is where make builds it, beside the lab's command.
+// Program is the path of load on nodes. On a lab's nodes it is where make builds it, beside the
+// lab's command.
 func Program() string {
 	if os.Getenv(shell.NodePodsEnv) != "" {
 		return KindProgram

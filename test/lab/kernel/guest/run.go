@@ -16,8 +16,8 @@ import (
 	"github.com/tombolo-net/tombolo/test/lab/kernel"
 )
 
-// limits are what a node of many GB has. A kernel of 512 MB tracks 4,096 flows, those of all its network
-// namespaces together. It drops packets that begin more.
+// limits are what a node of many GB has. A kernel of 512 MB tracks 4,096 flows, those of all its
+// network namespaces together. It drops packets that begin more.
 var limits = map[string]string{"net.netfilter.nf_conntrack_max": "262144"}
 
 // Run is PID 1 of a kernel that exists for one command: it runs the
