@@ -85,6 +85,7 @@ func New(cfg Config) *Agent {
 		Tick:  repairInterval,
 		Audit: time.Minute,      // compares also those parts whose changes the kernel announces
 		Rest:  time.Millisecond, // so that events which come one after the other share a pass
+		Alarm: node.KernelAlarm(),
 	}, a.pass)
 	a.proxy = &backend.ProxyWatch{Address: cfg.KubeProxy, Changed: a.markNetwork}
 	pending := "no pass yet"
@@ -123,9 +124,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
-		if err := a.gateways.prober.Run(ctx); err != nil {
-			a.log(ctx).Error(err, "gateways are not asked any more whether they live")
-		}
+		a.gateways.prober.Run(ctx)
 	}()
 	defer func() { <-asked }()
 	watched := make(chan struct{})

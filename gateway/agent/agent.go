@@ -135,6 +135,13 @@ type tunnelResult struct {
 // New returns an Agent that does nothing yet.
 func New(cfg Config) *Agent {
 	timing := node.Timing{Tick: resync, Settle: settle, Backoff: node.Backoff{First: retryFirst, Last: retryLast}}
+	often := func() node.Timing {
+		t := node.Timing{Tick: repair, Backoff: timing.Backoff}
+		if cfg.Kernel.Alarm != nil {
+			t.Alarm = cfg.Kernel.Alarm()
+		}
+		return t
+	}
 	a := &Agent{
 		cfg: cfg, metrics: newMetrics(cfg.Registry, cfg.Kernel.Traffic), routeWriter: routeWriter{kernel: cfg.Kernel.Routes},
 	}
@@ -153,7 +160,7 @@ func New(cfg Config) *Agent {
 		return a.statusPass(ctx)
 	})
 	a.guard = guard{metrics: a.metrics, table: cfg.Kernel.Table, mended: a.mended}
-	a.repairs = node.NewLoop("nftables", node.Timing{Tick: repair, Backoff: timing.Backoff}, func(ctx context.Context, now time.Time, _ node.Cause) error {
+	a.repairs = node.NewLoop("nftables", often(), func(ctx context.Context, now time.Time, _ node.Cause) error {
 		changed, err := a.guard.repair(ctx, now)
 		if changed {
 			a.status.Mark()
@@ -165,7 +172,7 @@ func New(cfg Config) *Agent {
 	if cfg.Registry != nil {
 		cfg.Registry.MustRegister(newDroppedCollector(cfg.Kernel.Ingress))
 	}
-	a.ingress = node.NewLoop("ingress", node.Timing{Tick: repair, Backoff: timing.Backoff}, func(ctx context.Context, now time.Time, cause node.Cause) error {
+	a.ingress = node.NewLoop("ingress", often(), func(ctx context.Context, now time.Time, cause node.Cause) error {
 		err := a.ingressPass(ctx)
 		if cause == node.Ticked && now.Sub(a.dropped.looked) >= lookDropped {
 			a.dropped.looked = now

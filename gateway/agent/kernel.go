@@ -12,6 +12,7 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
+	"github.com/tombolo-net/tombolo/internal/node"
 )
 
 // Kernel is this node's kernel, as the agent uses it. NewKernel returns the real one.
@@ -30,6 +31,8 @@ type Kernel struct {
 	Ingress ingressTable
 	// Host is the rest of the node.
 	Host host
+	// Alarm returns what a loop waits with.
+	Alarm func() node.Alarm // optional, default a time.Timer
 }
 
 // tunnelReader reads WireGuard devices.

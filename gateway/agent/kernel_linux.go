@@ -14,13 +14,15 @@ import (
 	"github.com/tombolo-net/tombolo/internal/kernel/route"
 	"github.com/tombolo-net/tombolo/internal/kernel/rtnl"
 	"github.com/tombolo-net/tombolo/internal/kernel/vxlan"
+	"github.com/tombolo-net/tombolo/internal/node"
 )
 
 // NewKernel returns the kernel of the network namespace that its methods are called in.
 func NewKernel() Kernel {
 	writes := &nft.Writes{}
 	return Kernel{Tunnels: devices{wireguard.New()}, Traffic: wireguard.New(), Handover: handoverDevice{},
-		Routes: route.GatewayOwner(), Table: firewall.New(firewall.GatewayTable).Share(writes), Ingress: ingress.New(writes), Host: thisNode{}}
+		Routes: route.GatewayOwner(), Table: firewall.New(firewall.GatewayTable).Share(writes), Ingress: ingress.New(writes), Host: thisNode{},
+		Alarm: node.KernelAlarm}
 }
 
 // devices are wireguard's.

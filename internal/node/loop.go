@@ -38,6 +38,19 @@ type Timing struct {
 	Rest time.Duration // optional, default 0
 	// Backoff is the wait after a pass that returned an error.
 	Backoff Backoff // optional, default: the next tick repeats it
+	// Alarm is what the Loop waits with. Run closes it.
+	Alarm Alarm // optional, default a time.Timer
+}
+
+// Alarm ends a wait at a time, or when it rings (alarm.Alarm).
+type Alarm interface {
+	// Wait returns when that much time has passed, or Ring was called since the last Wait returned. It
+	// may return early without a cause.
+	Wait(time.Duration)
+	// Ring ends the Wait of now, or else the next one. It does not block. It is safe for concurrent use.
+	Ring()
+	// Close releases what the Alarm holds. Ring may be called later.
+	Close()
 }
 
 // Pass makes things as they should be. It reads what is marked by itself: a Loop knows only that
@@ -50,14 +63,17 @@ type Loop struct {
 	name   string
 	timing Timing
 	pass   Pass
-	wake   chan struct{}
-	asked  chan func()
+	alarm  Alarm
+	marked atomic.Bool
+	// free holds a token while Run waits. Who has taken it may use what passes use.
+	free chan struct{}
 	// busySince is when the pass or question that is running began, in nanoseconds since 1970; 0
 	// while none is.
 	busySince atomic.Int64
 
 	// What follows is used by Run only.
 	ended   time.Time // of the last pass
+	due     time.Time // is the next tick
 	audited time.Time
 	retry   Retry
 	failure string // the text of the last error; empty if the last pass returned none
@@ -65,32 +81,34 @@ type Loop struct {
 
 // NewLoop returns a Loop that Run starts. The name is in its log messages.
 func NewLoop(name string, timing Timing, pass Pass) *Loop {
-	return &Loop{
-		name: name, timing: timing, pass: pass, wake: make(chan struct{}, 1), asked: make(chan func()),
-		retry: Retry{Backoff: timing.Backoff},
+	l := &Loop{name: name, timing: timing, pass: pass, alarm: timing.Alarm, free: make(chan struct{}, 1), retry: Retry{Backoff: timing.Backoff}}
+	if l.alarm == nil {
+		l.alarm = newTimer()
 	}
+	return l
 }
 
 // Mark asks for a pass. It never blocks; marks that come before the pass begins count as one.
 func (l *Loop) Mark() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
+	if !l.marked.Swap(true) {
+		l.alarm.Ring()
 	}
 }
 
 // Ask runs the question between two passes, so that it may read what only passes may change. It
 // returns when the question has been answered, or with ctx's error if ctx ends before the loop is
-// free.
+// free: it is not before the first pass, nor after Run.
 func (l *Loop) Ask(ctx context.Context, question func()) error {
-	done := make(chan struct{})
 	select {
-	case l.asked <- func() { defer close(done); question() }:
-		<-done
-		return nil
+	case <-l.free:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer func() { l.free <- struct{}{} }()
+	l.busySince.Store(time.Now().UnixNano())
+	defer l.busySince.Store(0)
+	question()
+	return nil
 }
 
 // Healthy returns an error if one pass has been running for longer than a minute.
@@ -108,13 +126,13 @@ func (l *Loop) Healthy() error {
 // Run runs passes until ctx ends. It logs the error of a pass if its text is a new one.
 func (l *Loop) Run(ctx context.Context) {
 	log := logr.FromContextOrDiscard(ctx).WithValues("loop", l.name)
-	ticker := time.NewTicker(l.timing.Tick)
-	defer ticker.Stop()
+	defer l.alarm.Close()
+	defer context.AfterFunc(ctx, l.alarm.Ring)()
 	l.audited = time.Now()
-	for cause, ok := Marked, ctx.Err() == nil; ok; cause, ok = l.next(ctx, ticker.C) {
-		select {
-		case <-l.wake: // the pass that begins now sees it
-		default:
+	l.due = l.audited.Add(l.timing.Tick)
+	for cause, ok := Marked, ctx.Err() == nil; ok; cause, ok = l.next(ctx) {
+		if cause == Marked {
+			l.marked.Store(false) // the pass that begins now sees what was marked
 		}
 		now := time.Now()
 		l.busySince.Store(now.UnixNano())
@@ -124,41 +142,47 @@ func (l *Loop) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.record(log, ticker, err)
+		l.record(log, err)
 	}
 }
 
 // next waits for the next pass. It returns false if ctx ends before.
-func (l *Loop) next(ctx context.Context, tick <-chan time.Time) (Cause, bool) {
-	for {
-		select {
-		case <-ctx.Done():
-			return Marked, false
-		case question := <-l.asked:
-			l.busySince.Store(time.Now().UnixNano())
-			question()
-			l.busySince.Store(0)
-		case <-l.wake:
-			return Marked, sleep(ctx, max(l.timing.Settle, l.timing.Rest-time.Since(l.ended)))
-		case now := <-tick: // its time is used, since a look at the clock counts where it is a system call
-			if l.timing.Audit == 0 || now.Sub(l.audited) < l.timing.Audit {
-				return Ticked, ctx.Err() == nil
-			}
-			l.audited = now
-			return Audited, ctx.Err() == nil
+func (l *Loop) next(ctx context.Context) (Cause, bool) {
+	l.free <- struct{}{}
+	defer func() { <-l.free }()
+	for now := l.ended; ctx.Err() == nil; now = time.Now() {
+		switch {
+		case !now.Before(l.due):
+			return l.tick(now), true
+		case l.marked.Load():
+			return Marked, sleep(ctx, max(l.timing.Settle, l.timing.Rest-now.Sub(l.ended)))
 		}
+		l.alarm.Wait(l.due.Sub(now))
 	}
+	return Marked, false
+}
+
+// tick is the cause of the pass that is due now.
+func (l *Loop) tick(now time.Time) Cause {
+	if l.due = l.due.Add(l.timing.Tick); !now.Before(l.due) {
+		l.due = now.Add(l.timing.Tick)
+	}
+	if l.timing.Audit == 0 || now.Sub(l.audited) < l.timing.Audit {
+		return Ticked
+	}
+	l.audited = now
+	return Audited
 }
 
 // record moves the next tick to when a failed pass is due again, and back when one succeeds.
-func (l *Loop) record(log logr.Logger, ticker *time.Ticker, err error) {
+func (l *Loop) record(log logr.Logger, err error) {
 	wasFailing := l.retry.Failing()
 	l.retry.Record(l.ended, err)
 	switch {
 	case l.retry.Failing():
-		ticker.Reset(l.retry.Wait())
+		l.due = l.ended.Add(l.retry.Wait())
 	case wasFailing:
-		ticker.Reset(l.timing.Tick)
+		l.due = l.ended.Add(l.timing.Tick)
 	}
 	switch {
 	case err != nil && err.Error() != l.failure:
@@ -184,3 +208,31 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return true
 	}
 }
+
+// timer is the Alarm that uses a time.Timer.
+type timer struct {
+	*time.Timer
+	rung chan struct{}
+}
+
+func newTimer() timer { return timer{time.NewTimer(0), make(chan struct{}, 1)} }
+
+// Wait implements Alarm.
+func (t timer) Wait(d time.Duration) {
+	t.Reset(d)
+	select {
+	case <-t.rung:
+	case <-t.C:
+	}
+}
+
+// Ring implements Alarm.
+func (t timer) Ring() {
+	select {
+	case t.rung <- struct{}{}:
+	default:
+	}
+}
+
+// Close implements Alarm.
+func (t timer) Close() { t.Stop() }

@@ -86,6 +86,15 @@ func TestLoop(t *testing.T) {
 			time.Sleep(second)
 			l.Mark()
 		}, []ran{{0, Marked}, {900 * ms, Marked}, {second, Ticked}, {1900 * ms, Marked}, {2 * second, Ticked}}},
+		{"a tick takes no mark away", dataplane, 2200 * ms, func(n int) error {
+			if n == 1 {
+				time.Sleep(1500 * ms)
+			}
+			return nil
+		}, func(l *Loop) {
+			time.Sleep(1200 * ms)
+			l.Mark()
+		}, []ran{{0, Marked}, {1500 * ms, Ticked}, {1502 * ms, Marked}, {2 * second, Ticked}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
