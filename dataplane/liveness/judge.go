@@ -58,7 +58,8 @@ type Judge struct {
 // track is what is known of one gateway.
 type track struct {
 	Verdict
-	// heard is the time of the last answer, moved on by the time in which nobody listened.
+	// heard is when the last answer came, at the earliest, moved on by the time in which nobody
+	// listened.
 	heard time.Time
 	// asked is the time of the last question, and unanswered how many there were since the last answer.
 	asked      time.Time
@@ -91,10 +92,12 @@ func (j *Judge) Asked(name string, now time.Time) {
 // Failed takes note of a question that could not go out. It says nothing about the gateway.
 func (j *Judge) Failed(name string, now time.Time) { j.tracks[name].asked = now }
 
-// Answered takes note of an answer.
-func (j *Judge) Answered(name string, now time.Time) {
+// Answered takes note of an answer, and of the earliest time at which it may have come.
+func (j *Judge) Answered(name string, came, now time.Time) {
 	t := j.tracks[name]
-	t.heard, t.unanswered = now, 0
+	if t.unanswered = 0; came.After(t.heard) {
+		t.heard = came
+	}
 	switch t.State {
 	case Unknown:
 		j.set(t, Alive, now)

@@ -44,7 +44,7 @@ func (w *world) step() {
 	before := w.judge.Verdicts()["g"]
 	for len(w.pending) > 0 && !w.now.Before(w.pending[0].Add(w.rtt)) {
 		w.pending = w.pending[1:]
-		w.judge.Answered("g", w.now)
+		w.judge.Answered("g", w.now, w.now)
 	}
 	w.judge.Decide(w.now)
 	if w.judge.Due("g", w.now) {

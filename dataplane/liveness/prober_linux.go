@@ -2,25 +2,31 @@ package liveness
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/tombolo-net/tombolo/internal/kernel/alarm"
 )
 
-// tolerance is how late the Prober may wake without counting it as time in which nobody listened.
-const tolerance = 50 * time.Millisecond
+const (
+	// tolerance is how late the Prober may wake without counting it as time in which nobody listened.
+	tolerance = 50 * time.Millisecond
+	// soon is how long after a question the Prober looks for the answer of a gateway that has never
+	// answered: the first plan may wait for it.
+	soon = 20 * time.Millisecond
+)
 
-// Prober asks gateways whether they live. Its methods are safe for concurrent use.
+// Prober asks gateways whether they live. It does not wait for answers: it looks for them when it is
+// time for the next question, or for a verdict. So a question costs one wake-up of the process, which is
+// most of what it costs. Its methods are safe for concurrent use.
 type Prober struct {
 	changed func()
-	// wake is an eventfd that ends a wait.
-	wake int
+	alarm   *alarm.Alarm
 	// first is closed when every gateway has answered once.
 	first chan struct{}
 
@@ -30,6 +36,8 @@ type Prober struct {
 	targets  map[string]*target
 	answered bool // first is closed
 	closed   bool
+	// looked is when the Prober looked for answers last.
+	looked time.Time
 }
 
 type target struct {
@@ -44,11 +52,11 @@ type target struct {
 // New returns a Prober that asks nobody yet. It calls changed whenever a verdict has changed; changed
 // must not block.
 func New(changed func()) (*Prober, error) {
-	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	wakes, err := alarm.New()
 	if err != nil {
-		return nil, fmt.Errorf("making an eventfd: %w", err)
+		return nil, err
 	}
-	return &Prober{changed: changed, wake: wake, first: make(chan struct{}), targets: map[string]*target{}}, nil
+	return &Prober{changed: changed, alarm: wakes, first: make(chan struct{}), targets: map[string]*target{}}, nil
 }
 
 // Watch makes these the gateways to ask, in the network namespace of the calling thread, in that
@@ -81,12 +89,9 @@ func (p *Prober) Watch(interval time.Duration, targets []Target) error {
 	}
 	p.targets = kept
 	p.judge.Watch(interval, names, time.Now())
-	p.nudge()
+	p.alarm.Ring()
 	return errors.Join(errs...)
 }
-
-// nudge ends a wait. It fails only if there are too many nudges already.
-func (p *Prober) nudge() { _, _ = unix.Write(p.wake, binary.NativeEndian.AppendUint64(nil, 1)) }
 
 func newTarget(t Target) (*target, error) {
 	made := &target{Target: t}
@@ -141,28 +146,21 @@ func (p *Prober) Wait(ctx context.Context, limit time.Duration) {
 }
 
 // Run asks until ctx ends. It may be called once.
-func (p *Prober) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if !p.closed {
-			p.nudge()
-		}
-	})
+func (p *Prober) Run(ctx context.Context) {
 	defer p.close()
-	defer stop()
+	defer context.AfterFunc(ctx, p.alarm.Ring)()
 	var next time.Time
 	for ctx.Err() == nil {
-		awaited := p.awaited()
-		if _, err := unix.Poll(awaited.fds, milliseconds(next)); err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("waiting for gateways: %w", err)
-		}
 		var changed bool
-		if next, changed = p.turn(awaited, next); changed {
+		if next, changed = p.turn(next); changed {
 			p.changed()
 		}
+		wait := time.Duration(math.MaxInt64)
+		if !next.IsZero() {
+			wait = time.Until(next)
+		}
+		p.alarm.Wait(wait)
 	}
-	return nil
 }
 
 // close closes the sockets. Nobody asks afterwards.
@@ -174,56 +172,17 @@ func (p *Prober) close() {
 		t.close()
 	}
 	clear(p.targets)
-	_ = unix.Close(p.wake)
-}
-
-// milliseconds until that time, rounded up as Poll takes them; without a time it is for ever.
-func milliseconds(at time.Time) int {
-	if at.IsZero() {
-		return -1
-	}
-	return int(max(0, time.Until(at)+time.Millisecond-1) / time.Millisecond)
-}
-
-// awaited are the answers that are waited for. The first file descriptor is wake.
-type awaited struct {
-	fds       []unix.PollFd
-	targets   []*target
-	questions []*question
-}
-
-func (p *Prober) awaited() awaited {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a := awaited{fds: []unix.PollFd{{Fd: int32(p.wake), Events: unix.POLLIN}}}
-	for _, t := range p.targets {
-		for _, q := range t.questions {
-			if q.open {
-				a.fds = append(a.fds, unix.PollFd{Fd: int32(q.fd), Events: unix.POLLOUT})
-				a.targets, a.questions = append(a.targets, t), append(a.questions, q)
-			}
-		}
-	}
-	return a
+	p.alarm.Close()
 }
 
 // turn takes the answers, judges, asks those whose turn it is, and returns when the next turn is.
-// Answers come first: they may have waited longer than this process.
-func (p *Prober) turn(a awaited, meant time.Time) (next time.Time, changed bool) {
+func (p *Prober) turn(meant time.Time) (next time.Time, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a.fds[0].Revents != 0 {
-		var count [8]byte
-		_, _ = unix.Read(p.wake, count[:]) // it says no more than that there was a nudge
-	}
 	before, now := p.judge.Changes(), time.Now()
+	p.listen(now)
 	if late := now.Sub(meant); !meant.IsZero() && late > tolerance {
 		p.judge.Late(late)
-	}
-	for i, t := range a.targets {
-		if a.fds[i+1].Revents != 0 && p.targets[t.Gateway] == t && a.questions[i].open {
-			p.hear(t, a.questions[i], now)
-		}
 	}
 	p.judge.Decide(now)
 	for name, t := range p.targets {
@@ -232,13 +191,48 @@ func (p *Prober) turn(a awaited, meant time.Time) (next time.Time, changed bool)
 		}
 	}
 	p.settle()
-	return p.judge.Next(), p.judge.Changes() != before
+	return p.next(now), p.judge.Changes() != before
 }
 
-// hear takes the answer to a question.
+// next is when the next turn is, the zero time if there never is.
+func (p *Prober) next(now time.Time) time.Time {
+	next := p.judge.Next()
+	for name, t := range p.targets {
+		q := t.questions[(t.next+outstanding-1)%outstanding] // the last one
+		if at := q.asked.Add(soon); q.open && p.judge.tracks[name].State == Unknown && now.Before(at) && at.Before(next) {
+			next = at
+		}
+	}
+	return next
+}
+
+// listen takes the answers that have come since the last look.
+func (p *Prober) listen(now time.Time) {
+	var targets []*target
+	var open []*question
+	for _, t := range p.targets {
+		for i := range t.questions {
+			if q := t.questions[(t.next+i)%len(t.questions)]; q.open { // the oldest first
+				targets, open = append(targets, t), append(open, q)
+			}
+		}
+	}
+	for i, has := range answered(open) {
+		if has {
+			p.hear(targets[i], open[i], now)
+		}
+	}
+	p.looked = now
+}
+
+// hear takes the answer to a question. It came after the question, and after the last look.
 func (p *Prober) hear(t *target, q *question, now time.Time) {
+	came := q.asked
+	if came.Before(p.looked) {
+		came = p.looked
+	}
 	if q.answer() {
-		p.judge.Answered(t.Gateway, now)
+		p.judge.Answered(t.Gateway, came, now)
 	} else {
 		p.judge.Lost(t.Gateway)
 	}

@@ -1,6 +1,7 @@
 package liveness
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -61,11 +62,10 @@ func sockaddr(a netip.AddrPort) unix.Sockaddr {
 // new (tcp_disconnect in net/ipv4/tcp.c).
 func (q *question) ask(to netip.AddrPort, now time.Time) error {
 	q.open = false
-	if err := disconnect(q.fd); err != nil {
-		return err
+	if err := connect(q.fd, nobody); err != nil {
+		return fmt.Errorf("resetting a socket: %w", err)
 	}
-	err := unix.Connect(q.fd, sockaddr(to))
-	if err != nil && !errors.Is(err, unix.EINPROGRESS) {
+	if err := connect(q.fd, encoded(to)); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		return fmt.Errorf("connecting to %s: %w", to, err)
 	}
 	q.open, q.asked = true, now
@@ -75,18 +75,59 @@ func (q *question) ask(to netip.AddrPort, now time.Time) error {
 // answer ends the question and reports whether the gateway has answered.
 func (q *question) answer() bool {
 	q.open = false
-	result, err := unix.GetsockoptInt(q.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	_ = disconnect(q.fd) // the next question does it again, and says what failed
-	return err == nil && (result == 0 || unix.Errno(result) == unix.ECONNREFUSED)
+	result, size := int32(-1), uint32(unsafe.Sizeof(int32(0)))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(q.fd), unix.SOL_SOCKET, unix.SO_ERROR,
+		uintptr(unsafe.Pointer(&result)), uintptr(unsafe.Pointer(&size)), 0)
+	if result == 0 {
+		_ = connect(q.fd, nobody) // somebody listens; the next question does it again, and says what failed
+	}
+	return errno == 0 && (result == 0 || unix.Errno(result) == unix.ECONNREFUSED)
 }
 
 func (q *question) close() { _ = unix.Close(q.fd) } // nothing is to be done about it
 
-// disconnect ends what the socket does. The address family is all that the kernel looks at.
-func disconnect(fd int) error {
-	address := unix.RawSockaddr{Family: unix.AF_UNSPEC}
-	if _, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&address)), unsafe.Sizeof(address)); errno != 0 {
-		return fmt.Errorf("resetting a socket: %w", errno)
+// answered reports of each of these open questions whether its answer is there.
+func answered(open []*question) []bool {
+	has := make([]bool, len(open))
+	if len(open) == 0 {
+		return has
+	}
+	fds := make([]unix.PollFd, len(open))
+	for i, q := range open {
+		fds[i] = unix.PollFd{Fd: int32(q.fd), Events: unix.POLLOUT}
+	}
+	var wait unix.Timespec // none
+	_, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), uintptr(unsafe.Pointer(&wait)), 0, 0, 0)
+	for i, fd := range fds {
+		has[i] = errno == 0 && fd.Revents != 0
+	}
+	return has
+}
+
+// nobody is an address of no family, which is all that the kernel looks at: connecting to it ends what
+// the socket does.
+var nobody = make([]byte, unix.SizeofSockaddrInet4)
+
+// connect is connect(2) of a socket that does not block. This and the other raw system calls are not told
+// to Go's scheduler: what it does around a call takes longer than these calls.
+func connect(fd int, to []byte) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&to[0])), uintptr(len(to))); errno != 0 {
+		return errno
 	}
 	return nil
+}
+
+// encoded is the address as struct sockaddr_in or sockaddr_in6.
+func encoded(a netip.AddrPort) []byte {
+	family := uint16(unix.AF_INET)
+	if a.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	b := binary.NativeEndian.AppendUint16(nil, family)
+	b = binary.BigEndian.AppendUint16(b, a.Port())
+	if a.Addr().Is4() {
+		return append(append(b, a.Addr().AsSlice()...), make([]byte, unix.SizeofSockaddrInet4-8)...)
+	}
+	b = append(append(b, make([]byte, 4)...), a.Addr().AsSlice()...) // no flow label
+	return append(b, make([]byte, 4)...)                             // no scope
 }
