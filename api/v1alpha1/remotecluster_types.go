@@ -107,7 +107,12 @@ type Link struct {
 	//
 	// +optional
 	Since metav1.Time `json:"since,omitzero"`
-	// message says why a link is not up, or that the remote gateway drains; otherwise empty.
+	// flapping is true if the link has gone down three times or more in the last ten minutes.
+	//
+	// +optional
+	Flapping bool `json:"flapping,omitempty"`
+	// message says why a link is not up, that the remote gateway drains, or what to look at if the link
+	// does not stay up; otherwise it is empty.
 	//
 	// +optional
 	Message string `json:"message,omitempty"`

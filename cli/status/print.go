@@ -111,12 +111,12 @@ func remotes(t topology.Topology) (headings []string, rows [][]string) {
 	return []string{"FROM", "TO", "REACHABLE", "LINKS", "RTT", "LOSS"}, rows
 }
 
-// links are all of them if wide, else those that are not up.
+// links are all of them if wide, else those that are not up or do not stay so.
 func links(t topology.Topology, wide bool) (headings []string, rows [][]string) {
 	for _, c := range t.Clusters {
 		for _, r := range c.Remotes {
 			for _, l := range r.Links {
-				if wide || l.State != v1alpha1.LinkUp {
+				if wide || l.State != v1alpha1.LinkUp || l.Flapping {
 					rows = append(rows, []string{string(c.ID) + "/" + l.Gateway, string(r.ID) + "/" + l.RemoteGateway, string(l.State),
 						rtt(l.RTTMilliseconds), fmt.Sprintf("%d %%", l.LossPercent), cmp.Or(l.Message, "-")})
 				}

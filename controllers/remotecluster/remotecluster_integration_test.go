@@ -267,6 +267,17 @@ func TestGatewaysAndLinks(t *testing.T) {
 	}
 	wantEvent(t, r, "")
 
+	got.Status.Links[0].Links[0].Flapping, got.Status.Links[0].Links[0].Message = true, "it goes down again and again"
+	if err := e.Status().Update(t.Context(), got); err != nil {
+		t.Fatal(err)
+	}
+	e.Step(t, r, "", "west")
+	got = get(t, e, "west")
+	if c := meta.FindStatusCondition(got.Status.Conditions, v1alpha1.ConditionReachable); !strings.HasSuffix(c.Message, "links are up; link "+
+		got.Status.Links[0].Gateway+" to "+got.Status.Links[0].Links[0].RemoteGateway+" does not stay up: it goes down again and again") {
+		t.Errorf("a link flaps: %q", c.Message)
+	}
+
 	got.Status.Links[0].Links[0].State = v1alpha1.LinkDown
 	if err := e.Status().Update(t.Context(), got); err != nil {
 		t.Fatal(err)

@@ -61,6 +61,9 @@ func reachable(rc *v1alpha1.RemoteCluster, gateways localGateways) metav1.Condit
 			clusterset.NameSome(gateways.dead))
 	case links.Up > 0:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonLinkUp, fmt.Sprintf("%d of %d links are up", links.Up, links.Total)
+		if f := clusterset.Flapping(rc, gateways.live); f != "" {
+			c.Message += "; " + f
+		}
 	case len(rc.Spec.Gateways) == 0:
 		c.Reason = v1alpha1.ReasonNoGateways
 		c.Message = fmt.Sprintf("cluster %s publishes no gateway: label a node there %s=true", rc.Name, v1alpha1.LabelGateway)

@@ -76,7 +76,7 @@ func linksOf(cluster v1alpha1.ClusterID, result *tunnelResult, old []v1alpha1.Li
 		}
 		link := v1alpha1.Link{
 			RemoteGateway: l.Gateway, State: s.State, Since: metav1.NewTime(s.Since.Truncate(time.Second)),
-			Message: linkMessage(l, s, result.alive[l.LinkID]),
+			Flapping: s.Downs >= downsOfFlapping, Message: linkMessage(l, s, result.alive[l.LinkID]),
 		}
 		var before v1alpha1.Link
 		if i := slices.IndexFunc(old, func(p v1alpha1.Link) bool { return p.RemoteGateway == l.Gateway }); i >= 0 {
@@ -95,14 +95,22 @@ func linksOf(cluster v1alpha1.ClusterID, result *tunnelResult, old []v1alpha1.Li
 	return links
 }
 
-// linkMessage says what to look at when a link is not up, or why flows leave one that is.
+// downsOfFlapping is how often a link that flaps has gone down within ten minutes.
+const downsOfFlapping = 3
+
+// linkMessage says what to look at when a link is not up, why flows leave one that is, or why one does not
+// stay up.
 func linkMessage(l plan.Link, s probe.Status, alive bool) string {
 	const doesNotHear = "its gateway hears nothing from us: does a firewall drop UDP port"
 	switch {
 	case s.State == v1alpha1.LinkUp && s.Draining:
 		return "its gateway drains: flows leave it while another link is up"
-	case s.State == v1alpha1.LinkUp:
+	case s.State == v1alpha1.LinkUp && s.Downs < downsOfFlapping:
 		return ""
+	case s.State == v1alpha1.LinkUp && s.Late >= s.Downs:
+		return "it goes down again and again: this gateway's agent often does not get to run in time: does its node lack CPU?"
+	case s.State == v1alpha1.LinkUp:
+		return "it goes down again and again: are packets lost on the way, or does the node of either gateway lack CPU?"
 	case s.PeerSaysDown && !s.Heard:
 		return fmt.Sprintf("our probes to %s are answered, but its gateway gets no answers from us: are packets lost on the way there?", l.TunnelAddress)
 	case s.Heard && alive:

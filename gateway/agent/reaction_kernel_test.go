@@ -144,3 +144,27 @@ func TestDraining(t *testing.T) {
 		t.Errorf("%d packets were lost", lost)
 	}
 }
+
+// A link that goes down again and again says so while it is up, at both ends.
+func TestFlappingLink(t *testing.T) {
+	c := startClusters(t)
+	c.waitCalm(t)
+	is := func(g *testGateway, to *testGateway, want v1alpha1.LinkState, flapping bool) func() error {
+		return func() error {
+			if l := g.link(t, to); l.State != want || l.Flapping != flapping || flapping && want == v1alpha1.LinkUp && !strings.Contains(l.Message, "again and again") {
+				return fmt.Errorf("it is %+v", l)
+			}
+			return nil
+		}
+	}
+	for i := range downsOfFlapping {
+		flapping := i+1 == downsOfFlapping
+		c.wire.Cut(c.east0.port)
+		waitFor(t, "a link that is down", is(c.west1, c.east0, v1alpha1.LinkDown, flapping))
+		waitFor(t, "the same at the other end", is(c.east0, c.west1, v1alpha1.LinkDown, flapping))
+		c.wire.Heal(c.east0.port)
+		waitFor(t, "a link that is up", is(c.west1, c.east0, v1alpha1.LinkUp, flapping))
+		waitFor(t, "the same at the other end", is(c.east0, c.west1, v1alpha1.LinkUp, flapping))
+	}
+	waitFor(t, "a link that was not cut", is(c.west1, c.east2, v1alpha1.LinkUp, false))
+}

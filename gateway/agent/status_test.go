@@ -57,6 +57,9 @@ func TestLinkMessage(t *testing.T) {
 	}{
 		{"up", probe.Status{State: v1alpha1.LinkUp}, true, ""},
 		{"drains", probe.Status{State: v1alpha1.LinkUp, Draining: true}, true, "its gateway drains"},
+		{"went down twice", probe.Status{State: v1alpha1.LinkUp, Downs: 2, Late: 9}, true, ""},
+		{"flaps", probe.Status{State: v1alpha1.LinkUp, Downs: 3, Late: 1}, true, "are packets lost on the way, or does the node of either gateway lack CPU?"},
+		{"flaps for want of CPU", probe.Status{State: v1alpha1.LinkUp, Downs: 3, Late: 3}, true, "does its node lack CPU?"},
 		{"nothing", probe.Status{State: v1alpha1.LinkDown}, false, "no answer to WireGuard handshakes with 192.0.2.1:51820"},
 		{"a session", probe.Status{State: v1alpha1.LinkDown}, true, "is its gateway agent running, and does its firewall admit UDP port 7472?"},
 		{"one way", probe.Status{State: v1alpha1.LinkDown, Heard: true, PeerSaysDown: true}, true, "its gateway hears nothing from us"},

@@ -86,6 +86,11 @@ type Status struct {
 	Heard bool
 	// Reached are the clusters that a sibling says it reaches.
 	Reached Members
+	// Downs is how often the link went down in the last ten minutes, 16 at most.
+	Downs int
+	// Late is how often in that time this process did not get to run when it was to probe, 16 at most.
+	// Silence of other gateways may follow from it, and theirs of this one's.
+	Late int
 	// Sent and Answered count probes since the link was made.
 	Sent, Answered uint64
 }
@@ -114,6 +119,8 @@ type link struct {
 	answeredAt time.Time
 	// heardAt is when the peer's last own probe came.
 	heardAt time.Time
+	// downs are the times at which the link went down.
+	downs recent
 	// refusedAt is when the peer's kernel last said, through the tunnel, that no process listens
 	// there.
 	refusedAt time.Time
@@ -260,6 +267,9 @@ func (l *link) combine(now time.Time) (changed bool) {
 	if state == l.status.State {
 		return false
 	}
+	if l.status.State == v1alpha1.LinkUp {
+		l.downs.add(now)
+	}
 	l.status.State, l.status.Since = state, now
 	return true
 }
@@ -267,7 +277,7 @@ func (l *link) combine(now time.Time) (changed bool) {
 // statusAt is how the link is at that time.
 func (l *link) statusAt(now time.Time) Status {
 	s := l.status
-	s.Loss = l.loss.share()
+	s.Loss, s.Downs = l.loss.share(), l.downs.count(now)
 	s.Heard = s.State != v1alpha1.LinkUp && now.Sub(l.heardAt) < heardFresh && l.heardAt.Sub(l.answeredAt) > 2*l.interval
 	return s
 }

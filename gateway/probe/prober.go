@@ -51,6 +51,8 @@ type Prober struct {
 	interval  time.Duration
 	draining  bool
 	reached   Members
+	// late are the times at which this process did not get to run in time.
+	late recent
 }
 
 // New returns a Prober without peers. It does nothing before Run.
@@ -135,7 +137,9 @@ func (p *Prober) Statuses() map[string]Status {
 	defer p.mu.Unlock()
 	statuses := make(map[string]Status, len(p.byName))
 	for name, l := range p.byName {
-		statuses[name] = l.statusAt(now)
+		s := l.statusAt(now)
+		s.Late = p.late.count(now)
+		statuses[name] = s
 	}
 	return statuses
 }

@@ -25,6 +25,8 @@ type network struct {
 	cut map[netip.Addr]bool
 	// oneWay addresses receive, and what they send is lost.
 	oneWay map[netip.Addr]bool
+	// stuck addresses send two intervals late.
+	stuck map[netip.Addr]bool
 	// away addresses refuse what they are sent, and send nothing.
 	away map[netip.Addr]bool
 }
@@ -44,7 +46,7 @@ type memoryConn struct {
 
 func newNetwork(delay time.Duration) *network {
 	return &network{
-		delay: delay, conns: map[netip.Addr]*memoryConn{}, cut: map[netip.Addr]bool{}, oneWay: map[netip.Addr]bool{}, away: map[netip.Addr]bool{},
+		delay: delay, conns: map[netip.Addr]*memoryConn{}, cut: map[netip.Addr]bool{}, oneWay: map[netip.Addr]bool{}, stuck: map[netip.Addr]bool{}, away: map[netip.Addr]bool{},
 	}
 }
 
@@ -74,6 +76,11 @@ func (c *memoryConn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) 
 func (c *memoryConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	n := c.network
 	n.mu.Lock()
+	if stuck := n.stuck[c.local.Addr()]; stuck {
+		n.mu.Unlock()
+		time.Sleep(2 * Interval)
+		n.mu.Lock()
+	}
 	defer n.mu.Unlock()
 	peer := n.conns[to.Addr()]
 	switch {
@@ -195,6 +202,40 @@ func TestUpDownUp(t *testing.T) {
 			east.want(t, "after an answer", v1alpha1.LinkUp)
 			if east.changes != 3 {
 				t.Errorf("%d changes told, want 3", east.changes)
+			}
+			if got := east.status(); got.Downs != 1 || got.Late != 0 {
+				t.Errorf("down %d times, late %d times, want 1 and 0", got.Downs, got.Late)
+			}
+			time.Sleep(recentWindow)
+			if got := east.status(); got.Downs != 0 {
+				t.Errorf("down %d times in the last ten minutes, want 0", got.Downs)
+			}
+		}, east, west)
+	})
+}
+
+// A process that does not get to run in time says so.
+func TestLateProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(time.Millisecond)
+		east, west := n.newEnd(t, 1, 2, eastAddr, westAddr, false), n.newEnd(t, 2, 1, westAddr, eastAddr, false)
+		run(t, func() {
+			time.Sleep(time.Second)
+			for range 3 {
+				n.set(n.stuck, eastAddr, true)
+				time.Sleep(Interval + time.Millisecond)
+				n.set(n.stuck, eastAddr, false)
+				time.Sleep(10 * time.Second)
+			}
+			if got := east.status(); got.Late != 3 || got.Downs != 0 {
+				t.Errorf("late %d times, down %d times, want 3 and 0", got.Late, got.Downs)
+			}
+			if got := west.status().Late; got != 0 {
+				t.Errorf("the other end was late %d times", got)
+			}
+			time.Sleep(recentWindow)
+			if got := east.status().Late; got != 0 {
+				t.Errorf("late %d times in the last ten minutes, want 0", got)
 			}
 		}, east, west)
 	})

@@ -32,6 +32,7 @@ func (p *Prober) watch(ctx context.Context) {
 		now := time.Now()
 		if now.Sub(wake) > Interval/2 {
 			lateUntil = now.Add(Interval) // this process did not get to run: answers may be waiting
+			p.wasLate(now)
 		}
 		p.readRefusals(now)
 		if p.expire(now, lateUntil) {
@@ -46,6 +47,13 @@ func (p *Prober) watch(ctx context.Context) {
 		wake = p.wakeAt(probeAt, lateUntil)
 		timer.Reset(time.Until(wake))
 	}
+}
+
+// wasLate takes note that this process did not get to run in time.
+func (p *Prober) wasLate(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.late.add(now)
 }
 
 // nextProbe is an interval after the last probe should have been sent, so that a wake-up that is a

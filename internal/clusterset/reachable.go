@@ -1,6 +1,8 @@
 package clusterset
 
 import (
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
@@ -32,6 +34,19 @@ func LinksOf(rc *v1alpha1.RemoteCluster, live LiveGateways) Links {
 		}
 	}
 	return links
+}
+
+// Flapping names a link of a live gateway that is up and does not stay so, with what to look at; it is
+// empty if there is none.
+func Flapping(rc *v1alpha1.RemoteCluster, live LiveGateways) string {
+	for _, entry := range rc.Status.Links {
+		for _, link := range entry.Links {
+			if live[entry.Gateway] && link.Flapping && link.State == v1alpha1.LinkUp {
+				return fmt.Sprintf("link %s to %s does not stay up: %s", entry.Gateway, link.RemoteGateway, link.Message)
+			}
+		}
+	}
+	return ""
 }
 
 // Reachable is the one rule for whether flows can get to the remote cluster. Without a live gateway

@@ -102,8 +102,13 @@ func (f *findings) of(s counted) {
 	f.operator(s.Snapshot)
 	f.conditions("ClusterSet", s.ClusterSet, s.ClusterSet.Status.Conditions, clusterSetRules)
 	f.gateways(s.Snapshot)
+	live := liveGateways(s.GatewayNodes)
 	for i := range s.RemoteClusters {
-		f.conditions("RemoteCluster", &s.RemoteClusters[i], s.RemoteClusters[i].Status.Conditions, remoteClusterRules)
+		rc := &s.RemoteClusters[i]
+		f.conditions("RemoteCluster", rc, rc.Status.Conditions, remoteClusterRules)
+		if flapping := clusterset.Flapping(rc, live); flapping != "" {
+			f.all = append(f.all, Finding{Severity: SeverityWarning, Cluster: f.cluster, Kind: "RemoteCluster", Name: rc.Name, Message: flapping})
+		}
 	}
 	for i := range s.Nodes {
 		f.node(&s.Nodes[i])

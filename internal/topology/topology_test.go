@@ -64,7 +64,8 @@ func east() Snapshot {
 			Spec: v1alpha1.RemoteClusterSpec{Index: 2, CIDRs: []v1alpha1.CIDR{"10.2.0.0/16"}},
 			Status: v1alpha1.RemoteClusterStatus{RTTMilliseconds: 3, LossPercent: ptr.To(int32(0)), Links: []v1alpha1.GatewayLinks{
 				{Gateway: "east-2", Links: []v1alpha1.Link{link("west-1", v1alpha1.LinkUp)}},
-				{Gateway: "east-1", Links: []v1alpha1.Link{link("west-2", v1alpha1.LinkDown), link("west-1", v1alpha1.LinkUp)}},
+				{Gateway: "east-1", Links: []v1alpha1.Link{link("west-2", v1alpha1.LinkDown), link("west-1", v1alpha1.LinkUp),
+					{RemoteGateway: "west-3", State: v1alpha1.LinkUp, Flapping: true, Message: "it goes down again and again"}}},
 			}, Conditions: []metav1.Condition{condition(v1alpha1.ConditionContentAccepted, metav1.ConditionFalse, "Skipped", "one export is skipped")}}}},
 		Exports: []mcsv1beta1.ServiceExport{
 			{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}, Status: mcsv1beta1.ServiceExportStatus{Conditions: []metav1.Condition{
