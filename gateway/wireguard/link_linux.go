@@ -96,10 +96,10 @@ func (d *Devices) removeLink(name string) error {
 func changeLink(link netlink.Link, c DeviceChange) error {
 	var errs []error
 	for _, addr := range c.AddAddresses {
-		errs = append(errs, ignoring(netlink.AddrAdd(link, hostAddress(addr)), unix.EEXIST))
+		errs = append(errs, rtnl.Unless(unix.EEXIST, netlink.AddrAdd(link, hostAddress(addr))))
 	}
 	for _, addr := range c.RemoveAddresses {
-		errs = append(errs, ignoring(netlink.AddrDel(link, hostAddress(addr)), unix.EADDRNOTAVAIL))
+		errs = append(errs, rtnl.Unless(unix.EADDRNOTAVAIL, netlink.AddrDel(link, hostAddress(addr))))
 	}
 	if c.MTU != 0 {
 		errs = append(errs, netlink.LinkSetMTU(link, c.MTU))
@@ -114,13 +114,6 @@ func changeLink(link netlink.Link, c DeviceChange) error {
 		return fmt.Errorf("changing link %s: %w", c.Name, kernelError(err))
 	}
 	return nil
-}
-
-func ignoring(err, absent error) error {
-	if errors.Is(err, absent) {
-		return nil
-	}
-	return err
 }
 
 // hostAddress is the address alone. No prefix of it is on the link, so the kernel adds no route to

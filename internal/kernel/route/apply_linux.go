@@ -64,7 +64,7 @@ func (w *writer) deleteRoute(r Route) error {
 	if len(r.Hops) == 1 && w.addHops(route, r.Hops) != nil {
 		route.LinkIndex, route.Gw = 0, nil // the link is gone, and most likely the route with it
 	}
-	return unless(unix.ESRCH, netlink.RouteDel(route))
+	return rtnl.Unless(unix.ESRCH, netlink.RouteDel(route))
 }
 
 // addRule counts a rule that is there as added. The kernel says so, too, if it has one with the
@@ -79,7 +79,9 @@ func (w *writer) addRule(r Rule) error {
 	return err
 }
 
-func (w *writer) deleteRule(r Rule) error { return unless(unix.ENOENT, netlink.RuleDel(w.toRule(r))) }
+func (w *writer) deleteRule(r Rule) error {
+	return rtnl.Unless(unix.ENOENT, netlink.RuleDel(w.toRule(r)))
+}
 
 // loopback is the index of lo, the first device of every network namespace (LOOPBACK_IFINDEX in the
 // kernel).
@@ -149,14 +151,6 @@ func (w *writer) toRule(r Rule) *netlink.Rule {
 		rule.Dport = netlink.NewRulePortRange(r.Port, r.Port)
 	}
 	return rule
-}
-
-// unless is err, or nil if err says that the aim was reached before.
-func unless(reached unix.Errno, err error) error {
-	if errors.Is(err, reached) {
-		return nil
-	}
-	return err
 }
 
 func reversed[T any](items []T) []T {

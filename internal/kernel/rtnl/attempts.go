@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Attempts tries many writes and collects the errors of those that failed. The zero value is ready
@@ -28,4 +29,12 @@ func Each[T fmt.Stringer](ctx context.Context, a *Attempts, doing string, items 
 		done = append(done, item)
 	}
 	return done
+}
+
+// Unless is err, or nil if err says that the aim was reached before.
+func Unless(reached syscall.Errno, err error) error {
+	if errors.Is(err, reached) {
+		return nil
+	}
+	return err
 }

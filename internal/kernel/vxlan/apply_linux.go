@@ -38,7 +38,7 @@ func Apply(ctx context.Context, change Change) (Change, error) {
 	done.AddDevices = rtnl.Each(ctx, &tried, "adding", change.AddDevices, addDevice)
 	done.SetDevices = rtnl.Each(ctx, &tried, "setting", change.SetDevices, setDevice)
 	done.AddAddresses = rtnl.Each(ctx, &tried, "adding", change.AddAddresses, func(a Address) error {
-		return unless(unix.EEXIST, writeAddress(a, netlink.AddrAdd))
+		return rtnl.Unless(unix.EEXIST, writeAddress(a, netlink.AddrAdd))
 	})
 	done.SetNeighbours = rtnl.Each(ctx, &tried, "setting", change.SetNeighbours, func(n Neighbour) error {
 		return writeEntry(&links, n.Device, toNeighbour(n), netlink.NeighSet)
@@ -53,7 +53,7 @@ func Apply(ctx context.Context, change Change) (Change, error) {
 		return gone(writeEntry(&links, n.Device, toNeighbour(n), netlink.NeighDel))
 	})
 	done.DeleteAddresses = rtnl.Each(ctx, &tried, "deleting", change.DeleteAddresses, func(a Address) error {
-		return gone(unless(unix.EADDRNOTAVAIL, writeAddress(a, netlink.AddrDel)))
+		return gone(rtnl.Unless(unix.EADDRNOTAVAIL, writeAddress(a, netlink.AddrDel)))
 	})
 	return done, tried.Err()
 }
@@ -69,14 +69,6 @@ func writeAddress(a Address, write func(netlink.Link, *netlink.Addr) error) erro
 		address.Flags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
 	}
 	return write(link, address)
-}
-
-// unless is err, or nil if err says that the aim was reached before.
-func unless(reached unix.Errno, err error) error {
-	if errors.Is(err, reached) {
-		return nil
-	}
-	return err
 }
 
 // writeEntry writes a neighbour or forwarding entry of a device.
