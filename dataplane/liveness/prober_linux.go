@@ -16,8 +16,8 @@ import (
 const (
 	// tolerance is how late the Prober may wake without counting it as time in which nobody listened.
 	tolerance = 50 * time.Millisecond
-	// soon is how long after a question the Prober looks for the answer of a gateway that has never
-	// answered: the first plan may wait for it.
+	// soon is how long after a question the Prober looks for the answer of a gateway that is not known to
+	// live: the first plan may wait for it, and one that has been dead for long is asked once a second.
 	soon = 20 * time.Millisecond
 )
 
@@ -199,7 +199,7 @@ func (p *Prober) next(now time.Time) time.Time {
 	next := p.judge.Next()
 	for name, t := range p.targets {
 		q := t.questions[(t.next+outstanding-1)%outstanding] // the last one
-		if at := q.asked.Add(soon); q.open && p.judge.tracks[name].State == Unknown && now.Before(at) && at.Before(next) {
+		if at := q.asked.Add(soon); q.open && p.judge.tracks[name].State != Alive && now.Before(at) && at.Before(next) {
 			next = at
 		}
 	}
