@@ -17,6 +17,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
+	"github.com/tombolo-net/tombolo/internal/apply"
 )
 
 const (
@@ -162,8 +163,7 @@ func (r *Reconciler) writeLife(ctx context.Context, gateway *v1alpha1.GatewayNod
 	if err != nil {
 		return err
 	}
-	err = r.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(object), fieldOwner, client.ForceOwnership)
-	if err != nil {
+	if err := apply.Status(ctx, r.Client, fieldOwner, object); err != nil {
 		return fmt.Errorf("writing whether gateway %s is alive: %w", gateway.Name, err)
 	}
 	r.reportChange(ctx, gateway, have.alive, want.alive)

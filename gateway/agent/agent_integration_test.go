@@ -36,6 +36,7 @@ import (
 	"github.com/tombolo-net/tombolo/gateway/keyfile"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
 	"github.com/tombolo-net/tombolo/hack/testbin"
+	"github.com/tombolo-net/tombolo/internal/apply"
 )
 
 const (
@@ -253,6 +254,7 @@ func TestAgent(t *testing.T) {
 		{"publishes itself", s.testPublish},
 		{"tells of its links", s.testLinks},
 		{"renews its Lease", s.testLease},
+		{"writes what an older CRD has", s.testOlderCRD},
 		{"reports trouble and heals", func(t *testing.T) { s.testTrouble(t, first) }},
 		{"leaves the clusterset and comes back", func(t *testing.T) { s.testLeave(t, first) }},
 		{"takes its key out of the API", func(t *testing.T) { s.testOldKey(t, old) }},
@@ -294,6 +296,24 @@ func (s apiServer) testLinks(t *testing.T) {
 		if len(e.Links) != 1 || e.Links[0].State != v1alpha1.LinkConnecting || e.Links[0].RemoteGateway != "west-1" {
 			t.Errorf("links of %s are %+v", e.Gateway, e.Links)
 		}
+	}
+}
+
+// testOlderCRD: a field that the CRD does not have is left out, and the rest is written.
+func (s apiServer) testOlderCRD(t *testing.T) {
+	policy := partial("TrafficPolicy", namespace, "old", "spec", map[string]any{"targetRef": map[string]any{"name": "web", "newField": "a"}, "newField": int64(1)})
+	conditions := []any{map[string]any{"type": "Accepted", "status": "True", "reason": "Accepted", "message": "", "newField": true,
+		"lastTransitionTime": "2026-01-01T00:00:00Z"}}
+	status := partial("TrafficPolicy", namespace, "old", "status", map[string]any{"conditions": conditions, "newField": []any{"a"}})
+	if err := errors.Join(apply.Object(t.Context(), s.admin, "test", policy), apply.Status(t.Context(), s.admin, "test", status)); err != nil {
+		t.Fatal(err)
+	}
+	got := &v1alpha1.TrafficPolicy{}
+	if err := s.admin.Get(t.Context(), client.ObjectKeyFromObject(policy), got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Spec.TargetRef.Name != "web" || !meta.IsStatusConditionTrue(got.Status.Conditions, "Accepted") {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/tombolo-net/tombolo/api/v1alpha1"
 	"github.com/tombolo-net/tombolo/gateway/plan"
 	"github.com/tombolo-net/tombolo/gateway/wireguard"
+	"github.com/tombolo-net/tombolo/internal/apply"
 	"github.com/tombolo-net/tombolo/internal/clusterset"
 	"github.com/tombolo-net/tombolo/internal/kernel/firewall"
 )
@@ -95,7 +96,7 @@ func (a *Agent) writeSpec(ctx context.Context, o objects, key wireguard.PrivateK
 		return fmt.Errorf("encoding GatewayNode %s: %w", a.cfg.NodeName, err)
 	}
 	u := partial("GatewayNode", a.cfg.Namespace, a.cfg.NodeName, "spec", content)
-	if err := a.cfg.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), a.owner(), client.ForceOwnership); err != nil {
+	if err := apply.Object(ctx, a.cfg.Client, a.owner(), u); err != nil {
 		return fmt.Errorf("writing GatewayNode %s/%s: %w", a.cfg.Namespace, a.cfg.NodeName, err)
 	}
 	return nil
@@ -215,8 +216,7 @@ func (a *Agent) writeConditions(ctx context.Context, g *v1alpha1.GatewayNode, ch
 }
 
 func (a *Agent) applyStatus(ctx context.Context, u *unstructured.Unstructured) error {
-	err := a.cfg.Client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(u), a.owner(), client.ForceOwnership)
-	if err != nil {
+	if err := apply.Status(ctx, a.cfg.Client, a.owner(), u); err != nil {
 		return fmt.Errorf("writing status of %s %s: %w", u.GetKind(), u.GetName(), err)
 	}
 	return nil
