@@ -30,6 +30,8 @@ const (
 	answersForUp = 3
 	// maxAnswersForUp is the most answers that a link needs because it flaps: 19 s, or 38 s.
 	maxAnswersForUp = 128
+	// tooLate is how late this process must be to take links down, its own or those of others.
+	tooLate = 2 * Interval
 	// lateMost is how long a link may be silent while this process does not get to run.
 	lateMost = 10 * Interval
 	// calm is how long a link has to stay up for its flapping to be forgotten.

@@ -30,8 +30,11 @@ func (p *Prober) watch(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := time.Now()
-		if now.Sub(wake) > Interval/2 {
+		late := now.Sub(wake)
+		if late > Interval/2 {
 			lateUntil = now.Add(Interval) // this process did not get to run: answers may be waiting
+		}
+		if late > tooLate {
 			p.wasLate(now)
 		}
 		p.readRefusals(now)
