@@ -48,7 +48,10 @@ func (a *Agent) statusPass(ctx context.Context) error {
 	}
 	r := a.lastResult()
 	published := endpointsToPublish(o, r)
-	errs := []error{keyErr, a.writeSpec(ctx, o, key, published)}
+	errs := []error{keyErr}
+	if r != nil || o.gateway == nil || o.gateway.Spec.PublicKey == key.Public().String() {
+		errs = append(errs, a.writeSpec(ctx, o, key, published))
+	} // else others would end the sessions of the old key while this node's own packets still use them
 	if o.gateway == nil {
 		return errors.Join(errs...)
 	}

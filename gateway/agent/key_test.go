@@ -2,12 +2,14 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -244,5 +246,61 @@ func TestKeyLasts(t *testing.T) {
 	}
 	if keys[0] != keys[1] {
 		t.Error("the second start has another key")
+	}
+}
+
+// A new key is told to others when this node's own packets have left the tunnels of the old one: others
+// end its sessions then.
+func TestNewKeyIsToldAfterThePass(t *testing.T) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own, old := newKey(t), newKey(t)
+	node := gatewayNode(func(n *corev1.Node) {
+		n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.0.2.11"}}
+	})
+	published := func(key wireguard.PrivateKey) *v1alpha1.GatewayNode {
+		return &v1alpha1.GatewayNode{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: node.Name}, Spec: v1alpha1.GatewayNodeSpec{
+			NodeName: node.Name, PublicKey: key.Public().String(), Endpoints: []v1alpha1.Endpoint{{Address: "192.0.2.11", Port: 51820}}}}
+	}
+	for _, tt := range []struct {
+		name    string
+		gateway *v1alpha1.GatewayNode
+		atOnce  bool
+	}{
+		{"another key is published", published(old), false},
+		{"the same key is published", published(own), true},
+		{"none is published", nil, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := &v1alpha1.ClusterSet{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.ClusterSetName}}
+			objects := []client.Object{node.DeepCopy(), set}
+			if tt.gateway != nil {
+				objects = append(objects, tt.gateway)
+			}
+			written := ""
+			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{
+				Apply: func(_ context.Context, _ client.WithWatch, o runtime.ApplyConfiguration, _ ...client.ApplyOption) error {
+					content, err := json.Marshal(o)
+					written = string(content)
+					return err
+				},
+				SubResourceApply: func(context.Context, client.Client, string, runtime.ApplyConfiguration, ...client.SubResourceApplyOption) error {
+					return nil
+				},
+			}).Build()
+			a := New(Config{Client: c, Secrets: c, Key: &disk{content: keyfile.Content{Key: own}}, Kernel: (&memoryKernel{}).kernel(), NodeName: node.Name, Namespace: "ns"})
+			told := func() bool { return strings.Contains(written, own.Public().String()) }
+			if err := a.statusPass(t.Context()); err != nil || told() != tt.atOnce {
+				t.Errorf("told at once: %t, want %t (%v)", told(), tt.atOnce, err)
+			}
+			_ = a.tunnelPass(t.Context(), time.Now()) // it lacks a lane, or more
+			if err := a.statusPass(t.Context()); err != nil || !told() {
+				t.Errorf("told after the pass: %t (%v)", told(), err)
+			}
+		})
 	}
 }
