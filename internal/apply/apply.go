@@ -27,16 +27,16 @@ func Status(ctx context.Context, c client.Client, owner client.FieldOwner, o *un
 	})
 }
 
-// attempts is how often an object is written. The API server may name one field at a time.
-const attempts = 5
+// refusals is how many refusals lead to an attempt with fewer fields. The API server may name one field at a time.
+const refusals = 5
 
 // known writes as much of the object as the CRD knows. The error is that of the last attempt.
 func known(ctx context.Context, o *unstructured.Unstructured, write func(*unstructured.Unstructured) error) error {
+	o = o.DeepCopy() // the caller's keeps its fields
 	var without []string
-	for range attempts {
-		err := write(o.DeepCopy())
+	for range refusals {
+		err := write(o)
 		fields := unknown(err)
-		o = o.DeepCopy()
 		if !remove(o, fields) {
 			if err == nil && len(without) > 0 {
 				logr.FromContextOrDiscard(ctx).Info("written without fields that the CRD does not have: apply the CRDs of this version",
