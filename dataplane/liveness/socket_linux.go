@@ -43,19 +43,12 @@ func newQuestion(source netip.Addr) (*question, error) {
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_FREEBIND, 1),
 		unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1), // a port is taken when it asks
-		unix.Bind(fd, sockaddr(netip.AddrPortFrom(source, 0))),
+		withAddress(unix.SYS_BIND, fd, encoded(netip.AddrPortFrom(source, 0))),
 	)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("binding a socket to %s: %w", source, err), unix.Close(fd))
 	}
 	return &question{fd: fd}, nil
-}
-
-func sockaddr(a netip.AddrPort) unix.Sockaddr {
-	if a.Addr().Is4() {
-		return &unix.SockaddrInet4{Addr: a.Addr().As4(), Port: int(a.Port())}
-	}
-	return &unix.SockaddrInet6{Addr: a.Addr().As16(), Port: int(a.Port())}
 }
 
 // ask gives up the last question and sends a SYN. Giving up makes the socket as it was when it was
@@ -108,10 +101,13 @@ func answered(open []*question) []bool {
 // the socket does.
 var nobody = make([]byte, unix.SizeofSockaddrInet4)
 
-// connect is connect(2) of a socket that does not block. This and the other raw system calls are not told
-// to Go's scheduler: what it does around a call takes longer than these calls.
-func connect(fd int, to []byte) error {
-	if _, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&to[0])), uintptr(len(to))); errno != 0 {
+// connect is connect(2) of a socket that does not block.
+func connect(fd int, to []byte) error { return withAddress(unix.SYS_CONNECT, fd, to) }
+
+// withAddress is a system call with a socket and an address. Go's scheduler is not told of this and the
+// other raw calls. None blocks, and what the scheduler does around a call takes longer than they do.
+func withAddress(call uintptr, fd int, address []byte) error {
+	if _, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&address[0])), uintptr(len(address))); errno != 0 {
 		return errno
 	}
 	return nil
