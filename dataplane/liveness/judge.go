@@ -92,7 +92,7 @@ func (j *Judge) Asked(name string, now time.Time) {
 // Failed takes note of a question that could not go out. It says nothing about the gateway.
 func (j *Judge) Failed(name string, now time.Time) { j.tracks[name].asked = now }
 
-// Answered takes note of an answer, and of the earliest time at which it may have come.
+// Answered takes note of an answer. It came at that time or later, and was heard now.
 func (j *Judge) Answered(name string, came, now time.Time) {
 	t := j.tracks[name]
 	if t.unanswered = 0; came.After(t.heard) {

@@ -223,7 +223,7 @@ func BenchmarkGateway(b *testing.B) {
 	}
 }
 
-// cpuTime is that of this thread, or of the process. Packets are delivered in the thread that sends them,
+// cpuTime is that of this thread or of the process. The thread that sends packets also delivers them,
 // as long as the kernel keeps up.
 func cpuTime(b *testing.B, who int) time.Duration {
 	var usage unix.Rusage

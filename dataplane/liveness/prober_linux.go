@@ -21,9 +21,9 @@ const (
 	soon = 20 * time.Millisecond
 )
 
-// Prober asks gateways whether they live. It does not wait for answers: it looks for them when it is
-// time for the next question, or for a verdict. So a question costs one wake-up of the process, which is
-// most of what it costs. Its methods are safe for concurrent use.
+// Prober asks gateways whether they live. It does not wait for answers. It looks for them when the next
+// question or a verdict is due. So a question wakes the process once, which is most of its cost. The
+// methods are safe for concurrent use.
 type Prober struct {
 	changed func()
 	alarm   *alarm.Alarm

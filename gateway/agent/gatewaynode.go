@@ -51,7 +51,7 @@ func (a *Agent) statusPass(ctx context.Context) error {
 	errs := []error{keyErr}
 	if r != nil || o.gateway == nil || o.gateway.Spec.PublicKey == key.Public().String() {
 		errs = append(errs, a.writeSpec(ctx, o, key, published))
-	} // else others would end the sessions of the old key while this node's own packets still use them
+	} // else others would end the old key's sessions, which this node's own packets still use
 	if o.gateway == nil {
 		return errors.Join(errs...)
 	}

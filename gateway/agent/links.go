@@ -98,8 +98,8 @@ func linksOf(cluster v1alpha1.ClusterID, result *tunnelResult, old []v1alpha1.Li
 // downsOfFlapping is how often a link that flaps has gone down within ten minutes.
 const downsOfFlapping = 3
 
-// linkMessage says what to look at when a link is not up, why flows leave one that is, or why one does not
-// stay up.
+// linkMessage says what to look at when a link is not up or does not stay up. Of a link that is up, it
+// says why flows leave it.
 func linkMessage(l plan.Link, s probe.Status, alive bool) string {
 	const doesNotHear = "its gateway hears nothing from us: does a firewall drop UDP port"
 	switch {

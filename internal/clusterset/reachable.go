@@ -36,8 +36,8 @@ func LinksOf(rc *v1alpha1.RemoteCluster, live LiveGateways) Links {
 	return links
 }
 
-// Flapping names a link of a live gateway that is up and does not stay so, with what to look at; it is
-// empty if there is none.
+// Flapping names a link that is up and does not stay up, and says what to look at. Only links of live
+// gateways count. Without such a link it is empty.
 func Flapping(rc *v1alpha1.RemoteCluster, live LiveGateways) string {
 	for _, entry := range rc.Status.Links {
 		for _, link := range entry.Links {
