@@ -109,7 +109,7 @@ func (in Input) chains() []firewall.Chain {
 		// virtual service.
 		{Name: "input", Type: "filter", Hook: "input", Priority: 105, Rules: append(inputRules(in.Overlay), toVIP("jump no-service")...)},
 		{Name: "forward", Type: "filter", Hook: "forward", Priority: -150, Rules: forwardRules(in.Overlay)},
-		{Name: "leaving", Type: "filter", Hook: "postrouting", Priority: -151, Rules: leavingRules(in.Overlay)},
+		{Name: "leaving", Type: "filter", Hook: "postrouting", Priority: -151, Rules: append(leavingRules(in.Overlay), in.resetRules()...)},
 		{Name: "clamp", Type: "filter", Hook: "postrouting", Priority: -150, Rules: clamp},
 		// Before the CNI's masquerade: a connection's source is translated once, here to itself.
 		{Name: "keep", Type: "nat", Hook: "postrouting", Priority: 95, Rules: keep},
@@ -184,6 +184,20 @@ func (in Input) transitRules() (rules []string) {
 	}
 	for _, a := range in.Tunnel {
 		guard(a, fmt.Sprintf("iifname %s iifname != %q meta l4proto 17 th dport %d", ourDevices, vxlan.Name, plan.ProbePort))
+	}
+	return rules
+}
+
+// resetRules keep back the resets of those who got a segment of a connection that they do not know. A
+// segment beyond the window that connection tracking expects is not translated back from an endpoint's
+// address, and the reset of its receiver would end the connection at the endpoint. The segment itself
+// may pass: where a CNI's eBPF sends, connection tracking sees answers only, and they are good ones.
+func (in Input) resetRules() (rules []string) {
+	remote := byFamily(in.Remote)
+	for _, f := range families {
+		if len(remote[f]) > 0 {
+			rules = append(rules, f.name+" daddr "+nft.Set(remote[f])+" tcp flags rst ct state invalid drop")
+		}
 	}
 	return rules
 }
