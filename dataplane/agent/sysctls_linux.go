@@ -21,7 +21,10 @@ type sysctls struct {
 func (s *sysctls) name() string { return "sysctls" }
 
 func (s *sysctls) due(_ context.Context, _ time.Time, cause node.Cause) bool {
-	return s.drift == nil || cause != node.Marked && (len(s.drift) > 0 || s.services.byIPVS() && s.settings.Differ())
+	if s.drift == nil || cause == node.Marked {
+		return s.drift == nil
+	}
+	return len(s.drift) > 0 || s.services.byIPVS() && (cause == node.Audited || s.settings.Differ())
 }
 
 // sync sets the sysctls that may be set, and remembers the others.

@@ -5,7 +5,8 @@
 // It owns the virtual services that carry its mark (Mark) and lie inside the VIP CIDRs that it is
 // given, and those whose key it is asked to have. Everything else in the table, which is one per
 // network namespace and shared with kube-proxy and others, is never touched: not by a flush, not by
-// timeouts, not by its own clean-up.
+// its own clean-up. Of what the whole table shares, it sets a few sysctls, and the timeout of silent
+// TCP connections unless somebody chose one (Sysctls).
 //
 // It does not decide who gets traffic (dataplane/plan does), nor how packets reach the table
 // (internal/kernel/route).

@@ -24,15 +24,16 @@ var settings = [...]setting{
 	{"net/ipv4/vs/expire_quiescent_template", "1", "so that a client moves on when its endpoint drains"},
 }
 
-// Sysctls are what the data path relies on, in the network namespace of whoever first asks. The
-// zero Sysctls is ready to use; it is not safe for concurrent use.
+// Sysctls are the kernel parameters that the data path relies on, in the network namespace of whoever
+// first asks. The zero Sysctls is ready to use; it is not safe for concurrent use.
 type Sysctls struct {
 	// files are kept open: to look at them once a second then costs a system call each.
 	files [len(settings)]*os.File
 	buf   [16]byte
 }
 
-// Differ reports whether any of them is not as it should be, or cannot be read.
+// Differ reports whether any of them is not as it should be, or cannot be read. It does not look at
+// the timeout.
 func (s *Sysctls) Differ() bool {
 	for i := range settings {
 		if have, err := s.read(i); err != nil || string(have) != settings[i].value {
@@ -43,8 +44,9 @@ func (s *Sysctls) Differ() bool {
 }
 
 // Set sets them, where they may be written: a container's /proc/sys is usually read-only, and then
-// a privileged init step has set them. It returns a sentence for every parameter that is still
-// different, with the remedy, and the names of those that it wrote.
+// a privileged init step has set them. It also has IPVS remember silent TCP connections as long as
+// connection tracking does, unless somebody chose a timeout. It returns a sentence for every parameter
+// that is still different, with the remedy, and the names of those that it wrote.
 func (s *Sysctls) Set() (drift, written []string) {
 	for i, setting := range settings {
 		have, err := s.read(i)
@@ -60,6 +62,13 @@ func (s *Sysctls) Set() (drift, written []string) {
 			continue
 		}
 		written = append(written, "sysctl "+setting.name())
+	}
+	extended, err := extendTimeout()
+	if err != nil {
+		drift = append(drift, err.Error())
+	}
+	if extended {
+		written = append(written, "the timeout of IPVS for silent TCP connections")
 	}
 	return drift, written
 }
