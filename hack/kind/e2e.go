@@ -95,7 +95,7 @@ func (t *tool) test(ctx context.Context) error {
 		return err
 	}
 	return step("tests", "usually 2 minutes", func() error {
-		return t.goTest(ctx, t.environment(), "./test/kind", "./test/e2e", "./test/conformance", "./test/netpol")
+		return t.goTest(ctx, t.environment(), "./test/kind", "./test/e2e", "./test/conformance", "./test/netpol", "./test/lifecycle")
 	})
 }
 

@@ -105,7 +105,7 @@ func (b *bench) waitKernel(ctx context.Context, lines <-chan string, address str
 
 // watchKernel runs the watch command on the importing worker; stop ends it.
 func (b *bench) watchKernel(ctx context.Context, service netip.AddrPort) (<-chan string, func(), error) {
-	cmd := b.Lab(ctx, "node", "exec", b.clientNode, "--", b.self, "watch", service.String())
+	cmd := b.NodeCommand(ctx, b.clientNode, b.self, "watch", service.String())
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, nil, err

@@ -1,9 +1,10 @@
 //go:build e2e
 
 // Package lifecycle tests what becomes of traffic between clusters while tombolo's own processes
-// are replaced. It runs in a lab with tombolo installed, which it does not boot: `bin/lab run
-// --install -- go test -tags e2e ./test/lifecycle`. What becomes of it on one node, also when the
-// agent is killed or cleans up, is tested by test/lifecycle/restarts.
+// are replaced. It runs in clusters with tombolo installed, which it does not boot: a lab's with
+// `bin/lab run --install -- go test -tags e2e ./test/lifecycle`, kind's with `make e2e-kind`. What
+// becomes of it on one node, also when the agent is killed or cleans up, is tested by
+// test/lifecycle/restarts.
 package lifecycle
 
 import (
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +37,7 @@ const (
 
 // TestRollout: while each of tombolo's parts is restarted in both clusters, no request to a Service
 // of another cluster fails, no connection breaks and no packet is lost; and the tunnel stays the
-// same device.
+// same device. Gateways that encrypt themselves are left out: the packets need their processes.
 func TestRollout(t *testing.T) {
 	sh, err := shell.New()
 	if err != nil {
@@ -55,6 +57,10 @@ func TestRollout(t *testing.T) {
 		{"daemonset/tombolo-gateway", []string{importer}},
 		{"deployment/tombolo-operator", []string{exporter, importer}},
 	} {
+		if strings.HasSuffix(step.what, "gateway") && tunnels == "" {
+			t.Logf("the kernel has no WireGuard: %s of %v not restarted", step.what, step.clusters)
+			continue
+		}
 		begin := time.Now()
 		restart(t, sh, step.what, step.clusters)
 		after := ask(t, l)
@@ -93,7 +99,8 @@ func restart(t *testing.T, sh shell.Shell, what string, clusters []string) {
 	}
 }
 
-// devices are the WireGuard devices of both gateways, with the numbers that the kernel gave them.
+// devices are the WireGuard devices of both gateways, with the numbers that the kernel gave them. It
+// is empty where a gateway has none, because it encrypts itself.
 func devices(t *testing.T, sh shell.Shell) string {
 	t.Helper()
 	var all []string
@@ -106,12 +113,17 @@ func devices(t *testing.T, sh shell.Shell) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var links []struct {
+		type link struct {
 			Index int    `json:"ifindex"`
 			Name  string `json:"ifname"`
 		}
-		if err := json.Unmarshal([]byte(out), &links); err != nil || len(links) == 0 {
+		var links []link
+		if err := json.Unmarshal([]byte(out), &links); err != nil {
 			t.Fatalf("node %s has the WireGuard devices %q: %v", nodes[0], out, err)
+		}
+		links = slices.DeleteFunc(links, func(l link) bool { return l.Name == "" }) // of another type
+		if len(links) == 0 {
+			return ""
 		}
 		all = append(all, fmt.Sprint(nodes[0], links))
 	}

@@ -36,7 +36,7 @@ func witness(t *testing.T, sh shell.Shell, node string) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var reading sync.WaitGroup
 	for name, argv := range witnesses {
-		cmd := sh.Lab(ctx, append([]string{"node", "exec", node, "--"}, argv...)...)
+		cmd := sh.NodeCommand(ctx, node, append([]string{"timeout", "30m"}, argv...)...)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -100,8 +100,7 @@ func (s Shell) captures(ctx context.Context, dir, from, to string) ([]*capture, 
 	var all []*capture
 	for _, node := range nodes {
 		c := &capture{file: filepath.Join(dir, node+".pcap"), out: true}
-		c.cmd = exec.CommandContext(ctx, "kubectl", "--context", clusterOf(node), "--namespace", s.nodePods, "exec", node, "--",
-			"tcpdump", "-U", "-w", "-", "-i", "eth0", filter)
+		c.cmd = s.NodeCommand(ctx, node, "tcpdump", "-U", "-w", "-", "-i", "eth0", filter)
 		c.end = func() error {
 			_, err := s.OnNode(ctx, node, "sh", "-c", "kill -INT $(pidof tcpdump)")
 			return err

@@ -73,10 +73,16 @@ func (s Shell) InPod(ctx context.Context, cluster, namespace, pod string, argv .
 
 // OnNode runs a command in a node's own namespaces.
 func (s Shell) OnNode(ctx context.Context, node string, argv ...string) (string, error) {
+	return Output(s.NodeCommand(ctx, node, argv...))
+}
+
+// NodeCommand is a command in a node's own namespaces, not started. Outside of a lab, ctx ends the
+// way to the command, and not the command itself.
+func (s Shell) NodeCommand(ctx context.Context, node string, argv ...string) *exec.Cmd {
 	if s.lab == "" {
-		return s.InPod(ctx, clusterOf(node), s.nodePods, node, argv...)
+		return exec.CommandContext(ctx, "kubectl", append([]string{"--context", clusterOf(node), "--namespace", s.nodePods, "exec", node, "--"}, argv...)...)
 	}
-	return Run(ctx, "", s.lab, append([]string{"node", "exec", node, "--"}, argv...)...)
+	return s.Lab(ctx, append([]string{"node", "exec", node, "--"}, argv...)...)
 }
 
 // Lab is the lab's own command with these arguments, not started. It is for shells of a lab.
