@@ -32,10 +32,12 @@ func TestSegmentOutOfWindow(t *testing.T) {
 			f.pass(node.Marked)
 			for _, a := range bothFamilies {
 				for name, client := range map[string]*netns.Namespace{"pod": s.pod, "node": s.worker} {
-					t.Run(a.name+" "+name, func(t *testing.T) {
-						for _, number := range []uint32{1, 1 << 30, 2 << 30, 3 << 30} {
-							outOfWindow(t, client, a.to(2, echo.number), s.away, echo.east, number)
-						}
+					address := a.to(2, echo.number)
+					t.Run(a.name+" to "+name, func(t *testing.T) {
+						outOfWindow(t, client, address, s.away, fmt.Sprint("sport ", echo.east))
+					})
+					t.Run(a.name+" from "+name, func(t *testing.T) {
+						outOfWindow(t, client, address, client, fmt.Sprint("dport ", echo.number))
 					})
 				}
 			}
@@ -43,29 +45,32 @@ func TestSegmentOutOfWindow(t *testing.T) {
 	}
 }
 
-// outOfWindow gives the segment that answers another sequence number, as often as it is sent until that
-// is seen. Then it is sent again as it is.
-func outOfWindow(t *testing.T, client *netns.Namespace, address string, server *netns.Namespace, port int, number uint32) {
+// outOfWindow gives segments with data other sequence numbers, where they are sent, as often as they are
+// sent until that is seen. Then they are sent again as they are. One number or another is out of the
+// window.
+func outOfWindow(t *testing.T, client *netns.Namespace, address string, sender *netns.Namespace, match string) {
 	t.Helper()
-	conn := dialFrom(t, client, address)
-	defer conn.Close()
-	if err := conn.works(); err != nil {
-		t.Fatal(err)
-	}
-	server.Run("nft", "add table inet astray; add chain inet astray out { type filter hook output priority 0; }; "+
-		fmt.Sprintf("add rule inet astray out tcp sport %d tcp flags & (psh | rst) == psh counter tcp sequence set %d", port, number))
-	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Write([]byte("lost!")); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "no segment changed", func() string {
-		return fmt.Sprint(strings.Contains(server.Run("nft", "list", "table", "inet", "astray"), "packets 0 "))
-	}, "false")
-	server.Run("nft", "delete", "table", "inet", "astray")
-	buffer := make([]byte, 16)
-	if n, err := conn.Read(buffer); err != nil || string(buffer[:n]) != "lost!" {
-		t.Errorf("after a segment with number %d the answer is %q: %v", number, buffer[:n], err)
+	for _, number := range []uint32{1, 1 << 30, 2 << 30, 3 << 30} {
+		conn := dialFrom(t, client, address)
+		defer conn.Close()
+		if err := conn.works(); err != nil {
+			t.Fatal(err)
+		}
+		sender.Run("nft", "add table inet astray; add chain inet astray out { type filter hook output priority -300; }; "+
+			fmt.Sprintf("add rule inet astray out tcp %s tcp flags & (psh | rst) == psh counter tcp sequence set %d", match, number))
+		if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("lost!")); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "no segment changed", func() string {
+			return fmt.Sprint(strings.Contains(sender.Run("nft", "list", "table", "inet", "astray"), "packets 0 "))
+		}, "false")
+		sender.Run("nft", "delete", "table", "inet", "astray")
+		buffer := make([]byte, 16)
+		if n, err := conn.Read(buffer); err != nil || string(buffer[:n]) != "lost!" {
+			t.Errorf("after a segment with number %d the answer is %q: %v", number, buffer[:n], err)
+		}
 	}
 }

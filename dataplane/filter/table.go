@@ -98,8 +98,8 @@ func (in Input) chains() []firewall.Chain {
 		{Name: "frames", Type: "filter", Hook: "prerouting", Priority: -299, Rules: frameRules(in.Overlay)},
 		{Name: "strayed", Type: "filter", Hook: "prerouting", Priority: -298, Rules: in.strayedRules()},
 		// Before kube-proxy's NodePorts, which in iptables mode answer on every local address.
-		{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: -105, Rules: slices.Concat(toVIP(isUntracked+countUntracked), untrackedRules(), toVIP("jump unserved"), in.transitRules(), answerRules())},
-		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: slices.Concat(toVIP(isUntracked+countUntracked), toVIP("jump unserved"))},
+		{Name: "prerouting", Type: "filter", Hook: "prerouting", Priority: -105, Rules: slices.Concat(toVIP(isUntracked+countUntracked), untrackedRules(), toVIP(isAstray+"drop"), toVIP("jump unserved"), in.transitRules(), answerRules())},
+		{Name: "output", Type: "filter", Hook: "output", Priority: -105, Rules: slices.Concat(toVIP(isUntracked+countUntracked), toVIP(isAstray+"drop"), toVIP("jump unserved"))},
 		// Before kube-proxy's NodePorts again, and all else that translates what is sent to any local
 		// address: a port that is served may have a NodePort's number. A connection's destination is
 		// translated once, here to itself, unless the dataplane itself did before.
@@ -188,10 +188,14 @@ func (in Input) transitRules() (rules []string) {
 	return rules
 }
 
-// resetRules keep back the resets of those who got a segment of a connection that they do not know. A
-// segment beyond the window that connection tracking expects is not translated back from an endpoint's
-// address, and the reset of its receiver would end the connection at the endpoint. The segment itself
-// may pass: where a CNI's eBPF sends, connection tracking sees answers only, and they are good ones.
+// isAstray matches segments that connection tracking does not count to a connection, as those beyond
+// the window that it expects. From a client, IPVS would send one on from another port, and nftables not
+// at all: either is answered with a reset, which would end the client's connection.
+const isAstray = "meta l4proto tcp ct state invalid "
+
+// resetRules keep back the reset of a client that got such a segment, not translated back from the
+// endpoint's address: it would end the connection at the endpoint. The segment itself may pass. Where a
+// CNI's eBPF sends for pods, connection tracking sees answers only, and they are good ones.
 func (in Input) resetRules() (rules []string) {
 	remote := byFamily(in.Remote)
 	for _, f := range families {
