@@ -31,7 +31,8 @@ func dump(part, what string) question {
 	return question{part + ".txt", what, []string{"/tombolo", "dump", part}}
 }
 
-// ofKernel is what any agent of a node can print: agents share the node's network.
+// ofKernel is what any agent of a node can print: agents share the node's network. Devices that a
+// gateway's agent serves itself are an exception. Only its own pod sees them.
 var ofKernel = []question{
 	dump("network", "links, addresses, rules, routes, neighbours"),
 	dump("ipvs", "virtual services and their destinations"),
@@ -60,8 +61,7 @@ func (g *gathering) nodes(ctx context.Context, say func(string)) error {
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	asked := map[string]bool{}
-	for i := range g.pods {
-		pod := &g.pods[i]
+	for _, pod := range gatewaysFirst(g.pods) {
 		name := pod.Labels["app.kubernetes.io/name"]
 		folder := "nodes/" + pod.Spec.NodeName
 		questions := ofAgent[name]
@@ -87,6 +87,19 @@ func (g *gathering) nodes(ctx context.Context, say func(string)) error {
 		}
 	}
 	return group.Wait()
+}
+
+// gatewaysFirst are the pods in such an order that a gateway's is the first of its node.
+func gatewaysFirst(pods []corev1.Pod) []*corev1.Pod {
+	var gateways, others []*corev1.Pod
+	for i := range pods {
+		if pod := &pods[i]; pod.Labels["app.kubernetes.io/name"] == "tombolo-gateway" {
+			gateways = append(gateways, pod)
+		} else {
+			others = append(others, pod)
+		}
+	}
+	return append(gateways, others...)
 }
 
 func (g *gathering) ask(ctx context.Context, pod *corev1.Pod, folder string, q question) error {

@@ -9,8 +9,8 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-// WireGuard prints the devices of the kernel and their peers. It does not see devices that an agent
-// serves in userspace.
+// WireGuard prints the devices of the kernel and their peers, and those that an agent of the same pod
+// serves itself.
 func WireGuard(out io.Writer) (err error) {
 	client, err := wgctrl.New()
 	if err != nil {
