@@ -172,7 +172,7 @@ KINDFLAGS := $(if $(KIND_IMAGE),-image $(KIND_IMAGE))
 
 .PHONY: e2e-kind
 e2e-kind: build testbin-kind ## the demo's steps and the MCS API's rules on two clusters of kind, which it makes and removes (needs Docker)
-	@$(STEP) "e2e tests on kind" "usually 5 minutes" go run ./hack/kind $(KINDFLAGS) e2e
+	@$(STEP) "e2e tests on kind" "usually 5 minutes" go run ./hack/kind $(if $(LAB_TOO_SLOW),-lab-tests) $(KINDFLAGS) e2e
 
 .PHONY: e2e-quickstart
 e2e-quickstart: testbin-kind ## the commands of docs/quickstart.md, as they stand, on two clusters of kind, which they make and remove (needs Docker)

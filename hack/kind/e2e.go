@@ -95,7 +95,11 @@ func (t *tool) test(ctx context.Context) error {
 		return err
 	}
 	return step("tests", "usually 2 minutes", func() error {
-		return t.goTest(ctx, t.environment(), "./test/kind", "./test/e2e", "./test/conformance", "./test/netpol", "./test/lifecycle")
+		packages := []string{"./test/kind", "./test/e2e", "./test/conformance", "./test/netpol"}
+		if t.labTests {
+			packages = append(packages, "./test/lifecycle", "./test/explain", "./test/plugin")
+		}
+		return t.goTest(ctx, t.environment(), packages...)
 	})
 }
 
@@ -106,7 +110,8 @@ func (t *tool) testChart(ctx context.Context) error {
 
 // environment is that of the tests on the clusters of make.
 func (t *tool) environment() []string {
-	return []string{"KUBECONFIG=" + t.kubeconfig(), shell.NodePodsEnv + "=" + nodePods, "PATH=" + t.bin + ":" + os.Getenv("PATH")}
+	path := strings.Join([]string{t.bin, t.programs, os.Getenv("PATH")}, string(os.PathListSeparator))
+	return []string{"KUBECONFIG=" + t.kubeconfig(), shell.NodePodsEnv + "=" + nodePods, "PATH=" + path}
 }
 
 // goTest runs the tests of packages, one package after the other, with these variables besides. A
@@ -114,7 +119,7 @@ func (t *tool) environment() []string {
 // for a second, and then links go down and up. TestGatewayKeys stays in the lab: it looks at a
 // node's files.
 func (t *tool) goTest(ctx context.Context, environment []string, packages ...string) error {
-	args := []string{"go", "test", "-tags", "e2e,kind", "-count=1", "-timeout", "30m", "-p", "1", "-parallel", "4", "-skip", "^TestGatewayKeys$", "-v"}
+	args := []string{"go", "test", "-tags", "e2e,kind", "-short", "-count=1", "-timeout", "30m", "-p", "1", "-parallel", "4", "-skip", "^TestGatewayKeys$", "-v"}
 	cmd := exec.CommandContext(ctx, "hack/again.sh", append(args, packages...)...)
 	cmd.Env = append(os.Environ(), environment...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr

@@ -43,13 +43,15 @@ in its environment, separated by spaces where there are several:
 
 // tool is what every subcommand works with.
 type tool struct {
-	engine  *engine.Engine
-	cache   string // what is kept: images, the kubeconfig
-	bin     string // testbin's default set
-	kindBin string // testbin's set for kind
-	image   string // of the nodes, as the user wants it
-	cni     string // the program that connects pods; empty: kind's own network
-	keep    bool   // what quickstart made
+	engine   *engine.Engine
+	cache    string // what is kept: images, the kubeconfig
+	bin      string // testbin's default set
+	kindBin  string // testbin's set for kind
+	programs string // tombolo's own
+	image    string // of the nodes, as the user wants it
+	cni      string // the program that connects pods; empty: kind's own network
+	keep     bool   // what quickstart made
+	labTests bool   // run more tests
 
 	clusters []cluster
 }
@@ -65,11 +67,12 @@ func main() {
 	image := flag.String("image", "", "the nodes' `image`; \"build\" builds one; by default kind's own if Docker Hub answers, else a built one")
 	cni := flag.String("cni", "", "what connects the pods of the clusters that up and e2e make: a `program` that runs once for each cluster; by default kind's own, or on nodes of a built image routes like its")
 	families := flag.String("ip-family", "ipv4,dual", "the IP families of the clusters that up and e2e make: ipv4, ipv6 or dual, or two of them with a comma between, of east and west")
+	labTests := flag.Bool("lab-tests", false, "also run tests that otherwise only a lab runs, as far as they can run here, for machines that cannot boot one")
 	keep := flag.Bool("keep", false, "leave what quickstart made, to look into it")
 	flag.Parse()
 	both, err := clusters(*families)
 	if err == nil {
-		err = run(ctx, tool{image: *image, cni: *cni, keep: *keep, clusters: both}, flag.Args())
+		err = run(ctx, tool{image: *image, cni: *cni, keep: *keep, labTests: *labTests, clusters: both}, flag.Args())
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "kind: %v\n", err)
@@ -115,7 +118,10 @@ func (t *tool) find() error {
 	if t.bin, err = testbin.Dir(); err != nil {
 		return err
 	}
-	t.kindBin, err = testbin.SetDir(testbin.KindSet)
+	if t.kindBin, err = testbin.SetDir(testbin.KindSet); err != nil {
+		return err
+	}
+	t.programs, err = filepath.Abs("bin")
 	return err
 }
 

@@ -15,26 +15,26 @@ import (
 // clusterFaults break what all Services need, so they are there one after the other.
 func clusterFaults(s *site) []fault {
 	all := []fault{
-		{name: "DNS is dropped", inject: func(t *testing.T, s *site) { s.drop(t, s.client, "OUTPUT", "-p", "udp", "--dport", "53") },
+		{name: "DNS is dropped", inject: func(t *testing.T, s *site) { s.deny(t, s.client, "output", "udp dport 53") },
 			hop: "dns", cluster: "west", looked: "DNS server", says: "it does not answer"},
 		{name: "the agent hangs on the client's node", inject: func(t *testing.T, s *site) { s.freeze(t, s.client, "dataplane") },
-			hop: "node", cluster: "west", looked: "agent on node", says: "does not answer"},
+			hop: "node", cluster: "west", looked: "agent on node", says: "does not answer", lab: true},
 		{name: "WireGuard is cut", inject: func(t *testing.T, s *site) { s.cut(t, "west", "east", "--port", "51820-51883") },
-			hop: "link", cluster: "west", looked: "RemoteCluster east"},
+			hop: "link", cluster: "west", looked: "RemoteCluster east", lab: true},
 		{name: "one direction is cut", inject: func(t *testing.T, s *site) { s.cut(t, "east", "west", "--one-way") },
-			hop: "link", cluster: "west", looked: "RemoteCluster east"},
-		{name: "the gateway does not forward", inject: func(t *testing.T, s *site) { s.deny(t, s.gateway, "forward", `iifname "tombolo*"`) }, hop: "gateway", cluster: "west", looked: "west-1"},
-		{name: "the other gateway does not forward", inject: func(t *testing.T, s *site) { s.deny(t, s.far, "forward", `iifname "tombolo*"`) }, hop: "filter", cluster: "east", looked: "east-1"},
+			hop: "link", cluster: "west", looked: "RemoteCluster east", lab: true},
+		{name: "the gateway does not forward", inject: func(t *testing.T, s *site) { s.deny(t, s.gateway, "forward", `iifname "tombolo*"`) }, hop: "gateway", cluster: "west", looked: s.gateway},
+		{name: "the other gateway does not forward", inject: func(t *testing.T, s *site) { s.deny(t, s.far, "forward", `iifname "tombolo*"`) }, hop: "filter", cluster: "east", looked: s.far},
 		{name: "the Member's CIDRs are too small", inject: shrinkMember,
 			hop: "filter", cluster: "east", looked: "RemoteCluster west", says: "lies outside the CIDRs"},
 		{name: "the operator is away", inject: stopOperator, hop: "hub", cluster: "west", looked: "Deployment tombolo-operator", says: "none of its", warns: true},
-		{name: "the hub is away", inject: stopHub, hop: "hub", looked: "ClusterSet default", says: "HubConnected", warns: true},
+		{name: "the hub is away", inject: stopHub, hop: "hub", looked: "ClusterSet default", says: "HubConnected", warns: true, lab: true},
 		{name: "the gateway drops WireGuard in INPUT", inject: func(t *testing.T, s *site) { s.deny(t, s.gateway, "input", "udp dport 51820-51883") },
 			hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, says: "FirewallDrops", long: true},
 		{name: "the node drops VXLAN in INPUT", inject: func(t *testing.T, s *site) { s.deny(t, s.client, "input", "udp dport 7473") },
 			hop: "node", cluster: "west", looked: "Node " + s.client, says: "FirewallDrops", long: true},
 		{name: "VXLAN is cut between node and gateway", inject: func(t *testing.T, s *site) { s.cut(t, s.client, s.gateway, "--port", "7473") },
-			hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, says: "does not answer node " + s.client},
+			hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, says: "does not answer node " + s.client, lab: true},
 		{name: "large packets are lost between the clusters", inject: func(t *testing.T, s *site) {
 			s.deny(t, s.gateway, "output", "udp dport 51820-51883 meta length > 1300")
 		},
@@ -56,21 +56,25 @@ func clusterFaults(s *site) []fault {
 		{name: "CoreDNS is too old", inject: oldDNS, hop: "dns", cluster: "west", looked: "ClusterSet default", says: "CoreDNSTooOld", warns: true, long: true},
 		{name: "CoreDNS is not configured", inject: manualDNS, hop: "dns", cluster: "west", looked: "ClusterSet default", says: "(Manual)", long: true},
 		{name: "CoreDNS has no rights", inject: disarmDNS, hop: "dns", cluster: "west", looked: "DNS server", long: true},
-		{name: "the gateway's node is frozen", inject: freezeNode, hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, long: true},
+		{name: "the gateway's node is frozen", inject: freezeNode, hop: "gateway", cluster: "west", looked: "GatewayNode tombolo-system/" + s.gateway, long: true, lab: true},
 	}
 	if s.has("ipv4") && s.has("ipv6") {
 		all = append(all, fault{name: "IPv6 is off on the client's node", inject: func(t *testing.T, s *site) {
 			s.onNode(t, s.client, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
 			t.Cleanup(func() { s.onNode(t, s.client, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=0") })
-		}, hop: "node", cluster: "west", looked: "Node " + s.client, says: "it has no IPv6", warns: true})
+		}, hop: "node", cluster: "west", looked: "Node " + s.client, says: "it has no IPv6", warns: true, lab: true})
 	}
 	return all
 }
 
-// deny makes a node drop packets where rules in iptables do not help.
-func (s *site) deny(t *testing.T, node, hook, match string) {
+// deny makes a node drop packets, after all that iptables lets through.
+func (s *site) deny(t *testing.T, node, hook string, matches ...string) {
 	t.Helper()
-	s.onNode(t, node, "nft", fmt.Sprintf("add table inet deny; add chain inet deny %[1]s { type filter hook %[1]s priority 10; }; add rule inet deny %[1]s %[2]s drop", hook, match))
+	rules := fmt.Sprintf("add table inet deny; add chain inet deny %[1]s { type filter hook %[1]s priority 10; }; ", hook)
+	for _, match := range matches {
+		rules += fmt.Sprintf("add rule inet deny %s %s drop; ", hook, match)
+	}
+	s.onNode(t, node, "nft", rules)
 	t.Cleanup(func() { s.onNode(t, node, "nft", "delete table inet deny") })
 }
 

@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 		}
 	})
 	for _, f := range clusterFaults(s) {
-		if f.long && testing.Short() {
+		if f.long && testing.Short() || f.lab && !s.InLab() {
 			continue
 		}
 		t.Run(f.name, func(t *testing.T) {

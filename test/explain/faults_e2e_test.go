@@ -26,6 +26,8 @@ type fault struct {
 	enter bool
 	// long: it takes long, and is left out of a short run.
 	long bool
+	// lab: it takes what only a lab can do to nodes and to the network between them.
+	lab bool
 }
 
 // names tells whether the answer names the fault and nothing else.
@@ -40,6 +42,9 @@ func (f fault) names(a explain.Answer) error {
 		case explain.Good, explain.NotLookedAt, explain.Unknown:
 			continue
 		}
+		if busy(h) {
+			continue
+		}
 		if h.State != want || h.Name != f.hop || !strings.Contains(string(h.Cluster), f.cluster) || !strings.Contains(h.Looked, f.looked) || !strings.Contains(h.Message, f.says) {
 			return fmt.Errorf("want %s %s %s %s: %q, got %+v", want, f.hop, f.cluster, f.looked, f.says, h)
 		}
@@ -49,6 +54,12 @@ func (f fault) names(a explain.Answer) error {
 		return fmt.Errorf("want %s %s %s %s: %q, got no hop that is wrong", want, f.hop, f.cluster, f.looked, f.says)
 	}
 	return nil
+}
+
+// busy tells of a link that was down again and again in the last minutes. It is so where all nodes share
+// a few CPUs, and is no fault of what is tested.
+func busy(h explain.Hop) bool {
+	return h.State == explain.Warning && strings.Contains(h.Message, "does not stay up")
 }
 
 // service is the manifest of a Service with that selector and target port, and its export.
@@ -94,7 +105,11 @@ func objectFaults() []fault {
 			hop: "import", cluster: "west", looked: "ExportPolicy explain/not-for-west", says: "name west in spec.clusters"},
 		{name: "conflict", inject: func(t *testing.T, s *site) {
 			s.apply(t, "east", service("conflict", "web", "http"))
-			s.apply(t, "west", strings.ReplaceAll(service("conflict", "client", "8080"), "port: 80,", "port: 81,"))
+			other := strings.ReplaceAll(service("conflict", "client", "8080"), "port: 80,", "port: 81,")
+			if east := s.kubectl(t, "east", "get", "pod", "web", "-o", "jsonpath={.status.podIPs[*].ip}"); len(strings.Fields(east)) == 1 {
+				other = strings.ReplaceAll(other, "PreferDualStack", "SingleStack") // or its other family is left out, with a warning
+			}
+			s.apply(t, "west", other)
 		}, hop: "export", looked: "ServiceExport explain/conflict", says: "Conflict", warns: true},
 		{name: "closed", inject: exports(service("closed", "web", "9999")),
 			hop: "endpoint", cluster: "east", looked: ":9999", says: "the pod refuses the connection"},
@@ -157,20 +172,13 @@ func shut(t *testing.T, s *site) {
 	s.apply(t, "east", "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: shut, namespace: explain}, spec: {podSelector: {matchLabels: {app: shut}}, policyTypes: [Ingress]}}\n---"+
 		service("shut", "shut", "http"))
 	node := s.kubectl(t, "east", "get", "pod", "shut", "-o", "jsonpath={.spec.nodeName}")
+	var matches []string
 	for _, ip := range strings.Fields(s.kubectl(t, "east", "get", "pod", "shut", "-o", "jsonpath={.status.podIPs[*].ip}")) {
-		s.drop(t, node, "FORWARD", "-d", ip)
-	}
-}
-
-// drop makes a node drop packets.
-func (s *site) drop(t *testing.T, node, chain string, match ...string) {
-	t.Helper()
-	for _, program := range []string{"iptables", "ip6tables"} {
-		if i := len(match) - 1; i >= 0 && match[0] == "-d" && strings.Contains(match[i], ":") != (program == "ip6tables") {
-			continue
+		family := "ip"
+		if strings.Contains(ip, ":") {
+			family = "ip6"
 		}
-		rule := append(append([]string{chain}, match...), "-j", "DROP")
-		s.onNode(t, node, append([]string{program, "-I"}, rule...)...)
-		t.Cleanup(func() { s.onNode(t, node, append([]string{program, "-D"}, rule...)...) })
+		matches = append(matches, family+" daddr "+ip)
 	}
+	s.deny(t, node, "forward", matches...)
 }

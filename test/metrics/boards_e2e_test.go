@@ -149,7 +149,7 @@ func scrapes(t *testing.T, sh shell.Shell) string {
 	for _, cluster := range []string{"east", "west"} {
 		api := proxy(t, cluster)
 		out, err := sh.Kubectl(t.Context(), cluster, "-n", "tombolo-system", "get", "pods", "-o",
-			`jsonpath={range .items[*]}{.metadata.name} {.metadata.labels.app\.kubernetes\.io/name} {.status.podIP}{"\n"}{end}`)
+			`jsonpath={range .items[*]}{.metadata.name} {.metadata.labels.app\.kubernetes\.io/name} {.status.podIP} {.spec.nodeName}{"\n"}{end}`)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func scrapes(t *testing.T, sh shell.Shell) string {
 			name, path := fields[0], "/api/v1/namespaces/tombolo-system/pods/%s:%s/proxy/metrics"
 			switch fields[1] {
 			case "tombolo-operator":
-				scrape(cluster, name, relay(t, sh, cluster+"-1", net.JoinHostPort(fields[2], "7473")), "/metrics")
+				scrape(cluster, name, relay(t, sh, fields[3], net.JoinHostPort(fields[2], "7473")), "/metrics")
 			case "tombolo-gateway":
 				scrape(cluster, name, api, fmt.Sprintf(path, name, "7474"))
 			case "tombolo-dataplane":

@@ -95,6 +95,32 @@ func (s secured) deploy(t *testing.T) {
 // secure adds the component until the test ends.
 func (s secured) secure(t *testing.T) {
 	t.Helper()
+	without, with := s.overlay(t), s.overlay(t, "secure-metrics")
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if _, err := s.Kubectl(ctx, s.cluster, "-n", "tombolo-system", "delete", "service/tombolo-metrics", "clusterrolebinding/tombolo-secure-metrics"); err != nil {
+			t.Error(err)
+		}
+		s.apply(ctx, t, without)
+	})
+	s.apply(t.Context(), t, with)
+}
+
+// overlay is a folder with what a member runs, and components besides: those that this cluster needs,
+// too.
+func (s secured) overlay(t *testing.T, components ...string) string {
+	t.Helper()
+	gateways, err := s.Nodes(t.Context(), s.cluster, "clusterset.tombolo.dev/gateway=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inKernel, err := s.OnNode(t.Context(), gateways[0], "ip", "-oneline", "link", "show", "type", "wireguard")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if inKernel == "" {
+		components = append(components, "userspace-wireguard")
+	}
 	folder := t.TempDir()
 	config, err := filepath.Abs(filepath.Join(root, "config"))
 	if err != nil {
@@ -103,18 +129,14 @@ func (s secured) secure(t *testing.T) {
 	if config, err = filepath.Rel(folder, config); err != nil {
 		t.Fatal(err)
 	}
-	overlay := fmt.Sprintf("resources: [%[1]s/default]\ncomponents: [%[1]s/secure-metrics]\n", config)
-	if err := os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(overlay), 0o600); err != nil {
+	text := fmt.Sprintf("resources: [%s/default]\ncomponents:\n", config)
+	for _, name := range components {
+		text += fmt.Sprintf("- %s/%s\n", config, name)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		if _, err := s.Kubectl(ctx, s.cluster, "-n", "tombolo-system", "delete", "service/tombolo-metrics", "clusterrolebinding/tombolo-secure-metrics"); err != nil {
-			t.Error(err)
-		}
-		s.apply(ctx, t, filepath.Join(root, "config", "default"))
-	})
-	s.apply(t.Context(), t, folder)
+	return folder
 }
 
 // apply applies a folder, and returns when all pods are as it says.

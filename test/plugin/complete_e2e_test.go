@@ -27,7 +27,7 @@ func testComplete(t *testing.T, s *site) {
 		{[]string{"tombolo", "explain", "-n", "plugin", "--context", "west", ""}, "web"},
 		{[]string{"tombolo", "member", "remove", "--context", "hub", ""}, "west"},
 		{[]string{"tombolo", "export", "web", "--context", "east", "--to", ""}, "west"},
-		{[]string{"tombolo", "gather", "--context", "west", "--nodes", ""}, "west-1"},
+		{[]string{"tombolo", "gather", "--context", "west", "--nodes", ""}, strings.Split(s.gateways(), ",")[0]},
 	} {
 		out, err := shell.Run(t.Context(), "", "kubectl", append([]string{"__complete"}, tt.args...)...)
 		if err != nil {

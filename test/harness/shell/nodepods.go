@@ -9,7 +9,7 @@ import (
 // lab's. On each node is one of them, in the node's network and under the node's name.
 const NodePodsEnv = "NODE_PODS"
 
-// nodePod has no more rights than reading rules and capturing packets takes.
+// nodePod has no more rights than reading rules and capturing packets takes. It sees what the node keeps.
 const nodePod = `---
 apiVersion: v1
 kind: Pod
@@ -25,6 +25,8 @@ spec:
     imagePullPolicy: IfNotPresent
     command: [sleep, infinity]
     securityContext: {capabilities: {add: [NET_ADMIN, NET_RAW]}}
+    volumeMounts: [{name: state, mountPath: /var/lib, readOnly: true}]
+  volumes: [{name: state, hostPath: {path: /var/lib}}]
 `
 
 // NodePods is the manifest of the pods for nodes of one cluster.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -85,9 +86,21 @@ func (s Shell) NodeCommand(ctx context.Context, node string, argv ...string) *ex
 	return s.Lab(ctx, append([]string{"node", "exec", node, "--"}, argv...)...)
 }
 
+// InLab reports whether the clusters are a lab's, where there is Lab.
+func (s Shell) InLab() bool { return s.lab != "" }
+
 // Lab is the lab's own command with these arguments, not started. It is for shells of a lab.
 func (s Shell) Lab(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, s.lab, args...)
+}
+
+// Program is the path of one of tombolo's programs. It is beside the lab's command, or outside of a lab
+// wherever PATH leads to.
+func (s Shell) Program(name string) string {
+	if s.lab == "" {
+		return name
+	}
+	return filepath.Join(filepath.Dir(s.lab), name)
 }
 
 // Nodes are the names of a cluster's nodes that match a label selector, at least one.
