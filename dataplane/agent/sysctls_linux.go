@@ -9,33 +9,36 @@ import (
 	"github.com/tombolo-net/tombolo/internal/node"
 )
 
-// sysctls are the part that sets what IPVS relies on. Without IPVS there is nothing to look at.
+// sysctls are the part that sets what IPVS relies on. While IPVS does not serve there is nothing to look
+// at.
 type sysctls struct {
 	settings ipvs.Sysctls
 	services *services
-	// drift are the sysctls that are not as they should be, in words; nil until they were looked
-	// at.
+	// looked is true if they were looked at since IPVS serves.
+	looked bool
+	// drift are the sysctls that are not as they should be, in words.
 	drift []string
 }
 
 func (s *sysctls) name() string { return "sysctls" }
 
 func (s *sysctls) due(_ context.Context, _ time.Time, cause node.Cause) bool {
-	if s.drift == nil || cause == node.Marked {
-		return s.drift == nil
+	serves := s.services.byIPVS()
+	if serves != s.looked {
+		return true
 	}
-	return len(s.drift) > 0 || s.services.byIPVS() && (cause == node.Audited || s.settings.Differ())
+	return serves && cause != node.Marked && (len(s.drift) > 0 || cause == node.Audited || s.settings.Differ())
 }
 
 // sync sets the sysctls that may be set, and remembers the others.
 func (s *sysctls) sync(context.Context, time.Time, node.Cause) (did backend.Change, err error) {
-	first := s.drift == nil
-	s.drift = []string{}
-	if !s.services.byIPVS() {
+	first := !s.looked
+	s.looked, s.drift = s.services.byIPVS(), nil
+	if !s.looked {
 		return did, nil
 	}
 	drift, written := s.settings.Set()
-	s.drift = append(s.drift, drift...)
+	s.drift = drift
 	did.Written = len(written)
 	if !first {
 		did.Mended = written
