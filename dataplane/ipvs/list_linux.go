@@ -85,6 +85,21 @@ func (t *Table) lookup(ctx context.Context, keys []Key) (Config, error) {
 	return part, nil
 }
 
+// confirm looks for services with those keys that are not in what was listed, and adds them. While the
+// kernel moves services to a larger table, a listing may leave some out (seen with Linux 7.2).
+func (t *Table) confirm(ctx context.Context, listed Config, keys []Key) error {
+	missing := slices.DeleteFunc(slices.Clone(keys), func(key Key) bool { _, there := listed.Services[key]; return there })
+	found, err := t.lookup(ctx, missing)
+	if err != nil {
+		return err
+	}
+	if err := t.readDestinations(ctx, found, found.Keys()); err != nil {
+		return err
+	}
+	maps.Copy(listed.Services, found.Services)
+	return nil
+}
+
 // readDestinations fills in the destinations of those services.
 func (t *Table) readDestinations(ctx context.Context, config Config, keys []Key) error {
 	for _, key := range keys {

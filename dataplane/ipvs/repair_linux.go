@@ -17,6 +17,9 @@ func (t *Table) Repair(ctx context.Context, scope Scope, keys []Key) (Result, er
 		return Result{}, err
 	}
 	have, err := t.readKeys(ctx, scope, wrong)
+	if err == nil {
+		err = t.confirm(ctx, have, wrong)
+	}
 	if err != nil {
 		return Result{Foreign: foreign}, err
 	}

@@ -104,6 +104,9 @@ type Result struct {
 // Sync makes our part of the table match scope.Wanted, reading all of it. It is safe to repeat.
 func (t *Table) Sync(ctx context.Context, scope Scope) (Result, error) {
 	have, foreign, err := t.Read(ctx, scope)
+	if err == nil && len(have.Services) > 0 {
+		err = t.confirm(ctx, have, scope.Wanted.Keys())
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -116,6 +119,10 @@ func (t *Table) Sync(ctx context.Context, scope Scope) (Result, error) {
 func (t *Table) SyncKeys(ctx context.Context, scope Scope, keys []Key) (Done, error) {
 	have, err := t.readKeys(ctx, scope, keys)
 	if err != nil {
+		return Done{}, err
+	}
+	unwanted := slices.DeleteFunc(slices.Clone(keys), func(key Key) bool { _, wanted := scope.Wanted.Services[key]; return wanted })
+	if err := t.confirm(ctx, have, unwanted); err != nil {
 		return Done{}, err
 	}
 	return t.Apply(ctx, Diff(have, scope.Wanted.Only(keys)))
